@@ -1,0 +1,43 @@
+import type { Json } from '../std/json.ts'
+
+export type AuditCategory = 'auth' | 'access' | 'security' | 'data'
+
+/** A change of the store that this event stands for: replayed at start when the store did not have it yet. */
+export interface StoreEffect { collection: string, op: 'put' | 'delete', id: string, doc?: { id: string } & { [key: string]: Json } }
+
+/** What a room says happened. Nothing secret goes in: values of credentials are never part of an event. */
+export interface AuditInput {
+  category: AuditCategory
+  /** `noun.verb`, like `decision.add`, `login.refused`, `playbook.run`. */
+  type: string
+  /** Who: `user:<id>`, `key:<id>`, `ip:<address>`, or `system`. */
+  actor: string
+  /** On what, or null. */
+  target?: string | null
+  outcome: 'ok' | 'refused' | 'failed'
+  assessmentId?: string | null
+  score?: number | null
+  /** The decisive factor's name. */
+  factor?: string | null
+  /** Small facts, at most 4 KiB as JSON. */
+  details?: { [key: string]: Json }
+  effects?: StoreEffect[]
+}
+
+/** An event as written: id, time, place in its chain. */
+export interface AuditEvent extends Omit<AuditInput, 'effects'> {
+  id: string
+  at: number
+  /** The process start whose chain holds it, and its place in that chain, rising by one from 0. */
+  processId: string
+  seq: number
+}
+
+export interface Audit {
+  /** Written with the next group commit; never throws. When the backlog (10,000) is full the oldest are never dropped: `durable` callers wait. */
+  record (event: AuditInput): void
+  /** Resolves when the record is fsynced (group commit, at most 10 ms): then a privileged mutation may be acknowledged. Throws NEKO_ERR_AUDIT_UNAVAILABLE. */
+  durable (event: AuditInput): Promise<AuditEvent>
+  /** False while the log cannot be written. */
+  healthy (): boolean
+}

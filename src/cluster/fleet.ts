@@ -1,0 +1,27 @@
+import type { Json } from '../std/json.ts'
+
+/**
+ * The fleet: how one process reaches the others, whatever carries the message (nothing at WORKERS=1, the primary's
+ * IPC on one host, Redis pub/sub between hosts). Delivery is at most once and unordered between senders: what must
+ * not be lost lives in the store, and the message only says that it changed.
+ */
+export interface Fleet {
+  /** This process, 12 characters, new at each start. */
+  readonly processId: string
+  /** Slot of this process, 0 to WORKERS-1; kept over restarts of the slot. */
+  readonly slot: number
+  /** Processes that serve now, this one included; at least 1. */
+  processCount (): number
+  /** To every OTHER process of the fleet; the sender applies its own change itself. At most 64 KiB as JSON. */
+  publish (topic: string, message: Json): void
+  /** Several handlers per topic; a handler that throws is logged and the others still run. Returns the unsubscribe. */
+  subscribe (topic: string, handler: (message: Json, fromProcessId: string) => void): () => void
+  /**
+   * Asks every other process (or one) and collects what answers in time, at most 64 answers; never rejects for a
+   * silent sibling. Processes without an answerer for the topic, and answers of `null`, are left out.
+   */
+  ask (topic: string, message: Json, options: { timeoutMs: number, processId?: string }): Promise<Json[]>
+  /** One answerer per topic. */
+  answer (topic: string, handler: (message: Json) => Json | null | Promise<Json | null>): void
+  close (): Promise<void>
+}

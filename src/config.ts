@@ -1,0 +1,383 @@
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import { parseEnv } from 'node:util'
+
+/**
+ * The environment, read once, converted and checked, then frozen. The only reader of process.env.
+ *
+ * A bad value throws ConfigError, which names the variable and never its value: main turns it into one JSON line and
+ * exit 78 (EX_CONFIG of sysexits). NODE_ENV=production tightens defaults here and nowhere else.
+ */
+export interface Rate { max: number, windowSeconds: number, blockSeconds: number }
+export type ScoringMode = 'ring' | 'batch' | 'inline'
+
+export interface Config {
+  readonly nodeEnv: 'production' | 'development' | 'test'
+  readonly production: boolean
+  readonly host: string
+  readonly port: number
+  /** 0 picks a free one (tests). */
+  readonly metricsPort: number
+  readonly dataDir: string
+  /** CIDRs whose X-Forwarded-For is believed. */
+  readonly trustProxy: readonly string[]
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
+  readonly workers: number
+  readonly scoringThreads: number
+  readonly scoringMode: ScoringMode
+  readonly sensitivity: 1 | 2 | 3 | 4
+  readonly mongodbUri: string | null
+  readonly mongodbDatabase: string
+  readonly redisUrl: string | null
+  readonly cacheRedisUrl: string | null
+  /** The first signs; null outside production until identity generates one under DATA_DIR. */
+  readonly jwtSecrets: readonly string[]
+  readonly jwtExpirationSeconds: number
+  readonly corsOrigins: readonly string[]
+  readonly adminUsername: string
+  readonly adminPassword: string | null
+  readonly auditSigningKey: string | null
+  readonly rates: Readonly<Record<'strict' | 'standard' | 'relaxed' | 'service', Rate>>
+  readonly cacheTtlSeconds: { readonly standard: number, readonly short: number, readonly medium: number, readonly long: number }
+  readonly enforcement: 'enforce' | 'shadow'
+  readonly challengeThreshold: number
+  readonly blockThreshold: number
+  /** CIDRs that never get a standing block. */
+  readonly neverBlock: readonly string[]
+  /** True when NEVER_BLOCK was not set: then its loopback does not cover an untrusted proxy's peer address. */
+  readonly neverBlockIsDefault: boolean
+  readonly exposeScore: boolean
+  readonly assessmentRetentionDays: number
+  readonly webhookUrls: readonly string[]
+  readonly webhookSecret: string | null
+  readonly workerMaxRssBytes: number | null
+  readonly region: string | null
+  readonly shutdownTimeoutMs: number
+  /** Variables that look like ours but are not: `[given, meant]`. */
+  readonly nearMisses: ReadonlyArray<readonly [string, string]>
+}
+
+/** Which variable is wrong and how; never the value, which may be a secret. */
+export class ConfigError extends Error {
+  readonly variable: string
+  constructor (variable: string, problem: string) {
+    super(`${variable}: ${problem}`)
+    this.name = 'ConfigError'
+    this.variable = variable
+  }
+}
+
+/** Every variable NEKO reads, with its default as `.env.example` shows it ('' = unset). */
+export const VARIABLES: Readonly<Record<string, string>> = {
+  NODE_ENV: 'development',
+  HOST: '127.0.0.1',
+  PORT: '4000',
+  METRICS_PORT: '9464',
+  DATA_DIR: '.neko',
+  TRUST_PROXY: '',
+  LOG_LEVEL: 'info',
+  WORKERS: 'auto',
+  SCORING_THREADS: '1',
+  SCORING_MODE: 'ring',
+  SENSITIVITY: '2',
+  MONGODB_URI: '',
+  MONGODB_DATABASE: 'neko-defense-system',
+  REDIS_URL: '',
+  REDIS_HOST: '',
+  REDIS_PORT: '',
+  CACHE_REDIS_URL: '',
+  JWT_SECRET: '',
+  JWT_EXPIRATION: '15m',
+  CORS_ORIGIN: '',
+  ADMIN_USERNAME: 'admin',
+  ADMIN_PASSWORD: '',
+  AUDIT_SIGNING_KEY: '',
+  RATE_LIMIT_TTL: '60',
+  RATE_LIMIT_MAX: '1000',
+  RATE_LIMIT_STRICT: '10/60/300',
+  RATE_LIMIT_STANDARD: '100/60/60',
+  RATE_LIMIT_RELAXED: '500/60/0',
+  CACHE_TTL: '300',
+  CACHE_TTL_SHORT: '60',
+  CACHE_TTL_MEDIUM: '300',
+  CACHE_TTL_LONG: '600',
+  ENFORCEMENT: 'enforce',
+  CHALLENGE_THRESHOLD: '40',
+  BLOCK_THRESHOLD: '75',
+  NEVER_BLOCK: '127.0.0.0/8,::1/128',
+  EXPOSE_SCORE: 'false',
+  ASSESSMENT_RETENTION_DAYS: '30',
+  WEBHOOK_URLS: '',
+  WEBHOOK_SECRET: '',
+  WORKER_MAX_RSS_MB: '',
+  REGION: '',
+  SHUTDOWN_TIMEOUT_MS: '25000'
+}
+
+/** Secrets, each also readable from a file named by `NAME_FILE` (Docker and Kubernetes secrets). */
+const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'WEBHOOK_SECRET'] as const
+
+/** Values seen in examples and tutorials: whoever runs with one of them has published their key. */
+const PLACEHOLDER = /^(change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure|default|test|password|x{8,}|0{8,}|1234)/i
+
+type Environment = Record<string, string | undefined>
+
+/** process.env over `.env` of the working directory. Throws ConfigError when `.env` cannot be read for another reason than absence. */
+export function readEnvironment (directory = process.cwd()): Environment {
+  let fromFile: Environment = {}
+  try {
+    fromFile = parseEnv(readFileSync(resolve(directory, '.env'), 'utf8')) as Environment
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw new ConfigError('.env', 'cannot be read')
+  }
+  return { ...fromFile, ...process.env }
+}
+
+/** @throws ConfigError naming the first variable that is wrong. */
+export function loadConfig (given: Environment): Config {
+  const env = withSecretFiles(given)
+  const text = (name: string): string => env[name] === undefined || env[name] === '' ? (VARIABLES[name] as string) : env[name].trim()
+  const optional = (name: string): string | null => text(name) === '' ? null : text(name)
+
+  const nodeEnv = oneOf('NODE_ENV', text('NODE_ENV'), ['production', 'development', 'test'] as const)
+  const production = nodeEnv === 'production'
+  const challengeThreshold = number('CHALLENGE_THRESHOLD', text('CHALLENGE_THRESHOLD'), 1, 100)
+  const blockThreshold = number('BLOCK_THRESHOLD', text('BLOCK_THRESHOLD'), 1, 100)
+  if (challengeThreshold > blockThreshold) throw new ConfigError('CHALLENGE_THRESHOLD', 'must not be above BLOCK_THRESHOLD')
+  const corsOrigin = text('CORS_ORIGIN')
+  const shutdownTimeoutMs = number('SHUTDOWN_TIMEOUT_MS', text('SHUTDOWN_TIMEOUT_MS'), 1000, 600_000)
+  const webhookUrls = list(text('WEBHOOK_URLS')).map((url) => webUrl('WEBHOOK_URLS', url))
+  const webhookSecret = optional('WEBHOOK_SECRET')
+  if (webhookUrls.length > 0 && webhookSecret === null) throw new ConfigError('WEBHOOK_SECRET', 'is needed to sign what goes to WEBHOOK_URLS')
+  const adminPassword = optional('ADMIN_PASSWORD')
+  if (adminPassword !== null && [...adminPassword].length < 12) throw new ConfigError('ADMIN_PASSWORD', 'must have 12 characters or more')
+
+  const config: Config = {
+    nodeEnv,
+    production,
+    host: text('HOST'),
+    port: number('PORT', text('PORT'), 0, 65535),
+    metricsPort: number('METRICS_PORT', text('METRICS_PORT'), 0, 65535),
+    dataDir: resolve(text('DATA_DIR')),
+    trustProxy: cidrs('TRUST_PROXY', text('TRUST_PROXY')),
+    logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL'), ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const),
+    workers: text('WORKERS') === 'auto' ? cpuQuota() : number('WORKERS', text('WORKERS'), 1, 256),
+    scoringThreads: number('SCORING_THREADS', text('SCORING_THREADS'), 1, 64),
+    scoringMode: oneOf('SCORING_MODE', text('SCORING_MODE'), ['ring', 'batch', 'inline'] as const),
+    sensitivity: number('SENSITIVITY', text('SENSITIVITY'), 1, 4) as 1 | 2 | 3 | 4,
+    mongodbUri: mongoUri(optional('MONGODB_URI'), production),
+    mongodbDatabase: pattern('MONGODB_DATABASE', text('MONGODB_DATABASE'), /^[A-Za-z0-9_-]{1,38}$/, 'must be 1-38 of A-Z a-z 0-9 _ -'),
+    redisUrl: redisUrl('REDIS_URL', optional('REDIS_URL')) ?? redisFromHost(env),
+    cacheRedisUrl: redisUrl('CACHE_REDIS_URL', optional('CACHE_REDIS_URL')),
+    jwtSecrets: strongKeys('JWT_SECRET', list(text('JWT_SECRET')), production),
+    jwtExpirationSeconds: duration('JWT_EXPIRATION', text('JWT_EXPIRATION')),
+    corsOrigins: corsOrigin === '' ? (production ? [] : ['http://localhost:3000']) : list(corsOrigin).map((url) => origin('CORS_ORIGIN', url)),
+    adminUsername: pattern('ADMIN_USERNAME', text('ADMIN_USERNAME'), /^[A-Za-z0-9._@-]{1,64}$/, 'must be 1-64 of A-Z a-z 0-9 . _ @ -'),
+    adminPassword,
+    auditSigningKey: signingKey(optional('AUDIT_SIGNING_KEY'), production),
+    rates: {
+      strict: rate('RATE_LIMIT_STRICT', text('RATE_LIMIT_STRICT')),
+      standard: rate('RATE_LIMIT_STANDARD', text('RATE_LIMIT_STANDARD')),
+      relaxed: rate('RATE_LIMIT_RELAXED', text('RATE_LIMIT_RELAXED')),
+      service: { max: number('RATE_LIMIT_MAX', text('RATE_LIMIT_MAX'), 1, 10_000_000), windowSeconds: number('RATE_LIMIT_TTL', text('RATE_LIMIT_TTL'), 1, 86_400), blockSeconds: 0 }
+    },
+    cacheTtlSeconds: {
+      standard: number('CACHE_TTL', text('CACHE_TTL'), 0, 86_400),
+      short: number('CACHE_TTL_SHORT', text('CACHE_TTL_SHORT'), 0, 86_400),
+      medium: number('CACHE_TTL_MEDIUM', text('CACHE_TTL_MEDIUM'), 0, 86_400),
+      long: number('CACHE_TTL_LONG', text('CACHE_TTL_LONG'), 0, 86_400)
+    },
+    enforcement: oneOf('ENFORCEMENT', text('ENFORCEMENT'), ['enforce', 'shadow'] as const),
+    challengeThreshold,
+    blockThreshold,
+    neverBlock: cidrs('NEVER_BLOCK', text('NEVER_BLOCK')),
+    neverBlockIsDefault: env.NEVER_BLOCK === undefined || env.NEVER_BLOCK === '',
+    exposeScore: oneOf('EXPOSE_SCORE', text('EXPOSE_SCORE'), ['false', 'true'] as const) === 'true',
+    assessmentRetentionDays: number('ASSESSMENT_RETENTION_DAYS', text('ASSESSMENT_RETENTION_DAYS'), 1, 3650),
+    webhookUrls,
+    webhookSecret,
+    workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null ? null : number('WORKER_MAX_RSS_MB', text('WORKER_MAX_RSS_MB'), 64, 1_048_576) * 1_048_576,
+    region: optional('REGION'),
+    shutdownTimeoutMs,
+    nearMisses: nearMisses(given)
+  }
+  return deepFreeze(config)
+}
+
+function withSecretFiles (given: Environment): Environment {
+  const env = { ...given }
+  for (const name of SECRETS) {
+    const file = env[`${name}_FILE`]
+    if (file === undefined || file === '') continue
+    if (env[name] !== undefined && env[name] !== '') throw new ConfigError(`${name}_FILE`, `stands beside ${name}: set one of them`)
+    try {
+      env[name] = readFileSync(file, 'utf8').trim()
+    } catch {
+      throw new ConfigError(`${name}_FILE`, 'names a file that cannot be read')
+    }
+    if (env[name] === '') throw new ConfigError(`${name}_FILE`, 'names an empty file')
+  }
+  return env
+}
+
+function oneOf<const T extends readonly string[]> (variable: string, value: string, values: T): T[number] {
+  if (!values.includes(value)) throw new ConfigError(variable, `must be one of ${values.join(', ')}`)
+  return value as T[number]
+}
+
+function number (variable: string, value: string, min: number, max: number): number {
+  const parsed = Number(value)
+  if (!/^\d{1,10}$/.test(value) || parsed < min || parsed > max) throw new ConfigError(variable, `must be a whole number from ${min} to ${max}`)
+  return parsed
+}
+
+function pattern (variable: string, value: string, expected: RegExp, problem: string): string {
+  if (!expected.test(value)) throw new ConfigError(variable, problem)
+  return value
+}
+
+function list (value: string): string[] {
+  return value.split(',').map((item) => item.trim()).filter((item) => item !== '')
+}
+
+/** `15m`, `7d`, `3600s`, or bare seconds: 1 s to 30 days. */
+function duration (variable: string, value: string): number {
+  const match = /^(\d{1,7})(s|m|h|d)?$/.exec(value)
+  const seconds = match === null ? 0 : Number(match[1]) * { s: 1, m: 60, h: 3600, d: 86_400 }[(match[2] ?? 's') as 's' | 'm' | 'h' | 'd']
+  if (seconds < 1 || seconds > 30 * 86_400) throw new ConfigError(variable, 'must be a duration like 15m or 7d, at most 30 days')
+  return seconds
+}
+
+/** `max/windowSeconds` or `max/windowSeconds/blockSeconds`. */
+function rate (variable: string, value: string): Rate {
+  const match = /^(\d{1,7})\/(\d{1,5})(?:\/(\d{1,6}))?$/.exec(value)
+  if (match === null || Number(match[1]) < 1 || Number(match[2]) < 1) throw new ConfigError(variable, 'must be requests/seconds/blockSeconds, like 10/60/300')
+  return { max: Number(match[1]), windowSeconds: Number(match[2]), blockSeconds: Number(match[3] ?? 0) }
+}
+
+function cidrs (variable: string, value: string): string[] {
+  return list(value).map((item) => {
+    const [address, bits, more] = item.split('/') as [string, string | undefined, string | undefined]
+    const family = isIP(address)
+    const width = family === 4 ? 32 : 128
+    if (family === 0 || more !== undefined || (bits !== undefined && (!/^\d{1,3}$/.test(bits) || Number(bits) > width))) {
+      throw new ConfigError(variable, 'must be addresses or CIDRs separated by commas (a hop count or "true" would trust the client)')
+    }
+    return bits === undefined ? `${address}/${width}` : item
+  })
+}
+
+function parsedUrl (variable: string, value: string): URL {
+  try {
+    return new URL(value)
+  } catch {
+    throw new ConfigError(variable, 'is no URL')
+  }
+}
+
+function webUrl (variable: string, value: string): string {
+  const url = parsedUrl(variable, value)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new ConfigError(variable, 'must be http or https URLs')
+  return url.href
+}
+
+function origin (variable: string, value: string): string {
+  if (value === '*') throw new ConfigError(variable, 'must be a list of exact origins: "*" cannot go with credentials')
+  const url = parsedUrl(variable, value)
+  if (url.origin !== value.replace(/\/$/, '')) throw new ConfigError(variable, 'must be origins like https://example.org, without a path')
+  return url.origin
+}
+
+function redisUrl (variable: string, value: string | null): string | null {
+  if (value === null) return null
+  const url = parsedUrl(variable, value)
+  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') throw new ConfigError(variable, 'must begin with redis:// or rediss://')
+  return value
+}
+
+/** REDIS_PORT as a URL (`tcp://10.0.0.1:6379`) is what Kubernetes injects for a service named redis: not meant for us. */
+function redisFromHost (env: Environment): string | null {
+  const host = env.REDIS_HOST?.trim() ?? ''
+  if (host === '') return null
+  if (!/^[A-Za-z0-9._:-]{1,253}$/.test(host)) throw new ConfigError('REDIS_HOST', 'must be a host name or an address')
+  const port = env.REDIS_PORT?.trim() ?? ''
+  const usable = port === '' || port.includes('://') ? 6379 : number('REDIS_PORT', port, 1, 65535)
+  return `redis://${isIP(host) === 6 ? `[${host}]` : host}:${usable}`
+}
+
+function mongoUri (value: string | null, production: boolean): string | null {
+  if (value === null) return null
+  if (!/^mongodb(\+srv)?:\/\/[^/]+/.test(value)) throw new ConfigError('MONGODB_URI', 'must begin with mongodb:// or mongodb+srv:// and name a host')
+  if (production && /[?&](tlsInsecure|tlsAllowInvalidCertificates|tlsAllowInvalidHostnames)=true/i.test(value)) {
+    throw new ConfigError('MONGODB_URI', 'switches certificate checks off, which production refuses')
+  }
+  return value
+}
+
+function strongKeys (variable: string, keys: string[], production: boolean): string[] {
+  if (keys.length === 0 && production) throw new ConfigError(variable, 'is required in production')
+  if (keys.length > 8) throw new ConfigError(variable, 'may list at most 8 keys')
+  for (const key of keys) requireStrong(variable, key, production)
+  return keys
+}
+
+function signingKey (key: string | null, production: boolean): string | null {
+  if (key === null) {
+    if (production) throw new ConfigError('AUDIT_SIGNING_KEY', 'is required in production')
+    return null
+  }
+  if (!key.startsWith('-----BEGIN ')) requireStrong('AUDIT_SIGNING_KEY', key, production)
+  return key
+}
+
+function requireStrong (variable: string, key: string, production: boolean): void {
+  if (!production) return
+  if (Buffer.byteLength(key) < 32) throw new ConfigError(variable, 'must have 32 bytes or more')
+  if (PLACEHOLDER.test(key) || new Set(key).size < 8) throw new ConfigError(variable, 'is a known placeholder')
+}
+
+/** CPUs of the quota: cgroup v2 `cpu.max`, because below one CPU availableParallelism() reports the host's cores. */
+function cpuQuota (): number {
+  const available = availableParallelism()
+  try {
+    const [quota, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').trim().split(' ')
+    if (quota !== 'max' && Number(period) > 0) return Math.max(1, Math.min(available, Math.floor(Number(quota) / Number(period))))
+  } catch { /* no cgroup v2 here: the scheduler's answer stands */ }
+  return available
+}
+
+/** Unknown variables within two edits of one of ours, of those with an underscore or six letters (short names meet by chance). */
+function nearMisses (env: Environment): Array<[string, string]> {
+  const known = Object.keys(VARIABLES)
+  const misses: Array<[string, string]> = []
+  for (const name of Object.keys(env)) {
+    const bare = name.replace(/_FILE$/, '')
+    if (known.includes(name) || (SECRETS as readonly string[]).includes(bare) || name.length < 6 || name.length > 40) continue
+    const meant = known.find((candidate) => candidate.length >= 6 && editDistance(name.toUpperCase(), candidate) <= (candidate.length < 9 ? 1 : 2))
+    if (meant !== undefined && misses.length < 20) misses.push([name, meant])
+  }
+  return misses
+}
+
+function editDistance (a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 2) return 3
+  let previous = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      row.push(Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    }
+    previous = row
+  }
+  return previous[b.length]!
+}
+
+function deepFreeze<T> (value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const inner of Object.values(value)) deepFreeze(inner)
+  }
+  return value
+}

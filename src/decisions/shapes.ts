@@ -1,0 +1,27 @@
+/** Shapes of decisions: a Verdict is about one request, a Decision stands about a client. */
+export type Action = 'ALLOW' | 'CHALLENGE' | 'BLOCK'
+export type DecisionScope = 'IP' | 'RANGE' | 'KEY' | 'USER' | 'SESSION'
+
+/** What to do with this request. */
+export interface Verdict {
+  action: Action
+  /** True in shadow: computed and recorded, refused by nobody. */
+  simulated: boolean
+}
+
+/** A standing rule about a client. */
+export interface Decision {
+  id: string
+  scope: DecisionScope
+  /** Canonical: an address, a CIDR, or the id of a key, user or session. */
+  value: string
+  action: Action
+  /** `user:<id>`, `playbook:<NAME>`, `key:<id>`. */
+  origin: string
+  reason: string
+  simulated: boolean
+  createdAt: number
+  /** ms since the epoch, or null: until removed. */
+  expiresAt: number | null
+  assessmentId: string | null
+}

@@ -1,0 +1,97 @@
+/**
+ * The storage port: what every room may ask of a database, and all that an adapter must give.
+ *
+ * Owns: the shapes below. Never does: name a driver. Data in and out: plain JSON documents with an `id`.
+ * Why so small: SQLite and MongoDB must behave alike (one contract suite runs on both), so the port holds what both
+ * do well: unique indexes, expiry, cursor pages, compare-and-set. There are no transactions across collections;
+ * rooms that need one write one document.
+ */
+export type Scalar = string | number | boolean | null
+
+/** A document: JSON only. `revision` is kept by the adapter: 1 at insert, one more at each change. Times are ms numbers. */
+export interface Document { id: string }
+export type Stored<T extends Document> = T & { revision: number }
+
+/** One condition on one field. Dotted paths (`a.b`) are allowed; arrays are matched by none of these. */
+export type Condition = Scalar | { in: Scalar[] } | { gt?: Scalar, gte?: Scalar, lt?: Scalar, lte?: Scalar } | { ne: Scalar } |
+  /** Case-sensitive substring; never uses an index, so only for small collections. 1-200 characters. */
+  { contains: string }
+
+/** All conditions hold (AND). */
+export type Where = Record<string, Condition>
+
+export interface IndexDefinition {
+  /** Unique in its collection. */
+  name: string
+  /** In order; 1 ascending, -1 descending. */
+  fields: Array<[field: string, direction: 1 | -1]>
+  /** Documents that lack the first field (or hold null there) are left out of a unique index. */
+  unique?: boolean
+}
+
+export interface CollectionDefinition {
+  name: string
+  indexes: IndexDefinition[]
+  /** A field that holds ms since the epoch, or null: the document is invisible from then on and removed within a minute. */
+  expiryField?: string
+}
+
+export interface FindOptions {
+  where?: Where
+  /** At most two fields; `id` is always the last tie-breaker, in the direction of the last one. Default: id ascending. */
+  sort?: Array<[field: string, direction: 1 | -1]>
+  /** 1-1000. */
+  first: number
+  /** A cursor from an earlier page with the same sort; NEKO_ERR_CURSOR_INVALID when it is none. */
+  after?: string | null
+}
+
+export interface Page<T> { items: T[], cursors: string[], hasNextPage: boolean }
+
+export interface Collection<T extends Document> {
+  readonly definition: CollectionDefinition
+  get (id: string): Promise<Stored<T> | null>
+  getMany (ids: string[]): Promise<Array<Stored<T>>>
+  /** The first match, or null. */
+  findOne (where: Where): Promise<Stored<T> | null>
+  find (options: FindOptions): Promise<Page<Stored<T>>>
+  count (where?: Where): Promise<number>
+  /** How many documents hold each value of a field, largest first, at most 1000 groups. */
+  countBy (field: string, where?: Where): Promise<Array<{ value: Scalar, count: number }>>
+  /** NEKO_ERR_STORE_DUPLICATE when the id or a unique index is taken. */
+  insert (doc: T): Promise<Stored<T>>
+  /** Up to 1000 in one commit; duplicates by id are skipped, not an error: replay stays idempotent. Returns how many were new. */
+  insertMany (docs: T[]): Promise<number>
+  /** Insert or replace by id, whatever the revision (idempotent replay, seeds). */
+  put (doc: T): Promise<Stored<T>>
+  putMany (docs: T[]): Promise<void>
+  /** Compare-and-set: replaces only at that revision; null when someone was faster or it is gone. */
+  replace (doc: T, revision: number): Promise<Stored<T> | null>
+  /** True when there was one. */
+  delete (id: string): Promise<boolean>
+  /** Removes at most `limit` matches (1-10000), oldest by id first; returns how many. */
+  deleteWhere (where: Where, limit: number): Promise<number>
+}
+
+export interface StorageHealth {
+  up: boolean
+  /** Why not, as a class readiness may show: auth, refused, tls, timeout, locked, full, corrupt, other. */
+  reason: string | null
+}
+
+export interface Storage {
+  readonly kind: 'sqlite' | 'mongodb'
+  /** Same definition object, same collection. Reads and writes throw NEKO_ERR_STORE_UNAVAILABLE when the store is down. */
+  collection<T extends Document> (definition: CollectionDefinition): Collection<T>
+  /** Creates collections and indexes idempotently and applies additive upgrades; one migrator at a time (a lock). */
+  migrate (definitions: CollectionDefinition[]): Promise<void>
+  health (): StorageHealth
+  /** Calls back at each change of `up`. */
+  onHealth (listener: (health: StorageHealth) => void): void
+  /** The plan's index names for a find, for tests: [] means a full scan. */
+  explain (definition: CollectionDefinition, options: FindOptions): Promise<string[]>
+  /** A consistent copy in one file (SQLite only; NEKO_ERR_BACKUP_UNSUPPORTED elsewhere). */
+  backup (file: string): Promise<void>
+  /** Waits for writes under way, then lets go. */
+  close (): Promise<void>
+}
