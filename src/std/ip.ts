@@ -1,0 +1,113 @@
+import { isIP, isIPv4 } from 'node:net'
+
+/**
+ * Addresses as numbers. One client must have one name: `::ffff:10.0.0.1` is `10.0.0.1`, IPv6 is written in full
+ * lower-case form, and because a host owns at least a /64, an IPv6 client is its /64.
+ */
+
+/** Canonical text of an address, or null when it is none. IPv4-mapped IPv6 folds to IPv4; zone ids are dropped. */
+export function canonicalAddress (text: string): string | null {
+  if (isIPv4(text)) return text
+  const bare = text.includes('%') ? text.slice(0, text.indexOf('%')) : text
+  if (isIP(bare) !== 6) return null
+  const groups = ipv6Groups(bare)
+  const mapped = groups[0] === 0 && groups[1] === 0 && groups[2] === 0 && groups[3] === 0 && groups[4] === 0 && groups[5] === 0xffff
+  if (mapped) return ipv4Text(groups[6]! * 0x10000 + groups[7]!)
+  return groups.map((group) => group.toString(16)).join(':')
+}
+
+/** The part of a canonical address that counts as one client: IPv4 itself, IPv6 its /64 (`2001:db8:0:1::/64`). */
+export function addressKey (canonical: string): string {
+  if (!canonical.includes(':')) return canonical
+  return `${canonical.split(':', 4).join(':')}::/64`
+}
+
+export interface Cidr { family: 4 | 6, /** First and last address, inclusive, as 128-bit or 32-bit numbers. */ first: bigint, last: bigint, bits: number }
+
+/** Null when it is no CIDR; a bare address is one of full width. Host bits may be set and are cleared. */
+export function parseCidr (text: string): Cidr | null {
+  const slash = text.indexOf('/')
+  const address = canonicalAddress(slash < 0 ? text : text.slice(0, slash))
+  if (address === null) return null
+  const mapped = text.includes(':') && !address.includes(':')
+  const family = address.includes(':') ? 6 : 4
+  const width = family === 4 ? 32 : 128
+  const given = slash < 0 ? width : Number(text.slice(slash + 1)) - (mapped ? 96 : 0)
+  if (slash >= 0 && !/^\d{1,3}$/.test(text.slice(slash + 1))) return null
+  if (!Number.isInteger(given) || given < 0 || given > width) return null
+  const hostBits = BigInt(width - given)
+  const first = (addressNumber(address) >> hostBits) << hostBits
+  return { family, first, last: first + (1n << hostBits) - 1n, bits: given }
+}
+
+/** `first/bits`, canonical. */
+export function cidrText (cidr: Cidr): string {
+  return `${numberText(cidr.first, cidr.family)}/${cidr.bits}`
+}
+
+/** A canonical address as a number. */
+export function addressNumber (canonical: string): bigint {
+  if (!canonical.includes(':')) return BigInt(ipv4Number(canonical))
+  return ipv6Groups(canonical).reduce((sum, group) => (sum << 16n) | BigInt(group), 0n)
+}
+
+/** A canonical IPv4 address as an unsigned 32-bit number. */
+export function ipv4Number (canonical: string): number {
+  let value = 0
+  let octet = 0
+  for (let i = 0; i < canonical.length; i++) {
+    const code = canonical.charCodeAt(i)
+    if (code === 46) { value = value * 256 + octet; octet = 0 } else octet = octet * 10 + code - 48
+  }
+  return value * 256 + octet
+}
+
+/** Ranges to test addresses against, prepared once; for lists of up to some hundred ranges. */
+export interface AddressSet { has (canonical: string): boolean, readonly size: number }
+
+export function createAddressSet (cidrs: readonly string[]): AddressSet {
+  const four: Array<[number, number]> = []
+  const six: Cidr[] = []
+  for (const text of cidrs) {
+    const cidr = parseCidr(text)
+    if (cidr === null) continue
+    if (cidr.family === 4) four.push([Number(cidr.first), Number(cidr.last)])
+    else six.push(cidr)
+  }
+  return {
+    size: four.length + six.length,
+    has (canonical) {
+      if (!canonical.includes(':')) {
+        if (four.length === 0) return false
+        const value = ipv4Number(canonical)
+        return four.some(([first, last]) => value >= first && value <= last)
+      }
+      if (six.length === 0) return false
+      const value = addressNumber(canonical)
+      return six.some((cidr) => value >= cidr.first && value <= cidr.last)
+    }
+  }
+}
+
+function ipv6Groups (text: string): number[] {
+  const lastColon = text.lastIndexOf(':')
+  const tail = text.slice(lastColon + 1)
+  // A dotted tail (::ffff:1.2.3.4) stands for two groups.
+  const plain = tail.includes('.') ? `${text.slice(0, lastColon + 1)}${(ipv4Number(tail) >>> 16).toString(16)}:${(ipv4Number(tail) & 0xffff).toString(16)}` : text
+  const [head, rest] = plain.split('::') as [string, string | undefined]
+  const left = head === '' ? [] : head.split(':').map((group) => parseInt(group, 16))
+  if (rest === undefined) return left
+  const right = rest === '' ? [] : rest.split(':').map((group) => parseInt(group, 16))
+  return [...left, ...new Array<number>(8 - left.length - right.length).fill(0), ...right]
+}
+
+function ipv4Text (value: number): string {
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`
+}
+
+function numberText (value: bigint, family: 4 | 6): string {
+  if (family === 4) return ipv4Text(Number(value))
+  const groups: string[] = []
+  for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(((value >> shift) & 0xffffn).toString(16))
+  return groups.join(':')
+}
