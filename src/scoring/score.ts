@@ -1,0 +1,140 @@
+/**
+ * The pure scorer: Observation and Policy in, Score out. It knows no clock, no network and no state, so the same
+ * observation under the same policy version gives the same score on any thread, today and in a replay.
+ *
+ * Seven factors each say 0-1 what the request would score by them alone. They are combined as independent evidence,
+ * one strong factor is enough and weak ones add up: 1 - product of (1 - value). A contribution is the factor's share
+ * of the evidence, in integer hundredths, so that the seven add up to the score exactly.
+ */
+import { inspectPayload } from './factors/payload.ts'
+import { measureBehavior } from './factors/behavior.ts'
+import { measureEndpoint } from './factors/endpoint.ts'
+import { measureFrequency } from './factors/frequency.ts'
+import { measureHeaders } from './factors/headers.ts'
+import { measureTiming } from './factors/timing.ts'
+import { measureUserAgent } from './factors/user-agent.ts'
+import { viewRequest } from './request-view.ts'
+import type { Policy } from './policy.ts'
+import type { FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
+
+/** The whole score, for a thread: payload parsing costs what the text deserves. Never throws for odd input. */
+export function scoreObservation (observation: Observation, policy: Policy): Score {
+  const payload = inspectPayload(observation, { sensitivity: policy.sensitivity })
+  const results = measure(observation, policy, payload)
+  return combine(results, policy, { grade: payload.grade, notInspected: payload.notInspected, degraded: false })
+}
+
+/**
+ * The answer when the threads cannot give one in time: microseconds, everything but the payload, marked degraded.
+ * Bounded below the block threshold: what was not looked at must not refuse anybody (R31).
+ */
+export function cheapScore (observation: Observation, policy: Policy): Score {
+  const payload: FactorResult = { name: 'payload', value: 0, evidence: [] }
+  const notInspected = observation.body === null ? ['query: scored in a hurry'] : ['body: scored in a hurry', 'query: scored in a hurry']
+  const bound = policy.blockThreshold * 100 - 1
+  return combine(measure(observation, policy, payload), policy, { grade: null, notInspected, degraded: true }, bound)
+}
+
+/** The seven results, in the order of FACTOR_NAMES (shapes.ts). */
+function measure (observation: Observation, policy: Policy, payload: FactorResult): FactorResult[] {
+  const view = viewRequest(observation)
+  return [
+    measureFrequency(observation, policy),
+    measureUserAgent(view, policy),
+    measureEndpoint(observation, view, policy),
+    measureHeaders(view, policy),
+    measureTiming(observation, view, policy),
+    payload,
+    measureBehavior(observation, view, policy)
+  ]
+}
+
+interface Circumstances {
+  grade: Grade | null
+  notInspected: string[]
+  degraded: boolean
+}
+
+/** Hundredths of a point that a score can have. */
+const FULL = 10_000
+
+function combine (results: FactorResult[], policy: Policy, circumstances: Circumstances, boundHundredths = FULL): Score {
+  const evidence: number[] = []
+  let sum = 0
+  for (const result of results) {
+    const weight = evidenceOf(result, policy)
+    evidence.push(weight)
+    sum += weight
+  }
+  const hundredths = Math.min(boundHundredths, FULL, Math.round(FULL * (1 - Math.exp(-sum))))
+  const shares = apportion(hundredths, evidence, sum)
+  const factors: FactorContribution[] = results.map((result, i) => ({ name: result.name, contribution: (shares[i] as number) / 100, evidence: result.evidence }))
+  return {
+    value: hundredths / 100,
+    factors,
+    grade: circumstances.grade,
+    decoy: hasRule(results[2] as FactorResult, 'endpoint.decoy'),
+    automation: isAutomation(results, policy),
+    anomaly: points(results[6] as FactorResult) >= policy.anomalyBar,
+    policyVersion: policy.version,
+    notInspected: circumstances.notInspected,
+    source: circumstances.degraded ? 'inline' : 'thread',
+    degraded: circumstances.degraded
+  }
+}
+
+/** -ln(1 - value): evidence that adds up. Sensitivity scales what is not strong by itself. */
+function evidenceOf (result: FactorResult, policy: Policy): number {
+  const value = Math.min(policy.ceilings[result.name], result.value)
+  if (!(value > 0)) return 0
+  const evidence = -Math.log(1 - Math.min(value, CERTAINTY_MAX))
+  return value >= policy.strongValue ? evidence * Math.max(1, policy.evidenceScale) : evidence * policy.evidenceScale
+}
+
+/** A value of 1 would be infinite evidence. */
+const CERTAINTY_MAX = 0.9999
+
+/** Shares of an integer by weight that add up to it: floors first, then one more to the largest remainders (first wins a tie). */
+function apportion (total: number, weights: number[], sum: number): number[] {
+  const shares = weights.map(() => 0)
+  if (sum <= 0 || total <= 0) return shares
+  let left = total
+  for (let i = 0; i < weights.length; i++) {
+    const share = Math.floor(total * (weights[i] as number) / sum)
+    shares[i] = share
+    left -= share
+  }
+  // At most six are left, fewer than there are factors; only factors that said something may get one.
+  while (left !== 0) {
+    const at = largestRemainder(total, weights, sum, shares)
+    shares[at] = (shares[at] as number) + Math.sign(left)
+    left -= Math.sign(left)
+  }
+  return shares
+}
+
+function largestRemainder (total: number, weights: number[], sum: number, shares: number[]): number {
+  let best = -1
+  let most = -Infinity
+  for (let i = 0; i < weights.length; i++) {
+    const remainder = total * (weights[i] as number) / sum - (shares[i] as number)
+    if ((weights[i] as number) > 0 && remainder > most) { best = i; most = remainder }
+  }
+  return best
+}
+
+function points (result: FactorResult): number {
+  return 100 * result.value
+}
+
+function hasRule (result: FactorResult, rule: string): boolean {
+  return result.evidence.some((one) => one.rule === rule)
+}
+
+/** A machine that works through the site: inhuman timing or rate, and a sign that it is no poller. */
+function isAutomation (results: FactorResult[], policy: Policy): boolean {
+  const pace = points(results[0] as FactorResult) + points(results[4] as FactorResult)
+  const behavior = results[6] as FactorResult
+  return hasRule(behavior, 'behavior.sweep') && pace + points(behavior) >= policy.automationBar
+}
+
