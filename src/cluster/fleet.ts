@@ -10,6 +10,8 @@ export interface Fleet {
   readonly processId: string
   /** Slot of this process, 0 to WORKERS-1; kept over restarts of the slot. */
   readonly slot: number
+  /** The primary of this host, which answers questions too and outlives every worker; null at WORKERS=1. */
+  readonly primaryId: string | null
   /** Processes that serve now, this one included; at least 1. */
   processCount (): number
   /** To every OTHER process of the fleet; the sender applies its own change itself. At most 64 KiB as JSON. */

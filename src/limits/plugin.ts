@@ -1,0 +1,12 @@
+import fp from 'fastify-plugin'
+import { createLimits, type Limits } from './limiter.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance { limits: Limits }
+}
+
+export default fp(async (app) => {
+  const limits = createLimits({ rates: app.config.rates, fleet: app.fleet, clock: app.clock })
+  app.decorate('limits', limits)
+  app.addHook('onClose', () => limits.close())
+}, { name: 'limits', dependencies: ['config', 'fleet'] })
