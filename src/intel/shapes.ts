@@ -1,0 +1,148 @@
+/**
+ * Shapes of intel: what one source says about an adversary (ActorRecord), the stored whole (ActorDocument), and what
+ * readers see (ThreatActor).
+ *
+ * A document keeps the records of its sources apart and whole. That is what makes an import repeatable and its order
+ * irrelevant: the groups and every shown fact are pure functions of the set of records (match.ts, profile.ts).
+ */
+import { Type, type Static } from '@sinclair/typebox'
+import type { CollectionDefinition } from '../storage/port.ts'
+
+export const THREAT_CATEGORIES = ['STATE_SPONSORED', 'CYBERCRIME', 'RANSOMWARE', 'HACKTIVIST', 'TERRORIST', 'INSIDER', 'UNKNOWN'] as const
+export type ThreatCategory = typeof THREAT_CATEGORIES[number]
+
+/**
+ * Where records come from, the most trusted first: the order in which their facts win. A lane is a source and, where
+ * one source names an adversary twice on purpose (STIX has threat actors and their intrusion sets), the kind of object.
+ * One actor holds at most one record of each lane: two objects of one source are two adversaries, because it says so.
+ */
+export const LANES = ['administrator', 'mitre-attack', 'stix-intrusion-set', 'stix-threat-actor', 'misp-galaxy', 'seed'] as const
+export type Lane = typeof LANES[number]
+
+/** The name of a lane's source as `sources` shows it. */
+export const SOURCE_NAMES: Record<Lane, string> = {
+  administrator: 'administrator',
+  'mitre-attack': 'mitre-attack',
+  'stix-intrusion-set': 'stix',
+  'stix-threat-actor': 'stix',
+  'misp-galaxy': 'misp-galaxy',
+  seed: 'seed'
+}
+
+/** Bounds of one record: what lies beyond is cut when imported and refused when typed in. */
+export const BOUNDS = {
+  nameChars: 200,
+  aliases: 200,
+  techniques: 1000,
+  references: 200,
+  urlChars: 2048,
+  referenceNameChars: 300,
+  motivationChars: 300,
+  descriptionChars: 4000,
+  attackIds: 20
+} as const
+
+/** Actors of one store; memory of an import and of the catalogue grows with it (about 12 KiB and 0.5 KiB each). */
+export const ACTORS_MAX = 10_000
+
+export interface Technique { id: string, name: string | null }
+export interface Reference { name: string | null, url: string }
+
+/** What one source says. `null` and empty lists: it says nothing about that. Times are ms since the epoch. */
+export interface ActorRecord {
+  lane: Lane
+  /** The source's own stable id: STIX id, MISP uuid, seed slug, ours for an administrator's. */
+  key: string
+  /** Rises when the source changes the object (STIX `modified` in ms, MISP cluster version); an older one never replaces a newer. */
+  version: number
+  /** Administrators' edits only: `lane:key` of the record that this one amends. */
+  amends: string | null
+  name: string | null
+  /** null: nothing said (an administrator may say "none" by []). */
+  aliases: string[] | null
+  /** ATT&CK group ids it claims, like G0006. */
+  attackIds: string[]
+  /** ISO 3166-1 alpha-2. */
+  country: string | null
+  category: ThreatCategory
+  /** How strong the facts behind the category are, 0 (none) to 5 (stated by name); see category.ts. */
+  categoryGrade: number
+  motivation: string | null
+  techniques: Technique[] | null
+  references: Reference[] | null
+  firstSeen: number | null
+  lastSeen: number | null
+  description: string | null
+}
+
+/** As stored. `name`, `nameKey` and `category` repeat what the records come to, for readers of the store. */
+export interface ActorDocument {
+  id: string
+  name: string
+  nameKey: string
+  category: ThreatCategory
+  records: ActorRecord[]
+}
+
+/** An id that an actor had, or a record of it would have alone: links given out before a merge keep working. */
+export interface ActorRedirect { id: string, to: string }
+
+export interface ThreatActor {
+  id: string
+  name: string
+  aliases: string[]
+  country: string | null
+  category: ThreatCategory
+  motivation: string | null
+  techniques: Technique[]
+  references: Reference[]
+  sources: string[]
+  firstSeen: number | null
+  lastSeen: number | null
+  description: string | null
+}
+
+export interface ThreatCount { category: ThreatCategory, count: number }
+
+/** What an import came to. The first four add up, with the skipped actors, to the actors that the input holds. */
+export interface ImportCounts {
+  added: number
+  updated: number
+  merged: number
+  unchanged: number
+  skipped: Array<{ reason: string, count: number }>
+}
+
+export interface ImportProgress { phase: 'read' | 'merge' | 'write', bytes: number, objects: number, actors: number }
+
+/** No index: ids are the only way in; lists and search are answered from the catalogue in memory (catalogue.ts). */
+export const actorCollection: CollectionDefinition = { name: 'threatActors', indexes: [] }
+export const redirectCollection: CollectionDefinition = { name: 'threatActorRedirects', indexes: [] }
+export const intelCollections: CollectionDefinition[] = [actorCollection, redirectCollection]
+
+const Name = Type.String({ minLength: 1, maxLength: BOUNDS.nameChars, pattern: '\\S' })
+const HttpUrl = Type.String({ minLength: 10, maxLength: BOUNDS.urlChars, pattern: '^https?://[^\\s/]' })
+const OrNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
+
+const facts = {
+  aliases: OrNull(Type.Array(Name, { maxItems: BOUNDS.aliases })),
+  country: OrNull(Type.String({ pattern: '^[A-Z]{2}$' })),
+  category: OrNull(Type.Union(THREAT_CATEGORIES.map((category) => Type.Literal(category)))),
+  motivation: OrNull(Type.String({ minLength: 1, maxLength: BOUNDS.motivationChars })),
+  techniques: OrNull(Type.Array(Type.String({ pattern: '^T\\d{4}(\\.\\d{3})?$' }), { maxItems: BOUNDS.techniques })),
+  references: OrNull(Type.Array(Type.Object({
+    name: OrNull(Type.String({ minLength: 1, maxLength: BOUNDS.referenceNameChars })),
+    url: HttpUrl
+  }, { additionalProperties: false }), { maxItems: BOUNDS.references })),
+  firstSeen: OrNull(Type.Number({ minimum: 0, maximum: 4_102_444_800_000 })),
+  lastSeen: OrNull(Type.Number({ minimum: 0, maximum: 4_102_444_800_000 })),
+  description: OrNull(Type.String({ minLength: 1, maxLength: BOUNDS.descriptionChars }))
+}
+
+/** What an administrator types in for a new actor. Techniques are ATT&CK ids; times ms since the epoch. */
+export const ActorInput = Type.Object({ name: Name, ...facts }, { additionalProperties: false })
+export type ActorInput = Static<typeof ActorInput>
+
+/** An administrator's change: what is absent stays; null takes the administrator's word back, so that the sources speak again. */
+export const ActorPatch = Type.Object({ name: OrNull(Name), ...facts }, { additionalProperties: false, minProperties: 1 })
+export type ActorPatch = Static<typeof ActorPatch>
