@@ -137,4 +137,3 @@ function isAutomation (results: FactorResult[], policy: Policy): boolean {
   const behavior = results[6] as FactorResult
   return hasRule(behavior, 'behavior.sweep') && pace + points(behavior) >= policy.automationBar
 }
-

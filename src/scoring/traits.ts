@@ -1,0 +1,228 @@
+/**
+ * What history wants to know of a request, read from its bytes in about a microsecond on the main thread: hashes, never
+ * text. Bounded: at most URL_MAX characters of the target and BODY_MAX bytes of the body are read, and their lengths count.
+ *
+ * The *target* is what was asked for (path, query values and body; times and cache-busters folded, so that a poller that
+ * sends `since=<now>` asks for one thing). Its *shape* is the question without its values: a path segment with a digit
+ * is one blank, and so are query values, JSON strings and GraphQL literals. Many targets of one shape are an
+ * enumeration, a scrape, or a sync job; `number`, the last one in the request, says whether it counts upwards.
+ */
+import { finish, hashText, mixHash } from './hash.ts'
+import type { Observation } from './shapes.ts'
+
+export interface RequestTraits {
+  agentHash: number
+  /** Agent, order of header names, languages and encodings: what stays the same when a tool changes its address. */
+  fingerprintHash: number
+  targetHash: number
+  shapeHash: number
+  routeHash: number
+  /** The last number of under ten digits, or -1. */
+  number: number
+  loginAttempt: boolean
+}
+
+const URL_MAX = 1024
+const BODY_MAX = 512
+
+/** Never throws. */
+export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'headers' | 'body' | 'route'>): RequestTraits {
+  const { url, body, route } = observation
+  const who = readHeaders(observation.headers)
+  const scan: Scan = { full: finish(url.length === 0 ? 1 : 2), shape: hashText(observation.method), number: -1 }
+  scanTarget(url, scan)
+  const text = body === null || body.length === 0 ? '' : latin1(body)
+  if (text !== '') {
+    scan.full = (scan.full ^ (body as Uint8Array).length) | 0
+    scanBody(text, scan)
+  }
+  return {
+    agentHash: who.agent,
+    fingerprintHash: who.fingerprint,
+    targetHash: finish(scan.full),
+    shapeHash: finish(scan.shape),
+    routeHash: route === null ? 0 : hashText(route),
+    number: scan.number,
+    loginAttempt: isLoginAttempt(observation.method, url, text)
+  }
+}
+
+interface Scan { full: number, shape: number, number: number }
+
+const PRIME = 0x01000193
+const BLANK = 0x23
+const SLASH = 47
+const MARK = 63
+const EQUALS = 61
+const AMPERSAND = 38
+const QUOTE = 34
+const BACKSLASH = 92
+
+function latin1 (body: Uint8Array): string {
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
+  return bytes.toString('latin1', 0, Math.min(body.length, BODY_MAX))
+}
+
+function scanTarget (url: string, scan: Scan): void {
+  const end = Math.min(url.length, URL_MAX)
+  let i = 0
+  let shape = scan.shape
+  let segment = shape
+  while (i < end) {
+    const code = url.charCodeAt(i)
+    if (code === MARK) break
+    if (code >= 48 && code <= 57) {
+      i = readNumber(url, i, end, scan)
+      // The whole segment becomes a blank, slugs like `blue-shoe-42` included.
+      shape = Math.imul(segment ^ BLANK, PRIME)
+      for (; i < end; i++) {
+        const next = url.charCodeAt(i)
+        if (next === SLASH || next === MARK) break
+        if (next >= 48 && next <= 57) i = readNumber(url, i, end, scan) - 1
+        else scan.full = Math.imul(scan.full ^ next, PRIME)
+      }
+      continue
+    }
+    scan.full = Math.imul(scan.full ^ code, PRIME)
+    shape = Math.imul(shape ^ code, PRIME)
+    if (code === SLASH) segment = shape
+    i++
+  }
+  scan.shape = shape
+  if (i < end) scanPairs(url, i + 1, end, scan)
+}
+
+/** `a=1&b=2`: names count for the shape, values for the target, cache-busters for neither. */
+function scanPairs (text: string, start: number, end: number, scan: Scan): void {
+  let i = start
+  while (i < end) {
+    let equals = i
+    while (equals < end && text.charCodeAt(equals) !== EQUALS && text.charCodeAt(equals) !== AMPERSAND) {
+      scan.shape = Math.imul(scan.shape ^ text.charCodeAt(equals), PRIME)
+      equals++
+    }
+    const busts = isCacheBuster(text, i, equals)
+    // A GraphQL document in a query is part of the question.
+    const isDocument = equals - i === 5 && text.startsWith('query', i)
+    i = equals
+    while (i < end && text.charCodeAt(i) !== AMPERSAND) {
+      const code = text.charCodeAt(i)
+      if (busts) i++
+      else if (code >= 48 && code <= 57) i = readNumber(text, i, end, scan)
+      else {
+        scan.full = Math.imul(scan.full ^ code, PRIME)
+        if (isDocument) scan.shape = Math.imul(scan.shape ^ code, PRIME)
+        i++
+      }
+    }
+    i++
+  }
+}
+
+const CACHE_BUSTERS = new Set(['_', 't', 'ts', '_t', 'cb', 'r', 'rand', 'time', 'timestamp', 'nocache', 'cachebust'])
+
+function isCacheBuster (text: string, start: number, end: number): boolean {
+  return end - start <= 9 && CACHE_BUSTERS.has(text.slice(start, end))
+}
+
+function scanBody (text: string, scan: Scan): void {
+  const first = text.charCodeAt(0)
+  if (first === 123 || first === 91) scanJson(text, scan)
+  else scanPairs(text, 0, text.length, scan)
+}
+
+/** JSON: strings are values, but for a GraphQL document, whose own literals (`\"...\"`) are. Variables are values. */
+function scanJson (text: string, scan: Scan): void {
+  const isGraphql = text.includes('"query"')
+  const variables = isGraphql ? text.indexOf('"variables"') : -1
+  const shapeEnd = variables === -1 ? text.length : variables
+  let literal = false
+  let i = 0
+  while (i < text.length) {
+    const code = text.charCodeAt(i)
+    if (code >= 48 && code <= 57) { i = readNumber(text, i, text.length, scan); continue }
+    scan.full = Math.imul(scan.full ^ code, PRIME)
+    if (isGraphql) {
+      if (code === BACKSLASH && text.charCodeAt(i + 1) === QUOTE) { literal = !literal; i++ }
+    } else if (code === QUOTE && startsValue(text, i)) literal = true
+    else if (code === QUOTE && literal) literal = false
+    if (!literal && i < shapeEnd) scan.shape = Math.imul(scan.shape ^ code, PRIME)
+    i++
+  }
+}
+
+function startsValue (text: string, at: number): boolean {
+  const before = text.charCodeAt(at - 1)
+  return before === 58 || (before === 32 && text.charCodeAt(at - 2) === 58)
+}
+
+/** Digits from `start`: a time or a date leaves no trace in the target, any other number is part of it. Returns where it ends. */
+function readNumber (text: string, start: number, end: number, scan: Scan): number {
+  let i = start
+  let value = 0
+  while (i < end) {
+    const digit = text.charCodeAt(i) - 48
+    if (digit < 0 || digit > 9) break
+    value = value * 10 + digit
+    i++
+  }
+  const length = i - start
+  if (length === 4 && isDateAt(text, i)) return skipDate(text, i, end)
+  if (length >= 10) return i
+  scan.full = Math.imul(scan.full ^ value ^ (length << 27), PRIME)
+  scan.number = value
+  return i
+}
+
+function isDateAt (text: string, at: number): boolean {
+  return text.charCodeAt(at) === 45 && text.charCodeAt(at + 3) === 45 && text.charCodeAt(at + 1) <= 57 && text.charCodeAt(at + 4) <= 57
+}
+
+/** `-11-21T10:20:28.123Z`, colons perhaps percent-encoded. */
+function skipDate (text: string, at: number, end: number): number {
+  let i = at
+  for (; i < end; i++) {
+    const code = text.charCodeAt(i)
+    const part = (code >= 48 && code <= 58) || code === 45 || code === 46 || code === 43 || code === 84 || code === 90 || code === 37 || code === 65
+    if (!part) break
+  }
+  return i
+}
+
+/** Only what is certain at a glance: the words that logins, refreshes and token endpoints carry. */
+function isLoginAttempt (method: string, url: string, text: string): boolean {
+  if (method !== 'POST') return false
+  if (text.includes('login') || text.includes('refreshToken') || text.includes('password') || text.includes('grant_type=') || text.includes('signin') || text.includes('signIn')) return true
+  return url.length < 64 && /log-?in|sign-?in|\/oauth|\/token|\/session/i.test(url)
+}
+
+/** Names that come and go from request to request of one client; coded by length, first and last letter. */
+const PASSING_NAMES = new Set([
+  'cookie', 'authorization', 'x-api-key', 'content-length', 'content-type', 'transfer-encoding', 'referer', 'origin',
+  'if-none-match', 'if-modified-since', 'cache-control', 'pragma', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host',
+  'x-real-ip', 'via', 'forwarded', 'x-request-id', 'traceparent', 'tracestate', 'host', 'range', 'upgrade-insecure-requests',
+  'sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest', 'sec-fetch-user', 'priority', 'accept'
+].map(nameCode))
+
+function nameCode (name: string): number {
+  return (name.length << 16) | ((name.charCodeAt(0) | 32) << 8) | (name.charCodeAt(name.length - 1) | 32)
+}
+
+const AGENT_CODE = nameCode('user-agent')
+const LANGUAGE_CODE = nameCode('accept-language')
+const ENCODING_CODE = nameCode('accept-encoding')
+const HEADERS_MAX = 64
+
+function readHeaders (headers: string[]): { agent: number, fingerprint: number } {
+  let agent = 0
+  let print = 0x811c9dc5
+  const end = Math.min(headers.length - 1, HEADERS_MAX * 2)
+  for (let i = 0; i < end; i += 2) {
+    const code = nameCode(headers[i] as string)
+    if (PASSING_NAMES.has(code)) continue
+    print = Math.imul(print ^ code, PRIME)
+    if (code === AGENT_CODE) agent = hashText(headers[i + 1] as string, 7, 256)
+    else if (code === LANGUAGE_CODE || code === ENCODING_CODE) print ^= hashText(headers[i + 1] as string, 11, 64)
+  }
+  return { agent, fingerprint: mixHash(finish(print), agent) }
+}
