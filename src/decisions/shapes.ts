@@ -25,3 +25,21 @@ export interface Decision {
   expiresAt: number | null
   assessmentId: string | null
 }
+
+export interface DecisionInput {
+  scope: DecisionScope
+  value: string
+  action: Action
+  /** 1 s to 10 years; null: until removed. */
+  ttlSeconds: number | null
+  /** At most 500 characters. */
+  reason: string
+}
+
+/** Where a decision comes from, when it is made. */
+export interface DecisionOrigin {
+  /** `user:<id>`, `key:<id>`, `playbook:<NAME>`. */
+  origin: string
+  simulated?: boolean
+  assessmentId?: string | null
+}

@@ -1,0 +1,42 @@
+import fp from 'fastify-plugin'
+import { GraphQLError, NoSchemaIntrospectionCustomRule, printSchema } from 'graphql'
+import mercurius from 'mercurius'
+import { oneOperationRule, refuseJsonSource } from './armor.ts'
+import { formatError, statusOfErrors } from './errors.ts'
+import { rooms } from './rooms.ts'
+import { buildNekoSchema } from './schema.ts'
+import graphqlRoute from './route.ts'
+
+/**
+ * The GraphQL edge: mercurius executes (with its compiled queries and bounded caches), the route is our own.
+ *
+ * Owns: the schema, how errors leave, what a document may be. Never does: know a room's rules.
+ * Why our own route: mercurius' coerces bodies, drops hooks given in its options and answers whatever Accept says;
+ * `reply.graphql` behind a route of ours has none of that.
+ */
+export default fp(async (app) => {
+  const schema = buildNekoSchema(rooms)
+  const edge = {
+    production: app.config.production,
+    onMasked: (error: Error) => app.log.error({ err: error }, 'unexpected error in GraphQL')
+  }
+  await app.register(mercurius, {
+    schema,
+    routes: false,
+    // 64 documents of each kind, 3 errors each: 1,024 failed 1 MB documents would fill the heap.
+    cache: 64,
+    graphql: { parseOptions: { maxTokens: 1000 }, validateOptions: { maxErrors: 3 } },
+    jit: { minCount: 3, eluThreshold: 0.7, maxCompilePerTick: 1, maxQueueSize: 32 },
+    validationRules: [oneOperationRule, ...(app.config.production ? [NoSchemaIntrospectionCustomRule] : [])],
+    errorFormatter (execution) {
+      const errors = (execution.errors ?? []) as GraphQLError[]
+      return {
+        statusCode: statusOfErrors(errors, execution.data) ?? 200,
+        response: { data: execution.data, errors: errors.map((error) => formatError(error, edge)) } as never
+      }
+    }
+  })
+  app.graphql.addHook('preParsing', async (_schema, source) => refuseJsonSource(source))
+  app.decorate('graphqlEdge', { schema, sdl: () => printSchema(schema), formatError: (error: Error) => formatError(error, edge) })
+  await app.register(graphqlRoute)
+}, { name: 'graphql', dependencies: ['config', 'limits', 'identity', 'intel', 'assessments', 'decisions'] })

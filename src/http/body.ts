@@ -1,0 +1,79 @@
+import type { IncomingMessage } from 'node:http'
+
+/**
+ * The raw body, read by the gate before Fastify parses it, and given to Fastify's parser afterwards.
+ *
+ * Bounded in bytes and in time: Node closes a slow body only after 30 to 60 s, whatever requestTimeout says.
+ */
+export interface BodyRead {
+  bytes: Buffer
+  /** over: more came than `limitBytes` (the first `limitBytes` are in `bytes`). slow: time ran out. gone: the client left. */
+  end: 'whole' | 'over' | 'slow' | 'gone'
+}
+
+/** True when the message says that it has a body. */
+export function announcesBody (raw: IncomingMessage): boolean {
+  const length = raw.headers['content-length']
+  return (length !== undefined && length !== '0') || raw.headers['transfer-encoding'] !== undefined
+}
+
+/** Reads at most `limitBytes` within `timeoutMs`; never rejects. */
+export function readBody (raw: IncomingMessage, limitBytes: number, timeoutMs: number): Promise<BodyRead> {
+  const { promise, resolve } = Promise.withResolvers<BodyRead>()
+  const chunks: Buffer[] = []
+  let received = 0
+  const timer = setTimeout(() => finish('slow'), timeoutMs)
+  const onData = (chunk: Buffer): void => {
+    received += chunk.length
+    chunks.push(received > limitBytes ? chunk.subarray(0, chunk.length - (received - limitBytes)) : chunk)
+    if (received > limitBytes) finish('over')
+  }
+  const onEnd = (): void => finish('whole')
+  const onGone = (): void => finish('gone')
+  function finish (end: BodyRead['end']): void {
+    clearTimeout(timer)
+    raw.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone)
+    if (end !== 'whole') raw.pause()
+    resolve({ bytes: chunks.length === 1 ? chunks[0] as Buffer : Buffer.concat(chunks), end })
+  }
+  raw.on('data', onData).on('end', onEnd).on('close', onGone).on('error', onGone)
+  return promise
+}
+
+/**
+ * What Fastify's parser needs of a stream, and no more: with Readable.from the same costs five times as much
+ * (13 us against 2.3 us a request). Emits when resumed, at once.
+ */
+export class ReplayedBody {
+  readonly receivedEncodedLength: number
+  #bytes: Buffer
+  #onData: ((chunk: Buffer) => void) | null = null
+  #onEnd: (() => void) | null = null
+
+  constructor (bytes: Buffer) {
+    this.#bytes = bytes
+    this.receivedEncodedLength = bytes.length
+  }
+
+  on (event: string, listener: (...args: never[]) => void): this {
+    if (event === 'data') this.#onData = listener as (chunk: Buffer) => void
+    if (event === 'end') this.#onEnd = listener as () => void
+    return this
+  }
+
+  removeListener (event: string): this {
+    if (event === 'data') this.#onData = null
+    if (event === 'end') this.#onEnd = null
+    return this
+  }
+
+  setEncoding (): this {
+    return this
+  }
+
+  resume (): this {
+    if (this.#bytes.length > 0) this.#onData?.(this.#bytes)
+    this.#onEnd?.()
+    return this
+  }
+}

@@ -1,0 +1,199 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_OVERLOADED, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import { judge, type Thresholds } from '../decisions/judge.ts'
+import type { Decision } from '../decisions/shapes.ts'
+import type { Principal } from '../identity/shapes.ts'
+import type { LimitAnswer } from '../limits/shapes.ts'
+import { createAddressSet } from '../std/ip.ts'
+import { createReceiptIds } from '../std/id.ts'
+import { announcesBody, readBody } from './body.ts'
+import { anonymousClient, clientAddress } from './client-address.ts'
+import { createObserver } from './observe.ts'
+import type { Passage } from './passage.ts'
+import { sendRefusal } from './refusal.ts'
+import { assessesOnly } from './assess-only.ts'
+
+/**
+ * The conductor: one onRequest hook through which every request goes before anything of ours parses it.
+ *
+ * In: a request whose headers were read. Out: an answer that refuses it, or a Passage that says what each hop found.
+ * Never does: know a rule. Each hop is one call that comes back once; nothing calls back into http. The order is the
+ * one of the README's walk, cheapest first: a blocked address costs hop 1 only, and a refused credential is scored like
+ * any request before it is answered, so that token guessing is seen by the factors.
+ */
+export const BODY_LIMIT_BYTES = 64 * 1024
+/** A whole request within 8 s; whoever may send a large one gets 120. */
+const BODY_TIMEOUT_MS = 8_000
+const LARGE_BODY_TIMEOUT_MS = 120_000
+/** Three challenges within ten minutes hold a client to the strict rate for ten. */
+const CHALLENGES_TO_HOLD = 3
+const HOLD_MS = 600_000
+
+export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<void | FastifyReply>
+
+export function createGate (app: FastifyInstance): Gate {
+  const { config, clock, decisions, identity, limits, scoring, metrics } = app
+  const mintId = createReceiptIds(app.fleet.processId)
+  const trusted = createAddressSet(config.trustProxy)
+  const thresholds: Thresholds = { challenge: config.challengeThreshold, block: config.blockThreshold, shadow: config.enforcement === 'shadow' }
+  const observe = createObserver(app)
+
+  return async function gate (request, reply) {
+    if (request.routeOptions.config?.ungated === true) return
+    const passage = begin(request, reply)
+
+    // Hop 1: an address that is blocked and shows no credential goes no further.
+    const byAddress = decisions.forAddress(passage.address)
+    const shows = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
+    if (isBlock(byAddress) && !shows) return refuseByDecision(request, reply, passage, byAddress)
+
+    // Hop 2: who asks. An address with too many refused credentials is refused before any cryptography.
+    if (shows) {
+      const guesses = limits.peekNamed('standard', 'failed', passage.client)
+      if (!guesses.allowed) return refuseByLimit(request, reply, passage, guesses)
+      const credential = await identity.authenticate(request.headers)
+      if (credential.state === 'held') {
+        passage.principal = credential.principal
+        passage.client = credential.principal.clientKey
+      } else if (credential.state === 'refused') {
+        passage.credentialRefused = credential.reason
+        limits.takeNamed('standard', 'failed', passage.client)
+      }
+    }
+
+    // Hop 3: decisions about the key, user or session; an allow there lifts the block of its address.
+    const decision = passage.principal === null ? byAddress : decisions.forPrincipal(passage.principal) ?? byAddress
+    passage.decision = decision
+    if (isBlock(decision)) return refuseByDecision(request, reply, passage, decision)
+
+    // Hop 4: its limit.
+    const limit = limits.take(passage.principal?.tier ?? 'standard', passage.client)
+    passage.limit = limit
+    showLimit(reply, limit)
+    metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: 'local' })
+    if (!limit.allowed) return refuseByLimit(request, reply, passage, limit)
+    if (app.isUnderPressure()) return refuse(request, reply, new NEKO_ERR_OVERLOADED('1'), 1)
+
+    // Hops 5 to 7: what it is, what it scores, what that means.
+    const end = await receive(request, passage)
+    if (end === 'gone') return reply.hijack() as unknown as FastifyReply
+    passage.observation = observe(request, passage)
+    passage.score = await scoring.score(passage.observation)
+    if (end === 'over') passage.score.notInspected.push(`body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
+    passage.verdict = judge({ score: passage.score, decision, writes: request.method !== 'GET' && request.method !== 'HEAD', thresholds })
+    if (passage.verdict.action === 'BLOCK' && assessesOnly(request, passage)) await scoreWithoutBody(passage)
+    showScore(reply, passage)
+    if (passage.verdict.action === 'CHALLENGE' && !passage.verdict.simulated) holdAfterChallenges(passage)
+    if (passage.verdict.action === 'BLOCK' && !passage.verdict.simulated) {
+      passage.refusedBy = 'score'
+      return refuse(request, reply, new NEKO_ERR_BLOCKED())
+    }
+    if (end === 'over') return refuse(request, closing(reply), new NEKO_ERR_BODY_TOO_LARGE())
+    if (end === 'slow') return refuse(request, closing(reply), new NEKO_ERR_REQUEST_TIMEOUT())
+    if (passage.credentialRefused !== null) return refuse(request, reply.header('www-authenticate', 'Bearer'), new NEKO_ERR_UNAUTHENTICATED())
+  }
+
+  function begin (request: FastifyRequest, reply: FastifyReply): Passage {
+    const { address, untrustedForwarding } = clientAddress(request.raw.socket.remoteAddress, request.headers['x-forwarded-for'], trusted)
+    if (untrustedForwarding) app.forwardingSeen()
+    const passage: Passage = {
+      id: mintId(),
+      startedMs: clock.monotonic(),
+      at: clock.now(),
+      address,
+      untrustedForwarding,
+      client: anonymousClient(address),
+      principal: null,
+      credentialRefused: null,
+      limit: null,
+      body: null,
+      observation: null,
+      score: null,
+      verdict: null,
+      decision: null,
+      refusedBy: null
+    }
+    request.passage = passage
+    reply.header('x-neko-assessment', passage.id)
+    return passage
+  }
+
+  /** Reads the body where there is one; only who may send a large or streamed one gets more than 64 KiB. */
+  async function receive (request: FastifyRequest, passage: Passage): Promise<'whole' | 'over' | 'slow' | 'gone'> {
+    if (!announcesBody(request.raw)) return 'whole'
+    const { config: route, bodyLimit } = request.routeOptions
+    const mayMore = route?.bodyScope !== undefined && passage.principal?.scopes.includes(route.bodyScope) === true
+    if (mayMore && route.streamed === true) return 'whole'
+    const limitBytes = mayMore ? bodyLimit ?? BODY_LIMIT_BYTES : BODY_LIMIT_BYTES
+    // Nothing of a body that says it is too large is read: it is refused as soon as the rest of the request is scored.
+    if (Number(request.headers['content-length'] ?? 0) > limitBytes) return 'over'
+    const read = await readBody(request.raw, limitBytes, mayMore ? LARGE_BODY_TIMEOUT_MS : BODY_TIMEOUT_MS)
+    passage.body = read.bytes
+    return read.end
+  }
+
+  /** An authorised caller's `assess` carries what others sent: it is looked at again without its body. */
+  async function scoreWithoutBody (passage: Passage): Promise<void> {
+    const observation = { ...passage.observation!, body: null }
+    passage.observation = observation
+    passage.score = await scoring.score(observation)
+    passage.score.notInspected.push('body: requests to assess, sent by a caller who may')
+    passage.verdict = judge({ score: passage.score, decision: passage.decision, writes: true, thresholds })
+  }
+
+  function holdAfterChallenges (passage: Passage): void {
+    const before = passage.observation?.history?.challenged600s ?? 0
+    if (before + 1 >= CHALLENGES_TO_HOLD) limits.hold(passage.client, HOLD_MS)
+  }
+
+  function showScore (reply: FastifyReply, { score, verdict, principal }: Passage): void {
+    if (!config.exposeScore && !maySeeAssessments(principal)) return
+    const factors = score!.factors.filter((factor) => factor.contribution > 0).sort((a, b) => b.contribution - a.contribution)
+    reply.header('x-neko-score', Math.round(score!.value))
+    reply.header('x-neko-action', verdict!.action)
+    reply.header('x-neko-factors', factors.map((factor) => `${factor.name}=${Math.round(factor.contribution)}`).join(','))
+  }
+}
+
+function maySeeAssessments (principal: Principal | null): boolean {
+  return principal?.scopes.includes('read') === true
+}
+
+function isBlock (decision: Decision | null): decision is Decision {
+  return decision !== null && decision.action === 'BLOCK' && !decision.simulated
+}
+
+function refuseByDecision (request: FastifyRequest, reply: FastifyReply, passage: Passage, decision: Decision): FastifyReply {
+  passage.decision = decision
+  passage.refusedBy = 'decision'
+  return refuse(request, unread(request, reply), new NEKO_ERR_BLOCKED())
+}
+
+function refuseByLimit (request: FastifyRequest, reply: FastifyReply, passage: Passage, limit: LimitAnswer): FastifyReply {
+  passage.limit = limit
+  passage.refusedBy = 'limit'
+  showLimit(reply, limit)
+  return refuse(request, unread(request, reply), new NEKO_ERR_LIMIT_EXCEEDED(String(limit.retryAfterSeconds)), limit.retryAfterSeconds)
+}
+
+function refuse (request: FastifyRequest, reply: FastifyReply, error: Error & { code: string, statusCode?: number }, retryAfterSeconds?: number): FastifyReply {
+  return sendRefusal(request, reply, { status: error.statusCode ?? 500, code: error.code, message: error.message, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) })
+}
+
+/** A body that nobody will read must not hold the connection. */
+function unread (request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  return announcesBody(request.raw) ? closing(reply) : reply
+}
+
+function closing (reply: FastifyReply): FastifyReply {
+  return reply.header('connection', 'close')
+}
+
+/** The customary headers beside the IETF's (draft-ietf-httpapi-ratelimit-headers). */
+function showLimit (reply: FastifyReply, { tier, limit, remaining, resetSeconds, windowSeconds }: LimitAnswer): void {
+  reply.header('x-ratelimit-limit', limit)
+  reply.header('x-ratelimit-remaining', remaining)
+  reply.header('x-ratelimit-reset', resetSeconds)
+  reply.header('ratelimit-policy', `"${tier}";q=${limit};w=${windowSeconds}`)
+  reply.header('ratelimit', `"${tier}";r=${remaining};t=${resetSeconds}`)
+}
