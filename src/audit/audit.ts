@@ -1,0 +1,215 @@
+/**
+ * The audit room's service: what happened, so that it can be proved later.
+ *
+ * Owns: one write-ahead log per process start (trail.ts), its signed checkpoints (checkpoints.ts), and its index in the
+ * store (flush.ts). Never does: judge, or keep a secret. In: what rooms say happened (shapes.ts). Out: acknowledgements
+ * after the sync, `auditEvents` in the store.
+ *
+ * Log segments are the evidence and the store is their index, so a failing store costs nothing but the index's freshness,
+ * and a failing disk refuses what must be provable: `durable` rejects, and the caller changes nothing.
+ */
+import type { Config } from '../config.ts'
+import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_INPUT_INVALID } from '../errors.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Storage } from '../storage/port.ts'
+import { createSeals } from './checkpoints.ts'
+import type { Checkpoint } from './checkpoints.ts'
+import { createPseudonym, writeInput } from './entries.ts'
+import { GENESIS } from './chain.ts'
+import { systemFiles } from './files.ts'
+import type { FileLayer } from './files.ts'
+import { createFlush } from './flush.ts'
+import type { Flush } from './flush.ts'
+import { auditCheckpoints } from './collections.ts'
+import { createSigner, localSigningSecret } from './signing.ts'
+import type { Signer } from './signing.ts'
+import type { Audit, AuditEvent, AuditInput } from './shapes.ts'
+import { eventId, Trail } from './trail.ts'
+import type { Entry, TrailPosition } from './trail.ts'
+
+/** A caller waits at most this long for the disk: below the resolver's 3 s, above two syncs of a slow disk. */
+export const DURABLE_DEADLINE_MS = 2_500
+const CHECKPOINT_EVENTS = 1_000
+const CHECKPOINT_MS = 60_000
+
+/** What the room needs of a logger (pino's shape). */
+export interface AuditLog {
+  info (fields: object, message: string): void
+  warn (fields: object, message: string): void
+  error (fields: object, message: string): void
+}
+
+export interface AuditOptions {
+  config: Pick<Config, 'dataDir' | 'auditSigningKey'>
+  /** null: the log alone, no index (children of tests, tools). */
+  storage: Storage | null
+  clock: Clock
+  log: AuditLog
+  processId: string
+  files?: FileLayer
+  /** Replaces addresses in actors, targets and details (`ip`, `address`) by a keyed stand-in. */
+  pseudonymKey?: string | null
+  onEvent?: (category: AuditInput['category']) => void
+  /** For tests: bytes after which a segment ends. */
+  segmentBytes?: number
+}
+
+/** Audit, and what its own process may ask of it. */
+export interface AuditService extends Audit {
+  /** Records that wait for the disk, 0 to 10,000. */
+  backlog (): number
+  /** Resolves when the queue is empty and synced, or the disk fails: for producers that could outrun the disk. */
+  drained (): Promise<void>
+  /** Writes the index of all that is synced; false when the store is down. */
+  flush (): Promise<boolean>
+  /** Syncs since start, for benches. */
+  syncs (): number
+  close (): Promise<void>
+}
+
+export function auditDirectory (dataDir: string): string {
+  return `${dataDir}/audit`
+}
+
+/** The key that seals: AUDIT_SIGNING_KEY, else the one kept in this machine's data directory. */
+export function auditSigner (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, files: FileLayer = systemFiles): Signer {
+  return createSigner(config.auditSigningKey ?? localSigningSecret(files, auditDirectory(config.dataDir)))
+}
+
+/** Opens nothing before the first event. @throws Error when the signing key cannot be read or made. */
+export function createAudit (options: AuditOptions): AuditService {
+  const { config, storage, clock, log, processId } = options
+  const files = options.files ?? systemFiles
+  const directory = auditDirectory(config.dataDir)
+  const signer = auditSigner(config)
+  const pseudonym = options.pseudonymKey == null ? null : createPseudonym(options.pseudonymKey)
+  const seals = createSeals({ files, directory, processId, signer })
+  const flush: Flush | null = storage === null ? null : createFlush({ storage, files, directory, processId, clock, log })
+  let sealing = Promise.resolve()
+  let sealedSeq = -1
+  let sealDue = CHECKPOINT_EVENTS
+  let closing: Promise<void> | null = null
+
+  const ownEntry = (type: string, target: string | null, details: { [key: string]: number | { [key: string]: number } }): Entry => (
+    newEntry({ category: 'security', type, actor: 'system', target, outcome: 'ok', details }).entry
+  )
+  const trail = new Trail({
+    files,
+    directory,
+    processId,
+    now: () => clock.now(),
+    begin: () => { seals.begin(clock.now(), GENESIS) },
+    ownEntry,
+    segmentBytes: options.segmentBytes,
+    onHealth (healthy, error) {
+      if (healthy) log.warn({ processId }, 'the audit trail can be written again')
+      else log.error({ processId, code: (error as NodeJS.ErrnoException).code ?? null }, 'the audit trail cannot be written: privileged changes are refused')
+    },
+    onCommitted (entries, position) {
+      if (options.onEvent !== undefined) for (const entry of entries) options.onEvent(entry.category as AuditInput['category'])
+      flush?.push(entries, position)
+      if (position.seq + 1 >= sealDue) seal('checkpoint', position)
+    }
+  })
+  const timer = setInterval(() => {
+    if (trail.position.seq > sealedSeq) seal('checkpoint', trail.position)
+  }, CHECKPOINT_MS)
+  timer.unref()
+
+  /** One after the other; a failed one is made up for by the next. */
+  function seal (kind: 'checkpoint' | 'close', position: TrailPosition): void {
+    sealDue = position.seq + 1 + CHECKPOINT_EVENTS
+    sealing = sealing.then(async () => {
+      const checkpoint = await seals.append({ kind, ...position, at: clock.now() })
+      sealedSeq = position.seq
+      announce(checkpoint)
+    }).catch((error: unknown) => {
+      log.error({ processId, code: (error as NodeJS.ErrnoException).code ?? null }, 'an audit checkpoint could not be written')
+    })
+  }
+
+  /** Two copies away from the files: in the store and in the log, where who edits the files may not reach. */
+  function announce (checkpoint: Checkpoint): void {
+    log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
+    // Fail-open: the next checkpoint replaces this one, and the file and the log hold it.
+    storage?.collection<Checkpoint & { id: string }>(auditCheckpoints).put({ id: processId, ...checkpoint }).catch(() => { /* as said */ })
+  }
+
+  function newEntry (input: AuditInput): { entry: Entry, fields: Omit<AuditInput, 'effects'>, oversize: boolean } {
+    const { fields, json, oversize } = writeInput(input, pseudonym)
+    return { entry: { json, category: fields.category, at: clock.now(), seq: -1, state: 'waiting', settle: null }, fields, oversize }
+  }
+
+  async function durable (input: AuditInput): Promise<AuditEvent> {
+    const { entry, fields, oversize } = newEntry(input)
+    if (oversize) throw new NEKO_ERR_INPUT_INVALID('The change is too large to be recorded')
+    if (!trail.healthy) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
+    try {
+      await withDeadline(trail, entry, (target) => { trail.add(ownEntry('audit.withdrawn', target, {})) }, processId)
+    } catch (cause) {
+      throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause })
+    }
+    return { id: eventId(processId, entry.seq), at: entry.at, processId, seq: entry.seq, ...fields }
+  }
+
+  async function close (): Promise<void> {
+    clearInterval(timer)
+    const last = await trail.close()
+    if (last !== null) seal('close', last)
+    await sealing
+    seals.close()
+    await flush?.close()
+  }
+
+  return {
+    record (input) {
+      const { entry, oversize } = newEntry(input)
+      if (oversize) log.error({ type: input.type }, 'an audit event was recorded without its effects, which are too large')
+      trail.add(entry)
+    },
+    durable,
+    healthy: () => trail.healthy,
+    backlog: () => trail.backlog,
+    drained: () => trail.idle(),
+    flush: async () => await flush?.run() ?? false,
+    syncs: () => trail.syncs,
+    close () {
+      closing ??= close()
+      return closing
+    }
+  }
+}
+
+/**
+ * Resolves when the entry is synced. When the disk takes longer than the deadline the caller is refused; a record that was
+ * already on its way is followed by `audit.withdrawn`, so that replay does not apply what the caller was told did not happen.
+ */
+function withDeadline (trail: Trail, entry: Entry, withdrawn: (eventId: string) => void, processId: string): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    let late = false
+    const deadline = setTimeout(() => {
+      late = true
+      trail.withdraw(entry)
+      reject(new Error('the disk is too slow'))
+    }, DURABLE_DEADLINE_MS)
+    entry.settle = {
+      resolve () {
+        clearTimeout(deadline)
+        if (late) withdrawn(eventId(processId, entry.seq))
+        else resolve()
+      },
+      reject (error) {
+        clearTimeout(deadline)
+        reject(error)
+      }
+    }
+    addWhenRoom(trail, entry, () => late).catch(entry.settle.reject)
+  })
+}
+
+/** Back-pressure for who can wait: a full queue is waited for. */
+async function addWhenRoom (trail: Trail, entry: Entry, isLate: () => boolean): Promise<void> {
+  while (!trail.hasRoom() && !isLate()) await trail.room()
+  if (!trail.healthy) throw new Error('the disk fails')
+  if (!isLate()) trail.add(entry)
+}

@@ -1,0 +1,163 @@
+import type { FileLayer, OpenFile } from './files.ts'
+import { splitLines } from './chain.ts'
+import type { Signer } from './signing.ts'
+
+/**
+ * Checkpoints: signed statements about the chain, in `<processId>.seals` beside the segments, one JSON line each, numbered
+ * without gaps. A chain alone can be cut or rebuilt by who can write the file; what a checkpoint names cannot.
+ *
+ * open: this process start exists. checkpoint: the chain ran through `hash` at `seq`. close: it ends there.
+ * removed: retention took the segments up to `segment`; the chain goes on behind `hash`.
+ */
+export type SealKind = 'open' | 'checkpoint' | 'close' | 'removed'
+
+export interface Checkpoint {
+  /** `<processId>` and number, as the store and the log know it. */
+  processId: string
+  number: number
+  kind: SealKind
+  segment: number
+  /** The last event covered; -1 before the first. */
+  seq: number
+  /** Hash of the last line covered. */
+  hash: string
+  at: number
+  keyId: string
+  signature: string
+}
+
+const HEAD = Buffer.from('{"signature":"')
+const SIGNATURE_END = HEAD.length + 128
+const BODY = SIGNATURE_END + 2
+
+export type CheckpointInput = Omit<Checkpoint, 'keyId' | 'signature'>
+
+/** Signs; the signature covers every byte of the line behind it. */
+export function signCheckpoint (signer: Signer, input: CheckpointInput): { checkpoint: Checkpoint, text: string } {
+  const { processId, number, kind, segment, seq, hash, at } = input
+  const fields = { processId, number, kind, segment, seq, hash, at, keyId: signer.keyId }
+  const body = JSON.stringify(fields).slice(1)
+  const signature = signer.sign(body)
+  return { checkpoint: { ...fields, signature }, text: `{"signature":"${signature}",${body}\n` }
+}
+
+/** A checkpoint as the store or the log holds it, verified: true when `signer` made it. */
+export function holdsCheckpoint (signer: Signer, given: Checkpoint): boolean {
+  return signCheckpoint(signer, given).checkpoint.keyId === given.keyId && signer.verify(bodyOf(given), given.signature)
+}
+
+function bodyOf ({ processId, number, kind, segment, seq, hash, at, keyId }: Checkpoint): string {
+  return JSON.stringify({ processId, number, kind, segment, seq, hash, at, keyId }).slice(1)
+}
+
+export interface SealsRead {
+  checkpoints: Checkpoint[]
+  /** Where an unfinished last line begins, -1 when there is none. */
+  tornAt: number
+  /** Bad lines, counted from 1. */
+  problems: Array<{ line: number, message: string }>
+}
+
+/** Reads and verifies a seals file. */
+export function readSeals (bytes: Buffer, processId: string, signer: Signer): SealsRead {
+  const { spans, tornAt } = splitLines(bytes)
+  const read: SealsRead = { checkpoints: [], tornAt: tornAt < bytes.length ? tornAt : -1, problems: [] }
+  for (const [index, [start, end]] of spans.entries()) {
+    const found = decodeSeal(bytes, start, end, signer)
+    const message = typeof found === 'string' ? found : misplaced(found, processId, index)
+    if (message !== null) read.problems.push({ line: index + 1, message })
+    if (typeof found !== 'string') read.checkpoints.push(found)
+  }
+  return read
+}
+
+function misplaced (found: Checkpoint, processId: string, index: number): string | null {
+  if (found.processId !== processId) return `the checkpoint is of process ${found.processId}`
+  return found.number === index ? null : `checkpoint ${found.number} stands where ${index} belongs`
+}
+
+function decodeSeal (bytes: Buffer, start: number, end: number, signer: Signer): Checkpoint | string {
+  if (end - start < BODY + 2 || HEAD.compare(bytes, start, start + HEAD.length) !== 0) return 'the line is no checkpoint'
+  if (bytes[start + SIGNATURE_END] !== 0x22 || bytes[start + SIGNATURE_END + 1] !== 0x2c) return 'the line is no checkpoint'
+  const signature = bytes.toString('latin1', start + HEAD.length, start + SIGNATURE_END)
+  if (!signer.verify(bytes.subarray(start + BODY, end), signature)) return 'the signature does not hold (edited, or another signing key)'
+  return JSON.parse(bytes.toString('utf8', start, end)) as Checkpoint
+}
+
+export function sealsName (processId: string): string {
+  return `${processId}.seals`
+}
+
+/** The writer of one seals file; its owner calls one at a time. */
+export interface Seals {
+  /** Creates the file with its `open` line, synced: from then on a missing file is a finding. */
+  begin (at: number, prevHash: string): void
+  /** Durable when it resolves. After a failure the next call writes the same number again. */
+  append (input: Omit<CheckpointInput, 'processId' | 'number'>): Promise<Checkpoint>
+  close (): void
+}
+
+export interface SealsOptions {
+  files: FileLayer
+  directory: string
+  processId: string
+  signer: Signer
+  /** Of a file that exists (recovery, retention): the next number, and its length up to which it is good. */
+  resume?: { number: number, length: number }
+}
+
+export function createSeals ({ files, directory, processId, signer, resume }: SealsOptions): Seals {
+  const path = `${directory}/${sealsName(processId)}`
+  let file: OpenFile | null = null
+  let number = resume?.number ?? 0
+  let position = resume?.length ?? 0
+  /** After a failed sync the file is opened anew: the old descriptor may have forgotten that it lost something. */
+  const reopened = (): OpenFile => {
+    if (file !== null) return file
+    file = files.open(path, 'existing')
+    file.truncate(position)
+    return file
+  }
+  const drop = (): void => {
+    try {
+      file?.close()
+    } catch { /* its error came already with the sync */ }
+    file = null
+  }
+  return {
+    begin (at, prevHash) {
+      if (number > 0) return
+      const { text } = signCheckpoint(signer, { processId, number: 0, kind: 'open', segment: 0, seq: -1, hash: prevHash, at })
+      const bytes = Buffer.from(text)
+      try {
+        file ??= files.open(path, 'create')
+        file.writeNow(bytes, 0)
+        file.syncNow()
+        files.syncDirectoryNow(directory)
+      } catch (error) {
+        drop()
+        // Ours alone, and without a promise in it yet: begun again with the next try.
+        files.remove(path).catch(() => { /* not made, or the disk is away */ })
+        throw error
+      }
+      number = 1
+      position = bytes.length
+    },
+    async append (input) {
+      const { checkpoint, text } = signCheckpoint(signer, { ...input, processId, number })
+      const bytes = Buffer.from(text)
+      try {
+        const target = reopened()
+        await target.write(bytes, position)
+        await target.sync()
+      } catch (error) {
+        drop()
+        throw error
+      }
+      number++
+      position += bytes.length
+      return checkpoint
+    },
+    close: drop
+  }
+}

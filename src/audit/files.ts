@@ -1,0 +1,112 @@
+import { closeSync, constants, fdatasync, fdatasyncSync, fsyncSync, ftruncateSync, mkdirSync, openSync, write, writeSync } from 'node:fs'
+import { open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { promisify } from 'node:util'
+
+const writeAt = promisify(write)
+const sync = promisify(fdatasync)
+
+/** A file open for writing at positions that its owner keeps: a failed write is repeated at the same place. */
+export interface OpenFile {
+  /** Writes all of it, or rejects having written any part. */
+  write (bytes: Buffer, position: number): Promise<void>
+  /** fdatasync. After a rejection the file must be closed and never synced again: the kernel reports a lost page once. */
+  sync (): Promise<void>
+  writeNow (bytes: Buffer, position: number): void
+  syncNow (): void
+  truncate (length: number): void
+  close (): void
+}
+
+/**
+ * The file layer: the only door of the audit room to the disk, so that a test can inject EIO, ENOSPC, a slow sync, a torn
+ * write, or keep only what was synced. Opening is synchronous on purpose: it happens once per segment, and the trail must
+ * also open one while a caller is held back.
+ */
+export interface FileLayer {
+  /** With parents, mode 0700; no error when it exists. */
+  makeDirectory (path: string): void
+  /** Mode 0600. `create` fails with EEXIST when it exists; `existing` with ENOENT when it does not. */
+  open (path: string, mode: 'create' | 'existing'): OpenFile
+  /** Names, in no order; [] when the directory does not exist. */
+  list (path: string): Promise<string[]>
+  read (path: string): Promise<Buffer>
+  size (path: string): Promise<number>
+  modifiedMs (path: string): Promise<number>
+  rename (from: string, to: string): Promise<void>
+  remove (path: string): Promise<void>
+  /** Makes creations, renames and removals in it durable. */
+  syncDirectory (path: string): Promise<void>
+  syncDirectoryNow (path: string): void
+}
+
+/** The disk itself. */
+export const systemFiles: FileLayer = {
+  makeDirectory: (path) => { mkdirSync(path, { recursive: true, mode: 0o700 }) },
+  open: openFile,
+  async list (path) {
+    try {
+      return await readdir(path)
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return []
+      throw error
+    }
+  },
+  read: (path) => readFile(path),
+  size: async (path) => (await stat(path)).size,
+  modifiedMs: async (path) => (await stat(path)).mtimeMs,
+  rename: (from, to) => rename(from, to),
+  remove: (path) => unlink(path),
+  async syncDirectory (path) {
+    const directory = await open(path, 'r')
+    try {
+      await directory.sync()
+    } finally {
+      await directory.close()
+    }
+  },
+  syncDirectoryNow (path) {
+    const fd = openSync(path, 'r')
+    try {
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+/** Whole replacement of a small file that no reader ever sees half written: new file, sync, rename, sync of the directory. */
+export async function replaceFile (files: FileLayer, directory: string, name: string, bytes: Buffer): Promise<void> {
+  const temporary = `${directory}/${name}.new`
+  await files.remove(temporary).catch(() => { /* left by a crash, or not there at all */ })
+  const file = files.open(temporary, 'create')
+  try {
+    await file.write(bytes, 0)
+    await file.sync()
+  } finally {
+    file.close()
+  }
+  await files.rename(temporary, `${directory}/${name}`)
+  await files.syncDirectory(directory)
+}
+
+export function isErrno (error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
+function openFile (path: string, mode: 'create' | 'existing'): OpenFile {
+  const flags = mode === 'create' ? constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL : constants.O_WRONLY
+  const fd = openSync(path, flags, 0o600)
+  return {
+    async write (bytes, position) {
+      // A short write is no error: the disk may fill up within it, and then the next one says ENOSPC.
+      for (let done = 0; done < bytes.length;) done += (await writeAt(fd, bytes, done, bytes.length - done, position + done)).bytesWritten
+    },
+    sync: () => sync(fd),
+    writeNow (bytes, position) {
+      for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, position + done)
+    },
+    syncNow: () => { fdatasyncSync(fd) },
+    truncate: (length) => { ftruncateSync(fd, length) },
+    close: () => { closeSync(fd) }
+  }
+}
