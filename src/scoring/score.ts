@@ -14,12 +14,17 @@ import { measureHeaders } from './factors/headers.ts'
 import { measureTiming } from './factors/timing.ts'
 import { measureUserAgent } from './factors/user-agent.ts'
 import { viewRequest } from './request-view.ts'
+import type { PayloadResult } from './factors/payload.ts'
 import type { Policy } from './policy.ts'
 import type { FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
 
 /** The whole score, for a thread: payload parsing costs what the text deserves. Never throws for odd input. */
 export function scoreObservation (observation: Observation, policy: Policy): Score {
-  const payload = inspectPayload(observation, { sensitivity: policy.sensitivity })
+  return scoreWithPayload(observation, inspectPayload(observation, { sensitivity: policy.sensitivity }), policy)
+}
+
+/** The same with payload findings that are already known: a thread keeps those of repeated payloads. */
+export function scoreWithPayload (observation: Observation, payload: PayloadResult, policy: Policy): Score {
   const results = measure(observation, policy, payload)
   return combine(results, policy, { grade: payload.grade, notInspected: payload.notInspected, degraded: false })
 }

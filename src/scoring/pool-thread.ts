@@ -1,0 +1,38 @@
+/**
+ * One Piscina of exactly one thread: what a lane needs of it is to run a task, to stop a task that hangs, and to have a
+ * thread again afterwards. One Piscina per lane, so that a lane always knows which thread holds its observations.
+ */
+import { Piscina } from 'piscina'
+import type { MessagePort } from 'node:worker_threads'
+
+export interface PoolThread {
+  /** Rejects when the thread dies or `signal` aborts; the next run gets a new thread. */
+  run (task: unknown, options: { signal: AbortSignal, transferList?: MessagePort[] }): Promise<unknown>
+  close (): Promise<void>
+}
+
+/** Old space of one scoring thread: the verdict cache holds 8 MiB, the worst observation some 10. */
+const HEAP_MB_MAX = 96
+
+export function startThread (workerUrl: URL, handler: 'ring' | 'batch'): PoolThread {
+  const pool = new Piscina({
+    filename: workerUrl.href,
+    name: handler,
+    minThreads: 1,
+    maxThreads: 1,
+    concurrentTasksPerWorker: 1,
+    recordTiming: false,
+    trackUnmanagedFds: false,
+    closeTimeout: 100,
+    // A thread that judges hostile text gets neither our environment (secrets) nor our loaders.
+    env: {},
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX }
+  })
+  // A thread that dies without a task in hand says so here; the lane sees it when its next run starts a new one.
+  pool.on('error', () => {})
+  return {
+    run: (task, { signal, transferList }) => pool.run(task, { signal, transferList: transferList as never }),
+    close: () => pool.destroy()
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The thread's side of scoring: takes observations, gives scores, keeps the findings of repeated payloads.
+ *
+ * Owns the verdict cache of its thread. Knows no clock, no store and no socket: what a client did before comes with the
+ * observation. A scorer that throws fails one observation, never the thread.
+ */
+import { inspectPayload } from './factors/payload.ts'
+import { scoreWithPayload } from './score.ts'
+import { createVerdictCache } from './verdict-cache.ts'
+import type { PayloadResult } from './factors/payload.ts'
+import type { Policy } from './policy.ts'
+import type { Observation, Score } from './shapes.ts'
+
+export type Scorer = (observation: Observation, policy: Policy) => Score
+
+/** Per thread; keys are whole contents. */
+const CACHE_BYTES_MAX = 8 * 1_048_576
+
+/** A scorer that remembers payload findings; history is read anew each time. */
+export function createThreadScorer (): Scorer {
+  const cache = createVerdictCache<PayloadResult>(CACHE_BYTES_MAX)
+  return (observation, policy) => {
+    const content = contentOf(observation, policy.sensitivity)
+    let payload = cache.get(content)
+    if (payload === undefined) {
+      payload = inspectPayload(observation, { sensitivity: policy.sensitivity })
+      cache.set(content, payload)
+    }
+    return scoreWithPayload(observation, payload, policy)
+  }
+}
+
+/** Everything of an observation that the payload factor may read, and nothing that says who or when. */
+function contentOf (observation: Observation, sensitivity: number): string {
+  const { body } = observation
+  const bytes = body === null ? '' : Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1')
+  return `${sensitivity} ${observation.method} ${observation.url}\n${observation.route ?? ''}\n${observation.headers.join('\n')}\n\n${bytes}`
+}
+
+export interface BatchTask {
+  observations: Observation[]
+  /** Shared: place 0 holds the index of the observation in hand plus one, so that the lane can name it when the thread is stopped. */
+  progress: Int32Array
+  policy: Policy
+}
+
+/** Scores of one batch in its order; null where the scorer threw. */
+export function serveBatch (task: BatchTask, score: Scorer): Array<Score | null> {
+  return task.observations.map((observation, i) => {
+    Atomics.store(task.progress, 0, i + 1)
+    return attempt(score, observation, task.policy)
+  })
+}
+
+export function attempt (score: Scorer, observation: Observation, policy: Policy): Score | null {
+  try {
+    return score(observation, policy)
+  } catch {
+    return null
+  }
+}

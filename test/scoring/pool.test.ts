@@ -1,0 +1,155 @@
+import t from 'tap'
+import { createScoringPool } from '../../src/scoring/pool.ts'
+import { createPolicy } from '../../src/scoring/policy.ts'
+import { cheapScore, scoreObservation } from '../../src/scoring/score.ts'
+import { systemClock } from '../../src/std/clock.ts'
+import { observation } from './observations.ts'
+import type { Test } from 'tap'
+import type { PoolMode, ScoringPool, ScoringPoolOptions } from '../../src/scoring/pool.ts'
+import type { Observation, Score } from '../../src/scoring/shapes.ts'
+
+const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })
+const faulty = new URL('./faulty-worker.ts', import.meta.url)
+const START_MS_MAX = 10_000
+
+async function pool (t: Test, options: Partial<ScoringPoolOptions> & { mode: PoolMode }): Promise<ScoringPool & { deaths: string[] }> {
+  const deaths: string[] = []
+  const made = createScoringPool({ threads: 1, policy, clock: systemClock, log: { warn () {} }, onDeath: (reason) => deaths.push(reason), ...options })
+  t.teardown(() => made.close())
+  await made.ready(START_MS_MAX)
+  return Object.assign(made, { deaths })
+}
+
+/** What all modes must agree on: everything but which thread said it. */
+function meaning (score: Score): object {
+  return { ...score, source: null }
+}
+
+async function timed (pool: ScoringPool, seen: Observation): Promise<{ score: Score, ms: number }> {
+  const startedMs = performance.now()
+  const score = await pool.score(seen)
+  return { score, ms: performance.now() - startedMs }
+}
+
+async function wholeAgain (pool: ScoringPool): Promise<number> {
+  const startedMs = performance.now()
+  while (performance.now() - startedMs < 5_000) {
+    if (!(await pool.score(observation())).degraded) break
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  return performance.now() - startedMs
+}
+
+for (const mode of ['batch', 'inline'] as const) {
+  t.test(`${mode}: gives the score that the pure scorer gives`, async (t) => {
+    const made = await pool(t, { mode })
+    const seen = [
+      observation(),
+      observation({ history: null, route: null, client: 'key:абв', headers: [] }),
+      observation({ method: 'POST', url: '/find?q=%27%20union%20select%201', body: new TextEncoder().encode('{"name":"ok ☕","at":"\u0000"}') }),
+      observation({ headers: ['User-Agent', 'sqlmap/1.8', 'X-Odd', 'a\nb\u0000c', 'X-Wide', '☕'.repeat(40)] }),
+      observation({ url: '/' + 'a'.repeat(20_000), body: new Uint8Array(64 * 1024).fill(97) }),
+      observation({ body: new Uint8Array(0) }),
+      observation({ headers: Array.from({ length: 3_000 }, (_, i) => `h${i}`) })
+    ]
+    const scores = await Promise.all(seen.map((one) => made.score(one)))
+    scores.forEach((score, i) => {
+      t.same(meaning(score), meaning(scoreObservation(seen[i] as Observation, policy)), `observation ${i}`)
+      t.equal(score.source, mode === 'inline' ? 'inline' : 'thread')
+    })
+    t.equal(made.queueSize(), 0)
+    t.ok(made.healthy())
+  })
+
+  t.test(`${mode}: the seven contributions add up to the score exactly`, async (t) => {
+    const made = await pool(t, { mode })
+    const score = await made.score(observation({ headers: ['User-Agent', 'nikto/2.5'], history: { ...observation().history!, failedLogins600s: 7, requests10s: 300 } }))
+    t.equal(score.factors.reduce((sum, one) => sum + Math.round(one.contribution * 100), 0), Math.round(score.value * 100))
+    t.equal(score.factors.length, 7)
+  })
+
+  t.test(`${mode}: repeated payloads get the same findings, and the history of the moment`, async (t) => {
+    const made = await pool(t, { mode })
+    const calm = await made.score(observation({ url: '/same' }))
+    const stuffing = await made.score(observation({ url: '/same', history: { ...observation().history!, failedLogins600s: 9 } }))
+    t.ok(stuffing.value > calm.value)
+  })
+
+  t.test(`${mode}: answers every one of many observations, in the right places`, async (t) => {
+    const made = await pool(t, { mode })
+    for (let round = 0; round < 5; round++) {
+      const seen = Array.from({ length: 200 }, (_, i) => observation({ history: { ...observation().history!, failedLogins600s: i % 11 } }))
+      const scores = await Promise.all(seen.map((one) => made.score(one)))
+      scores.forEach((score, i) => { if (!score.degraded) t.same(meaning(score), meaning(scoreObservation(seen[i] as Observation, policy))) })
+    }
+  })
+
+  t.test(`${mode}: after close the answer is the cheap score`, async (t) => {
+    const made = await pool(t, { mode })
+    const under = made.score(observation())
+    await made.close()
+    t.ok(await under)
+    const score = await made.score(observation())
+    t.equal(score.degraded, mode !== 'inline')
+  })
+
+  t.test(`${mode}: a new policy answers from then on`, async (t) => {
+    const made = await pool(t, { mode })
+    const next = createPolicy({ sensitivity: 4, challengeThreshold: 30, blockThreshold: 60 })
+    made.usePolicy(next)
+    t.equal((await made.score(observation())).policyVersion, next.version)
+  })
+}
+
+for (const mode of ['batch'] as const) {
+  for (const fault of ['exit', 'throw', 'hang', 'memory', 'redos']) {
+    t.test(`${mode}: R30 a thread's ${fault} costs one degraded answer, and the pool is whole again`, async (t) => {
+      const made = await pool(t, { mode, workerUrl: faulty })
+      const bad = timed(made, observation({ url: `/fault/${fault}` }))
+      const others = Array.from({ length: 20 }, () => timed(made, observation()))
+      const answer = await bad
+      t.ok(answer.score.degraded, 'the one in hand is degraded')
+      t.ok(answer.score.value < policy.blockThreshold)
+      t.comment(`${mode} ${fault}: in hand answered after ${answer.ms.toFixed(0)} ms`)
+      const rest = await Promise.all(others)
+      const worst = Math.max(answer.ms, ...rest.map((one) => one.ms))
+      t.comment(`others: ${rest.filter((one) => !one.score.degraded).length} of 20 scored in full, slowest ${worst.toFixed(0)} ms`)
+      t.ok(worst <= 150 + 50, 'everybody is answered in time (150 ms and the machine\'s noise)')
+      const ms = await wholeAgain(made)
+      t.comment(`whole again after ${ms.toFixed(0)} ms more`)
+      t.ok(ms <= 500)
+      t.equal(made.deaths.length, fault === 'throw' ? 0 : 1)
+      t.ok(made.healthy())
+    })
+  }
+
+  t.test(`${mode}: R31 what the queue cannot hold is answered by the cheap scorer at once`, async (t) => {
+    const made = await pool(t, { mode, workerUrl: faulty })
+    const startedMs = performance.now()
+    const held = Array.from({ length: 256 }, () => made.score(observation({ url: '/fault/slow' })))
+    const bound = made.queueSize()
+    const overflowMs = performance.now()
+    const attack = observation({ headers: ['User-Agent', 'sqlmap/1.8'], url: '/decoy?q=union select', history: { ...observation().history!, failedLogins600s: 90, requests10s: 3_000 } })
+    const over = await Promise.all(Array.from({ length: 50 }, () => made.score(attack)))
+    const perAnswerMs = (performance.now() - overflowMs) / 50
+    t.ok(bound <= 256, `the queue holds ${bound}`)
+    t.ok(over.every((score) => score.degraded && score.value < policy.blockThreshold), 'none may be refused for a missing score')
+    t.same(meaning(over[0] as Score), meaning(cheapScore(attack, policy)))
+    t.ok(perAnswerMs <= 5, `${perAnswerMs.toFixed(3)} ms each`)
+    const scores = await Promise.all(held)
+    t.ok(performance.now() - startedMs < 400, 'the deadline ends the wait of the others')
+    t.ok(scores.some((score) => score.degraded) && scores.some((score) => !score.degraded))
+    await wholeAgain(made)
+    t.equal(made.deaths.length, 0, 'slow is not hung')
+  })
+}
+
+t.test('two threads share the work, and one of them failing leaves the other', async (t) => {
+  const made = await pool(t, { mode: 'batch', threads: 2, workerUrl: faulty })
+  const bad = made.score(observation({ url: '/fault/hang' }))
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const other = await made.score(observation())
+  t.notOk(other.degraded)
+  t.ok(made.healthy())
+  t.ok((await bad).degraded)
+})

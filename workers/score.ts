@@ -1,0 +1,7 @@
+/** Entry of a scoring thread, opened by path by src/scoring/pool-thread.ts: one handler per way of bringing observations. */
+import { createThreadScorer, serveBatch } from '../src/scoring/thread.ts'
+import type { BatchTask } from '../src/scoring/thread.ts'
+
+const score = createThreadScorer()
+
+export const batch = (task: BatchTask): unknown => serveBatch(task, score)
