@@ -20,6 +20,7 @@ export const NEKO_ERR_METHOD_INVALID = createError('NEKO_ERR_METHOD_INVALID', 'T
 export const NEKO_ERR_NOT_FOUND = createError('NEKO_ERR_NOT_FOUND', '%s', 404)
 export const NEKO_ERR_OVERLOADED = createError('NEKO_ERR_OVERLOADED', 'Too busy now: try again in %s s', 503)
 export const NEKO_ERR_REQUEST_TIMEOUT = createError('NEKO_ERR_REQUEST_TIMEOUT', 'The request took too long to arrive', 408)
+export const NEKO_ERR_STORE_CORRUPT = createError('NEKO_ERR_STORE_CORRUPT', 'The store %s is damaged (%s): restore a backup', 500)
 export const NEKO_ERR_STORE_DUPLICATE = createError('NEKO_ERR_STORE_DUPLICATE', 'Already there: %s', 409)
 export const NEKO_ERR_STORE_INCOMPATIBLE = createError('NEKO_ERR_STORE_INCOMPATIBLE', 'The store was written by an incompatible version (%s)', 500)
 export const NEKO_ERR_STORE_UNAVAILABLE = createError('NEKO_ERR_STORE_UNAVAILABLE', 'The database cannot answer now', 503)

@@ -1,0 +1,35 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Config } from '../config.ts'
+import type { Clock } from '../std/clock.ts'
+import type { StorageLog } from './log.ts'
+import type { Storage } from './port.ts'
+import { openSqliteStorage } from './sqlite.ts'
+
+/** Chooses the adapter: MongoDB when MONGODB_URI is set, else one SQLite file under DATA_DIR. */
+export interface OpenOptions { config: Pick<Config, 'dataDir' | 'mongodbUri' | 'mongodbDatabase'>, clock: Clock, log: StorageLog }
+
+/**
+ * `dataDir: ':memory:'` is a temporary folder that goes with the storage (tests).
+ * @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a MongoDB that is down opens as a storage that is down.
+ */
+export async function openStorage (options: OpenOptions): Promise<Storage> {
+  const { config, clock, log } = options
+  if (config.dataDir === ':memory:') return openTemporaryStorage({ clock, log })
+  return openSqliteStorage({ file: storageFile(config.dataDir), clock, log })
+}
+
+export function storageFile (dataDir: string): string {
+  return join(dataDir, 'neko.db')
+}
+
+async function openTemporaryStorage (options: { clock: Clock, log: StorageLog }): Promise<Storage> {
+  const directory = mkdtempSync(join(tmpdir(), 'neko-store-'))
+  const storage = await openSqliteStorage({ file: storageFile(directory), ...options })
+  const close = async (): Promise<void> => {
+    await storage.close()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return { ...storage, close }
+}

@@ -1,0 +1,77 @@
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAILABLE, isNekoError } from '../errors.ts'
+
+/**
+ * One SQLite file: how it is opened, and what its failures mean. Used by the thread that writes and by those who read.
+ *
+ * synchronous is NORMAL on purpose: with WAL a crash of the process loses nothing, a power cut may lose the last
+ * commits. What must survive that (acknowledged mutations) is synced by the audit room's write-ahead log and replayed.
+ */
+export const BUSY_TIMEOUT_MS = 1000
+/** A full check reads the whole file: about a second per half gigabyte. Larger files are checked by `neko audit verify` and backups. */
+const CHECK_BYTES_MAX = 256 * 1024 * 1024
+
+export type FailureReason = 'locked' | 'full' | 'corrupt' | 'other'
+
+/** Makes the folder (0700) and the empty file (0600) before SQLite would, with the umask's luck. */
+export function prepareFile (file: string): void {
+  const directory = dirname(file)
+  if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 })
+  closeSync(openSync(file, 'a', 0o600))
+  if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600)
+}
+
+export function openFile (file: string, options: { timeoutMs: number }): DatabaseSync {
+  const db = new DatabaseSync(file, { timeout: options.timeoutMs, enableForeignKeyConstraints: false, allowExtension: false })
+  try {
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF')
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** @throws NEKO_ERR_STORE_CORRUPT when the structure of the file does not hold. */
+export function checkFile (db: DatabaseSync, file: string): void {
+  const full = statSync(file).size <= CHECK_BYTES_MAX
+  const rows = db.prepare(full ? 'PRAGMA quick_check(1)' : 'SELECT count(*) AS quick_check FROM sqlite_schema').all()
+  const answer = rows[0]?.quick_check
+  if (full && answer !== 'ok') throw new NEKO_ERR_STORE_CORRUPT(file, String(answer).replaceAll('\n', ' ').slice(0, 200))
+}
+
+export function reasonOf (error: unknown): FailureReason {
+  if (isNekoError(error)) return error.code === 'NEKO_ERR_STORE_CORRUPT' ? 'corrupt' : 'other'
+  const code = errcodeOf(error) & 0xff
+  if (code === 5 || code === 6) return 'locked'
+  if (code === 13) return 'full'
+  if (code === 11 || code === 26) return 'corrupt'
+  return 'other'
+}
+
+/** SQLITE_CONSTRAINT_PRIMARYKEY or SQLITE_CONSTRAINT_UNIQUE. */
+export function isDuplicate (error: unknown): boolean {
+  const code = errcodeOf(error)
+  return code === 1555 || code === 2067
+}
+
+/** True for failures of SQLite itself; anything else is a mistake of ours and is rethrown as it is. */
+export function isSqliteError (error: unknown): boolean {
+  return errcodeOf(error) !== 0
+}
+
+function errcodeOf (error: unknown): number {
+  const code = (error as { errcode?: unknown } | null)?.errcode
+  return typeof code === 'number' ? code : 0
+}
+
+/** The typed error a caller sees; the driver's text stays in `cause`, for the log. */
+export function typedError (error: unknown, file: string): Error {
+  if (isNekoError(error)) return error
+  if (!isSqliteError(error)) return error instanceof Error ? error : new Error(String(error))
+  if (isDuplicate(error)) return Object.assign(new NEKO_ERR_STORE_DUPLICATE('a unique value'), { cause: error })
+  if (reasonOf(error) === 'corrupt') return Object.assign(new NEKO_ERR_STORE_CORRUPT(file, (error as Error).message), { cause: error })
+  return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
+}

@@ -1,0 +1,309 @@
+import { type DatabaseSync, type StatementSync } from 'node:sqlite'
+import { closeSync, openSync, rmSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
+import type { Clock } from '../std/clock.ts'
+import { newProcessId } from '../std/id.ts'
+import { makeCursor, readCursor } from './cursor.ts'
+import {
+  DOCUMENT_BYTES_MAX, GROUPS_MAX, checkBatch, checkDefinition, checkDeleteLimit, checkField, checkFirst, checkId, checkSort, withoutRevision
+} from './definition.ts'
+import { createHealthState } from './health.ts'
+import type { StorageLog } from './log.ts'
+import { checkFileMark, migrateFile } from './migrate.ts'
+import type { Collection, CollectionDefinition, Document, FindOptions, Page, Scalar, Storage, Stored, Where } from './port.ts'
+import { checkFile, openFile, prepareFile, typedError } from './sqlite-file.ts'
+import { type WriteQueue, openWriteQueue } from './sqlite-queue.ts'
+import { type Sql, afterSql, fieldSql, orderSql, tableName, whereSql } from './sqlite-sql.ts'
+import { startSweeper } from './sqlite-sweeper.ts'
+import type { ThreadData } from './sqlite-thread.ts'
+import type { TableSpec } from './sqlite-writer.ts'
+
+/**
+ * The storage port on one SQLite file, shared by the processes of one host.
+ *
+ * Reads run here, on the main thread: 5 to 40 us each, less than a hop to a thread and back. Writes go to one writer
+ * thread per process (sqlite-queue.ts), because a contended commit blocks its thread for up to 330 ms. Documents are
+ * JSON text; indexes are on expressions over it. Never caches documents: rooms do that where it pays.
+ */
+export interface SqliteOptions { file: string, clock: Clock, log: StorageLog }
+
+/** Readers of a WAL file wait for nobody but a checkpoint's last step; more than this would stall the event loop. */
+const READ_TIMEOUT_MS = 50
+const STATEMENTS_MAX = 256
+const MIGRATE_TIMEOUT_MS = 30_000
+
+/** @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE, NEKO_ERR_STORE_UNAVAILABLE */
+export async function openSqliteStorage (options: SqliteOptions): Promise<Storage> {
+  const { file, clock, log } = options
+  const health = createHealthState('sqlite', log)
+  const db = openChecked(file)
+  const queue = await openWriteQueue({ file, clock, health }).catch((error: unknown) => {
+    db.close()
+    throw error
+  })
+  const reader = createReader(db, file)
+  const sweeper = startSweeper({ queue, owner: newProcessId() })
+  const collections = new Map<string, Collection<Document>>()
+  let closing: Promise<void> | null = null
+
+  function collection<T extends Document> (definition: CollectionDefinition): Collection<T> {
+    let found = collections.get(definition.name)
+    if (found === undefined) {
+      checkDefinition(definition)
+      queue.define(definition.name, specOf(definition))
+      found = createCollection<Document>({ definition, reader, queue, clock })
+      collections.set(definition.name, found)
+    }
+    return found as unknown as Collection<T>
+  }
+
+  return {
+    kind: 'sqlite',
+    collection,
+    async migrate (definitions) {
+      for (const definition of definitions) checkDefinition(definition)
+      migrateWith(file, definitions)
+    },
+    health: () => health.current(),
+    onHealth: (listener) => health.onChange(listener),
+    async explain (definition, find) {
+      checkDefinition(definition)
+      const [first] = pageSql(definition, find, clock.now())
+      return reader.indexesOf(definition, first!)
+    },
+    backup: (into) => backUp(file, into),
+    close () {
+      closing ??= (async () => {
+        sweeper.stop()
+        await queue.close()
+        db.close()
+      })()
+      return closing
+    }
+  }
+}
+
+function openChecked (file: string): DatabaseSync {
+  let db: DatabaseSync | null = null
+  try {
+    prepareFile(file)
+    db = openFile(file, { timeoutMs: READ_TIMEOUT_MS })
+    checkFile(db, file)
+    checkFileMark(db)
+    return db
+  } catch (error) {
+    db?.close()
+    throw typedError(error, file)
+  }
+}
+
+function migrateWith (file: string, definitions: CollectionDefinition[]): void {
+  let db: DatabaseSync | null = null
+  try {
+    db = openFile(file, { timeoutMs: MIGRATE_TIMEOUT_MS })
+    migrateFile(db, definitions)
+  } catch (error) {
+    throw typedError(error, file)
+  } finally {
+    db?.close()
+  }
+}
+
+function specOf (definition: CollectionDefinition): TableSpec {
+  const clashes = definition.indexes.filter((index) => index.unique === true).map((index) =>
+    index.fields.map(([field], i) => `${fieldSql(field)} ${i === 0 ? '=' : 'IS'} ${fieldSql(field, '?2')}`).join(' AND '))
+  return { table: tableName(definition), expiry: definition.expiryField === undefined ? null : fieldSql(definition.expiryField, `${tableName(definition)}.doc`), clashes }
+}
+
+type Row = Record<string, unknown>
+
+interface Reader {
+  all (sql: Sql): Row[]
+  get (sql: Sql): Row | undefined
+  indexesOf (definition: CollectionDefinition, sql: Sql): string[]
+}
+
+/** Statements are prepared once per text: the texts differ by the shape of a query, not by its values. */
+function createReader (db: DatabaseSync, file: string): Reader {
+  const statements = new Map<string, StatementSync>()
+  const prepare = (text: string): StatementSync => {
+    let statement = statements.get(text)
+    if (statement === undefined) {
+      if (statements.size >= STATEMENTS_MAX) statements.clear()
+      statement = db.prepare(text)
+      statements.set(text, statement)
+    }
+    return statement
+  }
+  const typed = <T>(read: () => T): T => {
+    try {
+      return read()
+    } catch (error) {
+      throw typedError(error, file)
+    }
+  }
+  return {
+    all: (sql) => typed(() => prepare(sql.text).all(...sql.params)),
+    get: (sql) => typed(() => prepare(sql.text).get(...sql.params)),
+    indexesOf: (definition, sql) => typed(() => {
+      const plan = db.prepare(`EXPLAIN QUERY PLAN ${sql.text}`).all(...sql.params)
+      const names = plan.flatMap((row) => /USING (?:COVERING )?INDEX (\S+)/.exec(row.detail as string)?.[1] ?? [])
+      return names.map((name) => name.startsWith('sqlite_autoindex') ? 'id' : name.replace(`i_${definition.name}_`, ''))
+    })
+  }
+}
+
+function createCollection<T extends Document> (context: { definition: CollectionDefinition, reader: Reader, queue: WriteQueue, clock: Clock }): Collection<T> {
+  const { definition, reader, queue, clock } = context
+  const { name } = definition
+  const table = tableName(definition)
+  const read = (sql: Sql): Array<Stored<T>> => reader.all(sql).map((row) => decode<T>(row))
+  const select = (where: Sql, tail: string): Sql => ({ text: `SELECT doc, revision FROM ${table} WHERE ${where.text}${tail}`, params: where.params })
+  const getById = (id: string): Stored<T> | null => {
+    const row = reader.get({ text: `SELECT doc, revision FROM ${table} WHERE id = ?`, params: [id] })
+    return row === undefined ? null : visible(definition, decode<T>(row), clock.now())
+  }
+
+  async function putAll (docs: T[]): Promise<number[]> {
+    checkBatch(docs)
+    if (docs.length === 0) return []
+    const answer = await queue.write({ kind: 'putMany', name, ids: docs.map((doc) => doc.id), docs: docs.map(encode) })
+    return valueOf<number[]>(answer, name)
+  }
+
+  return {
+    definition,
+    async get (id) {
+      return getById(checkId(id))
+    },
+    async getMany (ids) {
+      if (ids.length > 1000) throw new NEKO_ERR_INPUT_INVALID('at most 1000 ids')
+      return ids.flatMap((id) => getById(checkId(id)) ?? [])
+    },
+    async findOne (where) {
+      return read(select(whereSql(definition, where, clock.now()), ' LIMIT 1'))[0] ?? null
+    },
+    async find (options) {
+      const wanted = checkFirst(options.first)
+      const docs: Array<Stored<T>> = []
+      for (const sql of pageSql(definition, options, clock.now())) {
+        if (docs.length <= wanted) docs.push(...read({ ...sql, params: [...sql.params.slice(0, -1), wanted + 1 - docs.length] }))
+      }
+      return toPage(docs, options, wanted)
+    },
+    async count (where) {
+      const sql = whereSql(definition, where, clock.now())
+      return reader.get({ text: `SELECT count(*) AS n FROM ${table} WHERE ${sql.text}`, params: sql.params })!.n as number
+    },
+    async countBy (field, where) {
+      return countBy(reader, definition, checkField(field), where, clock.now())
+    },
+    async insert (doc) {
+      checkId(doc.id)
+      valueOf(await queue.write({ kind: 'insert', name, id: doc.id, doc: encode(doc) }), name)
+      return { ...doc, revision: 1 }
+    },
+    async insertMany (docs) {
+      checkBatch(docs)
+      if (docs.length === 0) return 0
+      return valueOf<number>(await queue.write({ kind: 'insertMany', name, ids: docs.map((doc) => doc.id), docs: docs.map(encode) }), name)
+    },
+    async put (doc) {
+      const [revision] = await putAll([doc])
+      return { ...doc, revision: revision! }
+    },
+    async putMany (docs) {
+      await putAll(docs)
+    },
+    async replace (doc, revision) {
+      checkId(doc.id)
+      const next = valueOf<number>(await queue.write({ kind: 'replace', name, id: doc.id, doc: encode(doc), revision }), name)
+      return next === 0 ? null : { ...doc, revision: next }
+    },
+    async delete (id) {
+      return valueOf<boolean>(await queue.write({ kind: 'delete', name, id: checkId(id) }), name)
+    },
+    async deleteWhere (where, limit) {
+      checkDeleteLimit(limit)
+      return valueOf<number>(await queue.write({ kind: 'deleteWhere', name, where: whereSql(definition, where, clock.now()), limit }), name)
+    }
+  }
+}
+
+/** One statement, or two when nulls come last (see afterSql). The last parameter of each is its limit. */
+function pageSql (definition: CollectionDefinition, options: FindOptions, nowMs: number): Sql[] {
+  const sort = checkSort(options.sort)
+  const where = whereSql(definition, options.where, nowMs)
+  const limit = checkFirst(options.first) + 1
+  const page = (part: Sql | null): Sql => ({
+    text: `SELECT doc, revision FROM ${tableName(definition)} WHERE ${where.text}${part === null ? '' : ` AND ${part.text}`} ORDER BY ${orderSql(sort)} LIMIT ?`,
+    params: [...where.params, ...part?.params ?? [], limit]
+  })
+  if (options.after === undefined || options.after === null) return [page(null)]
+  const { head, tail } = afterSql(sort, readCursor(sort, options.after))
+  return [head, tail].flatMap((part) => part === null ? [] : [page(part)])
+}
+
+function toPage<T extends Document> (docs: Array<Stored<T>>, options: FindOptions, wanted: number): Page<Stored<T>> {
+  const items = docs.slice(0, wanted)
+  const sort = checkSort(options.sort)
+  return { items, cursors: items.map((doc) => makeCursor(sort, doc)), hasNextPage: docs.length > wanted }
+}
+
+function countBy (reader: Reader, definition: CollectionDefinition, field: string, where: Where | undefined, nowMs: number): Array<{ value: Scalar, count: number }> {
+  const sql = whereSql(definition, where, nowMs)
+  const type = field === 'id' || field === 'revision' ? `typeof(${field})` : fieldSql(field).replace('json_extract', 'json_type')
+  const rows = reader.all({
+    text: `SELECT ${fieldSql(field)} AS value, coalesce(${type}, 'null') AS type, count(*) AS n FROM ${tableName(definition)} WHERE ${sql.text}
+      GROUP BY 1, CASE type WHEN 'true' THEN 1 WHEN 'false' THEN 1 WHEN 'array' THEN 2 WHEN 'object' THEN 2 ELSE 0 END HAVING type NOT IN ('array', 'object') ORDER BY n DESC, value LIMIT ${GROUPS_MAX}`,
+    params: sql.params
+  })
+  return rows.map((row) => ({ value: row.type === 'true' || row.type === 'false' ? row.type === 'true' : row.value as Scalar, count: row.n as number }))
+}
+
+function decode<T extends Document> (row: Row): Stored<T> {
+  const doc = JSON.parse(row.doc as string) as Stored<T>
+  doc.revision = row.revision as number
+  return doc
+}
+
+function encode (doc: Document): string {
+  const text = JSON.stringify(withoutRevision(doc))
+  if (text.length > DOCUMENT_BYTES_MAX) throw new NEKO_ERR_INPUT_INVALID('the document is larger than 4 MiB')
+  return text
+}
+
+function visible<T extends Document> (definition: CollectionDefinition, doc: Stored<T>, nowMs: number): Stored<T> | null {
+  if (definition.expiryField === undefined) return doc
+  const expiresAt = (doc as unknown as Record<string, unknown>)[definition.expiryField]
+  return typeof expiresAt === 'number' && expiresAt <= nowMs ? null : doc
+}
+
+function valueOf<V> (answer: { value: unknown } | { duplicate: true }, name: string): V {
+  if ('duplicate' in answer) throw new NEKO_ERR_STORE_DUPLICATE(name)
+  return answer.value as V
+}
+
+/** @throws NEKO_ERR_INPUT_INVALID when the file is there: a backup never replaces another. */
+async function backUp (file: string, into: string): Promise<void> {
+  try {
+    // VACUUM INTO takes an empty file: made by us it is exclusive and readable by the owner only.
+    closeSync(openSync(into, 'wx', 0o600))
+  } catch (error) {
+    const taken = (error as NodeJS.ErrnoException).code === 'EEXIST'
+    throw Object.assign(new NEKO_ERR_INPUT_INVALID(taken ? 'the backup file is already there' : 'the backup file cannot be made'), { cause: error })
+  }
+  const data: ThreadData = { file, task: 'backup', into }
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const thread = new Worker(new URL('../../workers/sqlite.ts', import.meta.url), { workerData: data, name: 'sqlite-backup' })
+      thread.on('message', () => resolve())
+      thread.on('error', reject)
+      thread.on('exit', () => reject(new Error('the backup thread ended early')))
+    })
+  } catch (error) {
+    rmSync(into, { force: true })
+    throw typedError(error, file)
+  }
+}

@@ -1,0 +1,11 @@
+import t from 'tap'
+import { createTestClock } from '../../src/std/clock.ts'
+import { openTestStorage } from '../storage.ts'
+import { animals, runContract } from './contract.ts'
+
+t.test('the contract holds on SQLite', async (t) => {
+  runContract(t, async (t) => {
+    const clock = createTestClock()
+    return { storage: await openTestStorage(t, [animals], clock), clock }
+  })
+})
