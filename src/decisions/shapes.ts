@@ -1,3 +1,5 @@
+import type { CollectionDefinition } from '../storage/port.ts'
+
 /** Shapes of decisions: a Verdict is about one request, a Decision stands about a client. */
 export type Action = 'ALLOW' | 'CHALLENGE' | 'BLOCK'
 export type DecisionScope = 'IP' | 'RANGE' | 'KEY' | 'USER' | 'SESSION'
@@ -43,3 +45,18 @@ export interface DecisionOrigin {
   simulated?: boolean
   assessmentId?: string | null
 }
+
+export const decisionCollection: CollectionDefinition = {
+  name: 'decisions',
+  expiryField: 'expiresAt',
+  indexes: [
+    { name: 'decisions_created', fields: [['createdAt', -1]] },
+    { name: 'decisions_value', fields: [['value', 1]] },
+    { name: 'decisions_action', fields: [['action', 1], ['createdAt', -1]] }
+  ]
+}
+
+/** Steps of repeat offenders: id is `<scope>|<value>`. */
+export const ladderCollection: CollectionDefinition = { name: 'ladders', expiryField: 'expiresAt', indexes: [] }
+
+export const decisionCollections: CollectionDefinition[] = [decisionCollection, ladderCollection]

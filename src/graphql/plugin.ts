@@ -1,11 +1,20 @@
 import fp from 'fastify-plugin'
-import { GraphQLError, NoSchemaIntrospectionCustomRule, printSchema } from 'graphql'
+import { NoSchemaIntrospectionCustomRule, type GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql'
 import mercurius from 'mercurius'
 import { oneOperationRule, refuseJsonSource } from './armor.ts'
 import { formatError, statusOfErrors } from './errors.ts'
 import { rooms } from './rooms.ts'
 import { buildNekoSchema } from './schema.ts'
 import graphqlRoute from './route.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    graphqlEdge: {
+      schema: GraphQLSchema
+      formatError (error: Error): GraphQLFormattedError
+    }
+  }
+}
 
 /**
  * The GraphQL edge: mercurius executes (with its compiled queries and bounded caches), the route is our own.
@@ -37,6 +46,6 @@ export default fp(async (app) => {
     }
   })
   app.graphql.addHook('preParsing', async (_schema, source) => refuseJsonSource(source))
-  app.decorate('graphqlEdge', { schema, sdl: () => printSchema(schema), formatError: (error: Error) => formatError(error, edge) })
+  app.decorate('graphqlEdge', { schema, formatError: (error: Error) => formatError(error, edge) })
   await app.register(graphqlRoute)
 }, { name: 'graphql', dependencies: ['config', 'limits', 'identity', 'intel', 'assessments', 'decisions'] })

@@ -9,16 +9,16 @@ import type { RoomGraphql, SubscriptionResolver } from './context.ts'
  */
 export function buildNekoSchema (rooms: readonly RoomGraphql[]): GraphQLSchema {
   const schema = buildSchema([baseSdl, ...rooms.map((room) => room.sdl)].join('\n'))
-  attach(schema, { sdl: '', resolvers: {} }, baseResolvers)
-  for (const room of rooms) attach(schema, room, room.resolvers)
-  const problems = validateSchema(schema)
-  if (problems.length > 0) throw problems[0] as Error
+  attach(schema, baseResolvers)
+  for (const room of rooms) attach(schema, room.resolvers)
+  const [problem] = validateSchema(schema)
+  if (problem !== undefined) throw problem
   requireRootResolvers(schema)
   authorizeSchema(schema)
   return schema
 }
 
-function attach (schema: GraphQLSchema, _room: RoomGraphql, resolvers: Record<string, object>): void {
+function attach (schema: GraphQLSchema, resolvers: Record<string, object>): void {
   for (const [typeName, fields] of Object.entries(resolvers)) {
     const type = schema.getType(typeName)
     if (isScalarType(type) || isEnumType(type)) {

@@ -43,7 +43,7 @@ export function createGate (app: FastifyInstance): Gate {
     const passage = begin(request, reply)
 
     // Hop 1: an address that is blocked and shows no credential goes no further.
-    const byAddress = decisions.forAddress(passage.address)
+    const byAddress = decisions.forAddress(passage.address, !passage.untrustedForwarding || !config.neverBlockIsDefault)
     const shows = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
     if (isBlock(byAddress) && !shows) return refuseByDecision(request, reply, passage, byAddress)
 
@@ -111,7 +111,9 @@ export function createGate (app: FastifyInstance): Gate {
       score: null,
       verdict: null,
       decision: null,
-      refusedBy: null
+      refusedBy: null,
+      loginFailed: false,
+      nothingFound: false
     }
     request.passage = passage
     reply.header('x-neko-assessment', passage.id)

@@ -29,6 +29,10 @@ export interface Passage {
   /** The standing decision that refused the request or let it pass. */
   decision: Decision | null
   refusedBy: 'decision' | 'limit' | 'score' | null
+  /** The handler found a login or refresh that did not hold. */
+  loginFailed: boolean
+  /** The handler found nothing, though it answers 200 as GraphQL does. */
+  nothingFound: boolean
 }
 
 declare module 'fastify' {

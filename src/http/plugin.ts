@@ -1,0 +1,119 @@
+import compress from '@fastify/compress'
+import cors from '@fastify/cors'
+import underPressure from '@fastify/under-pressure'
+import { METHODS } from 'node:http'
+import { constants } from 'node:zlib'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import { createAftermath } from './aftermath.ts'
+import { ReplayedBody } from './body.ts'
+import { createGate } from './gate.ts'
+import { refusalOf, sendRefusal } from './refusal.ts'
+import { securityHeaders } from './security-headers.ts'
+import routes from './routes.ts'
+import './passage.ts'
+
+/**
+ * The HTTP edge: the order in which a request meets what stands before its handler.
+ *
+ * Owns: security headers, CORS, the gate, compression, how errors and unknown routes are answered. Never does: judge.
+ * The gate comes before CORS and everything else that could answer, so that every response carries a receipt.
+ */
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** A peer that is no trusted proxy sent X-Forwarded-For: one warning, then a note of readiness. */
+    forwardingSeen (): void
+    forwardingProblem (): boolean
+    /** True once draining began: readiness says so, and answers ask for the connection to be closed. */
+    stopping (): boolean
+    stop (): void
+  }
+}
+
+/** Above these the server answers 503 rather than late; the event loop's delay is the first sign. */
+const PRESSURE = { maxEventLoopDelay: 1000, maxEventLoopUtilization: 0.99, sampleInterval: 1000 }
+
+export default fp(async (app) => {
+  decorate(app)
+  const headers = await securityHeaders()
+
+  await app.register(underPressure, { ...PRESSURE, pressureHandler: () => {} })
+  // Methods that Fastify does not know would pass no hook: scanners like them.
+  for (const method of METHODS) if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method, { hasBody: true })
+
+  const gate = createGate(app)
+  const aftermath = createAftermath(app)
+  app.addHook('onRequest', async (request, reply) => {
+    app.metrics.httpRequestsInFlight.inc()
+    reply.header('x-request-id', request.id)
+    reply.headers(headers)
+    if (app.stopping()) reply.header('connection', 'close')
+    return await gate(request, reply)
+  })
+  // The bytes the gate read are given to the parser as if they had just come.
+  app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
+  app.addHook('onResponse', async (request, reply) => aftermath(request, reply))
+
+  await app.register(cors, {
+    origin: [...app.config.corsOrigins],
+    credentials: true,
+    methods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'],
+    allowedHeaders: ['Content-Type', 'Authorization', 'x-api-key'],
+    exposedHeaders: ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'x-request-id', 'x-neko-assessment', 'x-neko-score', 'x-neko-action', 'x-neko-factors']
+  })
+  await app.register(compress, {
+    global: true,
+    threshold: 1024,
+    encodings: ['br', 'zstd', 'gzip'],
+    requestEncodings: ['identity'],
+    globalDecompression: false,
+    zlibOptions: { level: 6 },
+    brotliOptions: { params: { [constants.BROTLI_PARAM_QUALITY]: 6 } }
+  })
+
+  app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
+  app.setNotFoundHandler((request, reply) => answerError(app, new NEKO_ERR_NOT_FOUND('There is nothing at this address'), request, reply))
+  await app.register(routes)
+}, { name: 'http', dependencies: ['config', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel'] })
+
+function decorate (app: FastifyInstance): void {
+  let forwarding = false
+  let stopping = false
+  app.decorateRequest('passage', null)
+  app.decorate('forwardingSeen', () => {
+    if (!forwarding) app.log.warn('X-Forwarded-For from a peer that TRUST_PROXY does not name: it is ignored')
+    forwarding = true
+  })
+  app.decorate('forwardingProblem', () => forwarding)
+  app.decorate('stopping', () => stopping)
+  app.decorate('stop', () => { stopping = true })
+}
+
+function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { masked, ...refusal } = refusalOf(error, app.config.production)
+  if (masked) request.log.error({ err: error, requestId: request.id }, 'unexpected error')
+  return sendRefusal(request, reply, refusal)
+}
+
+/** For what Fastify refuses before routing (`/%zz`): it passes the gate all the same. */
+export async function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const app = request.server
+  reply.header('x-request-id', request.id).headers(await securityHeadersOnce())
+  const gated = await createGateOnce(app)(request, reply)
+  if (gated === undefined && !reply.sent) answerError(app, error, request, reply)
+}
+
+let headersPromise: Promise<Readonly<Record<string, string>>> | null = null
+function securityHeadersOnce (): Promise<Readonly<Record<string, string>>> {
+  return headersPromise ??= securityHeaders()
+}
+
+const gates = new WeakMap<FastifyInstance, ReturnType<typeof createGate>>()
+function createGateOnce (app: FastifyInstance): ReturnType<typeof createGate> {
+  const known = gates.get(app)
+  if (known !== undefined) return known
+  const gate = createGate(app)
+  gates.set(app, gate)
+  return gate
+}
