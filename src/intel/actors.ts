@@ -1,0 +1,141 @@
+/**
+ * The intel room: known adversaries, read by everybody, changed by imports and administrators.
+ *
+ * Owns: the collections threatActors and threatActorRedirects, and the catalogue in memory. Never does: name a driver or
+ * Fastify. In: records of sources and administrators' words. Out: ThreatActor, counts, pages.
+ *
+ * One document per actor holds what each source says, apart (shapes.ts); what readers see is worked out on reading
+ * (profile.ts). So no write can lose a source's facts, and a repeated import finds nothing to do.
+ *
+ * Every change is audited before it is written, and acknowledged after both; writes are compare-and-set, so that two
+ * administrators, or one and an import, never undo each other. Then the siblings are told to forget their catalogue.
+ */
+import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
+import type { Audit } from '../audit/shapes.ts'
+import type { Fleet } from '../cluster/fleet.ts'
+import type { Clock } from '../std/clock.ts'
+import { makeCursor, readCursor } from '../storage/cursor.ts'
+import type { Page, Storage } from '../storage/port.ts'
+import { compareRows, createCatalogue, type CatalogueRow } from './catalogue.ts'
+import { createEdits } from './edits.ts'
+import type { ImportFormat } from './import-shapes.ts'
+import { createImportRun } from './import-run.ts'
+import { foldName } from './match.ts'
+import { toActor } from './profile.ts'
+import { actorCollection, redirectCollection, type ActorDocument, type ActorInput, type ActorPatch, type ActorRedirect, type ImportCounts, type ImportProgress, type ThreatActor, type ThreatCategory, type ThreatCount } from './shapes.ts'
+
+/** Topic by which processes tell each other that actors changed. */
+export const INTEL_CHANGED = 'intel.changed'
+/** Asked after an import, so that the command returns when every process shows the new counts. */
+const INTEL_FORGET = 'intel.forget'
+/** Siblings answer within a tick; one that is stuck must not hold the import's answer for longer. */
+const FORGET_TIMEOUT_MS = 1000
+
+const SORT: Array<[string, 1 | -1]> = [['nameKey', 1]]
+const SEARCH_CHARS_MAX = 200
+
+export interface ActorQuery {
+  category?: ThreatCategory | null
+  /** Part of a name or alias; case, accents, spaces and punctuation do not count. At most 200 characters. */
+  search?: string | null
+  /** 1-100. */
+  first: number
+  after?: string | null
+}
+
+export interface ImportRequest {
+  /** Bytes, packed by gzip or not. */
+  chunks: AsyncIterable<Uint8Array>
+  /** null: found out from the content. */
+  format: ImportFormat | null
+  /** `user:<id>` or `system`, for the audit. */
+  actor: string
+  /** For the audit: the file's name or the address without its query. */
+  target?: string | null
+  onProgress?: (progress: ImportProgress) => void
+}
+
+export interface Intel {
+  /** All categories, also the empty ones. */
+  counts (): Promise<ThreatCount[]>
+  /** Sorted by name. NEKO_ERR_CURSOR_INVALID, NEKO_ERR_INPUT_INVALID. */
+  page (query: ActorQuery): Promise<Page<ThreatActor> & { totalCount: number }>
+  /** By its id, or one it had before a merge; null when there is none. */
+  get (id: string): Promise<ThreatActor | null>
+  /** NEKO_ERR_INPUT_INVALID; NEKO_ERR_STORE_DUPLICATE when an actor has that name or alias. */
+  add (input: ActorInput, by: string): Promise<ThreatActor>
+  /** NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_STORE_DUPLICATE. */
+  update (id: string, patch: ActorPatch, by: string): Promise<ThreatActor>
+  /** NEKO_ERR_NOT_FOUND. An import that still holds the actor brings it back. */
+  remove (id: string, by: string): Promise<ThreatActor>
+  /** NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED while another runs here. Invalid input changes nothing. */
+  import (request: ImportRequest): Promise<ImportCounts>
+  close (): void
+}
+
+export function createIntel ({ storage, audit, fleet, clock }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock }): Intel {
+  const actors = storage.collection<ActorDocument>(actorCollection)
+  const redirects = storage.collection<ActorRedirect>(redirectCollection)
+  const catalogue = createCatalogue(actors, clock)
+  const unsubscribe = fleet.subscribe(INTEL_CHANGED, () => { catalogue.invalidate() })
+  fleet.answer(INTEL_FORGET, () => {
+    catalogue.invalidate()
+    return true
+  })
+
+  const changed = (): void => {
+    catalogue.invalidate()
+    fleet.publish(INTEL_CHANGED, null)
+  }
+  const importRun = createImportRun({ actors, redirects, audit })
+  const edits = createEdits({ actors, redirects, audit, clock, catalogue, changed })
+
+  return {
+    counts: () => catalogue.counts(),
+    async page (query) {
+      const rows = select(await catalogue.rows(), query)
+      const from = query.after === undefined || query.after === null ? 0 : startAfter(rows, query.after)
+      const slice = rows.slice(from, from + query.first)
+      const documents = new Map((await actors.getMany(slice.map((row) => row.id))).map((document) => [document.id, document]))
+      // A row whose document went away since the catalogue was read is left out.
+      const shown = slice.filter((row) => documents.has(row.id))
+      return {
+        items: shown.map((row) => toActor(documents.get(row.id)!)),
+        cursors: shown.map((row) => makeCursor(SORT, row)),
+        hasNextPage: from + query.first < rows.length,
+        totalCount: rows.length
+      }
+    },
+    async get (id) {
+      const document = await edits.find(id)
+      return document === null ? null : toActor(document)
+    },
+    add: (input, by) => edits.add(input, by),
+    update: (id, patch, by) => edits.update(id, patch, by),
+    remove: (id, by) => edits.remove(id, by),
+    async import (request) {
+      const counts = await importRun(request)
+      changed()
+      if (fleet.processCount() > 1) await fleet.ask(INTEL_FORGET, null, { timeoutMs: FORGET_TIMEOUT_MS })
+      return counts
+    },
+    close: unsubscribe
+  }
+}
+
+/** Rows of one category whose names contain the search; in the catalogue's order. */
+function select (rows: readonly CatalogueRow[], { category, search, first }: ActorQuery): readonly CatalogueRow[] {
+  if (!Number.isInteger(first) || first < 1 || first > 100) throw new NEKO_ERR_INPUT_INVALID('first must be from 1 to 100')
+  const wanted = (search ?? '').trim()
+  if (wanted.length > SEARCH_CHARS_MAX) throw new NEKO_ERR_INPUT_INVALID(`search must have at most ${SEARCH_CHARS_MAX} characters`)
+  const fold = wanted === '' ? '' : foldName(wanted)
+  return rows.filter((row) => (category === undefined || category === null || row.category === category) && row.names.includes(fold))
+}
+
+/** Index of the first row behind the cursor, which need not be there any more. */
+function startAfter (rows: readonly CatalogueRow[], after: string): number {
+  const { values, id } = readCursor(SORT, after)
+  const position = { nameKey: String(values[0]), id }
+  const index = rows.findIndex((row) => compareRows(row, position) > 0)
+  return index < 0 ? rows.length : index
+}

@@ -1,0 +1,188 @@
+/**
+ * What administrators change: add, update, remove. An administrator's words are a record of their own beside those of
+ * the sources (lane `administrator`), which goes before them in what is shown; so an import never overwrites a
+ * person, and taking a word back (null) lets the sources speak again.
+ */
+import { Value } from '@sinclair/typebox/value'
+import type { TSchema } from '@sinclair/typebox'
+import type { Audit } from '../audit/shapes.ts'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
+import { newId } from '../std/id.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Collection, Stored } from '../storage/port.ts'
+import type { Catalogue } from './catalogue.ts'
+import { asReference, asText } from './facts.ts'
+import { redirectsOf } from './import.ts'
+import { actorId, foldName, leadRecord, recordKey } from './match.ts'
+import { toActor, toDocument } from './profile.ts'
+import { ActorInput, ActorPatch, BOUNDS, LANES, type ActorDocument, type ActorRecord, type ActorRedirect, type ThreatActor } from './shapes.ts'
+
+/** Each attempt is lost to another writer who won; five in a row is a storm. */
+const ATTEMPTS_MAX = 5
+const ID = /^ta_[0-9a-f]{20}$/
+/** Above every grade that facts can reach: a person's word is last. */
+const SAID_BY_PERSON = 5
+
+interface Parts { actors: Collection<ActorDocument>, redirects: Collection<ActorRedirect>, audit: Audit, clock: Clock, catalogue: Catalogue, changed: () => void }
+
+export interface Edits {
+  find (id: string): Promise<Stored<ActorDocument> | null>
+  add (input: ActorInput, by: string): Promise<ThreatActor>
+  update (id: string, patch: ActorPatch, by: string): Promise<ThreatActor>
+  remove (id: string, by: string): Promise<ThreatActor>
+}
+
+export function createEdits (parts: Parts): Edits {
+  const { actors, redirects } = parts
+  const find = async (id: string): Promise<Stored<ActorDocument> | null> => {
+    if (!ID.test(id)) return null
+    const document = await actors.get(id)
+    if (document !== null) return document
+    const redirect = await redirects.get(id)
+    return redirect === null ? null : await actors.get(redirect.to)
+  }
+  return {
+    find,
+    add: (input, by) => add(parts, input, by),
+    update: (id, patch, by) => update(parts, find, id, patch, by),
+    remove: (id, by) => remove(parts, find, id, by)
+  }
+}
+
+async function add (parts: Parts, input: ActorInput, by: string): Promise<ThreatActor> {
+  const checked = check(ActorInput, input)
+  const fold = foldName(checked.name)
+  await refuseTakenName(parts, fold, null)
+  // The id follows from the name, so that two who add it at the same moment meet at the same id. The name of an actor that
+  // was renamed since is free again, its id is not.
+  const isTaken = await parts.actors.get(actorId({ lane: 'administrator', key: fold })) !== null
+  const key = isTaken ? newId('manual', parts.clock.now()) : fold
+  const document = toDocument([withPatch(emptyRecord(key, null), checked)])
+  return await audited(parts, 'actor.add', by, document.id, async () => {
+    await parts.actors.insert(document)
+    return document
+  })
+}
+
+async function update (parts: Parts, find: Edits['find'], id: string, patch: ActorPatch, by: string): Promise<ThreatActor> {
+  const checked = check(ActorPatch, patch)
+  for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+    const stored = await find(id)
+    if (stored === null) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
+    const { revision, ...before } = stored
+    const document = amend(before, checked)
+    if (document.nameKey !== before.nameKey) await refuseTakenName(parts, document.nameKey, before.id)
+    try {
+      return await audited(parts, 'actor.update', by, document.id, async () => {
+        if (await parts.actors.replace(document, revision) === null) throw new Outrun()
+        return document
+      })
+    } catch (error) {
+      if (!(error instanceof Outrun)) throw error
+    }
+  }
+  throw new NEKO_ERR_OVERLOADED(1)
+}
+
+async function remove (parts: Parts, find: Edits['find'], id: string, by: string): Promise<ThreatActor> {
+  const stored = await find(id)
+  if (stored === null) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
+  return await audited(parts, 'actor.remove', by, stored.id, async () => {
+    if (!await parts.actors.delete(stored.id)) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
+    for (const redirect of redirectsOf([stored]).keys()) await parts.redirects.delete(redirect)
+    return stored
+  })
+}
+
+/** Somebody else's write came between reading and writing. */
+class Outrun extends Error {}
+
+/** The event is on disk before the change is made: a change without a trace must not exist; a trace of a change that failed says so in the next event. */
+async function audited (parts: Parts, type: string, actor: string, target: string, change: () => Promise<ActorDocument>): Promise<ThreatActor> {
+  const event = { category: 'data', type, actor, target } as const
+  await parts.audit.durable({ ...event, outcome: 'ok' })
+  try {
+    const document = await change()
+    parts.changed()
+    return toActor(document)
+  } catch (error) {
+    parts.audit.record({ ...event, outcome: 'failed' })
+    throw error
+  }
+}
+
+/** @throws NEKO_ERR_STORE_DUPLICATE when another actor bears the name, proper or alias. */
+async function refuseTakenName ({ catalogue }: Parts, fold: string, exceptId: string | null): Promise<void> {
+  const taken = (await catalogue.rows()).find((row) => row.id !== exceptId && row.names.includes(`\n${fold}\n`))
+  if (taken !== undefined) throw new NEKO_ERR_STORE_DUPLICATE(`an actor of this name or alias (${taken.id})`)
+}
+
+/** Plain data that fits the schema. @throws NEKO_ERR_INPUT_INVALID naming the field. */
+function check<T extends ActorInput | ActorPatch> (schema: TSchema, given: T): T {
+  const problem = Value.Errors(schema, given).First()
+  if (problem !== undefined) throw new NEKO_ERR_INPUT_INVALID(`${problem.path === '' ? 'the input' : problem.path.slice(1)}: ${problem.message}`)
+  if (typeof given.firstSeen === 'number' && typeof given.lastSeen === 'number' && given.firstSeen > given.lastSeen) throw new NEKO_ERR_INPUT_INVALID('lastSeen: must not be before firstSeen')
+  for (const { url } of given.references ?? []) {
+    if (asReference(url, null) === null) throw new NEKO_ERR_INPUT_INVALID('references: each url must be http or https, without credentials')
+  }
+  for (const field of ['name', 'motivation', 'description'] as const) {
+    if (typeof given[field] === 'string' && asText(given[field], BOUNDS.descriptionChars) === null) throw new NEKO_ERR_INPUT_INVALID(`${field}: there is nothing to read in it`)
+  }
+  return given
+}
+
+/** The document with the administrator's record in it changed or made. */
+function amend (before: ActorDocument, patch: ActorPatch): ActorDocument {
+  const own = before.records.find((record) => record.lane === 'administrator')
+  const others = before.records.filter((record) => record !== own)
+  const lead = recordKey(leadRecord(before.records))
+  const record = withPatch(own ?? emptyRecord(`amends ${lead}`, lead), patch)
+  if (record.name === null && others.length === 0) throw new NEKO_ERR_INPUT_INVALID('name: no source gives one, so it cannot be taken back')
+  return toDocument([record, ...others].sort((a, b) => LANES.indexOf(a.lane) - LANES.indexOf(b.lane)))
+}
+
+function emptyRecord (key: string, amends: string | null): ActorRecord {
+  return {
+    lane: 'administrator',
+    key,
+    version: 0,
+    amends,
+    name: null,
+    aliases: null,
+    attackIds: [],
+    country: null,
+    category: 'UNKNOWN',
+    categoryGrade: 0,
+    motivation: null,
+    techniques: null,
+    references: null,
+    firstSeen: null,
+    lastSeen: null,
+    description: null
+  }
+}
+
+/** Built field by field: what GraphQL hands over has no prototype and may hold undefined. */
+function withPatch (record: ActorRecord, patch: ActorPatch): ActorRecord {
+  const text = (given: string | null | undefined, kept: string | null, charsMax: number): string | null => given === undefined ? kept : asText(given, charsMax)
+  const kept = <T>(given: T | undefined, before: T): T => given === undefined ? before : given
+  const { category } = patch
+  return {
+    ...record,
+    name: text(patch.name, record.name, BOUNDS.nameChars),
+    aliases: patch.aliases === undefined ? record.aliases : cleanAliases(patch.aliases),
+    country: kept(patch.country, record.country),
+    category: category === undefined ? record.category : category ?? 'UNKNOWN',
+    categoryGrade: category === undefined ? record.categoryGrade : category === null ? 0 : SAID_BY_PERSON,
+    motivation: text(patch.motivation, record.motivation, BOUNDS.motivationChars),
+    techniques: patch.techniques === undefined ? record.techniques : patch.techniques?.map((id) => ({ id, name: null })) ?? null,
+    references: patch.references === undefined ? record.references : patch.references?.map(({ url, name }) => ({ url, name: asText(name, BOUNDS.referenceNameChars) })) ?? null,
+    firstSeen: kept(patch.firstSeen, record.firstSeen),
+    lastSeen: kept(patch.lastSeen, record.lastSeen),
+    description: text(patch.description, record.description, BOUNDS.descriptionChars)
+  }
+}
+
+function cleanAliases (aliases: string[] | null): string[] | null {
+  return aliases === null ? null : aliases.map((alias) => asText(alias, BOUNDS.nameChars)).filter((alias) => alias !== null)
+}

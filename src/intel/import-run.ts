@@ -1,0 +1,92 @@
+/**
+ * One import against the store: read all, plan, audit, write; and plan again when somebody wrote in between.
+ *
+ * What a reader may see in the middle: some actors new, some old, never half an actor (each is one document). A crash in
+ * the middle leaves that state, and the same import again completes it. One import at a time per process, because each
+ * holds its records in memory; two processes at once are kept apart by compare-and-set alone.
+ */
+import type { Audit } from '../audit/shapes.ts'
+import { NEKO_ERR_OVERLOADED } from '../errors.ts'
+import type { Collection, Stored } from '../storage/port.ts'
+import type { ImportRequest } from './actors.ts'
+import { planImport, readRecords, type ImportPlan } from './import.ts'
+import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts } from './shapes.ts'
+
+/** Each attempt is lost only to a change that others made within its second. */
+const ATTEMPTS_MAX = 5
+const INSERT_BATCH = 500
+/** Compare-and-set writes under way at once; the store's group commit makes one transaction of them. */
+const REPLACE_BATCH = 100
+const READ_PAGE = 200
+
+interface Parts { actors: Collection<ActorDocument>, redirects: Collection<ActorRedirect>, audit: Audit }
+
+/** Returns the verb. @throws as Intel.import */
+export function createImportRun (parts: Parts): (request: ImportRequest) => Promise<ImportCounts> {
+  let running = false
+  return async (request) => {
+    if (running) throw new NEKO_ERR_OVERLOADED(5)
+    running = true
+    try {
+      return await runImport(parts, request)
+    } finally {
+      running = false
+    }
+  }
+}
+
+async function runImport (parts: Parts, request: ImportRequest): Promise<ImportCounts> {
+  const read = await readRecords(request.chunks, { format: request.format, onProgress: request.onProgress })
+  const progress = { bytes: read.bytes, objects: read.objects, actors: read.records.length }
+  request.onProgress?.({ phase: 'merge', ...progress })
+  let plan = planImport(await readStored(parts.actors), read.records, read.skipped)
+  // What the first plan says is what the import did; later ones only finish it.
+  const { counts } = plan
+  const event = { category: 'data', type: 'intel.import', actor: request.actor, target: request.target ?? null } as const
+  await parts.audit.durable({ ...event, outcome: 'ok', details: { added: counts.added, updated: counts.updated, merged: counts.merged, unchanged: counts.unchanged, skipped: counts.skipped.reduce((sum, { count }) => sum + count, 0) } })
+  request.onProgress?.({ phase: 'write', ...progress })
+  try {
+    for (let attempt = 1; !await writePlan(parts, plan); attempt++) {
+      if (attempt >= ATTEMPTS_MAX) throw new NEKO_ERR_OVERLOADED(5)
+      plan = planImport(await readStored(parts.actors), read.records, read.skipped)
+    }
+  } catch (error) {
+    parts.audit.record({ ...event, outcome: 'failed' })
+    throw error
+  }
+  return counts
+}
+
+async function readStored (actors: Collection<ActorDocument>): Promise<Array<Stored<ActorDocument>>> {
+  const stored: Array<Stored<ActorDocument>> = []
+  let after: string | null = null
+  do {
+    const page: Awaited<ReturnType<typeof actors.find>> = await actors.find({ first: READ_PAGE, after })
+    stored.push(...page.items)
+    after = page.hasNextPage ? page.cursors.at(-1) ?? null : null
+  } while (after !== null && stored.length < ACTORS_MAX * 2)
+  return stored
+}
+
+/** False when somebody else changed what the plan was made on. Removals come last: an actor is shown twice for a moment rather than not at all. */
+async function writePlan ({ actors, redirects }: Parts, plan: ImportPlan): Promise<boolean> {
+  let isWhole = true
+  for (const batch of inBatches(plan.insert, INSERT_BATCH)) {
+    if (await actors.insertMany(batch) < batch.length) isWhole = false
+  }
+  for (const batch of inBatches(plan.replace, REPLACE_BATCH)) {
+    const written = await Promise.all(batch.map(({ document, revision }) => actors.replace(document, revision)))
+    if (written.includes(null)) isWhole = false
+  }
+  if (!isWhole) return false
+  for (const batch of inBatches(plan.putRedirects, INSERT_BATCH)) await redirects.putMany(batch)
+  for (const batch of inBatches(plan.remove, REPLACE_BATCH)) await Promise.all(batch.map((id) => actors.delete(id)))
+  for (const batch of inBatches(plan.removeRedirects, REPLACE_BATCH)) await Promise.all(batch.map((id) => redirects.delete(id)))
+  return true
+}
+
+function inBatches<T> (items: readonly T[], size: number): T[][] {
+  const batches: T[][] = []
+  for (let from = 0; from < items.length; from += size) batches.push(items.slice(from, from + size))
+  return batches
+}
