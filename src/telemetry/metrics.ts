@@ -33,8 +33,6 @@ export interface Metrics {
   /** Set by the primary, or by the one server at WORKERS=1. */
   readonly processes: Gauge<'state'>
   readonly processRestartsTotal: Counter<'reason'>
-  /** Stops what the default metrics watch (event-loop delay, garbage collection). */
-  close (): void
 }
 
 /** Methods that keep their name as a label; everything else is `other`. */
@@ -84,7 +82,6 @@ export function createMetrics (options: { defaults?: boolean } = {}): Metrics {
     storageUp: gauge('storage_up', '1 while the database answers', 'min'),
     redisUp: gauge('redis_up', '1 while Redis answers', 'min'),
     processes: gauge('processes', 'Processes of this host, by state', 'sum', ['state']),
-    processRestartsTotal: counter('process_restarts_total', 'Processes replaced, by reason', ['reason']),
-    close: () => registry.clear()
+    processRestartsTotal: counter('process_restarts_total', 'Processes replaced, by reason', ['reason'])
   }
 }

@@ -1,0 +1,21 @@
+import type { Logger } from '../telemetry/logger.ts'
+import type { Fleet } from './fleet.ts'
+import { createFleetEndpoint } from './fleet-endpoint.ts'
+import { createFleetHub } from './fleet-hub.ts'
+import type { FleetHub } from './fleet-hub.ts'
+
+/** The fleet of one process: its hub is at home. Alone it reaches nobody; a bridge on the hub joins it to other hosts. */
+export function createLocalFleet (options: { processId: string, log: Pick<Logger, 'error' | 'warn'>, hub?: FleetHub }): Fleet {
+  const hub = options.hub ?? createFleetHub()
+  const endpoint = createFleetEndpoint({
+    processId: options.processId,
+    slot: 0,
+    primaryId: null,
+    log: options.log,
+    send: (envelope) => hub.fromMember(envelope),
+    processCount: () => hub.processCount(),
+    close: () => hub.leave(options.processId)
+  })
+  hub.join(options.processId, (envelope) => endpoint.deliver(envelope))
+  return endpoint
+}

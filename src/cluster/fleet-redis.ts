@@ -1,0 +1,135 @@
+import { Redis } from 'ioredis'
+import type { RedisOptions } from 'ioredis'
+import type { Logger } from '../telemetry/logger.ts'
+import { newProcessId } from '../std/id.ts'
+import type { Clock } from '../std/clock.ts'
+import type { FleetBridge, FleetHub } from './fleet-hub.ts'
+import { FLEET_MESSAGE_BYTES_MAX } from './messages.ts'
+import type { Envelope } from './messages.ts'
+
+/**
+ * Joins the hubs of several hosts by one Redis channel. One connection to publish and one to listen per host, not per
+ * process: the primary's hub spreads what arrives. Redis being away costs messages (at most once, as everywhere in the
+ * fleet) and never a wait: nothing is queued while it is down, and nobody awaits a publish.
+ */
+export interface RedisBridgeOptions {
+  url: string
+  /** Fleets that share a Redis but not a database must not hear each other. */
+  database: string
+  hub: FleetHub
+  clock: Clock
+  log: Pick<Logger, 'error' | 'warn' | 'info'>
+  /** How often this host says that it lives, ms. */
+  presenceMs?: number
+}
+
+const PRESENCE_MS = 2000
+/** A host that was silent this many presences is gone. */
+const SILENT_PRESENCES_MAX = 4
+const HOSTS_MAX = 256
+/** Envelope around a message: ids, topic. */
+const ENVELOPE_BYTES = 1024
+const RECONNECT_MS_MAX = 2000
+
+export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
+  const { hub, clock, log } = options
+  const hostId = newProcessId()
+  const channel = `neko:fleet:${options.database}`
+  const presenceMs = options.presenceMs ?? PRESENCE_MS
+  const hosts = new Map<string, { processes: string[], seenMs: number }>()
+  const out = connect(options.url, { enableOfflineQueue: false })
+  // The listener resubscribes by itself after a reconnect (ioredis autoResubscribe).
+  const listener = connect(options.url, { autoResubscribe: true })
+  let isUp = false
+
+  // One line per change of state: a Redis that is away for an hour must not write a line per attempt.
+  const note = (up: boolean, error?: unknown): void => {
+    if (up === isUp) return
+    isUp = up
+    if (up) log.info({ channel }, 'the fleet hears other hosts through Redis')
+    else log.warn({ err: error instanceof Error ? error.message : undefined }, 'Redis is away: this host hears no other until it returns')
+  }
+  out.on('error', (error) => note(false, error))
+  listener.on('error', (error) => note(false, error))
+  listener.on('close', () => note(false))
+  listener.on('ready', () => {
+    // Silence while the bridge was down proves nothing about the others: their time starts anew.
+    for (const host of hosts.values()) host.seenMs = clock.monotonic()
+    note(true)
+    listener.subscribe(channel).then(announce, () => { /* the next 'ready' subscribes again */ })
+  })
+
+  const send = (envelope: Envelope): void => {
+    const text = JSON.stringify({ host: hostId, envelope })
+    if (Buffer.byteLength(text) > FLEET_MESSAGE_BYTES_MAX + ENVELOPE_BYTES) {
+      log.error({ kind: envelope.kind }, 'a fleet message over 64 KiB was refused')
+      return
+    }
+    if (out.status === 'ready') out.publish(channel, text).catch(() => { /* at most once: the error event said that Redis is away */ })
+  }
+
+  const forget = (): void => {
+    if (!isUp) return
+    for (const [id, host] of hosts) if (clock.monotonic() - host.seenMs > presenceMs * SILENT_PRESENCES_MAX) hosts.delete(id)
+  }
+  const announce = (): void => {
+    forget()
+    send({ kind: 'presence', processes: hub.members(), from: hostId })
+  }
+  const timer = setInterval(announce, presenceMs)
+  timer.unref()
+
+  listener.on('message', (_channel: string, text: string) => {
+    const parsed = parseBridged(text)
+    if (parsed === null || parsed.host === hostId) return
+    if (parsed.envelope.kind !== 'presence') return hub.fromBridge(parsed.envelope)
+    const isNew = !hosts.has(parsed.host)
+    if (isNew && hosts.size >= HOSTS_MAX) return
+    if (parsed.envelope.processes.length === 0) hosts.delete(parsed.host)
+    else hosts.set(parsed.host, { processes: parsed.envelope.processes, seenMs: clock.monotonic() })
+    // A newcomer learns of us at once instead of at our next presence.
+    if (isNew) announce()
+  })
+
+  return {
+    hostId,
+    send,
+    hosts: () => new Map([...hosts].map(([id, host]) => [id, host.processes])),
+    async close () {
+      clearInterval(timer)
+      if (out.status === 'ready') {
+        const goodbye = JSON.stringify({ host: hostId, envelope: { kind: 'presence', processes: [], from: hostId } })
+        await out.publish(channel, goodbye).catch(() => { /* then they forget us by silence */ })
+      }
+      out.disconnect()
+      listener.disconnect()
+    }
+  }
+}
+
+function connect (url: string, more: RedisOptions): Redis {
+  return new Redis(url, {
+    connectTimeout: 300,
+    commandTimeout: 100,
+    maxRetriesPerRequest: 1,
+    retryStrategy: (attempt) => Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4)),
+    ...more
+  })
+}
+
+/** What stands on the channel may come from any version of ours, or from a stranger with access to Redis. */
+function parseBridged (text: string): { host: string, envelope: Envelope } | null {
+  if (text.length > FLEET_MESSAGE_BYTES_MAX + ENVELOPE_BYTES) return null
+  try {
+    const { host, envelope } = JSON.parse(text) as { host?: unknown, envelope?: { kind?: unknown, from?: unknown, processes?: unknown } }
+    if (typeof host !== 'string' || typeof envelope?.kind !== 'string' || typeof envelope.from !== 'string') return null
+    if (envelope.kind === 'presence' && !isProcessList(envelope.processes)) return null
+    return { host, envelope: envelope as Envelope }
+  } catch {
+    return null
+  }
+}
+
+function isProcessList (value: unknown): boolean {
+  return Array.isArray(value) && value.length <= 256 && value.every((id) => typeof id === 'string' && id.length <= 64)
+}
