@@ -1,6 +1,6 @@
 /**
  * What history wants to know of a request, read from its bytes in about a microsecond on the main thread: hashes, never
- * text. Bounded: at most URL_MAX characters of the target and BODY_MAX bytes of the body are read, and their lengths count.
+ * text. Bounded: at most URL_MAX characters of the target and BODY_HEAD + BODY_TAIL bytes of the body are read, and their lengths count.
  *
  * The *target* is what was asked for (path, query values and body; times and cache-busters folded, so that a poller that
  * sends `since=<now>` asks for one thing). Its *shape* is the question without its values: a path segment with a digit
@@ -23,7 +23,9 @@ export interface RequestTraits {
 }
 
 const URL_MAX = 1024
-const BODY_MAX = 512
+/** A longer body is read at both ends: the question stands at the start, the variables often at the end. */
+const BODY_HEAD = 256
+const BODY_TAIL = 192
 
 /** Never throws. */
 export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'headers' | 'body' | 'route'>): RequestTraits {
@@ -31,10 +33,11 @@ export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'h
   const who = readHeaders(observation.headers)
   const scan: Scan = { full: finish(url.length === 0 ? 1 : 2), shape: hashText(observation.method), number: -1 }
   scanTarget(url, scan)
-  const text = body === null || body.length === 0 ? '' : latin1(body)
-  if (text !== '') {
-    scan.full = (scan.full ^ (body as Uint8Array).length) | 0
+  const text = body === null || body.length === 0 ? '' : latin1(body, 0, body.length > BODY_HEAD + BODY_TAIL ? BODY_HEAD : body.length)
+  if (body !== null && text !== '') {
+    scan.full = (scan.full ^ body.length) | 0
     scanBody(text, scan)
+    if (body.length > text.length) scanTail(latin1(body, body.length - BODY_TAIL, body.length), scan)
   }
   return {
     agentHash: who.agent,
@@ -58,9 +61,9 @@ const AMPERSAND = 38
 const QUOTE = 34
 const BACKSLASH = 92
 
-function latin1 (body: Uint8Array): string {
+function latin1 (body: Uint8Array, start: number, end: number): string {
   const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
-  return bytes.toString('latin1', 0, Math.min(body.length, BODY_MAX))
+  return bytes.toString('latin1', start, end)
 }
 
 function scanTarget (url: string, scan: Scan): void {
@@ -131,24 +134,54 @@ function scanBody (text: string, scan: Scan): void {
   else scanPairs(text, 0, text.length, scan)
 }
 
-/** JSON: strings are values, but for a GraphQL document, whose own literals (`\"...\"`) are. Variables are values. */
+/**
+ * JSON: strings are values, but for a GraphQL document, whose own literals (`\"...\"`) are. Variables are values.
+ * Written on locals, without calls but for numbers: this loop is most of what a request costs here.
+ */
 function scanJson (text: string, scan: Scan): void {
   const isGraphql = text.includes('"query"')
   const variables = isGraphql ? text.indexOf('"variables"') : -1
   const shapeEnd = variables === -1 ? text.length : variables
+  const end = text.length
+  let { full, shape } = scan
   let literal = false
   let i = 0
-  while (i < text.length) {
+  while (i < end) {
     const code = text.charCodeAt(i)
-    if (code >= 48 && code <= 57) { i = readNumber(text, i, text.length, scan); continue }
-    scan.full = Math.imul(scan.full ^ code, PRIME)
+    if (code < 58 && code >= 48) {
+      scan.full = full
+      i = readNumber(text, i, end, scan)
+      full = scan.full
+      continue
+    }
+    full = Math.imul(full ^ code, PRIME)
     if (isGraphql) {
       if (code === BACKSLASH && text.charCodeAt(i + 1) === QUOTE) { literal = !literal; i++ }
-    } else if (code === QUOTE && startsValue(text, i)) literal = true
-    else if (code === QUOTE && literal) literal = false
-    if (!literal && i < shapeEnd) scan.shape = Math.imul(scan.shape ^ code, PRIME)
+    } else if (code === QUOTE) literal = literal ? false : startsValue(text, i)
+    if (!literal && i < shapeEnd) shape = Math.imul(shape ^ code, PRIME)
     i++
   }
+  scan.full = full
+  scan.shape = shape
+}
+
+/** The end of a long body: part of the target, and the place of the last number. */
+function scanTail (text: string, scan: Scan): void {
+  let { full } = scan
+  const end = text.length
+  let i = 0
+  while (i < end) {
+    const code = text.charCodeAt(i)
+    if (code < 58 && code >= 48) {
+      scan.full = full
+      i = readNumber(text, i, end, scan)
+      full = scan.full
+    } else {
+      full = Math.imul(full ^ code, PRIME)
+      i++
+    }
+  }
+  scan.full = full
 }
 
 function startsValue (text: string, at: number): boolean {
@@ -189,10 +222,12 @@ function skipDate (text: string, at: number, end: number): number {
   return i
 }
 
+const LOGIN_WORDS = /login|refreshT|password|grant_type=|sign[iI]n/
+
 /** Only what is certain at a glance: the words that logins, refreshes and token endpoints carry. */
 function isLoginAttempt (method: string, url: string, text: string): boolean {
   if (method !== 'POST') return false
-  if (text.includes('login') || text.includes('refreshToken') || text.includes('password') || text.includes('grant_type=') || text.includes('signin') || text.includes('signIn')) return true
+  if (text !== '' && LOGIN_WORDS.test(text)) return true
   return url.length < 64 && /log-?in|sign-?in|\/oauth|\/token|\/session/i.test(url)
 }
 

@@ -1,11 +1,74 @@
 import { addSign, resultOf } from '../evidence.ts'
+import { judgePath } from '../scanner-paths.ts'
+import { headerOf } from '../request-view.ts'
+import { isForeignReferer, judgeSessionNames } from '../session-fixation.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
 import type { RequestView } from '../request-view.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
+/** Nobody's link and nobody's bookmark: whoever asks for one has read our robots.txt as a map. */
+const DECOYS = new Set(['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', '/old-console/'])
+const WEBDAV_METHODS = new Set(['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'LOCK', 'UNLOCK', 'SEARCH', 'REPORT'])
+const KNOWN_METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])
+/** A body from another site is looked at for session names up to here; the payload factor reads the whole. */
+const BODY_MAX = 2048
+
+/**
+ * What is asked for, and how: paths that only scanners know (full worth on an unknown route, little on one of ours),
+ * decoys, methods out of place, targets that are encoded to slip past somebody, session ids handed in from another
+ * site. GraphQL misuse shows in the parsed document and is the payload factor's.
+ */
 export function measureEndpoint (observation: Observation, view: RequestView, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
-  if (observation.route === null && /^\/(\.env|\.git\/|wp-login\.php|wp-admin|phpmyadmin)/i.test(view.path)) addSign(signs, 0.8, 'endpoint.scanner-path', 'path', 'a path that scanners ask for', 'T1595.003')
+  judgeTarget(observation, view, signs)
+  judgeMethod(view, signs)
+  judgeEncoding(observation.url, signs)
+  judgeSession(observation, view, signs)
   return resultOf('endpoint', signs, policy.ceilings.endpoint)
+}
+
+function judgeTarget (observation: Observation, view: RequestView, signs: Signs): void {
+  if (DECOYS.has(view.path)) addSign(signs, 0.8, 'endpoint.decoy', 'path', 'a decoy: nothing links to it', 'T1595.003')
+  if (observation.route !== null) return
+  const scanner = judgePath(view.path)
+  if (scanner !== null) addSign(signs, scanner.value, scanner.rule, 'path', scanner.text, 'T1595.003')
+}
+
+function judgeMethod (view: RequestView, signs: Signs): void {
+  const { method } = view
+  if (KNOWN_METHODS.has(method)) return
+  if (WEBDAV_METHODS.has(method)) addSign(signs, 0.3, 'endpoint.method', 'method', `a WebDAV method: ${method}`)
+  else if (method === 'TRACE' || method === 'TRACK' || method === 'CONNECT' || method === 'DEBUG') addSign(signs, 0.5, 'endpoint.method', 'method', `a method for proxies and debuggers: ${method}`, 'T1595.002')
+  else addSign(signs, 0.45, 'endpoint.method', 'method', 'a method that does not exist', 'T1595.002')
+}
+
+/** Encodings that no browser makes: overlong UTF-8, %uXXXX, raw or encoded zeros, an absolute target. */
+function judgeEncoding (url: string, signs: Signs): void {
+  if (!url.includes('%') && url.charCodeAt(0) === 47) return
+  if (/%c0%[89ab][0-9a-f]|%c1%[89ab]|%e0%80%|%f0%80%80/i.test(url)) addSign(signs, 0.78, 'endpoint.overlong', 'url', 'overlong UTF-8', 'T1027')
+  if (/%u00[2-7][0-9a-f]|%uff[0-5][0-9a-f]/i.test(url)) addSign(signs, 0.6, 'endpoint.unicode-escape', 'url', 'letters written as %u escapes', 'T1027')
+  if (/%00/.test(url)) addSign(signs, 0.6, 'endpoint.null', 'url', 'an encoded zero byte', 'T1027')
+}
+
+function judgeSession (observation: Observation, view: RequestView, signs: Signs): void {
+  const { body } = observation
+  if (view.query === '' && body === null) return
+  const isForeign = isForeignReferer(headerOf(view, 'referer'), headerOf(view, 'host'))
+  if (view.query !== '') addSign(signs, judgeSessionNames(view.query, view.path, isForeign), 'endpoint.session-fixation', 'query', 'a session id handed in by another page', 'T1563')
+  if (body === null || body.length < 2 || !isForeign) return
+  const text = textOf(body)
+  // A GraphQL document names fields, not parameters.
+  if (text.includes('"query"')) return
+  addSign(signs, judgeSessionNames(text.charCodeAt(0) === 123 ? formOf(text) : text, view.path, true), 'endpoint.session-fixation', 'body', 'a session id handed in by another page', 'T1563')
+}
+
+/** The names of a flat JSON object as form pairs. */
+function formOf (text: string): string {
+  return text.slice(0, 512).replace(/[{}"\s]/g, '').replaceAll(':', '=').replaceAll(',', '&')
+}
+
+function textOf (body: Uint8Array): string {
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
+  return bytes.toString('latin1', 0, Math.min(body.length, BODY_MAX))
 }

@@ -1,10 +1,141 @@
-import { resultOf } from '../evidence.ts'
+import { classifyAgent } from '../agents.ts'
+import { addSign, resultOf } from '../evidence.ts'
+import { headerOf } from '../request-view.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
 import type { RequestView } from '../request-view.ts'
 import type { FactorResult } from '../shapes.ts'
 
+/**
+ * Headers: what breaks the framing of HTTP is strong (two lengths, a length and chunks, a transfer coding nobody knows:
+ * RFC 9112 6.1-6.3, and what http-garden and CRS call smuggling), what contradicts the claimed client is weak. Real old
+ * browsers, apps and proxies do odd things, so everything soft together stays under SOFT_MAX: a scorer that judges by
+ * header names alone is no better than chance on current traffic.
+ */
 export function measureHeaders (view: RequestView, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
-  return resultOf('headers', signs, policy.ceilings.headers * (view.names.length >= 0 ? 1 : 0))
+  judgeFraming(view, signs)
+  judgeValues(view, signs)
+  judgeContentType(view, signs)
+  judgeRanges(view, signs)
+  judgeClaims(view, signs)
+  return resultOf('headers', signs, policy.ceilings.headers)
+}
+
+const SOFT_MAX = 0.3
+/** Headers of which a request has one; a second one is how two readers are made to disagree. */
+const SINGLE = new Set(['host', 'content-length', 'content-type', 'transfer-encoding', 'user-agent', 'authorization'])
+
+function judgeFraming (view: RequestView, signs: Signs): void {
+  const { names } = view
+  const length = names.indexOf('content-length')
+  const coding = names.indexOf('transfer-encoding')
+  if (length !== -1 && coding !== -1) addSign(signs, 0.82, 'headers.two-framings', 'header.transfer-encoding', 'a length and chunks at once', 'T1190')
+  if (length !== -1 && !/^\d{1,15}$/.test(view.values[length] as string)) addSign(signs, 0.8, 'headers.length', 'header.content-length', 'a length that is no number', 'T1190')
+  if (coding !== -1 && !/^(?:(?:gzip|deflate|compress), ?)?chunked$/i.test(view.values[coding] as string)) addSign(signs, 0.8, 'headers.coding', 'header.transfer-encoding', 'a transfer coding that nobody knows', 'T1190')
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string
+    if (SINGLE.has(name) && names.indexOf(name) !== i) judgeRepeat(view, name, i, signs)
+    if (!isToken(name)) addSign(signs, 0.6, 'headers.name', 'headers', 'a header name with a character that names cannot have', 'T1190')
+  }
+}
+
+function judgeRepeat (view: RequestView, name: string, at: number, signs: Signs): void {
+  const same = view.values[at] === view.values[view.names.indexOf(name)]
+  const framing = name === 'content-length' || name === 'transfer-encoding' || name === 'host'
+  addSign(signs, framing ? (same ? 0.6 : 0.85) : same ? 0.1 : 0.3, 'headers.repeated', `header.${name}`, `${name} twice${same ? '' : ', with different values'}`, 'T1190')
+}
+
+/** RFC 9110 5.6.2; names of HTTP/2 pseudo headers are not expected here. */
+function isToken (name: string): boolean {
+  if (name.length === 0) return false
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i)
+    if (code <= 32 || code >= 127 || code === 58 || code === 44 || code === 59 || code === 61 || code === 40 || code === 41 || code === 34 || code === 47 || code === 92 || code === 91 || code === 93 || code === 123 || code === 125) return false
+  }
+  return true
+}
+
+/** Names that steer somebody behind us, or that only exploits still send. */
+const STEERING = new Map<string, { value: number, text: string }>([
+  ['proxy', { value: 0.8, text: 'Proxy, which CGI takes for HTTP_PROXY (httpoxy)' }],
+  ['request-range', { value: 0.76, text: 'Request-Range, which only an old denial of service sends (CVE-2011-3192)' }],
+  ['x-original-url', { value: 0.45, text: 'X-Original-URL, which some frameworks route by' }],
+  ['x-rewrite-url', { value: 0.45, text: 'X-Rewrite-URL, which some frameworks route by' }],
+  ['x-middleware-subrequest', { value: 0.8, text: 'x-middleware-subrequest, which skips authorisation in Next.js (CVE-2025-29927)' }],
+  ['lock-token', { value: 0.2, text: 'a WebDAV header' }],
+  ['content-range', { value: 0.2, text: 'a range of an answer in a request' }],
+  ['x-http-method-override', { value: 0.15, text: 'another method than the request line says' }]
+])
+
+function judgeValues (view: RequestView, signs: Signs): void {
+  const { names, values } = view
+  for (let i = 0; i < names.length; i++) {
+    const steering = STEERING.get(names[i] as string)
+    if (steering !== undefined) addSign(signs, steering.value, 'headers.steering', `header.${names[i]}`, steering.text, 'T1190')
+    if (hasControl(values[i] as string)) addSign(signs, 0.82, 'headers.control', 'headers', 'a control character in a value', 'T1190')
+  }
+}
+
+function hasControl (value: string): boolean {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i)
+    if (code < 32 && code !== 9) return true
+  }
+  return false
+}
+
+const CHARSETS = new Set('utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251 windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16'.split(' '))
+
+/** A type that a parser behind us may read otherwise than we do: two charsets, odd ones, a type hidden in a boundary. */
+function judgeContentType (view: RequestView, signs: Signs): void {
+  const raw = headerOf(view, 'content-type')
+  if (raw === null || raw.length < 12 || PLAIN_TYPES.has(raw)) return
+  const type = raw.toLowerCase()
+  if (/%\{|\$\{|#\w+=/.test(type)) addSign(signs, 0.88, 'headers.content-type-code', 'header.content-type', 'an expression in the content type', 'T1190')
+  const charsets = type.match(/charset\s*=\s*"?[\w.:-]*/g) ?? []
+  if (charsets.length > 1) addSign(signs, 0.8, 'headers.charsets', 'header.content-type', 'more than one charset', 'T1027')
+  else if (charsets.length === 1 && !CHARSETS.has((charsets[0] as string).replace(/^charset\s*=\s*"?/, ''))) addSign(signs, 0.76, 'headers.charset', 'header.content-type', 'a charset that no client uses', 'T1027')
+  if (/^(?!multipart\/).*;\s*boundary\s*=/.test(type)) addSign(signs, 0.76, 'headers.boundary', 'header.content-type', 'a boundary where there are no parts', 'T1027')
+  if (!/^[\w.+*-]+\/[\w.+*-]+\s*(?:;|$)/.test(type)) addSign(signs, 0.3, 'headers.content-type', 'header.content-type', 'a content type that is none')
+}
+
+const PLAIN_TYPES = new Set(['application/json', 'application/x-www-form-urlencoded', 'application/json; charset=utf-8', 'application/json;charset=UTF-8', 'application/json; charset=UTF-8', 'application/graphql', 'text/plain;charset=UTF-8'])
+
+function judgeRanges (view: RequestView, signs: Signs): void {
+  const range = headerOf(view, 'range')
+  if (range === null) return
+  const count = range.split(',', 64).length
+  if (count > 5) addSign(signs, count > 15 ? 0.8 : 0.5, 'headers.ranges', 'header.range', `${count} ranges in one request`, 'T1499')
+}
+
+/** What the claimed browser would send. Chromium 89 and later sends sec-ch-ua on secure origins, every browser a language. */
+function judgeClaims (view: RequestView, signs: Signs): void {
+  const agent = view.agent
+  if (headerOf(view, 'host') === null) addSign(signs, 0.2, 'headers.host', 'headers', 'no host')
+  if (agent === null || classifyAgent(agent).kind !== 'browser') return
+  const soft: Signs = { found: null }
+  const brands = headerOf(view, 'sec-ch-ua')
+  const chrome = /Chrome\/(\d{1,4})\./.exec(agent)
+  if (brands !== null) judgeHints(view, agent, brands, chrome, soft)
+  if (headerOf(view, 'accept-language') === null && headerOf(view, 'accept-encoding') === null) addSign(soft, 0.06, 'headers.sparse', 'headers', 'a browser without languages and encodings')
+  if (chrome !== null && Number(chrome[1]) >= 89 && brands === null && headerOf(view, 'sec-fetch-mode') === null) addSign(soft, 0.05, 'headers.no-hints', 'headers', `Chrome ${chrome[1]} without its client hints`)
+  const result = resultOf('headers', soft, SOFT_MAX)
+  if (result.value > 0) addSign(signs, result.value, (result.evidence[0] as { rule: string }).rule, 'headers', result.evidence.map((one) => one.text).join('; '), 'T1036')
+}
+
+function judgeHints (view: RequestView, agent: string, brands: string, chrome: RegExpExecArray | null, soft: Signs): void {
+  if (chrome === null && /Firefox\/|Version\/[\d.]+.*Safari\//.test(agent)) addSign(soft, 0.2, 'headers.hints-of-another', 'header.sec-ch-ua', 'client hints that this browser does not send')
+  const claimed = /"Chromium";v="(\d{1,4})/.exec(brands)
+  if (chrome !== null && claimed !== null && claimed[1] !== chrome[1]) addSign(soft, 0.2, 'headers.hints-version', 'header.sec-ch-ua', `hints say ${claimed[1]}, the agent ${chrome[1]}`)
+  const platform = headerOf(view, 'sec-ch-ua-platform')
+  if (platform !== null && !fitsPlatform(platform, agent)) addSign(soft, 0.2, 'headers.hints-platform', 'header.sec-ch-ua-platform', 'hints name another system than the agent')
+}
+
+function fitsPlatform (platform: string, agent: string): boolean {
+  if (platform.includes('Windows')) return agent.includes('Windows')
+  if (platform.includes('macOS')) return agent.includes('Mac')
+  if (platform.includes('Android')) return agent.includes('Android') || agent.includes('X11')
+  if (platform.includes('Linux')) return agent.includes('Linux')
+  return true
 }
