@@ -10,6 +10,7 @@
  */
 import { createBatchLane } from './pool-batch.ts'
 import { scoreInline } from './pool-inline.ts'
+import { createRingLane } from './pool-ring.ts'
 import { LANE_MAX } from './pool-shapes.ts'
 import { cheapScore } from './score.ts'
 import type { Lane, LaneEvents, LaneOptions, Waiting } from './pool-shapes.ts'
@@ -132,8 +133,8 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
   }
 }
 
-function createLane (_mode: 'ring' | 'batch', options: LaneOptions): Lane {
-  return createBatchLane(options)
+function createLane (mode: 'ring' | 'batch', options: LaneOptions): Lane {
+  return mode === 'ring' ? createRingLane(options) : createBatchLane(options)
 }
 
 /** Microseconds and never throws: what a factor chokes on cheaply must not take the request down either. */

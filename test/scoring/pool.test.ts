@@ -40,7 +40,7 @@ async function wholeAgain (pool: ScoringPool): Promise<number> {
   return performance.now() - startedMs
 }
 
-for (const mode of ['batch', 'inline'] as const) {
+for (const mode of ['ring', 'batch', 'inline'] as const) {
   t.test(`${mode}: gives the score that the pure scorer gives`, async (t) => {
     const made = await pool(t, { mode })
     const seen = [
@@ -101,7 +101,7 @@ for (const mode of ['batch', 'inline'] as const) {
   })
 }
 
-for (const mode of ['batch'] as const) {
+for (const mode of ['ring', 'batch'] as const) {
   for (const fault of ['exit', 'throw', 'hang', 'memory', 'redos']) {
     t.test(`${mode}: R30 a thread's ${fault} costs one degraded answer, and the pool is whole again`, async (t) => {
       const made = await pool(t, { mode, workerUrl: faulty })
@@ -116,7 +116,7 @@ for (const mode of ['batch'] as const) {
       t.comment(`others: ${rest.filter((one) => !one.score.degraded).length} of 20 scored in full, slowest ${worst.toFixed(0)} ms`)
       t.ok(worst <= 150 + 50, 'everybody is answered in time (150 ms and the machine\'s noise)')
       const ms = await wholeAgain(made)
-      t.comment(`whole again after ${ms.toFixed(0)} ms more`)
+      t.comment(`whole again after ${ms.toFixed(0)} ms more; ${made.deaths[0] ?? 'no death'}`)
       t.ok(ms <= 500)
       t.equal(made.deaths.length, fault === 'throw' ? 0 : 1)
       t.ok(made.healthy())

@@ -1,0 +1,102 @@
+/**
+ * The ring: one block of shared memory between the main thread and one scoring thread, and the words in it by which
+ * they tell each other what is new. No message is sent and nothing is cloned: 0.4 us per request where a message
+ * costs 35.
+ *
+ * Main publishes requests (a slot's number in ORDER, then TAIL), the thread takes them in order (TAKEN), writes the
+ * result over the request in the same slot and publishes it (DONE). Observations that do not fit into a slot travel by
+ * a message port and are counted beside (BIG_*): small ones do not queue behind them. Whoever has nothing to do sleeps
+ * on a word that the other side raises before it notifies, so no wake-up is lost.
+ */
+import { LANE_MAX } from './pool-shapes.ts'
+
+/** A slot takes a request line, headers, history and a body of some 6 KiB; more travels by message. */
+export const SLOT_BYTES = 8_192
+export const SLOTS = LANE_MAX
+
+// Each word on a cache line of its own: the two threads write different ones at the same time.
+export const TAIL = 0
+export const TAKEN = 16
+export const DONE = 32
+export const BIG_TAIL = 48
+export const BIG_TAKEN = 64
+export const BIG_DONE = 80
+/** Raised by main after it published; the thread sleeps on it. */
+export const WORK = 96
+/** 1 while the thread sleeps or is about to. */
+export const ASLEEP = 112
+/** Raised by the thread after it published; main waits on it. */
+export const RESULTS = 128
+export const STOP = 144
+/** 1 as soon as the thread takes work. */
+export const READY = 160
+/** Number of the policy that main wants answers by; the thread finds it at the policy port. */
+export const POLICY = 176
+const ORDER = 192
+
+const CONTROL_WORDS = ORDER + SLOTS
+const CONTROL_BYTES = CONTROL_WORDS * 4
+const RING_BYTES = CONTROL_BYTES + SLOTS * SLOT_BYTES
+
+/** The same memory as words, numbers and bytes. */
+export interface Ring {
+  readonly memory: SharedArrayBuffer
+  readonly words: Int32Array
+  readonly floats: Float64Array
+  readonly shorts: Uint16Array
+  readonly bytes: Buffer<ArrayBufferLike>
+}
+
+export function createRing (): Ring {
+  return openRing(new SharedArrayBuffer(RING_BYTES))
+}
+
+export function openRing (memory: SharedArrayBuffer): Ring {
+  return { memory, words: new Int32Array(memory), floats: new Float64Array(memory), shorts: new Uint16Array(memory), bytes: Buffer.from(memory) as Buffer<ArrayBufferLike> }
+}
+
+/** Where a slot begins, in bytes; always a multiple of 8. */
+export function slotOffset (slot: number): number {
+  return CONTROL_BYTES + slot * SLOT_BYTES
+}
+
+/** The slot of the request with this running number. */
+export function slotAt (ring: Ring, sequence: number): number {
+  return ring.words[ORDER + (sequence & (SLOTS - 1))] as number
+}
+
+/** Main: gives request number `sequence` to the thread, and wakes it when it sleeps. */
+export function publishRequest (ring: Ring, sequence: number, slot: number): void {
+  ring.words[ORDER + (sequence & (SLOTS - 1))] = slot
+  Atomics.store(ring.words, TAIL, sequence + 1)
+  raiseWork(ring)
+}
+
+export function publishBigRequest (ring: Ring, sequence: number): void {
+  Atomics.store(ring.words, BIG_TAIL, sequence + 1)
+  raiseWork(ring)
+}
+
+export function raiseWork ({ words }: Ring): void {
+  Atomics.add(words, WORK, 1)
+  // Only the first to see it asleep pays for the system call.
+  if (Atomics.compareExchange(words, ASLEEP, 1, 0) === 1) Atomics.notify(words, WORK)
+}
+
+/** Thread: sleeps until there is something new. */
+export function awaitWork ({ words }: Ring): void {
+  const seen = Atomics.load(words, WORK)
+  Atomics.store(words, ASLEEP, 1)
+  if (!hasWork(words)) Atomics.wait(words, WORK, seen)
+  Atomics.store(words, ASLEEP, 0)
+}
+
+function hasWork (words: Int32Array): boolean {
+  return Atomics.load(words, TAIL) !== Atomics.load(words, TAKEN) || Atomics.load(words, BIG_TAIL) !== Atomics.load(words, BIG_TAKEN) || Atomics.load(words, STOP) !== 0
+}
+
+/** Thread: tells main that there are results. */
+export function raiseResults ({ words }: Ring): void {
+  Atomics.add(words, RESULTS, 1)
+  Atomics.notify(words, RESULTS)
+}
