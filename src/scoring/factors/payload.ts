@@ -1,12 +1,83 @@
-import type { FactorResult, Grade, Observation } from '../shapes.ts'
+import { EVIDENCE_CHARACTERS_MAX, EVIDENCE_MAX } from '../payload/bounds.ts'
+import { LIKELY_MAX, WEAK_MAX } from '../payload/findings.ts'
+import type { Finding } from '../payload/findings.ts'
+import { inspectRequest } from '../payload/request.ts'
+import type { Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
 
-/** What the payload factor says beside its value: its strongest grade, and what it could not look at. */
-export interface PayloadResult extends FactorResult {
-  grade: Grade | null
-  notInspected: string[]
+/**
+ * The payload factor: what a request carries, as values in places, and what attack structure those values hold.
+ *
+ * Owns: taking a request apart (URL, query, headers, cookies, form, JSON, multipart, XML, text, GraphQL), decoding it as
+ * parsers behind us would, and grading what it finds. Never: state, clocks, input or output, exceptions. In: an Observation;
+ * out: a factor of 0-1 where 0.75 and more is meant to refuse the request alone, its strongest grade, and what was left out.
+ * Why so: structure (tokens, tags, clauses, expressions) tells an attack from prose that names one; a list of strings does not.
+ * Grades: `certain` is at least 0.9 and may ban; strong `likely` structures that fill a value may refuse one request (0.75-0.86)
+ * but never ban; weak signs add up to at most 0.35.
+ */
+export interface PayloadOptions {
+  /** 1 calm to 4 strict; 2 is the default of the product. */
+  sensitivity: 1 | 2 | 3 | 4
 }
 
-/** Placeholder until the payload rules stand: says nothing. */
-export function inspectPayload (_observation: Observation, _options: { sensitivity: 1 | 2 | 3 | 4 }): PayloadResult {
-  return { name: 'payload', value: 0, evidence: [], grade: null, notInspected: [] }
+export type PayloadFinding = FactorResult & { grade: Grade | null, notInspected: string[] }
+
+/** How much signs below `certain` count at each sensitivity. */
+const LIKELY_SHARE = { 1: 0.9, 2: 1, 3: 1.08, 4: 1.2 } as const
+const WEAK_SHARE = { 1: 0.5, 2: 1, 3: 1.3, 4: 1.8 } as const
+
+export function inspectPayload (observation: Observation, options: PayloadOptions): PayloadFinding {
+  const inspection = inspectRequest(observation)
+  const findings = strongestPerRule(inspection.findings)
+  const grade = findings.length === 0 ? null : strongestGrade(findings)
+  return {
+    name: 'payload',
+    value: combine(findings, grade, options.sensitivity),
+    evidence: findings.slice(0, EVIDENCE_MAX).map(evidenceOf),
+    grade,
+    notInspected: inspection.notInspected
+  }
+}
+
+const RANK = { certain: 2, likely: 1, weak: 0 } as const
+
+function strongestPerRule (findings: Finding[]): Finding[] {
+  if (findings.length < 2) return findings
+  findings.sort((left, right) => RANK[right.grade] - RANK[left.grade] || right.value - left.value)
+  const rules = new Set<string>()
+  return findings.filter((finding) => !rules.has(finding.rule) && rules.add(finding.rule))
+}
+
+function strongestGrade (findings: Finding[]): Grade {
+  return (findings[0] as Finding).grade
+}
+
+/**
+ * The strongest sign counts in full; further rules fill a falling share of what is left to the cap of the strongest grade.
+ * So several likely structures in one request reach the block threshold, and weak ones never do.
+ */
+function combine (findings: Finding[], grade: Grade | null, sensitivity: 1 | 2 | 3 | 4): number {
+  if (grade === null) return 0
+  const cap = grade === 'certain' ? 1 : grade === 'likely' ? LIKELY_MAX : WEAK_MAX
+  let value = 0
+  let share = 1
+  for (const finding of findings.slice(0, EVIDENCE_MAX)) {
+    const factor = finding.grade === 'certain' ? 1 : finding.grade === 'likely' ? LIKELY_SHARE[sensitivity] : WEAK_SHARE[sensitivity]
+    value += (cap - value) * Math.min(1, finding.value * factor / cap) * share
+    share *= 0.4
+  }
+  return Math.min(cap, Math.round(value * 10_000) / 10_000)
+}
+
+const SECRET_PLACE = /pass|pwd|secret|token|auth|session|sess\b|api[-_]?key|credential|card|cvv|cvc|ssn|otp|\bpin\b|private|^cookie\.|signature|jwt/i
+
+/** One sentence for a person. The value is shown as the structure that matched, and not at all where secrets live. */
+function evidenceOf (finding: Finding): Evidence {
+  const shown = SECRET_PLACE.test(finding.place) ? 'matched (masked)' : `matched "${printable(finding.match)}"`
+  const text = `${shown} in ${finding.place}`
+  return { rule: finding.rule, place: finding.place, grade: finding.grade, text: text.length > EVIDENCE_CHARACTERS_MAX ? text.slice(0, EVIDENCE_CHARACTERS_MAX) : text, technique: finding.technique }
+}
+
+/** No control characters in receipts and logs; long runs of digits are hidden, since they may be a card's. */
+function printable (match: string): string {
+  return match.slice(0, 60).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029"]/g, ' ').replace(/\d{9,}/g, '#')
 }

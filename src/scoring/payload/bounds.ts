@@ -1,0 +1,27 @@
+/** How much of one request is looked at. What lies beyond is named in `notInspected`, never dropped silently. */
+
+/** Values judged in one request; the DEV corpus's widest webhook has about 900. */
+export const VALUES_MAX = 4_096
+/** Characters judged in one request, over all values. */
+export const CHARACTERS_MAX = 1_048_576
+/** One value is judged in windows of this size that overlap by WINDOW_OVERLAP, so that a structure on the seam is still seen. */
+export const WINDOW_CHARACTERS = 65_536
+export const WINDOW_OVERLAP = 512
+/** Body bytes decoded into text. */
+export const BODY_BYTES_MAX = 1_048_576
+/** Nesting of JSON that is walked. */
+export const JSON_DEPTH_MAX = 64
+/** Times one value is decoded again (percent, entities, escapes); parsers in the wild stack at most two or three. */
+export const DECODE_STEPS_MAX = 3
+/** Text inside text (JSON or base64 in a string). */
+export const NESTED_TEXT_DEPTH_MAX = 2
+/** Longest value tried as base64 and as nested JSON. */
+export const NESTED_TEXT_CHARACTERS_MAX = 65_536
+/** Parts of a multipart body, parameters of a query, pairs of a cookie. */
+export const PARTS_MAX = 512
+/** Tokens of one SQL reading. */
+export const SQL_TOKENS_MAX = 8_192
+/** Longest place name and evidence text. */
+export const PLACE_CHARACTERS_MAX = 64
+export const EVIDENCE_CHARACTERS_MAX = 160
+export const EVIDENCE_MAX = 8

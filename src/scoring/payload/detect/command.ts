@@ -1,0 +1,144 @@
+import { CHAR } from '../characters.ts'
+import { certain, certainAnywhere, likely } from '../findings.ts'
+import type { Subject } from '../findings.ts'
+import { WORD } from '../words.ts'
+import { SHELL_COMMANDS, SHELL_WORDLIKE, WINDOWS_COMMANDS } from './command-words.ts'
+
+/** OS command injection: what stands where a shell would look for a command, and what shell syntax surrounds it. Sources: POSIX shell grammar, GTFOBins, LOLBAS. */
+export function detectCommand (subject: Subject): void {
+  const { characters, words } = subject
+  const syntax = characters & (CHAR.dollar | CHAR.backtick | CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.lineBreak | CHAR.less | CHAR.greater | CHAR.brace | CHAR.backslash | CHAR.bang | CHAR.caret | CHAR.percent | CHAR.question | CHAR.star | CHAR.bracket | CHAR.quote)
+  const named = words & (WORD.shell | WORD.shellWordlike | WORD.windows)
+  if (syntax === 0 && (named === 0 || (characters & (CHAR.space | CHAR.slash)) === 0)) return
+  judgeSyntax(subject)
+  if (named !== 0) judgePositions(subject, subject.text)
+  if ((characters & (CHAR.dollar | CHAR.backslash | CHAR.quote | CHAR.doubleQuote | CHAR.caret | CHAR.brace | CHAR.percent)) === 0 || subject.document) return
+  const plain = withoutTricks(subject.text)
+  if (plain !== subject.text) judgeHidden(subject, plain)
+}
+
+const SEPARATOR = /[;|&`\n\r({!]/g
+const POSITIONS_MAX = 64
+
+interface Clause { name: string, rest: string, bare: boolean, path: boolean }
+
+const CLAUSE = /^[\s"'@\\(){]*(?:(?:sudo|time|nohup|exec|command|builtin|env|xargs|then|do|else|eval|start|call|watch|timeout \d+|\w+=\S*) +){0,3}["'\\]{0,2}((?:[a-z]:)?[~.]{0,2}(?:[/\\][\w.-]+){0,5}[/\\])?([a-z0-9_][\w.+-]*?)(?:\.exe|\.com|\.bat)?["'\\]{0,2}(?=$|[\s;|&<>`)}"'/\\,:*$])/i
+
+/** Reads the clause that begins at `from`: its command, how it was written, and what follows up to the next separator. */
+function readClause (text: string, from: number): Clause | null {
+  const piece = text.slice(from, from + 160)
+  const match = CLAUSE.exec(piece)
+  if (match === null) return null
+  const rest = piece.slice(match[0].length)
+  const end = rest.search(/[;|&`\n\r)]/)
+  return { name: (match[2] as string).toLowerCase(), rest: end === -1 ? rest : rest.slice(0, end), bare: end === -1 ? rest.trim() === '' : rest.slice(0, end).trim() === '', path: match[1] !== undefined }
+}
+
+function judgePositions (subject: Subject, text: string): void {
+  judgeClause(subject, readClause(text, 0), '')
+  SEPARATOR.lastIndex = 0
+  for (let count = 0; count < POSITIONS_MAX; count++) {
+    const match = SEPARATOR.exec(text)
+    if (match === null) return
+    const separator = text.startsWith('$(', match.index - 1) ? '$(' : match[0]
+    if (separator !== '(') judgeClause(subject, readClause(text, match.index + 1), context(text, match.index, separator))
+  }
+}
+
+/** A separator between blanks reads as prose (`Smith & Sons`, `late; then`): it gets a lower case letter of doubt. */
+function context (text: string, at: number, separator: string): string {
+  if (separator === '&' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ') return 'prose'
+  if ((separator === ';' || separator === '!') && text.charAt(at + 1) === ' ' && /[a-z0-9]/i.test(text.charAt(at - 1))) return 'prose'
+  if (separator === '\n' || separator === '\r') return 'line'
+  return separator
+}
+
+const FLAG = /(?:^|\s)-{1,2}[a-z?]|\s\/[a-z?](?:\s|$|:)/i
+const TARGET = /(?:^|\s|["'=<>,:])(?:[~.]{0,2}\/|[a-z]:[\\/]|\\\\)|https?:|(?:\d{1,3}\.){3}\d|\$\{?\w|[<>]|passwd|localhost/i
+const SYSTEM_FILE = /\/etc\/|\/dev\/(?:tcp|null)|passwd|shadow|\/proc\/|\.ssh|boot\.ini|win\.ini|\/bin\/|\\windows/i
+
+function judgeClause (subject: Subject, clause: Clause | null, separator: string): void {
+  if (clause === null) return
+  const unique = SHELL_COMMANDS.has(clause.name) || (WINDOWS_COMMANDS.has(clause.name) && clause.name.length > 3)
+  const wordlike = SHELL_WORDLIKE.has(clause.name) || WINDOWS_COMMANDS.has(clause.name)
+  if (!unique && !wordlike) return
+  const flag = FLAG.test(clause.rest)
+  const target = TARGET.test(clause.rest)
+  const match = `${separator === 'line' ? '\\n' : separator}${clause.name}${clause.rest.slice(0, 40)}`
+  if (separator === '') return judgeStart(subject, clause, unique, flag, target, match)
+  if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, unique, flag, target, clause, match)
+  if (clause.path && (unique || clause.bare)) return certain(subject, 'cmdi.separated-command', match)
+  if (unique && (SYSTEM_FILE.test(clause.rest) || flag || (target && !/^\s*=/.test(clause.rest)))) return certain(subject, 'cmdi.separated-command', match)
+  if (unique) return likely(subject, 'cmdi.separated-command', clause.bare ? 0.85 : 0.6, match)
+  if (SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
+  if (flag || (clause.bare && separator !== '&' && separator !== '!' && separator !== '{')) likely(subject, 'cmdi.separated-word', 0.8, match)
+  else if (target || clause.bare) likely(subject, 'cmdi.separated-word', 0.55, match)
+}
+
+function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: boolean, target: boolean, match: string): void {
+  if (subject.document) return
+  if (clause.path && unique && /bin[/\\]|system32/i.test(subject.text.slice(0, 40))) return likely(subject, 'cmdi.command-path', 0.8, match)
+  if (SYSTEM_FILE.test(clause.rest) && (unique || flag)) return certain(subject, 'cmdi.command-line', match)
+  if (unique && flag) likely(subject, 'cmdi.command-line', 0.77, match)
+  else if (unique && target && /^\s/.test(clause.rest)) likely(subject, 'cmdi.command-line', 0.76, match)
+  else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
+}
+
+function judgeDoubtful (subject: Subject, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {
+  if (SYSTEM_FILE.test(clause.rest) && unique) return certain(subject, 'cmdi.separated-command', match)
+  if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', 0.82, match)
+  if (unique && clause.bare) likely(subject, 'cmdi.separated-command', 0.76, match)
+  else if (flag || (target && SYSTEM_FILE.test(clause.rest))) likely(subject, 'cmdi.separated-word', 0.6, match)
+}
+
+interface Syntax { rule: string, value: number, pattern: RegExp }
+
+const SYNTAX: Syntax[] = [
+  { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_.\w|&> ]{0,40};? ?\}? ?;|^ ?\( ?\) ?\{/ },
+  { rule: 'cmdi.dev-tcp', value: 1, pattern: /\/dev\/(?:tcp|udp)\/[\w.$-]+\/\d|(?:ba|z|k)?sh -i ?[>&2]/ },
+  { rule: 'cmdi.field-separator', value: 0.86, pattern: /\$(?:\{ifs\b[^}]{0,12}\}|ifs\b)/ },
+  { rule: 'cmdi.shell-run', value: 0.86, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
+  { rule: 'cmdi.binary-path', value: 0.78, pattern: /(?:^|[^\w.])\/?(?:usr\/(?:local\/)?)?s?bin\/\w{2,}|\\windows\\system32|winnt\/system32/ },
+  { rule: 'cmdi.glob-path', value: 0.8, pattern: /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)|\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]/ },
+  { rule: 'cmdi.arithmetic', value: 0.76, pattern: /\$\[[^\]a-z]{0,40}\]|\$\(\([^)]{1,40}\)\)|\$\{[a-z_]\w{0,30}(?:[#%]|:[-+?0-9])/ },
+  { rule: 'cmdi.process-substitution', value: 0.8, pattern: /[<>]\( ?[a-z/]|<<< ?["'$\w(]/ },
+  { rule: 'cmdi.windows-for', value: 0.82, pattern: /\bfor (?:\/[dflr] )?[^%()]{0,80}%%?\S{1,12} in ?\(/ },
+  { rule: 'cmdi.windows-if', value: 0.8, pattern: /^\W{0,4}if (?:\/i )?(?:not )?(?:exist \S|defined \w|errorlevel \d|cmdextversion|[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )).{1,80}/ },
+  { rule: 'cmdi.powershell', value: 0.8, pattern: /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/ },
+  { rule: 'cmdi.shorthand', value: 0.76, pattern: /^(?:\w{0,12}=)?(?:~[+-]\d{0,3}|![!-]\d{0,3}(?:!-?\d+)?|!\?\w+\??)$/ },
+  { rule: 'cmdi.redirect', value: 0.5, pattern: /\d?>&\d|> ?\/(?:dev|tmp|var|etc)\/\w/ },
+  { rule: 'cmdi.alias', value: 0.76, pattern: /^\W{0,3}alias (?:-p )?[\w-]{1,30}=/ },
+  { rule: 'cmdi.brace-expansion', value: 0.78, pattern: /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}|\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/ }
+]
+
+function judgeSyntax (subject: Subject): void {
+  for (const entry of SYNTAX) {
+    const match = entry.pattern.exec(subject.flat)
+    if (match === null) continue
+    if (entry.value === 1) certainAnywhere(subject, entry.rule, match[0])
+    else likely(subject, entry.rule, entry.value, match[0])
+  }
+}
+
+/** The text without what shells drop: empty quotes, quotes and escapes inside words, empty expansions, carets, glob classes of one letter. */
+function withoutTricks (text: string): string {
+  return text
+    .replace(/\$\{?IFS\}?(?:\$?\d)?/g, ' ')
+    .replace(/\$(?:[@*$\d!]|\(\)|\{[@*\d]\}|[a-z]{1,2}(?=[\\/\s]|$))|\$\{\w{1,12}\}|``/g, '')
+    .replace(/(?<=\w)(?:''|""|['"^\\])(?=\w|[/\s])|\\(?=[a-z])/gi, '')
+    .replace(/\[([a-z])\]/gi, '$1')
+    .replace(/\{([\w/$-]+),([^{}]{0,60})\}/g, (whole: string, first: string, rest: string) => `${first} ${rest.replaceAll(',', ' ')}`)
+}
+
+function judgeHidden (subject: Subject, plain: string): void {
+  const signs = subject.signs
+  const before = signs.length
+  judgePositions(subject, plain)
+  const system = /\/etc\/(?:passwd|shadow|group|hosts)|\/bin\/(?:ba)?sh/.exec(plain)
+  if (system !== null && !subject.text.includes(system[0])) likely(subject, 'cmdi.hidden-word', 0.84, subject.text.slice(0, 60))
+  // The clean text was judged already: what is new came out of hiding, and hiding is a sign of its own.
+  for (let at = before; at < signs.length; at++) {
+    const sign = signs[at] as { rule: string }
+    if (signs.findIndex((other) => other.rule === sign.rule) < before) { signs.splice(at, 1); at-- }
+  }
+}

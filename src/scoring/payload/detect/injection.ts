@@ -1,0 +1,120 @@
+import { CHAR } from '../characters.ts'
+import { certain, certainAnywhere, likely, weak } from '../findings.ts'
+import type { Subject } from '../findings.ts'
+import { WORD } from '../words.ts'
+
+/** Injections into line protocols and small languages: headers (CRLF), mail, LDAP, XPath, server-side includes, XML entities, document stores. */
+export function detectInjection (subject: Subject): void {
+  const { characters, words } = subject
+  if ((characters & (CHAR.lineBreak | CHAR.control)) !== 0) judgeLines(subject)
+  if ((characters & CHAR.paren) !== 0) {
+    judgeDirectory(subject)
+    judgeXpath(subject)
+  } else if ((characters & CHAR.star) !== 0) judgeWildcard(subject)
+  if ((characters & CHAR.less) !== 0) {
+    judgeIncludes(subject)
+    judgeEntities(subject)
+  }
+  if ((characters & CHAR.dollar) !== 0 || ((words & WORD.script) !== 0 && (characters & (CHAR.semicolon | CHAR.paren | CHAR.dot | CHAR.pipe)) !== 0)) judgeDocumentStore(subject)
+}
+
+const HEADER = /[\r\n]\s{0,3}(?:set-cookie2?|location|content-(?:type|length|disposition|encoding|location|security-policy)|transfer-encoding|x-[a-z-]{2,30}|remote-addr|refresh|host|cookie|referer|user-agent|link|status|access-control-[a-z-]{5,24}|cache-control|last-modified|via|p3p|authorization|connection|keep-alive|http\/\d(?:\.\d)? \d{3}|http\/\d)\s{0,2}[: ]/i
+const REQUEST_LINE = /[\r\n](?:get|post|put|head|delete|options|patch|trace|connect) (?:\/|https?:)[^\r\n]{0,200} http\/\d/i
+const MAIL_HEADER = /[\r\n](?:bcc|cc|to|from|reply-to|subject|content-type|mime-version|return-path)\s{0,2}:\s{0,2}\S/i
+const MAIL_COMMAND = /[\r\n]\s{0,3}(?:a\d{3} )?(?:mail from ?:|rcpt to ?:|ehlo |helo |data[\r\n]|vrfy |expn |rset\b|starttls\b|auth (?:login|plain)|user \w+[\r\n]|(?:uidl|retr|top|list|dele|stat|noop|quit|capa)\b(?: \d+)*\s*$|(?:fetch|select|status|examine|append|capability|authenticate|login|subscribe|rename|search|store|copy|uid) ?(?:[\w"*(]|$))/i
+
+function judgeLines (subject: Subject): void {
+  const { text, kind } = subject
+  const line = kind === 'path' || kind === 'query' || kind === 'header' || kind === 'referer' || kind === 'cookie' || kind === 'name' || kind === 'agent'
+  if (text.includes('\0') && kind !== 'multipart' && kind !== 'text') likely(subject, 'crlf.nul', line || kind === 'form' ? 0.6 : 0.4, '\\0')
+  if ((subject.characters & CHAR.lineBreak) === 0) return
+  const header = HEADER.exec(text) ?? REQUEST_LINE.exec(text)
+  if (header !== null) {
+    if (line) return certain(subject, 'crlf.header', header[0].trim())
+    if (!subject.document) likely(subject, 'crlf.header', 0.78, header[0].trim())
+  }
+  if (!subject.document || kind === 'query') {
+    const mail = MAIL_HEADER.exec(text)
+    if (mail !== null && /^[^\r\n]{0,120}[\r\n]+(?:bcc|cc|to|from|reply-to|subject)/i.test(text)) likely(subject, 'mail.header', line ? 0.78 : 0.5, mail[0].trim())
+    const command = MAIL_COMMAND.exec(text)
+    if (command !== null && text.length < 300) likely(subject, 'mail.command', 0.78, command[0].trim())
+  }
+  if (kind === 'path' || kind === 'name' || kind === 'header') likely(subject, 'crlf.line-break', 0.77, 'line break')
+  else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', 0.6, 'line break')
+}
+
+function judgeDirectory (subject: Subject): void {
+  const text = subject.flat
+  const filter = /\) ?\( ?[|&!]|\( ?[|&!] ?\( ?[\w-]{1,30} ?[=~<>]|[*\w] ?\) ?\( ?[\w.:-]{1,30} ?(?:=|~=|[<>]=)|\( ?(?:objectclass|uid|cn|mail|sn|userpassword|homedirectory|memberof|samaccountname|\w{2,20}) ?[~<>]?= ?\*|\*\(\)?\|/.exec(text)
+  if (filter === null) return
+  if (/^[^(]{0,80}\)|\*\)|\*\(\|/.test(text)) certain(subject, 'ldapi.filter', filter[0])
+  else likely(subject, 'ldapi.filter', 0.78, filter[0])
+}
+
+function judgeWildcard (subject: Subject): void {
+  if (/^\W{0,2}\*[|&(]|^\w{2,24}\*$|^\*$/.test(subject.flat) && (subject.kind === 'query' || subject.kind === 'form')) {
+    if (/^\*[|&]/.test(subject.flat)) likely(subject, 'ldapi.wildcard', 0.77, subject.flat)
+    else weak(subject, 'ldapi.wildcard', 0.3, subject.flat.slice(0, 30))
+  }
+}
+
+const XPATH = /\bcount ?\( ?(?:\/|\.|child::|\*|@)|\b(?:child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?|preceding(?:-sibling)?|attribute|self|namespace)::(?:node|text|comment|\*|\w)|\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]|(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)|\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\//
+
+function judgeXpath (subject: Subject): void {
+  const match = XPATH.exec(subject.flat)
+  if (match === null) return
+  if (/["'] ?(?:or|and|\||\]) |\] ?\|/.test(subject.flat)) certain(subject, 'xpathi.expression', match[0])
+  else likely(subject, 'xpathi.expression', 0.78, match[0])
+}
+
+function judgeIncludes (subject: Subject): void {
+  const match = /<! ?-- ?# ?(?:exec|include|echo|config|printenv|fsize|flastmod|set|if|elif|else|endif)\b/.exec(subject.flat)
+  if (match !== null) certain(subject, 'ssi.directive', subject.flat.slice(match.index, match.index + 60))
+  else if (/<esi:(?:include|inline|vars|remove|assign|debug|try|choose)\b/.test(subject.flat)) certain(subject, 'ssi.edge-include', '<esi:')
+}
+
+/** Entities declared inside what a client sends: an ordinary document has none. */
+function judgeEntities (subject: Subject): void {
+  const text = subject.flat
+  const entity = /<!entity (?:% )?[\w.%-]{1,40} (?:(?:system|public)\b|["'])/.exec(text)
+  if (entity !== null) {
+    if (/<!entity (?:% ?)?[^>]{0,80}(?:system|public)|<!entity %|(?:&\w+;){4}/.test(text)) certain(subject, 'xxe.external-entity', text.slice(entity.index, entity.index + 80))
+    else likely(subject, 'xxe.entity', 0.8, text.slice(entity.index, entity.index + 60))
+  } else if (/<!doctype [\w:.-]{1,40} (?:system|\[)/.test(text) && !/^<!doctype html/.test(text.trimStart())) likely(subject, 'xxe.doctype', /system ["'](?:http|file|ftp)/.test(text) ? 0.8 : 0.6, '<!doctype')
+  if (/<xi:include\b[^>]{0,200}href|xmlns:xi=/.test(text)) certain(subject, 'xxe.xinclude', '<xi:include')
+  if (/<xsl:(?:stylesheet|value-of|include|import|copy-of|variable)\b/.test(text) && /document\(|system-property|unparsed-text|php:function|href=["'](?:http|file)/.test(text)) certain(subject, 'xxe.stylesheet', '<xsl:')
+}
+
+/** Operators of MongoDB and its kin: `$`-words that are part of its query language. */
+export const MONGO_OPERATOR = /^\$(?:eq|ne|gte?|lte?|n?in|regex|options|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|text|search|jsonschema|function|accumulator|lookup|match|group|project|unwind|merge|out|geowithin|near|slice|comment|rand|nin|func)$/
+
+function judgeDocumentStore (subject: Subject): void {
+  const text = subject.flat
+  if ((subject.characters & CHAR.dollar) !== 0) {
+    const operator = /["'{,[ ]\$(?:ne|gte?|lte?|n?in|regex|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|eq|func)["']? ?[:\]]|^\$(?:where|ne|gt|regex) ?:/.exec(text)
+    if (operator !== null) likely(subject, 'nosqli.operator-text', 0.79, operator[0])
+    if (/\$where\b.{0,6}(?:function|["'(]|this\.)/.test(text)) likely(subject, 'nosqli.where-code', 0.82, '$where')
+  }
+  const broken = /^[^"'a-z]{0,12}\w{0,20}["'] ?[;|&})]/.test(text)
+  const code = /(?:[;|&{(}] ?|^)(?:return ?[("'\d!\w]|sleep ?\(|while ?\(|var \w+ ?=|db\.\w+|it=new date|do ?\{)|\bthis\.\w+(?:\.(?:match|length|indexof|charat|substr\w*|test)\b| ?(?:[=!]=|[<>]))|function ?\( ?\w* ?\) ?\{ ?(?:return|var|do|sleep|while|emit)|\bdb\.(?:getcollection|\w+\.(?:insert|find|drop|remove|update|mapreduce|aggregate))|\btojson\(|(?:[|&]{2}) ?["']?\w*["']? ?={2,3} ?["']?/.exec(text)
+  if (code === null || subject.document) return
+  if (broken && /return|sleep|while|this\.|==|db\./.test(code[0])) certain(subject, 'nosqli.code-break', code[0])
+  else if (/db\.|this\.|function|[|&]{2}/.test(code[0])) likely(subject, 'nosqli.code', 0.77, code[0])
+  else if (/sleep|return ?\(|while/.test(code[0])) likely(subject, 'nosqli.code', 0.6, code[0])
+}
+
+/** Names of fields: operators, prototypes, and session ids that a client should never be handed in a link. */
+export function detectName (subject: Subject): void {
+  const text = subject.flat
+  const operator = /(?:^|[[.])(\$\w{2,12})(?:\]|$|\.)/.exec(text)
+  if (operator !== null && MONGO_OPERATOR.test(operator[1] as string)) {
+    const search = subject.kind === 'json' && /^\$(?:text|search|comment|type|size|match|group|options)$/.test(operator[1] as string)
+    search ? likely(subject, 'nosqli.operator-key', 0.5, text) : likely(subject, 'nosqli.operator-key', 0.83, text)
+  }
+  judgePrototype(subject, text)
+}
+
+export function judgePrototype (subject: Subject, text: string): void {
+  if (/__proto__|(?:^|[[.])constructor(?:\]?[[.]|\.)\s?prototype/.test(text)) certainAnywhere(subject, 'proto.key', text.slice(0, 60))
+  else if (/^prototype$|__(?:define|lookup)(?:getter|setter)__/.test(text)) likely(subject, 'proto.key', 0.6, text)
+}

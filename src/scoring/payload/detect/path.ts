@@ -1,0 +1,87 @@
+import { CHAR } from '../characters.ts'
+import { certain, likely, weak } from '../findings.ts'
+import type { Subject } from '../findings.ts'
+
+/** Path traversal and local files: climbing units in every spelling that a lax decoder accepts, and files nobody serves. Sources: OWASP path traversal, CAPEC-126, the Linux FHS, Windows and web-server defaults. */
+export function detectPath (subject: Subject): void {
+  const { characters } = subject
+  if ((characters & (CHAR.slash | CHAR.backslash | CHAR.dot)) === 0) return
+  const slashes = characters & (CHAR.slash | CHAR.backslash)
+  if (slashes !== 0 || subject.flat.includes('0x2')) judgeClimb(subject)
+  judgeFiles(subject)
+}
+
+const UNIT = /(?:\.|0x2e|%2e|%c0%ae|%252e){2,3}(?:[/\\]|0x2f|0x5c|%2f|%5c|%c0%af|%252f|%255c)+/g
+
+function judgeClimb (subject: Subject): void {
+  const text = subject.flat
+  if (!text.includes('..') && !text.includes('0x2e') && !text.includes('%2e')) return judgePadding(subject)
+  UNIT.lastIndex = 0
+  let count = 0
+  let first = -1
+  for (let match = UNIT.exec(text); match !== null && count < 64; match = UNIT.exec(text)) {
+    if (first === -1) first = match.index
+    count++
+  }
+  const shown = first === -1 ? '..' : text.slice(first, first + 50)
+  if (count === 0) {
+    if (/[/\\]\.\.$/.test(text) && !subject.document) likely(subject, 'traversal.climb', 0.6, shown)
+    return judgePadding(subject)
+  }
+  const file = FILES.test(text) || NAMED_TARGET.test(text)
+  const odd = /\.\.(?:\\|[/\\]{2,}|0x|;)|0x2e0x2e|\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/.test(text)
+  if (count >= 2 && file) certain(subject, 'traversal.climb-to-file', shown)
+  else if (count >= 3 && !isRelativeImport(subject, text)) certain(subject, 'traversal.climb', shown)
+  else if (file || odd || count === 2) likely(subject, 'traversal.climb', subject.kind === 'path' && !odd && !file ? 0.5 : 0.8, shown)
+  else likely(subject, 'traversal.climb', subject.kind === 'path' || subject.kind === 'referer' ? 0.4 : /^\.\.?[/\\][\w.-]+$/.test(text) ? 0.55 : 0.6, shown)
+}
+
+/** `../../../assets/logo.png` inside markup or code: a relative link, not a request for one. */
+function isRelativeImport (subject: Subject, text: string): boolean {
+  return subject.document || (/(?:src|href|import|from|require)[\s=("']{1,4}\.\.\//.test(text) && !/etc\/|windows|boot/.test(text))
+}
+
+const NAMED_TARGET = /\{file\}|%00|\.(?:ini|conf|config|htaccess|htpasswd|log|asp|aspx|asa|php|jsp|cgi|exe|bat|passwd)\b|cmd\.exe|(?:^|[/\\])(?:winnt|windows|inetpub)[/\\]/
+
+/** Padding that path lists use to slip past a normaliser: runs of dots, of `./`, of slashes, of one letter, before a name. */
+function judgePadding (subject: Subject): void {
+  if (subject.document || subject.kind === 'agent' || subject.text.length > 4096) return
+  const text = subject.flat
+  if (/(?:[/\\]\.){3,}[/\\]|[/\\]\.{5,}|(?:\.{3,}[/\\]){2,}|^[/\\]\.{3,4}(?:[/\\]|\W)/.test(text)) likely(subject, 'traversal.padding', 0.78, text.slice(0, 50))
+  else if (/^[/\\]{4,}[^/\\]/.test(text)) likely(subject, 'traversal.slashes', 0.77, text.slice(0, 50))
+  else if (/^\/(\w)\1{60,}/.test(text)) likely(subject, 'traversal.letters', 0.76, text.slice(0, 50))
+  else if (/^[/\\]\.{2,}\W?\w/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.dots', 0.76, text.slice(0, 50))
+  if (/[/\\]?\{file\}$/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.placeholder', 0.76, text.slice(-40))
+}
+
+const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|[/\\]system32[/\\]|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|web-inf[/\\]|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win|system|repair|debug|panther)|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
+
+const WEAK_FILES = /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
+
+function judgeFiles (subject: Subject): void {
+  const match = FILES.exec(subject.flat)
+  if (match !== null) {
+    const path = /^(?:file:)?[\s"']{0,2}(?:[a-z]:)?[/\\.~]|\.\.|\0|%00|bin\/|^(?:cat|type|more|head|tail|less|vi|nano) /.test(subject.flat)
+    if (subject.kind === 'path') likely(subject, 'lfi.system-file', 0.8, match[0])
+    else if (path && subject.flat.length < 300) certainOrLikely(subject, match[0])
+    else likely(subject, 'lfi.system-file', subject.flat.length < 60 && !/[a-z] [a-z]/.test(subject.flat) ? 0.78 : 0.5, match[0])
+    return
+  }
+  const other = WEAK_FILES.exec(subject.flat)
+  if (other !== null && subject.kind !== 'agent' && subject.kind !== 'referer' && !subject.document) likely(subject, 'lfi.private-file', subject.kind === 'filename' ? 0.4 : 0.6, other[0])
+  if (subject.kind === 'path') judgeDotSegments(subject)
+}
+
+/** A whole value that is the path of a system file: nobody sends that by accident; searches for it carry other words. */
+function certainOrLikely (subject: Subject, match: string): void {
+  if (/\s\w+\s/.test(subject.flat)) likely(subject, 'lfi.system-file', 0.6, match)
+  else certain(subject, 'lfi.system-file', match)
+}
+
+/** Hidden files and folders in the request path: only `.well-known` is meant to be asked for. */
+function judgeDotSegments (subject: Subject): void {
+  const match = /\/\.(?!well-known(?:\/|$))[a-z][\w.-]*/.exec(subject.flat)
+  if (match !== null) likely(subject, 'lfi.hidden-path', 0.78, match[0])
+  if (/^\/@(?:fs|id)\//.test(subject.flat)) likely(subject, 'lfi.dev-server', 0.78, subject.flat.slice(0, 40))
+  if (/~$|\.(?:bak|old|orig|save|swp|swo|tmp|inc)$/.test(subject.flat)) weak(subject, 'lfi.backup-file', 0.35, subject.flat.slice(-30))
+}

@@ -1,0 +1,141 @@
+import { CHAR } from '../characters.ts'
+import { certain, likely, weak } from '../findings.ts'
+import type { Subject } from '../findings.ts'
+import { WORD } from '../words.ts'
+import { tokenizeSql } from './sql-tokens.ts'
+import type { SqlContext, SqlTokens } from './sql-tokens.ts'
+
+/**
+ * SQL injection. The value is read as SQL in up to three contexts (as it stands, inside ' and inside "), and the string of
+ * token types is judged: what breaks out, what it goes on with, how it ends. Words alone never accuse.
+ * Idea: libinjection's fingerprints (N. Galbreath, 2012); tokens, patterns and grades are our own.
+ */
+export function detectSql (subject: Subject): void {
+  const { characters, words } = subject
+  const quotes = characters & (CHAR.quote | CHAR.doubleQuote | CHAR.backtick)
+  const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName)
+  if (quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0) return
+  const symbols = characters & (CHAR.paren | CHAR.equals | CHAR.semicolon | CHAR.dash | CHAR.hash | CHAR.star | CHAR.less | CHAR.greater | CHAR.pipe | CHAR.ampersand | CHAR.comma | CHAR.plus | CHAR.at)
+  if (quotes === 0 && symbols === 0 && (strong === 0 || (characters & CHAR.space) === 0)) return
+  const before = subject.signs.length
+  const plain = tokenizeSql(subject.text, '')
+  judge(subject, plain, '')
+  if (found(subject, before)) return
+  if ((characters & CHAR.quote) !== 0) judge(subject, tokenizeSql(subject.text, "'"), "'")
+  if (found(subject, before)) return
+  if ((characters & CHAR.doubleQuote) !== 0) judge(subject, tokenizeSql(subject.text, '"'), '"')
+  if (found(subject, before)) return
+  if ((characters & CHAR.backtick) !== 0) judge(subject, tokenizeSql(subject.text, '`'), '`')
+}
+
+function found (subject: Subject, before: number): boolean {
+  for (let at = before; at < subject.signs.length; at++) if ((subject.signs[at] as { grade: string }).grade === 'certain') return true
+  return false
+}
+
+type Grade = 'certain' | 'likely'
+
+interface Pattern {
+  rule: string
+  /** Over token letters. A leading `B` stands for the break-out, which the judge checks on its own. */
+  pattern: RegExp
+  /** Grade when the value breaks out of its place first, and when it does not. */
+  broken: Grade | number
+  whole: Grade | number
+}
+
+/**
+ * Token structures. q is left out before matching. Values between 0 and 1 are `likely`; below 0.4 `weak`.
+ * A value is `broken` when it starts as data that a quote, a parenthesis, a number or a comment then ends.
+ */
+const PATTERNS: Pattern[] = [
+  { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|v(?=[,.])|[(*n@sSfFx+c]|v[,kc]|$)/, broken: 'certain', whole: 'certain' },
+  { rule: 'sqli.stacked-statement', pattern: /[snv)];[()]*(?:E[(ns*fF@vx]|T[vxkEnsfF@(;]|[Ff]|$(?!))/, broken: 'certain', whole: 0.7 },
+  { rule: 'sqli.stacked-statement', pattern: /^[()]*;+[()]*(?:E[(ns*fF@vx]|T[vxkEsfF@])/, broken: 'certain', whole: 0.76 },
+  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\(*E(?:[(*n@sSfFx]|v[,k.])/, broken: 'certain', whole: 0.76 },
+  { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\(*F/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*[ns@]\)*[=o](?:[+(!ok])*[ns@S]/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.tautology', pattern: /[&|]\(*(?:[nsv@]\+)+[nsv@]\)*=/, broken: 'certain', whole: 0.78 },
+  { rule: 'sqli.condition', pattern: /[&|](?:!|\()*[vfF][^&|;]{0,12}[=o](?:[+(!])*[nsSfF@(]/, broken: 0.84, whole: 0.5 },
+  { rule: 'sqli.condition-call', pattern: /[&|]\(*[fF]/, broken: 0.84, whole: 0.5 },
+  { rule: 'sqli.order-by-count', pattern: /[ns)]kkn(?:,n)*(?:c|$)/, broken: 'certain', whole: 0.7 },
+  { rule: 'sqli.clause', pattern: /[sn)]k(?:n|s|v)=(?:n|s|S)/, broken: 'certain', whole: 0.6 },
+  { rule: 'sqli.concatenation', pattern: /s(?:\|\||\||\+)\(*[fFE(]/, broken: 0.84, whole: 0.5 }
+]
+
+function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void {
+  const types = tokens.types.includes('q') ? tokens.types.replaceAll('q', '') : tokens.types
+  if (types.length < 2) return
+  const broken = breaksOut(types, context)
+  for (const entry of PATTERNS) {
+    const match = entry.pattern.exec(types)
+    if (match !== null) report(subject, entry.rule, broken ? entry.broken : entry.whole, tokens, match.index)
+  }
+  if (context !== '') judgeQuoteBreak(subject, types, tokens)
+  else judgePlain(subject, types, tokens)
+  judgeComments(subject, tokens, types, broken)
+}
+
+/** The value begins as data (a literal) that ends, and SQL goes on: `1 or`, `1) and`, `x' or`, `-1 union`. */
+function breaksOut (types: string, context: SqlContext): boolean {
+  if (context !== '') return /^s(?:[)]*(?:[&|;=+oUETck,]|$))/.test(types) || /^s\)+/.test(types)
+  return /^\+?[ns]\)*[&|;=+oUETk)]/.test(types) || /^[)]/.test(types)
+}
+
+function report (subject: Subject, rule: string, grade: Grade | number, tokens: SqlTokens, index: number): void {
+  const from = tokens.starts[Math.min(index, tokens.starts.length - 1)] ?? 0
+  const match = subject.text.slice(from, from + 60)
+  if (grade === 'certain') certain(subject, rule, match)
+  else if (grade === 'likely') likely(subject, rule, 0.78, match)
+  else likely(subject, rule, grade, match)
+}
+
+/** Inside a quote: the string closes, an operator follows, and another opens that the application's own quote will close. */
+function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): void {
+  if (/^s\)*(?:[&|]|o|=|!o)\(*[!(]*(?:[snv@]|f[^;]{0,20}\))?\)*(?:[=o+]\(*)?S/.test(types)) {
+    const word = /^s\)*[o!&]/.test(types) && !/^s\)*[&o!]\(*S$/.test(types)
+    report(subject, 'sqli.quote-operator', word && !/=/.test(types) ? 0.78 : 0.82, tokens, 1)
+  }
+  if (/^s\)*[+|]\(*(?:S|\(|f|F|E|n[+=|])/.test(types) && !/^s\++S$/.test(types.slice(0, 4)) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
+  if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
+  if (/^s\)*;(?:c|$)/.test(types) && types.length <= 5) likely(subject, 'sqli.quote-end', 0.5, subject.text.slice(0, 40))
+  if (/^s\)+[&|]/.test(types)) likely(subject, 'sqli.quote-parenthesis', 0.8, subject.text.slice(0, 40))
+}
+
+function commentGrade (subject: Subject): number {
+  // `admin'--` ends a query; `dogs' -- said` is prose: nothing but blanks may follow the marker.
+  return /['"`][\s);]*(?:--\s*[\w+]{0,8}|#|\/\*)\s*$/.test(subject.text.slice(-24)) ? 0.85 : 0.45
+}
+
+/** Statements and calls without a break-out: whole queries, fragments, bare attack functions. */
+function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
+  const short = subject.text.length <= 200
+  if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', short ? 0.78 : 0.55, tokens, 0)
+  if (/^[(]*E(?:[*nsf(@]|v[,.k]|v$)[^;]*k(?:v|x|\(|s)/.test(types)) report(subject, 'sqli.select-from', 0.6, tokens, 0)
+  if (/^[(]*Ef/.test(types) || /^[(]*E@/.test(types)) report(subject, 'sqli.select-call', 0.76, tokens, 0)
+  if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
+  if (types.length <= 3 && /^f\(?$/.test(types)) likely(subject, 'sqli.open-call', 0.45, subject.text.slice(0, 40))
+  if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) judgeNames(subject)
+  if (/^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) && /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/.test(subject.flat)) {
+    report(subject, 'sqli.statement', 0.76, tokens, 0)
+  }
+}
+
+const NAMES = /\b(?:information_schema|sysobjects|syscolumns|sysibm|syscat|all_users|all_tables|all_tab_columns|user_tables|pg_catalog|pg_shadow|pg_user|sqlite_master|msysaces|msysobjects|rdb\$\w+|v\$version|sys\.\w{3,}|mysql\.user|master\.\.\w+|xp_\w{3,}|sp_(?:executesql|password|oacreate))\b/
+
+function judgeNames (subject: Subject): void {
+  const match = NAMES.exec(subject.flat)
+  if (match !== null) likely(subject, 'sqli.catalog-name', 0.76, match[0])
+}
+
+/** Comments where blanks should be, and a comment that ends a break-out. */
+function judgeComments (subject: Subject, tokens: SqlTokens, types: string, broken: boolean): void {
+  if (tokens.types.includes('q') && /[UETF&k]/.test(types) && /\/\*/.test(subject.text) && !subject.document) {
+    const version = subject.text.includes('/*!')
+    const count = tokens.types.split('q').length - 1
+    if (version || (count > 1 && /[UETFf]/.test(types))) likely(subject, 'sqli.comment-as-blank', version ? 0.8 : 0.7, '/**/')
+  }
+  if (broken && /c$/.test(types) && /[&|UETkoF]/.test(types) && types.length > 3) {
+    if (/^[sn]\)*[^v]/.test(types)) likely(subject, 'sqli.comment-tail', 0.6, subject.text.slice(-20))
+  } else if (/[&|oUEF][^v]*c$/.test(types) && types.length < 40) weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
+}

@@ -1,0 +1,94 @@
+import { CHAR } from '../characters.ts'
+import { certain, certainAnywhere, likely, weak } from '../findings.ts'
+import type { Subject } from '../findings.ts'
+
+/** Template and expression injection, and Java's lookups: the inside of `{{ }}`, `${ }`, `#{ }`, `<% %>` is judged, the braces alone say little. Sources: PortSwigger SSTI research (J. Kettle, 2015), CVE-2021-44228. */
+export function detectTemplate (subject: Subject): void {
+  const { characters } = subject
+  if ((characters & CHAR.brace) !== 0) {
+    judgeLookup(subject)
+    judgeExpressions(subject)
+  }
+  if ((characters & CHAR.less) !== 0 && subject.flat.includes('<%')) judgeServerTags(subject)
+  if ((characters & CHAR.bracket) !== 0 && /\[# ?(?:assign|if|list|include)\b|\[= ?["'\w]/.test(subject.flat)) likely(subject, 'ssti.freemarker', 0.8, subject.flat.slice(0, 60))
+}
+
+const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|\{%|\{php|\{\/?if\b|\$!\{|\{#)/g
+const EXPRESSIONS_MAX = 64
+
+const REACH = /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__|\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java|java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os|\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)|\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback|freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor|\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(|(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru|`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\.|\$(?:class|smarty|runtime|rt|chr)\b|\.inspect\b.{0,20}class|#set|self::|smarty\.|phpinfo|getpwuid|core::/
+const ARITHMETIC = /^[\s"'([]*\d{1,9}["']? ?[*+/%-] ?["']?\d{1,9}["')\]\s]*$/
+const CALL = /[\w\])"']\.\w+\(|\w\( ?["'\d]|\[["']|["'] ?\|/
+
+/** Each expression's inside, up to its closing brace or 400 characters. */
+function judgeExpressions (subject: Subject): void {
+  OPEN.lastIndex = 0
+  for (let count = 0; count < EXPRESSIONS_MAX; count++) {
+    const match = OPEN.exec(subject.flat)
+    if (match === null) return
+    const from = OPEN.lastIndex
+    const close = subject.flat.indexOf(match[0] === '{%' ? '%}' : '}', from)
+    const inside = subject.flat.slice(from, Math.min(close === -1 ? subject.flat.length : close, from + 400))
+    judgeInside(subject, match[0], inside)
+  }
+}
+
+function judgeInside (subject: Subject, open: string, inside: string): void {
+  const whole = open + inside.slice(0, 60)
+  if (REACH.test(inside)) return certain(subject, 'ssti.reach', whole)
+  if (ARITHMETIC.test(inside)) return certain(subject, 'ssti.arithmetic', whole)
+  if (open === '{%') return likely(subject, 'ssti.statement', /\b(?:if|for|set|import|include|extends|block|raw|debug|print|with|macro)\b/.test(inside) ? 0.77 : 0.6, whole)
+  if (open === '{php') return likely(subject, 'ssti.php-tag', 0.8, whole)
+  if (open === '{#' || open.startsWith('{/') || open === '{if') return
+  if (CALL.test(inside)) return likely(subject, 'ssti.call', 0.78, whole)
+  if (open === '@{' && /^ ?\[/.test(inside)) return certain(subject, 'code.perl-interpolation', whole)
+  if (open === '#{' && /[.(]/.test(inside)) return likely(subject, 'ssti.interpolation', 0.7, whole)
+  if (/^ ?(?:config|settings|self|request|debug|dump|env|app|this|\$smarty[\w.]*|_self|session|range|user|secret\w*|php_\w+|class|flag) ?$/.test(inside) || /["'\d] ?[*+-] ?["'\d]/.test(inside)) return likely(subject, 'ssti.object', 0.77, whole)
+  weak(subject, 'ssti.braces', open === '{{' || open === '${' ? 0.2 : 0.1, whole)
+}
+
+/** `${jndi:...}` under any nesting of `${lower:j}`, `${::-j}`, `${env:X:-j}`: inner lookups are resolved from the inside out, in one pass over a stack. */
+export function resolveLookups (text: string): string {
+  const stack: string[] = ['']
+  const bounded = text.length > 8192 ? text.slice(0, 8192) : text
+  for (let at = 0; at < bounded.length; at++) {
+    const letter = bounded.charAt(at)
+    if (letter === '$' && bounded.charAt(at + 1) === '{' && stack.length < 32) {
+      stack.push('')
+      at++
+    } else if (letter === '}' && stack.length > 1) {
+      const inside = stack.pop() as string
+      stack[stack.length - 1] += resolveOne(inside)
+    } else stack[stack.length - 1] += letter
+  }
+  while (stack.length > 1) {
+    const rest = stack.pop() as string
+    stack[stack.length - 1] += '${' + rest
+  }
+  return stack[0] as string
+}
+
+function resolveOne (inside: string): string {
+  if (/^\s*jndi/i.test(inside)) return '${' + inside + '}'
+  const fallback = inside.lastIndexOf(':-')
+  if (fallback !== -1) return inside.slice(fallback + 2)
+  const shift = /^(?:lower|upper|date):'?(.{0,40}?)'?$/i.exec(inside)
+  return shift !== null ? shift[1] as string : '${' + inside + '}'
+}
+
+function judgeLookup (subject: Subject): void {
+  if (!subject.text.includes('${')) return
+  const resolved = resolveLookups(subject.flat)
+  const jndi = /\$\{ ?jndi ?:|(?:^|[${])jndi:(?:ldaps?|rmi|dns|nis|iiop|corba|nds|http):/.exec(resolved)
+  if (jndi !== null) return certainAnywhere(subject, 'log4shell.jndi', resolved.slice(jndi.index, jndi.index + 60))
+  if (/\$\{(?:::-|(?:lower|upper|env|sys|date|main|ctx|base64|k8s|docker|spring|bundle|marker|java|web|log4j|sd|script|dns|url):)/.test(subject.flat)) {
+    likely(subject, 'log4shell.lookup', /\$\{[^}]*\$\{/.test(subject.flat.slice(0, 512)) ? 0.84 : 0.78, subject.flat.slice(0, 60))
+  }
+}
+
+function judgeServerTags (subject: Subject): void {
+  const at = subject.flat.indexOf('<%')
+  const inside = subject.flat.slice(at + 2, at + 300)
+  if (REACH.test(inside) || /^= ?\d+ ?[*+-] ?\d+/.test(inside)) certain(subject, 'ssti.server-tag', subject.flat.slice(at, at + 60))
+  else likely(subject, 'ssti.server-tag', 0.77, subject.flat.slice(at, at + 60))
+}

@@ -1,0 +1,94 @@
+import type { Grade } from '../shapes.ts'
+
+/** What one rule saw in one value, before places are known. */
+export interface Sign {
+  /** Stable id, `family.name`. */
+  rule: string
+  grade: Grade
+  /** 0-1: what this sign alone would make of the factor. `certain` is 0.9 and more, so that it reaches the block threshold alone. */
+  value: number
+  /** The structure that matched, a piece of the value. */
+  match: string
+}
+
+/** A sign with its place, and the technique its family stands for. */
+export interface Finding extends Sign {
+  place: string
+  technique: string | null
+}
+
+/** Kinds of places: a rule may mean more in one than in another. */
+export type PlaceKind = 'path' | 'query' | 'form' | 'json' | 'graphql' | 'header' | 'agent' | 'referer' | 'cookie' | 'multipart' | 'filename' | 'xml' | 'text' | 'name'
+
+/** One value in one reading, as detectors see it. */
+export interface Subject {
+  kind: PlaceKind
+  /** The field's own name, lower case, or an empty string. */
+  field: string
+  text: string
+  /** Lower case, blanks folded to one space, control characters gone. */
+  flat: string
+  characters: number
+  words: number
+  /** Long text of several lines or sentences: prose, markdown or code that quotes attacks without being one. */
+  document: boolean
+  signs: Sign[]
+}
+
+/** Highest value of each grade: only `certain` may reach a standing ban's score of 90. */
+export const CERTAIN = 0.95
+export const LIKELY_MAX = 0.86
+export const WEAK_MAX = 0.35
+
+/** A complete attack structure; in a document it drops to likely, since documents quote. */
+export function certain (subject: Subject, rule: string, match: string): void {
+  if (subject.document) subject.signs.push({ rule, grade: 'likely', value: 0.6, match })
+  else subject.signs.push({ rule, grade: 'certain', value: CERTAIN, match })
+}
+
+/** A structure that no document quotes by accident either (a live lookup, an entity declaration). */
+export function certainAnywhere (subject: Subject, rule: string, match: string): void {
+  subject.signs.push({ rule, grade: 'certain', value: CERTAIN, match })
+}
+
+/** Attack structure with another reading. `value` in 0.4-0.86; documents take it down by a third. */
+export function likely (subject: Subject, rule: string, value: number, match: string): void {
+  subject.signs.push({ rule, grade: 'likely', value: subject.document ? value * 0.55 : value, match })
+}
+
+export function weak (subject: Subject, rule: string, value: number, match: string): void {
+  subject.signs.push({ rule, grade: 'weak', value: subject.document ? value * 0.4 : value, match })
+}
+
+/** MITRE ATT&CK technique per family of rules. */
+const TECHNIQUES: Record<string, string> = {
+  sqli: 'T1190',
+  nosqli: 'T1190',
+  xss: 'T1059.007',
+  cmdi: 'T1059',
+  ssti: 'T1190',
+  ldapi: 'T1190',
+  xpathi: 'T1190',
+  xxe: 'T1190',
+  traversal: 'T1083',
+  lfi: 'T1083',
+  rfi: 'T1105',
+  ssrf: 'T1190',
+  redirect: 'T1566.002',
+  crlf: 'T1190',
+  mail: 'T1190',
+  ssi: 'T1190',
+  php: 'T1059',
+  java: 'T1190',
+  code: 'T1059.007',
+  deserial: 'T1190',
+  log4shell: 'T1190',
+  proto: 'T1190',
+  session: 'T1539',
+  upload: 'T1505.003',
+  graphql: 'T1595.002'
+}
+
+export function techniqueOf (rule: string): string | null {
+  return TECHNIQUES[rule.slice(0, rule.indexOf('.'))] ?? null
+}

@@ -1,0 +1,51 @@
+import { PARTS_MAX } from './bounds.ts'
+import { decodePercent } from './decode.ts'
+import type { PlaceKind } from './findings.ts'
+import { inspectGraphql, looksLikeGraphql } from './graphql-values.ts'
+import { inspectName, inspectValue, leaveOut, parseJson, placeOf } from './inspection.ts'
+import type { Inspection } from './inspection.ts'
+import { walkJson } from './json-values.ts'
+
+/** Session names of common servers: a link or a form that sets one is how sessions are fixed. Cookies are where they belong. */
+const SESSION_NAME = /^(?:__(?:host|secure)-)?(?:php-?sess(?:id|ion)|j(?:serv|w|boss)?session(?:id)?|asp(?:\.net_)?session(?:id)?\w*|session[-_]?id|_?session_id|\w{1,20}_session|_\w+_session|cakephp|connect\.sid|koa[.:]sess(?:\.sig)?|sails\.sid|express\.sid|(?:next-auth|authjs)\.session-token|meteor_login_token|weblogicsession|shiny-token|cf(?:id|token|sid)|viewstate_session|symfony|zend_session|plack_session|mojolicious|beaker\.session\.id|sessid|siteserver|web2py\w*)$/
+
+/** `a=1&b=2` of a query or a form. */
+export function inspectForm (inspection: Inspection, text: string, kind: PlaceKind, place: string, graphqlRoute: boolean): void {
+  let from = 0
+  for (let count = 0; from <= text.length; count++) {
+    if (count >= PARTS_MAX) return leaveOut(inspection, `${place}: parameters beyond the ${PARTS_MAX}th`)
+    let end = text.indexOf('&', from)
+    if (end === -1) end = text.length
+    inspectPair(inspection, text.slice(from, end), kind, place, graphqlRoute)
+    from = end + 1
+  }
+}
+
+function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, place: string, graphqlRoute: boolean): void {
+  if (pair === '') return
+  const equals = pair.indexOf('=')
+  const name = decodePercent(equals === -1 ? pair : pair.slice(0, equals), true)
+  const value = equals === -1 ? '' : decodePercent(pair.slice(equals + 1), true)
+  const inner = placeOf(place, name)
+  if (name.length > 2) inspectName(inspection, kind, inner, name)
+  if (value.length < 2) return
+  if (graphqlRoute || name === 'query' || name === 'variables') {
+    if (name === 'query' && looksLikeGraphql(value) && inspectGraphql(inspection, 'graphql', value)) return
+    if (name === 'variables' && value.startsWith('{') && inspectVariables(inspection, value)) return
+  }
+  const field = name.toLowerCase()
+  if (value.length > 5 && SESSION_NAME.test(field) && place !== 'header.referer') {
+    inspection.findings.push({ rule: 'session.fixation', grade: 'likely', value: kind === 'query' ? 0.76 : 0.5, match: name, place: inner, technique: 'T1539' })
+  }
+  inspectValue(inspection, kind, inner, value, field, 0)
+}
+
+function inspectVariables (inspection: Inspection, text: string): boolean {
+  const value = parseJson(text)
+  if (value === undefined) return false
+  walkJson(value, 'graphql', 'variables',
+    (kind, place, inner, field) => inspectValue(inspection, kind, place, inner, field, 0),
+    (place, name) => inspectName(inspection, 'json', place, name),
+    (what) => leaveOut(inspection, what))
+  return true
+}

@@ -1,0 +1,56 @@
+import { readGraphql } from './graphql-document.ts'
+import type { GraphqlReading } from './graphql-document.ts'
+import { inspectValue, leaveOut, placeOf } from './inspection.ts'
+import type { Inspection } from './inspection.ts'
+
+/** GraphQL requests: literals go to the detectors, shapes are judged here. */
+
+const START = /^(?:\s|,|\ufeff|#[^\n]*\n)*(?:\{|(?:query|mutation|subscription|fragment)\b)/
+
+export function looksLikeGraphql (text: string): boolean {
+  return START.test(text.length > 2048 ? text.slice(0, 2048) : text)
+}
+
+/** Judges a document; false when the text is none, and is to be judged as a plain value. */
+export function inspectGraphql (inspection: Inspection, place: string, text: string): boolean {
+  if (!looksLikeGraphql(text)) return false
+  const reading = readGraphql(text)
+  if (reading === null) return false
+  for (const literal of reading.literals) inspectValue(inspection, 'graphql', placeOf(place, literal.name), literal.value, literal.name.toLowerCase(), 0)
+  if (reading.cut) leaveOut(inspection, `${place}: GraphQL beyond the lexer's bound`)
+  judgeShape(inspection, place, reading)
+  return true
+}
+
+/** Bounds far above what clients send: the DEV corpus's widest benign operation repeats a field 3 times, nests 12 deep and uses 2 directives on one field. */
+const REPEATS_MAX = 20
+const DIRECTIVES_MAX = 8
+const DEPTH_MAX = 20
+const RECURSION_MAX = 4
+const BATCH_SAME_MAX = 5
+
+function judgeShape (inspection: Inspection, place: string, reading: GraphqlReading): void {
+  const add = (rule: string, value: number, match: string): void => {
+    inspection.findings.push({ rule, grade: value >= 0.4 ? 'likely' : 'weak', value, match, place, technique: rule === 'graphql.introspection' ? 'T1595.002' : 'T1499.003' })
+  }
+  if (reading.repeats > REPEATS_MAX) add('graphql.field-flood', reading.repeats > 3 * REPEATS_MAX ? 0.84 : 0.78, `one field ${reading.repeats} times`)
+  if (reading.directives > DIRECTIVES_MAX) add('graphql.directive-flood', 0.8, `${reading.directives} directives on one field`)
+  if (reading.recursion > RECURSION_MAX) add('graphql.recursion', 0.8, `a field nested ${reading.recursion} times in itself`)
+  else if (reading.depth > DEPTH_MAX) add('graphql.depth', 0.78, `${reading.depth} levels`)
+  if (reading.cyclic) add('graphql.fragment-cycle', 0.82, 'a fragment that reaches itself')
+  if (reading.introspection === 'schema') add('graphql.introspection', 0.6, '__schema')
+  else if (reading.introspection === 'type') add('graphql.introspection', 0.5, '__type')
+}
+
+/** Batches: the same operation many times is brute force or load, unequal ones are a page. */
+export function judgeBatch (inspection: Inspection, place: string, documents: string[]): void {
+  if (documents.length <= BATCH_SAME_MAX) return
+  const counts = new Map<string, number>()
+  let most = 0
+  for (const document of documents) {
+    const count = (counts.get(document) ?? 0) + 1
+    counts.set(document, count)
+    if (count > most) most = count
+  }
+  if (most > BATCH_SAME_MAX) inspection.findings.push({ rule: 'graphql.batch-flood', grade: 'likely', value: most > 2 * BATCH_SAME_MAX ? 0.82 : 0.78, match: `one operation ${most} times in a batch`, place, technique: 'T1110' })
+}

@@ -1,0 +1,107 @@
+import { CHARACTERS_MAX, DECODE_STEPS_MAX, NESTED_TEXT_CHARACTERS_MAX, NESTED_TEXT_DEPTH_MAX, PLACE_CHARACTERS_MAX, VALUES_MAX, WINDOW_CHARACTERS, WINDOW_OVERLAP } from './bounds.ts'
+import { CHAR, scan, seen } from './characters.ts'
+import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
+import { judgeText } from './judge.ts'
+import type { Finding, PlaceKind } from './findings.ts'
+import { walkJson } from './json-values.ts'
+
+/** One request's inspection under way: what was found, what was left out, and what is left of the bounds. */
+export interface Inspection {
+  findings: Finding[]
+  notInspected: string[]
+  values: number
+  characters: number
+}
+
+export function createInspection (): Inspection {
+  return { findings: [], notInspected: [], values: 0, characters: 0 }
+}
+
+/** Names what was left out, once. */
+export function leaveOut (inspection: Inspection, what: string): void {
+  if (inspection.notInspected.length < 16 && !inspection.notInspected.includes(what)) inspection.notInspected.push(what)
+}
+
+/** Joins a place and a field's name, bounded. */
+export function placeOf (prefix: string, name: string): string {
+  const place = `${prefix}.${name}`
+  return place.length > PLACE_CHARACTERS_MAX ? place.slice(0, PLACE_CHARACTERS_MAX) : place
+}
+
+/** A field's name is judged only when it holds more than names hold. */
+export function inspectName (inspection: Inspection, kind: PlaceKind, place: string, name: string): void {
+  scan(name)
+  if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/^__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name)) return
+  inspectValue(inspection, kind, place, name, 'name', 0)
+}
+
+/** Bare names that say something by themselves: a Java class, a stream header, a setting of PHP. */
+function isTelling (name: string): boolean {
+  return name.length > 5 && (/\./.test(name) || /^(?:rO0AB|KztAA|Cs7QA)/.test(name) || name.includes('_'))
+}
+
+/** Judges one value in every reading a parser may give it. `depth` counts text inside text. */
+export function inspectValue (inspection: Inspection, kind: PlaceKind, place: string, text: string, field: string, depth: number): void {
+  if (text.length < 2) return
+  if (++inspection.values > VALUES_MAX) return leaveOut(inspection, `values beyond the ${VALUES_MAX}th`)
+  if ((inspection.characters += text.length) > CHARACTERS_MAX) return leaveOut(inspection, `text beyond ${CHARACTERS_MAX} characters`)
+  scan(text)
+  if (seen.characters === 0 && seen.words === 0 && text.length < 16) return
+  if (text.length <= WINDOW_CHARACTERS) return inspectReadings(inspection, kind, place, text, field, depth)
+  for (let from = 0; from < text.length; from += WINDOW_CHARACTERS - WINDOW_OVERLAP) {
+    inspectReadings(inspection, kind, place, text.slice(from, from + WINDOW_CHARACTERS), field, depth)
+  }
+}
+
+const BASE64_PICTURE = /^data:(?:image\/(?!svg)|audio|video|font|application\/(?:pdf|octet-stream))[\w/+.-]*;base64,/
+
+function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string, text: string, field: string, depth: number): void {
+  if (BASE64_PICTURE.test(text.slice(0, 64))) return
+  let reading = text
+  for (let step = 0; ; step++) {
+    judgeText(inspection.findings, kind, place, reading, field)
+    if (step >= DECODE_STEPS_MAX) break
+    const next = decodeOnce(reading)
+    if (next === reading) break
+    reading = next
+  }
+  if (depth >= NESTED_TEXT_DEPTH_MAX || text.length > NESTED_TEXT_CHARACTERS_MAX) return
+  inspectNested(inspection, kind, place, reading, field, depth)
+}
+
+const ENTITY_HINT = /&(?:#|[a-z]{2,8};|l(?:par|t|brace)|newline|tab|colon)/i
+const ESCAPE_HINT = /\\[ux]/i
+const WIDE_HINT = /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u2460-\u2473\u24b6-\u24ea\u3002\u3008\u300a\u2039\u02b9\u02bc\u2032]/
+
+/** One more step of what a lax chain of parsers decodes; the same text when there is none. */
+export function decodeOnce (text: string): string {
+  let next = text
+  if (next.includes('%')) next = decodePercent(next, false)
+  if (next.includes('&') && ENTITY_HINT.test(next)) next = decodeEntities(next)
+  if (next.includes('\\') && ESCAPE_HINT.test(next)) next = decodeEscapes(next)
+  if (next.includes('+A')) next = decodeUtf7(next)
+  if (WIDE_HINT.test(next)) next = foldWidth(next)
+  return next
+}
+
+/** JSON and base64 inside a string are read as their receivers would. */
+function inspectNested (inspection: Inspection, kind: PlaceKind, place: string, text: string, field: string, depth: number): void {
+  const first = text.charCodeAt(0)
+  if ((first === 123 || first === 91) && text.length > 6) {
+    const value = parseJson(text)
+    if (value !== undefined) walkJson(value, kind, place, (innerKind, innerPlace, inner, name) => inspectValue(inspection, innerKind, innerPlace, inner, name, depth + 1), (innerPlace, name) => inspectName(inspection, 'json', innerPlace, name), (what) => leaveOut(inspection, what))
+    return
+  }
+  const decoded = decodeBase64(text)
+  if (decoded !== null) inspectValue(inspection, kind, place + ' (base64)', decoded, field, depth + 1)
+}
+
+/** JSON as a value, or undefined when it is none. */
+export function parseJson (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Not JSON: the text itself is judged.
+    return undefined
+  }
+}

@@ -1,0 +1,77 @@
+import { CHAR, scan, seen } from './characters.ts'
+import { detectCode, detectFilename } from './detect/code.ts'
+import { detectCommand } from './detect/command.ts'
+import { detectInjection, detectName } from './detect/injection.ts'
+import { detectPath } from './detect/path.ts'
+import { detectRemote } from './detect/remote.ts'
+import { detectSql } from './detect/sql.ts'
+import { detectTemplate } from './detect/template.ts'
+import { detectXss } from './detect/xss.ts'
+import { techniqueOf } from './findings.ts'
+import type { Finding, PlaceKind, Subject } from './findings.ts'
+import { WORD } from './words.ts'
+
+/** Characters that need a detector; without one of them only words, paths and URLs are left to look at. */
+const TELLING = CHAR.quote | CHAR.doubleQuote | CHAR.backtick | CHAR.less | CHAR.greater | CHAR.paren | CHAR.brace | CHAR.bracket | CHAR.dollar |
+  CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.backslash | CHAR.percent | CHAR.hash | CHAR.equals | CHAR.star | CHAR.lineBreak | CHAR.control |
+  CHAR.bang | CHAR.caret
+const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash | CHAR.dot | CHAR.comma | CHAR.dash | CHAR.colon | CHAR.plus | CHAR.space | CHAR.at | CHAR.question | CHAR.bang | CHAR.equals | CHAR.ampersand
+const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike | WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php
+
+/** Runs the detectors whose characters and words are there over one reading of one value. */
+export function judgeText (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): void {
+  scan(text)
+  const { characters, words } = seen
+  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && (words & (WORD.shell | WORD.php)) === 0) return
+  if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
+    const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..')
+    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !text.startsWith('rO0') && field !== 'name') return
+  }
+  const subject = subjectOf(kind, field, text, characters, words)
+  if (kind === 'filename') detectFilename(subject)
+  if (field === 'name') detectName(subject)
+  runDetectors(subject)
+  for (const sign of subject.signs) findings.push({ ...sign, place, technique: techniqueOf(sign.rule) })
+}
+
+function runDetectors (subject: Subject): void {
+  const { characters } = subject
+  const telling = (characters & TELLING) !== 0
+  if (subject.kind !== 'agent' || telling) detectSql(subject)
+  if (telling || (subject.words & WORD.scheme) !== 0) detectXss(subject)
+  detectCommand(subject)
+  if (telling) {
+    detectTemplate(subject)
+    detectInjection(subject)
+  }
+  detectPath(subject)
+  detectRemote(subject)
+  detectCode(subject)
+}
+
+function subjectOf (kind: PlaceKind, field: string, text: string, characters: number, words: number): Subject {
+  const lower = text.toLowerCase()
+  const folded = (characters & (CHAR.lineBreak | CHAR.control | CHAR.nonAscii)) !== 0 || lower.includes('  ') || lower.includes('\t')
+  const flat = folded ? lower.replace(/[\u0000\u00ad\u200b-\u200f\ufeff]+/g, '').replace(/[\u0001-\u0020\u00a0\u1680\u2000-\u200a\u3000]+/g, ' ') : lower
+  return { kind, field, text, flat, characters, words, document: isDocument(kind, text, characters), signs: [] }
+}
+
+const DOCUMENT_CHARACTERS_MIN = 160
+
+/** Several lines of mostly letters and blanks: a person's text or code, which quotes what attacks do. */
+function isDocument (kind: PlaceKind, text: string, characters: number): boolean {
+  if (text.length < DOCUMENT_CHARACTERS_MIN || (characters & CHAR.space) === 0) return false
+  if (kind === 'path' || kind === 'name' || kind === 'agent' || kind === 'referer' || kind === 'filename') return false
+  const length = Math.min(text.length, 600)
+  let letters = 0
+  let breaks = 0
+  let blanks = 0
+  for (let at = 0; at < length; at++) {
+    const code = text.charCodeAt(at)
+    const low = code | 32
+    if ((low >= 97 && low <= 122) || code > 127) letters++
+    else if (code === 32) blanks++
+    else if (code === 10) breaks++
+  }
+  return (breaks >= 2 || blanks > length / 9) && (letters + blanks) / length > 0.72 && blanks > length / 14
+}

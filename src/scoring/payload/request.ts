@@ -1,0 +1,96 @@
+import type { Observation } from '../shapes.ts'
+import { inspectBody } from './body.ts'
+import { PARTS_MAX } from './bounds.ts'
+import { decodePercent } from './decode.ts'
+import { inspectForm } from './form.ts'
+import { createInspection, inspectName, inspectValue, leaveOut, placeOf } from './inspection.ts'
+import type { Inspection } from './inspection.ts'
+import type { PlaceKind } from './findings.ts'
+
+/** Headers whose values are protocol, not data: their own factor judges them. */
+const STRUCTURAL = new Set('accept accept-encoding accept-charset accept-ranges connection content-length host date if-modified-since if-unmodified-since if-none-match if-match if-range range te trailer transfer-encoding upgrade upgrade-insecure-requests cache-control pragma dnt authorization proxy-authorization expect max-forwards keep-alive content-encoding sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-ch-ua-full-version-list sec-ch-ua-arch sec-ch-ua-bitness sec-ch-ua-model sec-ch-ua-platform-version sec-fetch-site sec-fetch-mode sec-fetch-dest sec-fetch-user sec-gpc sec-websocket-key sec-websocket-version sec-websocket-extensions priority x-api-key accept-language traceparent tracestate x-request-id origin x-csrf-token x-xsrf-token x-requested-with content-disposition'.split(' '))
+
+interface Head { contentType: string, encoding: string }
+
+/** Takes one request apart into places and values and judges each. */
+export function inspectRequest (observation: Observation): Inspection {
+  const inspection = createInspection()
+  const graphqlRoute = /graphql|\/gql\b/i.test(observation.url.length > 256 ? observation.url.slice(0, 256) : observation.url)
+  inspectUrl(inspection, observation.url, graphqlRoute)
+  const head = inspectHeaders(inspection, observation.headers)
+  if (observation.body !== null) inspectBody(inspection, observation.body, head.contentType, head.encoding, graphqlRoute)
+  return inspection
+}
+
+const PLAIN_PATH = /^[\w/.-]*$/
+
+function inspectUrl (inspection: Inspection, url: string, graphqlRoute: boolean): void {
+  const question = url.indexOf('?')
+  const path = question === -1 ? url : url.slice(0, question)
+  inspectPath(inspection, path)
+  if (question !== -1) inspectForm(inspection, url.slice(question + 1), 'query', 'query', graphqlRoute)
+}
+
+function inspectPath (inspection: Inspection, raw: string): void {
+  if (raw.length < 4) return
+  if (PLAIN_PATH.test(raw) && !raw.includes('/.') && !raw.includes('..') && !raw.includes('//') && raw.length < 256) {
+    // Plain segments: only names of files and of system folders are left to look at.
+    if (!/\/(?:etc|proc|sys|dev|var|usr|bin|tmp|web-inf)\/|\.(?:bak|old|swp|ini|conf|sql|log|php\d?|inc|zip|gz|tar|orig|save|tmp)|rO0AB|~|\.\w+\./i.test(raw)) return
+  }
+  const path = decodePercent(raw, false)
+  inspectValue(inspection, 'path', 'path', path, '', 1)
+  const matrix = path.indexOf(';')
+  if (matrix !== -1 && /;(?:j|php)sess\w*=/i.test(path)) inspection.findings.push({ rule: 'session.path-parameter', grade: 'weak', value: 0.2, match: path.slice(matrix, matrix + 12), place: 'path', technique: 'T1539' })
+  if (!/["'`<>()|;${]/.test(path)) return
+  for (const segment of path.split('/', 32)) if (segment.length > 3 && /["'`<>()|;${=]/.test(segment)) inspectValue(inspection, 'query', 'path', segment, '', 1)
+}
+
+function inspectHeaders (inspection: Inspection, headers: string[]): Head {
+  const head: Head = { contentType: '', encoding: '' }
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    if (at >= PARTS_MAX) {
+      leaveOut(inspection, `headers beyond the ${PARTS_MAX / 2}th`)
+      break
+    }
+    const name = (headers[at] as string).toLowerCase()
+    const value = headers[at + 1] as string
+    if (name === 'content-type') head.contentType = value
+    else if (name === 'content-encoding') head.encoding = value.trim().toLowerCase()
+    if (!STRUCTURAL.has(name)) inspectHeader(inspection, name, value)
+    else if (SUSPECT_IN_STRUCTURAL.test(value)) inspectValue(inspection, 'header', `header.${name}`, value, name, 1)
+  }
+  return head
+}
+
+/** Even structural headers carry payloads; these characters are never theirs. */
+const SUSPECT_IN_STRUCTURAL = /[<>`{}\\\r\n\0]|\$\(|\.\.\/|'/
+
+function inspectHeader (inspection: Inspection, name: string, value: string): void {
+  const place = `header.${name.slice(0, 40)}`
+  if (name === 'cookie') inspectCookie(inspection, value)
+  else if (name === 'user-agent') inspectValue(inspection, 'agent', place, value, name, 2)
+  else if (name === 'referer') inspectReferer(inspection, value)
+  else if (name === 'content-type') { if (!/^[\w/+.;= "'()?:,-]*$/.test(value) || /%\{/.test(value)) inspectValue(inspection, 'header', place, value, name, 2) } else {
+    inspectValue(inspection, 'header', place, decodePercent(value, false), name, 0)
+    if (/^x-(?:file-?name|filename|original-filename|file_name|.*\.filename)$/.test(name)) inspectValue(inspection, 'filename', place, value, name, 2)
+  }
+}
+
+function inspectReferer (inspection: Inspection, value: string): void {
+  const question = value.indexOf('?')
+  const path = question === -1 ? value : value.slice(0, question)
+  if (!/^https?:\/\/[\w.:/%~@,+!=()*-]*#?[\w/%-]*$/i.test(path) || /\.\.|%00/.test(path)) inspectValue(inspection, 'referer', 'header.referer', decodePercent(path, false), 'referer', 2)
+  if (question !== -1) inspectForm(inspection, value.slice(question + 1), 'referer', 'header.referer', false)
+}
+
+function inspectCookie (inspection: Inspection, value: string): void {
+  const pairs = value.split(';', PARTS_MAX)
+  for (const pair of pairs) {
+    const equals = pair.indexOf('=')
+    const name = (equals === -1 ? pair : pair.slice(0, equals)).trim()
+    const kind: PlaceKind = 'cookie'
+    const place = placeOf('cookie', name)
+    if (name.length > 3) inspectName(inspection, kind, place, decodePercent(name, false))
+    if (equals !== -1) inspectValue(inspection, kind, place, decodePercent(pair.slice(equals + 1), false), name.toLowerCase(), 0)
+  }
+}
