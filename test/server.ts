@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Whatever runs teardowns: tap's `t`, or node:test's by a wrapper. */
+export interface Teardown { teardown (handler: () => unknown): void }
+
+export interface StartedServer {
+  url: string
+  /** Without `/metrics`. */
+  metricsUrl: string
+  port: number
+  dataDir: string
+  /** Of the primary, or of the one server. */
+  pid: number
+  /** stdout and stderr so far. */
+  output (): string
+  /** Log lines so far, parsed. */
+  logs (): Array<Record<string, unknown>>
+  /** SIGTERM, and the exit code (null when it was killed). */
+  stop (): Promise<number | null>
+  /** SIGKILL, and waits. */
+  kill (): Promise<void>
+  signal (name: NodeJS.Signals): void
+  /** Settles when the process is gone. */
+  ended: Promise<{ code: number | null, signal: NodeJS.Signals | null }>
+}
+
+export interface StartOptions {
+  env?: Record<string, string>
+  /** Default: a new one, removed afterwards. */
+  dataDir?: string
+  /** Default: the real one. */
+  main?: URL
+  /** Default 20 s. */
+  readyTimeoutMs?: number
+}
+
+const MAIN = new URL('../src/main.ts', import.meta.url)
+const READY_TIMEOUT_MS = 20_000
+const STOP_TIMEOUT_MS = 30_000
+
+/** Only what a process needs: the environment of whoever runs the tests must not configure the server. */
+export function bareEnvironment (): Record<string, string> {
+  const { PATH = '', HOME = '', TZ, NODE_V8_COVERAGE } = process.env
+  return { PATH, HOME, ...(TZ === undefined ? {} : { TZ }), ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }) }
+}
+
+/** A new data directory, removed after the test. */
+export function makeDataDir (t: Teardown): string {
+  const dataDir = mkdtempSync(join(tmpdir(), 'neko-test-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }))
+  return dataDir
+}
+
+/** Starts a process without waiting for it to become ready: for those that are meant to refuse. */
+export function spawnServer (t: Teardown, options: StartOptions = {}): Omit<StartedServer, 'url' | 'metricsUrl' | 'port'> {
+  const dataDir = options.dataDir ?? makeDataDir(t)
+  const child = spawn(process.execPath, [fileURLToPath(options.main ?? MAIN)], {
+    // Away from the project, so that nobody's .env is read; relative paths in tests are none.
+    cwd: dataDir,
+    env: { ...bareEnvironment(), NODE_ENV: 'test', HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', WORKERS: '1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SHUTDOWN_TIMEOUT_MS: '25000', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
+  const ended = once(child, 'close').then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null }))
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    await ended
+  }
+  t.teardown(kill)
+  return {
+    dataDir,
+    pid: child.pid as number,
+    output: () => text,
+    logs: () => text.split('\n').filter((line) => line.startsWith('{')).flatMap((line) => {
+      try {
+        return [JSON.parse(line) as Record<string, unknown>]
+      } catch {
+        return []
+      }
+    }),
+    async stop () {
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
+      const { code } = await ended
+      clearTimeout(timer)
+      return code
+    },
+    kill,
+    signal: (name) => { child.kill(name) },
+    ended
+  }
+}
+
+/** The real server as a process of its own, on free ports; resolves when it has printed its banner. */
+export async function startServer (t: Teardown, options: StartOptions = {}): Promise<StartedServer> {
+  const server = spawnServer(t, options)
+  const [url, metricsUrl] = await bannerOf(server, options.readyTimeoutMs ?? READY_TIMEOUT_MS)
+  return { ...server, url, metricsUrl, port: Number(new URL(url).port) }
+}
+
+async function bannerOf (server: Pick<StartedServer, 'output' | 'ended'>, timeoutMs: number): Promise<[string, string]> {
+  let isEnded = false
+  server.ended.then(() => { isEnded = true })
+  const deadline = performance.now() + timeoutMs
+  while (performance.now() < deadline) {
+    const health = /^ {2}health +(http:\/\/\S+)\/health\/ready$/m.exec(server.output())
+    const metrics = /^ {2}metrics +(http:\/\/\S+)\/metrics$/m.exec(server.output())
+    if (health !== null && metrics !== null) return [health[1] as string, metrics[1] as string]
+    if (isEnded) break
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error(`the server did not become ready:\n${server.output().slice(-4000)}`)
+}
