@@ -1,34 +1,40 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
-import type { Fleet } from './cluster/fleet.ts'
+import type { ServerParts } from './cluster/serving.ts'
+import type { Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
 import { randomText } from './std/id.ts'
-import type { Logger } from './telemetry/logger.ts'
-import type { Metrics } from './telemetry/metrics.ts'
 import assessments from './assessments/plugin.ts'
 import audit from './audit/plugin.ts'
 import decisions from './decisions/plugin.ts'
+import fleet from './cluster/plugin.ts'
 import graphql from './graphql/plugin.ts'
 import http, { answerFrameworkError } from './http/plugin.ts'
 import identity from './identity/plugin.ts'
 import intel from './intel/plugin.ts'
 import limits from './limits/plugin.ts'
+import metrics from './telemetry/plugin.ts'
 import scoring from './scoring/plugin.ts'
 import storage from './storage/plugin.ts'
 
 /**
  * The table of contents: every room in the order in which each may rely on those above it. No logic.
  */
-export interface AppParts { config: Config, fleet: Fleet, clock: Clock, metrics: Metrics, log: Logger }
-
 declare module 'fastify' {
-  interface FastifyInstance { config: Config, fleet: Fleet, clock: Clock, metrics: Metrics }
+  interface FastifyInstance {
+    config: Config
+    clock: Clock
+    /** What the preparation before any fork found out. */
+    prepared: Prepared
+  }
 }
 
-export async function buildApp (parts: AppParts): Promise<FastifyInstance> {
+export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(parts))
-  await app.register(platform, parts)
+  await app.register(given, parts)
+  await app.register(metrics)
+  await app.register(fleet, parts)
   await app.register(storage)
   await app.register(audit)
   await app.register(limits)
@@ -43,19 +49,18 @@ export async function buildApp (parts: AppParts): Promise<FastifyInstance> {
   return app
 }
 
-const platform = fp(async (app: FastifyInstance, { config, fleet, clock, metrics }: AppParts) => {
+/** What the process has before any room opens. */
+const given = fp(async (app: FastifyInstance, { config, clock, prepared }: ServerParts) => {
   app.decorate('config', config)
-  app.decorate('fleet', fleet)
   app.decorate('clock', clock)
-  app.decorate('metrics', metrics)
-  // The rooms name what they need; these four come ready made.
-  for (const name of ['config', 'fleet', 'clock', 'metrics']) await app.register(fp(async () => {}, { name }))
-}, { name: 'platform' })
+  app.decorate('prepared', prepared as unknown as Prepared)
+  for (const name of ['config', 'clock']) await app.register(fp(async () => {}, { name }))
+}, { name: 'given' })
 
 /** Receiving is bounded here for headers and by the gate for bodies; a request id of the caller is kept when it is plain. */
-function serverOptions ({ log }: AppParts): object {
+function serverOptions ({ logging }: ServerParts): object {
   return {
-    loggerInstance: log,
+    loggerInstance: logging.log,
     disableRequestLogging: true,
     requestIdHeader: false,
     genReqId: (raw: { headers: Record<string, unknown> }) => {

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 
 /** What readiness says: degraded is still ready, with a body that tells what is missing. */
 export interface Health {
-  status: 'ok' | 'degraded' | 'starting' | 'stopping'
+  status: 'ok' | 'degraded' | 'stopping'
   checks: Record<string, { up: boolean, detail?: string }>
   notes: string[]
 }
@@ -18,6 +18,6 @@ export function health (app: FastifyInstance): Health {
   if (app.forwardingProblem()) notes.push('X-Forwarded-For came from a peer that TRUST_PROXY does not name: clients are counted by the address of that peer')
   if (app.config.production && app.config.redisUrl === null) notes.push('no REDIS_URL: limits, cache and broadcasts stay on this host')
   const up = Object.values(checks).every((check) => check.up)
-  const status = app.stopping() ? 'stopping' : up && !app.isUnderPressure() ? 'ok' : 'degraded'
+  const status = app.draining.aborted ? 'stopping' : up && !app.isUnderPressure() ? 'ok' : 'degraded'
   return { status, checks, notes }
 }

@@ -25,9 +25,6 @@ declare module 'fastify' {
     /** A peer that is no trusted proxy sent X-Forwarded-For: one warning, then a note of readiness. */
     forwardingSeen (): void
     forwardingProblem (): boolean
-    /** True once draining began: readiness says so, and answers ask for the connection to be closed. */
-    stopping (): boolean
-    stop (): void
   }
 }
 
@@ -48,7 +45,6 @@ export default fp(async (app) => {
     app.metrics.httpRequestsInFlight.inc()
     reply.header('x-request-id', request.id)
     reply.headers(headers)
-    if (app.stopping()) reply.header('connection', 'close')
     return await gate(request, reply)
   })
   // The bytes the gate read are given to the parser as if they had just come.
@@ -79,15 +75,12 @@ export default fp(async (app) => {
 
 function decorate (app: FastifyInstance): void {
   let forwarding = false
-  let stopping = false
   app.decorateRequest('passage', null)
   app.decorate('forwardingSeen', () => {
     if (!forwarding) app.log.warn('X-Forwarded-For from a peer that TRUST_PROXY does not name: it is ignored')
     forwarding = true
   })
   app.decorate('forwardingProblem', () => forwarding)
-  app.decorate('stopping', () => stopping)
-  app.decorate('stop', () => { stopping = true })
 }
 
 function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -1,0 +1,98 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { readFileSync } from 'node:fs'
+import { createWriteStream, mkdirSync } from 'node:fs'
+
+/**
+ * `npm test`: says which services this machine lacks, runs every test by tap, counts, and closes with one line
+ * `N passed, N failed`. With REQUIRE_SERVICES=1 a lacking service is a failure. `--coverage` also fails below 95 % of
+ * the lines of src/; `--zones` runs the pure tests again in two time zones that are far from UTC; `--nightly` runs the
+ * long rows.
+ */
+const LINES_MIN_PERCENT = 95
+const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
+/** Rooms whose tests need no service and no socket. */
+const PURE = ['test/std', 'test/scoring', 'test/intel', 'test/decisions']
+
+const SERVICES: Array<{ name: string, command: string, args: string[], for: string }> = [
+  { name: 'redis-server', command: 'redis-server', args: ['--version'], for: 'fleets of several hosts' },
+  { name: 'go', command: 'go', args: ['version'], for: 'the MongoDB-protocol server (or MONGODB_TEST_URL)' },
+  { name: 'nginx', command: 'nginx', args: ['-v'], for: 'what a proxy in front makes of requests' },
+  { name: 'slowhttptest', command: 'slowhttptest', args: ['-h'], for: 'slow clients (R33)' }
+]
+
+const options = new Set(process.argv.slice(2).filter((argument) => argument.startsWith('--')))
+const files = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const lacking = SERVICES.filter(({ command, args }) => spawnSync(command, args, { stdio: 'ignore' }).error !== undefined)
+for (const service of lacking) console.log(`lacking: ${service.name}, needed for ${service.for}; its tests are skipped`)
+if (lacking.length > 0 && process.env.REQUIRE_SERVICES === '1') {
+  console.log('REQUIRE_SERVICES=1: a lacking service is a failure')
+  process.exitCode = 1
+}
+
+let passed = 0
+let failed = 0
+let skipped = 0
+
+if (options.has('--nightly')) await runTap(['test/nightly'], { coverage: false, include: '--include=test/nightly/**/*.ts' })
+else {
+  await runTap(files, { coverage: options.has('--coverage') })
+  if (options.has('--zones')) for (const zone of ZONES) await runTap(PURE, { coverage: false, zone })
+}
+if (options.has('--coverage')) checkCoverage()
+if (failed > 0) process.exitCode = 1
+console.log(skipped > 0 ? `${passed} passed, ${failed} failed, ${skipped} skipped` : `${passed} passed, ${failed} failed`)
+
+/** Runs tap, shows what failed and what was skipped, and counts tests (not assertions). */
+async function runTap (paths: string[], { coverage, zone, include }: { coverage: boolean, zone?: string, include?: string }): Promise<void> {
+  const args = ['--reporter=tap', ...(coverage ? ['--coverage-report=json-summary'] : ['--disable-coverage']), ...(include === undefined ? [] : [include]), ...paths]
+  if (zone !== undefined) console.log(`the pure tests in ${zone}`)
+  mkdirSync('.tap', { recursive: true })
+  const record = createWriteStream('.tap/output.tap', { flags: 'a' })
+  const child = spawn(process.execPath, ['node_modules/tap/dist/esm/run.mjs', ...args], { env: { ...process.env, ...(zone === undefined ? {} : { TZ: zone }) }, stdio: ['ignore', 'pipe', 'inherit'] })
+  let file = ''
+  let showing = false
+  for await (const line of createInterface({ input: child.stdout })) {
+    record.write(line + '\n')
+    const started = /^# Subtest: (.*)/.exec(line)
+    if (started !== null) file = started[1] as string
+    const result = /^( *)(not ok|ok) \d+ - (.*)/.exec(line)
+    if (result !== null) {
+      const [, indent, verdict, title] = result as unknown as [string, string, string, string]
+      showing = verdict === 'not ok'
+      if (indent.length === 4) count(verdict, title)
+      if (showing) console.log(indent.length === 0 ? line : `${file}: ${line}`)
+      else if (indent.length === 4 && / # (SKIP|skip)/.test(title)) console.log(`skipped: ${file}: ${title}`)
+      else if (indent.length === 0) console.log(line.replace(/ \{$/, ''))
+    } else if (showing && /^ {2,}/.test(line)) console.log(line)
+  }
+  const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? 1)))
+  record.end()
+  // A file that dies before its first test counts as one failure.
+  if (code !== 0 && failed === 0) failed++
+}
+
+function count (verdict: string, title: string): void {
+  if (/ # (SKIP|skip)/.test(title)) skipped++
+  else if (verdict === 'ok') passed++
+  else failed++
+}
+
+/** tap knows no floor but 100 %: thread entries and what only a dying process runs are not seen by coverage. */
+function checkCoverage (): void {
+  const summary = JSON.parse(readFileSync('.tap/report/coverage-summary.json', 'utf8')) as Record<string, { lines: { total: number, covered: number, pct: number } }>
+  let total = 0
+  let covered = 0
+  for (const [path, { lines }] of Object.entries(summary)) {
+    if (!path.includes('/src/')) continue
+    total += lines.total
+    covered += lines.covered
+    if (lines.pct < 80) console.log(`coverage ${lines.pct} % of ${path.slice(path.indexOf('/src/') + 1)}`)
+  }
+  const percent = Math.round(covered / total * 10_000) / 100
+  console.log(`coverage of src/: ${percent} % of ${total} lines`)
+  if (percent < LINES_MIN_PERCENT) {
+    failed++
+    console.log(`coverage is below ${LINES_MIN_PERCENT} %`)
+  }
+}
