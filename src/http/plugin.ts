@@ -99,7 +99,8 @@ export async function answerFrameworkError (error: Error, request: FastifyReques
 
 let headersPromise: Promise<Readonly<Record<string, string>>> | null = null
 function securityHeadersOnce (): Promise<Readonly<Record<string, string>>> {
-  return headersPromise ??= securityHeaders()
+  headersPromise ??= securityHeaders()
+  return headersPromise
 }
 
 const gates = new WeakMap<FastifyInstance, ReturnType<typeof createGate>>()

@@ -1,0 +1,105 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { isObjectType, printSchema } from 'graphql'
+import { VARIABLES } from '../src/config.ts'
+import * as errors from '../src/errors.ts'
+import { rooms } from '../src/graphql/rooms.ts'
+import { buildNekoSchema } from '../src/graphql/schema.ts'
+
+/** The repository tests itself: what two places say must be the same in both. */
+const root = new URL('..', import.meta.url)
+const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
+const readme = read('README.md')
+const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: fileURLToPath(root), encoding: 'utf8' }).split('\n').filter((path) => path !== '' && existsSync(new URL(path, root)))
+const sources = tracked.filter((path) => /^(src|workers)\/.*\.ts$/.test(path))
+
+t.test('every error stands in the README with its status, and the other way round', (t) => {
+  const ours = Object.entries(errors).filter(([name]) => name.startsWith('NEKO_ERR_')).map(([name, make]) => `${name} ${new (make as new (...args: string[]) => { statusCode: number })('x', 'y').statusCode}`)
+  const shown = [...readme.matchAll(/^\| `(NEKO_ERR_[A-Z_]+)` \| (\d{3}) \|/gm)].map((match) => `${match[1]} ${match[2]}`)
+  t.same(shown.sort(), ours.sort())
+  t.end()
+})
+
+t.test('every variable stands in .env.example and in the README, with the default the code has', (t) => {
+  const example = Object.fromEntries([...read('.env.example').matchAll(/^([A-Z_]+)=(.*)$/gm)].map((match) => [match[1], match[2]]))
+  t.same(example, VARIABLES)
+  const shown = [...readme.matchAll(/^\| `([A-Z_]+)` \| ([^|]*) \|/gm)].filter((match) => !match[1]!.startsWith('NEKO_ERR')).map((match) => [match[1], match[2]!.replaceAll('`', '').trim()])
+  t.same(Object.fromEntries(shown), VARIABLES)
+  t.end()
+})
+
+t.test('the printed schema is the one that was reviewed', (t) => {
+  const printed = printSchema(buildNekoSchema(rooms)) + '\n'
+  t.equal(printed, read('test/schema.graphql'), 'after a change of the SDL: node test/print-schema.ts > test/schema.graphql')
+  t.end()
+})
+
+t.test('every field, argument and type of the schema has a description', (t) => {
+  const bare: string[] = []
+  for (const type of Object.values(buildNekoSchema(rooms).getTypeMap())) {
+    if (type.name.startsWith('__') || !isObjectType(type)) continue
+    if (!type.description) bare.push(type.name)
+    for (const field of Object.values(type.getFields())) {
+      if (!field.description) bare.push(`${type.name}.${field.name}`)
+    }
+  }
+  t.same(bare, [])
+  t.end()
+})
+
+t.test("each room's main files open with a header that says what they are for", (t) => {
+  const bare = sources.filter((path) => /^src\/[a-z]+\/[a-z]+\.ts$/.test(path) && path.split('/')[1] === path.split('/')[2]!.replace('.ts', '') && !/\/\*\*[\s\S]{80,}?\*\//.test(read(path)))
+  t.same(bare, [])
+  t.end()
+})
+
+t.test('each plugin declares the rooms that its folder reads through the application', (t) => {
+  const names = new Set(['config', 'clock', 'metrics', 'storage', 'fleet', 'audit', 'identity', 'intel', 'limits', 'scoring', 'decisions', 'assessments', 'playbooks'])
+  const wrong: string[] = []
+  for (const path of sources.filter((path) => path.endsWith('/plugin.ts'))) {
+    const text = read(path)
+    const own = path.split('/')[1]
+    const declared = new Set([...(/dependencies: \[([^\]]*)\]/.exec(text)?.[1] ?? '').matchAll(/'([a-z]+)'/g)].map((match) => match[1] as string))
+    const used = new Set([...text.matchAll(/\bapp\.([a-z]+)\b/g)].map((match) => match[1] as string).filter((name) => names.has(name) && name !== own))
+    for (const destructured of text.matchAll(/const \{([^}]*)\} = app\b/g)) for (const name of destructured[1]!.split(',').map((part) => part.trim())) if (names.has(name) && name !== own) used.add(name)
+    for (const name of used) if (!declared.has(name)) wrong.push(`${path} reads app.${name} without declaring it`)
+  }
+  t.same(wrong, [])
+  t.end()
+})
+
+t.test('the top level holds what a reader expects, and nothing else', (t) => {
+  const top = new Set(tracked.map((path) => path.split('/')[0] as string).filter((name) => !name.startsWith('.')))
+  const expected = ['src', 'workers', 'bench', 'test', 'deploy', 'Dockerfile', 'docker-compose.yml', 'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE', 'CHANGELOG.md']
+  t.same([...top].sort(), expected.sort())
+  t.end()
+})
+
+t.test('no file holds a URL with a password, an unfinished mark, or a switched-off test', (t) => {
+  const wrong: string[] = []
+  for (const path of tracked.filter((path) => !path.endsWith('package-lock.json') && path !== 'test/tidy.test.ts')) {
+    const text = read(path)
+    if (/[a-z+]+:\/\/[^/\s:@'"`${}]+:[^/\s@'"`${}]+@/i.test(text)) wrong.push(`${path}: scheme://user:pass@`)
+    if (/FIX[M]E|X[X]X\b/.test(text)) wrong.push(`${path}: unfinished`)
+    if (/\bt\.(todo|only)\(/.test(text)) wrong.push(`${path}: a test is switched off`)
+  }
+  t.same(wrong, [])
+  t.end()
+})
+
+t.test('an import rule that is broken on purpose is seen (the compiler behind the checker works)', (t) => {
+  const result = readdirSync(new URL('test/rooms/', root))
+  t.ok(result.length > 0)
+  for (const file of ['pure-core.ts', 'room-to-room.ts']) {
+    let output = ''
+    try {
+      execFileSync(process.execPath, ['node_modules/dependency-cruiser/bin/dependency-cruiser.mjs', '--config', 'test/rooms/.dependency-cruiser.cjs', `test/rooms/${file}`], { cwd: fileURLToPath(root), encoding: 'utf8', stdio: 'pipe' })
+    } catch (error) {
+      output = (error as { stdout: string }).stdout
+    }
+    t.match(output, /error (pure-core|decisions-stays-below)/, file)
+  }
+  t.end()
+})
