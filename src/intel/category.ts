@@ -60,9 +60,9 @@ const BY_TEXT: Array<[ThreatCategory, RegExp]> = [
 const ESPIONAGE = /\b(cyber[- ]?)?espionage\b|\bAPT\b|\badvanced persistent threat\b|\bsabotage\b|\binformation operations\b/i
 
 const BY_NAME: Array<[ThreatCategory, RegExp]> = [
-  ['CYBERCRIME', /\bSPIDER$|^GOLD [A-Z]+$| Tempest$|^FIN\d{1,3}$/i],
-  ['HACKTIVIST', /\bJACKAL$/i],
-  ['STATE_SPONSORED', /\b(PANDA|BEAR|KITTEN|CHOLLIMA|BUFFALO|LEOPARD|CRANE|TIGER)$|^(BRONZE|IRON|COBALT|NICKEL|TUNGSTEN|ALUMINUM|TIN|COPPER|ZINC) [A-Z]+$| (Typhoon|Blizzard|Sandstorm|Sleet|Hail|Cyclone|Lightning|Rain|Dust)$|^APT[- ]?\d{1,3}$|^APT-C-\d{1,3}$/i]
+  ['CYBERCRIME', / SPIDER$|^GOLD [A-Z]+$| Tempest$|^FIN\d{1,3}$/i],
+  ['HACKTIVIST', / JACKAL$/i],
+  ['STATE_SPONSORED', / (PANDA|BEAR|KITTEN|CHOLLIMA|BUFFALO|LEOPARD|CRANE|TIGER)$|^(BRONZE|IRON|COBALT|NICKEL|TUNGSTEN|ALUMINUM|TIN|COPPER|ZINC) [A-Z]+$| (Typhoon|Blizzard|Sandstorm|Sleet|Hail|Cyclone|Lightning|Rain|Dust)$|^APT[- ]?\d{1,3}$|^APT-C-\d{1,3}$/i]
 ]
 
 const NOT_A_SPONSOR = /^(unknown|none|n\/a|)$/i

@@ -12,8 +12,8 @@ import type { ImportRequest } from './actors.ts'
 import { planImport, readRecords, type ImportPlan } from './import.ts'
 import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts } from './shapes.ts'
 
-/** Each attempt is lost only to a change that others made within its second. */
-const ATTEMPTS_MAX = 5
+/** Each attempt but the first is owed to a change that others made within its second. */
+const ATTEMPTS_MAX = 8
 const INSERT_BATCH = 500
 /** Compare-and-set writes under way at once; the store's group commit makes one transaction of them. */
 const REPLACE_BATCH = 100
@@ -39,22 +39,37 @@ async function runImport (parts: Parts, request: ImportRequest): Promise<ImportC
   const read = await readRecords(request.chunks, { format: request.format, onProgress: request.onProgress })
   const progress = { bytes: read.bytes, objects: read.objects, actors: read.records.length }
   request.onProgress?.({ phase: 'merge', ...progress })
-  let plan = planImport(await readStored(parts.actors), read.records, read.skipped)
+  const replan = async (): Promise<ImportPlan> => planImport(await readStored(parts.actors), read.records, read.skipped)
+  const plan = await replan()
   // What the first plan says is what the import did; later ones only finish it.
   const { counts } = plan
   const event = { category: 'data', type: 'intel.import', actor: request.actor, target: request.target ?? null } as const
   await parts.audit.durable({ ...event, outcome: 'ok', details: { added: counts.added, updated: counts.updated, merged: counts.merged, unchanged: counts.unchanged, skipped: counts.skipped.reduce((sum, { count }) => sum + count, 0) } })
   request.onProgress?.({ phase: 'write', ...progress })
   try {
-    for (let attempt = 1; !await writePlan(parts, plan); attempt++) {
-      if (attempt >= ATTEMPTS_MAX) throw new NEKO_ERR_OVERLOADED(5)
-      plan = planImport(await readStored(parts.actors), read.records, read.skipped)
-    }
+    await writeUntilSettled(parts, plan, replan)
   } catch (error) {
     parts.audit.record({ ...event, outcome: 'failed' })
     throw error
   }
   return counts
+}
+
+/**
+ * Writes and plans again until a fresh plan finds nothing to do. Compare-and-set alone is not enough: two imports that
+ * insert the two halves of one adversary touch no common document, and only who looks again sees that they belong together.
+ */
+async function writeUntilSettled (parts: Parts, first: ImportPlan, replan: () => Promise<ImportPlan>): Promise<void> {
+  let plan = first
+  for (let attempt = 1; !isEmpty(plan); attempt++) {
+    if (attempt > ATTEMPTS_MAX) throw new NEKO_ERR_OVERLOADED(5)
+    await writePlan(parts, plan)
+    plan = await replan()
+  }
+}
+
+function isEmpty (plan: ImportPlan): boolean {
+  return plan.insert.length + plan.replace.length + plan.remove.length + plan.putRedirects.length + plan.removeRedirects.length === 0
 }
 
 async function readStored (actors: Collection<ActorDocument>): Promise<Array<Stored<ActorDocument>>> {
@@ -68,9 +83,13 @@ async function readStored (actors: Collection<ActorDocument>): Promise<Array<Sto
   return stored
 }
 
-/** False when somebody else changed what the plan was made on. Removals come last: an actor is shown twice for a moment rather than not at all. */
-async function writePlan ({ actors, redirects }: Parts, plan: ImportPlan): Promise<boolean> {
+/**
+ * Redirects come first: one that points nowhere yet harms nobody, one that were missing after a crash would stay missing.
+ * Removals come last: an actor is shown twice for a moment rather than not at all; and not when somebody else changed what the plan was made on.
+ */
+async function writePlan ({ actors, redirects }: Parts, plan: ImportPlan): Promise<void> {
   let isWhole = true
+  for (const batch of inBatches(plan.putRedirects, INSERT_BATCH)) await redirects.putMany(batch)
   for (const batch of inBatches(plan.insert, INSERT_BATCH)) {
     if (await actors.insertMany(batch) < batch.length) isWhole = false
   }
@@ -78,11 +97,14 @@ async function writePlan ({ actors, redirects }: Parts, plan: ImportPlan): Promi
     const written = await Promise.all(batch.map(({ document, revision }) => actors.replace(document, revision)))
     if (written.includes(null)) isWhole = false
   }
-  if (!isWhole) return false
-  for (const batch of inBatches(plan.putRedirects, INSERT_BATCH)) await redirects.putMany(batch)
-  for (const batch of inBatches(plan.remove, REPLACE_BATCH)) await Promise.all(batch.map((id) => actors.delete(id)))
+  if (!isWhole) return
+  for (const batch of inBatches(plan.remove, REPLACE_BATCH)) await Promise.all(batch.map((each) => removeUnchanged(actors, each)))
   for (const batch of inBatches(plan.removeRedirects, REPLACE_BATCH)) await Promise.all(batch.map((id) => redirects.delete(id)))
-  return true
+}
+
+/** The port has no compare-and-delete: taking the revision first makes an edit under way fail and find the merged actor instead of being lost. */
+async function removeUnchanged (actors: Collection<ActorDocument>, { document, revision }: { document: ActorDocument, revision: number }): Promise<void> {
+  if (await actors.replace(document, revision) !== null) await actors.delete(document.id)
 }
 
 function inBatches<T> (items: readonly T[], size: number): T[][] {

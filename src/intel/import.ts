@@ -67,7 +67,8 @@ export interface ImportPlan {
   insert: ActorDocument[]
   /** What stood there when the plan was made is replaced only at its revision. */
   replace: Array<{ document: ActorDocument, revision: number }>
-  remove: string[]
+  /** Actors that became part of another. */
+  remove: Array<{ document: ActorDocument, revision: number }>
   putRedirects: ActorRedirect[]
   removeRedirects: string[]
   counts: ImportCounts
@@ -108,11 +109,14 @@ function diffDocuments (stored: readonly StoredActor[], documents: ActorDocument
       plan.insert.push(document)
       continue
     }
-    const { revision, ...rest } = before
-    if (!isDeepStrictEqual(rest, document)) plan.replace.push({ document, revision })
+    if (!isDeepStrictEqual(unstored(before).document, document)) plan.replace.push({ document, revision: before.revision })
   }
-  plan.remove = [...old.keys()]
+  plan.remove = [...old.values()].map(unstored)
   return plan
+}
+
+function unstored ({ revision, ...document }: StoredActor): { document: ActorDocument, revision: number } {
+  return { document, revision }
 }
 
 /** Each record of an actor but the leading one has an id too, under which the actor was or would be known. */

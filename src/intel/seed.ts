@@ -1,6 +1,7 @@
 /**
  * A few well-known actors, so that the first start has something to show. Facts only, in our own words; an import of
- * ATT&CK or MISP joins them by their ATT&CK ids, and its facts then go before these.
+ * ATT&CK or MISP joins them by their ATT&CK ids, and its facts then go before these, but for the
+ * category, where a person's reading is better than ours of a text (category.ts).
  */
 import type { Storage } from '../storage/port.ts'
 import { planImport } from './import.ts'
