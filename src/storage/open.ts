@@ -8,7 +8,7 @@ import type { Storage } from './port.ts'
 import { openSqliteStorage } from './sqlite.ts'
 
 /** Chooses the adapter: MongoDB when MONGODB_URI is set, else one SQLite file under DATA_DIR. */
-export interface OpenOptions { config: Pick<Config, 'dataDir' | 'mongodbUri' | 'mongodbDatabase'>, clock: Clock, log: StorageLog }
+export interface OpenOptions { config: Pick<Config, 'dataDir' | 'mongodbUri' | 'mongodbDatabase'>, clock: Clock, log: StorageLog, /** State of the breaker before MongoDB, as its gauge shows it. */ onBreaker? (value: number): void }
 
 /**
  * `dataDir: ':memory:'` is a temporary folder that goes with the storage (tests).

@@ -34,6 +34,8 @@ export interface CollectionDefinition {
   indexes: IndexDefinition[]
   /** A field that holds ms since the epoch, or null: the document is invisible from then on and removed within a minute. */
   expiryField?: string
+  /** Always read from the primary, whatever MONGODB_URI's readPreference says: identity must not see the past. */
+  primaryReads?: boolean
 }
 
 export interface FindOptions {

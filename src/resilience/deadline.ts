@@ -1,0 +1,15 @@
+/**
+ * Ends the waiting for a promise after `ms`, with the error that `late` makes. The work itself goes on: what can be
+ * cancelled must be cancelled by who started it. A result that comes too late is dropped, and never unhandled.
+ */
+export function withDeadline<T> (work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => reject(late()), ms)
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
+/** `base` doubled `attempt` times up to `max`, of which a random half to whole: retries spread instead of marching. */
+export function backoffMs (attempt: number, base: number, max: number): number {
+  return Math.min(max, base * 2 ** Math.min(attempt, 30)) * (0.5 + Math.random() / 2)
+}

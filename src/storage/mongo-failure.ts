@@ -1,0 +1,68 @@
+import { MongoError, MongoNetworkError, MongoServerError } from 'mongodb'
+import { NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAILABLE, isNekoError } from '../errors.ts'
+
+/** What the driver's errors mean: to readiness (a class), to the breaker (down or not), to callers (a typed error). */
+export type MongoReason = 'auth' | 'refused' | 'tls' | 'timeout' | 'full' | 'other'
+
+/** Not primary, shutting down, interrupted, host unreachable: the server is there but cannot do it now. */
+const UNAVAILABLE_CODES = new Set([6, 7, 50, 64, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436])
+const AUTH_CODES = new Set([13, 18, 8000])
+const FULL_CODE = 14031
+export const DUPLICATE_CODE = 11000
+export const NOT_IMPLEMENTED_CODE = 238
+
+export function codeOf (error: unknown): number {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'number' ? code : 0
+}
+
+export function isDuplicate (error: unknown): boolean {
+  return error instanceof MongoServerError && codeOf(error) === DUPLICATE_CODE
+}
+
+/** True when the store is not able to answer, false when it answered and did not like the question. */
+export function isUnavailable (error: unknown): boolean {
+  if (!(error instanceof MongoError)) return false
+  if (error instanceof MongoServerError) return UNAVAILABLE_CODES.has(codeOf(error)) || AUTH_CODES.has(codeOf(error)) || codeOf(error) === FULL_CODE
+  return /^Mongo(Network|NetworkTimeout|ServerSelection|OperationTimeout|PoolCleared|PoolClearedOnNetwork|WaitQueueTimeout|TopologyClosed|NotConnected|ClientClosed|PoolClosed|ServerClosed|Runtime|WriteConcern)/.test(error.name)
+}
+
+/** The reply was lost or never came: the operation may have been done. */
+export function isLostReply (error: unknown): boolean {
+  return error instanceof MongoNetworkError || (error instanceof MongoError && /^MongoPoolCleared|^MongoConnectionPoolCleared/.test(error.name))
+}
+
+export function reasonOf (error: unknown): MongoReason {
+  for (const cause of causesOf(error)) {
+    const code = (cause as { code?: unknown }).code
+    const name = (cause as { name?: unknown }).name
+    if (typeof code === 'number' && AUTH_CODES.has(code)) return 'auth'
+    if (code === FULL_CODE) return 'full'
+    if (typeof code === 'string' && /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/.test(code)) return 'tls'
+    if (typeof code === 'string' && /^(ECONNREFUSED|ECONNRESET|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code)) return 'refused'
+    if (code === 'ETIMEDOUT' || name === 'MongoNetworkTimeoutError' || name === 'MongoOperationTimeoutError') return 'timeout'
+  }
+  return error instanceof MongoNetworkError ? 'refused' : 'other'
+}
+
+/** Innermost causes first: a timeout of server selection is told by why no server could be selected. */
+function causesOf (error: unknown): unknown[] {
+  const found: unknown[] = []
+  const visit = (value: unknown, depth: number): void => {
+    if (typeof value !== 'object' || value === null || depth > 6 || found.includes(value)) return
+    const { cause, reason, errors } = value as { cause?: unknown, reason?: { servers?: unknown }, errors?: unknown }
+    if (cause !== undefined) visit(cause, depth + 1)
+    if (Array.isArray(errors)) for (const inner of errors.slice(0, 4)) visit(inner, depth + 1)
+    if (reason?.servers instanceof Map) for (const server of [...reason.servers.values()].slice(0, 8)) visit((server as { error?: unknown }).error, depth + 1)
+    found.push(value)
+  }
+  visit(error, 0)
+  return found
+}
+
+export function typedError (error: unknown, collection: string): Error {
+  if (isNekoError(error)) return error
+  if (isDuplicate(error)) return Object.assign(new NEKO_ERR_STORE_DUPLICATE(collection), { cause: error })
+  if (error instanceof MongoError) return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
+  return error instanceof Error ? error : new Error(String(error))
+}
