@@ -16,7 +16,7 @@ export interface AgentClass {
 const ATTACK_TOOLS = new Set(('sqlmap nikto nuclei gobuster feroxbuster dirbuster dirb wfuzz ffuf wpscan joomscan cmsmap droopescan cmseek ' +
   'acunetix acunetix-product netsparker invicti appscan appspider webinspect nessus openvas gvm qualysguard rapid7 nexpose ' +
   'nmap masscan zmap zgrab zgrab2 zmeu jorgee morfeus havij sqlninja sqlsus jsql ghauri bbqsql nosqlmap commix tplmap sstimap tinja ' +
-  'xsser xsstrike dalfox xspear arachni wapiti skipfish w3af w3af.org grabber grendel-scan webscarab paros burpsuite burpcollaborator zaproxy owasp-zap ' +
+  'xsser xsstrike dalfox xspear arachni wapiti skipfish w3af w3af.org grabber grendel-scan webscarab paros burpsuite burpcollaborator zaproxy owasp-zap vega ' +
   'ironwasp vega-scanner n-stalker nstalker webshag whatweb whatwaf wafw00f whisker libwhisker fimap lfisuite lfimap kadimus panoptic dotdotpwn ' +
   'bfac shortscan wprecon wpprobe webbandit sitelockspider betabot jbrofuzz fuzzer powerfuzzer pangolin absinthe bsqlbf mole darkjumper ' +
   'hydra medusa patator brutus ncrack crackmapexec metasploit msfconsole cobaltstrike brutespray thc-hydra ' +
@@ -77,7 +77,7 @@ function sortAgent (agent: string): AgentClass {
 
 function isAttackWord (word: string, at: number, agent: string, count: number): boolean {
   // `v1.2` and the like stay in the word list, `tool-1.0` does not equal a name: cut the version.
-  const name = word.replace(/[-_.]?v?\d[\w.]*$/, '')
+  const name = word.split(/[-_.]?v?\d/, 1)[0] as string
   if (!ATTACK_TOOLS.has(word) && !ATTACK_TOOLS.has(name)) return false
   const bare = ATTACK_TOOLS.has(word) ? word : name
   if (!SHARED_NAMES.has(bare)) return true

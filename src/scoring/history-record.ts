@@ -24,14 +24,16 @@ export const REFUSED = 7
 export const VARIATIONS = 8
 export const UNKNOWN_ROUTES = 9
 export const AGENT_CHANGES = 10
-export const COUNTER_COUNT = 11
+export const PROBES = 11
+export const COUNTER_COUNT = 12
 const EPOCH_3600 = COUNTERS_600 + 2 * COUNTER_COUNT
 /** The same counters over an hour. */
 export const COUNTERS_3600 = EPOCH_3600 + 1
 /** Sketches of an hour: this one's words, then as many of the one before. */
 export const AGENTS = COUNTERS_3600 + 2 * COUNTER_COUNT
 export const ADDRESSES = AGENTS + 2
-export const ROUTES = ADDRESSES + 2
+export const CREDENTIALS = ADDRESSES + 2
+export const ROUTES = CREDENTIALS + 2
 export const SHAPES = ROUTES + 2
 export const TARGETS = SHAPES + 4
 export const TARGET_WORDS = 4
@@ -112,6 +114,7 @@ function rollPair (words: Int32Array, epochAt: number, first: number, count: num
 function rollSketches (words: Int32Array, at: number, keep: boolean): void {
   rollSketch(words, at + AGENTS, 1, keep)
   rollSketch(words, at + ADDRESSES, 1, keep)
+  rollSketch(words, at + CREDENTIALS, 1, keep)
   rollSketch(words, at + ROUTES, 1, keep)
   rollSketch(words, at + SHAPES, SHAPE_WORDS, keep)
   rollSketch(words, at + TARGETS, TARGET_WORDS, keep)

@@ -77,6 +77,8 @@ const SMOOTHED_INTERVALS = 32
 const INTERVAL_MAX_MS = 600_000
 const STEP_MAX = 10
 const LIST_MAX = 2 ** 30
+/** From here an unsuccessful request is remembered as a probe. */
+const PROBE_SCORE = 20
 
 /** A history of its own memory; make one per process. */
 export function createHistory (options: HistoryOptions): History {
@@ -207,6 +209,7 @@ function keepRequest (table: HistoryTable, at: number, request: ObservedRequest,
   words[at + record.LAST_AGENT] = traits.agentHash | 0
   record.mark(words, at + record.AGENTS, 1, traits.agentHash)
   record.mark(words, at + record.ADDRESSES, 1, addressHash)
+  if (traits.credentialHash !== 0) record.mark(words, at + record.CREDENTIALS, 1, traits.credentialHash)
   record.mark(words, at + record.TARGETS, record.TARGET_WORDS, traits.targetHash)
   record.mark(words, at + record.SHAPES, record.SHAPE_WORDS, traits.shapeHash)
   keepSequence(words, at, traits)
@@ -259,6 +262,7 @@ function countersOf (outcome: Outcome): number[] {
   if (outcome.badToken === true) counters.push(record.BAD_TOKENS)
   if (outcome.notFound === true || status === 404) counters.push(record.NOT_FOUND)
   else if (status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 429) counters.push(record.CLIENT_ERRORS)
+  if (status >= 400 && (outcome.score ?? 0) >= PROBE_SCORE) counters.push(record.PROBES)
   if (outcome.action === 'CHALLENGE') counters.push(record.CHALLENGED)
   else if (outcome.action === 'BLOCK') counters.push(record.REFUSED)
   return counters
@@ -295,6 +299,7 @@ function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment
     distinctShapes3600s: record.countDistinct(words, at + record.SHAPES, record.SHAPE_WORDS),
     distinctRoutes3600s: record.countDistinct(words, at + record.ROUTES, 1),
     distinctAgents3600s: record.countDistinct(words, at + record.AGENTS, 1),
+    distinctCredentials3600s: record.countDistinct(words, at + record.CREDENTIALS, 1),
     distinctAddresses3600s: record.countDistinct(words, at + record.ADDRESSES, 1),
     agentChanges3600s: record.within3600s(words, at, record.AGENT_CHANGES, nowMs),
     sequentialRun: words[at + record.SEQUENTIAL_RUN] as number,
@@ -308,6 +313,7 @@ function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment
     badTokens600s: record.within600s(words, at, record.BAD_TOKENS, nowMs),
     badTokens3600s: record.within3600s(words, at, record.BAD_TOKENS, nowMs),
     loginAttempts600s: record.within600s(words, at, record.LOGIN_ATTEMPTS, nowMs),
+    probes3600s: record.within3600s(words, at, record.PROBES, nowMs),
     challenged600s: record.within600s(words, at, record.CHALLENGED, nowMs),
     refused600s: record.within600s(words, at, record.REFUSED, nowMs),
     loginAttempt: moment.loginAttempt ? 1 : 0,

@@ -25,7 +25,9 @@ export interface Policy {
   evidenceScale: number
   /** From here a value stands for itself and sensitivity never weakens it. */
   strongValue: number
-  /** Sum of timing, frequency and behaviour points from which `automation` may be true, given breadth or a streak. */
+  /** Sum of frequency and timing points that `automation` needs. */
+  paceBar: number
+  /** Sum of frequency, timing and behaviour points from which `automation` is true, given breadth. */
   automationBar: number
   /** Behaviour points from which `anomaly` is true. */
   anomalyBar: number
@@ -51,7 +53,8 @@ export function createPolicy (options: PolicyOptions): Policy {
     ceilings: { frequency: 0.36, userAgent: 0.92, endpoint: 0.9, headers: 0.9, timing: 0.34, payload: 1, behavior: 0.9 },
     evidenceScale: EVIDENCE_SCALES[options.sensitivity],
     strongValue: 0.75,
-    automationBar: 35,
+    paceBar: 8,
+    automationBar: 45,
     anomalyBar: 30
   }
   const hash = mixHash(hashText(JSON.stringify(numbers)), hashText(AGENTS_VERSION))

@@ -14,7 +14,7 @@ import { measureHeaders } from './factors/headers.ts'
 import { measureTiming } from './factors/timing.ts'
 import { measureUserAgent } from './factors/user-agent.ts'
 import { viewRequest } from './request-view.ts'
-import type { PayloadResult } from './factors/payload.ts'
+import type { PayloadFinding } from './factors/payload.ts'
 import type { Policy } from './policy.ts'
 import type { FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
 
@@ -24,7 +24,7 @@ export function scoreObservation (observation: Observation, policy: Policy): Sco
 }
 
 /** The same with payload findings that are already known: a thread keeps those of repeated payloads. */
-export function scoreWithPayload (observation: Observation, payload: PayloadResult, policy: Policy): Score {
+export function scoreWithPayload (observation: Observation, payload: PayloadFinding, policy: Policy): Score {
   const results = measure(observation, policy, payload)
   return combine(results, policy, { grade: payload.grade, notInspected: payload.notInspected, degraded: false })
 }
@@ -136,9 +136,11 @@ function hasRule (result: FactorResult, rule: string): boolean {
   return result.evidence.some((one) => one.rule === rule)
 }
 
-/** A machine that works through the site: inhuman timing or rate, and a sign that it is no poller. */
+const SWEEP_RULES = ['behavior.sweep', 'behavior.enumeration', 'behavior.scan', 'behavior.misses']
+
+/** A machine that works through what we have: an inhuman pace, and breadth that no poller has. */
 function isAutomation (results: FactorResult[], policy: Policy): boolean {
   const pace = points(results[0] as FactorResult) + points(results[4] as FactorResult)
   const behavior = results[6] as FactorResult
-  return hasRule(behavior, 'behavior.sweep') && pace + points(behavior) >= policy.automationBar
+  return pace >= policy.paceBar && pace + points(behavior) >= policy.automationBar && SWEEP_RULES.some((rule) => hasRule(behavior, rule))
 }

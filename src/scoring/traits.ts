@@ -14,6 +14,8 @@ export interface RequestTraits {
   agentHash: number
   /** Agent, order of header names, languages and encodings: what stays the same when a tool changes its address. */
   fingerprintHash: number
+  /** Of the token or key shown; 0 without one. Never leaves the sketch of five bits that it becomes. */
+  credentialHash: number
   targetHash: number
   shapeHash: number
   routeHash: number
@@ -42,6 +44,7 @@ export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'h
   return {
     agentHash: who.agent,
     fingerprintHash: who.fingerprint,
+    credentialHash: who.credential,
     targetHash: finish(scan.full),
     shapeHash: finish(scan.shape),
     routeHash: route === null ? 0 : hashText(route),
@@ -244,20 +247,24 @@ function nameCode (name: string): number {
 }
 
 const AGENT_CODE = nameCode('user-agent')
+const AUTHORIZATION_CODE = nameCode('authorization')
+const KEY_CODE = nameCode('x-api-key')
 const LANGUAGE_CODE = nameCode('accept-language')
 const ENCODING_CODE = nameCode('accept-encoding')
 const HEADERS_MAX = 64
 
-function readHeaders (headers: string[]): { agent: number, fingerprint: number } {
+function readHeaders (headers: string[]): { agent: number, fingerprint: number, credential: number } {
   let agent = 0
+  let credential = 0
   let print = 0x811c9dc5
   const end = Math.min(headers.length - 1, HEADERS_MAX * 2)
   for (let i = 0; i < end; i += 2) {
     const code = nameCode(headers[i] as string)
+    if (code === AUTHORIZATION_CODE || code === KEY_CODE) credential = hashText(headers[i + 1] as string, 5, 512)
     if (PASSING_NAMES.has(code)) continue
     print = Math.imul(print ^ code, PRIME)
     if (code === AGENT_CODE) agent = hashText(headers[i + 1] as string, 7, 256)
     else if (code === LANGUAGE_CODE || code === ENCODING_CODE) print ^= hashText(headers[i + 1] as string, 11, 64)
   }
-  return { agent, fingerprint: mixHash(finish(print), agent) }
+  return { agent, credential, fingerprint: mixHash(finish(print), agent) }
 }

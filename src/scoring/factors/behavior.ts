@@ -1,12 +1,120 @@
+import { classifyAgent } from '../agents.ts'
 import { addSign, ramp, resultOf } from '../evidence.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
+import type { HistorySnapshot } from '../history-shapes.ts'
 import type { RequestView } from '../request-view.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
-export function measureBehavior (observation: Observation, _view: RequestView, policy: Policy): FactorResult {
+/**
+ * What a client did within the hour: failed logins and guessed tokens, sweeps through ids, pages and routes, agents
+ * that change with every request, one fingerprint that fails from many addresses. What an integration with a key, a
+ * search bot by name, a shared office or a person who mistypes does every day is weighed down where it looks alike.
+ */
+export function measureBehavior (observation: Observation, view: RequestView, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
   const history = observation.history
-  if (history !== null) addSign(signs, 0.7 * ramp(history.failedLogins600s, 3, 10), 'behavior.stuffing', 'client', `${history.failedLogins600s} failed logins in ten minutes`, 'T1110.004')
+  if (history === null) return resultOf('behavior', signs, 0)
+  judgeLogins(history, signs)
+  judgeTokens(history, signs)
+  judgeFingerprint(history, signs)
+  const patience = patienceWith(observation.client, history, view)
+  judgeSweep(history, patience, signs)
+  judgeEnumeration(history, patience, signs)
+  judgeScan(history, patience, signs)
+  judgeProbes(history, signs)
+  judgeRotation(observation.client, history, signs)
+  judgeRoaming(observation.client, history, signs)
   return resultOf('behavior', signs, policy.ceilings.behavior)
+}
+
+/**
+ * How much a sweep counts: a key was given out to be used by a program, a search bot says that it is one and keeps a
+ * polite pace. Nobody is beyond suspicion.
+ */
+function patienceWith (client: string, history: HistorySnapshot, view: RequestView): number {
+  if (client.startsWith('key:')) return 0.45
+  if (classifyAgent(view.agent).kind === 'robot' && history.requests60s <= ROBOT_RATE_MAX) return 0.4
+  return 1
+}
+
+const ROBOT_RATE_MAX = 90
+
+/** A person mistypes up to five times; a list of stolen passwords goes on, and faster than anybody types. */
+function judgeLogins (history: HistorySnapshot, signs: Signs): void {
+  const failed = Math.max(history.failedLogins600s, history.failedLogins3600s * 0.7)
+  if (failed < 2) return
+  const typed = history.intervalMeanMs > 2500 ? 0 : 1
+  addSign(signs, 0.8 * ramp(failed, 4 - typed, 10 - 2 * typed), 'behavior.stuffing', 'client', `${Math.round(failed)} failed logins`, 'T1110.004')
+}
+
+/** One expired token is shown again and again by a forgotten program; guesses differ. */
+function judgeTokens (history: HistorySnapshot, signs: Signs): void {
+  const bad = Math.max(history.badTokens600s, history.badTokens3600s * 0.7)
+  if (bad < 2) return
+  const guesses = Math.min(bad, history.distinctCredentials3600s)
+  addSign(signs, 0.8 * ramp(guesses, 2, 8), 'behavior.guessing', 'client', `${Math.round(bad)} bad tokens, about ${guesses} different`, 'T1110.001')
+  addSign(signs, 0.2 * ramp(bad, 6, 30), 'behavior.bad-token', 'client', `${Math.round(bad)} requests with a bad token`)
+}
+
+/** The same tool behind many addresses: nearly all of its logins fail, and hardly anything else is asked for. */
+function judgeFingerprint (history: HistorySnapshot, signs: Signs): void {
+  const isUsed = history.loginAttempt === 1 || history.failedLogins600s > 0
+  const addresses = history.fingerprintFailingAddresses600s
+  if (!isUsed || addresses < PRINT_ADDRESSES_MIN) return
+  const share = history.fingerprintFailedLogins600s / Math.max(1, history.fingerprintRequests600s)
+  const isNew = history.requests3600s - history.loginAttempts600s <= 2
+  const weight = isNew ? 1 : 0.4
+  addSign(signs, 0.8 * weight * ramp(share, 0.35, 0.65) * ramp(history.fingerprintFailedLogins600s, 5, 14) * ramp(addresses, PRINT_ADDRESSES_MIN - 1, 10), 'behavior.shared-fingerprint', 'client', `${history.fingerprintFailedLogins600s} failed logins by this fingerprint from ${addresses} addresses`, 'T1110.003')
+}
+
+const PRINT_ADDRESSES_MIN = 4
+
+/** One question with ever new values, without a pause: a scraper, whatever its rhythm. */
+function judgeSweep (history: HistorySnapshot, patience: number, signs: Signs): void {
+  const novelty = history.distinctTargets3600s / Math.max(1, history.requests3600s)
+  const share = history.variations600s / Math.max(1, history.requests600s)
+  // Where many people sit behind one address, their questions interleave.
+  const crowd = history.distinctAgents3600s >= 4 ? 0.5 : 1
+  const size = ramp(history.variations600s, 14, 50)
+  const persistence = Math.max(ramp(history.streakRequests, 12, 40), 0.6 * ramp(history.variations600s, 40, 90))
+  addSign(signs, 0.66 * patience * crowd * size * ramp(novelty, 0.45, 0.75) * ramp(share, 0.4, 0.75) * persistence, 'behavior.sweep', 'client', `${history.variations600s} of ${history.requests600s} requests vary one question`, 'T1119')
+}
+
+/** Numbers that count upwards, or that mostly do not exist. */
+function judgeEnumeration (history: HistorySnapshot, patience: number, signs: Signs): void {
+  addSign(signs, 0.62 * patience * ramp(history.sequentialRun, 6, 18), 'behavior.enumeration', 'client', `${history.sequentialRun} numbers in a row`, 'T1119')
+  const missing = history.notFound600s / Math.max(1, history.requests600s)
+  const misses = Math.min(history.notFound600s, history.variations600s)
+  addSign(signs, 0.5 * patience * ramp(misses, 6, 20) * ramp(missing, 0.35, 0.7), 'behavior.misses', 'client', `${history.notFound600s} of ${history.requests600s} things asked for do not exist`, 'T1087')
+}
+
+/** Ever new routes, and hardly one of them exists. */
+function judgeScan (history: HistorySnapshot, patience: number, signs: Signs): void {
+  const missing = history.notFound3600s / Math.max(1, history.requests3600s)
+  const breadth = Math.min(history.distinctShapes3600s, history.unknownRoutes3600s)
+  addSign(signs, 0.72 * patience * ramp(breadth, 6, 18) * ramp(history.notFound3600s, 5, 16) * ramp(missing, 0.45, 0.8), 'behavior.scan', 'client', `${history.notFound3600s} unknown paths of about ${breadth} shapes`, 'T1595.003')
+}
+
+/** Single odd requests that failed add up over the hour, however slowly they come. */
+function judgeProbes (history: HistorySnapshot, signs: Signs): void {
+  addSign(signs, 0.5 * ramp(history.probes3600s, 1, 6), 'behavior.probes', 'client', `${history.probes3600s} odd requests that failed within the hour`, 'T1595.002')
+}
+
+/** A new agent for nearly every request. In an office agents come back; there each has many requests. */
+function judgeRotation (client: string, history: HistorySnapshot, signs: Signs): void {
+  const agents = history.distinctAgents3600s
+  if (agents < 4) return
+  const share = agents / Math.max(1, history.requests3600s)
+  const changes = history.agentChanges3600s / Math.max(1, history.requests3600s)
+  // A key or a user is one program, one person with a few devices.
+  const isOne = client.startsWith('ip:') ? 0 : 1
+  addSign(signs, 0.6 * ramp(agents, 6 - 2 * isOne, 14 - 4 * isOne) * ramp(share, 0.3, 0.6) * ramp(changes, 0.5, 0.8), 'behavior.rotation', 'client', `about ${agents} agents in ${history.requests3600s} requests`, 'T1036')
+  addSign(signs, 0.25 * ramp(agents, 6, 12) * ramp(changes, 0.75, 0.95), 'behavior.agents', 'client', `the agent changed ${history.agentChanges3600s} times`)
+}
+
+/** One credential from many addresses with many agents. A phone changes its address and keeps its agent. */
+function judgeRoaming (client: string, history: HistorySnapshot, signs: Signs): void {
+  if (client.startsWith('ip:')) return
+  addSign(signs, 0.4 * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6), 'behavior.roaming', 'client', `one credential from about ${history.distinctAddresses3600s} addresses with ${history.distinctAgents3600s} agents`, 'T1078')
 }
