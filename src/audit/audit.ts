@@ -21,6 +21,8 @@ import type { FileLayer } from './files.ts'
 import { createFlush } from './flush.ts'
 import type { Flush } from './flush.ts'
 import { auditCheckpoints } from './collections.ts'
+import type { StoredCheckpoint } from './collections.ts'
+import { ensureTrailId } from './segments.ts'
 import { createSigner, localSigningSecret } from './signing.ts'
 import type { Signer } from './signing.ts'
 import type { Audit, AuditEvent, AuditInput } from './shapes.ts'
@@ -86,6 +88,7 @@ export function createAudit (options: AuditOptions): AuditService {
   const seals = createSeals({ files, directory, processId, signer })
   const flush: Flush | null = storage === null ? null : createFlush({ storage, files, directory, processId, clock, log })
   let sealing = Promise.resolve()
+  let stored = Promise.resolve()
   let sealedSeq = -1
   let sealDue = CHECKPOINT_EVENTS
   let closing: Promise<void> | null = null
@@ -131,8 +134,12 @@ export function createAudit (options: AuditOptions): AuditService {
   /** Two copies away from the files: in the store and in the log, where who edits the files may not reach. */
   function announce (checkpoint: Checkpoint): void {
     log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
+    if (storage === null) return
     // Fail-open: the next checkpoint replaces this one, and the file and the log hold it.
-    storage?.collection<Checkpoint & { id: string }>(auditCheckpoints).put({ id: processId, ...checkpoint }).catch(() => { /* as said */ })
+    stored = stored.then(async () => {
+      const trailId = await ensureTrailId(files, directory)
+      await storage.collection<StoredCheckpoint>(auditCheckpoints).put({ id: processId, trailId, ...checkpoint })
+    }).catch(() => { /* as said */ })
   }
 
   function newEntry (input: AuditInput): { entry: Entry, fields: Omit<AuditInput, 'effects'>, oversize: boolean } {
@@ -158,6 +165,7 @@ export function createAudit (options: AuditOptions): AuditService {
     if (last !== null) seal('close', last)
     await sealing
     seals.close()
+    await stored
     await flush?.close()
   }
 

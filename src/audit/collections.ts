@@ -1,4 +1,5 @@
-import type { CollectionDefinition } from '../storage/port.ts'
+import type { CollectionDefinition, Page, Storage } from '../storage/port.ts'
+import type { Checkpoint } from './checkpoints.ts'
 import type { AuditEvent } from './shapes.ts'
 
 /** The index of the log: `effectKey` is `<collection>/<id>` of the event's first effect, by which recovery sees what came later. */
@@ -15,7 +16,26 @@ export const auditEvents: CollectionDefinition = {
   ]
 }
 
+/** `trailId` is the audit directory it was written from: hosts that share a database do not share logs. */
+export type StoredCheckpoint = Checkpoint & { id: string, trailId: string | null }
+
 /** The newest checkpoint of each process start; its id is the process id. */
 export const auditCheckpoints: CollectionDefinition = { name: 'auditCheckpoints', indexes: [{ name: 'auditCheckpoints_at', fields: [['at', -1]] }] }
 
 export const auditCollections: CollectionDefinition[] = [auditEvents, auditCheckpoints]
+
+/** Process starts whose checkpoints are compared: the newest ones, which are those that can still be edited unnoticed. */
+const CHECKPOINTS_MAX = 10_000
+
+/** @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function newestCheckpoints (storage: Storage): Promise<StoredCheckpoint[]> {
+  const collection = storage.collection<StoredCheckpoint>(auditCheckpoints)
+  const found: StoredCheckpoint[] = []
+  let after: string | null = null
+  do {
+    const page: Page<StoredCheckpoint> = await collection.find({ sort: [['at', -1]], first: 1_000, after })
+    found.push(...page.items)
+    after = page.hasNextPage ? page.cursors.at(-1) as string : null
+  } while (after !== null && found.length < CHECKPOINTS_MAX)
+  return found
+}

@@ -21,8 +21,16 @@ const RETRY_MS = 2_000
 /** Behind this many milliseconds with the store up, a room has written what it acknowledged: recovery need not apply it again. */
 const EFFECTS_SETTLED_MS = 300_000
 
+const MARK_MS = 5_000
+
 /** How far the store has this process's log: `seq` by event, `effectsSeq` by what recovery would apply. */
-export interface Replayed { seq: number, effectsSeq: number, done: boolean }
+export interface Replayed {
+  seq: number
+  effectsSeq: number
+  /** A segment at or before the one that holds the event behind effectsSeq: reading begins there. */
+  segment: number
+  done: boolean
+}
 
 export function replayedName (processId: string): string {
   return `${processId}.replayed`
@@ -64,8 +72,11 @@ export function createFlush (options: FlushOptions): Flush {
   let syncedSeq = -1
   let effectsSeq = -1
   let upSince = clock.now()
+  let markedAt = 0
   /** Flushed, with their time: the newest that is old enough moves `effectsSeq`. At most 32. */
   let flushedAt: Array<{ seq: number, at: number }> = []
+  /** First event of each segment since the one that effectsSeq is in. */
+  let starts: Array<{ segment: number, seq: number }> = []
   let running: Promise<boolean> | null = null
   let timer: NodeJS.Timeout | null = null
   let closed = false
@@ -134,22 +145,26 @@ export function createFlush (options: FlushOptions): Flush {
     recent = recent.slice(done)
   }
 
-  /** Only a hint for the next start, so it need not be synced with care: replay is idempotent. */
-  async function mark (done = false): Promise<void> {
-    if (flushedSeq < 0) return
+  /** Only a hint that makes the next start shorter (replay is idempotent), so not at every flush: it costs two syncs. */
+  async function mark (): Promise<void> {
     const now = clock.now()
+    if (flushedSeq < 0 || (Math.abs(now - markedAt) < MARK_MS && !closed)) return
+    markedAt = now
     flushedAt.push({ seq: flushedSeq, at: now })
     const settled = flushedAt.filter((flushed) => now - flushed.at >= EFFECTS_SETTLED_MS && now - upSince >= EFFECTS_SETTLED_MS)
     effectsSeq = Math.max(effectsSeq, settled.at(-1)?.seq ?? -1)
     // The oldest are kept, as they ripen first.
     flushedAt = flushedAt.filter((flushed) => flushed.seq > effectsSeq).slice(0, 32)
-    await writeReplayed(files, directory, processId, { seq: flushedSeq, effectsSeq, done }).catch(() => { /* the disk's own alarm tells */ })
+    const before = starts.findLastIndex((start) => start.seq <= effectsSeq + 1)
+    if (before > 0) starts = starts.slice(before)
+    await writeReplayed(files, directory, processId, { seq: flushedSeq, effectsSeq, segment: starts[0]?.segment ?? 0, done: false }).catch(() => { /* the disk's own alarm tells */ })
   }
 
   return {
     push (entries, position) {
       if (closed) return
       if (flushedSeq < 0 && recent.length === 0 && syncedSeq < 0) upSince = clock.now()
+      if (starts.at(-1)?.segment !== position.segment) starts.push({ segment: position.segment, seq: syncedSeq + 1 })
       syncedSeq = position.seq
       // A gap in memory is fine: what is behind it is read from the segments first.
       if (recent.length + entries.length > RECENT_MAX) recent = []
@@ -164,8 +179,8 @@ export function createFlush (options: FlushOptions): Flush {
     async close () {
       // A run under way may have begun before the last events.
       await run()
-      await run()
       closed = true
+      await run()
       if (timer !== null) clearTimeout(timer)
     }
   }
@@ -181,11 +196,11 @@ export async function writeReplayed (files: FileLayer, directory: string, proces
 
 export async function readReplayed (files: FileLayer, directory: string, processId: string): Promise<Replayed> {
   try {
-    const { seq, effectsSeq, done } = JSON.parse((await files.read(`${directory}/${replayedName(processId)}`)).toString()) as Partial<Replayed>
-    return { seq: Number(seq ?? -1), effectsSeq: Number(effectsSeq ?? -1), done: done === true }
+    const { seq, effectsSeq, segment, done } = JSON.parse((await files.read(`${directory}/${replayedName(processId)}`)).toString()) as Partial<Replayed>
+    return { seq: Number(seq ?? -1), effectsSeq: Number(effectsSeq ?? -1), segment: Number(segment ?? 0), done: done === true }
   } catch {
     // Absent or damaged: everything is replayed, which is only slower.
-    return { seq: -1, effectsSeq: -1, done: false }
+    return { seq: -1, effectsSeq: -1, segment: 0, done: false }
   }
 }
 

@@ -1,5 +1,7 @@
 import { decodeLine, splitLines } from './chain.ts'
 import type { Line, OpenReason } from './chain.ts'
+import { randomText } from '../std/id.ts'
+import { isErrno, replaceFile } from './files.ts'
 import type { FileLayer } from './files.ts'
 import type { AuditEvent, StoreEffect } from './shapes.ts'
 
@@ -78,4 +80,28 @@ export function countedLines (read: SegmentLines, next: Line | undefined): Line[
 
 export function eventOf (line: Line): WrittenEvent | null {
   return line.kind === 'event' ? line.event as WrittenEvent : null
+}
+
+/** Names the directory in the store's checkpoints. */
+export const TRAIL_ID_FILE = 'trail.id'
+
+export async function readTrailId (files: FileLayer, directory: string): Promise<string | null> {
+  try {
+    const text = (await files.read(`${directory}/${TRAIL_ID_FILE}`)).toString().trim()
+    return /^[0-9a-z]{16}$/.test(text) ? text : null
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return null
+    throw error
+  }
+}
+
+/** The directory's name, made by whoever comes first. Processes that start together may both write: the last one stays, and a checkpoint is written again within a minute. */
+export async function ensureTrailId (files: FileLayer, directory: string): Promise<string> {
+  const found = await readTrailId(files, directory)
+  if (found !== null) return found
+  await replaceFile(files, directory, TRAIL_ID_FILE, Buffer.from(randomText(16))).catch((error: unknown) => {
+    // A sibling is writing it at this moment.
+    if (!isErrno(error, 'EEXIST', 'ENOENT')) throw error
+  })
+  return await readTrailId(files, directory) ?? ''
 }

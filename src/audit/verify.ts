@@ -12,9 +12,10 @@ import { decodeLine, GENESIS, splitLines } from './chain.ts'
 import type { Line } from './chain.ts'
 import { holdsCheckpoint, readSeals, sealsName } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
+import type { StoredCheckpoint } from './collections.ts'
 import { isErrno, systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
-import { listProcesses, segmentName } from './segments.ts'
+import { listProcesses, readTrailId, segmentName, TRAIL_ID_FILE } from './segments.ts'
 import type { Signer } from './signing.ts'
 
 export interface Finding {
@@ -42,8 +43,8 @@ export interface VerifyReport {
 export interface VerifyOptions {
   directory: string
   signer: Signer
-  /** The newest checkpoints that the store holds; [] without a store. */
-  checkpoints: Checkpoint[]
+  /** The newest checkpoints that the store holds (newestCheckpoints), read before this is called; [] without a store. */
+  checkpoints: StoredCheckpoint[]
   files?: FileLayer
 }
 
@@ -53,7 +54,10 @@ const FINDINGS_MAX = 1_000
 /** @throws what reading the directory throws. */
 export async function verifyAudit ({ directory, signer, checkpoints, files = systemFiles }: VerifyOptions): Promise<VerifyReport> {
   const report: VerifyReport = { ok: true, processes: 0, segments: 0, events: 0, unsealed: 0, checkpoints: 0, findings: [], notes: [] }
-  const stored = new Map(checkpoints.map((checkpoint) => [checkpoint.processId, checkpoint]))
+  // Hosts that share a database keep their logs apart: only what was written from this directory must be in it.
+  const trailId = await readTrailId(files, directory)
+  const stored = new Map(checkpoints.filter((checkpoint) => checkpoint.trailId === trailId).map((checkpoint) => [checkpoint.processId, checkpoint]))
+  if (trailId === null && checkpoints.length > 0) note(report, TRAIL_ID_FILE, null, null, 'this directory does not say which checkpoints of the store are its own')
   const processIds = new Set([...stored.keys(), ...(await listProcesses(files, directory)).map((process) => process.processId)])
   for (const processId of processIds) {
     report.processes++
@@ -92,11 +96,9 @@ async function verifyProcess (check: ProcessCheck): Promise<void> {
     prevHash: removed?.hash ?? GENESIS,
     nextSeq: (removed?.seq ?? -1) + 1,
     closed: false,
-    wanted: new Map(seals.filter((seal) => seal.kind !== 'open' && seal.seq > (removed?.seq ?? -1)).map((seal) => [seal.hash, seal])),
+    wanted: new Map(seals.filter((seal) => seal.kind !== 'open' && seal.kind !== 'removed' && seal.segment > (removed?.segment ?? -1)).map((seal) => [seal.hash, seal])),
     sealedSeq: removed?.seq ?? -1
   }
-  // A close behind the last removed segment seals a line that went with it.
-  if (removed !== undefined) walk.wanted.delete(removed.hash)
   if (removed !== undefined) note(report, sealsName(processId), null, removed.seq, `retention removed the segments up to ${removed.segment}`)
   const present = segments.filter((segment) => segment > (removed?.segment ?? -1))
   const closedBySeal = seals.some((seal) => seal.kind === 'close')

@@ -1,0 +1,107 @@
+/**
+ * Retention: whole segments that are sealed and in the store go when they are old, or when all of them are too many.
+ *
+ * The signed `removed` checkpoint is written before the files go, and names the last line that went: the chain that is left
+ * begins behind it, so the rest still verifies and a segment that somebody else removes still is a finding. The seals stay.
+ */
+import type { Clock } from '../std/clock.ts'
+import { createSeals, readSeals, sealsName } from './checkpoints.ts'
+import type { Seals } from './checkpoints.ts'
+import { systemFiles } from './files.ts'
+import type { FileLayer } from './files.ts'
+import { readReplayed } from './flush.ts'
+import { countedLines, listProcesses, readLines, segmentName } from './segments.ts'
+import type { Signer } from './signing.ts'
+
+/** What is kept unless told otherwise: a year, and 10 GiB. */
+export const RETENTION_DAYS = 365
+export const RETENTION_BYTES_MAX = 10 * 1024 ** 3
+const DAY_MS = 86_400_000
+
+export interface RetentionOptions {
+  directory: string
+  signer: Signer
+  clock: Clock
+  /** Days since a segment was last written. */
+  days?: number
+  /** For all segments of the directory together; the oldest go first. */
+  bytesMax?: number
+  /** Logs of living processes are left alone. */
+  isLive: (processId: string) => boolean
+  files?: FileLayer
+}
+
+interface Candidate { processId: string, segment: number, bytes: number, modifiedMs: number }
+
+/** Returns the names of the segments that went. Only logs that recovery has closed and brought in are touched. */
+export async function applyRetention (options: RetentionOptions): Promise<string[]> {
+  const files = options.files ?? systemFiles
+  const { directory, clock, days = RETENTION_DAYS, bytesMax = RETENTION_BYTES_MAX } = options
+  const candidates: Candidate[] = []
+  let bytes = 0
+  for (const { processId, segments } of await listProcesses(files, directory)) {
+    const removable = !options.isLive(processId) && (await readReplayed(files, directory, processId)).done
+    for (const segment of segments) {
+      const path = `${directory}/${segmentName(processId, segment)}`
+      const size = await files.size(path)
+      bytes += size
+      if (removable) candidates.push({ processId, segment, bytes: size, modifiedMs: await files.modifiedMs(path) })
+    }
+  }
+  // Within one log in order, whatever the files' times say.
+  candidates.sort((a, b) => a.processId === b.processId ? a.segment - b.segment : a.modifiedMs - b.modifiedMs)
+  const through = new Map<string, number>()
+  const kept = new Set<string>()
+  for (const candidate of candidates) {
+    const tooOld = clock.now() - candidate.modifiedMs > days * DAY_MS
+    if ((!tooOld && bytes <= bytesMax) || kept.has(candidate.processId)) {
+      kept.add(candidate.processId)
+      continue
+    }
+    through.set(candidate.processId, candidate.segment)
+    bytes -= candidate.bytes
+  }
+  const removed: string[] = []
+  for (const [processId, segment] of through) removed.push(...await removeThrough({ ...options, files, processId, segment }))
+  return removed
+}
+
+async function removeThrough (options: RetentionOptions & { files: FileLayer, processId: string, segment: number }): Promise<string[]> {
+  const { files, directory, processId, segment, signer, clock } = options
+  const bytes = await files.read(`${directory}/${sealsName(processId)}`)
+  const read = readSeals(bytes, processId, signer)
+  // A damaged file is evidence: nothing is written behind it, and nothing removed on its word.
+  if (read.problems.length > 0) return []
+  const length = read.tornAt < 0 ? bytes.length : read.tornAt
+  const seals = createSeals({ files, directory, processId, signer, resume: { number: read.checkpoints.length, length } })
+  try {
+    return await removeSegments({ files, directory, processId, segment, seals, at: clock.now(), covered: read.checkpoints.findLast((seal) => seal.kind === 'removed')?.segment ?? -1 })
+  } finally {
+    seals.close()
+  }
+}
+
+interface Removal { files: FileLayer, directory: string, processId: string, segment: number, seals: Seals, at: number, covered: number }
+
+async function removeSegments ({ files, directory, processId, segment, seals, at, covered }: Removal): Promise<string[]> {
+  const segments = (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+  if (segment > covered) {
+    const last = await lastLine(files, directory, processId, segments, segment)
+    if (last === null) return []
+    await seals.append({ kind: 'removed', segment, seq: last.seq, hash: last.hash, at })
+  }
+  const names = segments.filter((number) => number <= segment).map((number) => segmentName(processId, number))
+  for (const name of names) await files.remove(`${directory}/${name}`)
+  await files.syncDirectory(directory)
+  return names
+}
+
+async function lastLine (files: FileLayer, directory: string, processId: string, segments: number[], segment: number): Promise<{ seq: number, hash: string } | null> {
+  const following = segments.find((number) => number > segment)
+  const next = following === undefined ? undefined : readLines(await files.read(`${directory}/${segmentName(processId, following)}`)).lines[0]
+  const read = readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
+  const last = countedLines(read, next).at(-1)
+  // A broken chain is left for who investigates.
+  if (last === undefined || (next !== undefined && next.prevHash !== last.hash)) return null
+  return { hash: last.hash, seq: last.kind === 'event' ? last.seq : last.seq - 1 }
+}

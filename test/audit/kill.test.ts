@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Test } from 'tap'
+import { auditDirectory, auditSigner, createAudit } from '../../src/audit/audit.ts'
+import { auditCollections, auditEvents, newestCheckpoints } from '../../src/audit/collections.ts'
+import type { StoredAuditEvent } from '../../src/audit/collections.ts'
+import { prepareAudit } from '../../src/audit/prepare.ts'
+import { verifyAudit } from '../../src/audit/verify.ts'
+import { systemClock } from '../../src/std/clock.ts'
+import type { CollectionDefinition, Storage } from '../../src/storage/port.ts'
+import { openTestStorage } from '../storage.ts'
+import { seen, silentLog, temporaryFolder } from './disk.ts'
+
+const CYCLES = 20
+const things: CollectionDefinition = { name: 'things', indexes: [] }
+const child = fileURLToPath(new URL('./child.ts', import.meta.url))
+
+t.test('kill -9 at random moments loses no acknowledged event and duplicates none (R25)', async (t) => {
+  const dataDir = temporaryFolder(t)
+  const config = { dataDir, auditSigningKey: null }
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const acknowledged: Array<{ eventId: string, thing: string }> = []
+  let inserted = 0
+  for (let cycle = 0; cycle < CYCLES; cycle++) {
+    acknowledged.push(...await killedChild(t, dataDir, `kill${cycle}`))
+    const report = await prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
+    inserted += report.events
+    t.same(report.broken, [], `cycle ${cycle}: nothing is broken`)
+  }
+
+  const again = await prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
+  t.equal(again.events, 0, 'a second recovery brings nothing new')
+  t.ok(acknowledged.length > CYCLES * 10, `${acknowledged.length} events were acknowledged`)
+  t.equal(await missing(storage, auditEvents, acknowledged.map(({ eventId }) => eventId)), 0, 'every acknowledged event is in the store')
+  t.equal(await missing(storage, things, acknowledged.map(({ thing }) => thing)), 0, 'and so is what it changed')
+  t.equal(await storage.collection<StoredAuditEvent>(auditEvents).count(), inserted, 'each event once')
+
+  const verified = await verifyAudit({ directory: auditDirectory(dataDir), signer: auditSigner(config), checkpoints: await newestCheckpoints(storage) })
+  t.same(verified.findings, [], 'every chain verifies')
+  t.equal(verified.events, inserted)
+  t.equal(verified.unsealed, 0, 'recovery sealed every log to its end')
+})
+
+t.test('100,000 events of a dead process are replayed within 5 s (R25)', async (t) => {
+  const dataDir = temporaryFolder(t)
+  const config = { dataDir, auditSigningKey: null }
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead' })
+  for (let i = 0; i < 100_000; i++) {
+    dead.record(i % 100 === 0 ? { ...seen, effects: [{ collection: 'things', op: 'put', id: `t${i}`, doc: { id: `t${i}` } }] } : seen)
+    if (i % 5_000 === 0) await dead.drained()
+  }
+  await dead.drained()
+
+  const startMs = performance.now()
+  const report = await prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
+  const tookMs = performance.now() - startMs
+  t.equal(report.events, 100_000)
+  t.equal(report.effects, 1_000)
+  t.ok(tookMs <= 5_000, `took ${Math.round(tookMs)} ms`)
+  t.comment(`replay of 100,000 events: ${Math.round(tookMs)} ms`)
+})
+
+/** Runs the writer, kills it at a random moment after its first acknowledgement, and returns what it acknowledged. */
+async function killedChild (t: Test, dataDir: string, processId: string): Promise<Array<{ eventId: string, thing: string }>> {
+  const writer = spawn(process.execPath, [child, dataDir, processId], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  writer.stdout.on('data', (chunk: Buffer) => { output += chunk.toString() })
+  const ended = once(writer, 'close')
+  await Promise.race([once(writer.stdout, 'data'), ended])
+  await sleep(Math.random() * 120)
+  writer.kill('SIGKILL')
+  await ended
+  t.match(output, /\n/, `${processId} acknowledged something`)
+  return output.slice(0, output.lastIndexOf('\n')).split('\n').map((line) => {
+    const [eventId, thing] = line.split(' ') as [string, string]
+    return { eventId, thing }
+  })
+}
+
+async function missing (storage: Storage, definition: CollectionDefinition, ids: string[]): Promise<number> {
+  const collection = storage.collection(definition)
+  let found = 0
+  for (let at = 0; at < ids.length; at += 500) found += (await collection.getMany(ids.slice(at, at + 500))).length
+  return ids.length - found
+}
