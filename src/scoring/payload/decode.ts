@@ -172,5 +172,5 @@ export function decodeBase64 (text: string): string | null {
     const byte = bytes[at] as number
     if (byte > 126 || (byte < 32 && byte !== 10 && byte !== 13 && byte !== 9)) return null
   }
-  return bytes.latin1Slice(0, bytes.length)
+  return bytes.toString('latin1')
 }

@@ -6,9 +6,6 @@ import { inspectName, inspectValue, leaveOut, parseJson, placeOf } from './inspe
 import type { Inspection } from './inspection.ts'
 import { walkJson } from './json-values.ts'
 
-/** Session names of common servers: a link or a form that sets one is how sessions are fixed. Cookies are where they belong. */
-const SESSION_NAME = /^(?:__(?:host|secure)-)?(?:php-?sess(?:id|ion)|j(?:serv|w|boss)?session(?:id)?|asp(?:\.net_)?session(?:id)?\w*|session[-_]?id|_?session_id|\w{1,20}_session|_\w+_session|cakephp|connect\.sid|koa[.:]sess(?:\.sig)?|sails\.sid|express\.sid|(?:next-auth|authjs)\.session-token|meteor_login_token|weblogicsession|shiny-token|cf(?:id|token|sid)|viewstate_session|symfony|zend_session|plack_session|mojolicious|beaker\.session\.id|sessid|siteserver|web2py\w*)$/
-
 /** `a=1&b=2` of a query or a form. */
 export function inspectForm (inspection: Inspection, text: string, kind: PlaceKind, place: string, graphqlRoute: boolean): void {
   let from = 0
@@ -34,9 +31,6 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
     if (name === 'variables' && value.startsWith('{') && inspectVariables(inspection, value)) return
   }
   const field = name.toLowerCase()
-  if (value.length > 5 && SESSION_NAME.test(field) && place !== 'header.referer') {
-    inspection.findings.push({ rule: 'session.fixation', grade: 'likely', value: kind === 'query' ? 0.76 : 0.5, match: name, place: inner, technique: 'T1539' })
-  }
   inspectValue(inspection, kind, inner, value, field, 0)
 }
 

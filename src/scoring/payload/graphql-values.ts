@@ -38,8 +38,8 @@ function judgeShape (inspection: Inspection, place: string, reading: GraphqlRead
   if (reading.recursion > RECURSION_MAX) add('graphql.recursion', 0.8, `a field nested ${reading.recursion} times in itself`)
   else if (reading.depth > DEPTH_MAX) add('graphql.depth', 0.78, `${reading.depth} levels`)
   if (reading.cyclic) add('graphql.fragment-cycle', 0.82, 'a fragment that reaches itself')
-  if (reading.introspection === 'schema') add('graphql.introspection', 0.6, '__schema')
-  else if (reading.introspection === 'type') add('graphql.introspection', 0.5, '__type')
+  if (reading.introspection === 'schema') add('graphql.introspection', 0.35, '__schema')
+  else if (reading.introspection === 'type') add('graphql.introspection', 0.3, '__type')
 }
 
 /** Batches: the same operation many times is brute force or load, unequal ones are a page. */

@@ -22,10 +22,10 @@ const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD
 export function judgeText (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): void {
   scan(text)
   const { characters, words } = seen
-  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && (words & (WORD.shell | WORD.php)) === 0) return
+  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text))) return
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..')
-    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !text.startsWith('rO0') && field !== 'name') return
+    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== 'name') return
   }
   const subject = subjectOf(kind, field, text, characters, words)
   if (kind === 'filename') detectFilename(subject)
@@ -38,7 +38,7 @@ function runDetectors (subject: Subject): void {
   const { characters } = subject
   const telling = (characters & TELLING) !== 0
   if (subject.kind !== 'agent' || telling) detectSql(subject)
-  if (telling || (subject.words & WORD.scheme) !== 0) detectXss(subject)
+  if (telling || (subject.words & (WORD.scheme | WORD.script)) !== 0) detectXss(subject)
   detectCommand(subject)
   if (telling) {
     detectTemplate(subject)

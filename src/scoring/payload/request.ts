@@ -39,8 +39,6 @@ function inspectPath (inspection: Inspection, raw: string): void {
   }
   const path = decodePercent(raw, false)
   inspectValue(inspection, 'path', 'path', path, '', 1)
-  const matrix = path.indexOf(';')
-  if (matrix !== -1 && /;(?:j|php)sess\w*=/i.test(path)) inspection.findings.push({ rule: 'session.path-parameter', grade: 'weak', value: 0.2, match: path.slice(matrix, matrix + 12), place: 'path', technique: 'T1539' })
   if (!/["'`<>()|;${]/.test(path)) return
   for (const segment of path.split('/', 32)) if (segment.length > 3 && /["'`<>()|;${=]/.test(segment)) inspectValue(inspection, 'query', 'path', segment, '', 1)
 }

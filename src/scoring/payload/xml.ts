@@ -5,7 +5,7 @@ import { VALUES_MAX } from './bounds.ts'
 
 /** XML without building a tree: the prolog is judged as it stands (entities live there), texts, attributes and CDATA as values. */
 export function inspectXml (inspection: Inspection, text: string, place: string): void {
-  const prologEnd = /<(?![!?])[\w:]/.exec(text)?.index ?? text.length
+  const prologEnd = /<(?:(?![!?])[\w:]|!\[CDATA\[)/.exec(text)?.index ?? text.length
   const prolog = text.slice(0, Math.min(prologEnd, 16_384))
   if (prolog.includes('<!')) inspectValue(inspection, 'xml', place + ' (prolog)', prolog, '', 2)
   if (text.includes('<xi:') || text.includes('XInclude')) inspectValue(inspection, 'xml', place, text.slice(0, 4_096), '', 2)
@@ -19,6 +19,7 @@ export function inspectXml (inspection: Inspection, text: string, place: string)
     const stop = end === -1 ? text.length : end
     if (cdata) {
       joined = add(joined, text.slice(at + 9, stop))
+      inspectValue(inspection, 'xml', place, text.slice(at + 9, stop), '', 0)
       joinedParts++
     } else inspectTag(inspection, text.slice(at + 1, stop), place)
     const textFrom = end === -1 ? text.length : end + (cdata ? 3 : 1)

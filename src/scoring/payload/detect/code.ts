@@ -36,10 +36,12 @@ function judgePhpVariables (subject: Subject): void {
   if (global !== null) return /[[{(;]/.test(text.slice(global.index + global[0].length, global.index + global[0].length + 3)) ? certain(subject, 'php.superglobal', text.slice(global.index, global.index + 50)) : likely(subject, 'php.superglobal', 0.77, global[0])
   const call = /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\]]{1,40}\]| ?\{[^}]{1,40}\}| ?->\w+| ?\}){0,4} ?\( ?[^)]{0,80}\)/.exec(text)
   if (call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0])) likely(subject, 'php.variable-call', 0.78, call[0])
+  else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) likely(subject, 'php.variable-variable', 0.76, text.slice(0, 40))
   else if (/\$ ?\{ ?\$\w/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
   else if (/\$\w{1,30} ?(?:=[^=]|\.=|\[["'])[^;]{0,80};/.test(text)) likely(subject, 'php.assignment', 0.7, text.slice(0, 50))
 }
 
+const PHP_PREFIXED = /\b(?:array|ldap|sodium|tidy|mysqli?|pg|sqlite|curl|socket|stream|posix|pcntl|openssl|mb|gz|bz|zip|simplexml|iconv|odbc|oci|ftp|imap|snmp|apcu?|session|spl|image|mcrypt|preg|ctype|dba|exif|fdf|finfo|ibase|shm|sem|shmop|readline|xdebug|wddx|runkit|sqlsrv|sybase|mssql|ifx|dbx|fbsql|ingres|maxdb|msql|newt|ncurses|pspell|recode|svn|win32|yaz)_[a-z0-9_]{2,50} ?\(|\b(?:bzdecompress|gethostby\w+|gzdecode|gzinflate|gzdeflate|gzcompress|parse_str|mb_\w+) ?\(/
 const CALLED = /([a-z_][a-z0-9_]{1,40})(?: |\/\*[^*]{0,40}\*\/|\/\/[^(]{0,30}|#[^(]{0,30})?\(/g
 const CALLS_MAX = 64
 
@@ -54,6 +56,10 @@ function judgePhpCalls (subject: Subject): void {
     }
     if (/\[ ?\w{2,30} ?\] ?\[ ?\d ?\] ?\(/.test(subject.flat)) likely(subject, 'php.indirect-call', 0.8, subject.flat.slice(0, 50))
   }
+  if (/\[\\?\/?php\]/.test(subject.flat)) likely(subject, 'php.bracket-tag', 0.77, subject.flat.slice(0, 40))
+  if (/[([] ?["']?(?:string\) ?\{? ?\[)?(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open)["']? ?[)\]] ?\)?(?:\[\d\]\}?)? ?\(/.test(subject.flat.replace(/\/\*[^*]{0,40}\*\//g, ''))) certain(subject, 'php.indirect-call', subject.flat.slice(0, 50))
+  const prefixed = PHP_PREFIXED.exec(subject.flat)
+  if (prefixed !== null) likely(subject, 'php.function-call', subject.flat.length < 80 ? 0.77 : 0.45, prefixed[0])
   if (/\(? ?["'](?:\w|\\x?\w{2,3}|["'] ?\. ?["']|[ .]){2,40}["'] ?\)? ?\( ?["'\w$]/.test(subject.flat) && /^[^a-z]{0,4}(?:\((?:string|int)\))?[("'\\]/.test(subject.flat)) likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
 }
 
@@ -65,6 +71,7 @@ function judgeCall (subject: Subject, name: string, at: number): boolean {
     return true
   }
   if (!PHP_SHARED.has(name)) return false
+  if (/^(?:include|require)/.test(name) && !/^ ?["'](?:https?:|\.\.|\/|php:|data:|ftp:)|^ ?\$/.test(rest)) return false
   const danger = /^(?:system|exec|eval|assert|include|require|include_once|require_once|popen|passthru)$/.test(name)
   if (danger && /^ ?["'$`\\\w]/.test(rest) && rest.includes(')')) {
     if (/^ ?["'$](?!\))/.test(rest) || /^ ?(?:base64|gzinflate|str_rot13|chr|file_get|stripslashes|system|ls\b|id\b)/.test(rest)) certain(subject, 'php.code-call', match)
@@ -72,7 +79,7 @@ function judgeCall (subject: Subject, name: string, at: number): boolean {
     return true
   }
   if (/^(?:chr|ord|md5|sha1|exec|file|system|eval|dl|unpack|glob|phpinfo|print|date)$/.test(name) && /^ ?(?:\)|\d|["'$])/.test(rest) && at - name.length <= 12) {
-    likely(subject, 'php.shared-call', 0.55, match)
+    likely(subject, 'php.shared-call', at - name.length <= 3 && subject.flat.length < 60 ? 0.76 : 0.5, match)
     return true
   }
   return false
@@ -91,7 +98,7 @@ function judgeSerialized (subject: Subject): void {
 }
 
 const JAVA_CLASS = /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\.(?:collections|beanutils|io|fileupload|exec)|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b/
-const JAVA_GADGET = /\b(?:processbuilder|runtime)\b.{0,200}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.\w{1,20}\.(?:processbuilder|runtime)/
+const JAVA_GADGET = /\b(?:processbuilder|runtime)\b.{0,200}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
 
 function judgeJava (subject: Subject): void {
   const text = subject.flat
@@ -114,8 +121,8 @@ function judgeMarkers (subject: Subject): void {
   if ((subject.characters & CHAR.bang) !== 0 && /!!(?:python\/(?:object|name|module)|javax?\.|ruby\/(?:object|hash)|org\.|com\.sun)/.test(subject.flat)) certain(subject, 'deserial.yaml-type', '!!')
 }
 
-const NODE = /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]]/
-const LOOP = /\b(?:while|for) ?\( ?(?:!+[\w"'`[{+]|true|1|;;|infinity|new |\d+(?:[=<>]|\)))/
+const NODE = /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(|\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]]/
+const LOOP = /\b(?:while|for) ?\( ?(?:!+[\w"'`[{+]|true|1|;;|infinity|[-+(]|new |\d+(?:[=<>]|\)))/
 
 function judgeScript (subject: Subject): void {
   const text = subject.flat
@@ -138,7 +145,8 @@ function judgePerl (subject: Subject): void {
 /** File names of uploads that a server would run or that set it up. */
 export function detectFilename (subject: Subject): void {
   const name = subject.flat.trim()
-  if (/\.(?:php\d?|phtml|phar|phps|pht|php\.\w+|asp|aspx|ashx|asmx|jspx?|jspf|cfm|cgi|pl|htaccess|user\.ini)(?:[.\s:;%/]|$)|^\.htaccess|^\.user\.ini/.test(name)) likely(subject, 'upload.executable', 0.79, name.slice(-40))
-  if (/[=;'"&<>]|\.\.[/\\]/.test(name)) likely(subject, 'upload.odd-name', /[=;"'<>]|\.\./.test(name) ? 0.76 : 0.4, name.slice(0, 40))
+  if (/\. ?(?:php\d?|phtml|phar|phps|pht|php\.\w+|asp|aspx|ashx|asmx|jspx?|jspf|cfm|cgi|pl|htaccess|user\.ini)(?:[.\s:;%/]|$)|^\.htaccess|^\.user\.ini/.test(name)) likely(subject, 'upload.executable', 0.79, name.slice(-40))
+  if (/[=;"<>]|\.\.[/\\]|'.*'/.test(name)) likely(subject, 'upload.odd-name', 0.76, name.slice(0, 40))
+  if (/(?:^|\/)sess_[a-z0-9]{16,}$/.test(name)) likely(subject, 'upload.session-file', 0.79, name.slice(0, 40))
   if (name.includes('\0')) certainAnywhere(subject, 'upload.nul', name.slice(0, 40))
 }

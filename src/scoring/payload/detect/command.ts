@@ -17,12 +17,12 @@ export function detectCommand (subject: Subject): void {
   if (plain !== subject.text) judgeHidden(subject, plain)
 }
 
-const SEPARATOR = /[;|&`\n\r({!]/g
+const SEPARATOR = /[;|&`\n\r(!]/g
 const POSITIONS_MAX = 64
 
-interface Clause { name: string, rest: string, bare: boolean, path: boolean }
+interface Clause { name: string, rest: string, bare: boolean, path: boolean, prefixed: boolean }
 
-const CLAUSE = /^[\s"'@\\(){]*(?:(?:sudo|time|nohup|exec|command|builtin|env|xargs|then|do|else|eval|start|call|watch|timeout \d+|\w+=\S*) +){0,3}["'\\]{0,2}((?:[a-z]:)?[~.]{0,2}(?:[/\\][\w.-]+){0,5}[/\\])?([a-z0-9_][\w.+-]*?)(?:\.exe|\.com|\.bat)?["'\\]{0,2}(?=$|[\s;|&<>`)}"'/\\,:*$])/i
+const CLAUSE = /^[\s"'@\\(){+]*((?:(?:sudo|time|nohup|exec|command|builtin|env|xargs|then|do|else|eval|start|call|watch|timeout \d+|\w+=\S*) +){0,3})["'\\]{0,2}((?:[a-z]:)?[~.]{0,2}(?:[/\\][\w.-]+){0,5}[/\\])?([a-z0-9_][\w.+-]*?)(?:\.exe|\.com|\.bat)?["'\\]{0,2}(?=$|[\s;|&<>`)}"'/\\,:*$])/i
 
 /** Reads the clause that begins at `from`: its command, how it was written, and what follows up to the next separator. */
 function readClause (text: string, from: number): Clause | null {
@@ -31,7 +31,7 @@ function readClause (text: string, from: number): Clause | null {
   if (match === null) return null
   const rest = piece.slice(match[0].length)
   const end = rest.search(/[;|&`\n\r)]/)
-  return { name: (match[2] as string).toLowerCase(), rest: end === -1 ? rest : rest.slice(0, end), bare: end === -1 ? rest.trim() === '' : rest.slice(0, end).trim() === '', path: match[1] !== undefined }
+  return { name: (match[3] as string).toLowerCase(), rest: end === -1 ? rest : rest.slice(0, end), bare: end === -1 ? rest.trim() === '' : rest.slice(0, end).trim() === '', path: match[2] !== undefined, prefixed: match[1] !== '' }
 }
 
 function judgePositions (subject: Subject, text: string): void {
@@ -67,11 +67,12 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   const match = `${separator === 'line' ? '\\n' : separator}${clause.name}${clause.rest.slice(0, 40)}`
   if (separator === '') return judgeStart(subject, clause, unique, flag, target, match)
   if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, unique, flag, target, clause, match)
-  if (clause.path && (unique || clause.bare)) return certain(subject, 'cmdi.separated-command', match)
-  if (unique && (SYSTEM_FILE.test(clause.rest) || flag || (target && !/^\s*=/.test(clause.rest)))) return certain(subject, 'cmdi.separated-command', match)
+  if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) return certain(subject, 'cmdi.separated-command', match)
+  if (unique && SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
+  if (unique && (flag || clause.path || (target && !/^\s*=/.test(clause.rest)))) return likely(subject, 'cmdi.separated-command', subject.text.length < 240 ? 0.86 : 0.6, match)
   if (unique) return likely(subject, 'cmdi.separated-command', clause.bare ? 0.85 : 0.6, match)
   if (SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
-  if (flag || (clause.bare && separator !== '&' && separator !== '!' && separator !== '{')) likely(subject, 'cmdi.separated-word', 0.8, match)
+  if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag || !/[a-z][;|]\w+$/i.test(subject.text) ? 0.8 : 0.5, match)
   else if (target || clause.bare) likely(subject, 'cmdi.separated-word', 0.55, match)
 }
 
@@ -79,6 +80,7 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
   if (subject.document) return
   if (clause.path && unique && /bin[/\\]|system32/i.test(subject.text.slice(0, 40))) return likely(subject, 'cmdi.command-path', 0.8, match)
   if (SYSTEM_FILE.test(clause.rest) && (unique || flag)) return certain(subject, 'cmdi.command-line', match)
+  if (unique && clause.bare && (clause.prefixed || /\n$/.test(subject.text)) && subject.text.length < 60) return likely(subject, 'cmdi.command-line', 0.76, match)
   if (unique && flag) likely(subject, 'cmdi.command-line', 0.77, match)
   else if (unique && target && /^\s/.test(clause.rest)) likely(subject, 'cmdi.command-line', 0.76, match)
   else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
@@ -127,7 +129,7 @@ function withoutTricks (text: string): string {
     .replace(/\$(?:[@*$\d!]|\(\)|\{[@*\d]\}|[a-z]{1,2}(?=[\\/\s]|$))|\$\{\w{1,12}\}|``/g, '')
     .replace(/(?<=\w)(?:''|""|['"^\\])(?=\w|[/\s])|\\(?=[a-z])/gi, '')
     .replace(/\[([a-z])\]/gi, '$1')
-    .replace(/\{([\w/$-]+),([^{}]{0,60})\}/g, (whole: string, first: string, rest: string) => `${first} ${rest.replaceAll(',', ' ')}`)
+    .replace(/\{([\w/$-]+),([^{}]{0,60})\}/g, (_whole: string, first: string, rest: string) => `${first} ${rest.replaceAll(',', ' ')}`)
 }
 
 function judgeHidden (subject: Subject, plain: string): void {
@@ -136,9 +138,10 @@ function judgeHidden (subject: Subject, plain: string): void {
   judgePositions(subject, plain)
   const system = /\/etc\/(?:passwd|shadow|group|hosts)|\/bin\/(?:ba)?sh/.exec(plain)
   if (system !== null && !subject.text.includes(system[0])) likely(subject, 'cmdi.hidden-word', 0.84, subject.text.slice(0, 60))
-  // The clean text was judged already: what is new came out of hiding, and hiding is a sign of its own.
-  for (let at = before; at < signs.length; at++) {
-    const sign = signs[at] as { rule: string }
-    if (signs.findIndex((other) => other.rule === sign.rule) < before) { signs.splice(at, 1); at-- }
-  }
+  // Hiding is a sign of its own: what is stronger than before came out of it.
+  let known = 0
+  for (let at = 0; at < before; at++) known = Math.max(known, (signs[at] as { value: number }).value)
+  const stronger = signs.slice(before).filter((sign) => sign.value > known)
+  signs.length = before
+  signs.push(...stronger)
 }

@@ -26,7 +26,8 @@ const MAIL_COMMAND = /[\r\n]\s{0,3}(?:a\d{3} )?(?:mail from ?:|rcpt to ?:|ehlo |
 function judgeLines (subject: Subject): void {
   const { text, kind } = subject
   const line = kind === 'path' || kind === 'query' || kind === 'header' || kind === 'referer' || kind === 'cookie' || kind === 'name' || kind === 'agent'
-  if (text.includes('\0') && kind !== 'multipart' && kind !== 'text') likely(subject, 'crlf.nul', line || kind === 'form' ? 0.6 : 0.4, '\\0')
+  if (text.includes('\0') && kind !== 'multipart' && kind !== 'text') likely(subject, 'crlf.nul', line ? 0.77 : kind === 'form' ? 0.6 : 0.4, '\\0')
+  else if (line && /[\u0001-\u0008\u000e-\u001a\u001c-\u001f]/.test(text)) likely(subject, 'crlf.control', kind === 'cookie' ? 0.4 : 0.76, 'control character')
   if ((subject.characters & CHAR.lineBreak) === 0) return
   const header = HEADER.exec(text) ?? REQUEST_LINE.exec(text)
   if (header !== null) {
@@ -39,8 +40,8 @@ function judgeLines (subject: Subject): void {
     const command = MAIL_COMMAND.exec(text)
     if (command !== null && text.length < 300) likely(subject, 'mail.command', 0.78, command[0].trim())
   }
-  if (kind === 'path' || kind === 'name' || kind === 'header') likely(subject, 'crlf.line-break', 0.77, 'line break')
-  else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', 0.6, 'line break')
+  if (kind === 'path' || subject.field === 'name' || kind === 'header') likely(subject, 'crlf.line-break', 0.77, 'line break')
+  else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', /\s\w+\s/.test(text) ? 0.5 : 0.76, 'line break')
 }
 
 function judgeDirectory (subject: Subject): void {
@@ -58,7 +59,7 @@ function judgeWildcard (subject: Subject): void {
   }
 }
 
-const XPATH = /\bcount ?\( ?(?:\/|\.|child::|\*|@)|\b(?:child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?|preceding(?:-sibling)?|attribute|self|namespace)::(?:node|text|comment|\*|\w)|\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]|(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)|\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\//
+const XPATH = /\bcount ?\( ?(?:\/|\.|child::|\*[/[]|@)|\b(?:child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?|preceding(?:-sibling)?|attribute|self|namespace)::(?:node|text|comment|\*|\w)|\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]|(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)|\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\//
 
 function judgeXpath (subject: Subject): void {
   const match = XPATH.exec(subject.flat)

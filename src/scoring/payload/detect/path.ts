@@ -11,7 +11,7 @@ export function detectPath (subject: Subject): void {
   judgeFiles(subject)
 }
 
-const UNIT = /(?:\.|0x2e|%2e|%c0%ae|%252e){2,3}(?:[/\\]|0x2f|0x5c|%2f|%5c|%c0%af|%252f|%255c)+/g
+const UNIT = /(?:\.|0x2e|%2e|%c0%ae|%252e){2,3}(?:[/\\%]|0x2f|0x5c|%2f|%5c|%c0%af|%252f|%255c)+/g
 
 function judgeClimb (subject: Subject): void {
   const text = subject.flat
@@ -54,9 +54,9 @@ function judgePadding (subject: Subject): void {
   if (/[/\\]?\{file\}$/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.placeholder', 0.76, text.slice(-40))
 }
 
-const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|[/\\]system32[/\\]|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|web-inf[/\\]|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win|system|repair|debug|panther)|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
+const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|web-inf[/\\]|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|(?:^|[/\\~])\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win\.|repair|debug|panther|system32[/\\](?:config|drivers))|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
 
-const WEAK_FILES = /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
+const WEAK_FILES = /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|(?:^|\/)errors?\.log$|\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
 
 function judgeFiles (subject: Subject): void {
   const match = FILES.exec(subject.flat)

@@ -9,6 +9,8 @@ export function detectRemote (subject: Subject): void {
   if (kind === 'agent' || kind === 'referer') return
   const text = subject.flat
   judgeScheme(subject, text)
+  if (/^https?:\/\/[^/]{1,80}[ &#\\][^/]{0,60}@/.test(text)) likely(subject, 'ssrf.userinfo', 0.79, text.slice(0, 60))
+  if (/^(?:localhost\w*(?:\.localdomain\w*)?|ip6-loopback|ipv6-localhost|kubernetes\.default\S*|[\w.-]*\b(?:localtest\.me|lvh\.me|nip\.io))\/$/.test(text)) likely(subject, 'ssrf.private-host', 0.76, text)
   const host = hostOf(text)
   if (host !== null) judgeHost(subject, host, text)
   if (kind === 'query' || kind === 'form' || kind === 'path' || kind === 'json' || kind === 'graphql') judgeRedirect(subject, text)
@@ -57,7 +59,7 @@ function judgeHost (subject: Subject, raw: string, text: string): void {
   if (/^(?:0{2,}\d|\d{1,3}\.0\d{2,})/.test(bare)) return likely(subject, 'ssrf.odd-address', 0.8, raw)
   if (bare.startsWith('[')) return likely(subject, 'ssrf.address', 0.79, raw)
   if (PRIVATE.test(bare)) return likely(subject, 'ssrf.private-host', 0.77, raw)
-  if (numeric) return likely(subject, 'ssrf.address', 0.6, raw)
+  if (numeric) return likely(subject, 'ssrf.address', /\.(?:txt|php\d?|phtml|inc|sh|pl|py|exe|jsp|aspx?)\??$/.test(text) ? 0.78 : 0.5, raw)
   if (raw.includes('@') && /^https?:/.test(text) && /[:#&\\ ].*@|@.*@/.test(raw)) return likely(subject, 'ssrf.userinfo', 0.79, raw)
   if (/[\\^`{}|]/.test(raw)) return likely(subject, 'ssrf.odd-host', 0.77, raw)
   if (/^https?:[^/]/.test(text) && !/^https?:\/\//.test(text)) likely(subject, 'redirect.no-slashes', 0.7, text.slice(0, 40))
@@ -83,7 +85,7 @@ function judgeInclusion (subject: Subject, text: string): void {
   const match = /(?:^|=|&)(?:https?|ftps?):\/\/[^\s&]{1,200}/.exec(text.slice(0, 2048))
   if (match === null) return
   const url = match[0]
-  if (/\?{2,}|\?(?:&|%00|\0|$)/.test(url + (text.charAt(match.index + url.length) || '')) && /^(?:[\w=&/.?]{0,80}=)?(?:https?|ftps?):/.test(text)) return likely(subject, 'rfi.cut-query', 0.79, url)
+  if (subject.kind !== 'json' && subject.kind !== 'graphql' && /\?{2,}|\?(?:&|%00|\0|$)/.test(url + (text.charAt(match.index + url.length) || '')) && /^(?:[\w=&/.?]{0,80}=)?(?:https?|ftps?):/.test(text)) return likely(subject, 'rfi.cut-query', 0.79, url)
   if (/\/[\w.-]+\.(?:txt|php\d?|phtml|inc|asp|aspx|jsp|cgi|pl|py|sh|ps1|exe|dat|jpg\?cmd)\?/.test(url) && /\?(?:cmd|c|exec|\??$)/.test(url)) return likely(subject, 'rfi.remote-code', 0.8, url)
   if (/^(?:https?|ftps?):\/\/?\w*$/.test(text)) return likely(subject, 'rfi.bare-scheme', 0.4, text)
   if (/^ftps?:/.test(text)) return likely(subject, 'rfi.ftp', 0.72, url)

@@ -146,7 +146,7 @@ function readOperator (text: string, at: number, letter: string, out: SqlTokens)
   let end = at + 1
   while (end < at + 3 && '=<>'.includes(text.charAt(end)) && end < text.length) end++
   const comparing = '=<>!'.includes(letter) || end > at + 1
-  push(out, comparing ? '=' : letter === '|' ? '|' : letter === '&' ? '&' : '+', at)
+  push(out, comparing && !(letter === '!' && end === at + 1) ? '=' : letter === '!' ? '!' : '+', at)
   return end
 }
 

@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { certain, likely, weak } from '../findings.ts'
+import { certain, certainAnywhere, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { tokenizeSql } from './sql-tokens.ts'
@@ -49,15 +49,16 @@ interface Pattern {
  * A value is `broken` when it starts as data that a quote, a parenthesis, a number or a comment then ends.
  */
 const PATTERNS: Pattern[] = [
-  { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|v(?=[,.])|[(*n@sSfFx+c]|v[,kc]|$)/, broken: 'certain', whole: 'certain' },
-  { rule: 'sqli.stacked-statement', pattern: /[snv)];[()]*(?:E[(ns*fF@vx]|T[vxkEnsfF@(;]|[Ff]|$(?!))/, broken: 'certain', whole: 0.7 },
-  { rule: 'sqli.stacked-statement', pattern: /^[()]*;+[()]*(?:E[(ns*fF@vx]|T[vxkEsfF@])/, broken: 'certain', whole: 0.76 },
-  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\(*E(?:[(*n@sSfFx]|v[,k.])/, broken: 'certain', whole: 0.76 },
+  { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|o|[(*n@sSfFx+c]|v[,.kc]|$)/, broken: 'certain', whole: 'certain' },
+  { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}Ev{1,3}kv/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.stacked-statement', pattern: /[snv)]?;+[()]*(?:E[(ns*fF@k+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
+  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\(*E(?:[(*n@sSfFxok+]|v[,k.n@])/, broken: 'certain', whole: 0.76 },
   { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\(*F/, broken: 'certain', whole: 0.8 },
-  { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*[ns@]\)*[=o](?:[+(!ok])*[ns@S]/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*[ns@]\)*[=o](?:[+(!ok])*[ns@Sf]/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*f[f()n,+]*[=o][+(]*[nsSf]/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.tautology', pattern: /[&|]\(*(?:[nsv@]\+)+[nsv@]\)*=/, broken: 'certain', whole: 0.78 },
-  { rule: 'sqli.condition', pattern: /[&|](?:!|\()*[vfF][^&|;]{0,12}[=o](?:[+(!])*[nsSfF@(]/, broken: 0.84, whole: 0.5 },
-  { rule: 'sqli.condition-call', pattern: /[&|]\(*[fF]/, broken: 0.84, whole: 0.5 },
+  { rule: 'sqli.condition', pattern: /[&|](?:!|\()*[vfF][^&|;]{0,12}[=o](?:[+(!])*[nsSfF@(]/, broken: 0.84, whole: 0.35 },
+  { rule: 'sqli.condition-call', pattern: /[&|]\(*[fF]/, broken: 0.84, whole: 0.35 },
   { rule: 'sqli.order-by-count', pattern: /[ns)]kkn(?:,n)*(?:c|$)/, broken: 'certain', whole: 0.7 },
   { rule: 'sqli.clause', pattern: /[sn)]k(?:n|s|v)=(?:n|s|S)/, broken: 'certain', whole: 0.6 },
   { rule: 'sqli.concatenation', pattern: /s(?:\|\||\||\+)\(*[fFE(]/, broken: 0.84, whole: 0.5 }
@@ -74,6 +75,20 @@ function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void 
   if (context !== '') judgeQuoteBreak(subject, types, tokens)
   else judgePlain(subject, types, tokens)
   judgeComments(subject, tokens, types, broken)
+  judgeStacked(subject, broken || context !== '')
+}
+
+const STACKED = /;[\s();]*(?:(?:drop|alter|create|truncate)(?: or replace)? (?:table|database|schema|view|index|function|procedure|user|login|trigger|role)\b|insert into\b|delete from\b|update \S{1,60} set\b|exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b|shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=|print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b|copy \w+ (?:from|to)\b|vacuum\b|attach database\b)|\bwaitfor delay ?['"(@]|\binto (?:out|dump)file\b ?\W|\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
+
+/** A second statement in the words that only statements have; blanks may be comments. */
+function judgeStacked (subject: Subject, broken: boolean): void {
+  if ((subject.words & (WORD.sqlStatement | WORD.sqlName)) === 0) return
+  const text = subject.flat.includes('/*') ? subject.flat.replace(/\/\*[^*]{0,80}\*\//g, ' ') : subject.flat
+  const match = STACKED.exec(text)
+  if (match === null) return
+  const head = text.slice(0, match.index)
+  const breaks = /^[^a-z]{0,6}\w{0,24}["'`)\]%\s]*$/.test(head) && broken
+  breaks ? certain(subject, 'sqli.stacked-statement', match[0]) : likely(subject, 'sqli.stacked-statement', head.length < 60 ? 0.8 : 0.6, match[0])
 }
 
 /** The value begins as data (a literal) that ends, and SQL goes on: `1 or`, `1) and`, `x' or`, `-1 union`. */
@@ -85,18 +100,23 @@ function breaksOut (types: string, context: SqlContext): boolean {
 function report (subject: Subject, rule: string, grade: Grade | number, tokens: SqlTokens, index: number): void {
   const from = tokens.starts[Math.min(index, tokens.starts.length - 1)] ?? 0
   const match = subject.text.slice(from, from + 60)
-  if (grade === 'certain') certain(subject, rule, match)
+  if (grade === 'certain') startsBroken(subject) ? certainAnywhere(subject, rule, match) : certain(subject, rule, match)
   else if (grade === 'likely') likely(subject, rule, 0.78, match)
   else likely(subject, rule, grade, match)
 }
 
+/** A long payload reads like a document; one that leaves its literal within its first characters is none. */
+function startsBroken (subject: Subject): boolean {
+  return /^[^a-z]{0,16}[a-z]{0,12}[^a-z]{0,8}["'`)\d]\W{0,12}(?:and|or|xor|union|having|order|where|as|in|rlike|like|select|procedure|waitfor|;|[|&+*=,])/i.test(subject.text.slice(0, 96)) || /^-?\d+\W/.test(subject.text)
+}
+
 /** Inside a quote: the string closes, an operator follows, and another opens that the application's own quote will close. */
 function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): void {
-  if (/^s\)*(?:[&|]|o|=|!o)\(*[!(]*(?:[snv@]|f[^;]{0,20}\))?\)*(?:[=o+]\(*)?S/.test(types)) {
+  if (/^[^"'`]*["'`](?:[\s)]|\W|in\b)/.test(subject.text) && /^s\)*(?:[&|]|o|=|!o)\(*[!(]*(?:[snv@]|f[^;]{0,20}\))?\)*(?:[=o+]\(*)?S/.test(types)) {
     const word = /^s\)*[o!&]/.test(types) && !/^s\)*[&o!]\(*S$/.test(types)
     report(subject, 'sqli.quote-operator', word && !/=/.test(types) ? 0.78 : 0.82, tokens, 1)
   }
-  if (/^s\)*[+|]\(*(?:S|\(|f|F|E|n[+=|])/.test(types) && !/^s\++S$/.test(types.slice(0, 4)) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
+  if (/^s\)*[+|!]+\(*(?:S|\(|f|F|E|@)/.test(types) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
   if (/^s\)*;(?:c|$)/.test(types) && types.length <= 5) likely(subject, 'sqli.quote-end', 0.5, subject.text.slice(0, 40))
   if (/^s\)+[&|]/.test(types)) likely(subject, 'sqli.quote-parenthesis', 0.8, subject.text.slice(0, 40))
@@ -110,11 +130,12 @@ function commentGrade (subject: Subject): number {
 /** Statements and calls without a break-out: whole queries, fragments, bare attack functions. */
 function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
   const short = subject.text.length <= 200
-  if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', short ? 0.78 : 0.55, tokens, 0)
+  if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', /\)v/.test(types) || !short ? 0.45 : 0.78, tokens, 0)
   if (/^[(]*E(?:[*nsf(@]|v[,.k]|v$)[^;]*k(?:v|x|\(|s)/.test(types)) report(subject, 'sqli.select-from', 0.6, tokens, 0)
   if (/^[(]*Ef/.test(types) || /^[(]*E@/.test(types)) report(subject, 'sqli.select-call', 0.76, tokens, 0)
   if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
-  if (types.length <= 3 && /^f\(?$/.test(types)) likely(subject, 'sqli.open-call', 0.45, subject.text.slice(0, 40))
+  if (/^\W{0,3}[a-z_0-9]{2,30} ?\(\W{0,3}$/.test(subject.flat) && /^[+=;&|]*[fF]/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
+  if (/^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&]/.test(types)) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
   if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) judgeNames(subject)
   if (/^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) && /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/.test(subject.flat)) {
     report(subject, 'sqli.statement', 0.76, tokens, 0)
@@ -136,6 +157,6 @@ function judgeComments (subject: Subject, tokens: SqlTokens, types: string, brok
     if (version || (count > 1 && /[UETFf]/.test(types))) likely(subject, 'sqli.comment-as-blank', version ? 0.8 : 0.7, '/**/')
   }
   if (broken && /c$/.test(types) && /[&|UETkoF]/.test(types) && types.length > 3) {
-    if (/^[sn]\)*[^v]/.test(types)) likely(subject, 'sqli.comment-tail', 0.6, subject.text.slice(-20))
+    if (/^[sn]\)*[^v]/.test(types)) /[UEF;]|[&|].*[=o]|^[sn]\)*(?:kk?|[&|])[nsv@]{0,2}c$/.test(types) ? likely(subject, 'sqli.comment-tail', 0.77, subject.text.slice(-20)) : weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
   } else if (/[&|oUEF][^v]*c$/.test(types) && types.length < 40) weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
 }

@@ -43,7 +43,7 @@ function judgeInside (subject: Subject, open: string, inside: string): void {
   if (CALL.test(inside)) return likely(subject, 'ssti.call', 0.78, whole)
   if (open === '@{' && /^ ?\[/.test(inside)) return certain(subject, 'code.perl-interpolation', whole)
   if (open === '#{' && /[.(]/.test(inside)) return likely(subject, 'ssti.interpolation', 0.7, whole)
-  if (/^ ?(?:config|settings|self|request|debug|dump|env|app|this|\$smarty[\w.]*|_self|session|range|user|secret\w*|php_\w+|class|flag) ?$/.test(inside) || /["'\d] ?[*+-] ?["'\d]/.test(inside)) return likely(subject, 'ssti.object', 0.77, whole)
+  if (/^ ?(?:config|settings|self|request|debug|dump(?:\(\w*\))?|env|app|this|\$smarty[\w.]*|_self|session|range|user|secret\w*|php_\w+|class|flag) ?$/.test(inside) || /^[\s\w"'.[\]()]{0,24}["'\d] ?[*+] ?["'\d]/.test(inside)) return likely(subject, 'ssti.object', 0.77, whole)
   weak(subject, 'ssti.braces', open === '{{' || open === '${' ? 0.2 : 0.1, whole)
 }
 

@@ -11,13 +11,13 @@ export function detectXss (subject: Subject): void {
   const { characters, words } = subject
   if ((characters & CHAR.less) !== 0) judgeMarkup(subject)
   if ((characters & CHAR.equals) !== 0 && (characters & (CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick | CHAR.space)) !== 0) judgeHandler(subject)
-  if ((words & WORD.scheme) !== 0 && (characters & CHAR.colon) !== 0) judgeScheme(subject)
+  if ((characters & CHAR.colon) !== 0 && ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0)) judgeScheme(subject)
   if ((words & WORD.script) !== 0) judgeScript(subject)
 }
 
 const SCRIPT_URL = /^(?:java|vb|live|j|ecma)script:|^mocha:|^data:(?:text\/(?:html|xml|javascript)|image\/svg|application\/(?:xml|xhtml|javascript)|,|;base64|text\/plain;base64)/
 const URL_ATTRIBUTES = new Set('href src action formaction data xlink:href background lowsrc dynsrc poster from to values code codebase archive cite longdesc usemap srcdoc content manifest classid handler url ev:event datasrc style ping profile'.split(' '))
-const ACTIVE = new Set('script iframe frame frameset object embed applet layer ilayer bgsound base meta link isindex xml import xss svg math style marquee form keygen portal xsl:stylesheet set animate animation animatetransform animatemotion listener handler feimage foreignobject event-source eval scriptlet template noscript stylesheet x:script body html input button textarea select details video audio source implementation'.split(' '))
+const ACTIVE = new Set('script iframe frame frameset object embed applet layer ilayer bgsound base meta link isindex xml import xss svg math style marquee form keygen portal xsl:stylesheet set animate animation animatetransform animatemotion listener handler feimage foreignobject event-source eval scriptlet template noscript stylesheet ?import v:vmlframe vmlframe x:script body html input button textarea select details video audio source implementation'.split(' '))
 /** Tags that rich text is made of: no sign by themselves. */
 const QUIET = new Set('form svg body html style input button textarea select details video audio source math link meta template noscript base'.split(' '))
 const HANDLER_NAME = /^on[a-z]{3,24}$/
@@ -119,11 +119,11 @@ function judgeHandler (subject: Subject): void {
   if (match === null) return
   const breaks = /^[^<]{0,200}["'`>]/.test(subject.flat.slice(0, match.index + 1)) || match.index === 0
   if (CODE.test(match[2] as string)) breaks ? certain(subject, 'xss.attribute-handler', match[0]) : likely(subject, 'xss.attribute-handler', 0.8, match[0])
-  else likely(subject, 'xss.attribute-handler', 0.55, match[0])
+  else likely(subject, 'xss.attribute-handler', /["'`\s/>]/.test(match[0].charAt(0)) || match.index === 0 ? 0.76 : 0.5, match[0])
 }
 
 function judgeScheme (subject: Subject): void {
-  const match = /(?:java|vb|live)script ?:/.exec(subject.flat) ?? /data:(?:text\/html|image\/svg\+xml|text\/javascript|application\/xhtml)[^,]{0,60},/.exec(subject.flat)
+  const match = /(?:java|vb|live)script ?:/.exec((subject.characters & (CHAR.lineBreak | CHAR.control)) !== 0 ? subject.text.toLowerCase().replace(/[\u0000-\u0020]+/g, '') : subject.flat) ?? /data:(?:text\/html|image\/svg\+xml|text\/javascript|application\/xhtml)[^,]{0,60},/.exec(subject.flat)
   if (match === null) return
   const head = match.index <= 2
   if (head && /[(=`]|%28|document|alert|\\|&#|</.test(subject.flat.slice(match.index + 10))) certain(subject, 'xss.script-scheme', subject.flat.slice(0, 60))
@@ -131,12 +131,12 @@ function judgeScheme (subject: Subject): void {
   else likely(subject, 'xss.script-scheme', /["'=(>]$/.test(subject.flat.slice(0, match.index)) ? 0.78 : 0.5, match[0])
 }
 
-const SINK = /\b(?:document ?(?:\.|\[) ?["']?(?:cookie|location|write(?:ln)?|body|domain|getelementby\w+|create\w+|forms|referrer)|(?:window|self|top|parent|frames|globalthis|this)(?: ?\. ?| ?\[ ?["'/])(?:location|document|alert|confirm|prompt|eval|open|name|cookie|\\|[a-z]{0,8}["'] ?\])|\w ?\. ?innerhtml|string ?\. ?fromcharcode ?\(|set(?:timeout|interval) ?\( ?["'`a-z]|exec ?script ?\()/
+const SINK = /\b(?:document ?(?:\.|\[) ?["']?(?:cookie|location|write(?:ln)?|body|domain|getelementby\w+|queryselector\w*|create\w+|forms|referrer)|(?:window|self|top|parent|frames|globalthis|this)(?: ?\. ?| ?\[ ?["'/])(?:location|document|alert|confirm|prompt|eval|open|name|cookie|\\|[a-z]{0,8}["'] ?\])|\w ?\. ?innerhtml|string ?\. ?fromcharcode ?\(|set(?:timeout|interval) ?\( ?["'`a-z]|exec ?script ?\()/
 const DIALOG = /(?:^|[^\w.])(?:alert|confirm|prompt|msgbox|print) ?(?:\(|`|&lpar;)/
 
 /** Script text without markup: break-outs of script strings and calls of the page's own objects. */
 function judgeScript (subject: Subject): void {
-  const text = subject.flat
+  const text = subject.flat.includes('/*') ? subject.flat.replace(/\/\*[^*]{0,60}\*\//g, '').replace(/ {2,}/g, ' ') : subject.flat
   const dialog = DIALOG.exec(text)
   if (dialog !== null) {
     const broken = /^[^a-z]{0,3}["'`][^a-z]{0,8}(?:alert|confirm|prompt)|["'`] ?[;)\]}+*,-]+ ?(?:alert|confirm|prompt)/.test(text)
@@ -145,5 +145,5 @@ function judgeScript (subject: Subject): void {
   }
   const sink = SINK.exec(text)
   if (sink !== null) likely(subject, 'xss.page-object', 0.77, sink[0])
-  if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|\+!!\[\]|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
+  if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
 }
