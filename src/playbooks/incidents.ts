@@ -1,0 +1,215 @@
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import type { Audit } from '../audit/shapes.ts'
+import type { Fleet } from '../cluster/fleet.ts'
+import type { Evidence } from '../scoring/shapes.ts'
+import type { Clock } from '../std/clock.ts'
+import { newId } from '../std/id.ts'
+import type { Json } from '../std/json.ts'
+import type { Page, Storage, Stored } from '../storage/port.ts'
+import { incidentCollection, PLAYBOOK_NAMES, type Incident, type IncidentStatus, type PlaybookName, type TimelineEntry } from './shapes.ts'
+
+/**
+ * Incidents: what a person should see, one open one per attacker, whichever process saw it.
+ *
+ * Owns: the documents and their bounds. Never does: decide that something is an incident (playbooks do), or act.
+ * Runs of one attacker that come in a burst are joined in memory and written once; two processes that open one for the
+ * same attacker meet at a unique index, and the slower one joins the faster one's.
+ */
+export interface Joining {
+  attacker: string
+  playbook: PlaybookName
+  critical: boolean
+  entry: TimelineEntry
+  assessmentId: string | null
+  evidence: Evidence[]
+  techniques: string[]
+}
+
+export interface Incidents {
+  /** Queued: never throws, never waits. False when the queue is full (the run stands in the audit trail all the same). */
+  join (joining: Joining): boolean
+  get (id: string): Promise<Incident | null>
+  list (status: IncidentStatus | null, page: { first: number, after: string | null }): Promise<Page<Incident>>
+  count (status: IncidentStatus | null): Promise<number>
+  /** By a person. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID when it is resolved already */
+  setStatus (id: string, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident>
+  /** Here and in siblings. */
+  onChanged (listener: (incident: Incident) => void): () => void
+  /** Resolves when nothing waits to be written. */
+  settled (): Promise<void>
+  close (): Promise<void>
+}
+
+interface StoredIncident extends Incident { /** The attacker while open, else null: unique. */ openKey: string | null }
+
+const WAITING_MAX = 10_000
+const TIMELINE_MAX = 200
+const ASSESSMENTS_MAX = 200
+const EVIDENCE_MAX = 50
+const TECHNIQUES_MAX = 30
+const ATTEMPTS_MAX = 5
+const RETRY_MS = 500
+
+export function createIncidents ({ storage, audit, fleet, clock, log }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock, log: { error (details: object, message: string): void } }): Incidents {
+  const store = storage.collection<StoredIncident>(incidentCollection)
+  const waiting = new Map<string, Joining[]>()
+  const listeners = new Set<(incident: Incident) => void>()
+  let writing: Promise<void> | null = null
+  let retry: NodeJS.Timeout | null = null
+  let closed = false
+
+  function tell (incident: Incident): void {
+    for (const listener of listeners) listener(incident)
+  }
+
+  fleet.subscribe('incidents.changed', (id) => {
+    if (listeners.size > 0) store.get(id as string).then((incident) => { if (incident !== null) tell(shown(incident)) }, () => { /* the store is down: the next change tells again */ })
+  })
+
+  function join (joining: Joining): boolean {
+    const joinings = waiting.get(joining.attacker)
+    if (joinings !== undefined) {
+      if (joinings.length >= TIMELINE_MAX) return false
+      joinings.push(joining)
+    } else {
+      if (waiting.size >= WAITING_MAX) return false
+      waiting.set(joining.attacker, [joining])
+    }
+    writing ??= write().finally(() => { writing = null })
+    return true
+  }
+
+  async function write (): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    while (waiting.size > 0) {
+      const [attacker, joinings] = waiting.entries().next().value as [string, Joining[]]
+      waiting.delete(attacker)
+      try {
+        await writeOne(attacker, joinings)
+      } catch (error) {
+        log.error({ err: error, attacker }, 'an incident waits for the store')
+        if (!waiting.has(attacker)) waiting.set(attacker, joinings)
+        if (!closed) {
+          retry = setTimeout(() => { writing ??= write().finally(() => { writing = null }) }, RETRY_MS)
+          retry.unref()
+        }
+        return
+      }
+    }
+  }
+
+  /** Opens or joins; a sibling that was faster makes this one try again with what it wrote. */
+  async function writeOne (attacker: string, joinings: Joining[]): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const found = await store.findOne({ openKey: attacker })
+      const incident = joinings.reduce<StoredIncident>((one, joining) => joined(one, joining), found ?? opened(attacker, joinings[0] as Joining))
+      const written = found === null ? await inserted(incident) : await store.replace(withoutRevision(incident), found.revision)
+      if (written === null) continue
+      tell(shown(written))
+      fleet.publish('incidents.changed', written.id)
+      return
+    }
+    throw new Error('an incident changed under every attempt')
+  }
+
+  async function inserted (incident: StoredIncident): Promise<Stored<StoredIncident> | null> {
+    try {
+      return await store.insert(incident)
+    } catch (error) {
+      if ((error as { code?: string }).code === 'NEKO_ERR_STORE_DUPLICATE') return null
+      throw error
+    }
+  }
+
+  function opened (attacker: string, first: Joining): StoredIncident {
+    const now = clock.now()
+    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [] }
+  }
+
+  async function setStatus (id: string, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const found = await store.get(id)
+      if (found === null) throw new NEKO_ERR_NOT_FOUND('There is no such incident')
+      if (found.status === 'RESOLVED' || found.status === status) throw new NEKO_ERR_INPUT_INVALID(`The incident is ${found.status.toLowerCase()} already`)
+      if (attempt === 0) await audit.durable({ category: 'security', type: `incident.${status.toLowerCase()}`, actor, target: id, outcome: 'ok' })
+      const now = clock.now()
+      const next: StoredIncident = {
+        ...found,
+        status,
+        updatedAt: now,
+        openKey: status === 'RESOLVED' ? null : found.openKey,
+        timeline: bounded([...found.timeline, { at: now, actor, what: status === 'RESOLVED' ? 'resolved' : 'acknowledged', assessmentId: null }], TIMELINE_MAX)
+      }
+      const written = await store.replace(withoutRevision(next), found.revision)
+      if (written === null) continue
+      tell(shown(written))
+      fleet.publish('incidents.changed', id)
+      return shown(written)
+    }
+    throw new NEKO_ERR_INPUT_INVALID('The incident changes too fast: try again')
+  }
+
+  const whereOf = (status: IncidentStatus | null): Record<string, string> => status === null ? {} : { status }
+
+  return {
+    join,
+    async get (id) {
+      const found = await store.get(id)
+      return found === null ? null : shown(found)
+    },
+    async list (status, { first, after }) {
+      const page = await store.find({ where: whereOf(status), sort: [['updatedAt', -1]], first, after })
+      return { ...page, items: page.items.map(shown) }
+    },
+    count: async (status) => await store.count(whereOf(status)),
+    setStatus,
+    onChanged (listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    async settled () {
+      while (writing !== null) await writing
+    },
+    async close () {
+      closed = true
+      if (retry !== null) clearTimeout(retry)
+      await (writing ?? write())
+    }
+  }
+}
+
+/** The incident with one more run: its playbook is the highest that fired, and every list keeps its newest. */
+function joined (incident: StoredIncident, { playbook, critical, entry, assessmentId, evidence, techniques }: Joining): StoredIncident {
+  const higher = PLAYBOOK_NAMES.indexOf(playbook) < PLAYBOOK_NAMES.indexOf(incident.playbook)
+  const known = new Set(incident.evidence.map((one) => `${one.rule}|${one.place}`))
+  return {
+    ...incident,
+    critical: incident.critical || critical,
+    playbook: higher ? playbook : incident.playbook,
+    updatedAt: Math.max(incident.updatedAt, entry.at),
+    count: incident.count + 1,
+    timeline: bounded([...incident.timeline, entry], TIMELINE_MAX),
+    assessmentIds: assessmentId === null || incident.assessmentIds.at(-1) === assessmentId ? incident.assessmentIds : bounded([...incident.assessmentIds, assessmentId], ASSESSMENTS_MAX),
+    evidence: bounded([...incident.evidence, ...evidence.filter((one) => !known.has(`${one.rule}|${one.place}`))], EVIDENCE_MAX),
+    techniques: [...new Set([...incident.techniques, ...techniques])].slice(0, TECHNIQUES_MAX)
+  }
+}
+
+function bounded<T> (list: T[], max: number): T[] {
+  return list.length > max ? list.slice(list.length - max) : list
+}
+
+function withoutRevision (incident: StoredIncident): StoredIncident {
+  const { revision: _revision, ...document } = incident as Stored<StoredIncident>
+  return document
+}
+
+function shown (incident: StoredIncident): Incident {
+  const { openKey: _openKey, ...rest } = withoutRevision(incident)
+  return rest
+}
+
+/** For messages and webhooks. */
+export function asJson (incident: Incident): Json {
+  return incident as unknown as Json
+}
