@@ -4,7 +4,7 @@
  */
 export const AGENTS_VERSION = '2026.11.21'
 
-export type AgentKind = 'missing' | 'attack-tool' | 'impossible' | 'headless' | 'robot' | 'client' | 'browser' | 'other'
+export type AgentKind = 'missing' | 'attack-tool' | 'impossible' | 'headless' | 'search-bot' | 'robot' | 'client' | 'browser' | 'other'
 
 export interface AgentClass {
   kind: AgentKind
@@ -35,6 +35,9 @@ const ATTACK_MARKS = ['projectdiscovery', 'nmap scripting engine', 'fuzz faster'
 const HEADLESS_MARKS = ['headlesschrome', 'headless chrome', 'phantomjs', 'slimerjs', 'puppeteer', 'playwright', 'selenium', 'webdriver', 'zombie.js', 'htmlunit', 'splash/']
 
 const ROBOT_MARKS = ['bot', 'crawl', 'spider', 'slurp', 'fetcher', 'monitor', 'uptime', 'check', 'probe', 'preview', 'archiver', 'feed', 'rss', '+http', 'validator', 'lighthouse', 'pingdom', 'synthetic', 'prometheus', 'zabbix', 'facebookexternalhit', 'mediapartners-google', 'pagespeed', 'whatsapp', 'hookshot']
+
+/** Search engines by name. Who they are is not verified here (that needs DNS); they get patience for a polite crawl, not trust. */
+const SEARCH_MARKS = ['googlebot', 'bingbot', 'yandexbot', 'baiduspider', 'duckduckbot', 'applebot', 'slurp', 'petalbot', 'sogou', 'seznambot', 'qwant', 'mojeekbot', 'google-inspectiontool', 'yeti/', 'exabot', 'archive.org_bot', 'ccbot']
 
 const CLIENT_NAMES = new Set(('curl wget python-requests python-urllib python-httpx python aiohttp httpx httpie okhttp go-http-client java apache-httpclient jakarta ' +
   'axios node node-fetch undici got superagent postmanruntime insomnia restsharp dart ruby faraday guzzlehttp php symfony libwww-perl lwp ' +
@@ -67,6 +70,8 @@ function sortAgent (agent: string): AgentClass {
   const mark = ATTACK_MARKS.find((one) => agent.includes(one))
   if (mark !== undefined) return { kind: 'attack-tool', name: mark }
   if (isImpossible(agent)) return { kind: 'impossible', name: '' }
+  const engine = SEARCH_MARKS.find((one) => agent.includes(one))
+  if (engine !== undefined) return { kind: 'search-bot', name: engine }
   if (ROBOT_MARKS.some((one) => agent.includes(one))) return { kind: 'robot', name: words[0] ?? '' }
   const headless = HEADLESS_MARKS.find((one) => agent.includes(one))
   if (headless !== undefined) return { kind: 'headless', name: headless }

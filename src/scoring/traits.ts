@@ -61,6 +61,7 @@ const SLASH = 47
 const MARK = 63
 const EQUALS = 61
 const AMPERSAND = 38
+const PERCENT = 37
 const QUOTE = 34
 const BACKSLASH = 92
 
@@ -110,14 +111,21 @@ function scanPairs (text: string, start: number, end: number, scan: Scan): void 
     const busts = isCacheBuster(text, i, equals)
     // A GraphQL document in a query is part of the question.
     const isDocument = equals - i === 5 && text.startsWith('query', i)
+    let literal = false
     i = equals
     while (i < end && text.charCodeAt(i) !== AMPERSAND) {
       const code = text.charCodeAt(i)
+      // %22 is a quote: what stands between two is a value.
+      if (isDocument && code === PERCENT && text.startsWith('22', i + 1)) {
+        literal = !literal
+        i += 3
+        continue
+      }
       if (busts) i++
       else if (code >= 48 && code <= 57) i = readNumber(text, i, end, scan)
       else {
         scan.full = Math.imul(scan.full ^ code, PRIME)
-        if (isDocument) scan.shape = Math.imul(scan.shape ^ code, PRIME)
+        if (isDocument && !literal) scan.shape = Math.imul(scan.shape ^ code, PRIME)
         i++
       }
     }

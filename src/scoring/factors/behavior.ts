@@ -1,7 +1,7 @@
-import { classifyAgent } from '../agents.ts'
 import { addSign, ramp, resultOf } from '../evidence.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
+import { patienceWith } from '../patience.ts'
 import type { HistorySnapshot } from '../history-shapes.ts'
 import type { RequestView } from '../request-view.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
@@ -28,18 +28,6 @@ export function measureBehavior (observation: Observation, view: RequestView, po
   return resultOf('behavior', signs, policy.ceilings.behavior)
 }
 
-/**
- * How much a sweep counts: a key was given out to be used by a program, a search bot says that it is one and keeps a
- * polite pace. Nobody is beyond suspicion.
- */
-function patienceWith (client: string, history: HistorySnapshot, view: RequestView): number {
-  if (client.startsWith('key:')) return 0.45
-  if (classifyAgent(view.agent).kind === 'robot' && history.requests60s <= ROBOT_RATE_MAX) return 0.4
-  return 1
-}
-
-const ROBOT_RATE_MAX = 90
-
 /** A person mistypes up to five times; a list of stolen passwords goes on, and faster than anybody types. */
 function judgeLogins (history: HistorySnapshot, signs: Signs): void {
   const failed = Math.max(history.failedLogins600s, history.failedLogins3600s * 0.7)
@@ -57,15 +45,15 @@ function judgeTokens (history: HistorySnapshot, signs: Signs): void {
   addSign(signs, 0.2 * ramp(bad, 6, 30), 'behavior.bad-token', 'client', `${Math.round(bad)} requests with a bad token`)
 }
 
-/** The same tool behind many addresses: nearly all of its logins fail, and hardly anything else is asked for. */
+/** The same tool behind many addresses: nearly all of its logins fail, and a newcomer begins with one. */
 function judgeFingerprint (history: HistorySnapshot, signs: Signs): void {
   const isUsed = history.loginAttempt === 1 || history.failedLogins600s > 0
   const addresses = history.fingerprintFailingAddresses600s
   if (!isUsed || addresses < PRINT_ADDRESSES_MIN) return
-  const share = history.fingerprintFailedLogins600s / Math.max(1, history.fingerprintRequests600s)
+  const share = history.fingerprintFailedLogins600s / Math.max(1, history.fingerprintLoginAttempts600s)
   const isNew = history.requests3600s - history.loginAttempts600s <= 2
   const weight = isNew ? 1 : 0.4
-  addSign(signs, 0.8 * weight * ramp(share, 0.35, 0.65) * ramp(history.fingerprintFailedLogins600s, 5, 14) * ramp(addresses, PRINT_ADDRESSES_MIN - 1, 10), 'behavior.shared-fingerprint', 'client', `${history.fingerprintFailedLogins600s} failed logins by this fingerprint from ${addresses} addresses`, 'T1110.003')
+  addSign(signs, 0.8 * weight * ramp(share, 0.6, 0.85) * ramp(history.fingerprintFailedLogins600s, 5, 14) * ramp(addresses, PRINT_ADDRESSES_MIN - 1, 10), 'behavior.shared-fingerprint', 'client', `${history.fingerprintFailedLogins600s} failed logins by this fingerprint from ${addresses} addresses`, 'T1110.003')
 }
 
 const PRINT_ADDRESSES_MIN = 4

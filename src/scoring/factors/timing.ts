@@ -1,4 +1,5 @@
 import { addSign, ramp, resultOf } from '../evidence.ts'
+import { patienceWith } from '../patience.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
 import type { HistorySnapshot } from '../history-shapes.ts'
@@ -10,11 +11,11 @@ import type { FactorResult, Observation } from '../shapes.ts'
  * regular by nature and ask for the same few things, so a client whose targets are few is heard only faintly, and a
  * ceiling in the policy keeps rhythm alone under the challenge threshold.
  */
-export function measureTiming (observation: Observation, _view: RequestView, policy: Policy): FactorResult {
+export function measureTiming (observation: Observation, view: RequestView, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
   const history = observation.history
   if (history === null || history.intervals < INTERVALS_MIN) return resultOf('timing', signs, 0)
-  const loudness = loudnessOf(history)
+  const loudness = loudnessOf(history) * patienceWith(observation.client, history, view)
   judgeRegularity(history, loudness, signs)
   addSign(signs, 0.22 * loudness * ramp(400 - history.intervalMeanMs, 0, 300) * ramp(history.streakRequests, 12, 40), 'timing.inhuman', 'client', `${Math.round(history.intervalMeanMs)} ms between requests, ${history.streakRequests} in a row`, 'T1119')
   addSign(signs, 0.14 * loudness * ramp(history.streakRequests, 25, 80) * ramp(history.streakSeconds, 15, 60), 'timing.tireless', 'client', `${history.streakRequests} requests in ${Math.round(history.streakSeconds)} s without a pause of ten`, 'T1119')
