@@ -2,6 +2,7 @@
  * One Piscina of exactly one thread: what a lane needs of it is to run a task, to stop a task that hangs, and to have a
  * thread again afterwards. One Piscina per lane, so that a lane always knows which thread holds its observations.
  */
+import { getCompileCacheDir } from 'node:module'
 import { Piscina } from 'piscina'
 import type { MessagePort } from 'node:worker_threads'
 
@@ -15,6 +16,7 @@ export interface PoolThread {
 const HEAP_MB_MAX = 96
 
 export function startThread (workerUrl: URL, handler: 'ring' | 'batch'): PoolThread {
+  const compileCache = getCompileCacheDir()
   const pool = new Piscina({
     filename: workerUrl.href,
     name: handler,
@@ -24,8 +26,8 @@ export function startThread (workerUrl: URL, handler: 'ring' | 'batch'): PoolThr
     recordTiming: false,
     trackUnmanagedFds: false,
     closeTimeout: 100,
-    // A thread that judges hostile text gets neither our environment (secrets) nor our loaders.
-    env: {},
+    // A thread that judges hostile text gets neither our environment (secrets) nor our loaders; only what main compiled.
+    env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX }
   })

@@ -35,6 +35,7 @@ export function serveRing (task: RingTask, score: Scorer): void {
   let { policy, policyNumber } = task
   let burst = 0
   let unheard = 0
+  const watch = { misses: 0 }
 
   function tell (): void {
     if (unheard === 0) return
@@ -79,7 +80,7 @@ export function serveRing (task: RingTask, score: Scorer): void {
     else if (isBig) takeBig()
     else {
       tell()
-      awaitWork(ring)
+      awaitWork(ring, watch)
     }
   }
 }

@@ -83,8 +83,26 @@ export function raiseWork ({ words }: Ring): void {
   if (Atomics.compareExchange(words, ASLEEP, 1, 0) === 1) Atomics.notify(words, WORK)
 }
 
-/** Thread: sleeps until there is something new. */
-export function awaitWork ({ words }: Ring): void {
+/** Whether looking around before falling asleep has paid lately. */
+export interface Watchfulness { misses: number }
+
+/** Looking around for this long saves both sides two system calls (some 10 us of main's time) when the next request is near. */
+const WATCH_MS = 0.025
+/** After so many times in vain the thread goes to sleep at once, and looks around again only every so many sleeps. */
+const MISSES_MAX = 4
+const SLEEPS_PER_TRY = 64
+
+/** Thread: returns when there is something new. Watches for a moment first as long as that pays, then sleeps. */
+export function awaitWork ({ words }: Ring, watch: Watchfulness): void {
+  if (watch.misses < MISSES_MAX || watch.misses % SLEEPS_PER_TRY === 0) {
+    const endMs = performance.now() + WATCH_MS
+    do {
+      if (!hasWork(words)) continue
+      watch.misses = 0
+      return
+    } while (performance.now() < endMs)
+  }
+  watch.misses++
   const seen = Atomics.load(words, WORK)
   Atomics.store(words, ASLEEP, 1)
   if (!hasWork(words)) Atomics.wait(words, WORK, seen)
