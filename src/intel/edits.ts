@@ -53,15 +53,23 @@ async function add (parts: Parts, input: ActorInput, by: string): Promise<Threat
   const checked = check(ActorInput, input)
   const fold = foldName(checked.name)
   await refuseTakenName(parts, fold, null)
-  // The id follows from the name, so that two who add it at the same moment meet at the same id. The name of an actor that
-  // was renamed since is free again, its id is not.
-  const isTaken = await parts.actors.get(actorId({ lane: 'administrator', key: fold })) !== null
-  const key = isTaken ? newId('manual', parts.clock.now()) : fold
+  const key = await freeKey(parts, fold)
   const document = toDocument([withPatch(emptyRecord(key, null), checked)])
   return await audited(parts, 'actor.add', by, document.id, async () => {
     await parts.actors.insert(document)
     return document
   })
+}
+
+/**
+ * The key follows from the name, so that two who add it at the same moment meet at the same id, and one of them loses. The
+ * name of an actor that was renamed since is free again, but its id is not.
+ */
+async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string> {
+  const holder = await actors.get(actorId({ lane: 'administrator', key: fold }))
+  if (holder === null) return fold
+  if (holder.nameKey === fold) throw new NEKO_ERR_STORE_DUPLICATE(`an actor of this name or alias (${holder.id})`)
+  return newId('manual', clock.now())
 }
 
 async function update (parts: Parts, find: Edits['find'], id: string, patch: ActorPatch, by: string): Promise<ThreatActor> {

@@ -8,6 +8,7 @@
 import { createReadStream } from 'node:fs'
 import { lookup, type LookupAddress, type LookupOptions } from 'node:dns'
 import { BlockList, isIP } from 'node:net'
+import { basename } from 'node:path'
 import { Readable, pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { Agent, request } from 'undici'
@@ -36,6 +37,19 @@ export const FETCH_OPTIONS: FetchOptions = { timeoutMs: 120_000, redirectsMax: 3
 /** True for what openUrl takes; anything else on a command line is a file. */
 export function isUrl (source: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(source)
+}
+
+/** The bytes of a file or an https address, whichever the text names. */
+export function openSource (source: string, options: FetchOptions = FETCH_OPTIONS): AsyncGenerator<Uint8Array> {
+  return isUrl(source) ? openUrl(source, options) : openFile(source)
+}
+
+/** What the audit may keep of a source: a file's name, or an address without its query, which may be a signature or a token. */
+export function sourceLabel (source: string): string {
+  if (!isUrl(source)) return basename(source).slice(0, 200)
+  if (!URL.canParse(source)) return 'an address'
+  const { origin, pathname } = new URL(source)
+  return (origin + pathname).slice(0, 200)
 }
 
 /** A file's bytes. @throws NEKO_ERR_INPUT_INVALID while reading, when it cannot be read. */

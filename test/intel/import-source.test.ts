@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { isPrivateAddress, isUrl, openFile, openUrl, plainBytes, FETCH_OPTIONS } from '../../src/intel/import-source.ts'
+import { isPrivateAddress, isUrl, openFile, openUrl, openSource, plainBytes, sourceLabel, FETCH_OPTIONS } from '../../src/intel/import-source.ts'
 
 const local = { ...FETCH_OPTIONS, timeoutMs: 5000, allowPrivate: true }
 
@@ -27,6 +27,11 @@ t.test('a file is read, and one that is not there says so', async (t) => {
   await writeFile(join(folder, 'a.json'), '{"a":1}')
   t.equal(await collect(openFile(join(folder, 'a.json'))), '{"a":1}')
   await t.rejects(collect(openFile(join(folder, 'none'))), { code: 'NEKO_ERR_INPUT_INVALID', message: 'The file cannot be read (ENOENT)' })
+  t.equal(await collect(openSource(join(folder, 'a.json'))), '{"a":1}')
+  await t.rejects(collect(openSource('ftp://example.org/a')), { code: 'NEKO_ERR_INPUT_INVALID', message: /must be https/ })
+  t.equal(sourceLabel('/home/me/a.json'), 'a.json')
+  t.equal(sourceLabel('https://' + 'u:p@' + 'example.org/a?token=x'), 'https://example.org/a')
+  t.equal(sourceLabel('https://'), 'an address')
   t.ok(isUrl('https://example.org/a'))
   t.notOk(isUrl('c:/a.json'))
 })
