@@ -58,9 +58,10 @@ async function chooseScorer (): Promise<Scorer> {
   }
   if (process.argv.includes('--payload')) return payload
   try {
-    const [{ scoreObservation }, { defaultPolicy }] = await Promise.all([import('../src/scoring/score.ts'), import('../src/scoring/policy.ts')])
+    const [{ scoreObservation }, { createPolicy }] = await Promise.all([import('../src/scoring/score.ts'), import('../src/scoring/policy.ts')])
+    const policy = createPolicy({ sensitivity: 2, challengeThreshold: CHALLENGE, blockThreshold: BLOCK })
     return (observation) => {
-      const score = scoreObservation(observation, defaultPolicy)
+      const score = scoreObservation(observation, policy)
       const top = [...score.factors].sort((left, right) => right.contribution - left.contribution).filter((factor) => factor.contribution > 0).slice(0, 3)
       return { score: score.value, grade: score.grade, why: top.map((factor) => `${factor.name}=${factor.contribution} ${factor.evidence[0]?.rule ?? ''} ${factor.evidence[0]?.text ?? ''}`).join(' | ') }
     }

@@ -16,13 +16,15 @@ const TELLING = CHAR.quote | CHAR.doubleQuote | CHAR.backtick | CHAR.less | CHAR
   CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.backslash | CHAR.percent | CHAR.hash | CHAR.equals | CHAR.star | CHAR.lineBreak | CHAR.control |
   CHAR.bang | CHAR.caret
 const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash | CHAR.dot | CHAR.comma | CHAR.dash | CHAR.colon | CHAR.plus | CHAR.space | CHAR.at | CHAR.question | CHAR.bang | CHAR.equals | CHAR.ampersand
+/** What an agent of ordinary characters may still carry. */
+const AGENT_TELLING = /\/etc\/|\/bin\/|\.\.\/|\/proc\/|\.ssh\/|\(\) ?[{:]|\.ini\b|\.(?:htaccess|bash_history)/
 const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike | WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php
 
 /** Runs the detectors whose characters and words are there over one reading of one value. */
 export function judgeText (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): void {
   scan(text)
   const { characters, words } = seen
-  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text))) return
+  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..')
     if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== 'name') return

@@ -66,7 +66,7 @@ const SUSPECT_IN_STRUCTURAL = /[<>`{}\\\r\n\0]|\$\(|\.\.\/|'/
 function inspectHeader (inspection: Inspection, name: string, value: string): void {
   const place = `header.${name.slice(0, 40)}`
   if (name === 'cookie') inspectCookie(inspection, value)
-  else if (name === 'user-agent') inspectValue(inspection, 'agent', place, value, name, 2)
+  else if (name === 'user-agent') inspectValue(inspection, /^[\w .()-]{1,60}\/v?\d/.test(value) ? 'agent' : 'header', place, value, name, 2)
   else if (name === 'referer') inspectReferer(inspection, value)
   else if (name === 'content-type') { if (!/^[\w/+.;= "'()?:,-]*$/.test(value) || /%\{/.test(value)) inspectValue(inspection, 'header', place, value, name, 2) } else {
     inspectValue(inspection, 'header', place, decodePercent(value, false), name, 0)

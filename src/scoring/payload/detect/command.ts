@@ -9,9 +9,10 @@ export function detectCommand (subject: Subject): void {
   const { characters, words } = subject
   const syntax = characters & (CHAR.dollar | CHAR.backtick | CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.lineBreak | CHAR.less | CHAR.greater | CHAR.brace | CHAR.backslash | CHAR.bang | CHAR.caret | CHAR.percent | CHAR.question | CHAR.star | CHAR.bracket | CHAR.quote)
   const named = words & (WORD.shell | WORD.shellWordlike | WORD.windows)
-  if (syntax === 0 && (named === 0 || (characters & (CHAR.space | CHAR.slash)) === 0)) return
+  if (syntax === 0 && !subject.flat.includes('bin/') && (named === 0 || (characters & (CHAR.space | CHAR.slash)) === 0)) return
   judgeSyntax(subject)
-  if (named !== 0) judgePositions(subject, subject.text)
+  const line = (characters & (CHAR.plus | CHAR.space)) === CHAR.plus ? subject.text.replaceAll('+', ' ') : subject.text
+  if (named !== 0) judgePositions(subject, line)
   if ((characters & (CHAR.dollar | CHAR.backslash | CHAR.quote | CHAR.doubleQuote | CHAR.caret | CHAR.brace | CHAR.percent)) === 0 || subject.document) return
   const plain = withoutTricks(subject.text)
   if (plain !== subject.text) judgeHidden(subject, plain)
@@ -31,7 +32,7 @@ function readClause (text: string, from: number): Clause | null {
   if (match === null) return null
   const rest = piece.slice(match[0].length)
   const end = rest.search(/[;|&`\n\r)]/)
-  return { name: (match[3] as string).toLowerCase(), rest: end === -1 ? rest : rest.slice(0, end), bare: end === -1 ? rest.trim() === '' : rest.slice(0, end).trim() === '', path: match[2] !== undefined, prefixed: match[1] !== '' }
+  return { name: (match[3] as string).toLowerCase().replace(/[\d.]+$/, ''), rest: end === -1 ? rest : rest.slice(0, end), bare: end === -1 ? rest.trim() === '' : rest.slice(0, end).trim() === '', path: match[2] !== undefined, prefixed: match[1] !== '' }
 }
 
 function judgePositions (subject: Subject, text: string): void {
@@ -70,9 +71,9 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && (flag || clause.path || (target && !/^\s*=/.test(clause.rest)))) return likely(subject, 'cmdi.separated-command', subject.text.length < 240 ? 0.86 : 0.6, match)
-  if (unique) return likely(subject, 'cmdi.separated-command', clause.bare ? 0.85 : 0.6, match)
+  if (unique) return likely(subject, 'cmdi.separated-command', clause.bare && !/^\w+[;&|]\w+$/.test(subject.text) ? 0.85 : 0.6, match)
   if (SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
-  if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag || !/[a-z][;|]\w+$/i.test(subject.text) ? 0.8 : 0.5, match)
+  if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag ? 0.8 : /[\w)\]][;|`]\w+$|[a-z]\|\w+/i.test(subject.text) && !/\d[;|]\w+$/.test(subject.text) ? 0.5 : 0.8, match)
   else if (target || clause.bare) likely(subject, 'cmdi.separated-word', 0.55, match)
 }
 
@@ -81,8 +82,8 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
   if (clause.path && unique && /bin[/\\]|system32/i.test(subject.text.slice(0, 40))) return likely(subject, 'cmdi.command-path', 0.8, match)
   if (SYSTEM_FILE.test(clause.rest) && (unique || flag)) return certain(subject, 'cmdi.command-line', match)
   if (unique && clause.bare && (clause.prefixed || /\n$/.test(subject.text)) && subject.text.length < 60) return likely(subject, 'cmdi.command-line', 0.76, match)
-  if (unique && flag) likely(subject, 'cmdi.command-line', 0.77, match)
-  else if (unique && target && /^\s/.test(clause.rest)) likely(subject, 'cmdi.command-line', 0.76, match)
+  if (unique && flag && subject.text.length < 200) likely(subject, 'cmdi.command-line', 0.77, match)
+  else if (unique && target && /^\s/.test(clause.rest) && (!/https?:/.test(clause.rest) || /^(?:curl|wget|lwp|aria|axel|nc|iwr)/.test(clause.name)) && !/^(?:git|svn|expect|mail|screen|ping|dig)$/.test(clause.name)) likely(subject, 'cmdi.command-line', 0.76, match)
   else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
 }
 
@@ -99,7 +100,7 @@ const SYNTAX: Syntax[] = [
   { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_.\w|&> ]{0,40};? ?\}? ?;|^ ?\( ?\) ?\{/ },
   { rule: 'cmdi.dev-tcp', value: 1, pattern: /\/dev\/(?:tcp|udp)\/[\w.$-]+\/\d|(?:ba|z|k)?sh -i ?[>&2]/ },
   { rule: 'cmdi.field-separator', value: 0.86, pattern: /\$(?:\{ifs\b[^}]{0,12}\}|ifs\b)/ },
-  { rule: 'cmdi.shell-run', value: 0.86, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
+  { rule: 'cmdi.shell-run', value: 0.84, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
   { rule: 'cmdi.binary-path', value: 0.78, pattern: /(?:^|[^\w.])\/?(?:usr\/(?:local\/)?)?s?bin\/\w{2,}|\\windows\\system32|winnt\/system32/ },
   { rule: 'cmdi.glob-path', value: 0.8, pattern: /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)|\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]/ },
   { rule: 'cmdi.arithmetic', value: 0.76, pattern: /\$\[[^\]a-z]{0,40}\]|\$\(\([^)]{1,40}\)\)|\$\{[a-z_]\w{0,30}(?:[#%]|:[-+?0-9])/ },
@@ -117,6 +118,7 @@ function judgeSyntax (subject: Subject): void {
   for (const entry of SYNTAX) {
     const match = entry.pattern.exec(subject.flat)
     if (match === null) continue
+    if (subject.kind === 'path' && (entry.rule === 'cmdi.binary-path' || entry.rule === 'cmdi.arithmetic')) continue
     if (entry.value === 1) certainAnywhere(subject, entry.rule, match[0])
     else likely(subject, entry.rule, entry.value, match[0])
   }

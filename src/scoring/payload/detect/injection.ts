@@ -27,7 +27,7 @@ function judgeLines (subject: Subject): void {
   const { text, kind } = subject
   const line = kind === 'path' || kind === 'query' || kind === 'header' || kind === 'referer' || kind === 'cookie' || kind === 'name' || kind === 'agent'
   if (text.includes('\0') && kind !== 'multipart' && kind !== 'text') likely(subject, 'crlf.nul', line ? 0.77 : kind === 'form' ? 0.6 : 0.4, '\\0')
-  else if (line && /[\u0001-\u0008\u000e-\u001a\u001c-\u001f]/.test(text)) likely(subject, 'crlf.control', kind === 'cookie' ? 0.4 : 0.76, 'control character')
+  else if (line && /[\u0001-\u0008\u000e-\u001a\u001c-\u001f]/.test(text)) likely(subject, 'crlf.control', kind === 'path' || kind === 'name' || text.length < 24 ? 0.76 : 0.4, 'control character')
   if ((subject.characters & CHAR.lineBreak) === 0) return
   const header = HEADER.exec(text) ?? REQUEST_LINE.exec(text)
   if (header !== null) {

@@ -14,7 +14,8 @@ export function detectSql (subject: Subject): void {
   const { characters, words } = subject
   const quotes = characters & (CHAR.quote | CHAR.doubleQuote | CHAR.backtick)
   const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName)
-  if (quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0) return
+  if (quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0 && ((characters & (CHAR.pipe | CHAR.ampersand)) === 0 || (characters & CHAR.equals) === 0)) return
+  if ((words & (WORD.sqlName | WORD.sqlFunction)) !== 0 && BARE_NAME.test(subject.flat)) return likely(subject, 'sqli.catalog-name', 0.76, subject.flat)
   const symbols = characters & (CHAR.paren | CHAR.equals | CHAR.semicolon | CHAR.dash | CHAR.hash | CHAR.star | CHAR.less | CHAR.greater | CHAR.pipe | CHAR.ampersand | CHAR.comma | CHAR.plus | CHAR.at)
   if (quotes === 0 && symbols === 0 && (strong === 0 || (characters & CHAR.space) === 0)) return
   const before = subject.signs.length
@@ -32,6 +33,9 @@ function found (subject: Subject, before: number): boolean {
   for (let at = before; at < subject.signs.length; at++) if ((subject.signs[at] as { grade: string }).grade === 'certain') return true
   return false
 }
+
+/** A name of a catalog or of a system procedure that fills the value. */
+const BARE_NAME = /^\W{0,3}(?:exec(?:ute)? )?(?:information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdasql|msysaces|msysobjects|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables|user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)|utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay)\W{0,3}$/
 
 type Grade = 'certain' | 'likely'
 
@@ -57,6 +61,8 @@ const PATTERNS: Pattern[] = [
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*[ns@]\)*[=o](?:[+(!ok])*[ns@Sf]/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*f[f()n,+]*[=o][+(]*[nsSf]/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.tautology', pattern: /[&|]\(*(?:[nsv@]\+)+[nsv@]\)*=/, broken: 'certain', whole: 0.78 },
+  { rule: 'sqli.leading-condition', pattern: /^[&|]\(*[vfFn@][^&|;]{0,12}=|^[&|]\(*n[=o]\(*$/, broken: 0.76, whole: 0.76 },
+  { rule: 'sqli.condition', pattern: /^n\)*[&|]\(*v=v/, broken: 0.76, whole: 0.5 },
   { rule: 'sqli.condition', pattern: /[&|](?:!|\()*[vfF][^&|;]{0,12}[=o](?:[+(!])*[nsSfF@(]/, broken: 0.84, whole: 0.35 },
   { rule: 'sqli.condition-call', pattern: /[&|]\(*[fF]/, broken: 0.84, whole: 0.35 },
   { rule: 'sqli.order-by-count', pattern: /[ns)]kkn(?:,n)*(?:c|$)/, broken: 'certain', whole: 0.7 },
@@ -66,7 +72,7 @@ const PATTERNS: Pattern[] = [
 
 function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void {
   const types = tokens.types.includes('q') ? tokens.types.replaceAll('q', '') : tokens.types
-  if (types.length < 2) return
+  if (types === '') return
   const broken = breaksOut(types, context)
   for (const entry of PATTERNS) {
     const match = entry.pattern.exec(types)
@@ -78,7 +84,7 @@ function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void 
   judgeStacked(subject, broken || context !== '')
 }
 
-const STACKED = /;[\s();]*(?:(?:drop|alter|create|truncate)(?: or replace)? (?:table|database|schema|view|index|function|procedure|user|login|trigger|role)\b|insert into\b|delete from\b|update \S{1,60} set\b|exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b|shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=|print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b|copy \w+ (?:from|to)\b|vacuum\b|attach database\b)|\bwaitfor delay ?['"(@]|\binto (?:out|dump)file\b ?\W|\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
+const STACKED = /;[\s();]*(?:(?:drop|alter|create|truncate)(?: or replace)? (?:table|database|schema|view|index|function|procedure|user|login|trigger|role)\b|insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b|exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b|shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=|print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b|copy \w+ (?:from|to)\b|vacuum\b|attach database\b)|\bwaitfor delay ?['"(@]|\binto (?:out|dump)file\b ?\W|\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
 
 /** A second statement in the words that only statements have; blanks may be comments. */
 function judgeStacked (subject: Subject, broken: boolean): void {
@@ -117,6 +123,8 @@ function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): v
     report(subject, 'sqli.quote-operator', word && !/=/.test(types) ? 0.78 : 0.82, tokens, 1)
   }
   if (/^s\)*[+|!]+\(*(?:S|\(|f|F|E|@)/.test(types) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
+  if (/^s\)*[&|o=+!k][&|o=+!()nsv@fk,.x]{0,16}S$/.test(types) && /[&|o=]/.test(types) && subject.text.length < 120 && !types.includes('vv')) report(subject, 'sqli.quote-operator', 0.78, tokens, 1)
+  if (/^s\)*[&|o=+!k]+[vfn@x()+!]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)\s*$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
   if (/^s\)*;(?:c|$)/.test(types) && types.length <= 5) likely(subject, 'sqli.quote-end', 0.5, subject.text.slice(0, 40))
   if (/^s\)+[&|]/.test(types)) likely(subject, 'sqli.quote-parenthesis', 0.8, subject.text.slice(0, 40))
@@ -132,7 +140,8 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
   const short = subject.text.length <= 200
   if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', /\)v/.test(types) || !short ? 0.45 : 0.78, tokens, 0)
   if (/^[(]*E(?:[*nsf(@]|v[,.k]|v$)[^;]*k(?:v|x|\(|s)/.test(types)) report(subject, 'sqli.select-from', 0.6, tokens, 0)
-  if (/^[(]*Ef/.test(types) || /^[(]*E@/.test(types)) report(subject, 'sqli.select-call', 0.76, tokens, 0)
+  if (/^[(]*Ef/.test(types) || /^[(]*E@/.test(types)) report(subject, 'sqli.select-call', /^select count\(\*\) from \w+/.test(subject.flat) ? 0.6 : 0.76, tokens, 0)
+  judgeFragments(subject, types)
   if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
   if (/^\W{0,3}[a-z_0-9]{2,30} ?\(\W{0,3}$/.test(subject.flat) && /^[+=;&|]*[fF]/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
   if (/^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&]/.test(types)) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
@@ -140,6 +149,17 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
   if (/^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) && /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/.test(subject.flat)) {
     report(subject, 'sqli.statement', 0.76, tokens, 0)
   }
+}
+
+/** Clauses that only SQL has, wherever the value was cut. */
+function judgeFragments (subject: Subject, types: string): void {
+  const text = subject.flat
+  if (text.length > 400) return
+  if (/["'`)] ?as \W?\w{1,40}\W? from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
+  if (/\bcase when \(?\d+ ?[=<>]/.test(text)) likely(subject, 'sqli.case-when', 0.82, text.slice(0, 50))
+  if (/['")\w] ?:: ?(?:int\d?|text|jsonb?|double precision|numeric|varchar|bool|char|bigint)\b/.test(text)) likely(subject, 'sqli.cast', 0.77, text.slice(0, 50))
+  if (/^E(?:s|@)/.test(types) || /^select (?:0x[0-9a-f]+|@@?\w|null\b)/.test(text)) likely(subject, 'sqli.select-value', 0.76, text.slice(0, 50))
+  if (/^\W{0,3}(?:union(?: all)? select|having \(?\d+ ?=|order by \d+ ?(?:--|#|$)|group by .{1,40} having)/.test(text)) likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))
 }
 
 const NAMES = /\b(?:information_schema|sysobjects|syscolumns|sysibm|syscat|all_users|all_tables|all_tab_columns|user_tables|pg_catalog|pg_shadow|pg_user|sqlite_master|msysaces|msysobjects|rdb\$\w+|v\$version|sys\.\w{3,}|mysql\.user|master\.\.\w+|xp_\w{3,}|sp_(?:executesql|password|oacreate))\b/

@@ -144,6 +144,6 @@ function judgeScript (subject: Subject): void {
     else likely(subject, 'xss.script-call', broken ? 0.82 : /^[^a-z]{0,6}$/.test(text.slice(0, dialog.index)) || /["'>;=/]/.test(text) ? 0.78 : 0.6, text.slice(dialog.index, dialog.index + 50))
   }
   const sink = SINK.exec(text)
-  if (sink !== null) likely(subject, 'xss.page-object', 0.77, sink[0])
+  if (sink !== null) likely(subject, 'xss.page-object', /[\w)] [a-z]+ [a-z]/.test(text) ? 0.5 : 0.77, sink[0])
   if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
 }
