@@ -142,17 +142,18 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   function addNow (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin): Decision | null {
     const now = clock.now()
     const key = `${input.scope}|${canonicalValue(input.scope, input.value)}`
-    const step = currentStep(steps.get(key) ?? null, now)
+    const escalates = by.escalates !== false && by.simulated !== true
+    const step = escalates ? currentStep(steps.get(key) ?? null, now) : 0
     const decision = make({ ...input, ttlSeconds: escalatedTtl(input.ttlSeconds, step) }, by)
     if (decision.action === 'BLOCK' && sparesValue(decision, now)) return null
     const next: Step = { step: Math.min(STEP_MAX, step + 1), at: now }
-    if (!decision.simulated) {
+    if (escalates) {
       keepStep(key, next)
       ladderBehind.put({ id: key, ...next, expiresAt: now + LADDER_KEPT_MS })
     }
     stand(decision)
     behind.put(decision)
-    fleet.publish('decisions.put', { decision: asDocument(decision), step: decision.simulated ? null : { ...next } })
+    fleet.publish('decisions.put', { decision: asDocument(decision), step: escalates ? { ...next } : null })
     audit.record({
       category: 'security',
       type: 'decision.add',

@@ -44,6 +44,8 @@ export interface DecisionOrigin {
   origin: string
   simulated?: boolean
   assessmentId?: string | null
+  /** False: no step of the ladder (a quarantine that is renewed is no new offence). */
+  escalates?: boolean
 }
 
 export const decisionCollection: CollectionDefinition = {

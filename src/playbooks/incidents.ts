@@ -168,7 +168,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log }: { storag
       return () => listeners.delete(listener)
     },
     async settled () {
-      while (writing !== null) await writing
+      while (waiting.size > 0 || writing !== null) await (writing ?? write())
     },
     async close () {
       closed = true
