@@ -20,6 +20,7 @@ import { compareRows, createCatalogue, type CatalogueRow } from './catalogue.ts'
 import { createEdits } from './edits.ts'
 import type { ImportFormat } from './import-shapes.ts'
 import { createImportRun } from './import-run.ts'
+import { openSource, sourceLabel } from './import-source.ts'
 import { foldName } from './match.ts'
 import { toActor } from './profile.ts'
 import { actorCollection, redirectCollection, type ActorDocument, type ActorInput, type ActorPatch, type ActorRedirect, type ImportCounts, type ImportProgress, type ThreatActor, type ThreatCategory, type ThreatCount } from './shapes.ts'
@@ -43,15 +44,14 @@ export interface ActorQuery {
   after?: string | null
 }
 
-export interface ImportRequest {
-  /** Bytes, packed by gzip or not. */
-  chunks: AsyncIterable<Uint8Array>
+export interface ImportOptions {
   /** null: found out from the content. */
   format: ImportFormat | null
-  /** `user:<id>` or `system`, for the audit. */
+  /** `user:<id>`, `key:<id>` or `system`, for the audit. */
   actor: string
-  /** For the audit: the file's name or the address without its query. */
+  /** For the audit: the file's name or the address without its query (sourceLabel). */
   target?: string | null
+  /** About every 256 KiB, and at each phase. */
   onProgress?: (progress: ImportProgress) => void
 }
 
@@ -68,8 +68,13 @@ export interface Intel {
   update (id: string, patch: ActorPatch, by: string): Promise<ThreatActor>
   /** NEKO_ERR_NOT_FOUND. An import that still holds the actor brings it back. */
   remove (id: string, by: string): Promise<ThreatActor>
-  /** NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED while another runs here. Invalid input changes nothing. */
-  import (request: ImportRequest): Promise<ImportCounts>
+  /**
+   * Bytes of a STIX bundle or MISP galaxy cluster, packed by gzip or not (the first bytes tell; do not unpack before). Invalid input changes nothing.
+   * NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED while another runs in this process.
+   */
+  importStream (chunks: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<ImportCounts>
+  /** The same from a file of this machine or an https address. Also NEKO_ERR_TIMEOUT. For who owns this machine, not for callers over the network. */
+  importSource (source: string, options: Omit<ImportOptions, 'target'>): Promise<ImportCounts>
   close (): void
 }
 
@@ -89,6 +94,12 @@ export function createIntel ({ storage, audit, fleet, clock }: { storage: Storag
   }
   const importRun = createImportRun({ actors, redirects, audit })
   const edits = createEdits({ actors, redirects, audit, clock, catalogue, changed })
+  const importStream: Intel['importStream'] = async (chunks, options) => {
+    const counts = await importRun(chunks, options)
+    changed()
+    if (fleet.processCount() > 1) await fleet.ask(INTEL_FORGET, null, { timeoutMs: FORGET_TIMEOUT_MS })
+    return counts
+  }
 
   return {
     counts: () => catalogue.counts(),
@@ -113,12 +124,8 @@ export function createIntel ({ storage, audit, fleet, clock }: { storage: Storag
     add: (input, by) => edits.add(input, by),
     update: (id, patch, by) => edits.update(id, patch, by),
     remove: (id, by) => edits.remove(id, by),
-    async import (request) {
-      const counts = await importRun(request)
-      changed()
-      if (fleet.processCount() > 1) await fleet.ask(INTEL_FORGET, null, { timeoutMs: FORGET_TIMEOUT_MS })
-      return counts
-    },
+    importStream,
+    importSource: (source, options) => importStream(openSource(source), { ...options, target: sourceLabel(source) }),
     close: unsubscribe
   }
 }

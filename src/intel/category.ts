@@ -49,6 +49,8 @@ const BY_TEXT: Array<[ThreatCategory, RegExp]> = [
   ['STATE_SPONSORED', /\bnation[- ]state\b/i],
   ['HACKTIVIST', /\bhacktivis[mt]/i],
   ['STATE_SPONSORED', /\b(attributed to|part of|unit of|linked to|associated with|works? for|on behalf of|ties to|subordinate to|affiliated with)\b[^.]{0,80}\b(GRU|GU|SVR|FSB|MSS|PLA|MOIS|IRGC|RGB|ministry|intelligence|military|people's liberation army|revolutionary guard|government|reconnaissance general bureau)\b/i],
+  ['STATE_SPONSORED', /\blinked\b[^.]{0,60}\bto\b[^.]{0,60}\b(MOIS|IRGC|GRU|SVR|FSB|MSS|PLA|RGB|ministry|intelligence|revolutionary guard)\b/i],
+  ['STATE_SPONSORED', /\b(chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian)(-speaking)? [^.]{0,40}\b(cyber ?espionage|espionage|regime|apt|advanced persistent threat)\b/i],
   ['RANSOMWARE', /\bransomware(-as-a-service| as a service)? (group|gang|operator|operation|affiliate|actor|cartel|program|strain|collective)/i],
   ['RANSOMWARE', /\b(deploy(s|ed|ing|ment)?|operat(e|es|ed|ing|or|ors)|develop(s|ed|er|ers|ment)?|distribut(e|es|ed|ion|ing)|behind|us(e|es|ed|ing)|run(s|ning)?) \b[^.]{0,60}\bransomware/i],
   ['CYBERCRIME', /\b(financially[- ]motivated|cyber ?-?criminal|cyber ?crime|e-?crime|criminal (group|gang|actor|organi[sz]ation|threat)|initial access broker|business email compromise|carding|banking trojan|extort)/i],

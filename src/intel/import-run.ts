@@ -8,7 +8,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_OVERLOADED } from '../errors.ts'
 import type { Collection, Stored } from '../storage/port.ts'
-import type { ImportRequest } from './actors.ts'
+import type { ImportOptions } from './actors.ts'
 import { planImport, readRecords, type ImportPlan } from './import.ts'
 import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts } from './shapes.ts'
 
@@ -21,31 +21,31 @@ const READ_PAGE = 200
 
 interface Parts { actors: Collection<ActorDocument>, redirects: Collection<ActorRedirect>, audit: Audit }
 
-/** Returns the verb. @throws as Intel.import */
-export function createImportRun (parts: Parts): (request: ImportRequest) => Promise<ImportCounts> {
+/** Returns the verb. @throws as Intel.importStream */
+export function createImportRun (parts: Parts): (chunks: AsyncIterable<Uint8Array>, options: ImportOptions) => Promise<ImportCounts> {
   let running = false
-  return async (request) => {
+  return async (chunks, options) => {
     if (running) throw new NEKO_ERR_OVERLOADED(5)
     running = true
     try {
-      return await runImport(parts, request)
+      return await runImport(parts, chunks, options)
     } finally {
       running = false
     }
   }
 }
 
-async function runImport (parts: Parts, request: ImportRequest): Promise<ImportCounts> {
-  const read = await readRecords(request.chunks, { format: request.format, onProgress: request.onProgress })
+async function runImport (parts: Parts, chunks: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<ImportCounts> {
+  const read = await readRecords(chunks, { format: options.format, onProgress: options.onProgress })
   const progress = { bytes: read.bytes, objects: read.objects, actors: read.records.length }
-  request.onProgress?.({ phase: 'merge', ...progress })
+  options.onProgress?.({ phase: 'merge', ...progress })
   const replan = async (): Promise<ImportPlan> => planImport(await readStored(parts.actors), read.records, read.skipped)
   const plan = await replan()
   // What the first plan says is what the import did; later ones only finish it.
   const { counts } = plan
-  const event = { category: 'data', type: 'intel.import', actor: request.actor, target: request.target ?? null } as const
+  const event = { category: 'data', type: 'intel.import', actor: options.actor, target: options.target ?? null } as const
   await parts.audit.durable({ ...event, outcome: 'ok', details: { added: counts.added, updated: counts.updated, merged: counts.merged, unchanged: counts.unchanged, skipped: counts.skipped.reduce((sum, { count }) => sum + count, 0) } })
-  request.onProgress?.({ phase: 'write', ...progress })
+  options.onProgress?.({ phase: 'write', ...progress })
   try {
     await writeUntilSettled(parts, plan, replan)
   } catch (error) {

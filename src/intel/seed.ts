@@ -3,9 +3,7 @@
  * ATT&CK or MISP joins them by their ATT&CK ids, and its facts then go before these, but for the
  * category, where a person's reading is better than ours of a text (category.ts).
  */
-import type { Storage } from '../storage/port.ts'
-import { planImport } from './import.ts'
-import { actorCollection, redirectCollection, type ActorDocument, type ActorRecord, type ActorRedirect, type ThreatCategory } from './shapes.ts'
+import type { ActorRecord, ThreatCategory } from './shapes.ts'
 
 interface Seed { name: string, attackId: string, aliases: string[], country: string | null, category: ThreatCategory, motivation: string, since: number, techniques: Array<[id: string, name: string]>, description: string }
 
@@ -60,17 +58,4 @@ export function seedRecords (): ActorRecord[] {
     lastSeen: null,
     description: seed.description
   }))
-}
-
-/**
- * Before the first fork: puts the seeds into a store that holds no actor. One that holds any is left alone, so that
- * seeds removed by an administrator stay removed. Returns how many were written.
- */
-export async function prepareIntel ({ storage }: { storage: Storage }): Promise<number> {
-  const actors = storage.collection<ActorDocument>(actorCollection)
-  if (await actors.count() > 0) return 0
-  const plan = planImport([], seedRecords(), new Map())
-  await storage.collection<ActorRedirect>(redirectCollection).insertMany(plan.putRedirects)
-  // insertMany skips what is there: two hosts that start at once write the same documents.
-  return await actors.insertMany(plan.insert)
 }

@@ -1,11 +1,12 @@
 import t from 'tap'
 import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../../src/errors.ts'
 import type { Intel } from '../../src/intel/actors.ts'
-import { prepareIntel, SEEDS } from '../../src/intel/seed.ts'
+import { prepareIntel } from '../../src/intel/prepare.ts'
+import { SEEDS } from '../../src/intel/seed.ts'
 import type { ActorInput, ImportCounts, ThreatActor } from '../../src/intel/shapes.ts'
 import { attackGroup, bundle, bytesOf, cluster, galaxy, group, openIntel } from './room.ts'
 
-const load = async (intel: Intel, value: unknown): Promise<ImportCounts> => await intel.import({ chunks: bytesOf(value), format: null, actor: 'system' })
+const load = async (intel: Intel, value: unknown): Promise<ImportCounts> => await intel.importStream(bytesOf(value), { format: null, actor: 'system' })
 const total = async (intel: Intel): Promise<number> => (await intel.counts()).reduce((sum, { count }) => sum + count, 0)
 const all = async (intel: Intel): Promise<ThreatActor[]> => (await intel.page({ first: 100 })).items
 

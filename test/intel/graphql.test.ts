@@ -39,7 +39,7 @@ async function ask (app: FastifyInstance, source: string): Promise<{ data?: Reco
 
 t.test('counts, list, search and one actor are answered', async (t) => {
   const app = await openApp(t)
-  await app.intel.import({ chunks: bytesOf(bundle(attackGroup(7, 'APT28'), attackGroup(9, 'Ruby Crane', { description: 'A ransomware gang.' }))), format: 'stix', actor: 'system' })
+  await app.intel.importStream(bytesOf(bundle(attackGroup(7, 'APT28'), attackGroup(9, 'Ruby Crane', { description: 'A ransomware gang.' }))), { format: 'stix', actor: 'system' })
   const { data, errors } = await ask(app, `{
     threatCounts { category count }
     threatActors(search: "apt-28", first: 1) { totalCount nodes { id name references { name url } } pageInfo { hasNextPage } }

@@ -1,7 +1,6 @@
 import t from 'tap'
-import { openFile } from '../../src/intel/import-source.ts'
 import type { Intel } from '../../src/intel/actors.ts'
-import { prepareIntel } from '../../src/intel/seed.ts'
+import { prepareIntel } from '../../src/intel/prepare.ts'
 import type { ImportCounts } from '../../src/intel/shapes.ts'
 import { sharedPath } from '../shared.ts'
 import { openIntel } from './room.ts'
@@ -9,7 +8,7 @@ import { openIntel } from './room.ts'
 const stix = sharedPath('intel/attack-groups.stix.json.gz')
 const misp = sharedPath('intel/misp-threat-actor.json.gz')
 
-const load = async (intel: Intel, path: string): Promise<ImportCounts> => await intel.import({ chunks: openFile(path), format: null, actor: 'system' })
+const load = async (intel: Intel, path: string): Promise<ImportCounts> => await intel.importSource(path, { format: null, actor: 'system' })
 
 t.test('both real files are imported in under 5 s, a second time without a change, in either order to the same actors', { skip: stix === null || misp === null ? '../shared is absent' : false }, async (t) => {
   const { intel, sibling, storage } = await openIntel(t)
