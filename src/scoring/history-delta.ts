@@ -12,7 +12,7 @@ const URGENT_MAX = 96
 const ORDINARY_MAX = 96
 const PRINTS_MAX = 48
 /** From SHAPES' first word to the last of TARGETS, this hour's halves only, and the small sketches. */
-const SKETCH_WORDS = [record.AGENTS, record.ADDRESSES, record.CREDENTIALS, record.ROUTES, record.SHAPES, record.SHAPES + 1, record.TARGETS, record.TARGETS + 1, record.TARGETS + 2, record.TARGETS + 3]
+const SKETCH_WORDS = [record.AGENTS, record.ADDRESSES, record.CREDENTIALS, record.HEADER_SETS, record.ROUTES, record.SHAPES, record.SHAPES + 1, record.TARGETS, record.TARGETS + 1, record.TARGETS + 2, record.TARGETS + 3]
 const PRINT_SKETCH_WORDS = [0, 1, 2, 3].flatMap((i) => [record.PRINT_ADDRESSES + i, record.PRINT_FAILING + i])
 const CLIENT_LENGTH = 2 + record.COUNTER_COUNT + SKETCH_WORDS.length
 const PRINT_LENGTH = 2 + record.COUNTER_COUNT + PRINT_SKETCH_WORDS.length

@@ -33,7 +33,8 @@ export const COUNTERS_3600 = EPOCH_3600 + 1
 export const AGENTS = COUNTERS_3600 + 2 * COUNTER_COUNT
 export const ADDRESSES = AGENTS + 2
 export const CREDENTIALS = ADDRESSES + 2
-export const ROUTES = CREDENTIALS + 2
+export const HEADER_SETS = CREDENTIALS + 2
+export const ROUTES = HEADER_SETS + 2
 export const SHAPES = ROUTES + 2
 export const TARGETS = SHAPES + 4
 export const TARGET_WORDS = 4
@@ -115,6 +116,7 @@ function rollSketches (words: Int32Array, at: number, keep: boolean): void {
   rollSketch(words, at + AGENTS, 1, keep)
   rollSketch(words, at + ADDRESSES, 1, keep)
   rollSketch(words, at + CREDENTIALS, 1, keep)
+  rollSketch(words, at + HEADER_SETS, 1, keep)
   rollSketch(words, at + ROUTES, 1, keep)
   rollSketch(words, at + SHAPES, SHAPE_WORDS, keep)
   rollSketch(words, at + TARGETS, TARGET_WORDS, keep)

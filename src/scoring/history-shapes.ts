@@ -31,6 +31,8 @@ export const HISTORY_FACTS = [
   'distinctRoutes3600s',
   'distinctAgents3600s',
   'distinctAddresses3600s',
+  /** Header names in their order, languages and encodings, whatever the agent. */
+  'distinctHeaderSets3600s',
   /** Different tokens or keys shown, valid or not. */
   'distinctCredentials3600s',
   /** How often the agent was another than the request before. */
@@ -93,29 +95,30 @@ export function encodeHistory (snapshot: HistorySnapshot, out: Float64Array, off
   out[offset + 15] = snapshot.distinctRoutes3600s
   out[offset + 16] = snapshot.distinctAgents3600s
   out[offset + 17] = snapshot.distinctAddresses3600s
-  out[offset + 18] = snapshot.distinctCredentials3600s
-  out[offset + 19] = snapshot.agentChanges3600s
-  out[offset + 20] = snapshot.sequentialRun
-  out[offset + 21] = snapshot.variations600s
-  out[offset + 22] = snapshot.unknownRoutes3600s
-  out[offset + 23] = snapshot.notFound600s
-  out[offset + 24] = snapshot.notFound3600s
-  out[offset + 25] = snapshot.clientErrors600s
-  out[offset + 26] = snapshot.failedLogins600s
-  out[offset + 27] = snapshot.failedLogins3600s
-  out[offset + 28] = snapshot.badTokens600s
-  out[offset + 29] = snapshot.badTokens3600s
-  out[offset + 30] = snapshot.loginAttempts600s
-  out[offset + 31] = snapshot.probes3600s
-  out[offset + 32] = snapshot.challenged600s
-  out[offset + 33] = snapshot.refused600s
-  out[offset + 34] = snapshot.loginAttempt
-  out[offset + 35] = snapshot.fingerprintRequests600s
-  out[offset + 36] = snapshot.fingerprintAddresses600s
-  out[offset + 37] = snapshot.fingerprintLoginAttempts600s
-  out[offset + 38] = snapshot.fingerprintFailedLogins600s
-  out[offset + 39] = snapshot.fingerprintFailingAddresses600s
-  out[offset + 40] = snapshot.fingerprintBadTokens600s
+  out[offset + 18] = snapshot.distinctHeaderSets3600s
+  out[offset + 19] = snapshot.distinctCredentials3600s
+  out[offset + 20] = snapshot.agentChanges3600s
+  out[offset + 21] = snapshot.sequentialRun
+  out[offset + 22] = snapshot.variations600s
+  out[offset + 23] = snapshot.unknownRoutes3600s
+  out[offset + 24] = snapshot.notFound600s
+  out[offset + 25] = snapshot.notFound3600s
+  out[offset + 26] = snapshot.clientErrors600s
+  out[offset + 27] = snapshot.failedLogins600s
+  out[offset + 28] = snapshot.failedLogins3600s
+  out[offset + 29] = snapshot.badTokens600s
+  out[offset + 30] = snapshot.badTokens3600s
+  out[offset + 31] = snapshot.loginAttempts600s
+  out[offset + 32] = snapshot.probes3600s
+  out[offset + 33] = snapshot.challenged600s
+  out[offset + 34] = snapshot.refused600s
+  out[offset + 35] = snapshot.loginAttempt
+  out[offset + 36] = snapshot.fingerprintRequests600s
+  out[offset + 37] = snapshot.fingerprintAddresses600s
+  out[offset + 38] = snapshot.fingerprintLoginAttempts600s
+  out[offset + 39] = snapshot.fingerprintFailedLogins600s
+  out[offset + 40] = snapshot.fingerprintFailingAddresses600s
+  out[offset + 41] = snapshot.fingerprintBadTokens600s
 }
 
 /** The inverse of encodeHistory. */
@@ -139,29 +142,30 @@ export function decodeHistory (from: Float64Array, offset = 0): HistorySnapshot 
     distinctRoutes3600s: from[offset + 15] as number,
     distinctAgents3600s: from[offset + 16] as number,
     distinctAddresses3600s: from[offset + 17] as number,
-    distinctCredentials3600s: from[offset + 18] as number,
-    agentChanges3600s: from[offset + 19] as number,
-    sequentialRun: from[offset + 20] as number,
-    variations600s: from[offset + 21] as number,
-    unknownRoutes3600s: from[offset + 22] as number,
-    notFound600s: from[offset + 23] as number,
-    notFound3600s: from[offset + 24] as number,
-    clientErrors600s: from[offset + 25] as number,
-    failedLogins600s: from[offset + 26] as number,
-    failedLogins3600s: from[offset + 27] as number,
-    badTokens600s: from[offset + 28] as number,
-    badTokens3600s: from[offset + 29] as number,
-    loginAttempts600s: from[offset + 30] as number,
-    probes3600s: from[offset + 31] as number,
-    challenged600s: from[offset + 32] as number,
-    refused600s: from[offset + 33] as number,
-    loginAttempt: from[offset + 34] as number,
-    fingerprintRequests600s: from[offset + 35] as number,
-    fingerprintAddresses600s: from[offset + 36] as number,
-    fingerprintLoginAttempts600s: from[offset + 37] as number,
-    fingerprintFailedLogins600s: from[offset + 38] as number,
-    fingerprintFailingAddresses600s: from[offset + 39] as number,
-    fingerprintBadTokens600s: from[offset + 40] as number
+    distinctHeaderSets3600s: from[offset + 18] as number,
+    distinctCredentials3600s: from[offset + 19] as number,
+    agentChanges3600s: from[offset + 20] as number,
+    sequentialRun: from[offset + 21] as number,
+    variations600s: from[offset + 22] as number,
+    unknownRoutes3600s: from[offset + 23] as number,
+    notFound600s: from[offset + 24] as number,
+    notFound3600s: from[offset + 25] as number,
+    clientErrors600s: from[offset + 26] as number,
+    failedLogins600s: from[offset + 27] as number,
+    failedLogins3600s: from[offset + 28] as number,
+    badTokens600s: from[offset + 29] as number,
+    badTokens3600s: from[offset + 30] as number,
+    loginAttempts600s: from[offset + 31] as number,
+    probes3600s: from[offset + 32] as number,
+    challenged600s: from[offset + 33] as number,
+    refused600s: from[offset + 34] as number,
+    loginAttempt: from[offset + 35] as number,
+    fingerprintRequests600s: from[offset + 36] as number,
+    fingerprintAddresses600s: from[offset + 37] as number,
+    fingerprintLoginAttempts600s: from[offset + 38] as number,
+    fingerprintFailedLogins600s: from[offset + 39] as number,
+    fingerprintFailingAddresses600s: from[offset + 40] as number,
+    fingerprintBadTokens600s: from[offset + 41] as number
   }
 }
 
@@ -186,6 +190,7 @@ export function emptyHistory (): HistorySnapshot {
     distinctRoutes3600s: 0,
     distinctAgents3600s: 0,
     distinctAddresses3600s: 0,
+    distinctHeaderSets3600s: 0,
     distinctCredentials3600s: 0,
     agentChanges3600s: 0,
     sequentialRun: 0,

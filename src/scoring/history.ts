@@ -15,7 +15,7 @@ import { readTraits } from './traits.ts'
 import type { RequestTraits } from './traits.ts'
 import type { HistorySnapshot } from './history-shapes.ts'
 import type { HistoryTable } from './history-table.ts'
-import type { Observation } from './shapes.ts'
+import type { FactorContribution, Observation } from './shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 
@@ -36,6 +36,8 @@ export interface Outcome {
   /** The judge's recommendation. */
   action: 'ALLOW' | 'CHALLENGE' | 'BLOCK'
   score?: number
+  /** Of the score: what the request itself said, not its history, decides whether a failure was a probe. */
+  factors?: FactorContribution[]
   /** A login or refresh that was refused. */
   failedLogin?: boolean
   /** An access token or an API key that did not hold. */
@@ -78,7 +80,7 @@ const INTERVAL_MAX_MS = 600_000
 const STEP_MAX = 10
 const LIST_MAX = 2 ** 30
 /** From here an unsuccessful request is remembered as a probe. */
-const PROBE_SCORE = 20
+const PROBE_POINTS = 15
 
 /** A history of its own memory; make one per process. */
 export function createHistory (options: HistoryOptions): History {
@@ -208,6 +210,7 @@ function keepRequest (table: HistoryTable, at: number, request: ObservedRequest,
   if (hadAgent && words[at + record.LAST_AGENT] !== (traits.agentHash | 0)) count(words, at, record.AGENT_CHANGES)
   words[at + record.LAST_AGENT] = traits.agentHash | 0
   record.mark(words, at + record.AGENTS, 1, traits.agentHash)
+  record.mark(words, at + record.HEADER_SETS, 1, traits.headersHash)
   record.mark(words, at + record.ADDRESSES, 1, addressHash)
   if (traits.credentialHash !== 0) record.mark(words, at + record.CREDENTIALS, 1, traits.credentialHash)
   record.mark(words, at + record.TARGETS, record.TARGET_WORDS, traits.targetHash)
@@ -262,10 +265,19 @@ function countersOf (outcome: Outcome): number[] {
   if (outcome.badToken === true) counters.push(record.BAD_TOKENS)
   if (outcome.notFound === true || status === 404) counters.push(record.NOT_FOUND)
   else if (status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 429) counters.push(record.CLIENT_ERRORS)
-  if (status >= 400 && (outcome.score ?? 0) >= PROBE_SCORE) counters.push(record.PROBES)
+  if (status >= 400 && requestPoints(outcome.factors) >= PROBE_POINTS) counters.push(record.PROBES)
   if (outcome.action === 'CHALLENGE') counters.push(record.CHALLENGED)
   else if (outcome.action === 'BLOCK') counters.push(record.REFUSED)
   return counters
+}
+
+/** Points of what stood in the request itself: were those of its history counted, suspicion would feed on itself. */
+function requestPoints (factors: FactorContribution[] | undefined): number {
+  let points = 0
+  for (const factor of factors ?? []) {
+    if (factor.name === 'userAgent' || factor.name === 'endpoint' || factor.name === 'headers' || factor.name === 'payload') points += factor.contribution
+  }
+  return points
 }
 
 interface Moment {
@@ -300,6 +312,7 @@ function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment
     distinctRoutes3600s: record.countDistinct(words, at + record.ROUTES, 1),
     distinctAgents3600s: record.countDistinct(words, at + record.AGENTS, 1),
     distinctCredentials3600s: record.countDistinct(words, at + record.CREDENTIALS, 1),
+    distinctHeaderSets3600s: record.countDistinct(words, at + record.HEADER_SETS, 1),
     distinctAddresses3600s: record.countDistinct(words, at + record.ADDRESSES, 1),
     agentChanges3600s: record.within3600s(words, at, record.AGENT_CHANGES, nowMs),
     sequentialRun: words[at + record.SEQUENTIAL_RUN] as number,

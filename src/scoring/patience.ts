@@ -1,4 +1,5 @@
 import { classifyAgent } from './agents.ts'
+import { ramp } from './evidence.ts'
 import { headerOf } from './request-view.ts'
 import type { HistorySnapshot } from './history-shapes.ts'
 import type { RequestView } from './request-view.ts'
@@ -17,7 +18,21 @@ export function patienceWith (client: string, history: HistorySnapshot, view: Re
   if (client.startsWith('key:')) return 0.3
   const { kind } = classifyAgent(view.agent)
   if (kind === 'search-bot' && history.requests60s <= ROBOT_RATE_MAX) return 0.15
-  if (kind === 'robot' && history.requests60s <= ROBOT_RATE_MAX) return 0.4
-  if (kind === 'browser' && history.intervalMeanMs >= READING_MS && headerOf(view, 'accept-language') !== null) return 0.6
-  return 1
+  if (kind === 'robot' && history.requests60s <= ROBOT_RATE_MAX) return 0.3
+  return isSingleMinded(history) ? 1 : readerPatience(kind === 'browser' && headerOf(view, 'accept-language') !== null, history)
 }
+
+/** A reader pauses and hurries: intervals at a reader's pace, and the more uneven the likelier. */
+function readerPatience (isBrowser: boolean, history: HistorySnapshot): number {
+  if (history.intervalMeanMs < READING_MS) return 1
+  const unevenness = history.intervalDeviationMs / history.intervalMeanMs
+  return (isBrowser ? 0.65 : 1) * (1 - 0.35 * ramp(unevenness, 0.5, 0.8))
+}
+
+/** Nearly every request varies one question, and never twice the same. */
+function isSingleMinded (history: HistorySnapshot): boolean {
+  const requests = Math.max(1, history.requests3600s)
+  return history.variations600s > SINGLE_MINDED_MIN && history.distinctTargets3600s / requests > 0.85 && history.variations600s / Math.max(1, history.requests600s) > 0.85
+}
+
+const SINGLE_MINDED_MIN = 25

@@ -14,6 +14,8 @@ export interface RequestTraits {
   agentHash: number
   /** Agent, order of header names, languages and encodings: what stays the same when a tool changes its address. */
   fingerprintHash: number
+  /** The fingerprint without the agent. */
+  headersHash: number
   /** Of the token or key shown; 0 without one. Never leaves the sketch of five bits that it becomes. */
   credentialHash: number
   targetHash: number
@@ -44,6 +46,7 @@ export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'h
   return {
     agentHash: who.agent,
     fingerprintHash: who.fingerprint,
+    headersHash: who.headers,
     credentialHash: who.credential,
     targetHash: finish(scan.full),
     shapeHash: finish(scan.shape),
@@ -261,7 +264,7 @@ const LANGUAGE_CODE = nameCode('accept-language')
 const ENCODING_CODE = nameCode('accept-encoding')
 const HEADERS_MAX = 64
 
-function readHeaders (headers: string[]): { agent: number, fingerprint: number, credential: number } {
+function readHeaders (headers: string[]): { agent: number, fingerprint: number, headers: number, credential: number } {
   let agent = 0
   let credential = 0
   let print = 0x811c9dc5
@@ -274,5 +277,6 @@ function readHeaders (headers: string[]): { agent: number, fingerprint: number, 
     if (code === AGENT_CODE) agent = hashText(headers[i + 1] as string, 7, 256)
     else if (code === LANGUAGE_CODE || code === ENCODING_CODE) print ^= hashText(headers[i + 1] as string, 11, 64)
   }
-  return { agent, credential, fingerprint: mixHash(finish(print), agent) }
+  const plain = finish(print)
+  return { agent, credential, headers: plain, fingerprint: mixHash(plain, agent) }
 }

@@ -60,14 +60,21 @@ const PRINT_ADDRESSES_MIN = 4
 
 /** One question with ever new values, without a pause: a scraper, whatever its rhythm. */
 function judgeSweep (history: HistorySnapshot, patience: number, signs: Signs): void {
-  const novelty = history.distinctTargets3600s / Math.max(1, history.requests3600s)
+  const novelty = noveltyOf(history)
   const share = history.variations600s / Math.max(1, history.requests600s)
   // Where many people sit behind one address, their questions interleave.
   const crowd = history.distinctAgents3600s >= 4 ? 0.5 : 1
-  const size = ramp(history.variations600s, 14, 50)
-  const persistence = Math.max(ramp(history.streakRequests, 12, 40), 0.6 * ramp(history.variations600s, 40, 90))
-  addSign(signs, 0.66 * patience * crowd * size * ramp(novelty, 0.45, 0.75) * ramp(share, 0.4, 0.75) * persistence, 'behavior.sweep', 'client', `${history.variations600s} of ${history.requests600s} requests vary one question`, 'T1119')
+  const size = ramp(history.variations600s, 10, 36)
+  const persistence = Math.max(ramp(history.streakRequests, 8, 28), 0.6 * ramp(history.variations600s, 40, 90))
+  addSign(signs, 0.66 * patience * crowd * size * ramp(novelty, 0.55, 0.85) * ramp(share, 0.4, 0.75) * persistence, 'behavior.sweep', 'client', `${history.variations600s} of ${history.requests600s} requests vary one question`, 'T1119')
 }
+
+/** Share of the requests that asked for something new; the sketch saturates at some hundreds, which is new enough. */
+function noveltyOf (history: HistorySnapshot): number {
+  return history.distinctTargets3600s >= TARGETS_MANY ? 1 : history.distinctTargets3600s / Math.max(1, history.requests3600s)
+}
+
+const TARGETS_MANY = 250
 
 /** Numbers that count upwards, or that mostly do not exist. */
 function judgeEnumeration (history: HistorySnapshot, patience: number, signs: Signs): void {
@@ -89,16 +96,29 @@ function judgeProbes (history: HistorySnapshot, signs: Signs): void {
   addSign(signs, 0.5 * ramp(history.probes3600s, 1, 6), 'behavior.probes', 'client', `${history.probes3600s} odd requests that failed within the hour`, 'T1595.002')
 }
 
-/** A new agent for nearly every request. In an office agents come back; there each has many requests. */
+/**
+ * Agents that change while one thing is pursued. In an office people ask for different things, their programs differ in
+ * more than the agent's text, and each agent comes back; a disguise changes the text alone, or with every request.
+ */
 function judgeRotation (client: string, history: HistorySnapshot, signs: Signs): void {
   const agents = history.distinctAgents3600s
-  if (agents < 4) return
-  const share = agents / Math.max(1, history.requests3600s)
-  const changes = history.agentChanges3600s / Math.max(1, history.requests3600s)
+  if (agents < 3) return
+  const requests = Math.max(1, history.requests3600s)
+  const changes = ramp(history.agentChanges3600s / requests, 0.5, 0.75)
   // A key or a user is one program, one person with a few devices.
   const isOne = client.startsWith('ip:') ? 0 : 1
-  addSign(signs, 0.6 * ramp(agents, 6 - 2 * isOne, 14 - 4 * isOne) * ramp(share, 0.3, 0.6) * ramp(changes, 0.5, 0.8), 'behavior.rotation', 'client', `about ${agents} agents in ${history.requests3600s} requests`, 'T1036')
-  addSign(signs, 0.25 * ramp(agents, 6, 12) * ramp(changes, 0.75, 0.95), 'behavior.agents', 'client', `the agent changed ${history.agentChanges3600s} times`)
+  const isDisguise = history.distinctHeaderSets3600s <= Math.max(1, agents / 4) ? ramp(agents, 3, 6) : 0
+  const isEver = ramp(agents / requests, 0.25, 0.5) * ramp(agents, 6 - 2 * isOne, 14 - 4 * isOne)
+  const pursuit = pursuitOf(history)
+  addSign(signs, 0.66 * changes * ramp(requests, 7, 16) * Math.max(isDisguise * pursuit, isEver * Math.max(0.4, pursuit)), 'behavior.rotation', 'client', `about ${agents} agents in ${requests} requests`, 'T1036')
+}
+
+/** 0-1: how much one thing is pursued: few shapes of questions, one question varied, or nothing found. */
+function pursuitOf (history: HistorySnapshot): number {
+  const share = history.variations600s / Math.max(1, history.requests600s)
+  const missing = history.notFound600s / Math.max(1, history.requests600s)
+  const narrow = ramp(5 - history.distinctShapes3600s, 0, 3)
+  return Math.max(narrow, ramp(share, 0.4, 0.7), ramp(missing, 0.5, 0.8))
 }
 
 /** One credential from many addresses with many agents. A phone changes its address and keeps its agent. */
