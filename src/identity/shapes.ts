@@ -1,4 +1,6 @@
 /** Shapes of identity: who may ask, and what for. */
+export { identityCollections } from './collections.ts'
+
 export type Role = 'VIEWER' | 'ANALYST' | 'ADMIN'
 export type Scope = 'read' | 'assess' | 'decide' | 'manage'
 export type Tier = 'strict' | 'standard' | 'relaxed' | 'service'
@@ -31,3 +33,76 @@ export interface Principal {
 
 /** What a request's credential came to. `refused`: one was shown and did not hold. */
 export type Credential = { state: 'absent' } | { state: 'held', principal: Principal } | { state: 'refused', reason: string }
+
+/** A person, as stored. */
+export interface User {
+  id: string
+  /** As given at creation. */
+  username: string
+  /** Lower case: two people may not differ by case alone. */
+  usernameKey: string
+  role: Role
+  disabled: boolean
+  /** Rises with a new password and a disabling; tokens and sessions of a lower one are over. Counts instead of times, so that no clock matters. */
+  generation: number
+  /** PHC text of argon2id. */
+  passwordHash: string
+  createdAt: number
+  updatedAt: number
+}
+
+/** What every process holds of a person, to judge requests without asking the store. */
+export interface UserState { id: string, username: string, role: Role, disabled: boolean, generation: number, revision: number }
+
+/** A login and all that was refreshed from it: one family of refresh tokens, of which only the newest is good. */
+export interface Session {
+  id: string
+  userId: string
+  generation: number
+  /** SHA-256 of the part that all refresh tokens of the family share: tells an old one from an invented one. */
+  familyHash: string
+  /** SHA-256 of the newest one's own part. */
+  secretHash: string
+  createdAt: number
+  refreshedAt: number
+  expiresAt: number
+}
+
+/** One secret of an API key; the newest has `expiresAt` null, the one it replaced ends with the overlap. */
+export interface KeySecret { hash: string, createdAt: number, expiresAt: number | null }
+
+export interface ApiKey {
+  id: string
+  name: string
+  scopes: Scope[]
+  /** `user:<id>` or `key:<id>`. */
+  createdBy: string
+  createdAt: number
+  updatedAt: number
+  expiresAt: number | null
+  revokedAt: number | null
+  /** One, or two during a rotation. */
+  secrets: KeySecret[]
+}
+
+/** When a key was last used, apart from the key so that noting it never competes with a change of the key. */
+export interface KeyUse { id: string, lastUsedAt: number }
+
+export type RevokedKind = 'session' | 'key'
+
+/** Something that is over before its time. */
+export interface Revocation {
+  /** `<kind>:<value>`. */
+  id: string
+  kind: RevokedKind
+  value: string
+  at: number
+  /** When nothing could be accepted anyway; null: never. */
+  expiresAt: number | null
+}
+
+/** What a login or a refresh gives. */
+export interface SessionTokens { accessToken: string, refreshToken: string, expiresInSeconds: number }
+
+/** Told in every process when a caller's standing changed: whoever holds a connection open asks `holds` again. */
+export interface StandingChange { kind: 'session' | 'key' | 'user', id: string }

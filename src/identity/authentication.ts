@@ -1,0 +1,141 @@
+import { hash } from 'node:crypto'
+import type { Clock } from '../std/clock.ts'
+import type { Keys } from './keys.ts'
+import { createRecent } from './recent.ts'
+import type { Revocations } from './revocations.ts'
+import { SCOPES_BY_ROLE, type Credential, type Principal, type UserState } from './shapes.ts'
+import { TOKEN_CHARACTERS_MAX, type AccessClaims, type Tokens } from './tokens.ts'
+import type { Users } from './users.ts'
+
+/**
+ * From a header to a caller. Synchronous wherever memory knows the answer.
+ *
+ * Tokens that were verified are remembered by their SHA-256 until they run out (a look-up of 1 us instead of an HMAC and
+ * JSON of some 15 us); what may change under them (the session, the user, the role) is asked again each time.
+ */
+const VERIFIED_MAX = 20_000
+
+export interface CredentialHeaders { authorization?: string | undefined, 'x-api-key'?: string | string[] | undefined }
+
+export interface Authentication {
+  /**
+   * A request's credential: `Authorization: Bearer <access token>` or `x-api-key`. Showing both is refused. Never throws;
+   * rejects with NEKO_ERR_STORE_UNAVAILABLE when memory cannot tell and the store cannot be asked.
+   */
+  authenticate (headers: CredentialHeaders): Credential | Promise<Credential>
+  /** The same for a token without its header (WebSocket). */
+  authenticateToken (token: string): Credential | Promise<Credential>
+  /** Whether a caller who was let in would still be: for connections that stay open. From memory. */
+  holds (principal: Principal): boolean
+}
+
+interface Verified { claims: AccessClaims, user: UserState | null, principal: Principal | null, kid: string }
+
+interface AuthenticationOptions {
+  tokens: Tokens
+  users: Users
+  keys: Keys
+  revocations: Revocations
+  clock: Clock
+  /** True when the revocations were read; else a promise that reads them. */
+  ready (): true | Promise<void>
+}
+
+export function createAuthentication ({ tokens, users, keys, revocations, clock, ready }: AuthenticationOptions): Authentication {
+  const verified = createRecent<Verified>(VERIFIED_MAX)
+
+  function authenticateToken (token: string): Credential | Promise<Credential> {
+    const isReady = ready()
+    if (isReady !== true) return isReady.then(() => authenticateToken(token))
+    if (token.length > TOKEN_CHARACTERS_MAX) return refused('malformed')
+    const digest = hash('sha256', token, 'base64url')
+    const known = verified.get(digest)
+    if (known !== undefined && known.kid === tokens.kid) return judge(known)
+    const verdict = tokens.verify(token)
+    if (!verdict.held) return refused(verdict.reason)
+    // The kid that signs stands for the list of secrets: when it changes, everything is verified anew.
+    const fresh: Verified = { claims: verdict.claims, user: null, principal: null, kid: tokens.kid }
+    verified.set(digest, fresh)
+    return judge(fresh)
+  }
+
+  function judge (token: Verified): Credential | Promise<Credential> {
+    const { claims } = token
+    if (claims.expiresAt <= clock.now()) return refused('expired')
+    if (revocations.has('session', claims.sessionId)) return refused('revoked')
+    const user = users.state(claims.userId)
+    return user === undefined ? users.load(claims.userId).then((loaded) => loaded === null ? refused('user') : judgeUser(token, loaded)) : judgeUser(token, user)
+  }
+
+  function judgeUser (token: Verified, user: UserState): Credential {
+    if (user.disabled) return refused('disabled')
+    if (user.generation !== token.claims.generation) return refused('revoked')
+    if (token.user !== user || token.principal === null) {
+      token.user = user
+      token.principal = principalOf(user, token.claims)
+    }
+    return { state: 'held', principal: token.principal }
+  }
+
+  function authenticateKey (text: string): Credential | Promise<Credential> {
+    const isReady = ready()
+    if (isReady !== true) return isReady.then(() => authenticateKey(text))
+    const credential = keys.authenticate(text)
+    return credential instanceof Promise ? credential.then(unlessRevoked) : unlessRevoked(credential)
+  }
+
+  function unlessRevoked (credential: Credential): Credential {
+    return credential.state === 'held' && revocations.has('key', credential.principal.id) ? refused('revoked') : credential
+  }
+
+  return {
+    authenticate (headers) {
+      const { authorization } = headers
+      const key = headers['x-api-key']
+      if (authorization === undefined && key === undefined) return ABSENT
+      if (authorization !== undefined && key !== undefined) return refused('two credentials')
+      if (key !== undefined) return typeof key === 'string' ? authenticateKey(key) : refused('malformed')
+      const token = bearer(authorization as string)
+      return token === null ? refused('malformed') : authenticateToken(token)
+    },
+    authenticateToken,
+    holds (principal) {
+      if (principal.expiresAt !== null && principal.expiresAt <= clock.now()) return false
+      if (principal.kind === 'key') return !revocations.has('key', principal.id)
+      if (principal.sessionId !== null && revocations.has('session', principal.sessionId)) return false
+      const user = users.state(principal.id)
+      // Unknown means forgotten for lack of room, which says nothing: the next request asks the store.
+      return user === undefined || (!user.disabled && user.role === principal.role && user.generation === generations.get(principal))
+    }
+  }
+}
+
+const ABSENT: Credential = Object.freeze({ state: 'absent' as const })
+
+/** Which generation a principal was let in with: nobody else's business, so it is not part of the shape. */
+const generations = new WeakMap<Principal, number>()
+
+function principalOf (user: UserState, claims: AccessClaims): Principal {
+  const principal: Principal = Object.freeze({
+    kind: 'user' as const,
+    id: user.id,
+    name: user.username,
+    role: user.role,
+    scopes: SCOPES_BY_ROLE[user.role],
+    tier: 'relaxed' as const,
+    sessionId: claims.sessionId,
+    clientKey: `user:${user.id}`,
+    expiresAt: claims.expiresAt
+  })
+  generations.set(principal, user.generation)
+  return principal
+}
+
+/** RFC 6750: the scheme in any case, one space, one token. */
+function bearer (header: string): string | null {
+  return header.length > 7 && header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7) : null
+}
+
+function refused (reason: string): Credential {
+  return { state: 'refused', reason }
+}

@@ -1,0 +1,42 @@
+import type { CollectionDefinition } from '../storage/port.ts'
+
+/** Identity is read from the primary, whatever the URI's readPreference says: a stale copy would undo a revocation. */
+type PrimaryCollection = CollectionDefinition & { primaryReads: true }
+
+export const userCollection: PrimaryCollection = {
+  name: 'users',
+  primaryReads: true,
+  indexes: [
+    { name: 'usernameKey', fields: [['usernameKey', 1]], unique: true },
+    { name: 'role', fields: [['role', 1], ['disabled', 1]] },
+    { name: 'updatedAt', fields: [['updatedAt', 1]] }
+  ]
+}
+
+export const sessionCollection: PrimaryCollection = {
+  name: 'sessions',
+  primaryReads: true,
+  indexes: [{ name: 'userId', fields: [['userId', 1]] }],
+  expiryField: 'expiresAt'
+}
+
+export const keyCollection: PrimaryCollection = {
+  name: 'api_keys',
+  primaryReads: true,
+  indexes: [{ name: 'updatedAt', fields: [['updatedAt', 1]] }]
+}
+
+export const keyUseCollection: PrimaryCollection = { name: 'api_key_uses', primaryReads: true, indexes: [] }
+
+export const revocationCollection: PrimaryCollection = {
+  name: 'revocations',
+  primaryReads: true,
+  indexes: [{ name: 'at', fields: [['at', 1]] }],
+  expiryField: 'expiresAt'
+}
+
+export const lockCollection: PrimaryCollection = { name: 'identity_locks', primaryReads: true, indexes: [] }
+
+export const identityCollections: CollectionDefinition[] = [
+  userCollection, sessionCollection, keyCollection, keyUseCollection, revocationCollection, lockCollection
+]

@@ -1,0 +1,175 @@
+import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
+import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import type { Principal, Role, SessionTokens } from './shapes.ts'
+
+interface PageArgs { first?: number | null, after?: string | null }
+
+/** Ids are short; what is longer is none, and is not carried into the store or the trail. */
+const ID_CHARACTERS_MAX = 64
+
+export const identityGraphql: RoomGraphql = {
+  sdl: /* GraphQL */ `
+    """What a person may do."""
+    enum Role {
+      """Scope read."""
+      VIEWER
+      """Scopes read, assess and decide."""
+      ANALYST
+      """All scopes: people, keys and actors too."""
+      ADMIN
+    }
+
+    """The caller."""
+    type Me {
+      """Null for an API key."""
+      username: String
+      """Null for an API key."""
+      role: Role
+      """What the caller may do."""
+      scopes: [String!]!
+      """The limit that holds for the caller: relaxed or service."""
+      tier: String!
+    }
+
+    """A person who may sign in."""
+    type User {
+      """Names the user for good."""
+      id: ID!
+      """The name to sign in with."""
+      username: String!
+      """What the user may do."""
+      role: Role!
+      """True when the user may not sign in."""
+      disabled: Boolean!
+      """When the user was made."""
+      createdAt: DateTime!
+      """When the user was last changed."""
+      updatedAt: DateTime!
+    }
+
+    """An API key, without its secret."""
+    type ApiKey {
+      """Names the key for good; it is part of the key's text."""
+      id: ID!
+      """What people call it."""
+      name: String!
+      """What its holder may do."""
+      scopes: [String!]!
+      """Who made it: user or key, and the id."""
+      createdBy: String!
+      """When it was made."""
+      createdAt: DateTime!
+      """When it ends; null: when it is revoked."""
+      expiresAt: DateTime
+      """When it was revoked."""
+      revokedAt: DateTime
+      """When it was last used, to the minute."""
+      lastUsedAt: DateTime
+      """Until when the secret before the last rotation holds."""
+      overlapEndsAt: DateTime
+    }
+
+    """An API key with the text that is shown this once."""
+    type NewApiKey {
+      """The whole key, for the x-api-key header. It cannot be shown again."""
+      key: String!
+      """The key as it is listed."""
+      apiKey: ApiKey!
+    }
+
+    """What a login or a refresh gives."""
+    type SessionTokens {
+      """For the Authorization header, after Bearer."""
+      accessToken: String!
+      """Good for one refresh. Used twice, it ends the session."""
+      refreshToken: String!
+      """Seconds until the access token ends."""
+      expiresInSeconds: Int!
+    }
+
+    ${connectionSdl('User')}
+    ${connectionSdl('ApiKey')}
+
+    extend type Query {
+      """The caller."""
+      me: Me! @auth(scope: "")
+      """People who may sign in."""
+      users(first: Int, after: String): UserConnection! @auth(scope: "manage")
+      """API keys."""
+      apiKeys(first: Int, after: String): ApiKeyConnection! @auth(scope: "manage")
+    }
+
+    extend type Mutation {
+      """Opens a session. Strictly limited by account and by address."""
+      login(username: String!, password: String!): SessionTokens! @public
+      """Goes on with a session: new tokens for the newest refresh token. An older one ends the session."""
+      refreshToken(refreshToken: String!): SessionTokens! @public
+      """Ends the caller's session: its access tokens and its refresh tokens. False for a caller without one (an API key)."""
+      logout: Boolean! @auth(scope: "")
+      """Sets a new password (12 characters or more) and ends all sessions of the caller, this one too."""
+      changePassword(currentPassword: String!, newPassword: String!): Boolean! @auth(scope: "")
+      """Makes a user."""
+      createUser(username: String!, password: String!, role: Role!): User! @auth(scope: "manage")
+      """Gives a user another role, in every process within a second."""
+      setUserRole(id: ID!, role: Role!): User! @auth(scope: "manage")
+      """Keeps a user from signing in and ends all sessions of that user."""
+      disableUser(id: ID!): User! @auth(scope: "manage")
+      """Lets a disabled user sign in again."""
+      enableUser(id: ID!): User! @auth(scope: "manage")
+      """Makes an API key. Scopes: read, assess, decide, manage, as far as the caller holds them."""
+      createApiKey(name: String!, scopes: [String!]!, expiresAt: DateTime): NewApiKey! @auth(scope: "manage")
+      """Gives an API key a new secret; the old one holds for overlapSeconds more (a day when absent, at most 30 days)."""
+      rotateApiKey(id: ID!, overlapSeconds: Int): NewApiKey! @auth(scope: "manage")
+      """Ends an API key for good, in every process within a second."""
+      revokeApiKey(id: ID!): ApiKey! @auth(scope: "manage")
+    }
+  `,
+  resolvers: {
+    Query: {
+      me (_parent, _args, context: GraphqlContext) {
+        const { kind, name, role, scopes, tier } = caller(context)
+        return { username: kind === 'user' ? name : null, role, scopes, tier }
+      },
+      async users (_parent, { first, after }: PageArgs, { app }: GraphqlContext) {
+        return connection(await app.identity.listUsers(pageSize(first), after ?? null), () => app.identity.countUsers(), after ?? null)
+      },
+      async apiKeys (_parent, { first, after }: PageArgs, { app }: GraphqlContext) {
+        return connection(await app.identity.listApiKeys(pageSize(first), after ?? null), () => app.identity.countApiKeys(), after ?? null)
+      }
+    },
+    Mutation: {
+      login: (_parent, { username, password }: { username: string, password: string }, context: GraphqlContext) => secret(context, context.app.identity.login({ username, password, address: context.address })),
+      refreshToken: (_parent, { refreshToken }: { refreshToken: string }, context: GraphqlContext) => secret(context, context.app.identity.refresh({ refreshToken, address: context.address })),
+      logout: (_parent, _args, context: GraphqlContext) => context.app.identity.logout(caller(context)),
+      async changePassword (_parent, { currentPassword, newPassword }: { currentPassword: string, newPassword: string }, context: GraphqlContext) {
+        await context.app.identity.changePassword(caller(context), { currentPassword, newPassword })
+        return true
+      },
+      createUser: (_parent, { username, password, role }: { username: string, password: string, role: Role }, context: GraphqlContext) => context.app.identity.createUser(caller(context), { username, password, role }),
+      setUserRole: (_parent, { id, role }: { id: string, role: Role }, context: GraphqlContext) => context.app.identity.setUserRole(caller(context), known(id), role),
+      disableUser: (_parent, { id }: { id: string }, context: GraphqlContext) => context.app.identity.disableUser(caller(context), known(id)),
+      enableUser: (_parent, { id }: { id: string }, context: GraphqlContext) => context.app.identity.enableUser(caller(context), known(id)),
+      createApiKey: (_parent, { name, scopes, expiresAt }: { name: string, scopes: string[], expiresAt?: number | null }, context: GraphqlContext) => secret(context, context.app.identity.createApiKey(caller(context), { name, scopes, expiresAt: expiresAt ?? null })),
+      rotateApiKey: (_parent, { id, overlapSeconds }: { id: string, overlapSeconds?: number | null }, context: GraphqlContext) => secret(context, context.app.identity.rotateApiKey(caller(context), known(id), overlapSeconds ?? undefined)),
+      revokeApiKey: (_parent, { id }: { id: string }, context: GraphqlContext) => context.app.identity.revokeApiKey(caller(context), known(id))
+    }
+  }
+}
+
+/** The directive has let nobody else through; this only says so to the types. */
+function caller ({ principal }: GraphqlContext): Principal {
+  if (principal === null) throw new NEKO_ERR_UNAUTHENTICATED()
+  return principal
+}
+
+/** An answer that holds a credential is never compressed: its length would tell about it (BREACH). */
+function secret<T extends SessionTokens | { key: string }> (context: GraphqlContext, answer: Promise<T>): Promise<T> {
+  context.carriesSecret()
+  return answer
+}
+
+function known (id: string): string {
+  if (id.length === 0 || id.length > ID_CHARACTERS_MAX) throw new NEKO_ERR_INPUT_INVALID('id is none of ours')
+  return id
+}

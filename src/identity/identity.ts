@@ -1,0 +1,214 @@
+import type { Audit } from '../audit/shapes.ts'
+import type { Fleet } from '../cluster/fleet.ts'
+import type { Config } from '../config.ts'
+import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Storage } from '../storage/port.ts'
+import { createAuthentication, type Authentication, type CredentialHeaders } from './authentication.ts'
+import { createKeys } from './keys.ts'
+import { createLogins, type CountAttempt, type Logins } from './logins.ts'
+import { createPasswords } from './passwords.ts'
+import { createPeople, type People } from './people.ts'
+import { createKeyring, type Keyring } from './keyring.ts'
+import { signingSecrets } from './prepare.ts'
+import { createRevocations } from './revocations.ts'
+import { createSessions, REFRESH_SECONDS } from './sessions.ts'
+import type { Credential, Principal, Session, SessionTokens, StandingChange } from './shapes.ts'
+import { CLOCK_TOLERANCE_SECONDS, createTokens } from './tokens.ts'
+import { createUsers } from './users.ts'
+
+/**
+ * The identity room's service: who asks, and whether that still holds.
+ *
+ * Owns: users, sessions, API keys and what was revoked. Never does: decide what a threat is, count requests (it asks
+ * `countAttempt` about logins), print or log a credential. In: headers and what people type. Out: a Credential.
+ *
+ * Why memory: `authenticate` stands in front of every request, so it answers from what this process holds (users, keys,
+ * revocations, verified tokens); siblings are told of each change at once, and a poll of the store every 2 s makes up
+ * for messages that were lost, so that no process is wrong for longer. Until the store's revocations were read once,
+ * nobody is let in: a restart must not undo one.
+ */
+const POLL_MS = 2_000
+/** Clocks of hosts differ by at most what tokens allow: what a poll asks for reaches back as far. */
+const POLL_OVERLAP_MS = (CLOCK_TOLERANCE_SECONDS + 5) * 1_000
+/** Replayed revocations have old times: all are read again this often, and when the store comes back. */
+const FULL_POLL_MS = 60_000
+/** A start with the store down goes on without it. */
+const START_WAIT_MS = 2_500
+
+/** What the room needs of a logger (pino's shape). */
+export interface IdentityLog {
+  info (fields: object, message: string): void
+  warn (fields: object, message: string): void
+}
+
+export interface IdentityOptions {
+  config: Pick<Config, 'jwtSecrets' | 'jwtExpirationSeconds' | 'dataDir' | 'production'>
+  storage: Storage
+  audit: Audit
+  fleet: Fleet
+  clock: Clock
+  log: IdentityLog
+  /** Counts a try of login or refresh for all processes; absent: nobody counts (tests). */
+  countAttempt?: CountAttempt
+}
+
+export interface Identity extends Authentication, Logins, People, Keyring {
+  /** Reads what the store holds; resolves within 2.5 s even when it is down, and reads it later then. */
+  start (): Promise<void>
+  /** Reads again what the store holds, all of it: after the audit log was replayed. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  reload (): Promise<void>
+  /** Ends the caller's session everywhere: its access tokens and its refresh family. False for callers without one. @throws NEKO_ERR_AUDIT_UNAVAILABLE */
+  logout (principal: Principal): Promise<boolean>
+  /** Called in every process when somebody's standing changed; ask `holds`. Returns the unsubscribe. */
+  onRevoked (listener: (change: StandingChange) => void): () => void
+  /** Replaces JWT_SECRET's list while running: the first signs, all verify. */
+  setSecrets (secrets: readonly string[]): void
+  close (): Promise<void>
+}
+
+export type { CredentialHeaders, Credential, SessionTokens }
+
+export function createIdentity (options: IdentityOptions): Identity {
+  const { config, storage, audit, fleet, clock, log } = options
+  const listeners = new Set<(change: StandingChange) => void>()
+  const announce = (change: StandingChange): void => {
+    for (const listener of listeners) {
+      try {
+        listener(change)
+      } catch (error) {
+        log.warn({ err: error }, 'a listener of revocations failed')
+      }
+    }
+  }
+  const countAttempt = options.countAttempt ?? (async () => ({ allowed: true, retryAfterSeconds: 0 }))
+  const revocations = createRevocations({ storage, audit, fleet, clock, onRevoked: (kind, id) => announce({ kind, id }) })
+  const users = createUsers({ storage, fleet, clock, onChanged: (id) => announce({ kind: 'user', id }) })
+  const keys = createKeys({ storage, fleet, clock })
+  const sessions = createSessions({ storage, clock })
+  const passwords = createPasswords()
+  const tokens = createTokens({ secrets: signingSecrets(config), expirationSeconds: config.jwtExpirationSeconds, clock })
+  const reading = createReading({ storage, clock, log, read: async (sinceMs) => { await Promise.all([revocations.load(sinceMs), users.poll(sinceMs), keys.poll(sinceMs)]) }, tick: () => revocations.tick() })
+
+  async function endSession (session: Pick<Session, 'id'>, order: { actor: string, type: string }): Promise<void> {
+    // It must be remembered as long as any token of the family could be shown, also when the family cannot be deleted now.
+    const lifetimeSeconds = Math.max(REFRESH_SECONDS, config.jwtExpirationSeconds) + 2 * CLOCK_TOLERANCE_SECONDS
+    const revoked = revocations.revoke({ kind: 'session', id: session.id, expiresAt: clock.now() + lifetimeSeconds * 1_000, ...order })
+    await Promise.all([revoked, sessions.remove(session.id)])
+  }
+
+  /** Privileged changes are recorded before they are made, and refused when they cannot be. */
+  async function recorded<T> (event: { type: string, actor: string, target: string, details?: { [key: string]: string | null } }, work: () => Promise<T>): Promise<T> {
+    if (!audit.healthy()) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
+    await audit.durable({ category: 'auth', outcome: 'ok', ...event })
+    try {
+      return await work()
+    } catch (error) {
+      audit.record({ category: 'auth', outcome: 'failed', ...event, details: { ...event.details, code: (error as { code?: string }).code ?? 'unknown' } })
+      throw error
+    }
+  }
+
+  return {
+    ...createAuthentication({ tokens, users, keys, revocations, clock, ready: () => reading.ready() ? true : reading.whenReady() }),
+    ...createLogins({ users, sessions, passwords, tokens, revocations, audit, expirationSeconds: config.jwtExpirationSeconds, countAttempt, endSession }),
+    ...createPeople({ users, sessions, passwords, clock, audit, recorded, countAttempt }),
+    ...createKeyring({ keys, revocations, clock, recorded, storageUp: () => storage.health().up }),
+    start: () => reading.start(),
+    reload: () => reading.full(),
+    async logout (principal) {
+      if (principal.sessionId === null) return false
+      await endSession({ id: principal.sessionId }, { actor: `user:${principal.id}`, type: 'session.logout' })
+      return true
+    },
+    onRevoked (listener) {
+      listeners.add(listener)
+      return () => { listeners.delete(listener) }
+    },
+    setSecrets: (secrets) => tokens.setSecrets(secrets),
+    async close () {
+      listeners.clear()
+      await reading.close()
+      users.close()
+      await Promise.all([revocations.close(), keys.close()])
+    }
+  }
+}
+
+interface Reading {
+  ready (): boolean
+  /** Reads now when nothing was read yet. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  whenReady (): Promise<void>
+  start (): Promise<void>
+  full (): Promise<void>
+  close (): Promise<void>
+}
+
+/** When to read the store: once at start, what is new every 2 s, everything now and then. */
+function createReading ({ storage, clock, log, read, tick }: { storage: Storage, clock: Clock, log: IdentityLog, read (sinceMs?: number): Promise<void>, tick (): void }): Reading {
+  let loaded = false
+  let closed = false
+  let since = 0
+  let fullDueMs = 0
+  let running: Promise<void> | null = null
+
+  function full (): Promise<void> {
+    running ??= readAll().finally(() => { running = null })
+    return running
+  }
+
+  async function readAll (): Promise<void> {
+    const now = clock.now()
+    await read()
+    since = now - POLL_OVERLAP_MS
+    fullDueMs = clock.monotonic() + FULL_POLL_MS
+    if (!loaded) log.info({}, 'identity has read its users, keys and revocations')
+    loaded = true
+  }
+
+  async function poll (): Promise<void> {
+    tick()
+    if (!loaded || clock.monotonic() >= fullDueMs) return await full()
+    const now = clock.now()
+    await read(since)
+    since = now - POLL_OVERLAP_MS
+  }
+
+  let polling: Promise<unknown> = Promise.resolve()
+  let busy = false
+  const timer = setInterval(() => {
+    if (busy || closed) return
+    busy = true
+    // Fail-open: what is in memory stays in force, and the next poll reaches back to the last one that worked.
+    polling = poll().catch(() => null).finally(() => { busy = false })
+  }, POLL_MS)
+  timer.unref()
+  storage.onHealth((health) => {
+    if (health.up && !closed) full().catch(() => null)
+  })
+
+  return {
+    ready: () => loaded,
+    async whenReady () {
+      if (loaded) return
+      try {
+        await full()
+      } catch (cause) {
+        throw new NEKO_ERR_STORE_UNAVAILABLE({ cause })
+      }
+    },
+    async start () {
+      const late = new Promise<void>((resolve) => { setTimeout(resolve, START_WAIT_MS).unref() })
+      await Promise.race([late, full().catch((error: unknown) => {
+        log.warn({ code: (error as { code?: string }).code ?? null }, 'identity could not read the store at start: credentials are refused until it can')
+      })])
+    },
+    full,
+    async close () {
+      closed = true
+      clearInterval(timer)
+      await polling
+      await running?.catch(() => null)
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import type { Audit } from '../audit/shapes.ts'
+import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import { addressKey } from '../std/ip.ts'
+import type { Passwords } from './passwords.ts'
+import { requirePasswordBounds } from './passwords.ts'
+import type { Revocations } from './revocations.ts'
+import { sha256, type Sessions } from './sessions.ts'
+import type { Session, SessionTokens } from './shapes.ts'
+import type { Tokens } from './tokens.ts'
+import type { Users } from './users.ts'
+
+/**
+ * Logging in and staying logged in.
+ *
+ * What a stranger can learn here is one bit, and only with the password: a user who does not exist, one who is disabled
+ * and a wrong password take the same time and get the same answer. Tries are counted before anything is looked up, by
+ * account and by address, so that neither many addresses on one account nor many accounts from one address get far.
+ */
+export type CountAttempt = (key: string) => Promise<{ allowed: boolean, retryAfterSeconds: number }>
+
+/** What a name may be long; longer ones are not looked up, but take their time all the same. */
+const USERNAME_CHARACTERS_MAX = 64
+
+export interface Logins {
+  /** @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE */
+  login (given: { username: string, password: string, address: string }): Promise<SessionTokens>
+  /** @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_STORE_UNAVAILABLE */
+  refresh (given: { refreshToken: string, address: string }): Promise<SessionTokens>
+}
+
+interface LoginsOptions {
+  users: Users
+  sessions: Sessions
+  passwords: Passwords
+  tokens: Tokens
+  revocations: Revocations
+  audit: Audit
+  expirationSeconds: number
+  countAttempt: CountAttempt
+  /** Ends a session everywhere. */
+  endSession (session: Session, order: { actor: string, type: string }): Promise<void>
+}
+
+export function createLogins (options: LoginsOptions): Logins {
+  const { users, sessions, passwords, tokens, revocations, audit, expirationSeconds } = options
+
+  async function count (keys: string[], event: { type: string, actor: string, target: string | null }): Promise<void> {
+    const answers = await Promise.all(keys.map((key) => options.countAttempt(key)))
+    const retryAfterSeconds = Math.max(...answers.map((answer) => answer.allowed ? 0 : Math.max(1, answer.retryAfterSeconds)))
+    if (retryAfterSeconds === 0) return
+    audit.record({ category: 'auth', ...event, outcome: 'refused', details: { reason: 'limit' } })
+    throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), { retryAfterSeconds })
+  }
+
+  function answer (session: Session, refreshToken: string): SessionTokens {
+    const { token } = tokens.issue({ userId: session.userId, sessionId: session.id, generation: session.generation })
+    return { accessToken: token, refreshToken, expiresInSeconds: expirationSeconds }
+  }
+
+  return {
+    async login ({ username, password, address }) {
+      requirePasswordBounds(password)
+      const account = username.slice(0, USERNAME_CHARACTERS_MAX + 1).toLowerCase()
+      const actor = `ip:${address}`
+      // Names are hashed: whoever types the password into the wrong field must not leave it in a limiter or a log.
+      const target = `account:${sha256(account).slice(0, 16)}`
+      await count([`login:${target}`, `login:address:${addressKey(address)}`], { type: 'login', actor, target })
+      const user = await users.byName(account.slice(0, USERNAME_CHARACTERS_MAX))
+      const exact = user !== null && user.usernameKey === account
+      const { held, outdated } = await passwords.verify(password, exact ? user.passwordHash : null)
+      if (!held || !exact || user.disabled) {
+        audit.record({ category: 'auth', type: 'login', actor, target, outcome: 'refused' })
+        throw new NEKO_ERR_UNAUTHENTICATED()
+      }
+      if (outdated) await upgrade(user.id, password)
+      const { session, refreshToken } = await sessions.open(user.id, user.generation)
+      await users.load(user.id)
+      audit.record({ category: 'auth', type: 'login', actor, target: `user:${user.id}`, outcome: 'ok', details: { session: session.id } })
+      return answer(session, refreshToken)
+    },
+    async refresh ({ refreshToken, address }) {
+      const actor = `ip:${address}`
+      await count([`refresh:address:${addressKey(address)}`], { type: 'session.refresh', actor, target: null })
+      const verdict = await sessions.refresh(refreshToken)
+      if (verdict.state === 'reused') {
+        await options.endSession(verdict.session, { actor, type: 'session.reuse' })
+        throw new NEKO_ERR_UNAUTHENTICATED()
+      }
+      const user = verdict.state === 'held' ? await users.load(verdict.session.userId) : null
+      if (verdict.state !== 'held' || user === null || user.disabled || user.generation !== verdict.session.generation || revocations.has('session', verdict.session.id)) {
+        audit.record({ category: 'auth', type: 'session.refresh', actor, target: verdict.state === 'held' ? `session:${verdict.session.id}` : null, outcome: 'refused' })
+        throw new NEKO_ERR_UNAUTHENTICATED()
+      }
+      audit.record({ category: 'auth', type: 'session.refresh', actor, target: `session:${verdict.session.id}`, outcome: 'ok' })
+      return answer(verdict.session, verdict.refreshToken)
+    }
+  }
+
+  /** The parameters have changed since: the password is at hand only now. */
+  async function upgrade (userId: string, password: string): Promise<void> {
+    // Fail-open: the old hash is still good, and the next login tries again.
+    await passwords.hash(password).then((passwordHash) => users.setPassword(userId, passwordHash, { endsSessions: false })).catch(() => null)
+  }
+}

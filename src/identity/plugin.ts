@@ -1,0 +1,21 @@
+import fp from 'fastify-plugin'
+import { createIdentity, type Identity } from './identity.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance { identity: Identity }
+}
+
+export default fp(async (app) => {
+  const identity = createIdentity({
+    config: app.config,
+    storage: app.storage,
+    audit: app.audit,
+    fleet: app.fleet,
+    clock: app.clock,
+    log: app.log,
+    countAttempt: (key) => app.limits.takeAttempt(key)
+  })
+  app.decorate('identity', identity)
+  app.addHook('onClose', () => identity.close())
+  await identity.start()
+}, { name: 'identity', dependencies: ['config', 'storage', 'audit', 'fleet', 'limits'] })

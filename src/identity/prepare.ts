@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto'
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ConfigError, type Config } from '../config.ts'
+import type { Clock } from '../std/clock.ts'
+import { randomText } from '../std/id.ts'
+import type { Storage } from '../storage/port.ts'
+import { userCollection } from './collections.ts'
+import { createPasswords } from './passwords.ts'
+import type { User } from './shapes.ts'
+import { newUser } from './users.ts'
+
+/**
+ * What must be there before the first process serves: a key that signs, and somebody who may log in. Run by one process,
+ * before any fork; safe when several hosts run it at once (a unique index, and a file that is linked into place).
+ */
+const SECRET_FILE = 'jwt.secret'
+const PASSWORD_CHARACTERS = 24
+
+export interface Prepared {
+  /** To be shown once, by whoever called; null when there is an administrator, or ADMIN_PASSWORD was given. */
+  oneTimePassword: string | null
+  adminUsername: string
+  adminCreated: boolean
+  /** True in production without ADMIN_PASSWORD, when there is nobody yet: a password that nobody was given helps nobody. */
+  adminMissing: boolean
+}
+
+/** @throws NEKO_ERR_STORE_UNAVAILABLE; ConfigError when DATA_DIR cannot be written */
+export async function prepareIdentity ({ storage, config, clock }: { storage: Storage, config: Config, clock: Clock }): Promise<Prepared> {
+  signingSecrets(config)
+  const nothing = { oneTimePassword: null, adminUsername: config.adminUsername, adminCreated: false, adminMissing: false }
+  const users = storage.collection<User>(userCollection)
+  if (await users.count() > 0) return nothing
+  if (config.production && config.adminPassword === null) return { ...nothing, adminMissing: true }
+  const password = config.adminPassword ?? randomText(PASSWORD_CHARACTERS)
+  const admin = newUser({ username: config.adminUsername, role: 'ADMIN', passwordHash: await createPasswords().hash(password), nowMs: clock.now() })
+  try {
+    await users.insert(admin)
+  } catch (error) {
+    // Another host was faster: its administrator is the one.
+    if ((error as { code?: string }).code === 'NEKO_ERR_STORE_DUPLICATE') return nothing
+    throw error
+  }
+  return { ...nothing, adminCreated: true, oneTimePassword: config.adminPassword === null ? password : null }
+}
+
+/** JWT_SECRET's list, or outside production the one secret kept under DATA_DIR, made when it is not there. @throws ConfigError */
+export function signingSecrets (config: Pick<Config, 'jwtSecrets' | 'dataDir' | 'production'>): readonly string[] {
+  if (config.jwtSecrets.length > 0) return config.jwtSecrets
+  if (config.production) throw new ConfigError('JWT_SECRET', 'is required in production')
+  try {
+    return [localSecret(config.dataDir)]
+  } catch {
+    throw new ConfigError('DATA_DIR', 'cannot hold a generated JWT_SECRET')
+  }
+}
+
+function localSecret (dataDir: string): string {
+  const file = join(dataDir, SECRET_FILE)
+  const present = readSecret(file)
+  if (present !== null) return present
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const draft = `${file}.${randomText(8)}`
+  writeFileSync(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
+  try {
+    // Linked into place whole, and only when nobody else was faster.
+    linkSync(draft, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(draft, { force: true })
+  }
+  const made = readSecret(file)
+  if (made === null) throw new Error('the generated secret is gone')
+  return made
+}
+
+function readSecret (file: string): string | null {
+  try {
+    const text = readFileSync(file, 'utf8').trim()
+    if (text.length < 32) throw new Error('the generated secret was cut short')
+    return text
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

@@ -1,0 +1,138 @@
+import type { Audit } from '../audit/shapes.ts'
+import type { Fleet } from '../cluster/fleet.ts'
+import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../errors.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Json } from '../std/json.ts'
+import type { Storage } from '../storage/port.ts'
+import { revocationCollection } from './collections.ts'
+import type { Revocation, RevokedKind } from './shapes.ts'
+
+/**
+ * What is over before its time: sessions and API keys.
+ *
+ * Memory first: a revocation holds here at once, siblings are told in the same tick, and then it is made durable, in
+ * the audit log (whose effects are replayed at start) and in the store; one of the two must have it before the caller
+ * hears that it is done. With the store down it stays in line until the store takes it.
+ * Never does: forget one that could still matter, whatever its number.
+ */
+const RETRY_MS = 1_000
+const PAGE = 1_000
+/** Pages read in one go at most; the next poll goes on. */
+const PAGES_MAX = 1_000
+
+export interface RevokeOrder {
+  kind: RevokedKind
+  id: string
+  /** ms, or null: for ever. */
+  expiresAt: number | null
+  /** AuditInput.actor and type. */
+  actor: string
+  type: string
+  details?: { [key: string]: Json }
+}
+
+export interface Revocations {
+  has (kind: RevokedKind, id: string): boolean
+  /** In force in this process when it returns its promise; durable when that resolves. @throws NEKO_ERR_AUDIT_UNAVAILABLE when nothing could store it (it is in force all the same) */
+  revoke (order: RevokeOrder): Promise<void>
+  /** Takes over what the store holds: all of it, or what was added since a time. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  load (sinceMs?: number): Promise<void>
+  /** Forgets what has run out; tries again what the store has not taken. */
+  tick (): void
+  /** How many are held, and how many wait for the store. */
+  counts (): { held: number, waiting: number }
+  close (): Promise<void>
+}
+
+interface RevocationsOptions {
+  storage: Storage
+  audit: Audit
+  fleet: Fleet
+  clock: Clock
+  /** Called once for each that is new to this process. */
+  onRevoked (kind: RevokedKind, id: string): void
+}
+
+export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: RevocationsOptions): Revocations {
+  const store = storage.collection<Revocation>(revocationCollection)
+  const held = { session: new Map<string, number>(), key: new Map<string, number>() }
+  const waiting = new Map<string, Revocation>()
+  let flushing: Promise<void> | null = null
+
+  function apply (kind: RevokedKind, id: string, expiresAt: number | null): void {
+    const known = held[kind].has(id)
+    held[kind].set(id, expiresAt ?? Infinity)
+    if (!known) onRevoked(kind, id)
+  }
+
+  const unsubscribe = fleet.subscribe('identity.revoked', (message) => {
+    const { kind, value, expiresAt } = message as unknown as Revocation
+    if ((kind === 'session' || kind === 'key') && typeof value === 'string') apply(kind, value, expiresAt)
+  })
+
+  async function flush (): Promise<void> {
+    for (const doc of [...waiting.values()]) {
+      try {
+        await store.put(doc)
+        waiting.delete(doc.id)
+      } catch {
+        // Fail-open on purpose: memory holds it, the log holds it, and the next tick tries again.
+        return
+      }
+    }
+  }
+
+  function flushSoon (): Promise<void> {
+    flushing ??= flush().finally(() => { flushing = null })
+    return flushing
+  }
+
+  const timer = setInterval(() => waiting.size > 0 ? flushSoon() : null, RETRY_MS)
+  timer.unref()
+
+  return {
+    has: (kind, id) => held[kind].has(id),
+    async revoke ({ kind, id, expiresAt, actor, type, details }) {
+      const doc: Revocation = { id: `${kind}:${id}`, kind, value: id, at: clock.now(), expiresAt }
+      apply(kind, id, expiresAt)
+      fleet.publish('identity.revoked', { ...doc })
+      waiting.set(doc.id, doc)
+      const [logged] = await Promise.allSettled([
+        audit.durable({
+          category: 'auth',
+          type,
+          actor,
+          target: doc.id,
+          outcome: 'ok',
+          ...(details === undefined ? {} : { details }),
+          effects: [{ collection: revocationCollection.name, op: 'put', id: doc.id, doc: { ...doc } }]
+        }),
+        flushSoon()
+      ])
+      // A flush that was already under way may have begun without this one.
+      if (logged.status === 'rejected' && waiting.has(doc.id)) await flushSoon()
+      if (logged.status === 'rejected' && waiting.has(doc.id)) throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause: logged.reason })
+    },
+    async load (sinceMs) {
+      let after: string | null = null
+      for (let page = 0; page < PAGES_MAX; page++) {
+        const found: Awaited<ReturnType<typeof store.find>> = await store.find({ ...(sinceMs === undefined ? {} : { where: { at: { gte: sinceMs } } }), sort: [['at', 1]], first: PAGE, after })
+        for (const { kind, value, expiresAt } of found.items) apply(kind, value, expiresAt)
+        after = found.cursors.at(-1) ?? null
+        if (!found.hasNextPage) return
+      }
+    },
+    tick () {
+      const now = clock.now()
+      for (const ids of Object.values(held)) {
+        for (const [id, expiresAt] of ids) if (expiresAt <= now) ids.delete(id)
+      }
+    },
+    counts: () => ({ held: held.session.size + held.key.size, waiting: waiting.size }),
+    async close () {
+      clearInterval(timer)
+      unsubscribe()
+      if (waiting.size > 0) await flushSoon()
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+import { newId, randomText } from '../std/id.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Storage } from '../storage/port.ts'
+import { sessionCollection } from './collections.ts'
+import type { Session } from './shapes.ts'
+
+/**
+ * Sessions: a login, and the family of refresh tokens that came from it.
+ *
+ * A refresh token is `nekr_<session>_<family>_<secret>`. Only hashes are stored. Each refresh makes a new secret by
+ * compare-and-set, and the family part stays: whoever shows the right family part with another secret holds an old
+ * token, stolen or used twice, and the whole family ends (RFC 9700, section 4.14.2). Whoever lacks the family part
+ * (a session's id is in every access token) only made something up, and can end nobody's session.
+ * There is no grace for two refreshes at once: the one that comes second looks like a thief, and may be one.
+ */
+export const REFRESH_SECONDS = 7 * 86_400
+const FAMILY_CHARACTERS = 24
+const SECRET_CHARACTERS = 40
+const REFRESH_TOKEN = /^nekr_(se_[0-9a-z]{20})_([0-9a-z]{24})_([0-9a-z]{40})$/
+
+export type RefreshVerdict =
+  | { state: 'held', session: Session, refreshToken: string }
+  /** An old token: the family must end. */
+  | { state: 'reused', session: Session }
+  | { state: 'refused' }
+
+export interface Sessions {
+  /** @throws NEKO_ERR_STORE_UNAVAILABLE */
+  open (userId: string, generation: number): Promise<{ session: Session, refreshToken: string }>
+  /** Rotates. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  refresh (token: string): Promise<RefreshVerdict>
+  /** Removes a family; false when the store is down (its revocation stands for it then). */
+  remove (id: string): Promise<boolean>
+  /** Removes at most 1000 families of a user. */
+  removeOf (userId: string): Promise<number>
+}
+
+export function createSessions ({ storage, clock }: { storage: Storage, clock: Clock }): Sessions {
+  const store = storage.collection<Session>(sessionCollection)
+  return {
+    async open (userId, generation) {
+      const now = clock.now()
+      const id = newId('se', now)
+      const family = randomText(FAMILY_CHARACTERS)
+      const secret = randomText(SECRET_CHARACTERS)
+      const session: Session = { id, userId, generation, familyHash: sha256(family), secretHash: sha256(secret), createdAt: now, refreshedAt: now, expiresAt: now + REFRESH_SECONDS * 1000 }
+      await store.insert(session)
+      return { session, refreshToken: `nekr_${id}_${family}_${secret}` }
+    },
+    async refresh (token) {
+      const match = REFRESH_TOKEN.exec(token)
+      if (match === null) return { state: 'refused' }
+      const [, id, family, secret] = match as unknown as [string, string, string, string]
+      const stored = await store.get(id)
+      if (stored === null || stored.expiresAt <= clock.now() || !equal(sha256(family), stored.familyHash)) return { state: 'refused' }
+      const { revision, ...session } = stored
+      if (!equal(sha256(secret), session.secretHash)) return { state: 'reused', session }
+      const next = randomText(SECRET_CHARACTERS)
+      const rotated = await store.replace({ ...session, secretHash: sha256(next), refreshedAt: clock.now() }, revision)
+      if (rotated === null) return { state: 'reused', session }
+      return { state: 'held', session, refreshToken: `nekr_${id}_${family}_${next}` }
+    },
+    async remove (id) {
+      // Fail-open: the revocation that stands beside it refuses the family as well.
+      return await store.delete(id).catch(() => false)
+    },
+    removeOf: (userId) => store.deleteWhere({ userId }, 1_000)
+  }
+}
+
+/** Hex. Enough for secrets of 200 random bits; passwords go through argon2id. */
+export function sha256 (text: string): string {
+  return hash('sha256', text, 'hex')
+}
+
+export function equal (a: string, b: string): boolean {
+  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b))
+}

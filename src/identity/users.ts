@@ -1,0 +1,141 @@
+import type { Fleet } from '../cluster/fleet.ts'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED } from '../errors.ts'
+import { newId } from '../std/id.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Page, Storage, Stored } from '../storage/port.ts'
+import { withAdminLock } from './admin-lock.ts'
+import { userCollection } from './collections.ts'
+import { createRecent } from './recent.ts'
+import type { Role, User, UserState } from './shapes.ts'
+
+/**
+ * People. The store has the truth; every process holds what it needs to judge requests (UserState) in memory, and is
+ * told of changes by its siblings at once and by the store within a poll. Of two states the higher revision wins, so
+ * that a late message or a slow read never brings an old role back.
+ */
+const USERS_HELD_MAX = 20_000
+const PRELOAD = 10_000
+const PAGE = 1_000
+const CONFLICT_TRIES = 5
+export const USERNAME = /^[A-Za-z0-9._@-]{1,64}$/
+
+export interface Users {
+  /** From memory; undefined when this process does not hold it: `load` asks the store. */
+  state (id: string): UserState | undefined
+  /** @throws NEKO_ERR_STORE_UNAVAILABLE */
+  load (id: string): Promise<UserState | null>
+  /** Takes over what changed since a time, or the first 10,000. */
+  poll (sinceMs?: number): Promise<void>
+  byName (username: string): Promise<Stored<User> | null>
+  byId (id: string): Promise<Stored<User> | null>
+  list (first: number, after: string | null): Promise<Page<Stored<User>>>
+  count (): Promise<number>
+  /** @throws NEKO_ERR_STORE_DUPLICATE */
+  insert (user: User): Promise<void>
+  setRole (id: string, role: Role): Promise<User>
+  setDisabled (id: string, disabled: boolean): Promise<User>
+  setPassword (id: string, passwordHash: string, options: { endsSessions: boolean }): Promise<User>
+  close (): void
+}
+
+interface UsersOptions { storage: Storage, fleet: Fleet, clock: Clock, onChanged (id: string): void }
+
+export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions): Users {
+  const store = storage.collection<User>(userCollection)
+  const held = createRecent<UserState>(USERS_HELD_MAX)
+
+  function apply (state: UserState): UserState {
+    const known = held.get(state.id)
+    if (known !== undefined && known.revision >= state.revision) return known
+    held.set(state.id, state)
+    if (known !== undefined) onChanged(state.id)
+    return state
+  }
+
+  const unsubscribe = fleet.subscribe('identity.user', (message) => {
+    const state = message as unknown as UserState
+    if (typeof state?.id !== 'string' || typeof state.revision !== 'number') return
+    // Also when this process did not hold it: a read of the old state may be under way.
+    apply(state)
+    onChanged(state.id)
+  })
+
+  function tell (user: Stored<User>): User {
+    const state = stateOf(user)
+    apply(state)
+    fleet.publish('identity.user', { ...state })
+    return user
+  }
+
+  /** Compare-and-set until it holds: `change` sees what is stored now, and throws when it must not be. */
+  async function change (id: string, next: (user: User) => User | Promise<User>): Promise<User> {
+    for (let tries = 0; tries < CONFLICT_TRIES; tries++) {
+      const current = await store.get(id)
+      if (current === null) throw new NEKO_ERR_NOT_FOUND('There is no such user')
+      const { revision, ...user } = current
+      const wanted = await next(user as User)
+      const stored = await store.replace({ ...wanted, updatedAt: clock.now() }, revision)
+      if (stored !== null) return tell(stored)
+    }
+    throw Object.assign(new NEKO_ERR_OVERLOADED('1'), { retryAfterSeconds: 1 })
+  }
+
+  async function requireAnotherAdmin (user: User): Promise<void> {
+    const active = await store.count({ role: 'ADMIN', disabled: false })
+    if (isActiveAdmin(user) && active < 2) throw new NEKO_ERR_INPUT_INVALID('The last active administrator must stay one')
+  }
+
+  /** A change that may take an administrator away. */
+  function guarded (id: string, next: (user: User) => User): Promise<User> {
+    return withAdminLock({ storage, clock }, () => change(id, async (user) => {
+      const wanted = next(user)
+      if (isActiveAdmin(user) && !isActiveAdmin(wanted)) await requireAnotherAdmin(user)
+      return wanted
+    }))
+  }
+
+  return {
+    state: (id) => held.get(id),
+    async load (id) {
+      const user = await store.get(id)
+      return user === null ? null : apply(stateOf(user))
+    },
+    async poll (sinceMs) {
+      let after: string | null = null
+      for (let read = 0; read < PRELOAD; read += PAGE) {
+        const page: Page<Stored<User>> = await store.find({ ...(sinceMs === undefined ? {} : { where: { updatedAt: { gte: sinceMs } } }), sort: [['updatedAt', 1]], first: PAGE, after })
+        for (const user of page.items) apply(stateOf(user))
+        after = page.cursors.at(-1) ?? null
+        if (!page.hasNextPage) return
+      }
+    },
+    byName: (username) => store.findOne({ usernameKey: username.toLowerCase() }),
+    byId: (id) => store.get(id),
+    list: (first, after) => store.find({ first, after }),
+    count: () => store.count(),
+    async insert (user) { tell(await store.insert(user)) },
+    setRole: (id, role) => guarded(id, (user) => ({ ...user, role })),
+    setDisabled: (id, disabled) => guarded(id, (user) => ({ ...user, disabled, generation: user.generation + (disabled ? 1 : 0) })),
+    setPassword: (id, passwordHash, { endsSessions }) => change(id, (user) => ({ ...user, passwordHash, generation: user.generation + (endsSessions ? 1 : 0) })),
+    close: unsubscribe
+  }
+}
+
+/** A new person, not stored yet. @throws NEKO_ERR_INPUT_INVALID */
+export function newUser ({ username, role, passwordHash, nowMs }: { username: string, role: Role, passwordHash: string, nowMs: number }): User {
+  requireUsername(username)
+  return { id: newId('us', nowMs), username, usernameKey: username.toLowerCase(), role, disabled: false, generation: 1, passwordHash, createdAt: nowMs, updatedAt: nowMs }
+}
+
+/** @throws NEKO_ERR_INPUT_INVALID */
+export function requireUsername (username: string): void {
+  if (!USERNAME.test(username)) throw new NEKO_ERR_INPUT_INVALID('A username has 1 to 64 of A-Z a-z 0-9 . _ @ -')
+}
+
+function stateOf ({ id, username, role, disabled, generation, revision }: Stored<User>): UserState {
+  return { id, username, role, disabled, generation, revision }
+}
+
+function isActiveAdmin (user: User): boolean {
+  return user.role === 'ADMIN' && !user.disabled
+}
