@@ -25,6 +25,8 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
   const value = equals === -1 ? '' : decodePercent(pair.slice(equals + 1), true)
   const inner = placeOf(place, name)
   if (name.length > 2) inspectName(inspection, kind, inner, name)
+  // `pay%3D1+OR+1` is a name to a strict parser and a pair to a lax one.
+  if (equals === -1 && name.includes('=')) inspectValue(inspection, kind, inner, name.slice(name.indexOf('=') + 1), '', 1)
   if (value.length < 2) return
   if (graphqlRoute || name === 'query' || name === 'variables') {
     if (name === 'query' && looksLikeGraphql(value) && inspectGraphql(inspection, 'graphql', value)) return

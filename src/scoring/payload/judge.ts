@@ -26,7 +26,7 @@ export function judgeText (findings: Finding[], kind: PlaceKind, place: string, 
   const { characters, words } = seen
   if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
-    const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..')
+    const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..') || text.includes('--')
     if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== 'name') return
   }
   const subject = subjectOf(kind, field, text, characters, words)
@@ -58,7 +58,8 @@ function subjectOf (kind: PlaceKind, field: string, text: string, characters: nu
   return { kind, field, text, flat, characters, words, document: isDocument(kind, text, characters), signs: [] }
 }
 
-const DOCUMENT_CHARACTERS_MIN = 160
+const DOCUMENT_CHARACTERS_MIN = 80
+const ONE_LINE_CHARACTERS_MIN = 160
 
 /** Several lines of mostly letters and blanks: a person's text or code, which quotes what attacks do. */
 function isDocument (kind: PlaceKind, text: string, characters: number): boolean {
@@ -75,5 +76,6 @@ function isDocument (kind: PlaceKind, text: string, characters: number): boolean
     else if (code === 32) blanks++
     else if (code === 10) breaks++
   }
+  if (breaks < 2 && text.length < ONE_LINE_CHARACTERS_MIN) return false
   return (breaks >= 2 || blanks > length / 9) && (letters + blanks) / length > 0.72 && blanks > length / 14
 }

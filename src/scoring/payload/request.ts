@@ -35,7 +35,7 @@ function inspectPath (inspection: Inspection, raw: string): void {
   if (raw.length < 4) return
   if (PLAIN_PATH.test(raw) && !raw.includes('/.') && !raw.includes('..') && !raw.includes('//') && raw.length < 256) {
     // Plain segments: only names of files and of system folders are left to look at.
-    if (!/\/(?:etc|proc|sys|dev|var|usr|bin|tmp|web-inf)\/|\.(?:bak|old|swp|ini|conf|sql|log|php\d?|inc|zip|gz|tar|orig|save|tmp)|rO0AB|~|\.\w+\./i.test(raw)) return
+    if (!/\/(?:etc|proc|sys|dev|var|usr|bin|tmp|web-inf)\/|\.(?:bak|old|swp|ini|conf|sql|log|php\d?|inc|orig|save|tmp|r?db|mdb|sqlite3?|dump|pem|key|pfx|p12|jks|kdbx|ovpn|config|cfg|asa|mdf|ldf|csproj|backup)(?:$|\.)|rO0AB|~|\.\w+\./i.test(raw)) return
   }
   const path = decodePercent(raw, false)
   inspectValue(inspection, 'path', 'path', path, '', 1)

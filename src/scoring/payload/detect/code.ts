@@ -9,6 +9,8 @@ import { PHP_SETTINGS, PHP_SETTING_PREFIXES, PHP_SHARED, PHP_STRONG } from './ph
 export function detectCode (subject: Subject): void {
   const { characters, words } = subject
   if ((characters & CHAR.less) !== 0) judgePhpTag(subject)
+  if ((characters & (CHAR.bracket | CHAR.brace)) !== 0 && /[[{][\\/]?php[\]}]/.test(subject.flat)) likely(subject, 'php.bracket-tag', 0.77, subject.flat.slice(0, 40))
+  if ((characters & CHAR.bracket) !== 0 && /\) ?\}? ?(?:\[ ?\d ?\] ?){1,3}\}? ?\(/.test(subject.flat)) likely(subject, 'php.indirect-call', 0.78, subject.flat.slice(0, 50))
   if ((characters & CHAR.dollar) !== 0) judgePhpVariables(subject)
   if ((characters & CHAR.paren) !== 0) judgePhpCalls(subject)
   if ((characters & (CHAR.equals | CHAR.dot)) !== 0 || subject.kind === 'name') judgeSettings(subject)
@@ -56,7 +58,6 @@ function judgePhpCalls (subject: Subject): void {
     }
     if (/\[ ?\w{2,30} ?\] ?\[ ?\d ?\] ?\(/.test(subject.flat)) likely(subject, 'php.indirect-call', 0.8, subject.flat.slice(0, 50))
   }
-  if (/\[\\?\/?php\]/.test(subject.flat)) likely(subject, 'php.bracket-tag', 0.77, subject.flat.slice(0, 40))
   if (/[([] ?["']?(?:string\) ?\{? ?\[)?(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open)["']? ?[)\]] ?\)?(?:\[\d\]\}?)? ?\(/.test(subject.flat.replace(/\/\*[^*]{0,40}\*\//g, ''))) certain(subject, 'php.indirect-call', subject.flat.slice(0, 50))
   const prefixed = PHP_PREFIXED.exec(subject.flat)
   if (prefixed !== null) likely(subject, 'php.function-call', subject.flat.length < 80 ? 0.77 : 0.45, prefixed[0])

@@ -23,7 +23,7 @@ const POSITIONS_MAX = 64
 
 interface Clause { name: string, rest: string, bare: boolean, path: boolean, prefixed: boolean }
 
-const CLAUSE = /^[\s"'@\\(){+]*((?:(?:sudo|time|nohup|exec|command|builtin|env|xargs|then|do|else|eval|start|call|watch|timeout \d+|\w+=\S*) +){0,3})["'\\]{0,2}((?:[a-z]:)?[~.]{0,2}(?:[/\\][\w.-]+){0,5}[/\\])?([a-z0-9_][\w.+-]*?)(?:\.exe|\.com|\.bat)?["'\\]{0,2}(?=$|[\s;|&<>`)}"'/\\,:*$])/i
+const CLAUSE = /^[\s"'@\\(){+]*((?:(?:sudo|time|nohup|exec|command|builtin|env|xargs|then|do|else|eval|start|call|watch|strace|ltrace|flock|ionice|setsid|stdbuf|busybox|timeout \d+|\w+=\S*) +){0,3})["'\\]{0,2}((?:[a-z]:)?[~.]{0,2}(?:[/\\][\w.-]+){0,5}[/\\])?([a-z0-9_][\w.+-]*?)(?:\.exe|\.com|\.bat)?["'\\]{0,2}(?=$|[\s;|&<>`)}"'/\\,:*$])/i
 
 /** Reads the clause that begins at `from`: its command, how it was written, and what follows up to the next separator. */
 function readClause (text: string, from: number): Clause | null {
@@ -50,6 +50,7 @@ function judgePositions (subject: Subject, text: string): void {
 function context (text: string, at: number, separator: string): string {
   if (separator === '&' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ') return 'prose'
   if ((separator === ';' || separator === '!') && text.charAt(at + 1) === ' ' && /[a-z0-9]/i.test(text.charAt(at - 1))) return 'prose'
+  if ((separator === '`' || separator === '|') && /[a-z]{3,} [a-z]{2,}[^;|&`]{0,80}$/i.test(text.slice(Math.max(0, at - 100), at)) && !/^\W*(?:cat|ls|echo|id|ping)\b/.test(text)) return 'prose'
   if (separator === '\n' || separator === '\r') return 'line'
   return separator
 }
@@ -67,13 +68,13 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   const target = TARGET.test(clause.rest)
   const match = `${separator === 'line' ? '\\n' : separator}${clause.name}${clause.rest.slice(0, 40)}`
   if (separator === '') return judgeStart(subject, clause, unique, flag, target, match)
-  if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, unique, flag, target, clause, match)
+  if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, separator, unique, flag, target, clause, match)
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && (flag || clause.path || (target && !/^\s*=/.test(clause.rest)))) return likely(subject, 'cmdi.separated-command', subject.text.length < 240 ? 0.86 : 0.6, match)
-  if (unique) return likely(subject, 'cmdi.separated-command', clause.bare && !/^\w+[;&|]\w+$/.test(subject.text) ? 0.85 : 0.6, match)
+  if (unique) return likely(subject, 'cmdi.separated-command', clause.bare && !/^\w+[;&|]\w+$/.test(subject.text) ? 0.85 : subject.text.length < 60 && subject.text.startsWith(separator) && separator !== '!' ? 0.77 : 0.6, match)
   if (SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
-  if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag ? 0.8 : /[\w)\]][;|`]\w+$|[a-z]\|\w+/i.test(subject.text) && !/\d[;|]\w+$/.test(subject.text) ? 0.5 : 0.8, match)
+  if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag ? 0.8 : /[\w)\]][;|`]\w+$|[a-z]\|\w+$|^[^\s]{40,}$/i.test(subject.text) && !/\d[;|]\w+$/.test(subject.text) ? 0.5 : 0.8, match)
   else if (target || clause.bare) likely(subject, 'cmdi.separated-word', 0.55, match)
 }
 
@@ -87,10 +88,11 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
   else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
 }
 
-function judgeDoubtful (subject: Subject, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {
+function judgeDoubtful (subject: Subject, separator: string, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {
   if (SYSTEM_FILE.test(clause.rest) && unique) return certain(subject, 'cmdi.separated-command', match)
-  if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', 0.82, match)
-  if (unique && clause.bare) likely(subject, 'cmdi.separated-command', 0.76, match)
+  if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', /^prose.*\b(?:me|to|it|you|into|the)\b/.test(match) ? 0.4 : separator === 'line' || /https?:|\/\w+\/|\d\.\d/.test(clause.rest) || (flag && subject.text.length < 48) ? 0.82 : 0.6, match)
+  if (unique && clause.bare && separator === 'line') likely(subject, 'cmdi.separated-command', 0.76, match)
+  else if (unique && clause.bare) likely(subject, 'cmdi.separated-command', subject.text.length < 40 ? 0.76 : 0.45, match)
   else if (flag || (target && SYSTEM_FILE.test(clause.rest))) likely(subject, 'cmdi.separated-word', 0.6, match)
 }
 
@@ -109,6 +111,7 @@ const SYNTAX: Syntax[] = [
   { rule: 'cmdi.windows-if', value: 0.8, pattern: /^\W{0,4}if (?:\/i )?(?:not )?(?:exist \S|defined \w|errorlevel \d|cmdextversion|[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )).{1,80}/ },
   { rule: 'cmdi.powershell', value: 0.8, pattern: /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/ },
   { rule: 'cmdi.shorthand', value: 0.76, pattern: /^(?:\w{0,12}=)?(?:~[+-]\d{0,3}|![!-]\d{0,3}(?:!-?\d+)?|!\?\w+\??)$/ },
+  { rule: 'cmdi.change-directory', value: 0.78, pattern: /(?:^|[;&|]) ?cd [/\\~.]{1,3}\w{0,12} ?[;&|]/ },
   { rule: 'cmdi.redirect', value: 0.5, pattern: /\d?>&\d|> ?\/(?:dev|tmp|var|etc)\/\w/ },
   { rule: 'cmdi.alias', value: 0.76, pattern: /^\W{0,3}alias (?:-p )?[\w-]{1,30}=/ },
   { rule: 'cmdi.brace-expansion', value: 0.78, pattern: /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}|\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/ }

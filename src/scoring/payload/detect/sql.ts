@@ -55,10 +55,10 @@ interface Pattern {
 const PATTERNS: Pattern[] = [
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|o|[(*n@sSfFx+c]|v[,.kc]|$)/, broken: 'certain', whole: 'certain' },
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}Ev{1,3}kv/, broken: 'certain', whole: 0.8 },
-  { rule: 'sqli.stacked-statement', pattern: /[snv)]?;+[()]*(?:E[(ns*fF@k+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
+  { rule: 'sqli.stacked-statement', pattern: /[snv)]?;+[()]*(?:E[(ns*fF@ko+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
   { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\(*E(?:[(*n@sSfFxok+]|v[,k.n@])/, broken: 'certain', whole: 0.76 },
   { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\(*F/, broken: 'certain', whole: 0.8 },
-  { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*[ns@]\)*[=o](?:[+(!ok])*[ns@Sf]/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\(|\+)*[ns@]\)*[=o](?:[+(!ok])*[ns@Sf]/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*f[f()n,+]*[=o][+(]*[nsSf]/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.tautology', pattern: /[&|]\(*(?:[nsv@]\+)+[nsv@]\)*=/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.leading-condition', pattern: /^[&|]\(*[vfFn@][^&|;]{0,12}=|^[&|]\(*n[=o]\(*$/, broken: 0.76, whole: 0.76 },
@@ -142,8 +142,11 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
   if (/^[(]*E(?:[*nsf(@]|v[,.k]|v$)[^;]*k(?:v|x|\(|s)/.test(types)) report(subject, 'sqli.select-from', 0.6, tokens, 0)
   if (/^[(]*Ef/.test(types) || /^[(]*E@/.test(types)) report(subject, 'sqli.select-call', /^select count\(\*\) from \w+/.test(subject.flat) ? 0.6 : 0.76, tokens, 0)
   judgeFragments(subject, types)
+  if (/^\(*n=n\)+\+n|^o\(n(?:,n)+\)?$/.test(types)) likely(subject, 'sqli.comparison', 0.77, subject.text.slice(0, 50))
+  if (/^n[+|]\(*(?:n[+]\(*)?f[fvkns(,)+]*\)/.test(types)) likely(subject, 'sqli.arithmetic-call', 0.77, subject.text.slice(0, 50))
+  if (/^v?k\(?n&n|^v[&]\(*\+?n\)*=\(*\+?n/.test(types)) likely(subject, 'sqli.tautology', 0.77, subject.text.slice(0, 50))
   if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
-  if (/^\W{0,3}[a-z_0-9]{2,30} ?\(\W{0,3}$/.test(subject.flat) && /^[+=;&|]*[fF]/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
+  if (/^\W{0,3}[a-z_0-9]{2,30} ?\(\W{0,3}$/.test(subject.flat) && /^[+=;&|]*(?:[fF]|[koT]\()/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
   if (/^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&]/.test(types)) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
   if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) judgeNames(subject)
   if (/^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) && /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/.test(subject.flat)) {

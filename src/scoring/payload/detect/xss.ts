@@ -10,9 +10,10 @@ import type { HtmlAttribute, HtmlTag } from './html-tokens.ts'
 export function detectXss (subject: Subject): void {
   const { characters, words } = subject
   if ((characters & CHAR.less) !== 0) judgeMarkup(subject)
-  if ((characters & CHAR.equals) !== 0 && (characters & (CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick | CHAR.space)) !== 0) judgeHandler(subject)
+  if ((characters & CHAR.equals) !== 0 && (characters & (CHAR.less | CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick | CHAR.space)) !== 0) judgeHandler(subject)
   if ((characters & CHAR.colon) !== 0 && ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0)) judgeScheme(subject)
-  if ((words & WORD.script) !== 0) judgeScript(subject)
+  if ((words & WORD.script) !== 0 || (characters & (CHAR.bracket | CHAR.bang)) === (CHAR.bracket | CHAR.bang)) judgeScript(subject)
+  if ((characters & CHAR.colon) !== 0 && /-moz-binding ?:|:url\( ?javascript|\bdata: ?,/.test(subject.flat)) likely(subject, 'xss.style', 0.77, subject.flat.slice(0, 50))
 }
 
 const SCRIPT_URL = /^(?:java|vb|live|j|ecma)script:|^mocha:|^data:(?:text\/(?:html|xml|javascript)|image\/svg|application\/(?:xml|xhtml|javascript)|,|;base64|text\/plain;base64)/
@@ -51,17 +52,18 @@ function judgeTag (subject: Subject, tag: HtmlTag): boolean {
   else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
   else if (ACTIVE.has(tag.name) && !QUIET.has(tag.name)) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   else if (QUIET.has(tag.name)) judgeQuiet(subject, tag)
-  else if (/datasrc|dataformatas|datafld/.test(names(tag))) likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
+  else if (/(?:^| )(?:xmlns|xsi:|datasrc|dataformatas|datafld|pattern)/.test(names(tag))) likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
   else if (/attributename/.test(names(tag)) || /script/.test(tag.name.replace(/^\//, '').replace(/^(?:no)?script$/, ''))) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   return subject.signs.length > before
 }
 
 function judgeQuiet (subject: Subject, tag: HtmlTag): void {
   const attributes = names(tag)
-  if (/autofocus|formaction|xmlns|onfocus|srcdoc/.test(attributes)) likely(subject, 'xss.active-tag', 0.72, '<' + tag.name)
+  if (/autofocus|formaction|xmlns|onfocus|srcdoc/.test(attributes) || (!FORM_TAGS.has(tag.name) && subject.text.length < 240)) likely(subject, 'xss.active-tag', 0.76, '<' + tag.name)
   else weak(subject, 'xss.active-tag', 0.3, '<' + tag.name)
 }
 
+const FORM_TAGS = new Set('form style input button textarea select details video audio source html body'.split(' '))
 const names = (tag: HtmlTag): string => tag.attributes.map((attribute) => attribute.name).join(' ')
 const values = (tag: HtmlTag): string => tag.attributes.map((attribute) => attribute.value).join(' ')
 
@@ -113,10 +115,12 @@ const LOOSE_HANDLER = /(?:^|["'`\s/>;?&(])(on(?:abort|activate|after\w{3,10}|ani
 
 /** A handler that the value itself brings into the tag around it: `" onfocus="alert(1)`. */
 function judgeHandler (subject: Subject): void {
-  const at = subject.flat.indexOf('on')
-  if (at === -1 || !subject.flat.includes('=')) return
+  if (!subject.flat.includes('on')) return
   const match = LOOSE_HANDLER.exec(subject.flat)
-  if (match === null) return
+  if (match === null) {
+    if (/^[\s<"'`]+(?:on[a-z]{3,50}|formaction) ?= ?[^=]?/.test(subject.flat)) likely(subject, 'xss.attribute-handler', 0.76, subject.flat.slice(0, 40))
+    return
+  }
   const breaks = /^[^<]{0,200}["'`>]/.test(subject.flat.slice(0, match.index + 1)) || match.index === 0
   if (CODE.test(match[2] as string)) breaks ? certain(subject, 'xss.attribute-handler', match[0]) : likely(subject, 'xss.attribute-handler', 0.8, match[0])
   else likely(subject, 'xss.attribute-handler', /["'`\s/>]/.test(match[0].charAt(0)) || match.index === 0 ? 0.76 : 0.5, match[0])
@@ -145,5 +149,5 @@ function judgeScript (subject: Subject): void {
   }
   const sink = SINK.exec(text)
   if (sink !== null) likely(subject, 'xss.page-object', /[\w)] [a-z]+ [a-z]/.test(text) ? 0.5 : 0.77, sink[0])
-  if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
+  if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]|\] ?\. ?(?:/\*[^*]{0,20}\*/ ?)?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
 }
