@@ -135,6 +135,11 @@ export function readEnvironment (directory = process.cwd()): Environment {
   return { ...fromFile, ...process.env }
 }
 
+/** What a process started by this one gets: this one's environment, with changes. */
+export function environmentWith (changes: Record<string, string>): Environment {
+  return { ...process.env, ...changes }
+}
+
 /** @throws ConfigError naming the first variable that is wrong. */
 export function loadConfig (given: Environment): Config {
   const env = withSecretFiles(given)

@@ -30,6 +30,8 @@ const HOSTS_MAX = 256
 /** Envelope around a message: ids, topic. */
 const ENVELOPE_BYTES = 1024
 const RECONNECT_MS_MAX = 2000
+/** Bytes on their way to a Redis that does not read (stalled, still connected): more are dropped. */
+const OUT_BYTES_MAX = 1_048_576
 
 export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
   const { hub, clock, log } = options
@@ -65,7 +67,7 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
       log.error({ kind: envelope.kind }, 'a fleet message over 64 KiB was refused')
       return
     }
-    if (out.status === 'ready') out.publish(channel, text).catch(() => { /* at most once: the error event said that Redis is away */ })
+    if (out.status === 'ready' && outBytes(out) < OUT_BYTES_MAX) out.publish(channel, text).catch(() => { /* at most once: the error event said that Redis is away */ })
   }
 
   const forget = (): void => {
@@ -115,6 +117,11 @@ function connect (url: string, more: RedisOptions): Redis {
     retryStrategy: (attempt) => Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4)),
     ...more
   })
+}
+
+/** ioredis does not say in its types that the connection's stream is there. */
+function outBytes (redis: Redis): number {
+  return (redis as unknown as { stream?: { writableLength?: number } }).stream?.writableLength ?? 0
 }
 
 /** What stands on the channel may come from any version of ours, or from a stranger with access to Redis. */

@@ -1,29 +1,36 @@
 import { Client } from 'undici'
 
 /** What a load saw: every failure with its code, and when it happened. */
-export interface LoadResult { ok: number, failures: Array<{ code: string, atMs: number }>, slowestMs: number }
+export interface LoadResult {
+  ok: number
+  failures: Array<{ code: string, atMs: number }>
+  slowestMs: number
+  /** Which process answered each connection last (its `pid`), where the answer says so. */
+  pids: Array<number | null>
+}
 
 /**
  * Keep-alive connections that ask again as soon as they are answered (or after `thinkMs`), each on its own, until
  * stopped. A failed connection is opened anew, and nothing is retried: every failure counts.
  */
 export function startLoad (url: string, options: { connections: number, path?: string, thinkMs?: () => number }): { stop (): Promise<LoadResult>, seen: LoadResult } {
-  const seen: LoadResult = { ok: 0, failures: [], slowestMs: 0 }
-  let isStopping = false
-  const one = async (): Promise<void> => {
-    let client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000 })
-    while (!isStopping) {
+  const seen: LoadResult = { ok: 0, failures: [], slowestMs: 0, pids: Array.from({ length: options.connections }, () => null) }
+  const stopping = new AbortController()
+  const one = async (index: number): Promise<void> => {
+    let client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000, headersTimeout: 10_000 })
+    while (!stopping.signal.aborted) {
       const startMs = performance.now()
       try {
         const response = await client.request({ method: 'GET', path: options.path ?? '/' })
-        await response.body.dump()
+        const text = await response.body.text()
+        seen.pids[index] = Number(/"pid":(\d+)/.exec(text)?.[1] ?? 0) || null
         if (response.statusCode === 200) seen.ok++
         else seen.failures.push({ code: String(response.statusCode), atMs: performance.now() })
         seen.slowestMs = Math.max(seen.slowestMs, performance.now() - startMs)
       } catch (error) {
         seen.failures.push({ code: (error as { code?: string }).code ?? 'unknown', atMs: performance.now() })
         await client.destroy()
-        client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000 })
+        client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000, headersTimeout: 10_000 })
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
       const thinkMs = options.thinkMs?.() ?? 0
@@ -31,11 +38,11 @@ export function startLoad (url: string, options: { connections: number, path?: s
     }
     await client.close()
   }
-  const running = Promise.all(Array.from({ length: options.connections }, one))
+  const running = Promise.all(Array.from({ length: options.connections }, (_, index) => one(index)))
   return {
     seen,
     async stop () {
-      isStopping = true
+      stopping.abort()
       await running
       return seen
     }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import cluster from 'node:cluster'
 import { run } from '../../src/cluster/run.ts'
 import fleetPlugin from '../../src/cluster/plugin.ts'
@@ -52,6 +53,7 @@ await run({
     app.get('/ask-silent', async () => parts.fleet.ask('who', 'silent', { timeoutMs: 5000 }))
     app.get('/count', async () => parts.fleet.processCount())
     app.get('/status', async () => parts.clusterStatus())
-    return app
+    // The application's own logger type is narrower than the one that plugins are declared with.
+    return app as unknown as FastifyInstance
   }
 })

@@ -1,0 +1,254 @@
+#!/usr/bin/env node
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { Config } from './config.ts'
+import type { ControlReply } from './cluster/messages.ts'
+import type { ClusterStatus } from './cluster/status.ts'
+import type { Json } from './std/json.ts'
+
+/**
+ * `neko`: the command of whoever runs the server. It talks to the server through DATA_DIR/neko.sock; what can be done
+ * on the store alone is done here when no server runs, by the same rooms and the same verbs. It never ends the process
+ * itself: it sets process.exitCode. Everything of ours is imported late, so that `--help` is quick and an older Node
+ * can first hand over to the one that this package brings.
+ */
+const EX_OK = 0
+const EX_FAILED = 1
+/** The codes of sysexits.h. */
+const EX_USAGE = 64
+const EX_UNAVAILABLE = 69
+const EX_CONFIG = 78
+
+interface Values { 'data-dir'?: string, json?: boolean, watch?: boolean, format?: string, help?: boolean }
+interface Call { args: string[], values: Values, dataDir: string }
+interface Verb { usage: string, about: string, arguments: number, options?: string[], run: (call: Call) => Promise<number> }
+
+const VERBS: Record<string, Verb> = {
+  start: { usage: 'start', about: 'Runs the server in the foreground, as npm start does', arguments: 0, run: start },
+  status: { usage: 'status [--watch]', about: 'Shows the processes of the running server; --watch every second', arguments: 0, options: ['watch'], run: status },
+  reload: { usage: 'reload', about: 'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are replaced', arguments: 0, run: (call) => onServer(call, 'reload', null) },
+  stop: { usage: 'stop', about: 'Finishes the requests under way and ends the server; returns when all its processes have drained', arguments: 0, run: (call) => onServer(call, 'stop', null) },
+  'intel import': { usage: 'intel import <file or url> [--format stix|misp]', about: 'Imports a STIX bundle or a MISP galaxy cluster (plain or gzip), and ends with counts', arguments: 1, options: ['format'], run: importIntel },
+  explain: { usage: 'explain <id>', about: 'Says why a request got its score: the receipt stands in the header x-neko-assessment', arguments: 1, run: (call) => onServerOrStore(call, 'explain', { id: call.args[0]! }) },
+  replay: { usage: 'replay <id>', about: 'Scores a stored request again with the rules as they are now, and shows both', arguments: 1, run: (call) => onServerOrStore(call, 'replay', { id: call.args[0]! }) },
+  'audit verify': { usage: 'audit verify', about: 'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is missing. May run beside the server', arguments: 0, run: verifyTrail },
+  backup: { usage: 'backup <file>', about: 'Copies the store into a new file, also while the server runs', arguments: 1, run: backup }
+}
+
+const out = (text: string): void => { process.stdout.write(text.endsWith('\n') ? text : text + '\n') }
+const err = (text: string): void => { process.stderr.write(text.endsWith('\n') ? text : text + '\n') }
+
+if (!handOver()) process.exitCode = await main(process.argv.slice(2))
+
+/** Node before 24.15 lacks what the server needs: the Node that this package installed beside itself takes over. */
+function handOver (): boolean {
+  const [major, minor] = process.versions.node.split('.').map(Number) as [number, number]
+  if (major > 24 || (major === 24 && minor >= 15)) return false
+  const ours = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url))
+  if (!existsSync(ours)) {
+    err(`neko needs Node 24.15 or later, this is ${process.versions.node}`)
+    process.exitCode = EX_UNAVAILABLE
+  } else process.exitCode = spawnSync(ours, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? EX_FAILED
+  return true
+}
+
+async function main (argv: string[]): Promise<number> {
+  try {
+    const { values, positionals } = parseArgs({
+      args: argv,
+      allowPositionals: true,
+      options: { help: { type: 'boolean', short: 'h' }, 'data-dir': { type: 'string' }, json: { type: 'boolean' }, watch: { type: 'boolean' }, format: { type: 'string' } }
+    })
+    const name = verbOf(positionals)
+    if (name === null) {
+      if (values.help === true || positionals[0] === 'help') return help()
+      return misuse(positionals.length === 0 ? 'a verb is missing' : `"${positionals.join(' ')}" is no verb`)
+    }
+    const verb = VERBS[name]!
+    if (values.help === true) return help(verb)
+    const args = positionals.slice(name.split(' ').length)
+    if (args.length !== verb.arguments) return misuse(`expected: neko ${verb.usage}`)
+    const foreign = ['watch', 'format'].find((option) => values[option as 'watch'] !== undefined && !(verb.options ?? []).includes(option))
+    if (foreign !== undefined) return misuse(`neko ${name} knows no --${foreign}`)
+    return await verb.run({ args, values, dataDir: await dataDirOf(values) })
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+function verbOf (positionals: string[]): string | null {
+  const two = positionals.slice(0, 2).join(' ')
+  if (two in VERBS) return two
+  return positionals[0] !== undefined && Object.hasOwn(VERBS, positionals[0]) ? positionals[0] : null
+}
+
+function help (verb?: Verb): number {
+  const options = ['  --data-dir <dir>  where the server keeps its data (default: DATA_DIR, else .neko)', '  --json            the answer as JSON', '  --help            this text']
+  if (verb !== undefined) out([`neko ${verb.usage}`, '', `  ${verb.about}.`, '', 'Options:', ...options].join('\n'))
+  else {
+    const width = Math.max(...Object.values(VERBS).map(({ usage }) => usage.length))
+    out(['neko <verb>: runs and asks the NEKO Defense API', '', ...Object.values(VERBS).map(({ usage, about }) => `  ${usage.padEnd(width)}  ${about}`), '', 'Options:', ...options, '', 'Exit codes: 0 done, 1 failed, 64 misuse, 69 no server runs there, 78 bad configuration.'].join('\n'))
+  }
+  return EX_OK
+}
+
+function misuse (problem: string): number {
+  err(`neko: ${problem}\nTry: neko --help`)
+  return EX_USAGE
+}
+
+async function failed (error: unknown): Promise<number> {
+  if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true) return misuse((error as Error).message)
+  const { ConfigError } = await import('./config.ts')
+  err(`neko: ${error instanceof Error ? error.message : 'failed'}`)
+  return error instanceof ConfigError ? EX_CONFIG : EX_FAILED
+}
+
+/** The directory alone: asking a running server needs none of the secrets that its own environment holds. */
+async function dataDirOf (values: Values): Promise<string> {
+  const { readEnvironment, VARIABLES } = await import('./config.ts')
+  const given = values['data-dir'] ?? readEnvironment().DATA_DIR
+  return resolve(given === undefined || given === '' ? VARIABLES.DATA_DIR! : given)
+}
+
+async function configOf (dataDir: string): Promise<Config> {
+  const { loadConfig, readEnvironment } = await import('./config.ts')
+  // One process, nothing forked, scored where it is asked.
+  return loadConfig({ ...readEnvironment(), DATA_DIR: dataDir, WORKERS: '1', SCORING_MODE: 'inline' })
+}
+
+async function ask (call: Call, verb: string, args: Json): Promise<Exclude<ControlReply, { progress: Json }> | null> {
+  const { askServer } = await import('./cluster/control-client.ts')
+  return askServer({ dataDir: call.dataDir, verb, args }, showProgress)
+}
+
+function showProgress (message: Json): void {
+  err(typeof message === 'string' ? message : JSON.stringify(message))
+}
+
+function show (call: Call, reply: Exclude<ControlReply, { progress: Json }>): number {
+  if (!reply.ok) {
+    err(`neko: ${reply.error.message} (${reply.error.code})`)
+    return EX_FAILED
+  }
+  const { result } = reply
+  if (call.values.json !== true && typeof result === 'string') out(result)
+  else if (call.values.json !== true && typeof result === 'object' && result !== null && !Array.isArray(result) && typeof result.text === 'string') out(result.text)
+  else if (result === null && call.values.json !== true) out('done')
+  else out(JSON.stringify(result, null, 2))
+  return EX_OK
+}
+
+function noServer (call: Call): number {
+  err(`neko: no server runs on ${call.dataDir}`)
+  return EX_UNAVAILABLE
+}
+
+async function onServer (call: Call, verb: string, args: Json): Promise<number> {
+  const reply = await ask(call, verb, args)
+  return reply === null ? noServer(call) : show(call, reply)
+}
+
+async function onServerOrStore (call: Call, verb: string, args: Json): Promise<number> {
+  return show(call, await ask(call, verb, args) ?? await onStore(call, verb, args))
+}
+
+/** The whole application without its port, for one verb; it owns the data directory meanwhile, as a server does. */
+async function onStore (call: Call, verb: string, args: Json): Promise<Exclude<ControlReply, { progress: Json }>> {
+  const [{ createLogger }, { createLocalFleet }, control, { prepareStore }, { buildApp }, { systemClock }, { newProcessId }] = await Promise.all([
+    import('./telemetry/logger.ts'), import('./cluster/fleet-local.ts'), import('./cluster/control.ts'), import('./prepare.ts'), import('./app.ts'), import('./std/clock.ts'), import('./std/id.ts')
+  ])
+  const config = await configOf(call.dataDir)
+  const processId = newProcessId()
+  const logging = createLogger({ level: 'silent', processId, slot: 0 })
+  const verbs = control.createControlVerbs(logging.log)
+  const { mkdirSync } = await import('node:fs')
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+  const lock = await control.openControlSocket({ dataDir: config.dataDir, verbs: control.createControlVerbs(logging.log), log: logging.log })
+  try {
+    const prepared = await prepareStore({ config, clock: systemClock, log: logging.log })
+    if (prepared.oneTimePassword !== null) err(`first login: ${config.adminUsername} / ${prepared.oneTimePassword} (shown this once)`)
+    const clusterStatus = (): Promise<never> => Promise.reject(new Error('no server runs'))
+    const fleet = createLocalFleet({ processId, log: logging.log })
+    const app = await buildApp({ config, fleet, clock: systemClock, prepared: { ...prepared, oneTimePassword: null }, logging, control: verbs, draining: new AbortController().signal, clusterStatus })
+    try {
+      await app.ready()
+      return await verbs.run(verb, args, showProgress) as Exclude<ControlReply, { progress: Json }>
+    } finally {
+      await app.close()
+    }
+  } finally {
+    await lock.close()
+  }
+}
+
+async function importIntel (call: Call): Promise<number> {
+  const { format } = call.values
+  if (format !== undefined && format !== 'stix' && format !== 'misp') return misuse('--format is stix or misp')
+  const given = call.args[0]!
+  const source = /^https?:\/\//i.test(given) ? given : resolve(given)
+  if (source !== given && !existsSync(source)) return failed(new Error(`there is no file ${source}`))
+  return onServerOrStore(call, 'intel import', { source, format: format ?? null })
+}
+
+async function status (call: Call): Promise<number> {
+  const { statusText } = await import('./cluster/status-text.ts')
+  for (;;) {
+    const reply = await ask(call, 'status', null)
+    if (reply === null) return noServer(call)
+    if (!reply.ok || call.values.json === true) return show(call, reply)
+    if (call.values.watch === true && process.stdout.isTTY) process.stdout.write('\x1b[H\x1b[2J')
+    out(statusText(reply.result as unknown as ClusterStatus))
+    if (call.values.watch !== true) return EX_OK
+    await sleep(1000)
+  }
+}
+
+async function start (call: Call): Promise<number> {
+  const main = fileURLToPath(new URL('./main.ts', import.meta.url))
+  const { environmentWith } = await import('./config.ts')
+  const server = spawn(process.execPath, [main], { stdio: 'inherit', env: environmentWith({ DATA_DIR: call.dataDir }) })
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => { server.kill(signal) })
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.once('exit', (code) => resolve(code ?? EX_FAILED))
+  })
+}
+
+async function verifyTrail (call: Call): Promise<number> {
+  const [{ verifyAudit }, { auditDirectory, auditSigner }, { newestCheckpoints }] = await Promise.all([import('./audit/verify.ts'), import('./audit/audit.ts'), import('./audit/collections.ts')])
+  const config = await configOf(call.dataDir)
+  const checkpoints = await withStore(config, (storage) => newestCheckpoints(storage))
+  const report = await verifyAudit({ directory: auditDirectory(config.dataDir), signer: auditSigner(config), checkpoints })
+  if (call.values.json === true) out(JSON.stringify(report, null, 2))
+  else {
+    const line = (label: string) => ({ file, line, seq, message }: (typeof report.findings)[number]): string => `${label} ${file}${line === null ? '' : `:${line}`}${seq === null ? '' : ` (seq ${seq})`}: ${message}`
+    out([
+      ...report.notes.map(line('note')), ...report.findings.map(line('FAILED')),
+      `${report.ok ? 'holds' : 'DOES NOT HOLD'}: ${report.events} events in ${report.segments} segments of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
+    ].join('\n'))
+  }
+  return report.ok ? EX_OK : EX_FAILED
+}
+
+async function backup (call: Call): Promise<number> {
+  const file = resolve(call.args[0]!)
+  await withStore(await configOf(call.dataDir), (storage) => storage.backup(file))
+  out(`written: ${file}`)
+  return EX_OK
+}
+
+/** The store alone, beside a server or without one. */
+async function withStore<T> (config: Config, use: (storage: Awaited<ReturnType<typeof import('./storage/open.ts')['openStorage']>>) => Promise<T>): Promise<T> {
+  const [{ openStorage }, { silentLog }, { systemClock }] = await Promise.all([import('./storage/open.ts'), import('./storage/log.ts'), import('./std/clock.ts')])
+  const storage = await openStorage({ config, clock: systemClock, log: silentLog })
+  try {
+    return await use(storage)
+  } finally {
+    await storage.close()
+  }
+}
