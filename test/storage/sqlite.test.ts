@@ -4,8 +4,11 @@ import { openTestStorage } from '../storage.ts'
 import { animals, runContract } from './contract.ts'
 
 t.test('the contract holds on SQLite', async (t) => {
-  runContract(t, async (t) => {
-    const clock = createTestClock()
-    return { storage: await openTestStorage(t, [animals], clock), clock }
+  await runContract(t, {
+    plans: true,
+    async open (t) {
+      const clock = createTestClock()
+      return { storage: await openTestStorage(t, [animals], clock), clock }
+    }
   })
 })
