@@ -149,5 +149,5 @@ function judgeScript (subject: Subject): void {
   }
   const sink = SINK.exec(text)
   if (sink !== null) likely(subject, 'xss.page-object', /[\w)] [a-z]+ [a-z]/.test(text) ? 0.5 : 0.77, sink[0])
-  if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]|\] ?\. ?(?:/\*[^*]{0,20}\*/ ?)?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
+  if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]|\] ?\. ?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
 }
