@@ -19,7 +19,7 @@ export function inspectBody (inspection: Inspection, bytes: Uint8Array, contentT
   if (type.startsWith('image/') || type.startsWith('audio/') || type.startsWith('video/') || type.startsWith('font/')) return inspectBinary(inspection, text, 'body')
   if (type.includes('json')) return inspectJsonBody(inspection, text, graphqlRoute)
   if (type.includes('graphql')) {
-    if (!inspectGraphql(inspection, 'graphql', text)) inspectValue(inspection, 'text', 'body', text, '', 0)
+    if (!inspectGraphql(inspection, 'graphql', text, 'post')) inspectValue(inspection, 'text', 'body', text, '', 0)
     return
   }
   if (type.includes('x-www-form-urlencoded')) return inspectForm(inspection, text, 'form', 'body', graphqlRoute)
@@ -74,8 +74,8 @@ function inspectJsonBody (inspection: Inspection, text: string, graphqlRoute: bo
 export function inspectJson (inspection: Inspection, value: unknown, place: string, graphqlRoute: boolean): void {
   if (Array.isArray(value) && value.length > 0 && value.length <= PARTS_MAX && value.every(hasDocument)) {
     judgeBatch(inspection, 'graphql', value.map((request: { query: string }) => request.query))
-    for (const request of value) inspectGraphqlRequest(inspection, request as Record<string, unknown>, place)
-  } else if (hasDocument(value)) inspectGraphqlRequest(inspection, value as unknown as Record<string, unknown>, place)
+    for (const request of value) inspectGraphqlRequest(inspection, request as Record<string, unknown>, place, value.length > 1 ? 'batch' : 'post')
+  } else if (hasDocument(value)) inspectGraphqlRequest(inspection, value as unknown as Record<string, unknown>, place, 'post')
   else walk(inspection, value, graphqlRoute ? 'graphql' : 'json', place)
 }
 
@@ -83,8 +83,8 @@ function hasDocument (value: unknown): value is { query: string } {
   return typeof value === 'object' && value !== null && typeof (value as { query?: unknown }).query === 'string'
 }
 
-function inspectGraphqlRequest (inspection: Inspection, request: Record<string, unknown>, place: string): void {
-  if (!inspectGraphql(inspection, 'graphql', request.query as string)) return walk(inspection, request, 'json', place)
+function inspectGraphqlRequest (inspection: Inspection, request: Record<string, unknown>, place: string, way: 'post' | 'batch'): void {
+  if (!inspectGraphql(inspection, 'graphql', request.query as string, way)) return walk(inspection, request, 'json', place)
   for (const key of Object.keys(request)) {
     if (key === 'query') continue
     if (key === 'variables') walk(inspection, typeof request.variables === 'string' ? parseJson(request.variables) ?? request.variables : request.variables, 'graphql', 'variables')

@@ -29,7 +29,7 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
   if (equals === -1 && name.includes('=')) inspectValue(inspection, kind, inner, name.slice(name.indexOf('=') + 1), '', 1)
   if (value.length < 2) return
   if (graphqlRoute || name === 'query' || name === 'variables') {
-    if (name === 'query' && looksLikeGraphql(value) && inspectGraphql(inspection, 'graphql', value)) return
+    if (name === 'query' && looksLikeGraphql(value) && inspectGraphql(inspection, 'graphql', value, kind === 'query' ? 'link' : 'post')) return
     if (name === 'variables' && value.startsWith('{') && inspectVariables(inspection, value)) return
   }
   const field = name.toLowerCase()

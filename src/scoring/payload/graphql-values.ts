@@ -12,13 +12,13 @@ export function looksLikeGraphql (text: string): boolean {
 }
 
 /** Judges a document; false when the text is none, and is to be judged as a plain value. */
-export function inspectGraphql (inspection: Inspection, place: string, text: string): boolean {
+export function inspectGraphql (inspection: Inspection, place: string, text: string, way: 'post' | 'link' | 'batch'): boolean {
   if (!looksLikeGraphql(text)) return false
   const reading = readGraphql(text)
   if (reading === null) return false
   for (const literal of reading.literals) inspectValue(inspection, 'graphql', placeOf(place, literal.name), literal.value, literal.name.toLowerCase(), 0)
   if (reading.cut) leaveOut(inspection, `${place}: GraphQL beyond the lexer's bound`)
-  judgeShape(inspection, place, reading)
+  judgeShape(inspection, place, reading, way)
   return true
 }
 
@@ -29,7 +29,7 @@ const DEPTH_MAX = 20
 const RECURSION_MAX = 4
 const BATCH_SAME_MAX = 5
 
-function judgeShape (inspection: Inspection, place: string, reading: GraphqlReading): void {
+function judgeShape (inspection: Inspection, place: string, reading: GraphqlReading, way: 'post' | 'link' | 'batch'): void {
   const add = (rule: string, value: number, match: string): void => {
     inspection.findings.push({ rule, grade: value >= 0.4 ? 'likely' : 'weak', value, match, place, technique: rule === 'graphql.introspection' ? 'T1595.002' : 'T1499.003' })
   }
@@ -38,8 +38,8 @@ function judgeShape (inspection: Inspection, place: string, reading: GraphqlRead
   if (reading.recursion > RECURSION_MAX) add('graphql.recursion', 0.8, `a field nested ${reading.recursion} times in itself`)
   else if (reading.depth > DEPTH_MAX) add('graphql.depth', 0.78, `${reading.depth} levels`)
   if (reading.cyclic) add('graphql.fragment-cycle', 0.82, 'a fragment that reaches itself')
-  if (reading.introspection === 'schema') add('graphql.introspection', 0.35, '__schema')
-  else if (reading.introspection === 'type') add('graphql.introspection', 0.3, '__type')
+  // Tools introspect by POST, one operation at a time; asking in a link or hidden in a batch is how scanners look.
+  if (reading.introspection !== 'none') add('graphql.introspection', way !== 'post' ? 0.76 : reading.introspection === 'schema' ? 0.35 : 0.3, '__' + reading.introspection)
 }
 
 /** Batches: the same operation many times is brute force or load, unequal ones are a page. */

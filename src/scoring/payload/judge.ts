@@ -4,6 +4,7 @@ import { detectCommand } from './detect/command.ts'
 import { detectInjection, detectName } from './detect/injection.ts'
 import { detectPath } from './detect/path.ts'
 import { detectRemote } from './detect/remote.ts'
+import { detectShape } from './detect/shape.ts'
 import { detectSql } from './detect/sql.ts'
 import { detectTemplate } from './detect/template.ts'
 import { detectXss } from './detect/xss.ts'
@@ -49,6 +50,7 @@ function runDetectors (subject: Subject): void {
   detectPath(subject)
   detectRemote(subject)
   detectCode(subject)
+  detectShape(subject)
 }
 
 function subjectOf (kind: PlaceKind, field: string, text: string, characters: number, words: number): Subject {

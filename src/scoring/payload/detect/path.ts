@@ -83,6 +83,6 @@ function judgeDotSegments (subject: Subject): void {
   const match = /\/\.(?!well-known(?:\/|$))[a-z][\w.-]*/.exec(subject.flat)
   if (match !== null) likely(subject, 'lfi.hidden-path', 0.78, match[0])
   if (/^\/@(?:fs|id)\//.test(subject.flat)) likely(subject, 'lfi.dev-server', 0.78, subject.flat.slice(0, 40))
-  if (/\.(?:db|rdb|mdb|sqlite3?|sql|dump|bak|old|pem|key|pfx|p12|jks|kdbx|ovpn|conf|ini|config|cfg|log|inc|swp|asa|mdf|ldf|csproj|backup|orig|save)(?:\.(?:gz|zip|tar|bz2|tgz))?$/.test(subject.flat)) likely(subject, 'lfi.restricted-extension', 0.76, subject.flat.slice(-30))
+  if (/\.(?:db|rdb|mdb|sqlite3?|sql|dump|bak|old|pem|key|pfx|p12|jks|kdbx|ovpn|ini|config|inc|swp|asa|mdf|ldf|csproj|backup|orig|save)(?:\.(?:gz|zip|tar|bz2|tgz))?$/.test(subject.flat)) likely(subject, 'lfi.restricted-extension', 0.76, subject.flat.slice(-30))
   if (/~$|\.(?:bak|old|orig|save|swp|swo|tmp|inc)$/.test(subject.flat)) weak(subject, 'lfi.backup-file', 0.35, subject.flat.slice(-30))
 }

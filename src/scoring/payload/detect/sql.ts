@@ -125,9 +125,17 @@ function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): v
   if (/^s\)*[+|!]+\(*(?:S|\(|f|F|E|@)/.test(types) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
   if (/^s\)*[&|o=+!k][&|o=+!()nsv@fk,.x]{0,16}S$/.test(types) && /[&|o=]/.test(types) && subject.text.length < 120 && !types.includes('vv')) report(subject, 'sqli.quote-operator', 0.78, tokens, 1)
   if (/^s\)*[&|o=+!k]+[vfn@x()+!]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)\s*$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
+  if (text40(subject) && /^s\)*[&|][(!]*(?:[nv@]?=|[nsS]?)$/.test(types)) report(subject, 'sqli.quote-logic', 0.77, tokens, 1)
+  if (/^s\)*(?:U|E|T[kvx]?\+?$|k.{0,3}k)/.test(types) && text40(subject) && oddQuotes(subject.text)) report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
   if (/^s\)*;(?:c|$)/.test(types) && types.length <= 5) likely(subject, 'sqli.quote-end', 0.5, subject.text.slice(0, 40))
   if (/^s\)+[&|]/.test(types)) likely(subject, 'sqli.quote-parenthesis', 0.8, subject.text.slice(0, 40))
+}
+
+const text40 = (subject: Subject): boolean => subject.text.length < 60
+
+function oddQuotes (text: string): boolean {
+  return text.split("'").length % 2 === 0 || text.split('"').length % 2 === 0
 }
 
 function commentGrade (subject: Subject): number {
@@ -161,6 +169,8 @@ function judgeFragments (subject: Subject, types: string): void {
   if (/["'`)] ?as \W?\w{1,40}\W? from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
   if (/\bcase when \(?\d+ ?[=<>]/.test(text)) likely(subject, 'sqli.case-when', 0.82, text.slice(0, 50))
   if (/['")\w] ?:: ?(?:int\d?|text|jsonb?|double precision|numeric|varchar|bool|char|bigint)\b/.test(text)) likely(subject, 'sqli.cast', 0.77, text.slice(0, 50))
+  if (/^[\W_]{0,4};[\s;]?(?:select|insert|drop|alter|truncate|update|delete|exec|execute|declare|create|shutdown)\b/.test(text)) likely(subject, 'sqli.stacked-start', 0.76, text.slice(0, 50))
+  if (/^\W{0,3}(?:values ?\(.{0,40}['"]|concat(?:_ws)? ?\( ?0x|execute immediate\b|from `|drop \w+ ?; ?--)/.test(text)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
   if (/^E(?:s|@)/.test(types) || /^select (?:0x[0-9a-f]+|@@?\w|null\b)/.test(text)) likely(subject, 'sqli.select-value', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:union(?: all)? select|having \(?\d+ ?=|order by \d+ ?(?:--|#|$)|group by .{1,40} having)/.test(text)) likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))
 }

@@ -52,7 +52,7 @@ function judgeTag (subject: Subject, tag: HtmlTag): boolean {
   else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
   else if (ACTIVE.has(tag.name) && !QUIET.has(tag.name)) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   else if (QUIET.has(tag.name)) judgeQuiet(subject, tag)
-  else if (/(?:^| )(?:xmlns|xsi:|datasrc|dataformatas|datafld|pattern)/.test(names(tag))) likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
+  else if (/(?:^| )(?:xsi:schemalocation|datasrc|dataformatas|datafld|pattern)/.test(names(tag))) likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
   else if (/attributename/.test(names(tag)) || /script/.test(tag.name.replace(/^\//, '').replace(/^(?:no)?script$/, ''))) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   return subject.signs.length > before
 }

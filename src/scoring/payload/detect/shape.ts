@@ -1,0 +1,61 @@
+import { CHAR } from '../characters.ts'
+import { weak } from '../findings.ts'
+import type { Subject } from '../findings.ts'
+import { WORD } from '../words.ts'
+
+/**
+ * Weak signs of a short value's shape: brackets and quotes that do not pair, operators at its head, a call cut open. None
+ * of them is an attack; together they tell probing from typing, and rank what the other detectors cannot name.
+ */
+const SHAPE_CHARACTERS_MAX = 160
+const SHAPE_MAX = 0.3
+
+export function detectShape (subject: Subject): void {
+  const { text, kind, characters } = subject
+  if (text.length > SHAPE_CHARACTERS_MAX || subject.document) return
+  if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename') return
+  let value = pairing(text, characters) + head(text) + syntax(text, characters)
+  if ((subject.words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.php)) !== 0 && isTerse(text)) value += 0.1
+  if (value >= 0.08) weak(subject, 'shape.odd', Math.min(SHAPE_MAX, value), text.slice(0, 40))
+}
+
+function isTerse (text: string): boolean {
+  let blanks = 0
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) === 32) blanks++
+  return blanks <= 2
+}
+
+function pairing (text: string, characters: number): number {
+  let value = 0
+  if ((characters & CHAR.paren) !== 0 && count(text, '(') !== count(text, ')')) value += 0.18
+  if ((characters & CHAR.brace) !== 0 && count(text, '{') !== count(text, '}')) value += 0.12
+  if ((characters & CHAR.doubleQuote) !== 0 && count(text, '"') % 2 === 1 && !/\d"/.test(text)) value += 0.14
+  // An apostrophe between letters, or at a word's end, is a letter of a language.
+  if ((characters & CHAR.quote) !== 0 && count(text, "'") % 2 === 1 && !/[a-z\u0080-\uffff]'(?:[a-z\u0080-\uffff]|\s|$)/i.test(text)) value += 0.16
+  if ((characters & CHAR.backtick) !== 0) value += 0.12
+  return value
+}
+
+function count (text: string, letter: string): number {
+  let found = 0
+  for (let at = text.indexOf(letter); at !== -1; at = text.indexOf(letter, at + 1)) found++
+  return found
+}
+
+function head (text: string): number {
+  return /^\s*(?:[;|&=)'`^]|--|\/\*|\|\||<>|[<>!]=|>>|<<|->)/.test(text) ? 0.14 : 0
+}
+
+function syntax (text: string, characters: number): number {
+  let value = 0
+  if ((characters & CHAR.paren) !== 0 && /\w\s?\(\s?[)\w'"$]?/.test(text) && !/\w \(\w+\)|^[^(]{12,}\(/.test(text)) value += 0.12
+  if ((characters & CHAR.dollar) !== 0 && /\$[a-z_{([*@?]/i.test(text)) value += 0.14
+  if ((characters & CHAR.backslash) !== 0) value += 0.1
+  if ((characters & CHAR.equals) !== 0 && /[=!<>]=|\d=\d|=['"(]/.test(text)) value += 0.12
+  if ((characters & (CHAR.pipe | CHAR.ampersand)) !== 0 && /\|\||&&|\|\s?\w+$/.test(text)) value += 0.1
+  if ((characters & CHAR.semicolon) !== 0 && /;\S|;$/.test(text) && (characters & CHAR.ampersand) === 0) value += 0.08
+  if ((characters & CHAR.control) !== 0) value += 0.14
+  if ((characters & CHAR.lineBreak) !== 0 && /[\r\n]\s*$/.test(text)) value += 0.12
+  if ((characters & CHAR.colon) !== 0 && text.includes('::')) value += 0.06
+  return value
+}
