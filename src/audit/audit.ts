@@ -23,6 +23,7 @@ import type { Flush } from './flush.ts'
 import { auditCheckpoints } from './collections.ts'
 import type { StoredCheckpoint } from './collections.ts'
 import { ensureTrailId } from './segments.ts'
+import { retainOwn } from './retention.ts'
 import { createSigner, localSigningSecret } from './signing.ts'
 import type { Signer } from './signing.ts'
 import type { Audit, AuditEvent, AuditInput } from './shapes.ts'
@@ -33,6 +34,7 @@ import type { Entry, TrailPosition } from './trail.ts'
 export const DURABLE_DEADLINE_MS = 2_500
 const CHECKPOINT_EVENTS = 1_000
 const CHECKPOINT_MS = 60_000
+const RETAIN_MS = 3_600_000
 
 /** What the room needs of a logger (pino's shape). */
 export interface AuditLog {
@@ -52,6 +54,8 @@ export interface AuditOptions {
   /** Replaces addresses in actors, targets and details (`ip`, `address`) by a keyed stand-in. */
   pseudonymKey?: string | null
   onEvent?: (category: AuditInput['category']) => void
+  /** What this process keeps of its own log. */
+  retention?: { days: number, bytesMax: number }
   /** For tests: bytes after which a segment ends. */
   segmentBytes?: number
 }
@@ -64,6 +68,8 @@ export interface AuditService extends Audit {
   drained (): Promise<void>
   /** Writes the index of all that is synced; false when the store is down. */
   flush (): Promise<boolean>
+  /** Removes old segments of this process's own log, as happens every hour; returns their names. */
+  retain (): Promise<string[]>
   /** Syncs since start, for benches. */
   syncs (): number
   close (): Promise<void>
@@ -118,6 +124,15 @@ export function createAudit (options: AuditOptions): AuditService {
     if (trail.position.seq > sealedSeq) seal('checkpoint', trail.position)
   }, CHECKPOINT_MS)
   timer.unref()
+  const retainTimer = setInterval(() => { retain().catch(() => { /* logged by whoever finds the disk full */ }) }, RETAIN_MS)
+  retainTimer.unref()
+
+  /** In turn with the checkpoints, as both write the seals. */
+  function retain (): Promise<string[]> {
+    const retained = sealing.then(() => retainOwn({ files, directory, processId, currentSegment: trail.position.segment, seals, clock, ...options.retention }))
+    sealing = retained.then(() => {}, () => {})
+    return retained
+  }
 
   /** One after the other; a failed one is made up for by the next. */
   function seal (kind: 'checkpoint' | 'close', position: TrailPosition): void {
@@ -161,6 +176,7 @@ export function createAudit (options: AuditOptions): AuditService {
 
   async function close (): Promise<void> {
     clearInterval(timer)
+    clearInterval(retainTimer)
     const last = await trail.close()
     if (last !== null) seal('close', last)
     await sealing
@@ -180,6 +196,7 @@ export function createAudit (options: AuditOptions): AuditService {
     backlog: () => trail.backlog,
     drained: () => trail.idle(),
     flush: async () => await flush?.run() ?? false,
+    retain,
     syncs: () => trail.syncs,
     close () {
       closing ??= close()

@@ -91,6 +91,8 @@ export function createFlush (options: FlushOptions): Flush {
   }
 
   async function run (): Promise<boolean> {
+    // One under way may have begun before the last events.
+    if (running !== null) await running
     running ??= flushAll().finally(() => { running = null })
     return await running
   }
@@ -177,8 +179,6 @@ export function createFlush (options: FlushOptions): Flush {
     },
     run,
     async close () {
-      // A run under way may have begun before the last events.
-      await run()
       closed = true
       await run()
       if (timer !== null) clearTimeout(timer)

@@ -5,7 +5,10 @@ import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditLog } from './audit.ts'
 import { recoverAudit } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
+import { newestCheckpoints } from './collections.ts'
 import { applyRetention } from './retention.ts'
+import { verifyAudit } from './verify.ts'
+import type { VerifyReport } from './verify.ts'
 
 export interface PrepareAuditOptions {
   config: Pick<Config, 'dataDir' | 'auditSigningKey'>
@@ -33,4 +36,14 @@ export async function prepareAudit (options: PrepareAuditOptions): Promise<Recov
   const removed = await applyRetention({ directory, signer, clock, isLive })
   if (removed.length > 0) log.info({ removed: removed.length }, 'old audit segments were removed')
   return report
+}
+
+/**
+ * What `neko audit verify` does; also beside the server. `storage` null, or down: the files alone are verified.
+ * @throws what reading the directory throws.
+ */
+export async function verifyDataDir (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, storage: Storage | null): Promise<VerifyReport & { comparedWithStore: boolean }> {
+  const stored = storage === null ? null : await newestCheckpoints(storage).catch(() => null)
+  const report = await verifyAudit({ directory: auditDirectory(config.dataDir), signer: auditSigner(config), checkpoints: stored ?? [] })
+  return { ...report, comparedWithStore: stored !== null }
 }

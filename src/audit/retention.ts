@@ -13,7 +13,7 @@ import { readReplayed } from './flush.ts'
 import { countedLines, listProcesses, readLines, segmentName } from './segments.ts'
 import type { Signer } from './signing.ts'
 
-/** What is kept unless told otherwise: a year, and 10 GiB. */
+/** What is kept unless told otherwise: a year, and 10 GiB (of each living process, and of all dead ones together). */
 export const RETENTION_DAYS = 365
 export const RETENTION_BYTES_MAX = 10 * 1024 ** 3
 const DAY_MS = 86_400_000
@@ -64,6 +64,34 @@ export async function applyRetention (options: RetentionOptions): Promise<string
   const removed: string[] = []
   for (const [processId, segment] of through) removed.push(...await removeThrough({ ...options, files, processId, segment }))
   return removed
+}
+
+export interface OwnRetention extends Pick<RetentionOptions, 'days' | 'bytesMax'> {
+  files: FileLayer
+  directory: string
+  processId: string
+  /** The segment being written, which stays. */
+  currentSegment: number
+  seals: Seals
+  clock: Clock
+}
+
+/** The same for the log of the process that calls, which alone may write its seals: what is in the store with its effects settled. */
+export async function retainOwn (options: OwnRetention): Promise<string[]> {
+  const { files, directory, processId, currentSegment, seals, clock, days = RETENTION_DAYS, bytesMax = RETENTION_BYTES_MAX } = options
+  const segments = (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+  const { segment: settledSegment } = await readReplayed(files, directory, processId)
+  const sizes = await Promise.all(segments.map((segment) => files.size(`${directory}/${segmentName(processId, segment)}`)))
+  let bytes = sizes.reduce((sum, size) => sum + size, 0)
+  let through = -1
+  for (const [index, segment] of segments.entries()) {
+    if (segment >= currentSegment || segment >= settledSegment) break
+    const ageMs = clock.now() - await files.modifiedMs(`${directory}/${segmentName(processId, segment)}`)
+    if (ageMs <= days * DAY_MS && bytes <= bytesMax) break
+    through = segment
+    bytes -= sizes[index] as number
+  }
+  return through < 0 ? [] : await removeSegments({ files, directory, processId, segment: through, seals, at: clock.now(), covered: -1 })
 }
 
 async function removeThrough (options: RetentionOptions & { files: FileLayer, processId: string, segment: number }): Promise<string[]> {

@@ -8,11 +8,12 @@ import { createSigner } from '../../src/audit/signing.ts'
 import type { Signer } from '../../src/audit/signing.ts'
 import { verifyAudit } from '../../src/audit/verify.ts'
 import type { VerifyReport } from '../../src/audit/verify.ts'
-import { systemClock } from '../../src/std/clock.ts'
+import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import { openTestStorage } from '../storage.ts'
 import type { Test } from 'tap'
 import { seen, silentLog } from './disk.ts'
 import { memoryDisk } from './memory.ts'
+import { memoryStore } from './memory-store.ts'
 
 const EDITS = 10_000
 const secret = 'a secret of the tests that is long enough'
@@ -92,6 +93,26 @@ t.test('retention drops old segments and the rest still verifies; one that someb
   const all = await applyRetention({ directory, signer, clock: systemClock, isLive: () => false, files: memory.files, bytesMax: 0, days: 1e9 })
   t.ok(all.length >= 3)
   t.ok((await verify(memory.now(), await newestCheckpoints(storage))).ok, 'with all segments gone the seals still verify')
+})
+
+t.test('a process drops old segments of its own log, once the store has them', async (t) => {
+  const { storage } = memoryStore()
+  const clock = createTestClock()
+  const memory = memoryDisk()
+  const audit = createAudit({ config, storage, clock, log: silentLog, processId: 'own', files: memory.files, segmentBytes: 2_000, retention: { days: 1e9, bytesMax: 6_000 } })
+  for (let i = 0; i < 40; i++) await audit.durable(seen)
+  t.same(await audit.retain(), [], 'nothing goes that the store may not have')
+  await audit.flush()
+  clock.advance(301_000)
+  await audit.durable(seen)
+  await audit.flush()
+  const removed = await audit.retain()
+  t.ok(removed.length > 3, `${removed.length} segments went`)
+  await audit.durable(seen)
+  await audit.close()
+  const verified = await verify(memory.now(), [])
+  t.same(verified.findings, [])
+  t.ok(verified.events < 20)
 })
 
 /** Two process starts, several small segments each, one closed by itself and one by recovery. */
