@@ -160,10 +160,12 @@ function updateOf (change: Change): UpdateFilter<Record> {
 }
 
 async function putOne (write: Write, doc: Document): Promise<number> {
-  const { definition, driver, call } = write
+  const { definition, connection, driver, call } = write
+  // FerretDB's findAndModify takes no projection.
+  const projection = connection.atomicUpdates ? { revision: 1 } : undefined
   const update = updateOf(toChange(definition, doc, randomText(WRITE_NAME_CHARACTERS)))
   const record = await withoutExpired(write, [doc], () => call(({ timeoutMS }) => upserted(() =>
-    driver.findOneAndUpdate({ _id: doc.id }, update, { upsert: true, returnDocument: 'after', projection: { revision: 1 }, timeoutMS }), doc.id)))
+    driver.findOneAndUpdate({ _id: doc.id }, update, { upsert: true, returnDocument: 'after', projection, timeoutMS }), doc.id)))
   return record?.revision ?? 1
 }
 

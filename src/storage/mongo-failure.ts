@@ -17,7 +17,9 @@ export function codeOf (error: unknown): number {
 }
 
 export function isDuplicate (error: unknown): boolean {
-  return error instanceof MongoServerError && codeOf(error) === DUPLICATE_CODE
+  if (!(error instanceof MongoServerError)) return false
+  // FerretDB names duplicates of an insert only; those of an update come as SQLite's own words with code 1.
+  return codeOf(error) === DUPLICATE_CODE || (codeOf(error) === 1 && /UNIQUE constraint failed/.test(error.message))
 }
 
 /** True when the store is not able to answer, false when it answered and did not like the question. */

@@ -147,7 +147,7 @@ export async function runContract (t: Test, { open, plans }: ContractOptions): P
 
   await t.test('any JSON comes back as it was, hostile keys included', async (t) => {
     const collection = (await open(t)).storage.collection<Animal & { body?: unknown }>(animals)
-    const body = JSON.parse('{"$where":1,"a.b":{"$gt":""},"%24":2,"__proto__":{"admin":true},"constructor":{"prototype":1},"\u0000":3,"":4,"deep":[{"$x":[null,true,1.5,-3,1e21,"\u0000ü😀"]}]}')
+    const body = JSON.parse('{"$where":1,"a.b":{"$gt":""},"%24":2,"__proto__":{"admin":true},"constructor":{"prototype":1},"\\u0000":3,"":4,"deep":[{"$x":[null,true,1.5,-3,1e21,"\\u0000ü😀"]}]}')
     await collection.insert({ id: 'a', body })
     t.equal(JSON.stringify((await collection.get('a'))?.body), JSON.stringify(body))
     t.equal(({} as { admin?: boolean }).admin, undefined)
