@@ -2,7 +2,11 @@ import type { Json } from '../std/json.ts'
 
 export type AuditCategory = 'auth' | 'access' | 'security' | 'data'
 
-/** A change of the store that this event stands for: replayed at start when the store did not have it yet. */
+/**
+ * A change of the store that this event stands for (with outcome `ok` only): replayed at start when the store did not have it
+ * yet. The room writes its document itself. A `put` holds the whole document; with an `updatedAt` (ms) in it, one that is
+ * newer in the store is kept.
+ */
 export interface StoreEffect { collection: string, op: 'put' | 'delete', id: string, doc?: { id: string } & { [key: string]: Json } }
 
 /** What a room says happened. Nothing secret goes in: values of credentials are never part of an event. */
@@ -34,7 +38,11 @@ export interface AuditEvent extends Omit<AuditInput, 'effects'> {
 }
 
 export interface Audit {
-  /** Written with the next group commit; never throws. When the backlog (10,000) is full the oldest are never dropped: `durable` callers wait. */
+  /**
+   * Written with the next group commit; never throws. When the backlog (10,000) is full the oldest are never dropped: `durable`
+   * callers wait, and a plain record is committed on its caller's own time; only while the disk hangs or fails is it counted
+   * instead, and the counts become an `audit.overflow` event.
+   */
   record (event: AuditInput): void
   /** Resolves when the record is fsynced (group commit, at most 10 ms): then a privileged mutation may be acknowledged. Throws NEKO_ERR_AUDIT_UNAVAILABLE. */
   durable (event: AuditInput): Promise<AuditEvent>

@@ -1,0 +1,157 @@
+import { generateKeyPairSync } from 'node:crypto'
+import t from 'tap'
+import { createAudit } from '../../src/audit/audit.ts'
+import { auditCollections } from '../../src/audit/collections.ts'
+import { recoverAudit } from '../../src/audit/recovery.ts'
+import { createSigner } from '../../src/audit/signing.ts'
+import { verifyDataDir } from '../../src/audit/prepare.ts'
+import type { AuditInput } from '../../src/audit/shapes.ts'
+import { createTestClock, systemClock } from '../../src/std/clock.ts'
+import type { Json } from '../../src/std/json.ts'
+import type { CollectionDefinition } from '../../src/storage/port.ts'
+import { openTestStorage } from '../storage.ts'
+import { seen, silentLog, temporaryFolder } from './disk.ts'
+import { memoryDisk } from './memory.ts'
+import { memoryStore } from './memory-store.ts'
+
+const things: CollectionDefinition = { name: 'things', indexes: [] }
+const secret = 'a secret of the tests that is long enough'
+const config = { dataDir: 'mem', auditSigningKey: secret }
+const common = { directory: 'mem/audit', signer: createSigner(secret), log: silentLog, collections: [things] }
+
+function put (id: string, text: string, updatedAt?: number): AuditInput {
+  const doc: { id: string } & { [key: string]: Json } = updatedAt === undefined ? { id, text } : { id, text, updatedAt }
+  return { category: 'data', type: 'thing.put', actor: 'user:1', outcome: 'ok', effects: [{ collection: 'things', op: 'put', id, doc }] }
+}
+
+function take (id: string): AuditInput {
+  return { category: 'data', type: 'thing.remove', actor: 'user:1', outcome: 'ok', effects: [{ collection: 'things', op: 'delete', id }] }
+}
+
+t.test('the last change of each document wins, over all logs that the dead left', async (t) => {
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const collection = storage.collection<{ id: string, text: string }>(things)
+  const clock = createTestClock()
+  const memory = memoryDisk()
+  const write = async (processId: string, inputs: AuditInput[]): Promise<void> => {
+    const audit = createAudit({ config, storage: null, clock, log: silentLog, processId, files: memory.files })
+    for (const input of inputs) {
+      clock.advance(1)
+      await audit.durable(input)
+    }
+  }
+  await collection.put({ id: 'newer', text: 'stored', updatedAt: clock.now() + 50 } as never)
+  await collection.put({ id: 'gone', text: 'stored' })
+  await write('z', [put('a', 'first'), put('b', 'first'), put('a', 'second'), take('gone'), put('newer', 'old', clock.now()), put('back', 'x'), take('back')])
+  await write('a', [put('b', 'second'), { ...put('never', 'x'), outcome: 'refused' }])
+
+  const report = await recoverAudit({ ...common, storage, clock, files: memory.files, isLive: () => false })
+  t.same(report.broken, [])
+  t.equal(report.events, 9)
+  t.equal((await collection.get('a'))?.text, 'second')
+  t.equal((await collection.get('b'))?.text, 'second')
+  t.equal((await collection.get('newer'))?.text, 'stored', 'a document that says it is newer stays')
+  for (const id of ['gone', 'back', 'never']) t.equal(await collection.get(id), null)
+})
+
+t.test('what a living process changed later is left to it', async (t) => {
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const clock = createTestClock()
+  const memory = memoryDisk()
+  const dead = createAudit({ config, storage: null, clock, log: silentLog, processId: 'dead', files: memory.files })
+  await dead.durable(put('flushed', 'old'))
+  await dead.durable(put('logged', 'old'))
+  await dead.durable(put('mine', 'only'))
+  clock.advance(10)
+  const live = createAudit({ config, storage, clock, log: silentLog, processId: 'live', files: memory.files })
+  await live.durable(take('flushed'))
+  await live.flush()
+  await live.durable(take('logged'))
+
+  await recoverAudit({ ...common, storage, clock, files: memory.files, isLive: (id) => id === 'live' })
+  const collection = storage.collection(things)
+  t.equal(await collection.get('flushed'), null, 'by the index')
+  t.equal(await collection.get('logged'), null, 'by its log')
+  t.ok(await collection.get('mine'))
+  await live.close()
+})
+
+t.test('a broken log is indexed up to the break and otherwise left alone', async (t) => {
+  const { storage, documents } = memoryStore()
+  const memory = memoryDisk()
+  const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files: memory.files })
+  for (let i = 0; i < 10; i++) await dead.durable({ ...seen, target: `t${i}` })
+  const disk = memory.now()
+  const text = disk.get('mem/audit/dead-0.log')!.toString().replace('"target":"t5"', '"target":"t6"')
+  disk.set('mem/audit/dead-0.log', Buffer.from(text))
+  const edited = memoryDisk(disk)
+  const report = await recoverAudit({ ...common, storage, clock: systemClock, files: edited.files, isLive: () => false })
+  t.same(report.broken, ['dead'])
+  t.equal(documents('auditEvents').size, 5)
+  t.equal(edited.now().get('mem/audit/dead-0.log')!.toString(), text, 'the evidence is as it was')
+})
+
+t.test('an effect on a collection that nobody declared keeps its log from being done', async (t) => {
+  const { storage } = memoryStore()
+  const memory = memoryDisk()
+  const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files: memory.files })
+  await dead.durable({ ...put('1', 'x'), effects: [{ collection: 'elsewhere', op: 'put', id: '1', doc: { id: '1' } }] })
+  const options = { ...common, storage, clock: systemClock, files: memory.files, isLive: () => false }
+  t.same((await recoverAudit(options)).broken, ['dead'])
+  t.same((await recoverAudit({ ...options, collections: [{ name: 'elsewhere', indexes: [] }] })).broken, [])
+  t.equal((await recoverAudit(options)).processes, 0, 'done')
+})
+
+t.test('a store that is down stops recovery, and a later one brings everything', async (t) => {
+  const { storage, documents, down } = memoryStore()
+  const memory = memoryDisk()
+  const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files: memory.files })
+  for (let i = 0; i < 5; i++) await dead.durable(put(`t${i}`, 'x'))
+  const options = { ...common, storage, clock: systemClock, files: memory.files, isLive: () => false }
+  down.now = true
+  await t.rejects(recoverAudit(options), { code: 'NEKO_ERR_STORE_UNAVAILABLE' })
+  down.now = false
+  t.equal((await recoverAudit(options)).effects, 5)
+  t.equal(documents('things').size, 5)
+})
+
+t.test('verification runs beside a writer, with its checkpoints in the store', async (t) => {
+  const storage = await openTestStorage(t, auditCollections)
+  const local = { dataDir: temporaryFolder(t), auditSigningKey: null }
+  const audit = createAudit({ config: local, storage, clock: systemClock, log: silentLog, processId: 'live', segmentBytes: 200_000 })
+  const writing = { now: true }
+  const writer = (async () => {
+    while (writing.now) {
+      for (let i = 0; i < 500; i++) audit.record(seen)
+      await audit.drained()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  })()
+  for (let i = 0; i < 15; i++) {
+    const report = await verifyDataDir(local, storage)
+    t.same(report.findings, [], `${report.events} events, ${report.checkpoints} checkpoints`)
+    t.ok(report.comparedWithStore)
+  }
+  writing.now = false
+  await writer
+  await audit.close()
+  const closed = await verifyDataDir(local, storage)
+  t.ok(closed.ok && closed.unsealed === 0 && closed.checkpoints > 1)
+
+  const another = await verifyDataDir({ ...local, auditSigningKey: secret }, null)
+  t.notOk(another.ok, 'another key does not verify')
+})
+
+t.test('the signing key is a secret of any form, or an Ed25519 PEM', async (t) => {
+  const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  for (const key of [secret, pem]) {
+    const signer = createSigner(key)
+    const signature = signer.sign('text')
+    t.ok(signer.verify('text', signature) && createSigner(key).verify('text', signature))
+    t.notOk(signer.verify('texT', signature))
+    t.notOk(signer.verify('text', signature.toUpperCase()), 'one spelling only')
+  }
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  t.throws(() => createSigner(rsa), /Ed25519/)
+  t.throws(() => createSigner('-----BEGIN PRIVATE KEY-----\nnothing'), /PKCS8/)
+})
