@@ -15,7 +15,7 @@ const READING_MS = 900
  * client fails at (logins, tokens, probes) is judged without patience.
  */
 export function patienceWith (client: string, history: HistorySnapshot, view: RequestView): number {
-  if (client.startsWith('key:')) return 0.3
+  if (client.startsWith('key:')) return 0.25
   const { kind } = classifyAgent(view.agent)
   if (kind === 'search-bot' && history.requests60s <= ROBOT_RATE_MAX) return 0.15
   if (kind === 'robot' && history.requests60s <= ROBOT_RATE_MAX) return 0.3
