@@ -2,9 +2,10 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import type { ServerParts } from './cluster/serving.ts'
-import type { Prepared } from './prepare.ts'
+import { prepareRooms, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
 import { randomText } from './std/id.ts'
+import type { Logger } from './telemetry/logger.ts'
 import assessments from './assessments/plugin.ts'
 import audit from './audit/plugin.ts'
 import decisions from './decisions/plugin.ts'
@@ -14,6 +15,7 @@ import http, { answerFrameworkError } from './http/plugin.ts'
 import identity from './identity/plugin.ts'
 import intel from './intel/plugin.ts'
 import limits from './limits/plugin.ts'
+import playbooks from './playbooks/plugin.ts'
 import metrics from './telemetry/plugin.ts'
 import scoring from './scoring/plugin.ts'
 import storage from './storage/plugin.ts'
@@ -43,10 +45,34 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(scoring)
   await app.register(decisions)
   await app.register(assessments)
+  await app.register(playbooks)
   await app.register(http)
   await app.register(graphql)
   await app.ready()
+  prepareWhenUp(app)
   return app
+}
+
+/** A store that was down before the fork is prepared by the first process, once it is up. */
+function prepareWhenUp (app: FastifyInstance): void {
+  if (!app.prepared.pending || app.fleet.slot !== 0) return
+  let under = false
+  let done = false
+  const prepare = async (): Promise<void> => {
+    if (under || done) return
+    under = true
+    try {
+      await prepareRooms(app.storage, { config: app.config, clock: app.clock, log: app.log as Logger }, [app.fleet.processId])
+      await app.identity.reload()
+      done = true
+    } catch (error) {
+      app.log.warn({ err: error }, 'the database is still not prepared')
+    } finally {
+      under = false
+    }
+  }
+  app.storage.onHealth((health) => { if (health.up) prepare() })
+  if (app.storage.health().up) prepare()
 }
 
 /** What the process has before any room opens. */

@@ -1,26 +1,34 @@
-import { mkdirSync } from 'node:fs'
 import { assessmentCollections } from './assessments/shapes.ts'
 import { auditCollections } from './audit/collections.ts'
+import { prepareAudit } from './audit/prepare.ts'
 import type { Config } from './config.ts'
 import { decisionCollections } from './decisions/shapes.ts'
-import { identityCollections } from './identity/shapes.ts'
+import { identityCollections } from './identity/collections.ts'
 import { prepareIdentity } from './identity/prepare.ts'
-import { intelCollections } from './intel/shapes.ts'
 import { prepareIntel } from './intel/prepare.ts'
-import { recoverAudit } from './audit/recovery.ts'
+import { intelCollections } from './intel/shapes.ts'
+import { playbookCollections } from './playbooks/shapes.ts'
 import type { Clock } from './std/clock.ts'
 import { openStorage } from './storage/open.ts'
-import type { CollectionDefinition } from './storage/port.ts'
+import type { CollectionDefinition, Storage } from './storage/port.ts'
 import type { Logger } from './telemetry/logger.ts'
 
 /**
  * What must be true of the store before the first server: its collections are there, the logs of dead processes are
- * replayed, actors are seeded, an administrator exists. Runs once, in the primary or the one server, before any fork.
+ * replayed, an administrator exists, actors are seeded. Runs once, in the primary or the one server, before any fork;
+ * when the store is down it runs as soon as it is back, in the first process.
  */
 export interface Prepared {
   /** Printed once in the banner, when an administrator was made without ADMIN_PASSWORD. */
   oneTimePassword: string | null
+  adminUsername: string
+  /** True in production without ADMIN_PASSWORD while nobody is there to log in. */
+  adminMissing: boolean
+  /** The store was down: all of this is still to be done. */
+  pending: boolean
 }
+
+interface Parts { config: Config, clock: Clock, log: Logger }
 
 /** Every room's collections, by hand. */
 export const collections: readonly CollectionDefinition[] = [
@@ -28,19 +36,30 @@ export const collections: readonly CollectionDefinition[] = [
   ...identityCollections,
   ...intelCollections,
   ...decisionCollections,
-  ...assessmentCollections
+  ...assessmentCollections,
+  ...playbookCollections
 ]
 
-export async function prepareStore ({ config, clock, log }: { config: Config, clock: Clock, log: Logger }): Promise<Prepared> {
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+/** @throws ConfigError, NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a store that is merely down is `pending`. */
+export async function prepareStore ({ config, clock, log }: Parts): Promise<Prepared> {
   const storage = await openStorage({ config, clock, log })
   try {
-    await storage.migrate([...collections])
-    await recoverAudit({ config, storage, clock, log })
-    const { oneTimePassword } = await prepareIdentity({ config, storage, clock })
-    await prepareIntel({ storage, clock })
-    return { oneTimePassword }
+    return await prepareRooms(storage, { config, clock, log })
+  } catch (error) {
+    const { code } = error as { code?: string }
+    if (code !== 'NEKO_ERR_STORE_UNAVAILABLE' && code !== 'NEKO_ERR_TIMEOUT') throw error
+    log.warn({ err: error }, 'the database is down: it is prepared when it is back')
+    return { oneTimePassword: null, adminUsername: config.adminUsername, adminMissing: false, pending: true }
   } finally {
     await storage.close()
   }
+}
+
+/** The same on a store that is open already. @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function prepareRooms (storage: Storage, { config, clock, log }: Parts, liveProcessIds: readonly string[] = []): Promise<Prepared> {
+  await storage.migrate([...collections])
+  await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
+  const { oneTimePassword, adminUsername, adminMissing } = await prepareIdentity({ config, storage, clock })
+  await prepareIntel({ storage, clock })
+  return { oneTimePassword, adminUsername, adminMissing, pending: false }
 }

@@ -1,6 +1,7 @@
 import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
 import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
-import type { Action, DecisionScope } from './shapes.ts'
+import { eventStream } from '../std/event-stream.ts'
+import type { Action, Decision, DecisionScope } from './shapes.ts'
 
 interface ListArgs { scope?: DecisionScope, action?: Action, value?: string, first?: number, after?: string | null }
 interface AddArgs { scope: DecisionScope, value: string, action: Action, ttlSeconds?: number | null, reason: string }
@@ -88,6 +89,11 @@ export const decisionsGraphql: RoomGraphql = {
         id: ID!
       ): Decision @auth(scope: "decide")
     }
+
+    extend type Subscription {
+      """Decisions as they are made, expire or are removed (then with expiresAt in the past or now)."""
+      decisionChanged: Decision! @auth(scope: "read")
+    }
   `,
   resolvers: {
     Query: {
@@ -101,6 +107,12 @@ export const decisionsGraphql: RoomGraphql = {
       addDecision: (_parent, { ttlSeconds = null, ...input }: AddArgs, { app, principal, assessmentId }: GraphqlContext) =>
         app.decisions.add({ ...input, ttlSeconds }, { origin: principal!.clientKey, assessmentId }),
       removeDecision: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.decisions.remove(id, principal!.clientKey)
+    },
+    Subscription: {
+      decisionChanged: {
+        subscribe: (_parent, _args, { app, clock }: GraphqlContext) => eventStream((push) => app.decisions.onChanged(({ decision, removed }) => push(removed ? { ...decision, expiresAt: Math.min(decision.expiresAt ?? Infinity, clock.now()) } : decision))),
+        resolve: (decision: Decision) => decision
+      }
     }
   }
 }

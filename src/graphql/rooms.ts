@@ -1,3 +1,7 @@
+import { auditGraphql } from '../audit/graphql.ts'
+import { decisionsGraphql } from '../decisions/graphql.ts'
+import { identityGraphql } from '../identity/graphql.ts'
+import { intelGraphql } from '../intel/graphql.ts'
 import { limitsGraphql } from '../limits/graphql.ts'
 import { platformGraphql } from './platform.ts'
 import type { RoomGraphql } from './context.ts'
@@ -5,5 +9,9 @@ import type { RoomGraphql } from './context.ts'
 /** Every room that speaks GraphQL, by hand: what is not listed here is not in the schema. */
 export const rooms: readonly RoomGraphql[] = [
   platformGraphql,
-  limitsGraphql
+  limitsGraphql,
+  identityGraphql,
+  intelGraphql,
+  decisionsGraphql,
+  auditGraphql
 ]

@@ -1,4 +1,3 @@
-import { createGunzip } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { requireScope } from '../graphql/authorize.ts'
@@ -93,8 +92,8 @@ function importRoute (app: FastifyInstance): void {
       const { format } = request.query as { format: 'stix' | 'misp' }
       const encoding = request.headers['content-encoding']
       if (encoding !== undefined && encoding !== 'gzip') throw new NEKO_ERR_INPUT_INVALID('content-encoding may be gzip')
-      const stream = encoding === 'gzip' ? request.raw.pipe(createGunzip()) : request.raw
-      return await app.intel.importStream(stream, { format, actor: request.passage!.principal!.clientKey })
+      // The import unpacks what begins like gzip itself, within its own bounds.
+      return await app.intel.importStream(request.raw, { format, actor: request.passage!.principal!.clientKey })
     })
   })
 }

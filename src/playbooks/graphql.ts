@@ -1,5 +1,6 @@
 import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
 import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import { eventStream } from '../std/event-stream.ts'
 import type { Incident, IncidentStatus, PlaybookName } from './shapes.ts'
 
 interface ListArgs { status?: IncidentStatus, first?: number, after?: string | null }
@@ -184,6 +185,11 @@ export const playbooksGraphql: RoomGraphql = {
         dryRun: Boolean = false
       ): PlaybookRun! @auth(scope: "decide")
     }
+
+    extend type Subscription {
+      """Incidents as they are opened and change, over all processes."""
+      incidentChanged: Incident! @auth(scope: "read")
+    }
   `,
   resolvers: {
     Query: {
@@ -198,6 +204,12 @@ export const playbooksGraphql: RoomGraphql = {
       acknowledgeIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'ACKNOWLEDGED', principal!.clientKey),
       resolveIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'RESOLVED', principal!.clientKey),
       runPlaybook: (_parent, { name, assessmentId, dryRun = false }: RunArgs, { app, principal }: GraphqlContext) => app.playbooks.runOn(name, assessmentId, { dryRun, actor: principal!.clientKey })
+    },
+    Subscription: {
+      incidentChanged: {
+        subscribe: (_parent, _args, { app }: GraphqlContext) => eventStream((push) => app.playbooks.incidents.onChanged(push)),
+        resolve: (incident: Incident) => incident
+      }
     },
     PlaybookStep: {
       step: (step: { do: string }) => step.do
