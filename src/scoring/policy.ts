@@ -8,11 +8,14 @@
  */
 import { AGENTS_VERSION } from './agents.ts'
 import { hashText, mixHash } from './hash.ts'
+import type { Allowance } from './allowances.ts'
 import type { FactorName } from './shapes.ts'
 
 export type Sensitivity = 1 | 2 | 3 | 4
 
 export interface Policy {
+  /** Evidence that counts for nothing at its place, see allowances.ts; absent when there is none. */
+  allowances?: readonly Allowance[]
   /** `<date of the rules>-s<sensitivity>-<hash of all numbers>`. */
   version: string
   sensitivity: Sensitivity

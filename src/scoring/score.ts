@@ -13,6 +13,7 @@ import { measureFrequency } from './factors/frequency.ts'
 import { measureHeaders } from './factors/headers.ts'
 import { measureTiming } from './factors/timing.ts'
 import { measureUserAgent } from './factors/user-agent.ts'
+import { applyAllowances, strongestGrade } from './allowances.ts'
 import { viewRequest } from './request-view.ts'
 import type { PayloadFinding } from './factors/payload.ts'
 import type { Policy } from './policy.ts'
@@ -25,8 +26,10 @@ export function scoreObservation (observation: Observation, policy: Policy): Sco
 
 /** The same with payload findings that are already known: a thread keeps those of repeated payloads. */
 export function scoreWithPayload (observation: Observation, payload: PayloadFinding, policy: Policy): Score {
-  const results = measure(observation, policy, payload)
-  return combine(results, policy, { grade: payload.grade, notInspected: payload.notInspected, degraded: false })
+  const measured = measure(observation, policy, payload)
+  const results = policy.allowances === undefined ? measured : applyAllowances(measured, observation.route, policy.allowances)
+  const grade = results[5] === payload ? payload.grade : strongestGrade((results[5] as FactorResult).evidence)
+  return combine(results, policy, { grade, notInspected: payload.notInspected, degraded: false })
 }
 
 /**
