@@ -50,6 +50,8 @@ export interface Config {
   readonly neverBlockIsDefault: boolean
   readonly exposeScore: boolean
   readonly assessmentRetentionDays: number
+  /** Routes that only scanners ask for; touching one is a honeypot capture. */
+  readonly decoyPaths: readonly string[]
   readonly webhookUrls: readonly string[]
   readonly webhookSecret: string | null
   readonly workerMaxRssBytes: number | null
@@ -109,6 +111,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   NEVER_BLOCK: '127.0.0.0/8,::1/128',
   EXPOSE_SCORE: 'false',
   ASSESSMENT_RETENTION_DAYS: '30',
+  DECOY_PATHS: '/.env,/.env.production,/.git/config,/.git/HEAD,/.svn/entries,/.aws/credentials,/.ssh/id_rsa,/wp-login.php,/wp-admin/,/wp-config.php.bak,/phpmyadmin/,/administrator/,/admin.php,/backup.zip,/backup.tar.gz,/backup.sql,/dump.sql,/server-status,/actuator/env,/console/',
   WEBHOOK_URLS: '',
   WEBHOOK_SECRET: '',
   WORKER_MAX_RSS_MB: '',
@@ -201,6 +204,7 @@ export function loadConfig (given: Environment): Config {
     neverBlockIsDefault: env.NEVER_BLOCK === undefined || env.NEVER_BLOCK === '',
     exposeScore: oneOf('EXPOSE_SCORE', text('EXPOSE_SCORE'), ['false', 'true'] as const) === 'true',
     assessmentRetentionDays: number('ASSESSMENT_RETENTION_DAYS', text('ASSESSMENT_RETENTION_DAYS'), 1, 3650),
+    decoyPaths: env.DECOY_PATHS === 'none' ? [] : [...new Set(list(text('DECOY_PATHS')))].map((path) => pattern('DECOY_PATHS', path, /^\/[A-Za-z0-9._~/-]{1,200}$/, 'must be paths like /.env, separated by commas, or none')),
     webhookUrls,
     webhookSecret,
     workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null ? null : number('WORKER_MAX_RSS_MB', text('WORKER_MAX_RSS_MB'), 64, 1_048_576) * 1_048_576,

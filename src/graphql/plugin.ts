@@ -5,7 +5,7 @@ import { oneOperationRule, refuseJsonSource } from './armor.ts'
 import { formatError, statusOfErrors } from './errors.ts'
 import { rooms } from './rooms.ts'
 import { buildNekoSchema } from './schema.ts'
-import graphqlRoute from './route.ts'
+import graphqlRoute, { type OperationContext } from './route.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -37,15 +37,25 @@ export default fp(async (app) => {
     graphql: { parseOptions: { maxTokens: 1000 }, validateOptions: { maxErrors: 3 } },
     jit: { minCount: 3, eluThreshold: 0.7, maxCompilePerTick: 1, maxQueueSize: 32 },
     validationRules: [oneOperationRule, ...(app.config.production ? [NoSchemaIntrospectionCustomRule] : [])],
-    errorFormatter (execution) {
+    errorFormatter (execution, context) {
       const errors = (execution.errors ?? []) as GraphQLError[]
-      return {
-        statusCode: statusOfErrors(errors, execution.data) ?? 200,
-        response: { data: execution.data, errors: errors.map((error) => formatError(error, edge)) } as never
-      }
+      noteErrors(errors, execution.data, context as unknown as OperationContext)
+      return { statusCode: 200, response: { data: execution.data, errors: errors.map((error) => formatError(error, edge)) } as never }
     }
   })
   app.graphql.addHook('preParsing', async (_schema, source) => refuseJsonSource(source))
   app.decorate('graphqlEdge', { schema, formatError: (error: Error) => formatError(error, edge) })
   await app.register(graphqlRoute)
+
+  /** What the answer's status and the client's history need to know of its errors. */
+  function noteErrors (errors: readonly GraphQLError[], data: Record<string, unknown> | null | undefined, context: OperationContext): void {
+    context.errorStatus = statusOfErrors(errors, data)
+    for (const error of errors) {
+      const field = error.path?.[0]
+      const code = (error.originalError as { code?: string } | null | undefined)?.code
+      if (field !== 'login' && field !== 'refreshToken') continue
+      if (code === 'NEKO_ERR_UNAUTHENTICATED') context.onLoginFailed()
+      if (code === 'NEKO_ERR_LIMIT_EXCEEDED') context.onAttemptLimited()
+    }
+  }
 }, { name: 'graphql', dependencies: ['config', 'limits', 'identity', 'intel', 'assessments', 'decisions'] })

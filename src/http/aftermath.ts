@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { addressKey } from '../std/ip.ts'
 import { methodLabel } from '../telemetry/metrics.ts'
+import { attackerOf } from '../playbooks/shapes.ts'
+import type { Sighting } from '../playbooks/shapes.ts'
 import type { FactorName } from '../scoring/shapes.ts'
 import type { Passage } from './passage.ts'
 
@@ -25,6 +27,7 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
     try {
       keepReceipt(request, passage, status)
       learn(passage, status)
+      respond(request, passage)
     } catch (error) {
       app.log.error({ err: error, assessment: passage.id }, 'the aftermath of a request failed')
     }
@@ -57,6 +60,43 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
       failedLogin: passage.loginFailed === true,
       notFound: passage.nothingFound === true
     })
+  }
+
+  /** Playbooks are told of what was scored, and of limits that were crossed. */
+  function respond (request: FastifyRequest, passage: Passage): void {
+    const { score, verdict, observation, limit } = passage
+    const crossed = crossedLimit(passage)
+    if (score === null || verdict === null || observation === null) {
+      if (limit === null || crossed === null) return
+    } else if (crossed === null && score.value < app.config.challengeThreshold && !score.decoy && !score.automation && !score.anomaly) return
+    app.playbooks.sight({
+      assessmentId: passage.id,
+      at: passage.at,
+      attacker: attackerOf(passage.client),
+      client: passage.client,
+      score: score?.value ?? 0,
+      grade: score?.grade ?? null,
+      decoy: score?.decoy === true,
+      automation: score?.automation === true,
+      anomaly: score?.anomaly === true,
+      action: verdict?.action ?? 'BLOCK',
+      simulated: verdict?.simulated ?? app.config.enforcement === 'shadow',
+      refused: passage.refusedBy === 'score' || (verdict?.simulated === true && verdict.action === 'BLOCK'),
+      refusals600s: (observation?.history?.refused600s ?? 0) + 1,
+      method: methodLabel(request.method),
+      path: assessments.pathOf(request.raw.url ?? ''),
+      factor: decisiveFactor(passage),
+      evidence: score === null ? [] : score.factors.flatMap((factor) => factor.evidence),
+      crossed
+    })
+  }
+
+  /** A violation is one crossing of a limit; the rate that a challenge imposes never counts. */
+  function crossedLimit (passage: Passage): Sighting['crossed'] {
+    const { client, limit } = passage
+    if (passage.attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: app.limits.countViolation(client) }
+    if (limit === null || !limit.crossed || app.limits.isHeld(client)) return null
+    return { tier: limit.tier, key: client, attempt: false, violations600s: app.limits.countViolation(client) }
   }
 
   function logRequest (request: FastifyRequest, passage: Passage, status: number, seconds: number): void {

@@ -29,7 +29,7 @@ const LARGE_BODY_TIMEOUT_MS = 120_000
 const CHALLENGES_TO_HOLD = 3
 const HOLD_MS = 600_000
 
-export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<void | FastifyReply>
+export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
 
 export function createGate (app: FastifyInstance): Gate {
   const { config, clock, decisions, identity, limits, scoring, metrics } = app
@@ -80,11 +80,13 @@ export function createGate (app: FastifyInstance): Gate {
     passage.observation = observe(request, passage)
     passage.score = await scoring.score(passage.observation)
     if (end === 'over') passage.score.notInspected.push(`body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
+    if (request.routeOptions.config?.decoy === true) passage.score.decoy = true
     passage.verdict = judge({ score: passage.score, decision, writes: request.method !== 'GET' && request.method !== 'HEAD', thresholds })
     if (passage.verdict.action === 'BLOCK' && assessesOnly(request, passage)) await scoreWithoutBody(passage)
     showScore(reply, passage)
     if (passage.verdict.action === 'CHALLENGE' && !passage.verdict.simulated) holdAfterChallenges(passage)
-    if (passage.verdict.action === 'BLOCK' && !passage.verdict.simulated) {
+    // A decoy answers its bait whatever the verdict: the standing block starts with the next request.
+    if (passage.verdict.action === 'BLOCK' && !passage.verdict.simulated && !passage.score.decoy) {
       passage.refusedBy = 'score'
       return refuse(request, reply, new NEKO_ERR_BLOCKED())
     }
@@ -113,6 +115,7 @@ export function createGate (app: FastifyInstance): Gate {
       decision: null,
       refusedBy: null,
       loginFailed: false,
+      attemptLimited: false,
       nothingFound: false
     }
     request.passage = passage

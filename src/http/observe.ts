@@ -20,7 +20,8 @@ export function createObserver (app: FastifyInstance): (request: FastifyRequest,
       url: raw.url ?? '',
       headers: raw.rawHeaders,
       body: passage.body,
-      route: request.is404 ? null : request.routeOptions.url ?? null,
+      // A decoy is no route of ours: who asks for it is judged as if it were not there.
+      route: request.is404 || request.routeOptions.config?.decoy === true ? null : request.routeOptions.url ?? null,
       history: null
     }
     observation.history = history.observe(observation, { address: addressKey(passage.address), limit: passage.limit })

@@ -31,6 +31,8 @@ export interface Passage {
   refusedBy: 'decision' | 'limit' | 'score' | null
   /** The handler found a login or refresh that did not hold. */
   loginFailed: boolean
+  /** A login or refresh over the strict tier. */
+  attemptLimited: boolean
   /** The handler found nothing, though it answers 200 as GraphQL does. */
   nothingFound: boolean
 }
@@ -45,6 +47,8 @@ declare module 'fastify' {
     graphql?: boolean
     /** The scope whose holders may send a larger or streamed body here, hostile by design and so not held against them. */
     bodyScope?: 'assess' | 'manage'
+    /** Bait that only scanners ask for. */
+    decoy?: boolean
     /** The handler reads the body itself (imports). */
     streamed?: boolean
   }

@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { createAftermath } from './aftermath.ts'
+import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
 import { createGate } from './gate.ts'
 import { refusalOf, sendRefusal } from './refusal.ts'
@@ -25,6 +26,11 @@ declare module 'fastify' {
     /** A peer that is no trusted proxy sent X-Forwarded-For: one warning, then a note of readiness. */
     forwardingSeen (): void
     forwardingProblem (): boolean
+    /** What stands before and after every handler. */
+    gate: {
+      before (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
+      after (request: FastifyRequest, reply: FastifyReply): void
+    }
   }
 }
 
@@ -40,16 +46,18 @@ export default fp(async (app) => {
   for (const method of METHODS) if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method, { hasBody: true })
 
   const gate = createGate(app)
-  const aftermath = createAftermath(app)
-  app.addHook('onRequest', async (request, reply) => {
+  const after = createAftermath(app)
+  const before = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     app.metrics.httpRequestsInFlight.inc()
     reply.header('x-request-id', request.id)
     reply.headers(headers)
     return await gate(request, reply)
-  })
+  }
+  app.decorate('gate', { before, after })
+  app.addHook('onRequest', before)
   // The bytes the gate read are given to the parser as if they had just come.
   app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
-  app.addHook('onResponse', async (request, reply) => aftermath(request, reply))
+  app.addHook('onResponse', async (request, reply) => after(request, reply))
 
   await app.register(cors, {
     origin: [...app.config.corsOrigins],
@@ -71,6 +79,7 @@ export default fp(async (app) => {
   app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
   app.setNotFoundHandler((request, reply) => answerError(app, new NEKO_ERR_NOT_FOUND('There is nothing at this address'), request, reply))
   await app.register(routes)
+  await app.register(decoys)
 }, { name: 'http', dependencies: ['config', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel'] })
 
 function decorate (app: FastifyInstance): void {
@@ -89,25 +98,12 @@ function answerError (app: FastifyInstance, error: Error, request: FastifyReques
   return sendRefusal(request, reply, refusal)
 }
 
-/** For what Fastify refuses before routing (`/%zz`): it passes the gate all the same. */
+/**
+ * For what Fastify refuses before routing (`/%zz`): no hook runs then, so the gate and the aftermath are called by hand.
+ */
 export async function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const app = request.server
-  reply.header('x-request-id', request.id).headers(await securityHeadersOnce())
-  const gated = await createGateOnce(app)(request, reply)
+  reply.raw.once('close', () => app.gate.after(request, reply))
+  const gated = await app.gate.before(request, reply)
   if (gated === undefined && !reply.sent) answerError(app, error, request, reply)
-}
-
-let headersPromise: Promise<Readonly<Record<string, string>>> | null = null
-function securityHeadersOnce (): Promise<Readonly<Record<string, string>>> {
-  headersPromise ??= securityHeaders()
-  return headersPromise
-}
-
-const gates = new WeakMap<FastifyInstance, ReturnType<typeof createGate>>()
-function createGateOnce (app: FastifyInstance): ReturnType<typeof createGate> {
-  const known = gates.get(app)
-  if (known !== undefined) return known
-  const gate = createGate(app)
-  gates.set(app, gate)
-  return gate
 }

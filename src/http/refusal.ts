@@ -28,6 +28,7 @@ function fromFramework (error: Error): (Error & { code: string, statusCode: numb
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new NEKO_ERR_BODY_TOO_LARGE()
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new NEKO_ERR_MEDIA_UNSUPPORTED()
   if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY') return new NEKO_ERR_BODY_INVALID('it is empty')
+  if (code === 'FST_ERR_CTP_INVALID_JSON_BODY') return new NEKO_ERR_BODY_INVALID('it is no JSON')
   if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') return new NEKO_ERR_BODY_INVALID('it is not as long as content-length says')
   if (code === 'FST_ERR_BAD_URL' || code === 'FST_ERR_ASYNC_CONSTRAINT') return new NEKO_ERR_URL_INVALID()
   if (code === 'FST_ERR_VALIDATION') return new NEKO_ERR_INPUT_INVALID(error.message)

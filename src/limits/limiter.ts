@@ -25,6 +25,8 @@ export interface Limits {
   peek (tier: Tier, clientKey: string): LimitAnswer
   /** A login or refresh attempt, counted exactly over all processes of the host. */
   takeAttempt (key: string): Promise<LimitAnswer>
+  /** Crossings of a limit by this client within ten minutes, this one included. */
+  countViolation (clientKey: string): number
   /** Holds a client to the strict tier's rate, without its block time; told to siblings. */
   hold (clientKey: string, ms: number): void
   isHeld (clientKey: string): boolean
@@ -44,6 +46,8 @@ const EXCHANGE_KEYS = 1000
 const HOLDS_MAX = 20_000
 const COST_PER_REQUEST = 20
 const ATTEMPT_TIMEOUT_MS = 500
+/** Counts without ever refusing. */
+const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
 
 export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<Tier, Rate>>, fleet: Fleet, clock: Clock }): Limits {
   const windows = createWindowLimiter({ clock, capacity: CAPACITY })
@@ -84,6 +88,7 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
       for (const name of ['failed', 'cost']) windows.forget(`${tier}|${name}|${clientKey}`)
     }
     windows.forget(`held|${clientKey}`)
+    windows.forget(`violations|${clientKey}`)
   }
 
   function exchange (): void {
@@ -98,6 +103,7 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
     for (const [key, tier, count] of message as Array<[string, Tier, number]>) windows.absorb(key, rates[tier] ?? rates.standard, count)
   })
   fleet.subscribe('limits.hold', (message) => holdHere(...message as [string, number]))
+  fleet.subscribe('limits.violation', (clientKey) => windows.absorb(`violations|${clientKey as string}`, VIOLATION_RATE, 1))
   fleet.subscribe('limits.forget', (message) => forgetHere(message as string))
   fleet.subscribe('limits.block', (message) => {
     const [tier, key, ms] = message as [Tier, string, number]
@@ -116,6 +122,10 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
       // The longest-lived process counts for all; when it does not answer in time this one does, which is never looser by more than one window.
       const [answer] = fleet.primaryId === null ? [] : await fleet.ask('limits.attempt', key, { processId: fleet.primaryId, timeoutMs: ATTEMPT_TIMEOUT_MS })
       return (answer as unknown as LimitAnswer | undefined) ?? windows.take('strict', `attempt|${key}`, rates.strict)
+    },
+    countViolation (clientKey) {
+      fleet.publish('limits.violation', clientKey)
+      return windows.take('standard', `violations|${clientKey}`, VIOLATION_RATE).count
     },
     hold (clientKey, ms) {
       holdHere(clientKey, ms)

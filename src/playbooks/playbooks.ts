@@ -6,7 +6,7 @@ import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
 import { createIncidents, type Incidents } from './incidents.ts'
 import { createRunner, type Actions } from './runner.ts'
-import { runCollection, type Attacker, type Playbook, type PlaybookName, type Run, type Sighting } from './shapes.ts'
+import { attackerOf, runCollection, type Playbook, type PlaybookName, type Run, type Sighting } from './shapes.ts'
 
 /**
  * The room's service: what a request set off, what a person runs by hand, and the record of both.
@@ -93,15 +93,6 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
       await flush()
     }
   }
-}
-
-/** Whom a client's key stands for: an address of IPv6 is its /64. */
-export function attackerOf (client: string): Attacker {
-  const [kind, ...rest] = client.split(':') as [string, ...string[]]
-  const value = rest.join(':')
-  if (kind === 'key') return { scope: 'KEY', value }
-  if (kind === 'user') return { scope: 'USER', value }
-  return value.endsWith('/64') ? { scope: 'RANGE', value } : { scope: 'IP', value }
 }
 
 /** A stored receipt as the runner sees it. */

@@ -146,3 +146,12 @@ export const runCollection: CollectionDefinition = {
 export const deadLetterCollection: CollectionDefinition = { name: 'webhookDeadLetters', expiryField: 'expiresAt', indexes: [{ name: 'dead_letters_at', fields: [['at', -1]] }] }
 
 export const playbookCollections: CollectionDefinition[] = [incidentCollection, runCollection, deadLetterCollection]
+
+/** Whom a client's key stands for: an address of IPv6 is its /64. */
+export function attackerOf (client: string): Attacker {
+  const [kind, ...rest] = client.split(':') as [string, ...string[]]
+  const value = rest.join(':')
+  if (kind === 'key') return { scope: 'KEY', value }
+  if (kind === 'user') return { scope: 'USER', value }
+  return value.endsWith('/64') ? { scope: 'RANGE', value } : { scope: 'IP', value }
+}
