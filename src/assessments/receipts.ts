@@ -1,0 +1,153 @@
+/**
+ * The most recent receipts of this process, whatever their score, for some minutes: so that an id from a header can be
+ * looked up at once. Keeps references to what the gate had anyway; nothing is redacted or written until it is asked for
+ * or stored. Bounded in number, bytes and age; the oldest goes first.
+ */
+import { redactFactors, redactObservation, redactPath } from './redact.ts'
+import type { Assessment } from './shapes.ts'
+import type { Verdict } from '../decisions/shapes.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Observation, Score } from '../scoring/shapes.ts'
+
+/** A scored request, as the gate knew it. */
+export interface Recorded {
+  readonly observation: Observation
+  readonly score: Score
+  readonly verdict: Verdict
+  readonly status: number
+  readonly decisionId: string | null
+  readonly address: string
+  /** Wall clock, ms. */
+  readonly at: number
+  readonly external?: boolean
+}
+
+/** A request refused before it was scored. */
+export interface Refused {
+  readonly id: string
+  readonly at: number
+  readonly client: string
+  readonly address: string
+  readonly method: string
+  readonly url: string
+  readonly source: 'decision' | 'limit'
+  readonly decisionId: string | null
+  readonly status: number
+}
+
+export type Receipt = Recorded | Refused
+
+export interface Receipts {
+  keep (receipt: Receipt): void
+  get (id: string): Receipt | null
+  /** Newest first. */
+  recent (): Recorded[]
+  size (): number
+  bytes (): number
+}
+
+const COUNT_MAX = 20_000
+const BYTES_MAX = 32 * 1_048_576
+const AGE_MS_MAX = 15 * 60_000
+/** Score, factors, snapshot and the objects around them. */
+const RECEIPT_BYTES = 2_048
+
+export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { count: COUNT_MAX, bytes: BYTES_MAX }): Receipts {
+  const kept = new Map<string, { receipt: Receipt, sinceMs: number, bytes: number }>()
+  let bytes = 0
+
+  /** A map lists its entries in the order of their coming. */
+  function dropOld (nowMs: number): void {
+    for (const [id, one] of kept) {
+      if (kept.size <= bounds.count && bytes <= bounds.bytes && nowMs - one.sinceMs <= AGE_MS_MAX) return
+      kept.delete(id)
+      bytes -= one.bytes
+    }
+  }
+
+  return {
+    keep (receipt) {
+      const sinceMs = clock.monotonic()
+      const size = bytesOf(receipt)
+      kept.set(idOf(receipt), { receipt, sinceMs, bytes: size })
+      bytes += size
+      dropOld(sinceMs)
+    },
+    get (id) {
+      dropOld(clock.monotonic())
+      return kept.get(id)?.receipt ?? null
+    },
+    recent () {
+      const recorded: Recorded[] = []
+      for (const { receipt } of kept.values()) if ('score' in receipt) recorded.push(receipt)
+      return recorded.reverse()
+    },
+    size: () => kept.size,
+    bytes: () => bytes
+  }
+}
+
+export function idOf (receipt: Receipt): string {
+  return 'score' in receipt ? receipt.observation.id : receipt.id
+}
+
+/** Header texts are counted by their number: adding up their lengths would cost more than the rest. */
+function bytesOf (receipt: Receipt): number {
+  if (!('score' in receipt)) return RECEIPT_BYTES / 4 + receipt.url.length
+  const { url, headers, body } = receipt.observation
+  return RECEIPT_BYTES + url.length + headers.length * 48 + (body === null ? 0 : body.length)
+}
+
+/** The receipt as it may be stored and shown: redacted. Some 50 us for an ordinary request. */
+export function describeReceipt (receipt: Receipt): Assessment {
+  if (!('score' in receipt)) return describeRefused(receipt)
+  const { observation, score, verdict } = receipt
+  const factors = redactFactors(score.factors)
+  return {
+    id: observation.id,
+    at: receipt.at,
+    client: observation.client,
+    address: receipt.address,
+    method: observation.method.slice(0, 64),
+    path: redactPath(observation.url),
+    route: observation.route,
+    status: receipt.status,
+    score: score.value,
+    action: verdict.action,
+    simulated: verdict.simulated,
+    source: score.source,
+    degraded: score.degraded,
+    policyVersion: score.policyVersion,
+    factors,
+    grade: score.grade,
+    notInspected: score.notInspected,
+    decisionId: receipt.decisionId,
+    external: receipt.external === true,
+    observation: redactObservation(observation, score)
+  }
+}
+
+function describeRefused (receipt: Refused): Assessment {
+  return {
+    id: receipt.id,
+    at: receipt.at,
+    client: receipt.client,
+    address: receipt.address,
+    method: receipt.method.slice(0, 64),
+    path: redactPath(receipt.url),
+    route: null,
+    status: receipt.status,
+    score: 0,
+    action: 'BLOCK',
+    simulated: false,
+    source: receipt.source,
+    degraded: false,
+    policyVersion: '',
+    factors: [],
+    grade: null,
+    notInspected: [],
+    decisionId: receipt.decisionId,
+    external: false,
+    observation: null
+  }
+}
