@@ -55,19 +55,19 @@ interface Pattern {
 const PATTERNS: Pattern[] = [
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|o|[(*n@sSfFx+c]|v[,.kc]|$)/, broken: 'certain', whole: 'certain' },
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}Ev{1,3}kv/, broken: 'certain', whole: 0.8 },
-  { rule: 'sqli.stacked-statement', pattern: /[snv)]?;+[()]*(?:E[(ns*fF@ko+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
-  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\(*E(?:[(*n@sSfFxok+]|v[,k.n@])/, broken: 'certain', whole: 0.76 },
-  { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\(*F/, broken: 'certain', whole: 0.8 },
-  { rule: 'sqli.tautology', pattern: /[&|](?:!|\(|\+)*[ns@]\)*[=o](?:[+(!ok])*[ns@Sf]/, broken: 'certain', whole: 0.8 },
-  { rule: 'sqli.tautology', pattern: /[&|](?:!|\()*f[f()n,+]*[=o][+(]*[nsSf]/, broken: 'certain', whole: 0.78 },
-  { rule: 'sqli.tautology', pattern: /[&|]\(*(?:[nsv@]\+)+[nsv@]\)*=/, broken: 'certain', whole: 0.78 },
-  { rule: 'sqli.leading-condition', pattern: /^[&|]\(*[vfFn@][^&|;]{0,12}=|^[&|]\(*n[=o]\(*$/, broken: 0.76, whole: 0.76 },
-  { rule: 'sqli.condition', pattern: /^n\)*[&|]\(*v=v/, broken: 0.76, whole: 0.5 },
-  { rule: 'sqli.condition', pattern: /[&|](?:!|\()*[vfF][^&|;]{0,12}[=o](?:[+(!])*[nsSfF@(]/, broken: 0.84, whole: 0.35 },
-  { rule: 'sqli.condition-call', pattern: /[&|]\(*[fF]/, broken: 0.84, whole: 0.35 },
-  { rule: 'sqli.order-by-count', pattern: /[ns)]kkn(?:,n)*(?:c|$)/, broken: 'certain', whole: 0.7 },
+  { rule: 'sqli.stacked-statement', pattern: /[snv)]?;{1,3}[()]{0,6}(?:E[(ns*fF@ko+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
+  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\({0,6}E(?:[(*n@sSfFxok+]|v[,k.n@])/, broken: 'certain', whole: 0.76 },
+  { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\({0,6}F/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\(|\+){0,6}[ns@]\){0,6}[=o][+(!ok]{0,6}[ns@Sf]/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\(){0,6}f[f()n,+]{0,16}[=o][+(]{0,6}[nsSf]/, broken: 'certain', whole: 0.78 },
+  { rule: 'sqli.tautology', pattern: /[&|]\({0,6}(?:[nsv@]\+){1,6}[nsv@]\){0,6}=/, broken: 'certain', whole: 0.78 },
+  { rule: 'sqli.leading-condition', pattern: /^[&|]\({0,6}[vfFn@][^&|;]{0,12}=|^[&|]\({0,6}n[=o]\({0,6}$/, broken: 0.76, whole: 0.76 },
+  { rule: 'sqli.condition', pattern: /^n\){0,6}[&|]\({0,6}v=v/, broken: 0.76, whole: 0.5 },
+  { rule: 'sqli.condition', pattern: /[&|](?:!|\(){0,6}[vfF][^&|;]{0,12}[=o][+(!]{0,6}[nsSfF@(]/, broken: 0.84, whole: 0.35 },
+  { rule: 'sqli.condition-call', pattern: /[&|]\({0,6}[fF]/, broken: 0.84, whole: 0.35 },
+  { rule: 'sqli.order-by-count', pattern: /[ns)]kkn(?:,n){0,40}(?:c|$)/, broken: 'certain', whole: 0.7 },
   { rule: 'sqli.clause', pattern: /[sn)]k(?:n|s|v)=(?:n|s|S)/, broken: 'certain', whole: 0.6 },
-  { rule: 'sqli.concatenation', pattern: /s(?:\|\||\||\+)\(*[fFE(]/, broken: 0.84, whole: 0.5 }
+  { rule: 'sqli.concatenation', pattern: /s(?:\|\||\||\+)\({0,6}[fFE(]/, broken: 0.84, whole: 0.5 }
 ]
 
 function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void {
@@ -189,7 +189,7 @@ function judgeComments (subject: Subject, tokens: SqlTokens, types: string, brok
     const count = tokens.types.split('q').length - 1
     if (version || (count > 1 && /[UETFf]/.test(types))) likely(subject, 'sqli.comment-as-blank', version ? 0.8 : 0.7, '/**/')
   }
-  if (broken && /c$/.test(types) && /[&|UETkoF]/.test(types) && types.length > 3) {
-    if (/^[sn]\)*[^v]/.test(types)) /[UEF;]|[&|].*[=o]|^[sn]\)*(?:kk?|[&|])[nsv@]{0,2}c$/.test(types) ? likely(subject, 'sqli.comment-tail', 0.77, subject.text.slice(-20)) : weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
-  } else if (/[&|oUEF][^v]*c$/.test(types) && types.length < 40) weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
+  if (broken && types.endsWith('c') && types.length > 3 && /[&|UETkoF]/.test(types)) {
+    if (/^[sn]\)*[^v]/.test(types)) /[UEF;]|[&|].{0,40}[=o]|^[sn]\)*(?:kk?|[&|])[nsv@]{0,2}c$/.test(types) ? likely(subject, 'sqli.comment-tail', 0.77, subject.text.slice(-20)) : weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
+  } else if (types.length < 40 && /[&|oUEF][^v]*c$/.test(types)) weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
 }

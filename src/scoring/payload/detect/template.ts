@@ -17,6 +17,8 @@ const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|\{%|\{php|\{\/?if\b|\$!\{|\{#)/g
 const EXPRESSIONS_MAX = 64
 
 const REACH = /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__|\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java|java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os|\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)|\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback|freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor|\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(|(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru|`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\.|\$(?:class|smarty|runtime|rt|chr)\b|\.inspect\b.{0,20}class|#set|self::|smarty\.|phpinfo|getpwuid|core::/
+/** Every reach goes through one of these; plain placeholders stop here. */
+const DEEP = /[._(|`[:#]|joiner|cycler|lipsum|url_for|phpinfo/
 const ARITHMETIC = /^[\s"'([]*\d{1,9}["']? ?[*+/%-] ?["']?\d{1,9}["')\]\s]*$/
 const CALL = /[\w\])"']\.\w+\(|\w\( ?["'\d]|\[["']|["'] ?\|/
 
@@ -35,7 +37,7 @@ function judgeExpressions (subject: Subject): void {
 
 function judgeInside (subject: Subject, open: string, inside: string): void {
   const whole = open + inside.slice(0, 60)
-  if (REACH.test(inside)) return certain(subject, 'ssti.reach', whole)
+  if (DEEP.test(inside) && REACH.test(inside)) return certain(subject, 'ssti.reach', whole)
   if (ARITHMETIC.test(inside)) return certain(subject, 'ssti.arithmetic', whole)
   if (open === '{%') return likely(subject, 'ssti.statement', /\b(?:if|for|set|import|include|extends|block|raw|debug|print|with|macro)\b/.test(inside) ? 0.77 : 0.6, whole)
   if (open === '{php') return likely(subject, 'ssti.php-tag', 0.8, whole)
