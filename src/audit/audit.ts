@@ -12,6 +12,7 @@ import type { Config } from '../config.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
+import { claimLog, releaseLog } from './claims.ts'
 import { createSeals } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { createPseudonym, writeInput } from './entries.ts'
@@ -107,7 +108,10 @@ export function createAudit (options: AuditOptions): AuditService {
     directory,
     processId,
     now: () => clock.now(),
-    begin: () => { seals.begin(clock.now(), GENESIS) },
+    begin () {
+      claimLog(files, directory, processId)
+      seals.begin(clock.now(), GENESIS)
+    },
     ownEntry,
     segmentBytes: options.segmentBytes,
     onHealth (healthy, error) {
@@ -183,6 +187,7 @@ export function createAudit (options: AuditOptions): AuditService {
     seals.close()
     await stored
     await flush?.close()
+    if (last !== null) await releaseLog(files, directory, processId)
   }
 
   return {

@@ -3,6 +3,8 @@ import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditLog } from './audit.ts'
+import { claimedLogs, whileRecovering } from './claims.ts'
+import { systemFiles } from './files.ts'
 import { recoverAudit } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
 import { newestCheckpoints } from './collections.ts'
@@ -17,20 +19,27 @@ export interface PrepareAuditOptions {
   log: AuditLog
   /** Of all rooms: where effects may point. */
   collections: CollectionDefinition[]
-  /** Processes of this data directory that serve now; before the first fork none. */
+  /** Logs that the calling process itself has open; those of other running processes are found out. */
   liveProcessIds?: readonly string[]
 }
 
 /**
- * What the primary does at start before it forks, and again when a worker died: logs that dead processes left are closed and
- * brought into the store, and what retention no longer keeps goes.
+ * What the primary does at start before it forks, and anybody may do when a worker died: logs that dead processes left are
+ * closed and brought into the store, and what retention no longer keeps goes. Logs that another running process of this
+ * machine writes are left alone, and so is everything while another recovers (the report is empty then).
  * @throws NEKO_ERR_STORE_UNAVAILABLE when the store is down: serve on, and call again when it is back.
  */
 export async function prepareAudit (options: PrepareAuditOptions): Promise<RecoveryReport> {
+  const directory = auditDirectory(options.config.dataDir)
+  return await whileRecovering(systemFiles, directory, () => recoverAndRetain(options, directory)) ??
+    { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [] }
+}
+
+async function recoverAndRetain (options: PrepareAuditOptions, directory: string): Promise<RecoveryReport> {
   const { config, storage, clock, log, collections, liveProcessIds = [] } = options
-  const directory = auditDirectory(config.dataDir)
   const signer = auditSigner(config)
-  const isLive = (processId: string): boolean => liveProcessIds.includes(processId)
+  const claimed = await claimedLogs(systemFiles, directory)
+  const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || claimed.has(processId)
   const report = await recoverAudit({ directory, signer, storage, clock, log, collections, isLive })
   if (report.processes > 0 || report.broken.length > 0) log.info({ recovery: report }, 'audit logs of dead processes were brought in')
   const removed = await applyRetention({ directory, signer, clock, isLive })

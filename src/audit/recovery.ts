@@ -14,6 +14,7 @@ import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import type { AuditLog } from './audit.ts'
 import { encodeLine, GENESIS } from './chain.ts'
 import type { Line } from './chain.ts'
+import { releaseLog } from './claims.ts'
 import { createSeals, readSeals, sealsName } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { auditCheckpoints, auditEvents } from './collections.ts'
@@ -75,8 +76,10 @@ export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryR
   report.effects = applied.applied
   // Marked only now: killed before this, everything is read again.
   for (const { processId, replayed } of brought) {
-    if (applied.unknown.size === 0) await writeReplayed(files, directory, processId, replayed)
-    else report.broken.push(processId)
+    if (applied.unknown.size === 0) {
+      await writeReplayed(files, directory, processId, replayed)
+      await releaseLog(files, directory, processId)
+    } else report.broken.push(processId)
   }
   if (applied.unknown.size > 0) log.error({ collections: [...applied.unknown] }, 'audit effects point to collections that nobody declared')
   report.processes = brought.length

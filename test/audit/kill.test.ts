@@ -44,6 +44,24 @@ t.test('kill -9 at random moments loses no acknowledged event and duplicates non
   t.equal(verified.unsealed, 0, 'recovery sealed every log to its end')
 })
 
+t.test('a log that another process is writing is left alone', async (t) => {
+  const dataDir = temporaryFolder(t)
+  const config = { dataDir, auditSigningKey: null }
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const prepare = (): ReturnType<typeof prepareAudit> => prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
+  const writer = spawn(process.execPath, [child, dataDir, 'busy'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(writer, 'close')
+  await once(writer.stdout, 'data')
+  writer.stdout.resume()
+  t.equal((await prepare()).processes, 0, 'while it runs')
+  writer.kill('SIGKILL')
+  await ended
+  const [first, second] = await Promise.all([prepare(), prepare()])
+  t.equal(first.processes + second.processes, 1, 'then one of two that try at once brings it in')
+  const verified = await verifyAudit({ directory: auditDirectory(dataDir), signer: auditSigner(config), checkpoints: await newestCheckpoints(storage) })
+  t.same(verified.findings, [])
+})
+
 t.test('100,000 events of a dead process are replayed within 5 s (R25)', async (t) => {
   const dataDir = temporaryFolder(t)
   const config = { dataDir, auditSigningKey: null }

@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isErrno } from './files.ts'
+import type { FileLayer } from './files.ts'
+
+/**
+ * Who writes which log, and who recovers: small files that name an operating system's process by number and start time.
+ * A log whose writer still runs must never be closed by another; nobody else can tell a dead one from a busy one.
+ */
+const LOCK_FILE = 'recovery.lock'
+/** Two that find the same stale lock settle it within this. */
+const SETTLE_MS = 25
+
+export function claimName (processId: string): string {
+  return `${processId}.pid`
+}
+
+/** Written before a log's first byte. Throws like the disk. */
+export function claimLog (files: FileLayer, directory: string, processId: string): void {
+  try {
+    writeMark(files, `${directory}/${claimName(processId)}`)
+  } catch (error) {
+    // A second try to begin: the mark is this process's own, as its id is.
+    if (!isErrno(error, 'EEXIST')) throw error
+  }
+}
+
+export async function releaseLog (files: FileLayer, directory: string, processId: string): Promise<void> {
+  await files.remove(`${directory}/${claimName(processId)}`).catch(() => { /* never there, or gone already */ })
+}
+
+/**
+ * Logs whose writer runs in another process of this machine. Those of the calling process are not among them: whoever
+ * asks knows which of its own are open.
+ */
+export async function claimedLogs (files: FileLayer, directory: string): Promise<Set<string>> {
+  const claimed = new Set<string>()
+  for (const name of await files.list(directory)) {
+    if (!name.endsWith('.pid')) continue
+    const mark = await readMark(files, `${directory}/${name}`)
+    if (mark !== null && mark !== ownMark() && isRunning(mark)) claimed.add(name.slice(0, -'.pid'.length))
+  }
+  return claimed
+}
+
+/** Runs `work` while nobody else of this machine does; null when somebody does. */
+export async function whileRecovering<T> (files: FileLayer, directory: string, work: () => Promise<T>): Promise<T | null> {
+  files.makeDirectory(directory)
+  const path = `${directory}/${LOCK_FILE}`
+  const holder = await readMark(files, path)
+  if (holder !== null && holder !== '' && isRunning(holder)) return null
+  if (holder !== null) await files.remove(path).catch(() => { /* another was faster */ })
+  try {
+    writeMark(files, path)
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return null
+    throw error
+  }
+  if (holder !== null) await sleep(SETTLE_MS)
+  if (await readMark(files, path) !== ownMark()) return null
+  try {
+    return await work()
+  } finally {
+    await files.remove(path).catch(() => { /* stale from now on, as its holder ends */ })
+  }
+}
+
+function writeMark (files: FileLayer, path: string): void {
+  const file = files.open(path, 'create')
+  try {
+    file.writeNow(Buffer.from(ownMark()), 0)
+  } finally {
+    file.close()
+  }
+}
+
+async function readMark (files: FileLayer, path: string): Promise<string | null> {
+  try {
+    return (await files.read(path)).toString()
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return null
+    throw error
+  }
+}
+
+function ownMark (): string {
+  return `${process.pid} ${startOf(process.pid) ?? '-'}`
+}
+
+function isRunning (mark: string): boolean {
+  const [pid, start] = mark.split(' ')
+  if (!/^[1-9]\d{0,9}$/.test(pid ?? '')) return false
+  const started = startOf(Number(pid))
+  if (started !== null) return started === start
+  try {
+    process.kill(Number(pid), 0)
+    // Without /proc the number alone must do.
+    return start === '-'
+  } catch (error) {
+    return isErrno(error, 'EPERM') && start === '-'
+  }
+}
+
+/** When a process started, in ticks since boot (field 22 of /proc/pid/stat): numbers are given again, above all in containers. */
+function startOf (pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    // A zombie writes nothing any more.
+    return fields[0] === 'Z' || fields[0] === 'X' ? 'ended' : fields[19] ?? null
+  } catch {
+    return null
+  }
+}
