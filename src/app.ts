@@ -16,6 +16,7 @@ import identity from './identity/plugin.ts'
 import intel from './intel/plugin.ts'
 import limits from './limits/plugin.ts'
 import playbooks from './playbooks/plugin.ts'
+import verbs from './cluster/verbs.ts'
 import metrics from './telemetry/plugin.ts'
 import scoring from './scoring/plugin.ts'
 import storage from './storage/plugin.ts'
@@ -46,6 +47,7 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(decisions)
   await app.register(assessments)
   await app.register(playbooks)
+  await app.register(verbs)
   await app.register(http)
   await app.register(graphql)
   await app.ready()

@@ -1,8 +1,10 @@
+import { assessmentsGraphql } from '../assessments/graphql.ts'
 import { auditGraphql } from '../audit/graphql.ts'
 import { decisionsGraphql } from '../decisions/graphql.ts'
 import { identityGraphql } from '../identity/graphql.ts'
 import { intelGraphql } from '../intel/graphql.ts'
 import { limitsGraphql } from '../limits/graphql.ts'
+import { playbooksGraphql } from '../playbooks/graphql.ts'
 import { platformGraphql } from './platform.ts'
 import type { RoomGraphql } from './context.ts'
 
@@ -13,5 +15,7 @@ export const rooms: readonly RoomGraphql[] = [
   identityGraphql,
   intelGraphql,
   decisionsGraphql,
+  assessmentsGraphql,
+  playbooksGraphql,
   auditGraphql
 ]

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { redactPath } from '../assessments/redact.ts'
 import { addressKey } from '../std/ip.ts'
 import { methodLabel } from '../telemetry/metrics.ts'
 import { attackerOf } from '../playbooks/shapes.ts'
@@ -84,7 +85,7 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
       refused: passage.refusedBy === 'score' || (verdict?.simulated === true && verdict.action === 'BLOCK'),
       refusals600s: (observation?.history?.refused600s ?? 0) + 1,
       method: methodLabel(request.method),
-      path: assessments.pathOf(request.raw.url ?? ''),
+      path: redactPath(request.raw.url ?? ''),
       factor: decisiveFactor(passage),
       evidence: score === null ? [] : score.factors.flatMap((factor) => factor.evidence),
       crossed

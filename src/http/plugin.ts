@@ -80,7 +80,7 @@ export default fp(async (app) => {
   app.setNotFoundHandler((request, reply) => answerError(app, new NEKO_ERR_NOT_FOUND('There is nothing at this address'), request, reply))
   await app.register(routes)
   await app.register(decoys)
-}, { name: 'http', dependencies: ['config', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel'] })
+}, { name: 'http', dependencies: ['config', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel', 'playbooks'] })
 
 function decorate (app: FastifyInstance): void {
   let forwarding = false

@@ -1,0 +1,31 @@
+import fp from 'fastify-plugin'
+import type { FastifyInstance } from 'fastify'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import type { Json } from '../std/json.ts'
+
+/** What `neko` may ask of the rooms through the control socket; the rooms themselves know nothing of it. */
+export default fp(async (app: FastifyInstance) => {
+  app.control.handle('explain', async (args) => found(await app.assessments.explain(idOf(args))))
+  app.control.handle('replay', async (args) => found(await app.assessments.replay(idOf(args))))
+  app.control.handle('intel import', async (args, progress) => {
+    const { source, format } = args as { source?: Json, format?: Json }
+    if (typeof source !== 'string') throw new NEKO_ERR_INPUT_INVALID('source must be a file or an address')
+    const counts = await app.intel.importSource(source, {
+      format: format === 'stix' || format === 'misp' ? format : null,
+      actor: 'system',
+      onProgress: ({ phase, objects, actors }) => progress(`${phase}: ${objects} objects, ${actors} actors`)
+    })
+    return counts as unknown as Json
+  })
+}, { name: 'verbs', dependencies: ['fleet', 'assessments', 'intel'] })
+
+function idOf (args: Json): string {
+  const { id } = (args ?? {}) as { id?: Json }
+  if (typeof id !== 'string') throw new NEKO_ERR_INPUT_INVALID('id must be a receipt')
+  return id
+}
+
+function found (text: string | null): string {
+  if (text === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt, or it was not stored and is forgotten by now')
+  return text
+}
