@@ -28,6 +28,8 @@ const LARGE_BODY_TIMEOUT_MS = 120_000
 /** Three challenges within ten minutes hold a client to the strict rate for ten. */
 const CHALLENGES_TO_HOLD = 3
 const HOLD_MS = 600_000
+/** What an authorised caller sends to be assessed or imported is hostile by design, and not held against them. */
+const OTHERS_BODY = 'body: what others sent, from a caller who may hand it in'
 
 export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
 
@@ -79,6 +81,7 @@ export function createGate (app: FastifyInstance): Gate {
     if (end === 'gone') return reply.hijack() as unknown as FastifyReply
     passage.observation = observe(request, passage)
     passage.score = await scoring.score(passage.observation)
+    if (passage.bodyIsOthers) passage.score.notInspected.push(OTHERS_BODY)
     if (end === 'over') passage.score.notInspected.push(`body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
     if (request.routeOptions.config?.decoy === true) passage.score.decoy = true
     passage.verdict = judge({ score: passage.score, decision, writes: request.method !== 'GET' && request.method !== 'HEAD', thresholds })
@@ -114,6 +117,7 @@ export function createGate (app: FastifyInstance): Gate {
       verdict: null,
       decision: null,
       refusedBy: null,
+      bodyIsOthers: false,
       loginFailed: false,
       attemptLimited: false,
       nothingFound: false
@@ -128,6 +132,7 @@ export function createGate (app: FastifyInstance): Gate {
     if (!announcesBody(request.raw)) return 'whole'
     const { config: route, bodyLimit } = request.routeOptions
     const mayMore = route?.bodyScope !== undefined && passage.principal?.scopes.includes(route.bodyScope) === true
+    passage.bodyIsOthers = mayMore
     if (mayMore && route.streamed === true) return 'whole'
     const limitBytes = mayMore ? bodyLimit ?? BODY_LIMIT_BYTES : BODY_LIMIT_BYTES
     // Nothing of a body that says it is too large is read: it is refused as soon as the rest of the request is scored.
@@ -142,7 +147,7 @@ export function createGate (app: FastifyInstance): Gate {
     const observation = { ...passage.observation!, body: null }
     passage.observation = observation
     passage.score = await scoring.score(observation)
-    passage.score.notInspected.push('body: requests to assess, sent by a caller who may')
+    passage.score.notInspected.push(OTHERS_BODY)
     passage.verdict = judge({ score: passage.score, decision: passage.decision, writes: true, thresholds })
   }
 

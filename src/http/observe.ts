@@ -19,7 +19,7 @@ export function createObserver (app: FastifyInstance): (request: FastifyRequest,
       method: raw.method ?? '',
       url: raw.url ?? '',
       headers: raw.rawHeaders,
-      body: passage.body,
+      body: passage.bodyIsOthers ? null : passage.body,
       // A decoy is no route of ours: who asks for it is judged as if it were not there.
       route: request.is404 || request.routeOptions.config?.decoy === true ? null : request.routeOptions.url ?? null,
       history: null

@@ -29,6 +29,8 @@ export interface Passage {
   /** The standing decision that refused the request or let it pass. */
   decision: Decision | null
   refusedBy: 'decision' | 'limit' | 'score' | null
+  /** The body is what others sent (assess, imports), from a caller who may hand it in: it is not scored. */
+  bodyIsOthers: boolean
   /** The handler found a login or refresh that did not hold. */
   loginFailed: boolean
   /** A login or refresh over the strict tier. */
