@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { NoSchemaIntrospectionCustomRule, type GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql'
 import mercurius from 'mercurius'
-import { oneOperationRule, refuseJsonSource } from './armor.ts'
+import { refuseDocument, refuseJsonSource } from './armor.ts'
 import { formatError, statusOfErrors } from './errors.ts'
 import { rooms } from './rooms.ts'
 import { buildNekoSchema } from './schema.ts'
@@ -36,7 +36,7 @@ export default fp(async (app) => {
     cache: 64,
     graphql: { parseOptions: { maxTokens: 1000 }, validateOptions: { maxErrors: 3 } },
     jit: { minCount: 3, eluThreshold: 0.7, maxCompilePerTick: 1, maxQueueSize: 32 },
-    validationRules: [oneOperationRule, ...(app.config.production ? [NoSchemaIntrospectionCustomRule] : [])],
+    validationRules: app.config.production ? [NoSchemaIntrospectionCustomRule] : [],
     errorFormatter (execution, context) {
       const errors = (execution.errors ?? []) as GraphQLError[]
       noteErrors(errors, execution.data, context as unknown as OperationContext)

@@ -18,6 +18,9 @@ export interface OperationContext extends GraphqlContext {
   operationName: string | null
   /** The status that the answer's errors ask for, or null. */
   errorStatus: number | null
+  /** A login or refresh that did not hold, or that was over its limit. */
+  onLoginFailed (): void
+  onAttemptLimited (): void
 }
 
 const RESPONSE_JSON = 'application/graphql-response+json; charset=utf-8'
@@ -67,7 +70,9 @@ export default fp(async (app) => {
       carriesSecret: () => { request.headers['x-no-compression'] = '1' },
       method: request.method,
       operationName: asked.operationName,
-      errorStatus: null
+      errorStatus: null,
+      onLoginFailed: () => { if (passage !== null) passage.loginFailed = true },
+      onAttemptLimited: () => { if (passage !== null) passage.attemptLimited = true }
     }
   }
 }, { name: 'graphql-route', dependencies: ['mercurius'] })
