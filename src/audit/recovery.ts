@@ -55,6 +55,7 @@ export interface RecoveryReport {
 }
 
 const CHUNK = 1_000
+const IN_FLIGHT = 4
 
 /** @throws NEKO_ERR_STORE_UNAVAILABLE: call again later, nothing is lost. */
 export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryReport> {
@@ -107,6 +108,7 @@ async function bringIn (options: BringIn): Promise<LogEnd | null> {
   const read = async (index: number): Promise<SegmentLines | undefined> => (
     wanted[index] === undefined ? undefined : readLines(await files.read(`${directory}/${segmentName(processId, wanted[index])}`))
   )
+  const inFlight: Array<Promise<number>> = []
   let current = await read(0)
   for (let index = 0; current !== undefined; index++) {
     const next = await read(index + 1)
@@ -115,8 +117,15 @@ async function bringIn (options: BringIn): Promise<LogEnd | null> {
       const chunk = lines.slice(at, at + CHUNK).map(eventOf).filter((event) => event !== null)
       for (const event of chunk) effects.add(event, event.seq > replayed.effectsSeq)
       const missing = chunk.filter((event) => event.seq > replayed.seq)
-      if (missing.length > 0) report.events += await events.insertMany(missing.map(storedEvent))
+      if (missing.length === 0) continue
+      // The store's thread writes while the next chunk is read.
+      const insert = events.insertMany(missing.map(storedEvent))
+      // Awaited below; when an earlier one fails, this one's failure must not be an unhandled one.
+      insert.catch(() => {})
+      inFlight.push(insert)
+      if (inFlight.length >= IN_FLIGHT) report.events += await inFlight.shift()!
     }
+    for (const inserted of await Promise.all(inFlight.splice(0))) report.events += inserted
     const last = lines.at(-1)
     const cutShort = current.problem !== null && lines.length === current.lines.length
     if (cutShort || !follows(lines[0], end, index)) {
