@@ -39,6 +39,8 @@ const PAIRS = new Set(('manager/html manager/deploy manager/status manager/text 
   'api/jsonws containers/json v1.24/containers webdav/servlet conf/server.xml winnt/system32 windows/win.ini etc/passwd proc/self system32/cmd.exe _vti_bin/_vti_aut _vti_bin/shtml.dll ' +
   'solr/admin jolokia/list script/console setup/setup-s crowd/plugins wsman/identify mgmt/tm tmui/login.jsp ').trim().split(/ +/))
 
+const PAIR_STARTS = new Set([...PAIRS].map((pair) => pair.split('/', 1)[0] as string))
+
 /** The last segment. */
 const FILES = new Map<string, number>([
   ...('wp-login.php xmlrpc.php wp-config.php wp-config-sample.php setup-config.php eval-stdin.php phpinfo.php info.php~ web.config server-status server-info ' +
@@ -88,10 +90,11 @@ function judgeNames (plain: string, segments: string[]): ScannerPath | null {
   const value = FIRST_SEGMENTS.get(first)
   if (value !== undefined) return found(value, 'endpoint.scanner-path', `a product's console or internals: /${first}`)
   for (let i = 0; i + 1 < segments.length && i < 6; i++) {
+    if (!PAIR_STARTS.has(segments[i] as string)) continue
     const pair = `${segments[i]}/${segments[i + 1]}`
     if (PAIRS.has(pair)) return found(CERTAIN, 'endpoint.scanner-path', `a product's console or internals: ${pair}`)
   }
-  if (JAVA_CLASS.test(plain)) return found(CERTAIN, 'endpoint.scanner-path', 'a class of a servlet container')
+  if ((plain.includes('org.apache') || plain.includes('servlet')) && JAVA_CLASS.test(plain)) return found(CERTAIN, 'endpoint.scanner-path', 'a class of a servlet container')
   if (segments.includes('web-inf') || segments.includes('meta-inf')) return found(CERTAIN, 'endpoint.scanner-path', 'the inside of a web archive')
   return null
 }

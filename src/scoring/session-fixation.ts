@@ -8,9 +8,15 @@ const ENTRANCE = /log-?in|log-?on|sign-?in|auth|session|account|\.(?:php|aspx?|c
 const PAIRS_MAX = 32
 const BODY_MAX = 2048
 
+const ANY_NAME = /sess|sid=|cf(?:id|token|sid)|cakephp|[-_]token/i
+
+/** Cheap, and false for nearly all requests. */
+export function maySpeakOfSessions (text: string): boolean {
+  return ANY_NAME.test(text)
+}
+
 /** 0-1. `text` is a query or a form body, `isForeign` whether the page that sent it is another site's. */
 export function judgeSessionNames (text: string, path: string, isForeign: boolean): number {
-  if (!/sess|sid|cf|cakephp|token/i.test(text)) return 0
   let value = 0
   for (const pair of text.slice(0, BODY_MAX).split('&', PAIRS_MAX)) {
     const equals = pair.indexOf('=')

@@ -1,7 +1,7 @@
 import { addSign, resultOf } from '../evidence.ts'
 import { judgePath } from '../scanner-paths.ts'
 import { headerOf } from '../request-view.ts'
-import { isForeignReferer, judgeSessionNames } from '../session-fixation.ts'
+import { isForeignReferer, judgeSessionNames, maySpeakOfSessions } from '../session-fixation.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
 import type { RequestView } from '../request-view.ts'
@@ -53,13 +53,15 @@ function judgeEncoding (url: string, signs: Signs): void {
 
 function judgeSession (observation: Observation, view: RequestView, signs: Signs): void {
   const { body } = observation
-  if (view.query === '' && body === null) return
+  const inQuery = view.query !== '' && maySpeakOfSessions(view.query)
+  const inBody = body !== null && body.length >= 2 && (observation.method === 'POST' || observation.method === 'PUT')
+  if (!inQuery && !inBody) return
   const isForeign = isForeignReferer(headerOf(view, 'referer'), headerOf(view, 'host'))
-  if (view.query !== '') addSign(signs, judgeSessionNames(view.query, view.path, isForeign), 'endpoint.session-fixation', 'query', 'a session id handed in by another page', 'T1563')
-  if (body === null || body.length < 2 || !isForeign) return
+  if (inQuery) addSign(signs, judgeSessionNames(view.query, view.path, isForeign), 'endpoint.session-fixation', 'query', 'a session id handed in by another page', 'T1563')
+  if (!inBody || !isForeign) return
   const text = textOf(body)
   // A GraphQL document names fields, not parameters.
-  if (text.includes('"query"')) return
+  if (text.includes('"query"') || !maySpeakOfSessions(text)) return
   addSign(signs, judgeSessionNames(text.charCodeAt(0) === 123 ? formOf(text) : text, view.path, true), 'endpoint.session-fixation', 'body', 'a session id handed in by another page', 'T1563')
 }
 

@@ -15,7 +15,7 @@ import type { FactorResult } from '../shapes.ts'
 export function measureHeaders (view: RequestView, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
   judgeFraming(view, signs)
-  judgeValues(view, signs)
+  judgeNames(view, signs)
   judgeContentType(view, signs)
   judgeRanges(view, signs)
   judgeClaims(view, signs)
@@ -33,11 +33,20 @@ function judgeFraming (view: RequestView, signs: Signs): void {
   if (length !== -1 && coding !== -1) addSign(signs, 0.82, 'headers.two-framings', 'header.transfer-encoding', 'a length and chunks at once', 'T1190')
   if (length !== -1 && !/^\d{1,15}$/.test(view.values[length] as string)) addSign(signs, 0.8, 'headers.length', 'header.content-length', 'a length that is no number', 'T1190')
   if (coding !== -1 && !/^(?:(?:gzip|deflate|compress), ?)?chunked$/i.test(view.values[coding] as string)) addSign(signs, 0.8, 'headers.coding', 'header.transfer-encoding', 'a transfer coding that nobody knows', 'T1190')
-  for (let i = 0; i < names.length; i++) {
-    const name = names[i] as string
-    if (SINGLE.has(name) && names.indexOf(name) !== i) judgeRepeat(view, name, i, signs)
-    if (!isToken(name)) addSign(signs, 0.6, 'headers.name', 'headers', 'a header name with a character that names cannot have', 'T1190')
-  }
+}
+
+type NameKind = 'plain' | 'single' | 'steering' | 'odd'
+
+/** Names repeat from request to request: sorted once each, at most NAMES_MAX remembered. */
+const NAMES_MAX = 512
+const sortedNames = new Map<string, NameKind>()
+
+function kindOfName (name: string): NameKind {
+  const known = sortedNames.get(name)
+  if (known !== undefined) return known
+  const kind: NameKind = SINGLE.has(name) ? 'single' : STEERING.has(name) ? 'steering' : isToken(name) ? 'plain' : 'odd'
+  if (sortedNames.size < NAMES_MAX && name.length < 48) sortedNames.set(name, kind)
+  return kind
 }
 
 function judgeRepeat (view: RequestView, name: string, at: number, signs: Signs): void {
@@ -68,21 +77,25 @@ const STEERING = new Map<string, { value: number, text: string }>([
   ['x-http-method-override', { value: 0.15, text: 'another method than the request line says' }]
 ])
 
-function judgeValues (view: RequestView, signs: Signs): void {
+/** Controls other than a tab; the parser of a live server lets none through, an assessment of others' requests may. */
+const CONTROL = /[\x00-\x08\x0a-\x1f]/
+
+function judgeNames (view: RequestView, signs: Signs): void {
   const { names, values } = view
   for (let i = 0; i < names.length; i++) {
-    const steering = STEERING.get(names[i] as string)
-    if (steering !== undefined) addSign(signs, steering.value, 'headers.steering', `header.${names[i]}`, steering.text, 'T1190')
-    if (hasControl(values[i] as string)) addSign(signs, 0.82, 'headers.control', 'headers', 'a control character in a value', 'T1190')
+    const name = names[i] as string
+    const kind = kindOfName(name)
+    if (kind !== 'plain') judgeName(view, kind, i, signs)
+    if (CONTROL.test(values[i] as string)) addSign(signs, 0.82, 'headers.control', 'headers', 'a control character in a value', 'T1190')
   }
 }
 
-function hasControl (value: string): boolean {
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i)
-    if (code < 32 && code !== 9) return true
-  }
-  return false
+function judgeName (view: RequestView, kind: NameKind, at: number, signs: Signs): void {
+  const name = view.names[at] as string
+  if (kind === 'single' && view.names.indexOf(name) !== at) judgeRepeat(view, name, at, signs)
+  if (kind === 'odd') addSign(signs, 0.6, 'headers.name', 'headers', 'a header name with a character that names cannot have', 'T1190')
+  const steering = kind === 'steering' ? STEERING.get(name) : undefined
+  if (steering !== undefined) addSign(signs, steering.value, 'headers.steering', `header.${name}`, steering.text, 'T1190')
 }
 
 const CHARSETS = new Set('utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251 windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16'.split(' '))
