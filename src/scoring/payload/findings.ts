@@ -11,6 +11,9 @@ export interface Sign {
   match: string
 }
 
+/** The field of a subject that is itself a field's name; no field of a client is called so. */
+export const NAME_FIELD = '(name)'
+
 /** A sign with its place, and the technique its family stands for. */
 export interface Finding extends Sign {
   place: string

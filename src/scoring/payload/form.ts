@@ -24,7 +24,7 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
   const name = decodePercent(equals === -1 ? pair : pair.slice(0, equals), true)
   const value = equals === -1 ? '' : decodePercent(pair.slice(equals + 1), true)
   const inner = placeOf(place, name)
-  if (name.length > 2) inspectName(inspection, kind, inner, name)
+  if (name.length > 1) inspectName(inspection, kind, inner, name)
   // `pay%3D1+OR+1` is a name to a strict parser and a pair to a lax one.
   if (equals === -1 && name.includes('=')) inspectValue(inspection, kind, inner, name.slice(name.indexOf('=') + 1), '', 1)
   if (value.length < 2) return
@@ -33,6 +33,7 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
     if (name === 'variables' && value.startsWith('{') && inspectVariables(inspection, value)) return
   }
   const field = name.toLowerCase()
+  if (field === '_method' && kind === 'query') inspection.findings.push({ rule: 'override.method', grade: 'likely', value: 0.76, match: value.slice(0, 20), place: inner, technique: 'T1190' })
   inspectValue(inspection, kind, inner, value, field, 0)
 }
 

@@ -2,6 +2,7 @@ import { CHARACTERS_MAX, DECODE_STEPS_MAX, NESTED_TEXT_CHARACTERS_MAX, NESTED_TE
 import { CHAR, scan, seen } from './characters.ts'
 import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
 import { judgeText } from './judge.ts'
+import { NAME_FIELD } from './findings.ts'
 import type { Finding, PlaceKind } from './findings.ts'
 import { walkJson } from './json-values.ts'
 
@@ -32,7 +33,7 @@ export function placeOf (prefix: string, name: string): string {
 export function inspectName (inspection: Inspection, kind: PlaceKind, place: string, name: string): void {
   scan(name)
   if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/^__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name)) return
-  inspectValue(inspection, kind, place, name, 'name', 0)
+  inspectValue(inspection, kind, place, name, NAME_FIELD, 0)
 }
 
 /** Bare names that say something by themselves: a Java class, a stream header, a setting of PHP. */

@@ -8,7 +8,7 @@ import { detectShape } from './detect/shape.ts'
 import { detectSql } from './detect/sql.ts'
 import { detectTemplate } from './detect/template.ts'
 import { detectXss } from './detect/xss.ts'
-import { techniqueOf } from './findings.ts'
+import { NAME_FIELD, techniqueOf } from './findings.ts'
 import type { Finding, PlaceKind, Subject } from './findings.ts'
 import { WORD } from './words.ts'
 
@@ -16,7 +16,7 @@ import { WORD } from './words.ts'
 const TELLING = CHAR.quote | CHAR.doubleQuote | CHAR.backtick | CHAR.less | CHAR.greater | CHAR.paren | CHAR.brace | CHAR.bracket | CHAR.dollar |
   CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.backslash | CHAR.percent | CHAR.hash | CHAR.equals | CHAR.star | CHAR.lineBreak | CHAR.control |
   CHAR.bang | CHAR.caret
-const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash | CHAR.dot | CHAR.comma | CHAR.dash | CHAR.colon | CHAR.plus | CHAR.space | CHAR.at | CHAR.question | CHAR.bang | CHAR.equals | CHAR.ampersand
+const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash | CHAR.dot | CHAR.comma | CHAR.dash | CHAR.colon | CHAR.plus | CHAR.space | CHAR.at | CHAR.question
 /** What an agent of ordinary characters may still carry. */
 const AGENT_TELLING = /\/etc\/|\/bin\/|\.\.\/|\/proc\/|\.ssh\/|\(\) ?[{:]|\.ini\b|\.(?:htaccess|bash_history)/
 const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike | WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php
@@ -28,11 +28,11 @@ export function judgeText (findings: Finding[], kind: PlaceKind, place: string, 
   if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..') || text.includes('--')
-    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== 'name') return
+    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== NAME_FIELD) return
   }
   const subject = subjectOf(kind, field, text, characters, words)
   if (kind === 'filename') detectFilename(subject)
-  if (field === 'name') detectName(subject)
+  if (field === NAME_FIELD) detectName(subject)
   runDetectors(subject)
   for (const sign of subject.signs) findings.push({ ...sign, place, technique: techniqueOf(sign.rule) })
 }

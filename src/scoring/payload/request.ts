@@ -70,7 +70,7 @@ function inspectHeader (inspection: Inspection, name: string, value: string): vo
   else if (name === 'referer') inspectReferer(inspection, value)
   else if (name === 'content-type') { if (!/^[\w/+.;= "'()?:,-]*$/.test(value) || /%\{/.test(value)) inspectValue(inspection, 'header', place, value, name, 2) } else {
     inspectValue(inspection, 'header', place, decodePercent(value, false), name, 0)
-    if (/^x-(?:file-?name|filename|original-filename|file_name|.*\.filename)$/.test(name)) inspectValue(inspection, 'filename', place, value, name, 2)
+    if (/^x[-_.](?:original[-_.])?file[-_.]?name$/.test(name)) inspectValue(inspection, 'filename', place, value, name, 2)
   }
 }
 

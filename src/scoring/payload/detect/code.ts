@@ -87,7 +87,7 @@ function judgeCall (subject: Subject, name: string, at: number): boolean {
 }
 
 function judgeSettings (subject: Subject): void {
-  const match = /^([a-z_0-9]{3,20})\.([a-z_]{3,40})(?: ?=|$)/.exec(subject.flat) ?? /(?:^|[ ?&;-]d? ?)([a-z_0-9]{5,40}) ?= ?(?:1|0|on|off|true|false|php:|none|\/)/.exec(subject.flat)
+  const match = /^([a-z_0-9]{3,20})\.([a-z_]{3,40})(?: ?=|$)/.exec(subject.flat) ?? /(?:^|[ ?&;-]d? ?)([a-z_0-9]{5,40}) ?= ?(?:1|0|on|off|true|false|php:|none|\/|\d+[mk]\b)/.exec(subject.flat)
   if (match === null) return
   if (match[2] === undefined ? PHP_SETTINGS.has(match[1] as string) : PHP_SETTING_PREFIXES.has(match[1] as string) && (match[2] as string).includes('_')) likely(subject, 'php.setting', 0.77, match[0])
 }
@@ -98,7 +98,7 @@ function judgeSerialized (subject: Subject): void {
   if (/^a:\d{1,5}:\{(?:[isbdna]:|\})/.test(subject.flat)) likely(subject, 'deserial.php-array', 0.4, subject.flat.slice(0, 40))
 }
 
-const JAVA_CLASS = /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\.(?:collections|beanutils|io|fileupload|exec)|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b/
+const JAVA_CLASS = /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\b|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b/
 const JAVA_GADGET = /\b(?:processbuilder|runtime)\b.{0,200}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
 
 function judgeJava (subject: Subject): void {

@@ -83,6 +83,7 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
   if (clause.path && unique && /bin[/\\]|system32/i.test(subject.text.slice(0, 40))) return likely(subject, 'cmdi.command-path', 0.8, match)
   if (SYSTEM_FILE.test(clause.rest) && (unique || flag)) return certain(subject, 'cmdi.command-line', match)
   if (unique && clause.bare && (clause.prefixed || /\n$/.test(subject.text)) && subject.text.length < 60) return likely(subject, 'cmdi.command-line', 0.76, match)
+  if (unique && clause.bare && subject.text.startsWith('\\')) return likely(subject, 'cmdi.command-line', 0.76, match)
   if (unique && flag && subject.text.length < 200) likely(subject, 'cmdi.command-line', 0.77, match)
   else if (unique && target && /^\s/.test(clause.rest) && (!/https?:/.test(clause.rest) || /^(?:curl|wget|lwp|aria|axel|nc|iwr)/.test(clause.name)) && !/^(?:git|svn|expect|mail|screen|ping|dig)$/.test(clause.name)) likely(subject, 'cmdi.command-line', 0.76, match)
   else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
@@ -99,7 +100,7 @@ function judgeDoubtful (subject: Subject, separator: string, unique: boolean, fl
 interface Syntax { rule: string, value: number, pattern: RegExp }
 
 const SYNTAX: Syntax[] = [
-  { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_.\w|&> ]{0,40};? ?\}? ?;|^ ?\( ?\) ?\{/ },
+  { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_]? ?;+ ?\}|^ ?\( ?\) ?\{/ },
   { rule: 'cmdi.dev-tcp', value: 1, pattern: /\/dev\/(?:tcp|udp)\/[\w.$-]+\/\d|(?:ba|z|k)?sh -i ?[>&2]/ },
   { rule: 'cmdi.field-separator', value: 0.86, pattern: /\$(?:\{ifs\b[^}]{0,12}\}|ifs\b)/ },
   { rule: 'cmdi.shell-run', value: 0.84, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
@@ -112,6 +113,10 @@ const SYNTAX: Syntax[] = [
   { rule: 'cmdi.powershell', value: 0.8, pattern: /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/ },
   { rule: 'cmdi.shorthand', value: 0.76, pattern: /^(?:\w{0,12}=)?(?:~[+-]\d{0,3}|![!-]\d{0,3}(?:!-?\d+)?|!\?\w+\??)$/ },
   { rule: 'cmdi.change-directory', value: 0.78, pattern: /(?:^|[;&|]) ?cd [/\\~.]{1,3}\w{0,12} ?[;&|]/ },
+  { rule: 'cmdi.fork', value: 0.82, pattern: /[\w:.] ?\( ?\) ?\{ ?.{1,12}\|.{0,12}&? ?;? ?\} ?;/ },
+  { rule: 'cmdi.shell-variable', value: 0.77, pattern: /\$(?:\{(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd|cmd)\b|(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd)\b(?!=))/ },
+  { rule: 'cmdi.split-word', value: 0.78, pattern: /[a-z](?:\$(?:[@?*!]|\(\)|\{\})|``|[<>]\(\))[a-z]/ },
+  { rule: 'cmdi.leading-separator', value: 0.77, pattern: /^ ?[;|&] ?[a-z][\w.-]{1,30} +-{1,2}[a-z]/ },
   { rule: 'cmdi.redirect', value: 0.5, pattern: /\d?>&\d|> ?\/(?:dev|tmp|var|etc)\/\w/ },
   { rule: 'cmdi.alias', value: 0.76, pattern: /^\W{0,3}alias (?:-p )?[\w-]{1,30}=/ },
   { rule: 'cmdi.brace-expansion', value: 0.78, pattern: /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}|\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/ }

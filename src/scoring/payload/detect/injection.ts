@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { certain, certainAnywhere, likely, weak } from '../findings.ts'
+import { NAME_FIELD, certain, certainAnywhere, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 
@@ -21,7 +21,7 @@ export function detectInjection (subject: Subject): void {
 const HEADER = /[\r\n]\s{0,3}(?:set-cookie2?|location|content-(?:type|length|disposition|encoding|location|security-policy)|transfer-encoding|x-[a-z-]{2,30}|remote-addr|refresh|host|cookie|referer|user-agent|link|status|access-control-[a-z-]{5,24}|cache-control|last-modified|via|p3p|authorization|connection|keep-alive|http\/\d(?:\.\d)? \d{3}|http\/\d)\s{0,2}[: ]/i
 const REQUEST_LINE = /[\r\n](?:get|post|put|head|delete|options|patch|trace|connect) (?:\/|https?:)[^\r\n]{0,200} http\/\d/i
 const MAIL_HEADER = /[\r\n](?:bcc|cc|to|from|reply-to|subject|content-type|mime-version|return-path)\s{0,2}:\s{0,2}\S/i
-const MAIL_COMMAND = /[\r\n]\s{0,3}(?:a\d{3} )?(?:mail from ?:|rcpt to ?:|ehlo |helo |data[\r\n]|vrfy |expn |rset\b|starttls\b|auth (?:login|plain)|user \w+[\r\n]|(?:uidl|retr|top|list|dele|stat|noop|quit|capa)\b(?: \d+)*\s*$|(?:fetch|select|status|examine|append|capability|authenticate|login|subscribe|rename|search|store|copy|uid) ?(?:[\w"*(]|$))/i
+const MAIL_COMMAND = /[\r\n]\s{0,3}(?:a\d{3} )?(?:mail from ?:|rcpt to ?:|ehlo |helo |data[\r\n]|vrfy |expn |rset\b|starttls\b|auth (?:login|plain|\S+ \S{8,})|apop \S+ [0-9a-f]{16,}|user \w+[\r\n]|(?:uidl|retr|top|list|dele|stat|noop|quit|capa)\b(?: \d+)*\s*$|(?:fetch|select|status|examine|append|capability|authenticate|login|subscribe|rename|search|store|copy|uid) ?(?:[\w"*(]|$))/i
 
 function judgeLines (subject: Subject): void {
   const { text, kind } = subject
@@ -40,7 +40,7 @@ function judgeLines (subject: Subject): void {
     const command = MAIL_COMMAND.exec(text)
     if (command !== null && text.length < 300) likely(subject, 'mail.command', 0.78, command[0].trim())
   }
-  if (kind === 'path' || (subject.field === 'name' && text.trim() === text) || kind === 'header') likely(subject, 'crlf.line-break', 0.77, 'line break')
+  if (kind === 'path' || subject.field === NAME_FIELD || kind === 'header') likely(subject, 'crlf.line-break', 0.77, 'line break')
   else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', /\s\w+\s/.test(text) ? 0.5 : 0.76, 'line break')
 }
 

@@ -49,6 +49,7 @@ function judgePadding (subject: Subject): void {
   const text = subject.flat
   if (/(?:[/\\]\.){3,}[/\\]|[/\\]\.{5,}|(?:\.{3,}[/\\]){2,}|^[/\\]\.{3,4}(?:[/\\]|\W)/.test(text)) likely(subject, 'traversal.padding', 0.78, text.slice(0, 50))
   else if (/^[/\\]{4,}[^/\\]/.test(text)) likely(subject, 'traversal.slashes', 0.77, text.slice(0, 50))
+  else if (/^\.{6,}\w/.test(text)) likely(subject, 'traversal.dots', 0.76, text.slice(0, 50))
   else if (/^\/(\w)\1{60,}/.test(text)) likely(subject, 'traversal.letters', 0.76, text.slice(0, 50))
   else if (/^[/\\]\.{2,}\W?\w/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.dots', 0.76, text.slice(0, 50))
   if (/[/\\]?\{file\}$/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.placeholder', 0.76, text.slice(-40))

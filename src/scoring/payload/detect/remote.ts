@@ -77,6 +77,7 @@ function judgeRedirect (subject: Subject, text: string): void {
   if (/^\/[\w-]*\?(?:[\w]+=(?:https?:|\/[/\\])[^&]*&){2,}/.test(text.slice(0, 600))) return likely(subject, 'redirect.spray', 0.78, first.slice(0, 60))
   if (/^https?:[/\\]{0,1}[^/\\]|^https?:\/{3,}|^h\ttps?|^https?:\\/.test(first) && /^https?:(?!\/\/[^/])/.test(first)) return likely(subject, 'redirect.odd-slashes', 0.77, first.slice(0, 60))
   if (/^https?:\/\/[^/]*(?:\\|%5c|%2f|%23|%00|\u3002|[\ufe68\uff0f])/.test(first)) return likely(subject, 'redirect.encoded-host', 0.77, first.slice(0, 60))
+  if (/^\/\.[\w-]{2,40}\.[a-z]{2,6}\/?$/.test(first) && subject.kind === 'query') return likely(subject, 'redirect.dot-host', 0.76, first)
   if (REDIRECT_FIELD.test(subject.field) && /^(?:https?:)?\/\/[^/]+@/.test(first)) likely(subject, 'redirect.userinfo', 0.76, first.slice(0, 60))
 }
 

@@ -13,7 +13,7 @@ const SHAPE_MAX = 0.3
 export function detectShape (subject: Subject): void {
   const { text, kind, characters } = subject
   if (text.length > SHAPE_CHARACTERS_MAX || subject.document) return
-  if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename') return
+  if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename' || kind === 'cookie') return
   let value = pairing(text, characters) + head(text) + syntax(text, characters)
   if ((subject.words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.php)) !== 0 && isTerse(text)) value += 0.1
   if (value >= 0.08) weak(subject, 'shape.odd', Math.min(SHAPE_MAX, value), text.slice(0, 40))

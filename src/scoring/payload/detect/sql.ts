@@ -171,6 +171,7 @@ function judgeFragments (subject: Subject, types: string): void {
   if (/['")\w] ?:: ?(?:int\d?|text|jsonb?|double precision|numeric|varchar|bool|char|bigint)\b/.test(text)) likely(subject, 'sqli.cast', 0.77, text.slice(0, 50))
   if (/^[\W_]{0,4};[\s;]?(?:select|insert|drop|alter|truncate|update|delete|exec|execute|declare|create|shutdown)\b/.test(text)) likely(subject, 'sqli.stacked-start', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:values ?\(.{0,40}['"]|concat(?:_ws)? ?\( ?0x|execute immediate\b|from `|drop \w+ ?; ?--)/.test(text)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
+  if (/^ ?(?:x?or|and) \d{1,12} ?(?:[<>=-]{1,2} ?)?$/.test(text)) likely(subject, 'sqli.leading-condition', 0.76, text)
   if (/^E(?:s|@)/.test(types) || /^select (?:0x[0-9a-f]+|@@?\w|null\b)/.test(text)) likely(subject, 'sqli.select-value', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:union(?: all)? select|having \(?\d+ ?=|order by \d+ ?(?:--|#|$)|group by .{1,40} having)/.test(text)) likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))
 }

@@ -11,7 +11,7 @@ export function detectXss (subject: Subject): void {
   const { characters, words } = subject
   if ((characters & CHAR.less) !== 0) judgeMarkup(subject)
   if ((characters & CHAR.equals) !== 0 && (characters & (CHAR.less | CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick | CHAR.space)) !== 0) judgeHandler(subject)
-  if ((characters & CHAR.colon) !== 0 && ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0)) judgeScheme(subject)
+  if ((characters & CHAR.colon) !== 0 && ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0 || subject.text.includes('\t'))) judgeScheme(subject)
   if ((words & WORD.script) !== 0 || (characters & (CHAR.bracket | CHAR.bang)) === (CHAR.bracket | CHAR.bang)) judgeScript(subject)
   if ((characters & CHAR.colon) !== 0 && /-moz-binding ?:|:url\( ?javascript|\bdata: ?,/.test(subject.flat)) likely(subject, 'xss.style', 0.77, subject.flat.slice(0, 50))
 }
@@ -29,7 +29,7 @@ function judgeMarkup (subject: Subject): void {
   const tags = tokenizeHtml(subject.text)
   let harmless = 0
   for (const tag of tags) if (!judgeTag(subject, tag)) harmless++
-  if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.08, '<' + (tags[0] as HtmlTag).name)
+  if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.05, '<' + (tags[0] as HtmlTag).name)
   if (/<!\[cdata\[|<!--\[if|\]\]>/.test(subject.flat)) likely(subject, 'xss.cdata', /script|onerror|javascript/.test(subject.flat) ? 0.8 : 0.45, '<![CDATA[')
   if (/<\/(?:script|title|style|textarea|nowiki|noscript|iframe|template|xmp)\b/.test(subject.flat)) judgeClosing(subject)
   if (!subject.document && /<(?:\w ){2,}\w|< ?x ?: ?script/.test(subject.flat)) likely(subject, 'xss.spaced-tag', 0.76, '<')
@@ -127,7 +127,7 @@ function judgeHandler (subject: Subject): void {
 }
 
 function judgeScheme (subject: Subject): void {
-  const match = /(?:java|vb|live)script ?:/.exec((subject.characters & (CHAR.lineBreak | CHAR.control)) !== 0 ? subject.text.toLowerCase().replace(/[\u0000-\u0020]+/g, '') : subject.flat) ?? /data:(?:text\/html|image\/svg\+xml|text\/javascript|application\/xhtml)[^,]{0,60},/.exec(subject.flat)
+  const match = /(?:java|vb|live)script ?:/.exec((subject.characters & (CHAR.lineBreak | CHAR.control)) !== 0 || subject.text.includes('\t') ? subject.text.toLowerCase().replace(/[\u0000-\u0020]+/g, '') : subject.flat) ?? /data:(?:text\/html|image\/svg\+xml|text\/javascript|application\/xhtml)[^,]{0,60},/.exec(subject.flat)
   if (match === null) return
   const head = match.index <= 2
   if (head && /[(=`]|%28|document|alert|\\|&#|</.test(subject.flat.slice(match.index + 10))) certain(subject, 'xss.script-scheme', subject.flat.slice(0, 60))
