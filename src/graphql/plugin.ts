@@ -51,6 +51,8 @@ export default fp(async (app) => {
   function noteErrors (errors: readonly GraphQLError[], data: Record<string, unknown> | null | undefined, context: OperationContext): void {
     context.errorStatus = statusOfErrors(errors, data)
     for (const error of errors) {
+      const seconds = (error.originalError as { retryAfterSeconds?: unknown } | null | undefined)?.retryAfterSeconds
+      if (typeof seconds === 'number') context.retryAfterSeconds = seconds
       const field = error.path?.[0]
       const code = (error.originalError as { code?: string } | null | undefined)?.code
       if (field !== 'login' && field !== 'refreshToken') continue

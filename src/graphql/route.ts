@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GraphQLError, Kind, type DocumentNode } from 'graphql'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_MEDIA_UNSUPPORTED } from '../errors.ts'
 import type { GraphqlContext } from './context.ts'
+import { decoyAnswer } from './decoy.ts'
 
 /**
  * GET and POST /graphql: GraphQL over HTTP. What is asked is checked here, mercurius executes it.
@@ -18,6 +19,8 @@ export interface OperationContext extends GraphqlContext {
   operationName: string | null
   /** The status that the answer's errors ask for, or null. */
   errorStatus: number | null
+  /** When its errors say when to come back. */
+  retryAfterSeconds: number | null
   /** A login or refresh that did not hold, or that was over its limit. */
   onLoginFailed (): void
   onAttemptLimited (): void
@@ -42,6 +45,11 @@ export default fp(async (app) => {
   })
 
   async function answer (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): Promise<FastifyReply> {
+    const bait = decoyAnswer(asked.query)
+    if (bait !== null) {
+      if (request.passage?.score) request.passage.score.decoy = true
+      return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
+    }
     const context = contextOf(request, asked)
     const negotiated = acceptsGraphqlResponse(request.headers.accept)
     reply.type(negotiated ? RESPONSE_JSON : JSON_TYPE)
@@ -54,6 +62,7 @@ export default fp(async (app) => {
       return reply.code(negotiated ? 400 : 200).send(JSON.stringify({ errors: errors.map((one) => app.graphqlEdge.formatError(one)) }))
     }
     // `data` is left out when nothing was executed, and errors come first: that is what a person reads.
+    if (context.retryAfterSeconds !== null) reply.header('retry-after', context.retryAfterSeconds)
     return reply.code(context.errorStatus ?? 200).send(JSON.stringify(result.errors ? { errors: result.errors, data: result.data } : { data: result.data }))
   }
 
@@ -71,6 +80,7 @@ export default fp(async (app) => {
       method: request.method,
       operationName: asked.operationName,
       errorStatus: null,
+      retryAfterSeconds: null,
       onLoginFailed: () => { if (passage !== null) passage.loginFailed = true },
       onAttemptLimited: () => { if (passage !== null) passage.attemptLimited = true }
     }
