@@ -50,7 +50,7 @@ function measure (observation: Observation, policy: Policy, payload: FactorResul
     measureFrequency(observation, policy),
     measureUserAgent(view, policy),
     measureEndpoint(observation, view, policy),
-    measureHeaders(view, policy),
+    measureHeaders(view, policy, observation.body),
     measureTiming(observation, view, policy),
     payload,
     measureBehavior(observation, view, policy)

@@ -37,6 +37,7 @@ function judgeTarget (observation: Observation, view: RequestView, signs: Signs)
 
 function judgeMethod (view: RequestView, signs: Signs): void {
   const { method } = view
+  if (view.query.includes('_method=')) addSign(signs, 0.25, 'endpoint.method-override', 'query._method', 'another method than the request line says')
   if (KNOWN_METHODS.has(method)) return
   if (WEBDAV_METHODS.has(method)) addSign(signs, 0.3, 'endpoint.method', 'method', `a WebDAV method: ${method}`)
   else if (method === 'TRACE' || method === 'TRACK' || method === 'CONNECT' || method === 'DEBUG') addSign(signs, 0.5, 'endpoint.method', 'method', `a method for proxies and debuggers: ${method}`, 'T1595.002')

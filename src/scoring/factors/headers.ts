@@ -1,5 +1,6 @@
 import { classifyAgent } from '../agents.ts'
 import { addSign, resultOf } from '../evidence.ts'
+import { judgePartHeads } from '../part-heads.ts'
 import { headerOf } from '../request-view.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
@@ -12,11 +13,11 @@ import type { FactorResult } from '../shapes.ts'
  * browsers, apps and proxies do odd things, so everything soft together stays under SOFT_MAX: a scorer that judges by
  * header names alone is no better than chance on current traffic.
  */
-export function measureHeaders (view: RequestView, policy: Policy): FactorResult {
+export function measureHeaders (view: RequestView, policy: Policy, body: Uint8Array | null = null): FactorResult {
   const signs: Signs = { found: null }
   judgeFraming(view, signs)
   judgeNames(view, signs)
-  judgeContentType(view, signs)
+  judgeContentType(view, body, signs)
   judgeRanges(view, signs)
   judgeClaims(view, signs)
   return resultOf('headers', signs, policy.ceilings.headers)
@@ -101,10 +102,11 @@ function judgeName (view: RequestView, kind: NameKind, at: number, signs: Signs)
 const CHARSETS = new Set('utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251 windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16'.split(' '))
 
 /** A type that a parser behind us may read otherwise than we do: two charsets, odd ones, a type hidden in a boundary. */
-function judgeContentType (view: RequestView, signs: Signs): void {
+function judgeContentType (view: RequestView, body: Uint8Array | null, signs: Signs): void {
   const raw = headerOf(view, 'content-type')
   if (raw === null || raw.length < 12 || PLAIN_TYPES.has(raw)) return
   const type = raw.toLowerCase()
+  if (body !== null && type.startsWith('multipart/')) judgePartHeads(body, signs)
   if (/%\{|\$\{|#\w+=/.test(type)) addSign(signs, 0.88, 'headers.content-type-code', 'header.content-type', 'an expression in the content type', 'T1190')
   const charsets = type.match(/charset\s*=\s*"?[\w.:-]*/g) ?? []
   if (charsets.length > 1) addSign(signs, 0.8, 'headers.charsets', 'header.content-type', 'more than one charset', 'T1027')
