@@ -5,7 +5,7 @@ import { backoffMs, withDeadline } from '../resilience/deadline.ts'
 import { systemClock } from '../std/clock.ts'
 import { type HealthState, createHealthState } from './health.ts'
 import type { StorageLog } from './log.ts'
-import { isLostReply, isUnavailable, reasonOf, typedError } from './mongo-failure.ts'
+import { type MongoReason, isLostReply, isUnavailable, reasonOf, typedError, unwrapped } from './mongo-failure.ts'
 
 /**
  * The connection to MongoDB: one client per process, its health, and the one way in, `call`.
@@ -95,7 +95,10 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
   let pingTimer: NodeJS.Timeout | null = null
   let pinging = false
   let failedPings = 0
+  // Until the first answer nothing goes through: the indexes may not be there yet.
+  let reached = false
   let atomicUpdates: boolean | null = null
+  let heartbeatReason: MongoReason | null = null
 
   function schedulePing (delayMs: number): void {
     if (pingTimer !== null) clearTimeout(pingTimer)
@@ -112,6 +115,7 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
       atomicUpdates ??= await hasAtomicUpdates(db, log)
       await beforeUp()
       failedPings = 0
+      reached = true
       breaker.succeed()
       health.set({ up: true, reason: null })
       return true
@@ -129,12 +133,14 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
     if (closed) return
     breaker.fail()
     const wasUp = health.current().up
-    health.set({ up: false, reason: reasonOf(error) }, error)
+    const reason = reasonOf(error)
+    // A call that waited in vain for a server ends as a timeout: why there is none, the driver's heartbeat knows.
+    health.set({ up: false, reason: reason === 'timeout' ? heartbeatReason ?? reason : reason }, error)
     if (wasUp) schedulePing(RECONNECT_MS_MIN * Math.random())
   }
 
   async function call<T> (collection: string, work: (attempt: Attempt) => Promise<T>): Promise<T> {
-    if (closed || breaker.state !== 'closed') throw new NEKO_ERR_STORE_UNAVAILABLE()
+    if (closed || !reached || breaker.state !== 'closed') throw new NEKO_ERR_STORE_UNAVAILABLE()
     const endMs = systemClock.monotonic() + DEADLINE_MS
     for (let attempt = 1; ; attempt++) {
       const leftMs = Math.max(DEADLINE_MARGIN_MS + 1, endMs - systemClock.monotonic())
@@ -142,7 +148,8 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
         const value = await withDeadline(work({ timeoutMS: Math.floor(leftMs - DEADLINE_MARGIN_MS), retried: attempt > 1 }), leftMs, late)
         if (breaker.state === 'closed') breaker.succeed()
         return value
-      } catch (error) {
+      } catch (thrown) {
+        const error = unwrapped(thrown)
         const again = isLostReply(error) && attempt < ATTEMPTS_MAX && endMs - systemClock.monotonic() > RETRY_MS_LEFT_MIN
         if (again && !closed) continue
         if (isUnavailable(error) || error instanceof LateError) noteDown(error)
@@ -152,7 +159,11 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
   }
 
   // Noticed also while nobody asks: the driver looks at its servers every 10 s.
-  client.on('serverHeartbeatFailed', () => { if (health.current().up && !pinging) schedulePing(0) })
+  client.on('serverHeartbeatSucceeded', () => { heartbeatReason = null })
+  client.on('serverHeartbeatFailed', ({ failure }) => {
+    heartbeatReason = reasonOf(failure)
+    if (health.current().up && !pinging) schedulePing(0)
+  })
   client.on('error', (error: MongoError) => noteDown(error))
 
   return {

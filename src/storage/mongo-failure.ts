@@ -1,4 +1,4 @@
-import { MongoError, MongoNetworkError, MongoServerError } from 'mongodb'
+import { MongoBulkWriteError, MongoError, MongoNetworkError, MongoServerError } from 'mongodb'
 import { NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAILABLE, isNekoError } from '../errors.ts'
 
 /** What the driver's errors mean: to readiness (a class), to the breaker (down or not), to callers (a typed error). */
@@ -8,6 +8,7 @@ export type MongoReason = 'auth' | 'refused' | 'tls' | 'timeout' | 'full' | 'oth
 const UNAVAILABLE_CODES = new Set([6, 7, 50, 64, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436])
 const AUTH_CODES = new Set([13, 18, 8000])
 const FULL_CODE = 14031
+const SOCKET_CODES = /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
 export const DUPLICATE_CODE = 11000
 export const NOT_IMPLEMENTED_CODE = 238
 
@@ -19,11 +20,18 @@ export function codeOf (error: unknown): number {
 export function isDuplicate (error: unknown): boolean {
   if (!(error instanceof MongoServerError)) return false
   // FerretDB names duplicates of an insert only; those of an update come as SQLite's own words with code 1.
-  return codeOf(error) === DUPLICATE_CODE || (codeOf(error) === 1 && /UNIQUE constraint failed/.test(error.message))
+  return codeOf(error) === DUPLICATE_CODE || (codeOf(error) === 1 && /UNIQUE constraint failed: (?!_ferretdb)/.test(error.message))
+}
+
+/** A bulk write wraps what ended it, a lost connection included, in an error of its own that says nothing of it. */
+export function unwrapped (error: unknown): unknown {
+  const inner = error instanceof MongoBulkWriteError ? (error as { errorResponse?: unknown }).errorResponse : null
+  return inner instanceof MongoError || isSocketError(inner) ? inner : error
 }
 
 /** True when the store is not able to answer, false when it answered and did not like the question. */
 export function isUnavailable (error: unknown): boolean {
+  if (isSocketError(error)) return true
   if (!(error instanceof MongoError)) return false
   if (error instanceof MongoServerError) return UNAVAILABLE_CODES.has(codeOf(error)) || AUTH_CODES.has(codeOf(error)) || codeOf(error) === FULL_CODE
   return /^Mongo(Network|NetworkTimeout|ServerSelection|OperationTimeout|PoolCleared|PoolClearedOnNetwork|WaitQueueTimeout|TopologyClosed|NotConnected|ClientClosed|PoolClosed|ServerClosed|Runtime|WriteConcern)/.test(error.name)
@@ -31,7 +39,13 @@ export function isUnavailable (error: unknown): boolean {
 
 /** The reply was lost or never came: the operation may have been done. */
 export function isLostReply (error: unknown): boolean {
-  return error instanceof MongoNetworkError || (error instanceof MongoError && /^MongoPoolCleared|^MongoConnectionPoolCleared/.test(error.name))
+  return isSocketError(error) || error instanceof MongoNetworkError || (error instanceof MongoError && /^MongoPoolCleared|^MongoConnectionPoolCleared/.test(error.name))
+}
+
+/** The driver lets a failed write to its socket through as it is. */
+function isSocketError (error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code
+  return !(error instanceof MongoError) && typeof code === 'string' && SOCKET_CODES.test(code)
 }
 
 export function reasonOf (error: unknown): MongoReason {
@@ -41,7 +55,7 @@ export function reasonOf (error: unknown): MongoReason {
     if (typeof code === 'number' && AUTH_CODES.has(code)) return 'auth'
     if (code === FULL_CODE) return 'full'
     if (typeof code === 'string' && /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/.test(code)) return 'tls'
-    if (typeof code === 'string' && /^(ECONNREFUSED|ECONNRESET|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code)) return 'refused'
+    if (typeof code === 'string' && SOCKET_CODES.test(code)) return 'refused'
     if (code === 'ETIMEDOUT' || name === 'MongoNetworkTimeoutError' || name === 'MongoOperationTimeoutError') return 'timeout'
   }
   return error instanceof MongoNetworkError ? 'refused' : 'other'
@@ -65,6 +79,6 @@ function causesOf (error: unknown): unknown[] {
 export function typedError (error: unknown, collection: string): Error {
   if (isNekoError(error)) return error
   if (isDuplicate(error)) return Object.assign(new NEKO_ERR_STORE_DUPLICATE(collection), { cause: error })
-  if (error instanceof MongoError) return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
+  if (error instanceof MongoError || isSocketError(error)) return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
   return error instanceof Error ? error : new Error(String(error))
 }

@@ -9,7 +9,8 @@ import { NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAI
  * synchronous is NORMAL on purpose: with WAL a crash of the process loses nothing, a power cut may lose the last
  * commits. What must survive that (acknowledged mutations) is synced by the audit room's write-ahead log and replayed.
  */
-export const BUSY_TIMEOUT_MS = 1000
+/** R23: busy waits end within a second, the way there and back included. */
+export const BUSY_TIMEOUT_MS = 900
 /** A full check reads the whole file: about a second per half gigabyte. Larger files are checked by `neko audit verify` and backups. */
 const CHECK_BYTES_MAX = 256 * 1024 * 1024
 

@@ -215,5 +215,6 @@ function unavailable (cause: Error): Error {
 
 function sizeOf (op: WriteOp): { documents: number, bytes: number } {
   if (op.kind === 'insertMany' || op.kind === 'putMany') return { documents: Math.max(1, op.docs.length), bytes: op.docs.reduce((total, doc) => total + doc.length, 0) }
+  if (op.kind === 'define') return { documents: 0, bytes: 0 }
   return { documents: 1, bytes: 'doc' in op ? op.doc.length : 0 }
 }
