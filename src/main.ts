@@ -25,6 +25,6 @@ await run({
   onPrimary: async ({ fleet, config, clock }) => {
     const { createLimits } = await import('./limits/limiter.ts')
     const limits = createLimits({ rates: config.rates, fleet, clock })
-    return () => { limits.close() }
+    return { close: () => { limits.close() } }
   }
 })

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import type { Worker } from 'node:cluster'
 import type { Json } from '../std/json.ts'
+import type { Balance } from './balance.ts'
 import type { ControlReply, Envelope, MetricSeries, ToPrimary, ToWorker } from './messages.ts'
 import type { ProcessStatus } from './status.ts'
 
@@ -32,6 +33,7 @@ export interface Child {
 
 export interface ChildOptions {
   slot: number
+  balance: Balance
   init: (processId: string) => Extract<ToWorker, { neko: 'init' }>
   onFleet: (envelope: Envelope) => void
 }
@@ -43,6 +45,7 @@ const STALLED_MS = 750
 
 export function forkChild (options: ChildOptions): Child {
   const worker: Worker = cluster.fork()
+  options.balance.watch(worker)
   const startMs = performance.now()
   const ready = Promise.withResolvers<string>()
   const ended = Promise.withResolvers<{ code: number | null, signal: string | null }>()
@@ -71,8 +74,10 @@ export function forkChild (options: ChildOptions): Child {
     } else if (message?.neko === 'ready') {
       readyMs = performance.now()
       ready.resolve(message.url)
-    } else if (message?.neko === 'beat') beat = message
-    else if (message?.neko === 'fleet') options.onFleet(message.envelope)
+    } else if (message?.neko === 'beat') {
+      beat = message
+      options.balance.setConnections(worker, message.connections)
+    } else if (message?.neko === 'fleet') options.onFleet(message.envelope)
     else if (message?.neko === 'metrics') {
       series = message.series
       for (const resolve of metricsWaiting) resolve(series)

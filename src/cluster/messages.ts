@@ -13,7 +13,7 @@ export type ToWorker =
 export type ToPrimary =
   | { neko: 'hello', processId: string }
   | { neko: 'ready', url: string }
-  | { neko: 'beat', rssBytes: number, heapUsedBytes: number, heapMaxBytes: number, utilization: number, lagMs: number }
+  | { neko: 'beat', rssBytes: number, heapUsedBytes: number, heapMaxBytes: number, utilization: number, lagMs: number, connections: number }
   | { neko: 'fleet', envelope: Envelope }
   | { neko: 'metrics', id: number, series: MetricSeries[] }
   | { neko: 'control', id: number, reply: ControlReply }

@@ -1,7 +1,7 @@
 import { loadConfig, readEnvironment } from '../config.ts'
 import type { Json } from '../std/json.ts'
 import { EXIT_CRASH } from './ending.ts'
-import type { Host } from './run.ts'
+import type { Host, PrimaryDuties } from './run.ts'
 import { superviseCluster } from './supervisor.ts'
 import type { Supervisor } from './supervisor.ts'
 import { CLUSTER_STATUS_TOPIC } from './worker.ts'
@@ -12,14 +12,26 @@ const KILL_BEFORE_EXIT_MS = 1000
 /** The primary of WORKERS > 1: signals and control verbs on one side, the supervisor on the other. */
 export async function runPrimary (host: Host): Promise<void> {
   const { config, logging, control, clock, hub, options } = host
-  const supervisor = superviseCluster({ config, prepared: host.prepared, workerFile: options.workerFile, logging, clock, hub })
-  const endOnPrimary = await options.onPrimary?.({ fleet: supervisor.fleet, config, clock })
+  const held: { duties?: PrimaryDuties } = {}
+  const workerDied = async (): Promise<void> => held.duties?.workerDied?.(hub.members())
+  // Before any fork: a port in use is said once, by one process.
+  await host.openMetrics(() => supervisor.renderMetrics())
+  const supervisor: Supervisor = superviseCluster({
+    config,
+    prepared: host.prepared,
+    workerFile: options.workerFile,
+    logging,
+    clock,
+    hub,
+    onDeath: () => { workerDied().catch((error) => logging.log.error({ err: error }, 'what a dead worker left was not taken in')) }
+  })
+  held.duties = await options.onPrimary?.({ fleet: supervisor.fleet, config, clock, logging })
   const status = (): Json => host.status(supervisor.processes()) as unknown as Json
   const reload = createReload(supervisor)
 
   const stop = async (why: string): Promise<void> => {
     await host.stop(() => supervisor.stop(config.shutdownTimeoutMs - KILL_BEFORE_EXIT_MS), why)
-    endOnPrimary?.()
+    await held.duties?.close()
   }
   // A second signal finds the first drain under way and changes nothing.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stop(signal).then(() => host.leave(0), (error) => host.fail(error)) })
@@ -42,10 +54,6 @@ export async function runPrimary (host: Host): Promise<void> {
     supervisor.killAll()
     host.leave(code)
   }, () => host.leave(EXIT_CRASH))
-  await host.openMetrics(() => supervisor.renderMetrics()).catch((error) => {
-    supervisor.killAll()
-    throw error
-  })
   supervisor.ready.then((url) => host.announce(url), () => {})
 }
 

@@ -1,7 +1,8 @@
 import cluster from 'node:cluster'
-import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { dirname } from 'node:path'
 import { ConfigError, loadConfig, readEnvironment } from '../config.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../std/clock.ts'
@@ -31,10 +32,16 @@ export interface RunOptions {
   /** Once, before any fork: migrations, seeds, the first administrator. What it returns goes to every process, but for `oneTimePassword`, which goes to the banner. */
   prepare: (config: Config, parts: { logging: Logging, clock: Clock }) => Promise<Json>
   build: BuildServer
-  /** What the primary itself answers for its workers; returns how to end it. */
-  onPrimary?: (parts: { fleet: Fleet, config: Config, clock: Clock }) => Promise<() => void>
+  /** What the primary itself does for its workers. */
+  onPrimary?: (parts: { fleet: Fleet, config: Config, clock: Clock, logging: Logging }) => Promise<PrimaryDuties>
   workerFile: URL
   exit: (code: number) => never
+}
+
+export interface PrimaryDuties {
+  /** A worker ended without being asked to; which processes of this host live. What it throws is logged. */
+  workerDied? (liveProcessIds: string[]): Promise<void> | void
+  close (): Promise<void> | void
 }
 
 /** What the one server and the primary have in common: the lock, the port, the store prepared, and the way out. */
@@ -184,12 +191,19 @@ async function joinHosts (config: Config, hub: FleetHub, parts: { clock: Clock, 
 /** @throws ConfigError naming DATA_DIR. */
 function requireDataDir (dataDir: string): void {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeDirectory(dataDir)
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
     if (!statSync(dataDir).isDirectory()) throw new ConfigError('DATA_DIR', 'is no directory')
   } catch (error) {
     throw error instanceof ConfigError ? error : new ConfigError('DATA_DIR', 'cannot be written')
   }
+}
+
+/** Step by step: mkdirSync's own `recursive` never returns on file systems that answer ENOENT to mkdir (/proc). */
+function makeDirectory (path: string): void {
+  if (existsSync(path)) return
+  makeDirectory(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
 }
 
 /**

@@ -29,13 +29,14 @@ export async function runSingle (host: Host): Promise<void> {
   crashOn({ logging, exit: options.exit, serving: started.promise })
 
   try {
-    const serving = await serve(options.build, { config, fleet, clock, prepared: host.prepared, logging, control, clusterStatus: async () => status() })
-    const { metrics } = serving.app
-    await host.openMetrics(() => {
+    // Before the rooms open: a port in use is said first, and alone.
+    await host.openMetrics(async () => {
+      const { metrics } = (await started.promise).app
       metrics.processes.set({ state: 'ready' }, host.state === 'serving' ? 1 : 0)
       metrics.processes.set({ state: 'draining' }, host.state === 'draining' ? 1 : 0)
       return metrics.registry.metrics()
     })
+    const serving = await serve(options.build, { config, fleet, clock, prepared: host.prepared, logging, control, clusterStatus: async () => status() })
     started.resolve(serving)
     host.announce(serving.url)
   } catch (error) {

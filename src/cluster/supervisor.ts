@@ -8,6 +8,7 @@ import type { Json } from '../std/json.ts'
 import { createAggregate } from '../telemetry/aggregate.ts'
 import type { Logging } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import { createBalance } from './balance.ts'
 import { forkChild } from './child.ts'
 import type { Child } from './child.ts'
 import { EXIT_CONFIG, EXIT_CRASH } from './ending.ts'
@@ -53,6 +54,8 @@ export interface SupervisorOptions {
   logging: Logging
   clock: Clock
   hub: FleetHub
+  /** A worker ended that nobody had asked to. */
+  onDeath?: () => void
 }
 
 /** Long enough for a replay of the log at start, short enough that a reload to a broken build ends. */
@@ -69,6 +72,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
   const primaryId = newProcessId()
   const metrics = createMetrics()
   const aggregate = createAggregate()
+  const balance = createBalance()
   const ready = Promise.withResolvers<string>()
   const hopeless = Promise.withResolvers<number>()
   const startMs = options.clock.monotonic()
@@ -98,6 +102,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
     fork: (slot) => {
       const child: Child = forkChild({
         slot,
+        balance,
         init: (processId) => {
           // Joined before it is ready: a change told while it loads the store must not pass it by.
           hub.join(processId, (envelope) => child.deliver(envelope), { counted: false })
@@ -116,6 +121,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
     onGone: (child) => {
       if (child.processId !== null) hub.leave(child.processId)
       tellCount()
+      if (child.state !== 'draining' && !isStopping) options.onDeath?.()
       aggregate.retire(child.series).catch((error) => log.error({ err: error }, 'the figures of a dead worker were lost'))
     },
     onRestart: (reason) => metrics.processRestartsTotal.inc({ reason }),

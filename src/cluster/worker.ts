@@ -58,7 +58,7 @@ export async function runWorker (options: WorkerOptions): Promise<void> {
     }
     const serving = await serve(options.build, { config: init.config, fleet, clock: systemClock, prepared: init.prepared, logging, control, clusterStatus })
     started.resolve(serving)
-    beat()
+    beat(serving)
     toPrimary({ neko: 'ready', url: serving.url })
   } catch (error) {
     started.reject(error)
@@ -144,7 +144,7 @@ function endWithPrimary ({ exit }: WorkerOptions, started: Promise<Serving>, log
   })
 }
 
-function beat (): void {
+function beat (serving: Serving): void {
   let before = performance.eventLoopUtilization()
   let dueMs = performance.now() + BEAT_MS
   const send = (): void => {
@@ -154,7 +154,9 @@ function beat (): void {
     const lagMs = Math.max(0, performance.now() - dueMs)
     dueMs = performance.now() + BEAT_MS
     const heap = getHeapStatistics()
-    toPrimary({ neko: 'beat', rssBytes: process.memoryUsage.rss(), heapUsedBytes: heap.used_heap_size, heapMaxBytes: heap.heap_size_limit, utilization, lagMs })
+    serving.app.server.getConnections((_error, connections = 0) => {
+      toPrimary({ neko: 'beat', rssBytes: process.memoryUsage.rss(), heapUsedBytes: heap.used_heap_size, heapMaxBytes: heap.heap_size_limit, utilization, lagMs, connections })
+    })
   }
   setInterval(send, BEAT_MS).unref()
   send()

@@ -57,7 +57,9 @@ t.test('R06: a reload to a broken build or configuration leaves the old workers 
   writeFileSync(join(server.dataDir, 'broken'), '')
   const broken = await askServer({ dataDir: server.dataDir, verb: 'reload', args: null }, () => {})
   t.equal(broken?.ok, false)
-  t.equal(server.logs().filter(({ msg }) => msg === 'the reload failed: the workers that were not replaced stay').length, 1)
+  const errorLines = (): number => server.logs().filter(({ msg }) => msg === 'the reload failed: the workers that were not replaced stay').length
+  await until('the error line is written', () => errorLines() > 0)
+  t.equal(errorLines(), 1)
   rmSync(join(server.dataDir, 'broken'))
 
   writeFileSync(join(server.dataDir, '.env'), 'SENSITIVITY=99\n')
