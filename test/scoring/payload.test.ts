@@ -1,3 +1,4 @@
+/* eslint-disable no-template-curly-in-string -- expressions of other languages are what is tested */
 import { test } from 'tap'
 import { inForm, inJson, inQuery, inspect } from './payload-observation.ts'
 
@@ -12,7 +13,7 @@ const FIXTURES: Fixture[] = [
   },
   {
     family: 'nosqli',
-    attacks: ["'; return this.role == 'root' && '1'=='1", '{"$where": "this.age > 1"}', "db.accounts.drop({a:1})"],
+    attacks: ["'; return this.role == 'root' && '1'=='1", '{"$where": "this.age > 1"}', 'db.accounts.drop({a:1})'],
     ordinary: ['it costs $5 or $10', 'US$ and CA$', 'return this form by Monday']
   },
   {

@@ -17,14 +17,15 @@ export function walkJson (root: unknown, kind: PlaceKind, place: string, onValue
     if (typeof value === 'string') onValue(kind, step.place, value, step.field)
     else if (typeof value === 'object' && value !== null) {
       if (depth >= JSON_DEPTH_MAX) leaveOut(`${place}: JSON deeper than ${JSON_DEPTH_MAX}`)
-      else pushChildren(stack, step, value, onName)
+      else pushChildren(stack, step, value, onName, leaveOut)
     }
   }
 }
 
-function pushChildren (stack: Step[], step: Step, value: object, onName: OnName): void {
+function pushChildren (stack: Step[], step: Step, value: object, onName: OnName, leaveOut: (what: string) => void): void {
   const depth = step.depth + 1
   if (Array.isArray(value)) {
+    if (value.length > VALUES_MAX) leaveOut(`${step.place}: items beyond the ${VALUES_MAX}th`)
     for (let at = Math.min(value.length, VALUES_MAX) - 1; at >= 0; at--) stack.push({ value: value[at], place: step.place, field: step.field, depth })
     return
   }

@@ -74,6 +74,8 @@ function judgeCall (subject: Subject, name: string, at: number): boolean {
   if (!PHP_SHARED.has(name)) return false
   if (/^(?:include|require)/.test(name) && !/^ ?["'](?:https?:|\.\.|\/|php:|data:|ftp:)|^ ?\$/.test(rest)) return false
   const danger = /^(?:system|exec|eval|assert|include|require|include_once|require_once|popen|passthru)$/.test(name)
+  // `the system (new)`: a blank before the parenthesis is how sentences write it.
+  if (danger && subject.flat.charAt(at - 2) === ' ' && !/^ ?["'$`\\]/.test(rest)) return false
   if (danger && /^ ?["'$`\\\w]/.test(rest) && rest.includes(')')) {
     if (/^ ?["'$](?!\))/.test(rest) || /^ ?(?:base64|gzinflate|str_rot13|chr|file_get|stripslashes|system|ls\b|id\b)/.test(rest)) certain(subject, 'php.code-call', match)
     else likely(subject, 'php.code-call', 0.77, match)

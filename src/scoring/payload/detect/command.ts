@@ -50,6 +50,8 @@ function judgePositions (subject: Subject, text: string): void {
 function context (text: string, at: number, separator: string): string {
   if (separator === '&' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ') return 'prose'
   if ((separator === ';' || separator === '!') && text.charAt(at + 1) === ' ' && /[a-z0-9]/i.test(text.charAt(at - 1))) return 'prose'
+  if (separator === '|' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ' && text.charAt(at + 2) !== '/') return 'prose'
+  if ((separator === '`' || separator === '|') && text.length > 120 && at > 40) return 'prose'
   if ((separator === '`' || separator === '|') && /[a-z]{3,} [a-z]{2,}[^;|&`]{0,80}$/i.test(text.slice(Math.max(0, at - 100), at)) && !/^\W*(?:cat|ls|echo|id|ping)\b/.test(text)) return 'prose'
   if (separator === '\n' || separator === '\r') return 'line'
   return separator
@@ -93,7 +95,7 @@ function judgeDoubtful (subject: Subject, separator: string, unique: boolean, fl
   if (SYSTEM_FILE.test(clause.rest) && unique) return certain(subject, 'cmdi.separated-command', match)
   if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', /^prose.*\b(?:me|to|it|you|into|the)\b/.test(match) ? 0.4 : separator === 'line' || /https?:|\/\w+\/|\d\.\d/.test(clause.rest) || (flag && subject.text.length < 48) ? 0.82 : 0.6, match)
   if (unique && clause.bare && separator === 'line') likely(subject, 'cmdi.separated-command', 0.76, match)
-  else if (unique && clause.bare) likely(subject, 'cmdi.separated-command', subject.text.length < 40 ? 0.76 : 0.45, match)
+  else if ((unique || clause.name === 'id') && clause.bare) likely(subject, 'cmdi.separated-command', subject.text.length < 40 ? 0.76 : 0.45, match)
   else if (flag || (target && SYSTEM_FILE.test(clause.rest))) likely(subject, 'cmdi.separated-word', 0.6, match)
 }
 

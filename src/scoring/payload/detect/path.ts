@@ -69,7 +69,7 @@ function judgeFiles (subject: Subject): void {
     return
   }
   const other = WEAK_FILES.exec(subject.flat)
-  if (other !== null && subject.kind !== 'agent' && subject.kind !== 'referer' && !subject.document) likely(subject, 'lfi.private-file', subject.kind === 'filename' ? 0.4 : 0.6, other[0])
+  if (other !== null && subject.kind !== 'agent' && subject.kind !== 'referer' && !subject.document) likely(subject, 'lfi.private-file', subject.kind === 'filename' ? 0.4 : subject.kind === 'query' || subject.kind === 'path' ? 0.76 : 0.6, other[0])
   if (subject.kind === 'path') judgeDotSegments(subject)
 }
 

@@ -31,6 +31,7 @@ function judgeScheme (subject: Subject, text: string): void {
     return likely(subject, 'rfi.stream-wrapper', head ? 0.8 : 0.6, match[0])
   }
   if (scheme === 'file:' && match[2] === '//') return likely(subject, 'lfi.file-url', head ? 0.8 : 0.5, match[0])
+  if (scheme === 'url:' && match.index === 0) return likely(subject, 'ssrf.scheme', 0.78, match[0])
   if (DANGEROUS.test(scheme) && head) return likely(subject, 'ssrf.scheme', 0.8, match[0])
   if (scheme === 'data:') {
     if (head && /^data:(?:text\/plain|text\/html|text\/x-php|,|;base64|application\/x-(?:php|httpd))/.test(text)) likely(subject, 'rfi.data-url', 0.77, text.slice(0, 40))
@@ -83,13 +84,15 @@ function judgeRedirect (subject: Subject, text: string): void {
 
 /** A URL whose query is cut open (`?`, `??`) so that what the application appends is lost, or that names code. */
 function judgeInclusion (subject: Subject, text: string): void {
+  if (/^(?:file|https?|ftps?)\?$/.test(text)) return likely(subject, 'rfi.cut-query', 0.76, text)
+  if (/^https?:\/\/[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){3,7}(?:\/|$)/.test(text)) return likely(subject, 'ssrf.address', 0.78, text.slice(0, 60))
   const match = /(?:^|=|&)(?:https?|ftps?):\/\/[^\s&]{1,200}/.exec(text.slice(0, 2048))
   if (match === null) return
   const url = match[0]
   if (subject.kind !== 'json' && subject.kind !== 'graphql' && /\?{2,}|\?(?:&|%00|\0|$)/.test(url + (text.charAt(match.index + url.length) || '')) && /^(?:[\w=&/.?]{0,80}=)?(?:https?|ftps?):/.test(text)) return likely(subject, 'rfi.cut-query', 0.79, url)
   if (/\/[\w.-]+\.(?:txt|php\d?|phtml|inc|asp|aspx|jsp|cgi|pl|py|sh|ps1|exe|dat|jpg\?cmd)\?/.test(url) && /\?(?:cmd|c|exec|\??$)/.test(url)) return likely(subject, 'rfi.remote-code', 0.8, url)
   if (/^(?:https?|ftps?):\/\/?\w*$/.test(text)) return likely(subject, 'rfi.bare-scheme', 0.4, text)
-  if (/^ftps?:/.test(text)) return likely(subject, 'rfi.ftp', 0.72, url)
+  if (/^ftps?:/.test(text)) return likely(subject, 'rfi.ftp', 0.76, url)
   if (/^mosconfig|absolute_path|_path$|^inc|include|document_root|root_path|basedir|^dir$|^lang_?path|^phpbb_root|^template/.test(subject.field)) return likely(subject, 'rfi.path-field', 0.77, url)
   if (subject.kind === 'query') weak(subject, 'rfi.url', 0.06, url)
 }

@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { weak } from '../findings.ts'
+import { NAME_FIELD, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 
@@ -12,10 +12,11 @@ const SHAPE_MAX = 0.3
 
 export function detectShape (subject: Subject): void {
   const { text, kind, characters } = subject
+  if (subject.field === NAME_FIELD && kind === 'json') return
   if (text.length > SHAPE_CHARACTERS_MAX || subject.document) return
   if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename' || kind === 'cookie') return
   let value = pairing(text, characters) + head(text) + syntax(text, characters)
-  if ((subject.words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.php)) !== 0 && isTerse(text)) value += 0.1
+  if (value > 0 && (subject.words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.php)) !== 0 && isTerse(text)) value += 0.1
   if (value >= 0.08) weak(subject, 'shape.odd', Math.min(SHAPE_MAX, value), text.slice(0, 40))
 }
 
@@ -51,7 +52,7 @@ function syntax (text: string, characters: number): number {
   if ((characters & CHAR.paren) !== 0 && /\w\s?\(\s?[)\w'"$]?/.test(text) && !/\w \(\w+\)|^[^(]{12,}\(/.test(text)) value += 0.12
   if ((characters & CHAR.dollar) !== 0 && /\$[a-z_{([*@?]/i.test(text)) value += 0.14
   if ((characters & CHAR.backslash) !== 0) value += 0.1
-  if ((characters & CHAR.equals) !== 0 && /[=!<>]=|\d=\d|=['"(]/.test(text)) value += 0.12
+  if ((characters & CHAR.equals) !== 0 && /[=!<>]=(?=.)(?!=*$)|\d=\d|=['"(]/.test(text)) value += 0.12
   if ((characters & (CHAR.pipe | CHAR.ampersand)) !== 0 && /\|\||&&|\|\s?\w+$/.test(text)) value += 0.1
   if ((characters & CHAR.semicolon) !== 0 && /;\S|;$/.test(text) && (characters & CHAR.ampersand) === 0) value += 0.08
   if ((characters & CHAR.control) !== 0) value += 0.14

@@ -153,7 +153,7 @@ function readOperator (text: string, at: number, letter: string, out: SqlTokens)
 /** A comment that ends the reading, unless a line break gives the rest another line. */
 function lineComment (text: string, at: number, out: SqlTokens): number {
   const end = text.indexOf('\n', at)
-  push(out, 'c', at)
+  push(out, end === -1 || end >= text.length - 1 ? 'c' : 'q', at)
   return end === -1 ? text.length : end + 1
 }
 

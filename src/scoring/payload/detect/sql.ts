@@ -53,10 +53,10 @@ interface Pattern {
  * A value is `broken` when it starts as data that a quote, a parenthesis, a number or a comment then ends.
  */
 const PATTERNS: Pattern[] = [
-  { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|o|[(*n@sSfFx+c]|v[,.kc]|$)/, broken: 'certain', whole: 'certain' },
+  { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|o|[(*n@sSfFx+c]|v[,.kcn]|$)/, broken: 'certain', whole: 'certain' },
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}Ev{1,3}kv/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.stacked-statement', pattern: /[snv)]?;{1,3}[()]{0,6}(?:E[(ns*fF@ko+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
-  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\({0,6}E(?:[(*n@sSfFxok+]|v[,k.n@])/, broken: 'certain', whole: 0.76 },
+  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\({0,6}E(?:[(*n@sSfFxok+]|v[,k.n@(f])/, broken: 'certain', whole: 0.76 },
   { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\({0,6}F/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\(|\+){0,6}[ns@]\){0,6}[=o][+(!ok]{0,6}[ns@Sf]/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\(){0,6}f[f()n,+]{0,16}[=o][+(]{0,6}[nsSf]/, broken: 'certain', whole: 0.78 },
@@ -147,7 +147,7 @@ function commentGrade (subject: Subject): number {
 function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
   const short = subject.text.length <= 200
   if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', /\)v/.test(types) || !short ? 0.45 : 0.78, tokens, 0)
-  if (/^[(]*E(?:[*nsf(@]|v[,.k]|v$)[^;]*k(?:v|x|\(|s)/.test(types)) report(subject, 'sqli.select-from', 0.6, tokens, 0)
+  if (/^[(]*E(?:[*nsf(@x+]|v[,.k+]|v$)[^;]{0,200}k(?:v|x|\(|s)/.test(types)) report(subject, 'sqli.select-from', /^\W{0,3}\(|\0/.test(subject.text) ? 0.76 : 0.6, tokens, 0)
   if (/^[(]*Ef/.test(types) || /^[(]*E@/.test(types)) report(subject, 'sqli.select-call', /^select count\(\*\) from \w+/.test(subject.flat) ? 0.6 : 0.76, tokens, 0)
   judgeFragments(subject, types)
   if (/^\(*n=n\)+\+n|^o\(n(?:,n)+\)?$/.test(types)) likely(subject, 'sqli.comparison', 0.77, subject.text.slice(0, 50))
@@ -155,7 +155,7 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
   if (/^v?k\(?n&n|^v[&]\(*\+?n\)*=\(*\+?n/.test(types)) likely(subject, 'sqli.tautology', 0.77, subject.text.slice(0, 50))
   if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
   if (/^\W{0,3}[a-z_0-9]{2,30} ?\(\W{0,3}$/.test(subject.flat) && /^[+=;&|]*(?:[fF]|[koT]\()/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
-  if (/^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&]/.test(types)) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
+  if (types.length < 200 && /^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&+]/.test(types) && !/^[(s]{1,2}c$/.test(types)) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
   if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) judgeNames(subject)
   if (/^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) && /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/.test(subject.flat)) {
     report(subject, 'sqli.statement', 0.76, tokens, 0)
@@ -171,6 +171,9 @@ function judgeFragments (subject: Subject, types: string): void {
   if (/['")\w] ?:: ?(?:int\d?|text|jsonb?|double precision|numeric|varchar|bool|char|bigint)\b/.test(text)) likely(subject, 'sqli.cast', 0.77, text.slice(0, 50))
   if (/^[\W_]{0,4};[\s;]?(?:select|insert|drop|alter|truncate|update|delete|exec|execute|declare|create|shutdown)\b/.test(text)) likely(subject, 'sqli.stacked-start', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:values ?\(.{0,40}['"]|concat(?:_ws)? ?\( ?0x|execute immediate\b|from `|drop \w+ ?; ?--)/.test(text)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
+  if (/^-?\d+['")]{0,4} (?:update \w+ set|insert into|delete from|drop table|exec )/.test(text)) likely(subject, 'sqli.statement-tail', 0.82, text.slice(0, 50))
+  if (/^[ns]\){0,4}U[Uc]{0,8}$/.test(types) && text.length < 80 && /[#\-/]/.test(text.slice(1))) likely(subject, 'sqli.union', 0.76, text.slice(0, 50))
+  if (/^@{1,2}\w{1,30} ?(?:--|#|\/\*)|^exec(?:ute)? ?\( ?@/.test(text) || /^f\)[o=]f\)$/.test(types)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
   if (/^ ?(?:x?or|and) \d{1,12} ?(?:[<>=-]{1,2} ?)?$/.test(text)) likely(subject, 'sqli.leading-condition', 0.76, text)
   if (/^E(?:s|@)/.test(types) || /^select (?:0x[0-9a-f]+|@@?\w|null\b)/.test(text)) likely(subject, 'sqli.select-value', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:union(?: all)? select|having \(?\d+ ?=|order by \d+ ?(?:--|#|$)|group by .{1,40} having)/.test(text)) likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))

@@ -15,6 +15,7 @@ export function detectTemplate (subject: Subject): void {
 
 const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|\{%|\{php|\{\/?if\b|\$!\{|\{#)/g
 const EXPRESSIONS_MAX = 64
+const INSIDE_CHARACTERS_MAX = 400
 
 const REACH = /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__|\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java|java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os|\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)|\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback|freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor|\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(|(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru|`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\.|\$(?:class|smarty|runtime|rt|chr)\b|\.inspect\b.{0,20}class|#set|self::|smarty\.|phpinfo|getpwuid|core::/
 /** Every reach goes through one of these; plain placeholders stop here. */
@@ -29,9 +30,9 @@ function judgeExpressions (subject: Subject): void {
     const match = OPEN.exec(subject.flat)
     if (match === null) return
     const from = OPEN.lastIndex
-    const close = subject.flat.indexOf(match[0] === '{%' ? '%}' : '}', from)
-    const inside = subject.flat.slice(from, Math.min(close === -1 ? subject.flat.length : close, from + 400))
-    judgeInside(subject, match[0], inside)
+    const ahead = subject.flat.slice(from, from + INSIDE_CHARACTERS_MAX)
+    const close = ahead.indexOf(match[0] === '{%' ? '%}' : '}')
+    judgeInside(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
   }
 }
 
