@@ -12,6 +12,7 @@ import decisions from './decisions/plugin.ts'
 import fleet from './cluster/plugin.ts'
 import graphql from './graphql/plugin.ts'
 import http, { answerFrameworkError } from './http/plugin.ts'
+import { answerParserError } from './http/parser-errors.ts'
 import identity from './identity/plugin.ts'
 import intel from './intel/plugin.ts'
 import limits from './limits/plugin.ts'
@@ -103,6 +104,7 @@ function serverOptions ({ logging }: ServerParts): object {
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
     http: { headersTimeout: 5_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 16_384 },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false, allowUnionTypes: true } },
+    clientErrorHandler: answerParserError,
     frameworkErrors: answerFrameworkError
   }
 }

@@ -49,6 +49,8 @@ export interface Config {
   /** True when NEVER_BLOCK was not set: then its loopback does not cover an untrusted proxy's peer address. */
   readonly neverBlockIsDefault: boolean
   readonly exposeScore: boolean
+  /** Operations that one POST may carry as an array; 0 refuses arrays. */
+  readonly graphqlBatchMax: number
   readonly assessmentRetentionDays: number
   /** Routes that only scanners ask for; touching one is a honeypot capture. */
   readonly decoyPaths: readonly string[]
@@ -110,6 +112,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   BLOCK_THRESHOLD: '75',
   NEVER_BLOCK: '127.0.0.0/8,::1/128',
   EXPOSE_SCORE: 'false',
+  GRAPHQL_BATCH_MAX: '0',
   ASSESSMENT_RETENTION_DAYS: '30',
   DECOY_PATHS: '/.env,/.env.production,/.git/config,/.git/HEAD,/.svn/entries,/.aws/credentials,/.ssh/id_rsa,/wp-login.php,/wp-admin/,/wp-config.php.bak,/phpmyadmin/,/administrator/,/admin.php,/backup.zip,/backup.tar.gz,/backup.sql,/dump.sql,/server-status,/actuator/env,/console/',
   WEBHOOK_URLS: '',
@@ -202,6 +205,7 @@ export function loadConfig (given: Environment): Config {
     blockThreshold,
     neverBlock: cidrs('NEVER_BLOCK', text('NEVER_BLOCK')),
     neverBlockIsDefault: env.NEVER_BLOCK === undefined || env.NEVER_BLOCK === '',
+    graphqlBatchMax: number('GRAPHQL_BATCH_MAX', text('GRAPHQL_BATCH_MAX'), 0, 10),
     exposeScore: oneOf('EXPOSE_SCORE', text('EXPOSE_SCORE'), ['false', 'true'] as const) === 'true',
     assessmentRetentionDays: number('ASSESSMENT_RETENTION_DAYS', text('ASSESSMENT_RETENTION_DAYS'), 1, 3650),
     decoyPaths: env.DECOY_PATHS === 'none' ? [] : [...new Set(list(text('DECOY_PATHS')))].map((path) => pattern('DECOY_PATHS', path, /^\/[A-Za-z0-9._~/-]{1,200}$/, 'must be paths like /.env, separated by commas, or none')),

@@ -1,6 +1,6 @@
 import { Kind, type DirectiveNode, type DocumentNode, type FragmentDefinitionNode, type OperationDefinitionNode, type SelectionSetNode, type ValueNode } from 'graphql'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_QUERY_TOO_DEEP, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
-import { isPrototypeKey } from './key-guard.ts'
+import { isPrototypeKey } from '../std/keys.ts'
 
 /**
  * What a document must not be, decided between its parse and its validation.

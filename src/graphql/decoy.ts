@@ -17,7 +17,8 @@ const NAMES = new RegExp(`\\b(${Object.keys(BAIT).join('|')})\\b`)
 export function decoyAnswer (query: string): Record<string, unknown> | null {
   if (!NAMES.test(query)) return null
   try {
-    const answer: Record<string, unknown> = {}
+    // Names come from outside: `__proto__` is one like any other here.
+    const answer = Object.create(null) as Record<string, unknown>
     for (const definition of parse(query, { maxTokens: 1000, noLocation: true }).definitions) {
       if (definition.kind !== Kind.OPERATION_DEFINITION || definition.operation !== 'query') return null
       for (const selection of definition.selectionSet.selections) {

@@ -10,6 +10,9 @@ export interface ErrorEdge {
 
 /** Statuses that stand on /graphql too, whatever Accept says; the 200 of GraphQL over HTTP is for the rest. */
 const OWN_STATUS = new Set([401, 403, 413, 429, 503])
+const OWN_STATUS_CODES = new Set(['NEKO_ERR_KEY_FORBIDDEN'])
+/** Long names and values of the caller's come back in GraphQL's messages. */
+const MESSAGE_MAX = 500
 
 export function formatError (error: GraphQLError | Error, edge: ErrorEdge): GraphQLFormattedError {
   const cause = error instanceof GraphQLError ? error.originalError ?? error : error
@@ -18,8 +21,7 @@ export function formatError (error: GraphQLError | Error, edge: ErrorEdge): Grap
     return { message: cause.message, ...place, extensions: { code: cause.code, ...retryOf(cause) } }
   }
   if (cause instanceof GraphQLError) {
-    const code = cause.extensions?.code
-    return { message: cause.message, ...place, extensions: { code: typeof code === 'string' && code.startsWith('NEKO_ERR_') ? code : 'NEKO_ERR_INPUT_INVALID' } }
+    return { message: shownMessage(cause.message, edge.production), ...place, extensions: { code: codeOf(cause) } }
   }
   const status = (cause as { statusCode?: number }).statusCode
   if (typeof status === 'number' && status >= 400 && status < 500) {
@@ -38,9 +40,21 @@ export function statusOfErrors (errors: ReadonlyArray<GraphQLError | Error>, dat
   if (data !== null && data !== undefined && Object.values(data).some((value) => value !== null)) return null
   for (const error of errors) {
     const cause = error instanceof GraphQLError ? error.originalError : error
-    if (cause && isNekoError(cause) && OWN_STATUS.has(cause.statusCode)) return cause.statusCode
+    if (cause && isNekoError(cause) && (OWN_STATUS.has(cause.statusCode) || OWN_STATUS_CODES.has(cause.code))) return cause.statusCode
   }
   return null
+}
+
+function codeOf ({ extensions, message }: GraphQLError): string {
+  if (typeof extensions?.code === 'string' && extensions.code.startsWith('NEKO_ERR_')) return extensions.code
+  // The lexer's bound has no code of its own.
+  return message.startsWith('Syntax Error: Document contains more') ? 'NEKO_ERR_QUERY_TOO_LARGE' : 'NEKO_ERR_INPUT_INVALID'
+}
+
+/** GraphQL guesses names of the schema for whoever mistypes one: in production that is introspection by guessing. */
+function shownMessage (message: string, production: boolean): string {
+  const bare = production ? message.replace(/ Did you mean .*\?$/s, '') : message
+  return bare.length > MESSAGE_MAX ? `${bare.slice(0, MESSAGE_MAX)}...` : bare
 }
 
 function retryOf (error: Error): { retryAfterSeconds?: number } {

@@ -1,7 +1,9 @@
 import fp from 'fastify-plugin'
 import { NoSchemaIntrospectionCustomRule, type GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql'
 import mercurius from 'mercurius'
-import { refuseDocument, refuseJsonSource } from './armor.ts'
+import { ARMOR } from './armor.ts'
+import armor from './armor-plugin.ts'
+import graphiql from './graphiql.ts'
 import { formatError, statusOfErrors } from './errors.ts'
 import { rooms } from './rooms.ts'
 import { buildNekoSchema } from './schema.ts'
@@ -34,7 +36,7 @@ export default fp(async (app) => {
     routes: false,
     // 64 documents of each kind, 3 errors each: 1,024 failed 1 MB documents would fill the heap.
     cache: 64,
-    graphql: { parseOptions: { maxTokens: 1000 }, validateOptions: { maxErrors: 3 } },
+    graphql: { parseOptions: { maxTokens: ARMOR.tokens }, validateOptions: { maxErrors: 3 } },
     jit: { minCount: 3, eluThreshold: 0.7, maxCompilePerTick: 1, maxQueueSize: 32 },
     validationRules: app.config.production ? [NoSchemaIntrospectionCustomRule] : [],
     errorFormatter (execution, context) {
@@ -43,9 +45,11 @@ export default fp(async (app) => {
       return { statusCode: 200, response: { data: execution.data, errors: errors.map((error) => formatError(error, edge)) } as never }
     }
   })
-  app.graphql.addHook('preParsing', async (_schema, source) => refuseJsonSource(source))
   app.decorate('graphqlEdge', { schema, formatError: (error: Error) => formatError(error, edge) })
+  // The route's own check of the operation comes before it is charged.
   await app.register(graphqlRoute)
+  await app.register(armor, { schema })
+  await app.register(graphiql)
 
   /** What the answer's status and the client's history need to know of its errors. */
   function noteErrors (errors: readonly GraphQLError[], data: Record<string, unknown> | null | undefined, context: OperationContext): void {
@@ -60,4 +64,4 @@ export default fp(async (app) => {
       if (code === 'NEKO_ERR_LIMIT_EXCEEDED') context.onAttemptLimited()
     }
   }
-}, { name: 'graphql', dependencies: ['config', 'limits', 'identity', 'intel', 'assessments', 'decisions'] })
+}, { name: 'graphql', dependencies: ['config', 'http', 'limits', 'identity', 'intel', 'assessments', 'decisions'] })

@@ -1,8 +1,10 @@
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GraphQLError, Kind, type DocumentNode } from 'graphql'
-import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_MEDIA_UNSUPPORTED } from '../errors.ts'
+import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
+import type { Cost } from './armor-plugin.ts'
 import type { GraphqlContext } from './context.ts'
+import { statusOfErrors } from './errors.ts'
 import { decoyAnswer } from './decoy.ts'
 
 /**
@@ -19,12 +21,17 @@ export interface OperationContext extends GraphqlContext {
   operationName: string | null
   /** The status that the answer's errors ask for, or null. */
   errorStatus: number | null
+  /** What the operation was charged, once it was. */
+  cost: Cost | null
   /** When its errors say when to come back. */
   retryAfterSeconds: number | null
   /** A login or refresh that did not hold, or that was over its limit. */
   onLoginFailed (): void
   onAttemptLimited (): void
 }
+
+/** What one operation comes to; `status` is null where only the transport's rules decide. */
+interface Answer { errors?: readonly unknown[], data?: unknown, extensions?: unknown, status: number | null, retryAfterSeconds: number | null }
 
 const RESPONSE_JSON = 'application/graphql-response+json; charset=utf-8'
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -39,8 +46,10 @@ export default fp(async (app) => {
     bodyLimit: 64 * 1024,
     config: { graphql: true },
     async handler (request, reply) {
-      const asked = request.method === 'GET' ? fromQuery(request.query as Record<string, unknown>) : fromBody(request)
-      return await answer(request, reply, asked)
+      if (request.method === 'GET') return await answer(request, reply, fromQuery(request))
+      const body = jsonBody(request)
+      if (Array.isArray(body)) return await answerBatch(request, reply, body)
+      return await answer(request, reply, checked(body as Record<string, unknown>))
     }
   })
 
@@ -50,20 +59,56 @@ export default fp(async (app) => {
       if (request.passage?.score) request.passage.score.decoy = true
       return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
     }
-    const context = contextOf(request, asked)
     const negotiated = acceptsGraphqlResponse(request.headers.accept)
-    reply.type(negotiated ? RESPONSE_JSON : JSON_TYPE)
-    let result: { data?: unknown, errors?: readonly unknown[] }
-    try {
-      result = await app.graphql(asked.query, context as never, asked.variables ?? undefined, asked.operationName ?? undefined)
-    } catch (error) {
-      // Nothing was executed: no data, and 400 only for those who asked for the media type that says so.
-      const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
-      return reply.code(negotiated ? 400 : 200).send(JSON.stringify({ errors: errors.map((one) => app.graphqlEdge.formatError(one)) }))
+    const { status, retryAfterSeconds, ...body } = await execute(request, asked)
+    if (retryAfterSeconds !== null) reply.header('retry-after', retryAfterSeconds)
+    // Nothing was executed: 400 only for those who asked for the media type that says so.
+    const refused = !('data' in body) && negotiated ? 400 : 200
+    return reply.code(status ?? refused).type(negotiated ? RESPONSE_JSON : JSON_TYPE).send(JSON.stringify(body))
+  }
+
+  /** Several operations in one POST, where the operator allows it: one after the other, each charged like a request. */
+  async function answerBatch (request: FastifyRequest, reply: FastifyReply, batch: readonly unknown[]): Promise<FastifyReply> {
+    const max = app.config.graphqlBatchMax
+    if (max === 0 || batch.length === 0) throw new NEKO_ERR_BODY_INVALID('it must be one JSON object with a query')
+    if (batch.length > max) throw new NEKO_ERR_QUERY_TOO_LARGE(`${batch.length} operations, ${max}`)
+    const asked = batch.map((one) => isPlainObject(one) ? checked(one) : refuseMember())
+    const answers: unknown[] = []
+    for (const [i, one] of asked.entries()) {
+      const limited = i === 0 ? null : chargeAgain(request)
+      const { status, retryAfterSeconds, ...body } = limited ?? await execute(request, one)
+      answers.push(body)
     }
-    // `data` is left out when nothing was executed, and errors come first: that is what a person reads.
-    if (context.retryAfterSeconds !== null) reply.header('retry-after', context.retryAfterSeconds)
-    return reply.code(context.errorStatus ?? 200).send(JSON.stringify(result.errors ? { errors: result.errors, data: result.data } : { data: result.data }))
+    return reply.type(JSON_TYPE).send(JSON.stringify(answers))
+  }
+
+  /** The gate charged the first operation of a batch. */
+  function chargeAgain ({ passage }: FastifyRequest): Answer | null {
+    const limit = passage === null ? null : app.limits.take(passage.principal?.tier ?? 'standard', passage.client)
+    if (limit === null || limit.allowed) return null
+    const { retryAfterSeconds } = limit
+    const error = Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), { retryAfterSeconds })
+    return { errors: [app.graphqlEdge.formatError(error)], status: error.statusCode ?? 429, retryAfterSeconds }
+  }
+
+  /** `data` is left out when nothing was executed, and errors come first: that is what a person reads. */
+  async function execute (request: FastifyRequest, asked: GraphqlRequest): Promise<Answer> {
+    const context = contextOf(request, asked)
+    const showsCost = request.headers['x-neko-cost'] === '1'
+    try {
+      const { data, errors } = await app.graphql(asked.query, context as never, asked.variables ?? undefined, asked.operationName ?? undefined)
+      return {
+        ...(errors === undefined ? {} : { errors }),
+        data,
+        ...(showsCost && context.cost !== null ? { extensions: { cost: context.cost } } : {}),
+        status: context.errorStatus,
+        retryAfterSeconds: context.retryAfterSeconds
+      }
+    } catch (error) {
+      const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
+      const { retryAfterSeconds } = error as { retryAfterSeconds?: number }
+      return { errors: errors.map((one) => app.graphqlEdge.formatError(one)), status: statusOfErrors(errors, null), retryAfterSeconds: retryAfterSeconds ?? null }
+    }
   }
 
   function contextOf (request: FastifyRequest, asked: GraphqlRequest): OperationContext {
@@ -80,6 +125,7 @@ export default fp(async (app) => {
       method: request.method,
       operationName: asked.operationName,
       errorStatus: null,
+      cost: null,
       retryAfterSeconds: null,
       onLoginFailed: () => { if (passage !== null) passage.loginFailed = true },
       onAttemptLimited: () => { if (passage !== null) passage.attemptLimited = true }
@@ -96,8 +142,12 @@ function checkOperation (document: DocumentNode, context: OperationContext): voi
   if (context.method === 'GET' && operation.operation !== 'query') throw new NEKO_ERR_INPUT_INVALID('GET runs queries only')
 }
 
-function fromQuery (query: Record<string, unknown>): GraphqlRequest {
-  return checked({ query: query.query, operationName: query.operationName, variables: fromJson(query.variables, 'variables'), extensions: fromJson(query.extensions, 'extensions') })
+/** What a query string holds as JSON is looked at here; bodies were by http/own-keys.ts. */
+function fromQuery (request: FastifyRequest): GraphqlRequest {
+  const query = request.query as Record<string, unknown>
+  const [variables, extensions] = ['variables', 'extensions'].map((name) => fromJson(query[name], name))
+  request.server.refuseKeys(request, { variables, extensions }, 'query')
+  return checked({ query: query.query, operationName: query.operationName, variables, extensions })
 }
 
 function fromJson (value: unknown, name: string): unknown {
@@ -110,12 +160,14 @@ function fromJson (value: unknown, name: string): unknown {
   }
 }
 
-function fromBody (request: FastifyRequest): GraphqlRequest {
+function jsonBody (request: FastifyRequest): object {
   const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase()
   if (type !== 'application/json' && type !== 'application/graphql') throw new NEKO_ERR_MEDIA_UNSUPPORTED()
-  const body = request.body
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new NEKO_ERR_BODY_INVALID('it must be one JSON object with a query')
-  return checked(body as Record<string, unknown>)
+  return isPlainObject(request.body) || Array.isArray(request.body) ? request.body : refuseMember()
+}
+
+function refuseMember (): never {
+  throw new NEKO_ERR_BODY_INVALID('it must be one JSON object with a query')
 }
 
 /** @throws NEKO_ERR_BODY_INVALID when a member has another type than GraphQL over HTTP gives it. */
@@ -128,7 +180,11 @@ function checked ({ query, variables, operationName, extensions }: Record<string
 }
 
 function isObjectOrNothing (value: unknown): boolean {
-  return value === undefined || value === null || (typeof value === 'object' && !Array.isArray(value))
+  return value === undefined || value === null || isPlainObject(value)
+}
+
+function isPlainObject (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** True when the caller prefers application/graphql-response+json over application/json. */

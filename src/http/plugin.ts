@@ -10,8 +10,11 @@ import { createAftermath } from './aftermath.ts'
 import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
 import { createGate } from './gate.ts'
+import ownKeys from './own-keys.ts'
 import { refusalOf, sendRefusal } from './refusal.ts'
 import { securityHeaders } from './security-headers.ts'
+import slowReaders from './slow-readers.ts'
+import { refuseUnreadable } from './unreadable.ts'
 import routes from './routes.ts'
 import './passage.ts'
 
@@ -55,6 +58,7 @@ export default fp(async (app) => {
   }
   app.decorate('gate', { before, after })
   app.addHook('onRequest', before)
+  app.addHook('onRequest', refuseUnreadable)
   // The bytes the gate read are given to the parser as if they had just come.
   app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
   app.addHook('onResponse', async (request, reply) => after(request, reply))
@@ -78,9 +82,11 @@ export default fp(async (app) => {
 
   app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
   app.setNotFoundHandler((request, reply) => answerError(app, new NEKO_ERR_NOT_FOUND('There is nothing at this address'), request, reply))
+  await app.register(slowReaders)
+  await app.register(ownKeys)
   await app.register(routes)
   await app.register(decoys)
-}, { name: 'http', dependencies: ['config', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel', 'playbooks'] })
+}, { name: 'http', dependencies: ['config', 'clock', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel', 'playbooks'] })
 
 function decorate (app: FastifyInstance): void {
   let forwarding = false

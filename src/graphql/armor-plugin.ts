@@ -1,0 +1,47 @@
+import fp from 'fastify-plugin'
+import type { GraphQLSchema } from 'graphql'
+import { NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_QUERY_TOO_COSTLY } from '../errors.ts'
+import { refuseDocument, refuseJsonSource } from './armor.ts'
+import { costOf } from './armor-cost.ts'
+import type { OperationContext } from './route.ts'
+
+/**
+ * Puts the armor around mercurius: before its parser, between parser and validation, and before execution. Only the last
+ * runs for cached documents, and has what changes between requests: variables, and what the caller has left.
+ */
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Charges an operation to its caller's budget; what runs over another transport calls it too. */
+    chargeOperation (charge: Charge): Cost
+  }
+}
+
+export interface Cost { points: number, limit: number, remaining: number, resetSeconds: number }
+type Charge = Pick<OperationContext, 'principal' | 'client'> & { document: Parameters<typeof costOf>[1], variables: Readonly<Record<string, unknown>> | null | undefined }
+
+export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
+  app.decorate('chargeOperation', ({ principal, client, document, variables }) => {
+    const tier = principal?.tier ?? 'standard'
+    const points = costOf(schema, document, variables ?? {})
+    const answer = app.limits.takeCost(tier, client, points)
+    // No waiting helps a query that is larger than the budget.
+    if (points > answer.limit) throw new NEKO_ERR_QUERY_TOO_COSTLY(String(points), String(answer.limit))
+    if (!answer.allowed) throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(answer.retryAfterSeconds)), { retryAfterSeconds: answer.retryAfterSeconds })
+    return { points, limit: answer.limit, remaining: answer.remaining, resetSeconds: answer.resetSeconds }
+  })
+
+  app.graphql.addHook('preParsing', async (_schema, source) => refuseJsonSource(source))
+  app.graphql.addHook('preValidation', async (_schema, document, context) => {
+    try {
+      refuseDocument(document)
+    } catch (error) {
+      const { client, assessmentId } = context as unknown as OperationContext
+      if (error instanceof NEKO_ERR_KEY_FORBIDDEN) app.forbiddenKeySeen({ client, assessmentId, place: 'document', key: 'prototype', target: '/graphql' })
+      throw error
+    }
+  })
+  app.graphql.addHook('preExecution', async (_schema, document, context, variables) => {
+    const operation = context as unknown as OperationContext
+    operation.cost = app.chargeOperation({ principal: operation.principal, client: operation.client, document, variables })
+  })
+}, { name: 'armor', dependencies: ['mercurius', 'limits', 'http'] })
