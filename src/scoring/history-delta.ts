@@ -107,6 +107,8 @@ function absorbClient (table: HistoryTable, entry: number[], nowMs: number, star
   if (table.wasMade()) start(words, at, nowMs)
   record.rollClient(words, table.floats, at, nowMs)
   record.countRequest(words, at, countAt(entry, record.REQUESTS))
+  // Requests elsewhere belong to the same streak; the rhythm is known only of the requests that came here.
+  words[at + record.STREAK_REQUESTS] = (words[at + record.STREAK_REQUESTS] as number) + countAt(entry, record.REQUESTS)
   for (let i = 0; i < record.COUNTER_COUNT; i++) record.countClient(words, at, i, countAt(entry, i))
   for (const counter of SIGN_COUNTERS) words[at + 1] = (words[at + 1] as number) + countAt(entry, counter)
   orSketches(words, at, entry, SKETCH_WORDS)

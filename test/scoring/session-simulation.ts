@@ -3,6 +3,7 @@ import { createPolicy } from '../../src/scoring/policy.ts'
 import { scoreObservation } from '../../src/scoring/score.ts'
 import { createDice } from '../../bench/session-scripts.ts'
 import { createTestClock } from '../../src/std/clock.ts'
+import type { History } from '../../src/scoring/history.ts'
 import type { MakeSession } from '../../bench/session-kinds.ts'
 import type { Session, Step } from '../../bench/session-scripts.ts'
 import type { Observation, Score } from '../../src/scoring/shapes.ts'
@@ -21,10 +22,17 @@ const CHALLENGE = 40
 const BLOCK = 75
 const STATUS = { ok: 200, 'failed-login': 401, 'bad-token': 401, 'not-found': 404, 'client-error': 400 }
 
-/** Plays `count` sessions of each kind at once, interleaved as they would arrive, against history and scorer alone. */
-export function simulateSessions (kinds: MakeSession[], count: number, seed: number): PlayedSession[] {
+/** Siblings tell each other four times a second. */
+const DELTA_MS = 250
+
+/**
+ * Plays `count` sessions of each kind at once, interleaved as they would arrive, against history and scorer alone.
+ * With several processes every request of a client goes to the next one: the worst that a balancer does.
+ */
+export function simulateSessions (kinds: MakeSession[], count: number, seed: number, processes = 1): PlayedSession[] {
   const clock = createTestClock()
-  const history = createHistory({ clock })
+  const histories = Array.from({ length: processes }, () => createHistory({ clock }))
+  let toldMs = 0
   const policy = createPolicy({ sensitivity: 2, challengeThreshold: CHALLENGE, blockThreshold: BLOCK })
   const played: PlayedSession[] = []
   const events: Array<{ atMs: number, index: number, step: Step }> = []
@@ -39,7 +47,9 @@ export function simulateSessions (kinds: MakeSession[], count: number, seed: num
   const counts = played.map(() => 0)
   for (const { atMs, index, step } of events) {
     clock.advance(atMs - clock.monotonic())
+    if (processes > 1 && atMs - toldMs >= DELTA_MS) { tell(histories); toldMs = atMs }
     counts[index] = (counts[index] as number) + 1
+    const history = histories[(counts[index] as number) % processes] as History
     const observation = observationOf(step, index)
     observation.history = history.observe(observation, { address: step.address })
     const score = scoreObservation(observation, policy)
@@ -59,6 +69,11 @@ export function simulateSessions (kinds: MakeSession[], count: number, seed: num
     })
   }
   return played
+}
+
+function tell (histories: History[]): void {
+  const deltas = histories.map((history) => history.drainDelta())
+  histories.forEach((history, i) => deltas.forEach((delta, j) => { if (i !== j && delta !== null) history.absorb(JSON.parse(JSON.stringify(delta)) as typeof delta) }))
 }
 
 function note (session: PlayedSession, score: Score, number: number): void {

@@ -25,6 +25,15 @@ t.test('nine hostile sessions in ten are challenged or blocked, ordinary life is
   t.end()
 })
 
+t.test('it does not matter which process answers: the same with two, request by request', (t) => {
+  const played = simulateSessions([...HOSTILE_KINDS, ...BENIGN_KINDS], EACH, 4, 2)
+  const hostile = shareFound(played.filter((session) => session.hostile))
+  const benign = shareFound(played.filter((session) => !session.hostile))
+  t.ok(hostile >= 0.9, `${(100 * hostile).toFixed(1)} % of hostile sessions found`)
+  t.ok(benign <= 0.02, `${(100 * benign).toFixed(1)} % of benign sessions flagged`)
+  t.end()
+})
+
 t.test('each benign kind alone on the machine is left alone', (t) => {
   for (const kind of BENIGN_KINDS) {
     const played = simulateSessions([kind], 10, 7)
