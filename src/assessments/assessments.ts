@@ -79,7 +79,7 @@ export interface AssessmentParts {
   clock: Clock
   config: Pick<Config, 'assessmentRetentionDays'>
   log: { warn: (facts: object, message: string) => void, error: (facts: object, message: string) => void }
-  scoring: Pick<Scoring, 'score' | 'policy' | 'usePolicy' | 'history'>
+  scoring: Pick<Scoring, 'score' | 'policy' | 'allow' | 'rescore' | 'history'>
   /** Score, and the standing decision about an address if one was given, to Verdict (decisions/judge.ts). */
   judge (score: Score, about: { address: string | null, method: string }): Verdict
 }
@@ -104,8 +104,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     fleet,
     clock,
     receipts,
-    policy: scoring.policy,
-    usePolicy: scoring.usePolicy,
+    allow: scoring.allow,
     score: scoring.score,
     judge: (score, { method }) => parts.judge(score, { address: null, method }).action
   })
@@ -227,7 +226,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     },
     async replay (id) {
       const assessment = await get(id)
-      return assessment === null ? null : describeReplay(assessment, replayAssessment(assessment, scoring.policy()))
+      return assessment === null ? null : describeReplay(assessment, replayAssessment(assessment, scoring))
     },
     assessRequests,
     async assess (requests, options) {

@@ -3,15 +3,14 @@
  * store and in memory and told to siblings; the scorer leaves it out through the policy.
  */
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
-import { keyOf, mayAllow, withAllowances } from '../scoring/allowances.ts'
+import { ALLOWABLE_FACTORS, allowanceKey } from '../scoring/shapes.ts'
 import { newId } from '../std/id.ts'
 import type { Receipts, Recorded } from './receipts.ts'
 import type { Assessment, StoredAllowance } from './shapes.ts'
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import type { Action } from '../decisions/shapes.ts'
-import type { Policy } from '../scoring/policy.ts'
-import type { Observation, Score } from '../scoring/shapes.ts'
+import type { Allowance, Observation, Score } from '../scoring/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Collection } from '../storage/port.ts'
@@ -31,8 +30,7 @@ export interface FalsePositiveParts {
   fleet: Fleet
   clock: Clock
   receipts: Receipts
-  policy (): Policy
-  usePolicy (policy: Policy): void
+  allow (allowances: readonly Allowance[]): void
   score (observation: Observation): Promise<Score>
   judge (score: Score, observation: Observation): Action
 }
@@ -53,16 +51,16 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
   const standing = new Map<string, StoredAllowance>()
 
   function apply (): void {
-    parts.usePolicy(withAllowances(parts.policy(), [...standing.values()]))
+    parts.allow([...standing.values()])
   }
 
   /** Later ones of the same evidence take the place of earlier ones. */
   function take (allowances: readonly StoredAllowance[]): void {
     let isNew = false
     for (const one of allowances) {
-      if (one.expiresAt <= clock.now() || (standing.size >= ALLOWANCES_MAX && !standing.has(keyOf(one)))) continue
-      isNew ||= !standing.has(keyOf(one))
-      standing.set(keyOf(one), one)
+      if (one.expiresAt <= clock.now() || (standing.size >= ALLOWANCES_MAX && !standing.has(allowanceKey(one)))) continue
+      isNew ||= !standing.has(allowanceKey(one))
+      standing.set(allowanceKey(one), one)
     }
     if (isNew) apply()
   }
@@ -96,7 +94,7 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
 
   /** Recent requests of this process that hold the evidence and would now be judged otherwise. */
   async function countChanged (allowances: readonly StoredAllowance[]): Promise<number> {
-    const keys = new Set(allowances.map(keyOf))
+    const keys = new Set(allowances.map(allowanceKey))
     const touched = receipts.recent().filter((receipt) => holdsAny(receipt, keys)).slice(0, RESCORED_MAX)
     let changed = 0
     for (let i = 0; i < touched.length; i += PORTION) {
@@ -135,16 +133,16 @@ function allowancesFor (assessment: Assessment, actor: string, nowMs: number): S
   const found = new Map<string, StoredAllowance>()
   for (const factor of assessment.factors) {
     for (const evidence of factor.evidence) {
-      if (!mayAllow(factor.name, evidence)) continue
+      if (!ALLOWABLE_FACTORS.has(factor.name) || evidence.place === 'client') continue
       const allowance = { rule: evidence.rule, place: evidence.place, route: assessment.route }
-      found.set(keyOf(allowance), { id: newId('al', nowMs), ...allowance, origin: actor, assessmentId: assessment.id, createdAt: nowMs, expiresAt: nowMs + ALLOWED_MS })
+      found.set(allowanceKey(allowance), { id: newId('al', nowMs), ...allowance, origin: actor, assessmentId: assessment.id, createdAt: nowMs, expiresAt: nowMs + ALLOWED_MS })
     }
   }
   return [...found.values()].slice(0, PER_RECEIPT_MAX)
 }
 
 function holdsAny ({ observation, score }: Recorded, keys: ReadonlySet<string>): boolean {
-  return score.factors.some((factor) => factor.evidence.some((one) => keys.has(keyOf({ rule: one.rule, place: one.place, route: observation.route }))))
+  return score.factors.some((factor) => factor.evidence.some((one) => keys.has(allowanceKey({ rule: one.rule, place: one.place, route: observation.route }))))
 }
 
 /** A message of a sibling; what has another shape is dropped. */

@@ -8,6 +8,9 @@ import type { OnMasked } from './mask.ts'
 
 const TOKEN = /"(?:[^"\\]|\\[\s\S])*(?:"|$)|-?\d[\w.+-]*|[{}[\],:]/g
 
+/** A name, a separator and something to hide need as much; most strings are shorter or plain. */
+const HIDING_LENGTH = 8
+
 export function maskJson (text: string, place: string, onMasked: OnMasked): string {
   /** The names under which the open objects and lists stand. */
   const open: string[] = []
@@ -39,7 +42,7 @@ export function maskJson (text: string, place: string, onMasked: OnMasked): stri
   return out + text.slice(from)
 
   function maskValue (token: string): string {
-    if (secretFrom === -1 && !isSecretName(name)) return token[0] === '"' ? maskText(token, placeOf(), onMasked) : token
+    if (secretFrom === -1 && !isSecretName(name)) return token[0] === '"' && token.length >= HIDING_LENGTH ? maskText(token, placeOf(), onMasked) : token
     if (token.length > 2) onMasked(placeOf())
     if (token[0] !== '"') return token.replace(/\d/g, '1')
     return `"${maskShape(token.slice(1, -1).replace(/\\u[0-9a-fA-F]{4}|\\[\s\S]/g, 'a'))}"`

@@ -13,7 +13,8 @@ export function maskShape (text: string): string {
 }
 
 /** Tokens that give themselves away wherever they stand: JWTs, keys of well-known makers, PEM keys, credentials in a URL. */
-const TOKENS = /eyJ[\w-]{8,}(?:\.[\w-]*){1,4}|\b(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|npm|neko|hf|shpat)[_-][\w-]{12,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}|(?<=\b(?:[Bb]earer|[Bb]asic|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)(?: |%20|\+))[\w.~+/=-]{6,}|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END|$)|(?<=:\/\/)[^\s/?#@"'<>]{1,512}(?=@)/g
+// Each alternative begins at a boundary: a run of letters is read once, not once from each of its letters.
+const TOKENS = /(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,}(?:\.[\w-]*){1,4}|\b(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|npm|neko|hf|shpat)[_-][\w-]{12,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}|(?<=\b(?:[Bb]earer|[Bb]asic|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)(?: |%20|\+))[\w.~+/=-]{6,}|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END|$)|(?<=:\/\/)[^\s/?#@"'<>]{1,512}(?=@)/g
 
 export function maskTokens (text: string, place: string, onMasked: OnMasked): string {
   return text.replace(TOKENS, (token) => {
@@ -73,7 +74,7 @@ export function maskCookies (text: string, onMasked: OnMasked): string {
 }
 
 // A name, a separator, a value: as in GraphQL, JSON5, XML attributes, INI, logs. Quotes may be escaped (a query inside JSON).
-const LOOSE = /([A-Za-z_$][\w$.-]{0,63})(\\*["']?\s{0,8}[:=]\s{0,8})(\\*"""[\s\S]*?(?:"""|$)|\\+"[\s\S]*?(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$)|[^\s"'&,;<>(){}[\]]+)/g
+const LOOSE = /([A-Za-z_$][\w$.-]{0,63})(\\*["']?\s{0,8}[:=]\s{0,8})((?:\\*"){3}[\s\S]*?(?:(?:\\*"){3}|$)|\\+"[\s\S]*?(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$)|[^\s"'&,;<>(){}[\]]+)/g
 const ELEMENT = /<([A-Za-z_][\w.:-]{0,63})(\s[^<>]{0,512})?>([^<]{1,8192})</g
 const PART = /(name="?([^"\r\n;]{1,128})"?[^\r\n]{0,512}(?:\r?\n[^\r\n]{1,512}){0,8}\r?\n\r?\n)([\s\S]*?)(?=\r?\n--|$)/g
 

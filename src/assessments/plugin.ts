@@ -1,6 +1,5 @@
 /** Wiring of assessments: `app.assessments`. */
 import fp from 'fastify-plugin'
-import { judge } from '../decisions/judge.ts'
 import { createAssessments } from './assessments.ts'
 import type { Assessments } from './assessments.ts'
 
@@ -10,7 +9,6 @@ declare module 'fastify' {
 
 export default fp(async (app) => {
   const { config, storage, audit, fleet, clock, log, scoring, decisions } = app
-  const thresholds = { challenge: config.challengeThreshold, block: config.blockThreshold, shadow: config.enforcement === 'shadow' }
   const assessments = createAssessments({
     storage,
     audit,
@@ -21,7 +19,7 @@ export default fp(async (app) => {
     scoring,
     judge (score, { address, method }) {
       const decision = address === null ? null : decisions.forAddress(address)
-      const verdict = judge({ score, decision, writes: method !== 'GET' && method !== 'HEAD', thresholds })
+      const verdict = app.judge(score, { decision, method })
       // What others saw is advised on as the gate would act: a standing block stands whatever the score.
       return decision?.action === 'BLOCK' && !decision.simulated ? { ...verdict, action: 'BLOCK' } : verdict
     }

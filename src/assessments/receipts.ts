@@ -53,15 +53,23 @@ const AGE_MS_MAX = 15 * 60_000
 const RECEIPT_BYTES = 2_048
 
 export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { count: COUNT_MAX, bytes: BYTES_MAX }): Receipts {
-  const kept = new Map<string, { receipt: Receipt, sinceMs: number, bytes: number }>()
+  const byId = new Map<string, Receipt>()
+  /** In the order of their coming, `first` the oldest; a map that loses its oldest entries gets slow to walk. */
+  const line = new Array<Kept | null>(bounds.count + 2).fill(null)
+  let first = 0
+  let next = 0
   let bytes = 0
 
-  /** A map lists its entries in the order of their coming. */
+  const lengthOfLine = (): number => (next - first + line.length) % line.length
+
   function dropOld (nowMs: number): void {
-    for (const [id, one] of kept) {
-      if (kept.size <= bounds.count && bytes <= bounds.bytes && nowMs - one.sinceMs <= AGE_MS_MAX) return
-      kept.delete(id)
-      bytes -= one.bytes
+    while (first !== next) {
+      const oldest = line[first] as Kept
+      if (lengthOfLine() <= bounds.count && bytes <= bounds.bytes && nowMs - oldest.sinceMs <= AGE_MS_MAX) return
+      line[first] = null
+      first = (first + 1) % line.length
+      byId.delete(idOf(oldest.receipt))
+      bytes -= oldest.bytes
     }
   }
 
@@ -69,23 +77,27 @@ export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { coun
     keep (receipt) {
       const sinceMs = clock.monotonic()
       const size = bytesOf(receipt)
-      kept.set(idOf(receipt), { receipt, sinceMs, bytes: size })
       bytes += size
+      line[next] = { receipt, sinceMs, bytes: size }
+      next = (next + 1) % line.length
+      byId.set(idOf(receipt), receipt)
       dropOld(sinceMs)
     },
     get (id) {
       dropOld(clock.monotonic())
-      return kept.get(id)?.receipt ?? null
+      return byId.get(id) ?? null
     },
     recent () {
       const recorded: Recorded[] = []
-      for (const { receipt } of kept.values()) if ('score' in receipt) recorded.push(receipt)
+      for (const receipt of byId.values()) if ('score' in receipt) recorded.push(receipt)
       return recorded.reverse()
     },
-    size: () => kept.size,
+    size: lengthOfLine,
     bytes: () => bytes
   }
 }
+
+interface Kept { readonly receipt: Receipt, readonly sinceMs: number, readonly bytes: number }
 
 export function idOf (receipt: Receipt): string {
   return 'score' in receipt ? receipt.observation.id : receipt.id

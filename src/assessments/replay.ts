@@ -2,10 +2,9 @@
  * Replay: the score of a receipt, worked out again from its stored observation. Pure. Where a secret was masked the text is
  * no longer there: the payload's contribution is then taken from the receipt, and the answer says so.
  */
-import { scoreObservation, scoreWithPayload } from '../scoring/score.ts'
-import { emptyHistory } from '../scoring/history-shapes.ts'
 import type { Assessment, RedactedObservation } from './shapes.ts'
 import type { HistorySnapshot } from '../scoring/history-shapes.ts'
+import type { PayloadFinding } from '../scoring/factors/payload.ts'
 import type { Policy } from '../scoring/policy.ts'
 import type { FactorContribution, FactorName, Observation, Score } from '../scoring/shapes.ts'
 
@@ -21,14 +20,21 @@ export interface Replay {
   taken: Array<{ factor: FactorName, contribution: number, places: string[] }>
 }
 
+/** The scorer of today (app.scoring, or scoring/rescore.ts with a policy). */
+export interface Rescorer {
+  policy (): Policy
+  rescore (observation: Observation, payload: PayloadFinding | null): Score
+}
+
 /** Null when the request was refused before it was scored, or answered by the cheap score. */
-export function replayAssessment (assessment: Assessment, policy: Policy): Replay | null {
+export function replayAssessment (assessment: Assessment, scoring: Rescorer): Replay | null {
   if (assessment.observation === null || assessment.degraded) return null
   const observation = restore(assessment, assessment.observation)
   const places = assessment.observation.masked.filter((one) => one.factors.includes('payload')).map((one) => one.place)
   const recorded = assessment.factors.find((factor) => factor.name === 'payload')
   const isTaken = places.length > 0 && recorded !== undefined
-  const score = isTaken ? scoreWithPayload(observation, payloadOf(assessment, recorded, policy), policy) : scoreObservation(observation, policy)
+  const policy = scoring.policy()
+  const score = scoring.rescore(observation, isTaken ? payloadOf(assessment, recorded, policy) : null)
   return {
     score,
     recorded: assessment.score,
@@ -48,12 +54,12 @@ function restore (assessment: Assessment, stored: RedactedObservation): Observat
     headers: stored.headers,
     body: stored.bodyBase64 === null ? null : new Uint8Array(Buffer.from(stored.bodyBase64, 'base64')),
     route: stored.route,
-    history: stored.history === null ? null : { ...emptyHistory(), ...stored.history as Partial<HistorySnapshot> }
+    history: stored.history as HistorySnapshot | null
   }
 }
 
 /** A contribution is a share of the evidence: from it and the score the payload's own value follows. */
-function payloadOf (assessment: Assessment, recorded: FactorContribution, policy: Policy): Parameters<typeof scoreWithPayload>[1] {
+function payloadOf (assessment: Assessment, recorded: FactorContribution, policy: Policy): PayloadFinding {
   const evidence = assessment.score <= 0 ? 0 : -Math.log(1 - Math.min(assessment.score, 99.995) / 100) * recorded.contribution / assessment.score
   const strong = 1 - Math.exp(-evidence / Math.max(1, policy.evidenceScale))
   const value = strong >= policy.strongValue ? strong : 1 - Math.exp(-evidence / policy.evidenceScale)

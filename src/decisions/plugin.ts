@@ -1,8 +1,15 @@
 import fp from 'fastify-plugin'
 import { createDecisions, type Decisions } from './decisions.ts'
+import { judge } from './judge.ts'
+import type { Decision, Verdict } from './shapes.ts'
+import type { Score } from '../scoring/shapes.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance { decisions: Decisions }
+  interface FastifyInstance {
+    decisions: Decisions
+    /** The judge with this server's thresholds, for whoever asks what a score would come to. */
+    judge (score: Score, about: { decision: Decision | null, method: string }): Verdict
+  }
 }
 
 const METRICS_MS = 5000
@@ -30,6 +37,9 @@ export default fp(async (app) => {
   }, METRICS_MS)
   timer.unref()
   app.decorate('decisions', decisions)
+  const thresholds = { challenge: config.challengeThreshold, block: config.blockThreshold, shadow: config.enforcement === 'shadow' }
+  app.decorate('judge', (score: Score, { decision, method }: { decision: Decision | null, method: string }) =>
+    judge({ score, decision, writes: method !== 'GET' && method !== 'HEAD', thresholds }))
   app.addHook('onClose', async () => {
     clearInterval(timer)
     await decisions.close()

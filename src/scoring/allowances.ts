@@ -4,41 +4,24 @@
  * allowed, since nobody else shares it and an attacker would.
  */
 import { hashText } from './hash.ts'
+import { ALLOWABLE_FACTORS, allowanceKey } from './shapes.ts'
 import type { Policy } from './policy.ts'
-import type { Evidence, FactorName, FactorResult, Grade } from './shapes.ts'
-
-export interface Allowance {
-  rule: string
-  place: string
-  /** The route pattern, or null for unknown routes. */
-  route: string | null
-}
-
-const ALLOWABLE: ReadonlySet<FactorName> = new Set<FactorName>(['payload', 'endpoint', 'headers', 'userAgent'])
+import type { Allowance, Evidence, FactorResult, Grade } from './shapes.ts'
 
 /** The same policy with these allowances; its version names them by a hash. */
 export function withAllowances (policy: Policy, allowances: readonly Allowance[]): Policy {
   const base = policy.version.split('+', 1)[0] as string
   const { allowances: _, ...numbers } = policy
   if (allowances.length === 0) return Object.freeze({ ...numbers, version: base })
-  const hash = hashText(allowances.map(keyOf).sort().join('\n'), 0x5bd1e995, 1_000_000)
+  const hash = hashText(allowances.map(allowanceKey).sort().join('\n'), 0x5bd1e995, 1_000_000)
   return Object.freeze({ ...numbers, version: `${base}+${hash.toString(16).padStart(8, '0')}`, allowances: Object.freeze([...allowances]) })
-}
-
-export function keyOf ({ rule, place, route }: Allowance): string {
-  return JSON.stringify([rule, place, route])
-}
-
-/** True when evidence of this factor may be allowed at all. */
-export function mayAllow (factor: FactorName, evidence: Evidence): boolean {
-  return ALLOWABLE.has(factor) && evidence.place !== 'client'
 }
 
 /** The results without what is allowed on this route; the same array when nothing is. */
 export function applyAllowances (results: FactorResult[], route: string | null, allowances: readonly Allowance[]): FactorResult[] {
   const here = allowances.filter((allowance) => allowance.route === route)
   if (here.length === 0) return results
-  return results.map((result) => ALLOWABLE.has(result.name) ? without(result, here) : result)
+  return results.map((result) => ALLOWABLE_FACTORS.has(result.name) ? without(result, here) : result)
 }
 
 /** The strongest grade among evidence, or null. */

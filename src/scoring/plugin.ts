@@ -3,12 +3,15 @@
  * Who judges what a score means is decisions; who remembers it is assessments.
  */
 import fp from 'fastify-plugin'
+import { withAllowances } from './allowances.ts'
 import { createHistory } from './history.ts'
 import { createPolicy } from './policy.ts'
 import { createScoringPool } from './pool.ts'
+import { rescore } from './rescore.ts'
+import type { PayloadFinding } from './factors/payload.ts'
 import type { History } from './history.ts'
 import type { Policy } from './policy.ts'
-import type { Observation, Score } from './shapes.ts'
+import type { Allowance, Observation, Score } from './shapes.ts'
 import type { ScoringPool } from './pool.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 
@@ -23,8 +26,10 @@ export interface Scoring {
   queueSize (): number
   /** True while a thread takes work (always in inline mode). */
   healthy (): boolean
-  /** Answers with this policy from now on (allowances of false positives). */
-  usePolicy (policy: Policy): void
+  /** From now on this evidence counts for nothing at its place; replaces what was allowed before. */
+  allow (allowances: readonly Allowance[]): void
+  /** Scores what a receipt kept, here and now; `payload` takes the place of what cannot be read any more. */
+  rescore (observation: Observation, payload: PayloadFinding | null): Score
   readonly pool: ScoringPool
 }
 
@@ -57,7 +62,8 @@ export default fp(async (app) => {
     policy: pool.policy,
     queueSize: pool.queueSize,
     healthy: pool.healthy,
-    usePolicy: pool.usePolicy,
+    allow: (allowances: readonly Allowance[]) => pool.usePolicy(withAllowances(pool.policy(), allowances)),
+    rescore: (observation: Observation, payload: PayloadFinding | null) => rescore(observation, payload, pool.policy()),
     pool
   })
   app.addHook('onClose', () => {

@@ -8,8 +8,7 @@
  */
 import { AGENTS_VERSION } from './agents.ts'
 import { hashText, mixHash } from './hash.ts'
-import type { Allowance } from './allowances.ts'
-import type { FactorName } from './shapes.ts'
+import type { Allowance, FactorName } from './shapes.ts'
 
 export type Sensitivity = 1 | 2 | 3 | 4
 

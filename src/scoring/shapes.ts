@@ -75,3 +75,18 @@ export interface Score {
   /** True when this is the cheap answer. */
   degraded: boolean
 }
+
+/** One piece of evidence that counts for nothing at this place of this route (allowances.ts). */
+export interface Allowance {
+  rule: string
+  place: string
+  /** The route pattern, or null for unknown routes. */
+  route: string | null
+}
+
+/** Whose evidence may be allowed: never what a client does over time, since nobody else shares it and an attacker would. */
+export const ALLOWABLE_FACTORS: ReadonlySet<FactorName> = new Set<FactorName>(['payload', 'endpoint', 'headers', 'userAgent'])
+
+export function allowanceKey ({ rule, place, route }: Allowance): string {
+  return JSON.stringify([rule, place, route])
+}

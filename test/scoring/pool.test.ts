@@ -1,4 +1,5 @@
 import { enableCompileCache } from 'node:module'
+import { availableParallelism, loadavg } from 'node:os'
 import t from 'tap'
 import { createScoringPool } from '../../src/scoring/pool.ts'
 import { createPolicy } from '../../src/scoring/policy.ts'
@@ -26,6 +27,11 @@ async function pool (t: Test, options: Partial<ScoringPoolOptions> & { mode: Poo
 /** What all modes must agree on: everything but which thread said it. */
 function meaning (score: Score): object {
   return { ...score, source: null }
+}
+
+/** Times are hard bars on a machine that is ours; one that is busy with more than its cores gets thrice as long. */
+function inTime (ms: number): number {
+  return (loadavg()[0] as number) > availableParallelism() ? 3 * ms : ms
 }
 
 async function timed (pool: ScoringPool, seen: Observation): Promise<{ score: Score, ms: number }> {
@@ -117,10 +123,10 @@ for (const mode of ['ring', 'batch'] as const) {
       const rest = await Promise.all(others)
       const worst = Math.max(answer.ms, ...rest.map((one) => one.ms))
       t.comment(`others: ${rest.filter((one) => !one.score.degraded).length} of 20 scored in full, slowest ${worst.toFixed(0)} ms`)
-      t.ok(worst <= 150 + 50, 'everybody is answered in time (150 ms and the machine\'s noise)')
+      t.ok(worst <= inTime(200), 'everybody is answered in time (150 ms and the machine\'s noise)')
       const ms = await wholeAgain(made)
       t.comment(`whole again after ${ms.toFixed(0)} ms more; ${made.deaths[0] ?? 'no death'}`)
-      t.ok(ms <= 500)
+      t.ok(ms <= inTime(500))
       t.equal(made.deaths.length, fault === 'throw' ? 0 : 1)
       t.ok(made.healthy())
     })
@@ -140,7 +146,7 @@ for (const mode of ['ring', 'batch'] as const) {
     t.same(meaning(over[0] as Score), meaning(cheapScore(attack, policy)))
     t.ok(perAnswerMs <= 5, `${perAnswerMs.toFixed(3)} ms each`)
     const scores = await Promise.all(held)
-    t.ok(performance.now() - startedMs < 400, 'the deadline ends the wait of the others')
+    t.ok(performance.now() - startedMs < inTime(400), 'the deadline ends the wait of the others')
     t.ok(scores.some((score) => score.degraded) && scores.some((score) => !score.degraded))
     await wholeAgain(made)
     t.equal(made.deaths.length, 0, 'slow is not hung')
