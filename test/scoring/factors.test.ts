@@ -98,6 +98,17 @@ t.test('framing that two readers may read differently is strong', (t) => {
   t.end()
 })
 
+t.test('heads of multipart parts that parsers read differently, and file names that people give', (t) => {
+  const measure = (head: string): number => {
+    const body = Buffer.from(`--b\r\n${head}\r\n\r\nx\r\n--b--\r\n`)
+    return measureHeaders(viewRequest(observe({ method: 'POST', headers: ['Host', 'a', 'Content-Type', 'multipart/form-data; boundary=b'], body })), policy, body).value
+  }
+  t.ok(measure('Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=utf-7') >= 0.75)
+  t.ok(measure('Content-Disposition: form-data; name="fi;le"; filename="x"') >= 0.75)
+  t.equal(measure('Content-Disposition: form-data; name="user[cv]"; filename="O\'Brien; final.pdf"\r\nContent-Type: application/pdf'), 0)
+  t.end()
+})
+
 t.test('contradictions of a claimed browser stay weak however many there are', (t) => {
   const spoofed = measureHeaders(viewRequest(observe({ headers: ['Host', 'a', 'User-Agent', CHROME, 'sec-ch-ua', '"Chromium";v="99"', 'sec-ch-ua-platform', '"macOS"'] })), policy)
   t.ok(spoofed.value > 0.2 && spoofed.value < 0.4)
