@@ -44,7 +44,7 @@ function judgeMethod (view: RequestView, signs: Signs): void {
   else addSign(signs, 0.45, 'endpoint.method', 'method', 'a method that does not exist', 'T1595.002')
 }
 
-/** Encodings that no browser makes: overlong UTF-8, %uXXXX, raw or encoded zeros, an absolute target. */
+/** Encodings that no browser makes: overlong UTF-8, letters as %u escapes, encoded zeros. */
 function judgeEncoding (url: string, signs: Signs): void {
   if (!url.includes('%') && url.charCodeAt(0) === 47) return
   if (/%c0%[89ab][0-9a-f]|%c1%[89ab]|%e0%80%|%f0%80%80/i.test(url)) addSign(signs, 0.78, 'endpoint.overlong', 'url', 'overlong UTF-8', 'T1027')
