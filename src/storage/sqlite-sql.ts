@@ -26,7 +26,7 @@ function jsonPath (field: string): string {
   return '$.' + field.split('.').map((key) => `"${key}"`).join('.')
 }
 
-function typeSql (field: string): string {
+export function typeSql (field: string): string {
   return field === 'id' || field === 'revision' ? `'${field === 'id' ? 'text' : 'integer'}'` : `json_type(doc,'${jsonPath(field)}')`
 }
 
@@ -94,8 +94,11 @@ function inSql (field: string, values: Scalar[]): Sql {
 
 /** Only where the value could be mistaken: 0 and 1 for booleans, a leading bracket for a container's text. */
 function guardFor (field: string, values: Array<string | number>): string {
-  const mistakable = values.some((value) => value === 0 || value === 1 || (typeof value === 'string' && /^[[{]/.test(value)))
-  return mistakable ? ` AND ${typeSql(field)} IN ('text','integer','real')` : ''
+  return values.some(isMistakable) ? ` AND ${typeSql(field)} IN ('text','integer','real')` : ''
+}
+
+export function isMistakable (value: Scalar): boolean {
+  return value === 0 || value === 1 || (typeof value === 'string' && /^[[{]/.test(value))
 }
 
 function notEqualSql (field: string, value: Scalar): Sql {

@@ -185,11 +185,15 @@ export async function runContract (t: Test, { open, plans }: ContractOptions): P
   })
 
   await t.test('countBy groups scalars, largest first', async (t) => {
-    const collection = (await open(t)).storage.collection<Animal>(animals)
+    const { storage, clock } = await open(t)
+    const collection = storage.collection<Animal>(animals)
     await collection.insertMany([{ id: 'a', kind: 'cat' }, { id: 'b', kind: 'cat' }, { id: 'c', kind: 'dog' }, { id: 'd' }, { id: 'e', kind: null }, { id: 'f', kind: null }, { id: 'g', wild: true, kind: 'dog' }, { id: 'h', tags: ['x'], kind: 'cat' }, { id: 'i', kind: 'cat' }])
     t.strictSame(await collection.countBy('kind'), [{ value: 'cat', count: 4 }, { value: null, count: 3 }, { value: 'dog', count: 2 }])
     t.strictSame(await collection.countBy('wild', { kind: 'dog' }), [{ value: null, count: 1 }, { value: true, count: 1 }])
     t.strictSame(await collection.countBy('tags', { id: 'h' }), [])
+    await collection.insert({ id: 'j', kind: 'dog', expiresAt: clock.now() + 5 })
+    clock.advance(10)
+    t.strictSame(await collection.countBy('kind'), [{ value: 'cat', count: 4 }, { value: null, count: 3 }, { value: 'dog', count: 2 }], 'the expired are not counted')
   })
 
   await t.test('an expired document is invisible at once and stands in nobody\'s way', async (t) => {

@@ -112,6 +112,8 @@ t.test('R21: a server that stalls is answered for within 3 s, then at once, and 
   const collection = storage.collection<Animal>(animals)
   await collection.insert({ id: 'before' })
   process.kill(server.pid()!, 'SIGSTOP')
+  // Its threads stop one after the other.
+  await pause(100)
   const startMs = performance.now()
   const outcomes = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => collection.insert({ id: `s${i}` })))
   const firstMs = performance.now() - startMs
