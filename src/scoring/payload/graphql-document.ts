@@ -30,22 +30,48 @@ interface State extends GraphqlReading {
   tokens: number
   level: number
   parens: number
-  lastName: string
+  /** The last name, as a range and a hash: most names are never needed as strings. */
+  nameFrom: number
+  nameTo: number
+  nameHash: number
   argument: string
-  aliasPending: boolean
-  counts: Map<string, number>
-  path: string[]
+  typeFollows: boolean
+  /** Hashes of the fields whose selections are open. */
+  path: number[]
   run: number
   fragment: string
-  definition: string
+  definition: '' | 'operation' | 'fragment' | 'named'
   spreads: Map<string, Set<string>>
   afterSpread: boolean
   afterAt: boolean
 }
 
+/** Counts by hash, in one table that all readings share: a stamp tells whose a slot is, so that nothing is cleared. */
+const SLOTS = 4096
+const PROBES_MAX = 8
+const KEYS = new Int32Array(SLOTS)
+const COUNTS = new Int32Array(SLOTS)
+const STAMPS = new Int32Array(SLOTS)
+let stamp = 0
+
+/** Adds to a key's count and returns it; 0 when the table is full around it. */
+function count (key: number, step: number): number {
+  for (let probe = 0, slot = (key ^ key >>> 13) & (SLOTS - 1); probe < PROBES_MAX; probe++, slot = (slot + 1) & (SLOTS - 1)) {
+    if (STAMPS[slot] !== stamp) {
+      STAMPS[slot] = stamp
+      KEYS[slot] = key
+      COUNTS[slot] = 0
+    } else if (KEYS[slot] !== key) continue
+    COUNTS[slot] = (COUNTS[slot] as number) + step
+    return COUNTS[slot] as number
+  }
+  return 0
+}
+
 /** Null when the text is no GraphQL document. */
 export function readGraphql (text: string): GraphqlReading | null {
-  const state: State = { literals: [], depth: 0, aliases: 0, repeats: 0, directives: 0, fields: 0, introspection: 'none', cyclic: false, recursion: 0, cut: false, tokens: 0, level: 0, parens: 0, lastName: '', argument: '', aliasPending: false, counts: new Map(), path: [], run: 0, fragment: '', definition: '', spreads: new Map(), afterSpread: false, afterAt: false }
+  stamp++
+  const state: State = { literals: [], depth: 0, aliases: 0, repeats: 0, directives: 0, fields: 0, introspection: 'none', cyclic: false, recursion: 0, cut: false, tokens: 0, level: 0, parens: 0, nameFrom: 0, nameTo: 0, nameHash: 0, argument: '', typeFollows: false, path: [], run: 0, fragment: '', definition: '', spreads: new Map(), afterSpread: false, afterAt: false }
   let at = 0
   while (at < text.length && state.tokens < TOKENS_MAX) {
     const next = readToken(state, text, at)
@@ -55,7 +81,6 @@ export function readGraphql (text: string): GraphqlReading | null {
   state.cut = at < text.length
   if (state.depth === 0 || (!state.cut && state.level !== 0)) return null
   state.cyclic = hasCycle(state.spreads)
-  for (const count of state.counts.values()) if (count > state.repeats) state.repeats = count
   return state
 }
 
@@ -68,10 +93,14 @@ function readToken (state: State, text: string, at: number): number {
   }
   state.tokens++
   if (code === 34) return readString(state, text, at)
-  const low = code | 32
-  if ((low >= 97 && low <= 122) || code === 95) return readName(state, text, at)
+  if (isNameCode(code, false)) return readName(state, text, at)
   if ((code >= 48 && code <= 57) || code === 45) return readNumber(text, at)
-  return readPunctuator(state, text, at, text.charAt(at))
+  return readPunctuator(state, text, at, code)
+}
+
+function isNameCode (code: number, digits: boolean): boolean {
+  const low = code | 32
+  return (low >= 97 && low <= 122) || code === 95 || (digits && code >= 48 && code <= 57)
 }
 
 function readNumber (text: string, at: number): number {
@@ -80,71 +109,84 @@ function readNumber (text: string, at: number): number {
   return end
 }
 
-const NAME = /[_A-Za-z][_0-9A-Za-z]*/y
-
 function readName (state: State, text: string, at: number): number {
-  NAME.lastIndex = at
-  NAME.test(text)
-  const end = NAME.lastIndex
-  const name = text.slice(at, end)
-  if (state.level === 0 && state.parens === 0) {
-    if (state.definition === 'fragment') state.fragment = name
-    state.definition = state.definition === '' ? name : 'named'
-  } else if (state.afterAt) state.afterAt = false
+  let end = at
+  let hash = 0
+  for (let code = text.charCodeAt(end); isNameCode(code, true); code = text.charCodeAt(++end)) hash = (Math.imul(hash, 31) + code) | 0
+  if (state.level === 0 && state.parens === 0) readDefinition(state, text, at, end)
+  else if (state.afterAt) state.afterAt = false
   else if (state.afterSpread) {
     state.afterSpread = false
-    if (name !== 'on') addSpread(state, name)
-    else state.aliasPending = true
-  } else if (state.parens === 0) addField(state, name)
-  state.lastName = name
+    if (end - at === 2 && text.startsWith('on', at)) state.typeFollows = true
+    else addSpread(state, text.slice(at, end))
+  } else if (state.parens === 0) addField(state, text, at, end, hash)
+  state.nameFrom = at
+  state.nameTo = end
+  state.nameHash = hash
   return end
+}
+
+/** The names before a selection: the kind of definition, then its own name. */
+function readDefinition (state: State, text: string, at: number, end: number): void {
+  if (state.definition === 'fragment') state.fragment = text.slice(at, end)
+  state.definition = state.definition !== '' ? 'named' : text.startsWith('fragment', at) ? 'fragment' : 'operation'
 }
 
 function addSpread (state: State, name: string): void {
   if (state.spreads.size >= FRAGMENTS_MAX && !state.spreads.has(state.fragment)) return
-  const known = state.spreads.get(state.fragment) ?? new Set<string>()
-  known.add(name)
-  state.spreads.set(state.fragment, known)
+  const known = state.spreads.get(state.fragment)
+  if (known === undefined) state.spreads.set(state.fragment, new Set([name]))
+  else known.add(name)
 }
 
-function addField (state: State, name: string): void {
-  // The name after `on` is a type, and the name after an alias's colon is the field already counted.
-  if (state.aliasPending) {
-    state.aliasPending = false
-    if (state.lastName === 'on') return
+/** Repeats are counted per parent and level, so that one field in many places of a tree is no repeat. */
+function keyOf (state: State, hash: number): number {
+  const depth = state.path.length
+  return (Math.imul(hash, 31) + Math.imul(depth === 0 ? 0 : state.path[depth - 1] as number, 17) + depth) | 0
+}
+
+function addField (state: State, text: string, at: number, end: number, hash: number): void {
+  if (state.typeFollows) {
+    state.typeFollows = false
+    return
   }
   state.fields++
   state.run = 0
-  if (name === '__schema') state.introspection = 'schema'
-  else if (name === '__type' && state.introspection === 'none') state.introspection = 'type'
-  // Repeats are counted per parent and level, so that one field in many places of a tree is no repeat.
-  const key = `${state.path.length}:${state.path.at(-1) ?? ''}:${name}`
-  state.counts.set(key, (state.counts.get(key) ?? 0) + 1)
+  if (text.charCodeAt(at) === 95 && text.charCodeAt(at + 1) === 95) noteIntrospection(state, text.slice(at, end))
+  // An alias counts for a moment, until its colon takes it back; no bound is so near that one matters.
+  const seen = count(keyOf(state, hash), 1)
+  if (seen > state.repeats) state.repeats = seen
 }
 
-function readPunctuator (state: State, text: string, at: number, letter: string): number {
-  switch (letter) {
-    case '{':
+function noteIntrospection (state: State, name: string): void {
+  if (name === '__schema') state.introspection = 'schema'
+  else if (name === '__type' && state.introspection === 'none') state.introspection = 'type'
+}
+
+function readPunctuator (state: State, text: string, at: number, code: number): number {
+  switch (code) {
+    case 123: // {
       if (state.parens === 0) openSelection(state)
       return at + 1
-    case '}':
+    case 125: // }
       if (state.parens === 0) closeSelection(state)
       return state.level < 0 ? -1 : at + 1
-    case '(': state.parens++; return at + 1
-    case ')': state.parens--; return state.parens < 0 ? -1 : at + 1
-    case ':':
-      state.argument = state.lastName
-      if (state.parens === 0 && state.level > 0) addAlias(state)
+    case 40: state.parens++; return at + 1
+    case 41: state.parens--; return state.parens < 0 ? -1 : at + 1
+    case 58: // :
+      if (state.parens > 0) state.argument = text.slice(state.nameFrom, state.nameTo)
+      else if (state.level > 0) addAlias(state)
       return at + 1
-    case '@':
+    case 64: // @
       state.afterAt = true
       if (++state.run > state.directives) state.directives = state.run
       return at + 1
-    case '.':
+    case 46: // ...
       if (!text.startsWith('...', at)) return -1
       state.afterSpread = true
       return at + 3
-    case '$': case '!': case '=': case '[': case ']': case '|': case '&': return at + 1
+    // $ ! = [ ] | &
+    case 36: case 33: case 61: case 91: case 93: case 124: case 38: return at + 1
     default: return -1
   }
 }
@@ -152,20 +194,17 @@ function readPunctuator (state: State, text: string, at: number, letter: string)
 /** An alias: the field after the colon is what repeats, the alias is not. */
 function addAlias (state: State): void {
   state.aliases++
-  const key = `${state.path.length}:${state.path.at(-1) ?? ''}:${state.lastName}`
-  const count = state.counts.get(key) ?? 0
-  if (count <= 1) state.counts.delete(key)
-  else state.counts.set(key, count - 1)
   state.fields--
+  count(keyOf(state, state.nameHash), -1)
 }
 
 function openSelection (state: State): void {
   state.afterSpread = false
-  state.aliasPending = false
+  state.typeFollows = false
   if (++state.level > state.depth) state.depth = state.level
-  state.path.push(state.lastName)
-  let same = 0
-  for (const name of state.path) if (name === state.lastName) same++
+  let same = 1
+  for (const hash of state.path) if (hash === state.nameHash) same++
+  state.path.push(state.nameHash)
   if (same > state.recursion && state.level > 1) state.recursion = same
 }
 
