@@ -29,7 +29,7 @@ export interface Authentication {
   holds (principal: Principal): boolean
 }
 
-interface Verified { claims: AccessClaims, user: UserState | null, principal: Principal | null, kid: string }
+interface Verified { claims: AccessClaims, user: UserState | null, principal: Principal | null, version: number }
 
 interface AuthenticationOptions {
   tokens: Tokens
@@ -50,11 +50,10 @@ export function createAuthentication ({ tokens, users, keys, revocations, clock,
     if (token.length > TOKEN_CHARACTERS_MAX) return refused('malformed')
     const digest = hash('sha256', token, 'base64url')
     const known = verified.get(digest)
-    if (known !== undefined && known.kid === tokens.kid) return judge(known)
+    if (known !== undefined && known.version === tokens.version) return judge(known)
     const verdict = tokens.verify(token)
     if (!verdict.held) return refused(verdict.reason)
-    // The kid that signs stands for the list of secrets: when it changes, everything is verified anew.
-    const fresh: Verified = { claims: verdict.claims, user: null, principal: null, kid: tokens.kid }
+    const fresh: Verified = { claims: verdict.claims, user: null, principal: null, version: tokens.version }
     verified.set(digest, fresh)
     return judge(fresh)
   }

@@ -1,7 +1,7 @@
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page } from '../storage/port.ts'
-import { newKey, newSecret, OVERLAP_SECONDS_MAX, requireScopes, type Keys } from './keys.ts'
+import { KEY_ID, newKey, newSecret, OVERLAP_SECONDS_MAX, requireScopes, type Keys } from './keys.ts'
 import type { Recorded } from './people.ts'
 import type { Revocations } from './revocations.ts'
 import type { ApiKey, Principal, Scope } from './shapes.ts'
@@ -9,7 +9,6 @@ import type { ApiKey, Principal, Scope } from './shapes.ts'
 /** Administration of API keys. The text of a key leaves once, from `createApiKey` and `rotateApiKey`. */
 export const OVERLAP_SECONDS_DEFAULT = 86_400
 const NAME_CHARACTERS_MAX = 100
-const ID = /^[0-9a-z]{16}$/
 
 /** What may be shown of a key. */
 export interface ShownKey { id: string, name: string, scopes: Scope[], createdBy: string, createdAt: number, expiresAt: number | null, revokedAt: number | null, lastUsedAt: number | null, overlapEndsAt: number | null }
@@ -70,7 +69,7 @@ export function createKeyring ({ keys, revocations, clock, recorded, storageUp }
       })
     },
     async revokeApiKey (by, id) {
-      if (!ID.test(id)) throw new NEKO_ERR_INPUT_INVALID('id is none of an API key')
+      if (!KEY_ID.test(id)) throw new NEKO_ERR_INPUT_INVALID('id is none of an API key')
       const order = { kind: 'key' as const, id, expiresAt: null, actor: by.clientKey, type: 'key.revoke' }
       const known = await keys.get(id).catch((error: unknown) => {
         if ((error as { code?: string }).code === new NEKO_ERR_STORE_UNAVAILABLE().code || !storageUp()) return null

@@ -17,6 +17,7 @@ import type { ApiKey, Credential, KeySecret, Principal, Scope } from './shapes.t
  * (at most once a second per key), so that a rotation needs no message to arrive. Revoking is revocations' business.
  */
 export const KEY_TEXT = /^neko_([0-9a-z]{16})_([0-9a-z]{40})$/
+export const KEY_ID = /^[0-9a-z]{16}$/
 const KEYS_HELD_MAX = 20_000
 /** Ids nobody has: kept for a short while, so that a flood of one invented key does not become a flood of reads. */
 const UNKNOWN_HELD_MAX = 5_000
@@ -27,7 +28,7 @@ const PRELOAD = 10_000
 const CONFLICT_TRIES = 5
 export const OVERLAP_SECONDS_MAX = 30 * 86_400
 
-interface HeldKey { principal: Principal, expiresAt: number | null, revoked: boolean, secrets: KeySecret[], revision: number, loadedMs: number }
+interface HeldKey { principal: Principal, expiresAt: number | null, revoked: boolean, secrets: KeySecret[], revision: number }
 
 export interface Keys {
   /** Memory where it can. Does not ask whether the key is revoked. Rejects with NEKO_ERR_STORE_UNAVAILABLE when only the store could tell. */
@@ -48,21 +49,40 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
   const store = storage.collection<ApiKey>(keyCollection)
   const held = createRecent<HeldKey>(KEYS_HELD_MAX)
   const unknown = createRecent<number>(UNKNOWN_HELD_MAX)
+  /** When a key was last looked up again because a secret did not fit. */
+  const lookedAgain = createRecent<number>(UNKNOWN_HELD_MAX)
+  const loading = new Map<string, Promise<HeldKey | null>>()
   const uses = createKeyUses({ storage, clock })
 
   function apply (key: Stored<ApiKey>): HeldKey {
     const known = held.get(key.id)
     if (known !== undefined && known.revision > key.revision) return known
-    const next = heldOf(key, clock.monotonic())
+    const next = heldOf(key)
     held.set(key.id, next)
     return next
   }
 
-  async function load (id: string): Promise<HeldKey | null> {
+  async function read (id: string): Promise<HeldKey | null> {
     const key = await store.get(id)
     if (key !== null) return apply(key)
     unknown.set(id, clock.monotonic() + UNKNOWN_MS)
     return null
+  }
+
+  /** One read at a time for each key: a thousand requests with a new key are one read. */
+  function load (id: string): Promise<HeldKey | null> {
+    const running = loading.get(id)
+    if (running !== undefined) return running
+    const reading = read(id).finally(() => { if (loading.get(id) === reading) loading.delete(id) })
+    loading.set(id, reading)
+    return reading
+  }
+
+  function mayLookAgain (id: string): boolean {
+    if (loading.has(id)) return true
+    if (clock.monotonic() - (lookedAgain.get(id) ?? -Infinity) < RELOAD_MS) return false
+    lookedAgain.set(id, clock.monotonic())
+    return true
   }
 
   function judge (key: HeldKey, secretHash: string): Credential {
@@ -89,8 +109,11 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
 
   const unsubscribe = fleet.subscribe('identity.key', (message) => {
     const id = (message as { id?: unknown })?.id
+    if (typeof id !== 'string' || !KEY_ID.test(id)) return
+    // A read that is under way may have begun before the change.
+    loading.delete(id)
     // Fail-open: with the store down the poll or the next use looks again; a revocation does not come this way.
-    if (typeof id === 'string' && held.get(id) !== undefined) load(id).catch(() => null)
+    load(id).catch(() => null)
   })
 
   async function change (id: string, next: (key: ApiKey) => ApiKey): Promise<ApiKey> {
@@ -117,9 +140,7 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       const key = held.get(id)
       if (key === undefined) return (unknown.get(id) ?? 0) > clock.monotonic() ? refused('api key') : judgeByStore(id, secretHash)
       const credential = judge(key, secretHash)
-      if (credential.state === 'held' || key.revoked || clock.monotonic() - key.loadedMs < RELOAD_MS) return credential
-      key.loadedMs = clock.monotonic()
-      return judgeByStore(id, secretHash)
+      return credential.state === 'held' || key.revoked || !mayLookAgain(id) ? credential : judgeByStore(id, secretHash)
     },
     get: require,
     list: (first, after) => store.find({ first, after }),
@@ -167,7 +188,7 @@ export function requireScopes (scopes: readonly string[]): Scope[] {
   return all.filter((scope) => scopes.includes(scope))
 }
 
-function heldOf (key: Stored<ApiKey>, loadedMs: number): HeldKey {
+function heldOf (key: Stored<ApiKey>): HeldKey {
   const principal: Principal = Object.freeze({
     kind: 'key' as const,
     id: key.id,
@@ -179,7 +200,7 @@ function heldOf (key: Stored<ApiKey>, loadedMs: number): HeldKey {
     clientKey: `key:${key.id}`,
     expiresAt: key.expiresAt
   })
-  return { principal, expiresAt: key.expiresAt, revoked: key.revokedAt !== null, secrets: key.secrets, revision: key.revision, loadedMs }
+  return { principal, expiresAt: key.expiresAt, revoked: key.revokedAt !== null, secrets: key.secrets, revision: key.revision }
 }
 
 function refused (reason: string): Credential {

@@ -66,7 +66,7 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
   }
 
   const unsubscribe = fleet.subscribe('identity.revoked', (message) => {
-    const { kind, value, expiresAt } = message as unknown as Revocation
+    const { kind, value, expiresAt } = (message ?? {}) as unknown as Revocation
     if ((kind === 'session' || kind === 'key') && typeof value === 'string') apply(kind, value, expiresAt)
   })
 

@@ -43,11 +43,14 @@ export interface Tokens {
   setSecrets (secrets: readonly string[]): void
   /** Of the secret that signs. */
   readonly kid: string
+  /** Rises when the secrets change: what was verified before must be verified anew. */
+  readonly version: number
 }
 
 /** @param secrets 1-8, the first signs. */
 export function createTokens ({ secrets, expirationSeconds, clock }: { secrets: readonly string[], expirationSeconds: number, clock: Clock }): Tokens {
   let keys = loadKeys(secrets)
+  let version = 0
 
   return {
     issue ({ userId, sessionId, generation }) {
@@ -69,8 +72,12 @@ export function createTokens ({ secrets, expirationSeconds, clock }: { secrets: 
         return refused('signature')
       }
     },
-    setSecrets (next) { keys = loadKeys(next) },
-    get kid () { return keys.kid }
+    setSecrets (next) {
+      keys = loadKeys(next)
+      version++
+    },
+    get kid () { return keys.kid },
+    get version () { return version }
   }
 }
 
