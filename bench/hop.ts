@@ -33,9 +33,13 @@ const makingUs = measureMaking()
 for (const mode of ['inline', 'batch', 'ring'] as const) {
   for (const inFlight of [1, 64]) await measure(mode, inFlight)
 }
+console.log('the hop alone: a thread that gives one and the same score')
+for (const mode of ['batch', 'ring'] as const) {
+  for (const inFlight of [1, 64]) await measure(mode, inFlight, new URL('./hop-worker.ts', import.meta.url))
+}
 
-async function measure (mode: PoolMode, inFlight: number): Promise<void> {
-  const pool = createScoringPool({ mode, threads: 1, policy, clock: systemClock, log: silent })
+async function measure (mode: PoolMode, inFlight: number, workerUrl?: URL): Promise<void> {
+  const pool = createScoringPool({ mode, threads: 1, policy, clock: systemClock, log: silent, workerUrl })
   await pool.ready(5_000)
   await play(pool, inFlight, SECONDS / 2)
   const { done, seconds, mainUs, processUs, latencies, degraded } = await play(pool, inFlight, SECONDS)

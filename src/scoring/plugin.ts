@@ -41,6 +41,8 @@ declare module 'fastify' {
 const THREADS_READY_MS_MAX = 2_000
 /** Siblings learn what a client did here four times a second. */
 const DELTA_INTERVAL_MS = 250
+/** How often the gauge of the queue is set. */
+const QUEUE_SHOWN_MS = 1_000
 const DELTA_TOPIC = 'scoring.history'
 
 export default fp(async (app) => {
@@ -56,6 +58,7 @@ export default fp(async (app) => {
   })
   const history = createHistory({ clock })
   const stopDeltas = shareHistory(history, fleet)
+  const gauge = setInterval(() => metrics.scoringQueueSize.set(pool.queueSize()), QUEUE_SHOWN_MS).unref()
   app.decorate('scoring', {
     score: pool.score,
     history,
@@ -68,6 +71,7 @@ export default fp(async (app) => {
   })
   app.addHook('onClose', () => {
     stopDeltas()
+    clearInterval(gauge)
     return pool.close()
   })
   await pool.ready(THREADS_READY_MS_MAX)

@@ -164,8 +164,7 @@ function createDeadlines ({ lanes, clock, expire }: { lanes: Lane[], clock: Cloc
 
   function tick (): void {
     const nowMs = clock.monotonic()
-    // When our own loop stood still the threads had no chance to be heard: that time counts as two ticks at most.
-    const passedMs = Math.min(nowMs - lastMs, 2 * TICK_MS)
+    const passedMs = countedMs(nowMs - lastMs)
     lastMs = nowMs
     for (const lane of lanes) lane.tick(passedMs)
     let done = 0
@@ -193,6 +192,14 @@ function createDeadlines ({ lanes, clock, expire }: { lanes: Lane[], clock: Cloc
     },
     stop
   }
+}
+
+/**
+ * How much of the time between two ticks counts against a thread. A tick that comes late says that the machine is busy or
+ * that our own loop stood still: then the thread did not have the time either, and must not be stopped for it.
+ */
+function countedMs (elapsedMs: number): number {
+  return elapsedMs <= 1.5 * TICK_MS ? elapsedMs : TICK_MS * TICK_MS / elapsedMs
 }
 
 async function within (work: Promise<unknown>, timeoutMs: number): Promise<void> {

@@ -1,0 +1,22 @@
+/** A scoring thread that gives every observation one and the same score: what is left is the hop (bench/hop.ts). */
+import { serveRing } from '../src/scoring/ring-thread.ts'
+import { serveBatch } from '../src/scoring/thread.ts'
+import { FACTOR_NAMES } from '../src/scoring/shapes.ts'
+import type { RingTask } from '../src/scoring/ring-thread.ts'
+import type { BatchTask, Scorer } from '../src/scoring/thread.ts'
+
+const score: Scorer = (_observation, policy) => ({
+  value: 3.5,
+  factors: FACTOR_NAMES.map((name) => ({ name, contribution: 0.5, evidence: [] })),
+  grade: null,
+  decoy: false,
+  automation: false,
+  anomaly: false,
+  policyVersion: policy.version,
+  notInspected: [],
+  source: 'thread',
+  degraded: false
+})
+
+export const batch = (task: BatchTask): unknown => serveBatch(task, score)
+export const ring = (task: RingTask): void => serveRing(task, score)
