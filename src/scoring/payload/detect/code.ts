@@ -149,7 +149,7 @@ function judgePerl (subject: Subject): void {
 export function detectFilename (subject: Subject): void {
   const name = subject.flat.trim()
   if (/\. ?(?:php\d?|phtml|phar|phps|pht|php\.\w+|asp|aspx|ashx|asmx|jspx?|jspf|cfm|cgi|pl|htaccess|user\.ini)(?:[.\s:;%/]|$)|^\.htaccess|^\.user\.ini/.test(name)) likely(subject, 'upload.executable', 0.79, name.slice(-40))
-  if (/[="<>]|\.\.[/\\]|'.*'/.test(name)) likely(subject, 'upload.odd-name', 0.76, name.slice(0, 40))
+  if (/[="<>\\]|\.\.[/\\]|'.*'/.test(name)) likely(subject, 'upload.odd-name', 0.76, name.slice(0, 40))
   else if (/[;']/.test(name)) likely(subject, 'upload.odd-name', 0.4, name.slice(0, 40))
   if (/(?:^|\/)sess_[a-z0-9]{16,}$/.test(name)) likely(subject, 'upload.session-file', 0.79, name.slice(0, 40))
   if (name.includes('\0')) certainAnywhere(subject, 'upload.nul', name.slice(0, 40))

@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { certain, certainAnywhere, likely } from '../findings.ts'
+import { certain, certainAnywhere, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { SHELL_COMMANDS, SHELL_WORDLIKE, WINDOWS_COMMANDS } from './command-words.ts'
@@ -89,6 +89,7 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
   if (unique && flag && subject.text.length < 200) likely(subject, 'cmdi.command-line', 0.77, match)
   else if (unique && target && /^\s/.test(clause.rest) && (!/https?:/.test(clause.rest) || /^(?:curl|wget|lwp|aria|axel|nc|iwr)/.test(clause.name)) && !/^(?:git|svn|expect|mail|screen|ping|dig)$/.test(clause.name)) likely(subject, 'cmdi.command-line', 0.76, match)
   else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
+  else if (unique && subject.text.length < 80 && (clause.rest.trim() !== '' || subject.kind === 'header')) weak(subject, 'cmdi.command-line', clause.name.includes('-') ? 0.3 : 0.14, match)
 }
 
 function judgeDoubtful (subject: Subject, separator: string, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {

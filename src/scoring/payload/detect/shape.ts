@@ -10,12 +10,15 @@ import { WORD } from '../words.ts'
 const SHAPE_CHARACTERS_MAX = 160
 const SHAPE_MAX = 0.3
 
+const SQL_HEAD = /^\W{0,3}(?:exec(?:ute)?|truncate|declare|union|intersect|regexp|rlike|having|order by|group by|select|insert into|alter|drop|from|values|x?or|like|in|case) ?(?:\W|\w|$)/
+
 export function detectShape (subject: Subject): void {
   const { text, kind, characters } = subject
   if (subject.field === NAME_FIELD && kind === 'json') return
   if (text.length > SHAPE_CHARACTERS_MAX || subject.document) return
   if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename' || kind === 'cookie') return
   let value = pairing(text, characters) + head(text) + syntax(text, characters)
+  if ((subject.words & (WORD.sqlStatement | WORD.sqlName | WORD.sqlLogic)) !== 0 && SQL_HEAD.test(subject.flat)) value += 0.12
   if (value > 0 && (subject.words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.php)) !== 0 && isTerse(text)) value += 0.1
   if (value >= 0.08) weak(subject, 'shape.odd', Math.min(SHAPE_MAX, value), text.slice(0, 40))
 }

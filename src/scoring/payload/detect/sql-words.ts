@@ -11,7 +11,7 @@ export const SQL_PLAIN_FUNCTIONS = words('concat char chr nchar ascii ord hex un
 export const SQL_FUNCTIONS: ReadonlySet<string> = new Set([...SQL_ATTACK_FUNCTIONS, ...SQL_PLAIN_FUNCTIONS])
 
 /** Catalogs and system values: naming one is reaching for the schema. */
-export const SQL_NAMES = words('information_schema sysobjects syscolumns sysusers sysdatabases systables sysibm syscat all_users all_tables all_tab_columns user_tables user_tab_columns dba_users pg_catalog pg_shadow pg_user pg_tables pg_class pg_database sqlite_master sqlite_schema msysaces msysobjects mysqladmin master msdb northwind tempdb dual domain rdb$database outfile dumpfile xp_cmdshell character_sets table_name column_name table_schema db_name sys v$version waitfor delay version_compile_os datadir basedir hostname')
+export const SQL_NAMES = words('information_schema sysobjects syscolumns sysusers sysdatabases systables sysibm syscat all_users all_tables all_tab_columns user_tables user_tab_columns dba_users pg_catalog pg_shadow pg_user pg_tables pg_class pg_database sqlite_master sqlite_schema msysaces msysobjects mysqladmin master msdb northwind tempdb dual domain rdb$database outfile dumpfile xp_cmdshell character_sets schema_name msysaccessobjects msysaccessxml msysrelationships msysqueries syscolumns utl_smtp table_name column_name table_schema db_name sys v$version waitfor delay version_compile_os datadir basedir hostname')
 
 /** Operators spelled as words. */
 export const SQL_WORD_OPERATORS = words('like rlike regexp ilike between similar sounds div mod is in glob match collate binary escape overlaps contains')

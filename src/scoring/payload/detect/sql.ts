@@ -35,7 +35,7 @@ function found (subject: Subject, before: number): boolean {
 }
 
 /** A name of a catalog or of a system procedure that fills the value. */
-const BARE_NAME = /^\W{0,3}(?:exec(?:ute)? )?(?:information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdasql|msysaces|msysobjects|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables|user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)|utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay)\W{0,3}$/
+const BARE_NAME = /^\W{0,3}(?:exec(?:ute)? )?(?:information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdasql|msys\w{3,20}|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables|user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)|utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay)\W{0,3}$/
 
 type Grade = 'certain' | 'likely'
 
