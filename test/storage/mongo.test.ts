@@ -4,26 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MongoNetworkError, MongoServerError } from 'mongodb'
 import t from 'tap'
-import type { Test } from 'tap'
-import { type Clock, createTestClock, systemClock } from '../../src/std/clock.ts'
+import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import { randomText } from '../../src/std/id.ts'
 import { type StorageLog, silentLog } from '../../src/storage/log.ts'
 import { openMongoStorage } from '../../src/storage/mongo.ts'
-import type { Collection, Storage } from '../../src/storage/port.ts'
+import type { Collection } from '../../src/storage/port.ts'
 import { clientOptions, isRemoteWithoutTls } from '../../src/storage/mongo-connection.ts'
 import { reasonOf } from '../../src/storage/mongo-failure.ts'
-import { type FaultProxy, startFaultProxy } from '../fault-proxy.ts'
 import { freePort, startMongo } from '../services/mongo.ts'
 import { type Animal, animals, runContract } from './contract.ts'
-
-/** A database of its own for each test on one server. */
-async function open (t: Test, uri: string, options: { clock?: Clock, log?: StorageLog, database?: string } = {}): Promise<Storage> {
-  const { clock = systemClock, log = silentLog, database = `neko-test-${randomText(8)}` } = options
-  const storage = await openMongoStorage({ uri, database, clock, log })
-  t.teardown(() => storage.close())
-  await storage.migrate([animals])
-  return storage
-}
+import { missingOf, openMongo, proxied, runLostReplies, whenUp } from './lost-replies.ts'
 
 t.test('the contract holds on a server of MongoDB\'s protocol', async (t) => {
   const server = await startMongo(t)
@@ -32,22 +22,12 @@ t.test('the contract holds on a server of MongoDB\'s protocol', async (t) => {
     plans: false,
     async open (t) {
       const clock = createTestClock()
-      return { storage: await open(t, server.uri, { clock }), clock }
+      return { storage: await openMongo(t, server.uri, { clock }), clock }
     }
   })
 })
 
-const nightly = process.env.TEST_TIER === 'nightly'
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
-/** Resolves when the store is up; rejects after the time given. */
-function whenUp (storage: Storage, ms = 15_000): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (storage.health().up) return resolve()
-    const timer = setTimeout(() => reject(new Error(`the store was not up after ${ms} ms: ${storage.health().reason}`)), ms)
-    storage.onHealth((health) => { if (health.up) { clearTimeout(timer); resolve() } })
-  })
-}
 
 /** Inserts one after the other, `lanes` at once, until told to stop: what was acknowledged, how the rest ended, how long the slowest took. */
 function startInserts (collection: Collection<Animal>, lanes: number): { stop (): Promise<{ acknowledged: string[], codes: string[], slowestMs: number }> } {
@@ -67,23 +47,12 @@ function startInserts (collection: Collection<Animal>, lanes: number): { stop ()
   return { async stop () { state.running = false; await done; return history } }
 }
 
-async function missingOf (collection: Collection<Animal>, ids: string[]): Promise<string[]> {
-  const there = new Set<string>()
-  for (let start = 0; start < ids.length; start += 500) for (const doc of await collection.getMany(ids.slice(start, start + 500))) there.add(doc.id)
-  return ids.filter((id) => !there.has(id))
-}
-
-async function proxied (t: Test, uri: string): Promise<{ proxy: FaultProxy, uri: string }> {
-  const proxy = await startFaultProxy(t, { port: Number(new URL(uri).port) })
-  return { proxy, uri: `mongodb://127.0.0.1:${proxy.port}/?heartbeatFrequencyMS=500` }
-}
-
 t.test('R21: a server killed under load and started again loses no acknowledged write, and the client heals by itself', async (t) => {
   const server = await startMongo(t)
   if (server === null || server.pid() === null) return
   const lines: string[] = []
   const log: StorageLog = { ...silentLog, info: (_, message) => lines.push(message), warn: (_, message) => lines.push(message) }
-  const storage = await open(t, server.uri, { log })
+  const storage = await openMongo(t, server.uri, { log })
   const collection = storage.collection<Animal>(animals)
   const load = startInserts(collection, 8)
   await pause(500)
@@ -108,7 +77,7 @@ t.test('R21: a server killed under load and started again loses no acknowledged 
 t.test('R21: a server that stalls is answered for within 3 s, then at once, and heals when it goes on', async (t) => {
   const server = await startMongo(t)
   if (server === null || server.pid() === null) return
-  const storage = await open(t, server.uri)
+  const storage = await openMongo(t, server.uri)
   const collection = storage.collection<Animal>(animals)
   await collection.insert({ id: 'before' })
   process.kill(server.pid()!, 'SIGSTOP')
@@ -133,7 +102,7 @@ t.test('R21: a cut network is a typed error, and heals', async (t) => {
   const server = await startMongo(t)
   if (server === null) return
   const { proxy, uri } = await proxied(t, server.uri)
-  const storage = await open(t, uri)
+  const storage = await openMongo(t, uri)
   const collection = storage.collection<Animal>(animals)
   await collection.insert({ id: 'a' })
   for (const fault of [{ kind: 'stall' }, { kind: 'reset' }, { kind: 'half-close' }] as const) {
@@ -147,49 +116,14 @@ t.test('R21: a cut network is a typed error, and heals', async (t) => {
   }
 })
 
-t.test('R22: writes whose reply was lost count exactly once', async (t) => {
-  const server = await startMongo(t)
-  if (server === null) return
-  const { proxy, uri } = await proxied(t, server.uri)
-  const storage = await open(t, uri)
-  const collection = storage.collection<Animal>(animals)
-  await collection.insert({ id: 'counter', legs: 0 })
-  const rounds = nightly ? 334 : 4
-  const acknowledged: string[] = []
-  let counted = 0
-  const once = async (work: () => Promise<unknown>): Promise<void> => {
-    proxy.setFault({ kind: 'cut', replyBytes: 0, times: 1 })
-    // The caller's own rule: UNAVAILABLE is tried again with the same id, which is what makes it exactly once.
-    for (let tries = 0; tries < 20; tries++) {
-      const error = await work().then(() => null, (error: { code: string }) => error)
-      if (error === null) return
-      t.equal(error.code, 'NEKO_ERR_STORE_UNAVAILABLE')
-      await whenUp(storage)
-    }
-  }
-  for (let round = 0; round < rounds; round++) {
-    await once(async () => { await collection.insert({ id: `one${round}` }); acknowledged.push(`one${round}`) })
-    await once(async () => { await collection.insertMany([{ id: `many${round}a` }, { id: `many${round}b` }]); acknowledged.push(`many${round}a`, `many${round}b`) })
-    await once(async () => {
-      const counter = await collection.get('counter')
-      if (await collection.replace({ id: 'counter', legs: (counter!.legs as number) + 1 }, counter!.revision) !== null) counted++
-    })
-  }
-  proxy.setFault(null)
-  await whenUp(storage)
-  t.ok(proxy.cuts() >= rounds * 3, `${proxy.cuts()} replies cut`)
-  t.equal(acknowledged.length, rounds * 3, 'an insert that was done is acknowledged, not called a duplicate')
-  t.strictSame(await missingOf(collection, acknowledged), [])
-  t.equal(await collection.count(), rounds * 3 + 1)
-  t.equal((await collection.get('counter'))?.legs, counted, 'the compare-and-set recognises its own work')
-})
+t.test('R22: writes whose reply was lost count exactly once', (t) => runLostReplies(t, 4))
 
 t.test('a server that is down at the start: NEKO starts degraded within 3 s and migrates when it comes', async (t) => {
   const server = await startMongo(t)
   if (server === null || server.pid() === null) return
   await server.kill()
   const startMs = performance.now()
-  const storage = await open(t, server.uri)
+  const storage = await openMongo(t, server.uri)
   t.ok(performance.now() - startMs < 3000)
   const collection = storage.collection<Animal>(animals)
   await t.rejects(collection.insert({ id: 'a' }), { code: 'NEKO_ERR_STORE_UNAVAILABLE' })
@@ -204,8 +138,8 @@ t.test('two storages of one database see each other, and a newer one may refuse 
   const server = await startMongo(t)
   if (server === null) return
   const database = `neko-test-${randomText(8)}`
-  const one = await open(t, server.uri, { database })
-  const two = await open(t, server.uri, { database })
+  const one = await openMongo(t, server.uri, { database })
+  const two = await openMongo(t, server.uri, { database })
   await one.collection<Animal>(animals).insert({ id: 'a' })
   const wins = await Promise.all([one, two, one, two].map((storage) => storage.collection<Animal>(animals).replace({ id: 'a', legs: 1 }, 1)))
   t.equal(wins.filter((win) => win !== null).length, 1)
@@ -250,9 +184,9 @@ t.test('TLS by URI: a trusted certificate connects, an unknown one is told as tl
   }
   const server = await startMongo(t, { tls: { cert, key } })
   if (server === null) return
-  const trusted = await open(t, `${server.uri}?tls=true&tlsCAFile=${encodeURIComponent(cert)}`)
+  const trusted = await openMongo(t, `${server.uri}?tls=true&tlsCAFile=${encodeURIComponent(cert)}`)
   await trusted.collection<Animal>(animals).insert({ id: 'a' })
   t.ok(await trusted.collection<Animal>(animals).get('a'))
-  const untrusted = await open(t, `${server.uri}?tls=true`)
+  const untrusted = await openMongo(t, `${server.uri}?tls=true`)
   t.strictSame(untrusted.health(), { up: false, reason: 'tls' })
 })
