@@ -1,6 +1,5 @@
 import { JSON_DEPTH_MAX, VALUES_MAX } from './bounds.ts'
 import type { PlaceKind } from './findings.ts'
-import { MONGO_OPERATOR } from './detect/injection.ts'
 
 type OnValue = (kind: PlaceKind, place: string, text: string, field: string) => void
 type OnName = (place: string, name: string) => void
@@ -34,9 +33,4 @@ function pushChildren (stack: Step[], step: Step, value: object, onName: OnName,
     if (key.length > 3 || key.charCodeAt(0) === 36) onName(inner, key)
     stack.push({ value: (value as Record<string, unknown>)[key], place: inner, field: key.toLowerCase(), depth })
   }
-}
-
-/** True for a key that is an operator of a document store. */
-export function isOperatorKey (key: string): boolean {
-  return key.charCodeAt(0) === 36 && MONGO_OPERATOR.test(key.toLowerCase())
 }

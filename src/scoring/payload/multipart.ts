@@ -1,6 +1,7 @@
 import type { Inspection } from './inspection.ts'
 import { inspectName, inspectValue, leaveOut, parseJson, placeOf } from './inspection.ts'
-import { inspectBinary, inspectJson } from './body.ts'
+import { inspectBinary } from './binary.ts'
+import { inspectJson } from './json-body.ts'
 import { inspectXml } from './xml.ts'
 
 /** `multipart/form-data`: fields are values, file names are judged as such, files by what they claim to be. */
