@@ -1,11 +1,11 @@
 /** Entry of a scoring thread, opened by path by src/scoring/pool-thread.ts: one handler per way of bringing observations. */
 import { serveRing } from '../src/scoring/ring-thread.ts'
-import { createThreadScorer, serveBatch, shareCompiled } from '../src/scoring/thread.ts'
+import { createThreadScorer, serveBatch, warmUp } from '../src/scoring/thread.ts'
 import type { RingTask } from '../src/scoring/ring-thread.ts'
 import type { BatchTask } from '../src/scoring/thread.ts'
 
 const score = createThreadScorer()
-shareCompiled()
+warmUp(score)
 
 export const batch = (task: BatchTask): unknown => serveBatch(task, score)
 export const ring = (task: RingTask): void => serveRing(task, score)

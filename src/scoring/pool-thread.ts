@@ -34,7 +34,14 @@ export function startThread (workerUrl: URL, handler: 'ring' | 'batch'): PoolThr
   // A thread that dies without a task in hand says so here; the lane sees it when its next run starts a new one.
   pool.on('error', () => {})
   return {
-    run: (task, { signal, transferList }) => pool.run(task, { signal, transferList: transferList as never }),
+    async run (task, { signal, transferList }) {
+      try {
+        return await pool.run(task, { signal, transferList: transferList as never })
+      } catch (error) {
+        // Piscina only says that the task was aborted; we know why.
+        throw signal.aborted ? signal.reason : error
+      }
+    },
     close: () => pool.destroy()
   }
 }

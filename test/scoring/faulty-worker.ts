@@ -1,11 +1,11 @@
 /** A scoring thread that fails on purpose when the path says so: R30 with real threads. */
 import { serveRing } from '../../src/scoring/ring-thread.ts'
-import { createThreadScorer, serveBatch, shareCompiled } from '../../src/scoring/thread.ts'
+import { createThreadScorer, serveBatch, warmUp } from '../../src/scoring/thread.ts'
 import type { RingTask } from '../../src/scoring/ring-thread.ts'
 import type { BatchTask, Scorer } from '../../src/scoring/thread.ts'
 
 const real = createThreadScorer()
-shareCompiled()
+warmUp(real)
 const hoard: unknown[] = []
 
 const score: Scorer = (observation, policy) => {
