@@ -38,6 +38,7 @@ export interface FalsePositiveParts {
 const ALLOWED_MS = 30 * 86_400_000
 const ALLOWANCES_MAX = 1_000
 const PER_RECEIPT_MAX = 16
+const ALLOWED_FROM_POINTS = 5
 const SWEEP_MS = 60_000
 const ASK_MS = 1_500
 /** Receipts that are scored again to say what would change; in portions, so that the threads stay free for requests. */
@@ -132,8 +133,10 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
 function allowancesFor (assessment: Assessment, actor: string, nowMs: number): StoredAllowance[] {
   const found = new Map<string, StoredAllowance>()
   for (const factor of assessment.factors) {
+    // What hardly counted did not raise the alarm, and stays forbidden.
+    if (!ALLOWABLE_FACTORS.has(factor.name) || factor.contribution < ALLOWED_FROM_POINTS) continue
     for (const evidence of factor.evidence) {
-      if (!ALLOWABLE_FACTORS.has(factor.name) || evidence.place === 'client') continue
+      if (evidence.place === 'client') continue
       const allowance = { rule: evidence.rule, place: evidence.place, route: assessment.route }
       found.set(allowanceKey(allowance), { id: newId('al', nowMs), ...allowance, origin: actor, assessmentId: assessment.id, createdAt: nowMs, expiresAt: nowMs + ALLOWED_MS })
     }
