@@ -1,0 +1,42 @@
+import t from 'tap'
+import { parse } from 'graphql'
+import { costOf } from '../../src/graphql/armor-cost.ts'
+import { rooms } from '../../src/graphql/rooms.ts'
+import { buildNekoSchema } from '../../src/graphql/schema.ts'
+
+const schema = buildNekoSchema(rooms)
+const cost = (source: string, variables: Record<string, unknown> = {}): number => costOf(schema, parse(source), variables)
+
+t.test('one point for each object that could come back', (t) => {
+  t.equal(cost('{ health { status } }'), 1)
+  t.equal(cost('{ threatActors(first: 7) { nodes { id name } } }'), 8)
+  t.equal(cost('{ threatActors(first: 7) { edges { cursor node { id } } } }'), 15)
+  t.equal(cost('{ threatActors { nodes { id } pageInfo { hasNextPage } } }'), 22)
+  t.equal(cost('{ threatActors(first: 100) { nodes { techniques { id } } } }'), 601)
+  t.equal(cost('{ __schema { types { name } } }'), 50)
+  t.equal(cost('mutation { logout }'), 1)
+  t.end()
+})
+
+t.test('sizes come from literals, variables and their defaults, and nonsense does not lower them', (t) => {
+  const source = 'query ($n: Int = 50) { threatActors(first: $n) { nodes { id } } }'
+  t.equal(cost(source), 51)
+  t.equal(cost(source, { n: 3 }), 4)
+  t.equal(cost(source, { n: -3 }), 21)
+  t.equal(cost('{ threatActors(first: 0) { nodes { id } } }'), 21)
+  t.end()
+})
+
+t.test('fragments cost where they are spread, with the page of whoever spreads them', (t) => {
+  const page = 'fragment P on ThreatActorConnection { nodes { ...A } } fragment A on ThreatActor { id }'
+  t.equal(cost(`{ threatActors(first: 10) { ...P } } ${page}`), 11)
+  t.equal(cost(`{ a: threatActors(first: 10) { ...P } b: threatActors(first: 90) { ...P ...P } } ${page}`), 11 + 181)
+  t.equal(cost('{ ... on Query { threatActors(first: 10) { ... on ThreatActorConnection { nodes { id } } } } }'), 11)
+  t.end()
+})
+
+t.test('a list that goes in comes out', (t) => {
+  t.equal(cost('mutation ($r: [AssessRequest!]!) { assess(requests: $r) { id } }', { r: new Array(30).fill({}) }), 30)
+  t.equal(cost('mutation { assess(requests: [{ method: "GET", url: "/" }, { method: "GET", url: "/" }]) { id factors { name } } }'), 12)
+  t.end()
+})
