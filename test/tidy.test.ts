@@ -82,7 +82,7 @@ t.test('no file holds a URL with a password, an unfinished mark, or a switched-o
   for (const path of tracked.filter((path) => !path.endsWith('package-lock.json') && path !== 'test/tidy.test.ts')) {
     const text = read(path)
     if (/[a-z+]+:\/\/[^/\s:@'"`${}]+:[^/\s@'"`${}]+@/i.test(text)) wrong.push(`${path}: scheme://user:pass@`)
-    if (/FIX[M]E|X[X]X\b/.test(text)) wrong.push(`${path}: unfinished`)
+    if (/FIX[M]E/.test(text)) wrong.push(`${path}: unfinished`)
     if (/\bt\.(todo|only)\(/.test(text)) wrong.push(`${path}: a test is switched off`)
   }
   t.same(wrong, [])

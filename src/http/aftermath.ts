@@ -57,6 +57,7 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
       // What is refused by a limit or a standing decision is not counted as a refusal by score.
       action: passage.refusedBy === 'score' || passage.verdict?.action === 'BLOCK' ? 'BLOCK' : passage.verdict?.action ?? 'ALLOW',
       score: passage.score?.value ?? 0,
+      factors: passage.score?.factors,
       badToken: passage.credentialRefused !== null,
       failedLogin: passage.loginFailed === true,
       notFound: passage.nothingFound === true

@@ -18,4 +18,4 @@ export default fp(async (app) => {
   app.decorate('identity', identity)
   app.addHook('onClose', () => identity.close())
   await identity.start()
-}, { name: 'identity', dependencies: ['config', 'storage', 'audit', 'fleet', 'limits'] })
+}, { name: 'identity', dependencies: ['config', 'clock', 'storage', 'audit', 'fleet', 'limits'] })

@@ -9,4 +9,4 @@ export default fp(async (app) => {
   const limits = createLimits({ rates: app.config.rates, fleet: app.fleet, clock: app.clock })
   app.decorate('limits', limits)
   app.addHook('onClose', () => limits.close())
-}, { name: 'limits', dependencies: ['config', 'fleet'] })
+}, { name: 'limits', dependencies: ['config', 'clock', 'fleet'] })
