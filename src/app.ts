@@ -11,6 +11,7 @@ import audit from './audit/plugin.ts'
 import decisions from './decisions/plugin.ts'
 import fleet from './cluster/plugin.ts'
 import graphql from './graphql/plugin.ts'
+import socket from './graphql/socket.ts'
 import http, { answerFrameworkError } from './http/plugin.ts'
 import { answerParserError } from './http/parser-errors.ts'
 import identity from './identity/plugin.ts'
@@ -51,6 +52,7 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(verbs)
   await app.register(http)
   await app.register(graphql)
+  await app.register(socket)
   await app.ready()
   prepareWhenUp(app)
   return app
