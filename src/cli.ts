@@ -82,7 +82,7 @@ async function main (argv: string[]): Promise<number> {
 
 function verbOf (positionals: string[]): string | null {
   const two = positionals.slice(0, 2).join(' ')
-  if (two in VERBS) return two
+  if (Object.hasOwn(VERBS, two)) return two
   return positionals[0] !== undefined && Object.hasOwn(VERBS, positionals[0]) ? positionals[0] : null
 }
 

@@ -24,6 +24,8 @@ const UNEVEN_MAX = 1
 /** A connection waits at most this long for a sibling that holds less; one that is stalled is not waited for longer. */
 const WAIT_MS = 1
 const WAIT_MS_MAX = 10
+/** For what a dead worker had written before it died to be read. */
+const LAST_WORDS_MS = 20
 
 export function createBalance (): Balance {
   const seen = new Map<number, Seen>()
@@ -90,6 +92,10 @@ export function createBalance (): Balance {
       worker.once('disconnect', () => {
         seen.delete(worker.id)
         for (const seq of [...one.offers]) refuse(one, seq)
+      })
+      // With a connection on its way Node waits for the dead worker's receipt, and never says that the channel closed.
+      worker.once('exit', () => {
+        setTimeout(() => { if (seen.has(worker.id)) worker.process.emit('disconnect') }, worker.isConnected() ? LAST_WORDS_MS : 0)
       })
     }
   }
