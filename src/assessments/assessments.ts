@@ -13,6 +13,7 @@ import { keepBelowCeiling } from './ceiling.ts'
 import { explainAssessment } from './explain.ts'
 import { REQUESTS_MAX, readRequest } from './external.ts'
 import { createFalsePositives } from './false-positives.ts'
+import { createLive, type Live } from './live.ts'
 import { createReceipts, describeReceipt } from './receipts.ts'
 import { createRecorder } from './recorder.ts'
 import { describeReplay, replayAssessment } from './replay.ts'
@@ -66,6 +67,8 @@ export interface Assessments {
   /** For this long every receipt of the client is stored, whatever its score (within the rate). */
   watch (client: string, ms: number): void
   onAdded (listener: AddedListener): () => void
+  /** Receipts as they are made in any process, at most 50 a second of each. */
+  onShown: Live['subscribe']
   load (): Promise<void>
   /** Everything offered so far is in the store. */
   flush (): Promise<void>
@@ -111,6 +114,12 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   const listeners = new Set<AddedListener>()
   const watched = new Map<string, number>()
   const mintId = createExternalIds(fleet.processId)
+
+  const onAdded = (listener: AddedListener): () => void => {
+    listeners.add(listener)
+    return () => { listeners.delete(listener) }
+  }
+  const live = createLive({ fleet, clock, onAdded })
 
   function isWatched (client: string): boolean {
     if (watched.size === 0) return false
@@ -241,15 +250,14 @@ export function createAssessments (parts: AssessmentParts): Assessments {
       if (watched.size >= WATCHED_MAX) watched.delete(watched.keys().next().value as string)
       watched.set(client, clock.monotonic() + ms)
     },
-    onAdded (listener) {
-      listeners.add(listener)
-      return () => { listeners.delete(listener) }
-    },
+    onAdded,
+    onShown: live.subscribe,
     load: falsePositives.load,
     flush: recorder.flush,
     async close () {
       clearInterval(ceiling)
       falsePositives.close()
+      live.close()
       await recorder.close()
     }
   }

@@ -1,6 +1,7 @@
 import { showFactor } from './assessments.ts'
 import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
 import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import { eventStream } from '../std/event-stream.ts'
 import type { AssessmentFilter } from './assessments.ts'
 import type { AssessRequest, Assessment } from './shapes.ts'
 
@@ -141,6 +142,11 @@ export const assessmentsGraphql: RoomGraphql = {
       stats("1-86400." windowSeconds: Int! = 300): Stats! @public
     }
 
+    extend type Subscription {
+      """Receipts as they are made in any process, at most 50 a second of each."""
+      assessmentAdded("At least this score." minScore: Float = 20): Assessment! @auth(scope: "read")
+    }
+
     extend type Mutation {
       """Scores up to 100 requests that others saw, and acts on nothing."""
       assess("In this order." requests: [AssessRequest!]!): [Assessment!]! @auth(scope: "assess")
@@ -160,6 +166,12 @@ export const assessmentsGraphql: RoomGraphql = {
     Mutation: {
       assess: (_parent, { requests }: { requests: AssessRequest[] }, { app, principal }: GraphqlContext) => app.assessments.assessRequests(requests, { act: false, principal: principal! }),
       markFalsePositive: (_parent, { assessmentId }: { assessmentId: string }, { app, principal }: GraphqlContext) => app.assessments.markFalsePositive(assessmentId, principal!.clientKey)
+    },
+    Subscription: {
+      assessmentAdded: {
+        subscribe: (_parent, { minScore }: { minScore: number | null }, { app }: GraphqlContext) => eventStream((push) => app.assessments.onShown(minScore ?? 0, push)),
+        resolve: (assessment: Assessment) => assessment
+      }
     },
     Assessment: {
       factors: ({ factors }: Assessment) => factors.map(showFactor),
