@@ -4,7 +4,6 @@ import type { Config } from './config.ts'
 import type { ServerParts } from './cluster/serving.ts'
 import { prepareRooms, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
-import { randomText } from './std/id.ts'
 import type { Logger } from './telemetry/logger.ts'
 import assessments from './assessments/plugin.ts'
 import audit from './audit/plugin.ts'
@@ -89,14 +88,15 @@ const given = fp(async (app: FastifyInstance, { config, clock, prepared }: Serve
 }, { name: 'given' })
 
 /** Receiving is bounded here for headers and by the gate for bodies; a request id of the caller is kept when it is plain. */
-function serverOptions ({ logging }: ServerParts): object {
+function serverOptions ({ logging, fleet }: ServerParts): object {
+  let requests = 0
   return {
     loggerInstance: logging.log,
     disableRequestLogging: true,
     requestIdHeader: false,
     genReqId: (raw: { headers: Record<string, unknown> }) => {
       const given = raw.headers['x-request-id']
-      return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : randomText(16)
+      return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : `${fleet.processId}-${(requests++).toString(36)}`
     },
     bodyLimit: 64 * 1024,
     keepAliveTimeout: 65_000,

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_OVERLOADED, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_OVERLOADED, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { judge, type Thresholds } from '../decisions/judge.ts'
 import type { Decision } from '../decisions/shapes.ts'
 import type { Principal } from '../identity/shapes.ts'
@@ -10,7 +10,7 @@ import { announcesBody, readBody } from './body.ts'
 import { anonymousClient, clientAddress } from './client-address.ts'
 import { createObserver } from './observe.ts'
 import type { Passage } from './passage.ts'
-import { sendRefusal } from './refusal.ts'
+import { refusalFrom, sendRefusal } from './refusal.ts'
 import { assessesOnly } from './assess-only.ts'
 
 /**
@@ -30,6 +30,13 @@ const CHALLENGES_TO_HOLD = 3
 const HOLD_MS = 600_000
 /** What an authorised caller sends to be assessed or imported is hostile by design, and not held against them. */
 const OTHERS_BODY = 'body: what others sent, from a caller who may hand it in'
+
+// Made once: an error with its stack costs more than the whole of hop 1.
+const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
+const OVERLOADED = refusalFrom(new NEKO_ERR_OVERLOADED('1'))
+const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE())
+const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT())
+const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED())
 
 export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
 
@@ -74,7 +81,7 @@ export function createGate (app: FastifyInstance): Gate {
     showLimit(reply, limit)
     metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: 'local' })
     if (!limit.allowed) return refuseByLimit(request, reply, passage, limit)
-    if (app.isUnderPressure()) return refuse(request, reply, new NEKO_ERR_OVERLOADED('1'), 1)
+    if (app.isUnderPressure()) return sendRefusal(request, reply, { ...OVERLOADED, retryAfterSeconds: 1 })
 
     // Hops 5 to 7: what it is, what it scores, what that means.
     const end = await receive(request, passage)
@@ -91,11 +98,11 @@ export function createGate (app: FastifyInstance): Gate {
     // A decoy answers its bait whatever the verdict: the standing block starts with the next request.
     if (passage.verdict.action === 'BLOCK' && !passage.verdict.simulated && !passage.score.decoy) {
       passage.refusedBy = 'score'
-      return refuse(request, reply, new NEKO_ERR_BLOCKED())
+      return sendRefusal(request, reply, BLOCKED)
     }
-    if (end === 'over') return refuse(request, closing(reply), new NEKO_ERR_BODY_TOO_LARGE())
-    if (end === 'slow') return refuse(request, closing(reply), new NEKO_ERR_REQUEST_TIMEOUT())
-    if (passage.credentialRefused !== null) return refuse(request, reply.header('www-authenticate', 'Bearer'), new NEKO_ERR_UNAUTHENTICATED())
+    if (end === 'over') return sendRefusal(request, closing(reply), TOO_LARGE)
+    if (end === 'slow') return sendRefusal(request, closing(reply), TOO_SLOW)
+    if (passage.credentialRefused !== null) return sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED)
   }
 
   function begin (request: FastifyRequest, reply: FastifyReply): Passage {
@@ -176,18 +183,14 @@ function isBlock (decision: Decision | null): decision is Decision {
 function refuseByDecision (request: FastifyRequest, reply: FastifyReply, passage: Passage, decision: Decision): FastifyReply {
   passage.decision = decision
   passage.refusedBy = 'decision'
-  return refuse(request, unread(request, reply), new NEKO_ERR_BLOCKED())
+  return sendRefusal(request, unread(request, reply), BLOCKED)
 }
 
 function refuseByLimit (request: FastifyRequest, reply: FastifyReply, passage: Passage, limit: LimitAnswer): FastifyReply {
   passage.limit = limit
   passage.refusedBy = 'limit'
   showLimit(reply, limit)
-  return refuse(request, unread(request, reply), new NEKO_ERR_LIMIT_EXCEEDED(String(limit.retryAfterSeconds)), limit.retryAfterSeconds)
-}
-
-function refuse (request: FastifyRequest, reply: FastifyReply, error: Error & { code: string, statusCode?: number }, retryAfterSeconds?: number): FastifyReply {
-  return sendRefusal(request, reply, { status: error.statusCode ?? 500, code: error.code, message: error.message, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) })
+  return sendRefusal(request, unread(request, reply), { status: 429, code: 'NEKO_ERR_LIMIT_EXCEEDED', message: `Too many requests: try again in ${limit.retryAfterSeconds} s`, retryAfterSeconds: limit.retryAfterSeconds })
 }
 
 /** A body that nobody will read must not hold the connection. */

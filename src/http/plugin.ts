@@ -11,7 +11,7 @@ import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
 import { createGate } from './gate.ts'
 import ownKeys from './own-keys.ts'
-import { refusalOf, sendRefusal } from './refusal.ts'
+import { refusalFrom, refusalOf, sendRefusal } from './refusal.ts'
 import { securityHeaders } from './security-headers.ts'
 import slowReaders from './slow-readers.ts'
 import { refuseUnreadable } from './unreadable.ts'
@@ -81,7 +81,8 @@ export default fp(async (app) => {
   })
 
   app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
-  app.setNotFoundHandler((request, reply) => answerError(app, new NEKO_ERR_NOT_FOUND('There is nothing at this address'), request, reply))
+  const nothing = refusalFrom(new NEKO_ERR_NOT_FOUND('There is nothing at this address'))
+  app.setNotFoundHandler((request, reply) => sendRefusal(request, reply, nothing))
   await app.register(slowReaders)
   await app.register(ownKeys)
   await app.register(routes)

@@ -38,6 +38,11 @@ function fromFramework (error: Error): (Error & { code: string, statusCode: numb
   return null
 }
 
+/** One of ours, to be sent many times. */
+export function refusalFrom ({ statusCode, code, message }: Error & { code: string, statusCode?: number }): Refusal {
+  return { status: statusCode ?? 500, code, message }
+}
+
 /** Sends a refusal in the shape of its route: a GraphQL error on /graphql, `{"error": ...}` elsewhere. */
 export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', refusal.retryAfterSeconds)
