@@ -39,6 +39,7 @@ const VERBS: Record<string, Verb> = {
   backup: { usage: 'backup <file>', about: 'Copies the store into a new file, also while the server runs', arguments: 1, run: backup }
 }
 
+let shownMs = -Infinity
 const out = (text: string): void => { process.stdout.write(text.endsWith('\n') ? text : text + '\n') }
 const err = (text: string): void => { process.stderr.write(text.endsWith('\n') ? text : text + '\n') }
 
@@ -126,11 +127,18 @@ async function ask (call: Call, verb: string, args: Json): Promise<Exclude<Contr
   return askServer({ dataDir: call.dataDir, verb, args }, showProgress)
 }
 
+/** On a terminal one line that changes; elsewhere at most a line a second. */
 function showProgress (message: Json): void {
-  err(typeof message === 'string' ? message : JSON.stringify(message))
+  const text = typeof message === 'string' ? message : JSON.stringify(message)
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+  else if (performance.now() - shownMs >= 1000) {
+    shownMs = performance.now()
+    err(text)
+  }
 }
 
 function show (call: Call, reply: Exclude<ControlReply, { progress: Json }>): number {
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
   if (!reply.ok) {
     err(`neko: ${reply.error.message} (${reply.error.code})`)
     return EX_FAILED
