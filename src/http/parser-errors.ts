@@ -1,21 +1,22 @@
 import type { Socket } from 'node:net'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_REQUEST_TIMEOUT } from '../errors.ts'
+import { linger } from './lingering-close.ts'
 
 /**
  * What Node's HTTP parser refuses reaches no route: it is answered on the socket, in the shape of every other refusal,
  * and the connection is closed, since nobody knows where the next request begins.
  */
 export function answerParserError (error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
-  if (!socket.writable) {
+  // What follows a refused request is dropped while the connection lingers.
+  if (socket.destroyed || socket.writableEnded) return
+  if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
   const { code, statusCode = 400, message } = refusalFor(error.code ?? '')
   const body = JSON.stringify({ error: { code, message } })
-  socket.end(`HTTP/1.1 ${statusCode} ${REASONS[statusCode] ?? 'Bad Request'}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
-  // Whoever goes on sending is not listened to.
-  socket.once('finish', () => socket.destroySoon())
+  socket.write(`HTTP/1.1 ${statusCode} ${REASONS[statusCode] ?? 'Bad Request'}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  linger(socket)
 }
 
 const REASONS: Record<number, string> = { 400: 'Bad Request', 408: 'Request Timeout', 413: 'Payload Too Large', 431: 'Request Header Fields Too Large' }

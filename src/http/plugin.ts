@@ -12,6 +12,7 @@ import { ReplayedBody } from './body.ts'
 import { createGate } from './gate.ts'
 import ownKeys from './own-keys.ts'
 import { refusalFrom, refusalOf, sendRefusal } from './refusal.ts'
+import { lingerOnClose } from './lingering-close.ts'
 import { securityHeaders } from './security-headers.ts'
 import slowReaders from './slow-readers.ts'
 import { refuseUnreadable } from './unreadable.ts'
@@ -83,6 +84,7 @@ export default fp(async (app) => {
   app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
   const nothing = refusalFrom(new NEKO_ERR_NOT_FOUND('There is nothing at this address'))
   app.setNotFoundHandler((request, reply) => sendRefusal(request, reply, nothing))
+  lingerOnClose(app.server)
   await app.register(slowReaders)
   await app.register(ownKeys)
   await app.register(routes)
