@@ -22,9 +22,15 @@ await run({
     return buildApp(parts)
   },
   // What must be counted in one place for all workers of the host is counted where no worker's end can reset it.
-  onPrimary: async ({ fleet, config, clock }) => {
+  onPrimary: async ({ fleet, config, clock, logging }) => {
     const { createLimits } = await import('./limits/limiter.ts')
     const limits = createLimits({ rates: config.rates, fleet, clock })
-    return { close: () => { limits.close() } }
+    return {
+      async workerDied (liveProcessIds) {
+        const { recoverDead } = await import('./prepare.ts')
+        await recoverDead({ config, clock, log: logging.log }, liveProcessIds)
+      },
+      close: () => { limits.close() }
+    }
   }
 })

@@ -55,11 +55,22 @@ export async function prepareStore ({ config, clock, log }: Parts): Promise<Prep
   }
 }
 
+/** Brings in what a worker that died left in its audit log; what a start would do, while the others serve. @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function recoverDead ({ config, clock, log }: Parts, liveProcessIds: readonly string[]): Promise<void> {
+  const storage = await openStorage({ config, clock, log })
+  try {
+    await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
+  } finally {
+    await storage.close()
+  }
+}
+
 /** The same on a store that is open already. @throws NEKO_ERR_STORE_UNAVAILABLE */
 export async function prepareRooms (storage: Storage, { config, clock, log }: Parts, liveProcessIds: readonly string[] = []): Promise<Prepared> {
   await storage.migrate([...collections])
   await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
   const { oneTimePassword, adminUsername, adminMissing } = await prepareIdentity({ config, storage, clock })
+  if (adminMissing) log.warn('nobody can log in: set ADMIN_PASSWORD for the first administrator')
   await prepareIntel({ storage, clock })
   return { oneTimePassword, adminUsername, adminMissing, pending: false }
 }

@@ -2,6 +2,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { readFileSync } from 'node:fs'
 import { createWriteStream, mkdirSync } from 'node:fs'
+import type { Test } from 'tap'
+import { startMongo } from './services/mongo.ts'
 
 /**
  * `npm test`: says which services this machine lacks, runs every test by tap, counts, and closes with one line
@@ -11,6 +13,8 @@ import { createWriteStream, mkdirSync } from 'node:fs'
  */
 const LINES_MIN_PERCENT = 95
 const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
+/** Rooms whose tests run on both stores. */
+const ON_BOTH_STORES = ['test/identity', 'test/intel', 'test/assessments', 'test/decisions', 'test/playbooks']
 /** Rooms whose tests need no service and no socket. */
 const PURE = ['test/std', 'test/scoring', 'test/intel', 'test/decisions']
 
@@ -34,22 +38,35 @@ let passed = 0
 let failed = 0
 let skipped = 0
 
-if (options.has('--nightly')) await runTap(['test/nightly'], { coverage: false, include: '--include=test/nightly/**/*.ts' })
+if (options.has('--nightly')) await runTap([], { coverage: false, extra: ['--include=test/nightly/**/*.ts', '--timeout=1200'] })
 else {
   await runTap(files, { coverage: options.has('--coverage') })
+  if (files.length === 0) await runOnMongo()
   if (options.has('--zones')) for (const zone of ZONES) await runTap(PURE, { coverage: false, zone })
 }
 if (options.has('--coverage')) checkCoverage()
 if (failed > 0) process.exitCode = 1
 console.log(skipped > 0 ? `${passed} passed, ${failed} failed, ${skipped} skipped` : `${passed} passed, ${failed} failed`)
 
+/** The rooms' tests once more on a server of MongoDB's protocol. */
+async function runOnMongo (): Promise<void> {
+  const teardowns: Array<() => unknown> = []
+  const harness = { teardown: (handler: () => unknown) => teardowns.push(handler), fail: (message: string) => console.log(message), comment: (message: string) => console.log(message) }
+  const server = await startMongo(harness as unknown as Test)
+  if (server !== null) {
+    console.log("the rooms' tests on a server of MongoDB's protocol")
+    await runTap(ON_BOTH_STORES, { coverage: false, environment: { NEKO_TEST_STORE: 'mongodb', MONGODB_TEST_URL: server.uri } })
+  }
+  for (const teardown of teardowns) await teardown()
+}
+
 /** Runs tap, shows what failed and what was skipped, and counts tests (not assertions). */
-async function runTap (paths: string[], { coverage, zone, include }: { coverage: boolean, zone?: string, include?: string }): Promise<void> {
-  const args = ['--reporter=tap', ...(coverage ? ['--coverage-report=json-summary'] : ['--disable-coverage']), ...(include === undefined ? [] : [include]), ...paths]
+async function runTap (paths: string[], { coverage, zone, extra = [], environment = {} }: { coverage: boolean, zone?: string, extra?: string[], environment?: Record<string, string> }): Promise<void> {
+  const args = ['--reporter=tap', ...(coverage ? ['--coverage-report=json-summary'] : ['--disable-coverage']), ...extra, ...paths]
   if (zone !== undefined) console.log(`the pure tests in ${zone}`)
   mkdirSync('.tap', { recursive: true })
   const record = createWriteStream('.tap/output.tap', { flags: 'a' })
-  const child = spawn(process.execPath, ['node_modules/tap/dist/esm/run.mjs', ...args], { env: { ...process.env, ...(zone === undefined ? {} : { TZ: zone }) }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['node_modules/tap/dist/esm/run.mjs', ...args], { env: { ...process.env, ...environment, ...(zone === undefined ? {} : { TZ: zone }) }, stdio: ['ignore', 'pipe', 'inherit'] })
   let file = ''
   let showing = false
   for await (const line of createInterface({ input: child.stdout })) {
