@@ -33,8 +33,14 @@ function judgeLogins (history: HistorySnapshot, signs: Signs): void {
   const failed = Math.max(history.failedLogins600s, history.failedLogins3600s * 0.7)
   if (failed < 2) return
   const typed = history.intervalMeanMs > 2500 ? 0 : 1
-  addSign(signs, 0.8 * ramp(failed, 4 - typed, 10 - 2 * typed), 'behavior.stuffing', 'client', `${Math.round(failed)} failed logins`, 'T1110.004')
+  addSign(signs, LOGINS_VALUE_MAX * ramp(failed, 4 - typed, 10 - 2 * typed), 'behavior.stuffing', 'client', `${Math.round(failed)} failed logins`, 'T1110.004')
 }
+
+/**
+ * Challenged, and held to the strict rate, but not refused: ten tries are what the limiter of logins grants, and whoever
+ * mistypes must meet its 429 with the time to come back, never a 403 (and after three a standing block of an office).
+ */
+const LOGINS_VALUE_MAX = 0.56
 
 /** One expired token is shown again and again by a forgotten program; guesses differ. */
 function judgeTokens (history: HistorySnapshot, signs: Signs): void {
