@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { LogController, type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import type { ServerParts } from './cluster/serving.ts'
@@ -92,7 +92,8 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
   let requests = 0
   return {
     loggerInstance: logging.log,
-    disableRequestLogging: true,
+    // One line per request is the aftermath's.
+    logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: (raw: { headers: Record<string, unknown> }) => {
       const given = raw.headers['x-request-id']
