@@ -4,6 +4,7 @@ import { judge, type Thresholds } from '../decisions/judge.ts'
 import type { Decision } from '../decisions/shapes.ts'
 import type { Principal } from '../identity/shapes.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
+import type { Score } from '../scoring/shapes.ts'
 import { createAddressSet } from '../std/ip.ts'
 import { createReceiptIds } from '../std/id.ts'
 import { announcesBody, readBody } from './body.ts'
@@ -88,8 +89,8 @@ export function createGate (app: FastifyInstance): Gate {
     if (end === 'gone') return reply.hijack() as unknown as FastifyReply
     passage.observation = observe(request, passage)
     passage.score = await scoring.score(passage.observation)
-    if (passage.bodyIsOthers) passage.score.notInspected.push(OTHERS_BODY)
-    if (end === 'over') passage.score.notInspected.push(`body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
+    if (passage.bodyIsOthers) note(passage.score, OTHERS_BODY)
+    if (end === 'over') note(passage.score, `body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
     if (request.routeOptions.config?.decoy === true) passage.score.decoy = true
     passage.verdict = judge({ score: passage.score, decision, writes: request.method !== 'GET' && request.method !== 'HEAD', thresholds })
     if (passage.verdict.action === 'BLOCK' && assessesOnly(request, passage)) await scoreWithoutBody(passage)
@@ -154,7 +155,7 @@ export function createGate (app: FastifyInstance): Gate {
     const observation = { ...passage.observation!, body: null }
     passage.observation = observation
     passage.score = await scoring.score(observation)
-    passage.score.notInspected.push(OTHERS_BODY)
+    note(passage.score, OTHERS_BODY)
     passage.verdict = judge({ score: passage.score, decision: passage.decision, writes: true, thresholds })
   }
 
@@ -170,6 +171,11 @@ export function createGate (app: FastifyInstance): Gate {
     reply.header('x-neko-action', verdict!.action)
     reply.header('x-neko-factors', factors.map((factor) => `${factor.name}=${Math.round(factor.contribution)}`).join(','))
   }
+}
+
+/** A list of its own: the scorer may hand out the same one twice. */
+function note (score: Score, what: string): void {
+  score.notInspected = [...score.notInspected, what]
 }
 
 function maySeeAssessments (principal: Principal | null): boolean {
