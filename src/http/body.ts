@@ -17,7 +17,10 @@ export function announcesBody (raw: IncomingMessage): boolean {
   return (length !== undefined && length !== '0') || raw.headers['transfer-encoding'] !== undefined
 }
 
-/** Reads at most `limitBytes` within `timeoutMs`; never rejects. */
+/** A body in more pieces than this is a bomb of tiny chunks: each costs some 200 bytes of heap, whatever it holds. */
+const PIECES_MAX = 4096
+
+/** Reads at most `limitBytes` within `timeoutMs`; never rejects. Too many pieces count as too many bytes. */
 export function readBody (raw: IncomingMessage, limitBytes: number, timeoutMs: number): Promise<BodyRead> {
   const { promise, resolve } = Promise.withResolvers<BodyRead>()
   const chunks: Buffer[] = []
@@ -26,7 +29,7 @@ export function readBody (raw: IncomingMessage, limitBytes: number, timeoutMs: n
   const onData = (chunk: Buffer): void => {
     received += chunk.length
     chunks.push(received > limitBytes ? chunk.subarray(0, chunk.length - (received - limitBytes)) : chunk)
-    if (received > limitBytes) finish('over')
+    if (received > limitBytes || chunks.length >= PIECES_MAX) finish('over')
   }
   const onEnd = (): void => finish('whole')
   const onGone = (): void => finish('gone')
