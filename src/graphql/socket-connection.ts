@@ -51,7 +51,7 @@ export class SocketConnection implements Caller {
     this.#openedMs = this.#seenMs = edge.app.clock.monotonic()
     this.#budget = new MessageBudget(this.#openedMs)
     ws.on('message', (data: RawData, isBinary: boolean) => this.#receive(data, isBinary))
-    ws.on('ping', () => this.#hear())
+    ws.on('ping', (data: Buffer) => this.#answerPing(data))
     ws.on('pong', () => this.#hear())
     // ws closes by itself what breaks RFC 6455 or its bounds (1002, 1007, 1008, 1009).
     ws.on('error', () => {})
@@ -101,6 +101,13 @@ export class SocketConnection implements Caller {
     if (this.#budget.take(nowMs)) return true
     this.close(CLOSE.tooMany, 'Too many messages')
     return false
+  }
+
+  /** By hand, so that pongs wait for a peer that does not read no more than anything else. */
+  #answerPing (data: Buffer): void {
+    if (!this.#hear()) return
+    if (this.#ws.bufferedAmount > SOCKET.waitingBytes) return this.terminate()
+    this.#ws.pong(data)
   }
 
   #receive (data: RawData, isBinary: boolean): void {

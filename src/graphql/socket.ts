@@ -37,6 +37,7 @@ const SERVER_OPTIONS: ServerOptions = Object.freeze({
   // Compression holds some 300 kB per socket, and small hostile messages unpack to large ones.
   perMessageDeflate: false,
   maxPayload: SOCKET.messageBytes,
+  autoPong: false,
   // What the types of ws do not know yet.
   ...{ maxFragments: SOCKET.fragments, maxBufferedChunks: SOCKET.chunks, closeTimeout: SOCKET.closeMs },
   handleProtocols: () => PROTOCOL
