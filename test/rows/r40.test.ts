@@ -63,9 +63,9 @@ t.test('R40: hostile documents are refused with our code, at once, and say nothi
   for (let i = 0; i < 100; i++) await ask({ query: '{ health { status } }' }, GRAPHQL)
 
   let served = 0
-  let others = true
+  const others = { wanted: true }
   const load = Promise.all(times(4, String).split(' ').map(async () => {
-    while (others) {
+    while (others.wanted) {
       const { status, text } = await ask({ query: '{ health { status } }' }, GRAPHQL, other)
       if (status !== 200 || !text.includes('"data"')) throw new Error(`${status} ${text}`)
       served++
@@ -93,7 +93,7 @@ t.test('R40: hostile documents are refused with our code, at once, and say nothi
   // The same holds for the loop: the table is run again when something else held the processor.
   let lagMs = await runTable()
   for (let i = 0; i < 3 && lagMs > 50; i++) lagMs = Math.min(lagMs, await runTable())
-  others = false
+  others.wanted = false
   await load
   t.comment(`${CASES.length} documents twice; slowest ${slowest.ms.toFixed(1)} ms (${slowest.title}); event loop at most ${lagMs.toFixed(1)} ms late; ${served} others served`)
   t.ok(lagMs <= 50, 'the event loop')
