@@ -55,6 +55,9 @@ const FILES = new Map<string, number>([
 /** Words that are guessed at the root and mean little alone. */
 const GUESSES = new Set('admin administrator manager console mysql conf config backup backups include includes webdav old tmp temp test private secret hidden db database dump upload uploads user_upload smarty shared examples cgi-bin debug'.split(' '))
 
+/** Folders that hold what a server runs or reads, and that no page links to. */
+const CODE_FOLDERS = new Set('include includes inc conf smarty mysql webdav user_upload htdocs cgi-bin cgi-local _vti_bin sqladmin backups dbbackup adodb'.split(' '))
+
 const SECRET_NAME = /(^|[^a-z])(passwd|passwords?|htpasswd|shadow|secring|id_rsa|credentials?|unattend|dbdump|db_backup|webr00t|r00t)([^a-z]|$)/
 const SHELL_NAME = /(shell|c99|r57|b374k|wso|r00t|backdoor|cmd)[\w.-]*\.(php\d?|phtml|jspx?|aspx?|cgi|pl)$/
 const JAVA_CLASS = /(^|\/)org\.apache\.|\/servlets?\.[A-Z]/i
@@ -109,6 +112,7 @@ function judgeFile (segments: string[], isFolder: boolean): ScannerPath | null {
   if (SECRET_NAME.test(file) && file.includes('.') && !file.endsWith('.html')) return found(CERTAIN, 'endpoint.secret-file', `a file of secrets: ${file}`)
   const byExtension = isFolder ? null : judgeExtension(file, isRoot)
   if (byExtension !== null) return byExtension
+  if (isRoot && CODE_FOLDERS.has(file)) return found(0.76, 'endpoint.guess', `a folder of code or settings: /${file}`)
   return isRoot && GUESSES.has(file) ? found(WEAK, 'endpoint.guess', `a name that is guessed: /${file}`) : null
 }
 

@@ -7,8 +7,6 @@ import type { Policy } from '../policy.ts'
 import type { RequestView } from '../request-view.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
-/** Nobody's link and nobody's bookmark: whoever asks for one has read our robots.txt as a map. */
-const DECOYS = new Set(['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', '/old-console/'])
 const WEBDAV_METHODS = new Set(['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'LOCK', 'UNLOCK', 'SEARCH', 'REPORT'])
 const KNOWN_METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])
 /** A body from another site is looked at for session names up to here; the payload factor reads the whole. */
@@ -16,7 +14,7 @@ const BODY_MAX = 2048
 
 /**
  * What is asked for, and how: paths that only scanners know (full worth on an unknown route, little on one of ours),
- * decoys, methods out of place, targets that are encoded to slip past somebody, session ids handed in from another
+ * methods out of place, targets that are encoded to slip past somebody, session ids handed in from another
  * site. GraphQL misuse shows in the parsed document and is the payload factor's.
  */
 export function measureEndpoint (observation: Observation, view: RequestView, policy: Policy): FactorResult {
@@ -29,7 +27,6 @@ export function measureEndpoint (observation: Observation, view: RequestView, po
 }
 
 function judgeTarget (observation: Observation, view: RequestView, signs: Signs): void {
-  if (DECOYS.has(view.path)) addSign(signs, 0.8, 'endpoint.decoy', 'path', 'a decoy: nothing links to it', 'T1595.003')
   if (observation.route !== null) return
   const scanner = judgePath(view.path)
   if (scanner !== null) addSign(signs, scanner.value, scanner.rule, 'path', scanner.text, 'T1595.003')
@@ -37,19 +34,33 @@ function judgeTarget (observation: Observation, view: RequestView, signs: Signs)
 
 function judgeMethod (view: RequestView, signs: Signs): void {
   const { method } = view
-  if (view.query.includes('_method=')) addSign(signs, 0.25, 'endpoint.method-override', 'query._method', 'another method than the request line says')
+  if (view.query.length > 2 * PARAMETERS_MAX && view.query.split('&', PARAMETERS_MAX + 1).length > PARAMETERS_MAX) addSign(signs, 0.76, 'endpoint.parameter-flood', 'query', `more than ${PARAMETERS_MAX} parameters`, 'T1499')
+  if (view.bodyBytes > 0 && (method === 'GET' || method === 'HEAD')) addSign(signs, isForm(view) ? 0.5 : 0.2, 'endpoint.body', 'body', `${method} with a body`)
+  if (view.query.includes('_method=')) addSign(signs, 0.15, 'endpoint.method-override', 'query._method', 'another method than the request line says')
   if (KNOWN_METHODS.has(method)) return
   if (WEBDAV_METHODS.has(method)) addSign(signs, 0.3, 'endpoint.method', 'method', `a WebDAV method: ${method}`)
   else if (method === 'TRACE' || method === 'TRACK' || method === 'CONNECT' || method === 'DEBUG') addSign(signs, 0.5, 'endpoint.method', 'method', `a method for proxies and debuggers: ${method}`, 'T1595.002')
-  else addSign(signs, 0.45, 'endpoint.method', 'method', 'a method that does not exist', 'T1595.002')
+  else addSign(signs, 0.76, 'endpoint.method', 'method', 'a method that does not exist', 'T1595.002')
 }
+
+/** Five letters or digits in a row as escapes: RFC 3986 2.3 has none of them escaped, and no client does. */
+const ENCODED_WORD = /(?:%(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]|3[0-9])){5}/i
+const PARAMETERS_MAX = 250
 
 /** Encodings that no browser makes: overlong UTF-8, letters as %u escapes, encoded zeros. */
 function judgeEncoding (url: string, signs: Signs): void {
   if (!url.includes('%') && url.charCodeAt(0) === 47) return
   if (/%c0%[89ab][0-9a-f]|%c1%[89ab]|%e0%80%|%f0%80%80/i.test(url)) addSign(signs, 0.78, 'endpoint.overlong', 'url', 'overlong UTF-8', 'T1027')
   if (/%u00[2-7][0-9a-f]|%uff[0-5][0-9a-f]/i.test(url)) addSign(signs, 0.6, 'endpoint.unicode-escape', 'url', 'letters written as %u escapes', 'T1027')
+  if (/%[4-7][0-9a-f](?:%[4-7][0-9a-f]){3}/i.test(url) && ENCODED_WORD.test(url)) addSign(signs, 0.76, 'endpoint.encoded-letters', 'url', 'plain letters written as escapes', 'T1027')
+  if (/(?:%25(?:[2-7]|%3[2-7])(?:[0-9a-f]|%[34][0-9a-f])){6}/i.test(url)) addSign(signs, 0.5, 'endpoint.encoded-twice', 'url', 'letters escaped twice', 'T1027')
+  if (/%(?![0-9a-f]{2}|u[0-9a-f]{4})/i.test(url)) addSign(signs, 0.12, 'endpoint.broken-escape', 'url', 'an escape that is none')
+  if (/%(?:c0|c1|f[5-9a-f])/i.test(url)) addSign(signs, 0.12, 'endpoint.not-utf8', 'url', 'bytes that are no UTF-8')
   if (/%00/.test(url)) addSign(signs, 0.6, 'endpoint.null', 'url', 'an encoded zero byte', 'T1027')
+}
+
+function isForm (view: RequestView): boolean {
+  return (headerOf(view, 'content-type') ?? '').startsWith('application/x-www-form-urlencoded')
 }
 
 function judgeSession (observation: Observation, view: RequestView, signs: Signs): void {

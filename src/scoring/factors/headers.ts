@@ -73,7 +73,8 @@ const STEERING = new Map<string, { value: number, text: string }>([
   ['x-original-url', { value: 0.45, text: 'X-Original-URL, which some frameworks route by' }],
   ['x-rewrite-url', { value: 0.45, text: 'X-Rewrite-URL, which some frameworks route by' }],
   ['x-middleware-subrequest', { value: 0.8, text: 'x-middleware-subrequest, which skips authorisation in Next.js (CVE-2025-29927)' }],
-  ['lock-token', { value: 0.2, text: 'a WebDAV header' }],
+  ['lock-token', { value: 0.3, text: 'a WebDAV header' }],
+  ['if', { value: 0.3, text: 'a WebDAV header' }],
   ['content-range', { value: 0.2, text: 'a range of an answer in a request' }],
   ['x-http-method-override', { value: 0.15, text: 'another method than the request line says' }]
 ])
@@ -112,7 +113,7 @@ function judgeContentType (view: RequestView, body: Uint8Array | null, signs: Si
   if (charsets.length > 1) addSign(signs, 0.8, 'headers.charsets', 'header.content-type', 'more than one charset', 'T1027')
   else if (charsets.length === 1 && !CHARSETS.has((charsets[0] as string).replace(/^charset\s*=\s*"?/, ''))) addSign(signs, 0.76, 'headers.charset', 'header.content-type', 'a charset that no client uses', 'T1027')
   if (/^(?!multipart\/).*;\s*boundary\s*=/.test(type)) addSign(signs, 0.76, 'headers.boundary', 'header.content-type', 'a boundary where there are no parts', 'T1027')
-  if (!/^[\w.+*-]+\/[\w.+*-]+\s*(?:;|$)/.test(type)) addSign(signs, 0.3, 'headers.content-type', 'header.content-type', 'a content type that is none')
+  if (!/^[\w.+*-]+\/[\w.+*-]+\s*(?:;|$)/.test(type)) addSign(signs, 0.76, 'headers.content-type', 'header.content-type', 'a content type that is none')
 }
 
 const PLAIN_TYPES = new Set(['application/json', 'application/x-www-form-urlencoded', 'application/json; charset=utf-8', 'application/json;charset=UTF-8', 'application/json; charset=UTF-8', 'application/graphql', 'text/plain;charset=UTF-8'])
@@ -128,6 +129,7 @@ function judgeRanges (view: RequestView, signs: Signs): void {
 function judgeClaims (view: RequestView, signs: Signs): void {
   const agent = view.agent
   if (headerOf(view, 'host') === null) addSign(signs, 0.2, 'headers.host', 'headers', 'no host')
+  judgeOdd(view, signs)
   if (agent === null || classifyAgent(agent).kind !== 'browser') return
   const soft: Signs = { found: null }
   const brands = headerOf(view, 'sec-ch-ua')
@@ -137,6 +139,20 @@ function judgeClaims (view: RequestView, signs: Signs): void {
   if (chrome !== null && Number(chrome[1]) >= 89 && brands === null && headerOf(view, 'sec-fetch-mode') === null) addSign(soft, 0.05, 'headers.no-hints', 'headers', `Chrome ${chrome[1]} without its client hints`)
   const result = resultOf('headers', soft, SOFT_MAX)
   if (result.value > 0) addSign(signs, result.value, (result.evidence[0] as { rule: string }).rule, 'headers', result.evidence.map((one) => one.text).join('; '), 'T1036')
+}
+
+/** Connections that close and stay, lists of codings that are none, an address for a host: small signs of hand-made requests. */
+function judgeOdd (view: RequestView, signs: Signs): void {
+  const connection = headerOf(view, 'connection')
+  if (connection !== null && connection.includes(',') && /^(close|keep-alive) ?, ?(?:close|keep-alive)/i.test(connection)) addSign(signs, 0.6, 'headers.connection', 'header.connection', 'a connection that is told twice')
+  const encoding = headerOf(view, 'accept-encoding')
+  if (encoding !== null && encoding.length > 80) addSign(signs, 0.6, 'headers.accept-encoding', 'header.accept-encoding', 'codings that no client names')
+  const accept = headerOf(view, 'accept')
+  if (accept === '') addSign(signs, 0.12, 'headers.accept', 'header.accept', 'an empty Accept')
+  else if (accept !== null && /charset/i.test(accept)) addSign(signs, 0.5, 'headers.accept', 'header.accept', 'a charset in Accept', 'T1027')
+  const host = headerOf(view, 'host')
+  if (host !== null && /^\[|^\d{1,3}(?:\.\d{1,3}){3}(?::|$)/.test(host)) addSign(signs, 0.06, 'headers.host-address', 'header.host', 'an address for a host')
+  if (view.bodyBytes > 0 && headerOf(view, 'content-type') === null) addSign(signs, 0.12, 'headers.no-type', 'headers', 'a body without a type')
 }
 
 function judgeHints (view: RequestView, agent: string, brands: string, chrome: RegExpExecArray | null, soft: Signs): void {

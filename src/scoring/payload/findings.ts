@@ -36,6 +36,13 @@ export interface Subject {
   /** Long text of several lines or sentences: prose, markdown or code that quotes attacks without being one. */
   document: boolean
   signs: Sign[]
+  /** What a detector's own bound left out of this value. */
+  leftOut: string[]
+}
+
+/** A detector stopped at its bound: said in the receipt, never silent. */
+export function leftOut (subject: Subject, what: string): void {
+  if (!subject.leftOut.includes(what)) subject.leftOut.push(what)
 }
 
 /** Highest value of each grade: only `certain` may reach a standing ban's score of 90. */

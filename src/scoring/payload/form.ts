@@ -21,10 +21,14 @@ export function inspectForm (inspection: Inspection, text: string, kind: PlaceKi
 function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, place: string, graphqlRoute: boolean): void {
   if (pair === '') return
   const equals = pair.indexOf('=')
-  const name = decodePercent(equals === -1 ? pair : pair.slice(0, equals), true)
+  // `a=1&amp;b=2`: a link that was escaped once too often.
+  const rawName = equals === -1 ? pair : pair.slice(0, equals)
+  const name = decodePercent(rawName.startsWith('amp;') ? rawName.slice(4) : rawName, true)
   const value = equals === -1 ? '' : decodePercent(pair.slice(equals + 1), true)
   const inner = placeOf(place, name)
   if (name.length > 1) inspectName(inspection, kind, inner, name)
+  if (equals === -1 && name.length > 2 && name.length < 400 && !name.includes('=') && /[\s'"`(:\\]|^(?:\w{3,20}|[a-z]\w*\.\w+)$/i.test(name)) inspectValue(inspection, kind, inner, name, '', 1)
+  if (kind === 'query' && /^https?:\/\/[^/&?#]*%2f[^/&?#]{0,60}@/i.test(pair.slice(equals + 1))) inspection.findings.push({ rule: 'ssrf.userinfo', grade: 'likely', value: 0.79, match: pair.slice(equals + 1, equals + 41), place: inner, technique: 'T1190' })
   // `pay%3D1+OR+1` is a name to a strict parser and a pair to a lax one.
   if (equals === -1 && name.includes('=')) inspectValue(inspection, kind, inner, name.slice(name.indexOf('=') + 1), '', 1)
   if (value.length < 2) return
@@ -33,7 +37,7 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
     if (name === 'variables' && value.startsWith('{') && inspectVariables(inspection, value)) return
   }
   const field = name.toLowerCase()
-  if (field === '_method' && kind === 'query') inspection.findings.push({ rule: 'override.method', grade: 'likely', value: 0.76, match: value.slice(0, 20), place: inner, technique: 'T1190' })
+  if (field === '_method' && kind === 'query') inspection.findings.push({ rule: 'override.method', grade: 'weak', value: 0.15, match: value.slice(0, 20), place: inner, technique: 'T1190' })
   inspectValue(inspection, kind, inner, value, field, 0)
 }
 

@@ -18,6 +18,8 @@ export interface GraphqlReading {
   cyclic: boolean
   /** Longest chain of one field name nested in itself. */
   recursion: number
+  /** True when the nesting is `ofType` in itself, as every tool's introspection asks. */
+  deepTypes: boolean
   /** True when the lexer stopped at its bound. */
   cut: boolean
 }
@@ -71,7 +73,7 @@ function count (key: number, step: number): number {
 /** Null when the text is no GraphQL document. */
 export function readGraphql (text: string): GraphqlReading | null {
   stamp++
-  const state: State = { literals: [], depth: 0, aliases: 0, repeats: 0, directives: 0, fields: 0, introspection: 'none', cyclic: false, recursion: 0, cut: false, tokens: 0, level: 0, parens: 0, nameFrom: 0, nameTo: 0, nameHash: 0, argument: '', typeFollows: false, path: [], run: 0, fragment: '', definition: '', spreads: new Map(), afterSpread: false, afterAt: false }
+  const state: State = { literals: [], depth: 0, aliases: 0, repeats: 0, directives: 0, fields: 0, introspection: 'none', cyclic: false, recursion: 0, deepTypes: true, cut: false, tokens: 0, level: 0, parens: 0, nameFrom: 0, nameTo: 0, nameHash: 0, argument: '', typeFollows: false, path: [], run: 0, fragment: '', definition: '', spreads: new Map(), afterSpread: false, afterAt: false }
   let at = 0
   while (at < text.length && state.tokens < TOKENS_MAX) {
     const next = readToken(state, text, at)
@@ -198,6 +200,8 @@ function addAlias (state: State): void {
   count(keyOf(state, state.nameHash), -1)
 }
 
+const OF_TYPE = [...'ofType'].reduce((hash, letter) => (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0, 0)
+
 function openSelection (state: State): void {
   state.afterSpread = false
   state.typeFollows = false
@@ -206,6 +210,7 @@ function openSelection (state: State): void {
   for (const hash of state.path) if (hash === state.nameHash) same++
   state.path.push(state.nameHash)
   if (same > state.recursion && state.level > 1) state.recursion = same
+  if (same > 2 && state.nameHash !== OF_TYPE) state.deepTypes = false
 }
 
 function closeSelection (state: State): void {

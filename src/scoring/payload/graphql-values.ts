@@ -38,8 +38,9 @@ function judgeShape (inspection: Inspection, place: string, reading: GraphqlRead
   if (reading.recursion > RECURSION_MAX) add('graphql.recursion', 0.8, `a field nested ${reading.recursion} times in itself`)
   else if (reading.depth > DEPTH_MAX) add('graphql.depth', 0.78, `${reading.depth} levels`)
   if (reading.cyclic) add('graphql.fragment-cycle', 0.82, 'a fragment that reaches itself')
-  // Tools introspect by POST, one operation at a time; asking in a link or hidden in a batch is how scanners look.
-  if (reading.introspection !== 'none') add('graphql.introspection', way !== 'post' ? 0.76 : reading.introspection === 'schema' ? 0.35 : 0.3, '__' + reading.introspection)
+  // Tools introspect one operation at a time, by POST or by link; hidden in a batch is how scanners look.
+  if (reading.introspection !== 'none' && reading.recursion > 2 && !reading.deepTypes) add('graphql.introspection-cycle', 0.8, `fields of types of fields, ${reading.recursion} times`)
+  if (reading.introspection !== 'none') add('graphql.introspection', way === 'batch' ? 0.76 : reading.introspection === 'schema' ? 0.35 : 0.3, '__' + reading.introspection)
 }
 
 /** Batches: the same operation many times is brute force or load, unequal ones are a page. */

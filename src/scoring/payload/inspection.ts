@@ -32,7 +32,7 @@ export function placeOf (prefix: string, name: string): string {
 /** A field's name is judged only when it holds more than names hold. */
 export function inspectName (inspection: Inspection, kind: PlaceKind, place: string, name: string): void {
   scan(name)
-  if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/^__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name)) return
+  if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name)) return
   inspectValue(inspection, kind, place, name, NAME_FIELD, 0)
 }
 
@@ -60,13 +60,16 @@ function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string
   if (BASE64_PICTURE.test(text.slice(0, 64))) return
   let reading = text
   for (let step = 0; ; step++) {
-    judgeText(inspection.findings, kind, place, reading, field)
+    for (const what of judgeText(inspection.findings, kind, place, reading, field)) leaveOut(inspection, `${place}: ${what}`)
     if (step >= DECODE_STEPS_MAX) break
     const next = decodeOnce(reading)
     if (next === reading) break
     reading = next
   }
-  if (depth >= NESTED_TEXT_DEPTH_MAX || text.length > NESTED_TEXT_CHARACTERS_MAX) return
+  if (text.length > NESTED_TEXT_CHARACTERS_MAX || depth >= NESTED_TEXT_DEPTH_MAX) {
+    if (/^\s*[{[]["{[]/.test(text.slice(0, 64)) && depth < 2 * NESTED_TEXT_DEPTH_MAX && kind !== 'header') leaveOut(inspection, `${place}: text inside text beyond its bound`)
+    return
+  }
   inspectNested(inspection, kind, place, reading, field, depth)
 }
 

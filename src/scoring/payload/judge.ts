@@ -21,27 +21,30 @@ const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash |
 const AGENT_TELLING = /\/etc\/|\/bin\/|\.\.\/|\/proc\/|\.ssh\/|\(\) ?[{:]|\.ini\b|\.(?:htaccess|bash_history)/
 const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike | WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php
 
-/** Runs the detectors whose characters and words are there over one reading of one value. */
-export function judgeText (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): void {
+const NOTHING: readonly string[] = []
+
+/** Runs the detectors whose characters and words are there over one reading of one value. Returns what their bounds left out. */
+export function judgeText (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): readonly string[] {
   scan(text)
   const { characters, words } = seen
-  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return
+  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return NOTHING
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..') || text.includes('--')
-    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== NAME_FIELD) return
+    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== NAME_FIELD && !text.endsWith('?')) return NOTHING
   }
   const subject = subjectOf(kind, field, text, characters, words)
   if (kind === 'filename') detectFilename(subject)
   if (field === NAME_FIELD) detectName(subject)
   runDetectors(subject)
   for (const sign of subject.signs) findings.push({ ...sign, place, technique: techniqueOf(sign.rule) })
+  return subject.leftOut
 }
 
 function runDetectors (subject: Subject): void {
   const { characters } = subject
   const telling = (characters & TELLING) !== 0
   if (subject.kind !== 'agent' || telling) detectSql(subject)
-  if (telling || (subject.words & (WORD.scheme | WORD.script)) !== 0) detectXss(subject)
+  if (telling || (subject.words & (WORD.scheme | WORD.script)) !== 0 || ((characters & CHAR.colon) !== 0 && subject.text.includes('\t'))) detectXss(subject)
   detectCommand(subject)
   if (telling) {
     detectTemplate(subject)
@@ -57,7 +60,7 @@ function subjectOf (kind: PlaceKind, field: string, text: string, characters: nu
   const lower = text.toLowerCase()
   const folded = (characters & (CHAR.lineBreak | CHAR.control | CHAR.nonAscii)) !== 0 || lower.includes('  ') || lower.includes('\t')
   const flat = folded ? lower.replace(/[\u0000\u00ad\u200b-\u200f\ufeff]+/g, '').replace(/[\u0001-\u0020\u00a0\u1680\u2000-\u200a\u3000]+/g, ' ') : lower
-  return { kind, field, text, flat, characters, words, document: isDocument(kind, text, characters), signs: [] }
+  return { kind, field, text, flat, characters, words, document: isDocument(kind, text, characters), signs: [], leftOut: [] }
 }
 
 const DOCUMENT_CHARACTERS_MIN = 80

@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { certain, certainAnywhere, likely, weak } from '../findings.ts'
+import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { judgePrototype } from './injection.ts'
@@ -29,6 +29,7 @@ function judgePhpTag (subject: Subject): void {
   if (/^<\?(?:php\b|=)/.test(tag) && /\w ?\(|\$_|`|echo|print|include|require|eval|=/.test(tag.slice(2))) return certain(subject, 'php.open-tag', tag)
   if (/^<\?php\b|^<\?=/.test(tag)) return likely(subject, 'php.open-tag', 0.82, tag)
   if (/^<\?xml[^>]{0,10}:(?:exec|echo|system|eval|passthru)|^<\?xml ?:/.test(tag)) return certain(subject, 'php.xml-code', tag)
+  if (/^<\?xml(?! version)[^=>"'?]{0,40};/.test(tag)) return likely(subject, 'php.xml-code', 0.8, tag)
   if (!/^<\?(?:xml|mso|import|xpacket|javascript|adobe)/.test(tag)) likely(subject, 'php.short-tag', 0.77, tag)
 }
 
@@ -39,26 +40,36 @@ function judgePhpVariables (subject: Subject): void {
   const call = /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\]]{1,40}\]| ?\{[^}]{1,40}\}| ?->\w+| ?\}){0,4} ?\( ?[^)]{0,80}\)/.exec(text)
   if (call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0])) likely(subject, 'php.variable-call', 0.78, call[0])
   else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) likely(subject, 'php.variable-variable', 0.76, text.slice(0, 40))
+  else if (/\$\w{1,20} ?\[[^\n]{1,40}\](?: ?\[[^\n]{1,20}\])? ?\(/.test(text)) likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
+  else if (/\$\{ ?["']\w{1,20}["'] ?\}/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
   else if (/\$ ?\{ ?\$\w/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
   else if (/\$\w{1,30} ?(?:=[^=]|\.=|\[["'])[^;]{0,80};/.test(text)) likely(subject, 'php.assignment', 0.7, text.slice(0, 50))
 }
 
 const PHP_PREFIXED = /\b(?:array|ldap|sodium|tidy|mysqli?|pg|sqlite|curl|socket|stream|posix|pcntl|openssl|mb|gz|bz|zip|simplexml|iconv|odbc|oci|ftp|imap|snmp|apcu?|session|spl|image|mcrypt|preg|ctype|dba|exif|fdf|finfo|ibase|shm|sem|shmop|readline|xdebug|wddx|runkit|sqlsrv|sybase|mssql|ifx|dbx|fbsql|ingres|maxdb|msql|newt|ncurses|pspell|recode|svn|win32|yaz)_[a-z0-9_]{2,50} ?\(|\b(?:bzdecompress|gethostby\w+|gzdecode|gzinflate|gzdeflate|gzcompress|parse_str|mb_\w+) ?\(/
 const CALLED = /([a-z_][a-z0-9_]{1,40})(?: |\/\*[^*]{0,40}\*\/|\/\/[^(]{0,30}|#[^(]{0,30})?\(/g
-const CALLS_MAX = 64
+const CALLS_MAX = 512
 
 /** Calls by name: one of a kind is enough where the name exists in PHP alone; shared names need arguments of their own. */
 function judgePhpCalls (subject: Subject): void {
   if ((subject.words & WORD.php) !== 0) {
     CALLED.lastIndex = 0
-    for (let count = 0; count < CALLS_MAX; count++) {
+    for (let count = 0; ; count++) {
       const match = CALLED.exec(subject.flat)
       if (match === null) break
+      if (count >= CALLS_MAX) {
+        leftOut(subject, `calls beyond the ${CALLS_MAX}th`)
+        break
+      }
       if (judgeCall(subject, match[1] as string, match.index + match[0].length)) break
     }
     if (/\[ ?\w{2,30} ?\] ?\[ ?\d ?\] ?\(/.test(subject.flat)) likely(subject, 'php.indirect-call', 0.8, subject.flat.slice(0, 50))
   }
   if (/[([] ?["']?(?:string\) ?\{? ?\[)?(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open)["']? ?[)\]] ?\)?(?:\[\d\]\}?)? ?\(/.test(subject.flat.replace(/\/\*[^*]{0,40}\*\//g, ''))) certain(subject, 'php.indirect-call', subject.flat.slice(0, 50))
+  if (/["'](?:system|exec|passthru|shell_exec|popen|proc_open|assert)["'] ?\( ?[\w"'$]/.test(subject.flat)) certain(subject, 'php.indirect-call', subject.flat.slice(0, 50))
+  if (/(?:^|[;=]) ?\([\w.()'" ]{1,40}\) ?(?:\/\*[^*]{0,40}\*\/ ?)?\( ?["'$]/.test(subject.flat)) likely(subject, 'php.string-call', 0.78, subject.flat.slice(0, 50))
+  if (/["']\w{1,10}["'] ?\. ?["']\w{1,10}["']/.test(subject.flat)) likely(subject, 'php.split-string', 0.77, subject.flat.slice(0, 50))
+  if (/^(?:system|exec|eval|passthru|popen|assert) ?(?:#\w* ?|\/\*[^*]{0,40}\*\/ ?|\/\/\w* ?)?\([^()]{0,40}\) ?;?$/.test(subject.flat)) likely(subject, 'php.code-call', 0.77, subject.flat.slice(0, 50))
   const prefixed = PHP_PREFIXED.exec(subject.flat)
   if (prefixed !== null) likely(subject, 'php.function-call', subject.flat.length < 80 ? 0.77 : 0.45, prefixed[0])
   if (/\(? ?["'](?:\w|\\x?\w{2,3}|["'] ?\. ?["']|[ .]){2,40}["'] ?\)? ?\( ?["'\w$]/.test(subject.flat) && /^[^a-z]{0,4}(?:\((?:string|int)\))?[("'\\]/.test(subject.flat)) likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
@@ -119,12 +130,12 @@ function judgeJava (subject: Subject): void {
 const MARKER = /(?:^|[^A-Za-z0-9+/])(?:rO0ABQ|KztAAU|Cs7QAF|rO0AB[A-Za-z0-9+/])|^(?:AAEAAAD\/{5}|gASV[A-Za-z0-9+/]{8}|H4sIAAAAAAAA\w{2,}AO29B)|aced0005|\u00ac\u00ed\u0000\u0005|"(?:\$type|@type|javaClass)" ?: ?"[\w.]+\.[\w.]+/
 
 function judgeMarkers (subject: Subject): void {
-  const marker = MARKER.exec(subject.text.length > 4096 ? subject.text.slice(0, 4096) : subject.text)
+  const marker = MARKER.exec(subject.text)
   if (marker !== null) likely(subject, 'deserial.stream', 0.82, marker[0])
   if ((subject.characters & CHAR.bang) !== 0 && /!!(?:python\/(?:object|name|module)|javax?\.|ruby\/(?:object|hash)|org\.|com\.sun)/.test(subject.flat)) certain(subject, 'deserial.yaml-type', '!!')
 }
 
-const NODE = /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(|\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]]/
+const NODE = /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)(?:\.(?:call|apply|bind))?\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(|\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]]/
 const LOOP = /\b(?:while|for) ?\( ?(?:!+[\w"'`[{+]|true|1|;;|infinity|[-+(]|new |\d+(?:[=<>]|\)))/
 
 function judgeScript (subject: Subject): void {
@@ -134,6 +145,7 @@ function judgeScript (subject: Subject): void {
     if (/child_process|nd_func|_response|:__proto__:/.test(node[0]) && /[({]/.test(text)) certain(subject, 'code.node', node[0])
     else likely(subject, 'code.node', 0.78, node[0])
   }
+  if (/^\W{0,3}(?:while|for) ?\( ?(?:this|string|[!+-]+\d|number|object|array|date|self|window|\[\]|\{\}|"\w*"|'\w*') ?\)/.test(text)) likely(subject, 'code.endless-loop', 0.78, text.slice(0, 40))
   const loop = LOOP.exec(text)
   if (loop !== null && !/\( ?!true/.test(loop[0])) likely(subject, 'code.endless-loop', 0.77, loop[0])
   const python = /__import__ ?\(|\bos\.(?:system|popen|exec\w+|spawn\w+|environ)|subprocess\.(?:popen|call|run|check_output)|\bexec ?\( ?(?:compile|base64)|\beval ?\( ?(?:compile|__|open|input)|open\( ?["']\/etc|pty\.spawn|kernel\.(?:exec|system|open)|\bio\.popen|(?:system|exec|popen) ?\( ?["'](?:id|ls|cat|whoami|uname|curl|wget|ping|nc|dir|echo|rm|sh|bash)\b/.exec(text)
@@ -148,9 +160,9 @@ function judgePerl (subject: Subject): void {
 /** File names of uploads that a server would run or that set it up. */
 export function detectFilename (subject: Subject): void {
   const name = subject.flat.trim()
-  if (/\. ?(?:php\d?|phtml|phar|phps|pht|php\.\w+|asp|aspx|ashx|asmx|jspx?|jspf|cfm|cgi|pl|htaccess|user\.ini)(?:[.\s:;%/]|$)|^\.htaccess|^\.user\.ini/.test(name)) likely(subject, 'upload.executable', 0.79, name.slice(-40))
+  if (/\. ?(?:php\d?|phtml|phar|phps|php\d{1,4}|pht|phpt|php\.\w+|asp|aspx|ashx|asmx|jspx?|jspf|cfm|cgi|pl|htaccess|user\.ini)(?:[.\s:;%/]|$)|^\.htaccess|^\.user\.ini/.test(name)) likely(subject, 'upload.executable', 0.79, name.slice(-40))
   if (/[="<>\\]|\.\.[/\\]|'.*'/.test(name)) likely(subject, 'upload.odd-name', 0.76, name.slice(0, 40))
   else if (/[;']/.test(name)) likely(subject, 'upload.odd-name', 0.4, name.slice(0, 40))
-  if (/(?:^|\/)sess_[a-z0-9]{16,}$/.test(name)) likely(subject, 'upload.session-file', 0.79, name.slice(0, 40))
+  if (/(?:^|\/)sess_[a-z0-9,-]{16,}$/.test(name)) likely(subject, 'upload.session-file', 0.79, name.slice(0, 40))
   if (name.includes('\0')) certainAnywhere(subject, 'upload.nul', name.slice(0, 40))
 }

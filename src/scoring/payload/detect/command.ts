@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { certain, certainAnywhere, likely, weak } from '../findings.ts'
+import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { SHELL_COMMANDS, SHELL_WORDLIKE, WINDOWS_COMMANDS } from './command-words.ts'
@@ -13,13 +13,28 @@ export function detectCommand (subject: Subject): void {
   judgeSyntax(subject)
   const line = (characters & (CHAR.plus | CHAR.space)) === CHAR.plus ? subject.text.replaceAll('+', ' ') : subject.text
   if (named !== 0) judgePositions(subject, line)
+  if ((characters & CHAR.dollar) !== 0 && (characters & CHAR.equals) !== 0 && subject.text.length < 400 && !subject.document) judgeVariables(subject)
   if ((characters & (CHAR.dollar | CHAR.backslash | CHAR.quote | CHAR.doubleQuote | CHAR.caret | CHAR.brace | CHAR.percent)) === 0 || subject.document) return
   const plain = withoutTricks(subject.text)
   if (plain !== subject.text) judgeHidden(subject, plain)
 }
 
+const ASSIGNED = /(?:^|[;&| ])([a-z_]\w{0,15})=[^;&\s=]{1,40}(?=[;&])/gi
+
+/** A command put together from variables: `a=c;b=at;$a$b`. */
+function judgeVariables (subject: Subject): void {
+  let count = 0
+  for (const match of subject.text.matchAll(ASSIGNED)) {
+    if (++count > 32) return
+    const name = match[1] as string
+    const used = subject.text.indexOf('$' + name, match.index)
+    if (used !== -1) return likely(subject, 'cmdi.variable-command', 0.82, subject.text.slice(match.index, match.index + 50))
+  }
+}
+
 const SEPARATOR = /[;|&`\n\r(!]/g
-const POSITIONS_MAX = 64
+/** Clauses read in one value; the rest is named in notInspected. */
+const POSITIONS_MAX = 512
 
 interface Clause { name: string, rest: string, bare: boolean, path: boolean, prefixed: boolean }
 
@@ -38,9 +53,10 @@ function readClause (text: string, from: number): Clause | null {
 function judgePositions (subject: Subject, text: string): void {
   judgeClause(subject, readClause(text, 0), '')
   SEPARATOR.lastIndex = 0
-  for (let count = 0; count < POSITIONS_MAX; count++) {
+  for (let count = 0; ; count++) {
     const match = SEPARATOR.exec(text)
     if (match === null) return
+    if (count >= POSITIONS_MAX) return leftOut(subject, `commands beyond the ${POSITIONS_MAX}th`)
     const separator = text.startsWith('$(', match.index - 1) ? '$(' : match[0]
     if (separator !== '(') judgeClause(subject, readClause(text, match.index + 1), context(text, match.index, separator))
   }
@@ -48,6 +64,7 @@ function judgePositions (subject: Subject, text: string): void {
 
 /** A separator between blanks reads as prose (`Smith & Sons`, `late; then`): it gets a lower case letter of doubt. */
 function context (text: string, at: number, separator: string): string {
+  if (separator !== '\n' && separator !== '\r' && text.slice(0, at).trim() === '') return separator
   if (separator === '&' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ') return 'prose'
   if ((separator === ';' || separator === '!') && text.charAt(at + 1) === ' ' && /[a-z0-9]/i.test(text.charAt(at - 1))) return 'prose'
   if (separator === '|' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ' && text.charAt(at + 2) !== '/') return 'prose'
@@ -58,7 +75,7 @@ function context (text: string, at: number, separator: string): string {
 }
 
 const FLAG = /(?:^|\s)-{1,2}[a-z?]|\s\/[a-z?](?:\s|$|:)/i
-const TARGET = /(?:^|\s|["'=<>,:])(?:[~.]{0,2}\/|[a-z]:[\\/]|\\\\)|https?:|(?:\d{1,3}\.){3}\d|\$\{?\w|[<>]|passwd|localhost/i
+const TARGET = /(?:^|\s|["'=<>,:])(?:[~.]{0,2}\/|[a-z]:(?:[\\/]|\s*(?:$|[|"&]))|\\\\)|https?:|(?:\d{1,3}\.){3}\d|\$\{?\w|[<>]|passwd|localhost/i
 const SYSTEM_FILE = /\/etc\/|\/dev\/(?:tcp|null)|passwd|shadow|\/proc\/|\.ssh|boot\.ini|win\.ini|\/bin\/|\\windows/i
 
 function judgeClause (subject: Subject, clause: Clause | null, separator: string): void {
@@ -80,12 +97,21 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   else if (target || clause.bare) likely(subject, 'cmdi.separated-word', 0.55, match)
 }
 
+/** Commands that are also words or names which sentences and titles begin with. */
+const SHELL_ENGLISH = new Set('cat touch mount screen mail expect fish kill fold nice ed ex ar strings paste top dash php python ruby perl lua docker helm git aws az npm yarn mysql mongo chef puppet vagrant terraform ansible pr ps tar cc nl eval exec go'.split(' '))
+const NETWORK_COMMANDS = new Set('curl wget ping ping6 nslookup traceroute tracepath nc ncat netcat socat telnet ssh scp sftp rsync ftp tftp lftp lwp-download axel aria2c nmap rlogin rsh'.split(' '))
+/** Commands that are clients, and say so in their agent. */
+const CLIENT_COMMANDS = new Set('curl wget git svn php python python2 python3 perl ruby lua nodejs java docker podman helm kubectl aws gcloud az npm yarn pip pip3 gem cpan apt dnf yum vagrant terraform puppet lftp aria2c axel ansible fish mail mutt emacs screen'.split(' '))
+
 function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: boolean, target: boolean, match: string): void {
   if (subject.document) return
   if (clause.path && unique && /bin[/\\]|system32/i.test(subject.text.slice(0, 40))) return likely(subject, 'cmdi.command-path', 0.8, match)
   if (SYSTEM_FILE.test(clause.rest) && (unique || flag)) return certain(subject, 'cmdi.command-line', match)
   if (unique && clause.bare && (clause.prefixed || /\n$/.test(subject.text)) && subject.text.length < 60) return likely(subject, 'cmdi.command-line', 0.76, match)
   if (unique && clause.bare && subject.text.startsWith('\\')) return likely(subject, 'cmdi.command-line', 0.76, match)
+  if (unique && !SHELL_ENGLISH.has(clause.name) && !subject.text.includes('.\n') && /^[^\n.]{3,80}(?:\.\w{2,5})?\n$/.test(subject.text) && subject.text === subject.text.toLowerCase()) return likely(subject, 'cmdi.command-line', 0.76, match)
+  if (NETWORK_COMMANDS.has(clause.name) && /^(?: -\w+(?: \d+)?)* (?:\w+@)?[\w-]+(?:\.[\w-]+)*\.[a-z0-9]{2,}(?:[:/]\S*)?$/i.test(clause.rest)) return likely(subject, 'cmdi.command-line', 0.77, match)
+  if ((subject.kind === 'agent' || subject.field === 'user-agent') && unique && !CLIENT_COMMANDS.has(clause.name) && /^(?:[a-z]+-)?[a-z]+(?: [a-z][\w.-]*){0,4} ?$/.test(subject.text)) return likely(subject, 'cmdi.command-line', 0.76, match)
   if (unique && flag && subject.text.length < 200) likely(subject, 'cmdi.command-line', 0.77, match)
   else if (unique && target && /^\s/.test(clause.rest) && (!/https?:/.test(clause.rest) || /^(?:curl|wget|lwp|aria|axel|nc|iwr)/.test(clause.name)) && !/^(?:git|svn|expect|mail|screen|ping|dig)$/.test(clause.name)) likely(subject, 'cmdi.command-line', 0.76, match)
   else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
@@ -106,16 +132,21 @@ const SYNTAX: Syntax[] = [
   { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_]? ?;+ ?\}|^ ?\( ?\) ?\{/ },
   { rule: 'cmdi.dev-tcp', value: 1, pattern: /\/dev\/(?:tcp|udp)\/[\w.$-]+\/\d|(?:ba|z|k)?sh -i ?[>&2]/ },
   { rule: 'cmdi.field-separator', value: 0.86, pattern: /\$(?:\{ifs\b[^}]{0,12}\}|ifs\b)/ },
-  { rule: 'cmdi.shell-run', value: 0.84, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
+  { rule: 'cmdi.shell-run', value: 0.84, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:ba|z|k|da)?sh,-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
   { rule: 'cmdi.binary-path', value: 0.78, pattern: /(?:^|[^\w.])\/?(?:usr\/(?:local\/)?)?s?bin\/\w{2,}|\\windows\\system32|winnt\/system32/ },
-  { rule: 'cmdi.glob-path', value: 0.8, pattern: /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)|\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]/ },
-  { rule: 'cmdi.arithmetic', value: 0.76, pattern: /\$\[[^\]a-z]{0,40}\]|\$\(\([^)]{1,40}\)\)|\$\{[a-z_]\w{0,30}(?:[#%]|:[-+?0-9])/ },
+  { rule: 'cmdi.glob-path', value: 0.8, pattern: /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)|\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]|\/\[\w\W{1,6}\]\w/ },
+  { rule: 'cmdi.arithmetic', value: 0.76, pattern: /\$\[[^\]a-z]{0,40}\]|\$\(\([^\n]{1,40}\)\)|\$\{[a-z_]\w{0,30}(?:[#%]|:[-+?0-9])/ },
   { rule: 'cmdi.process-substitution', value: 0.8, pattern: /[<>]\( ?[a-z/]|<<< ?["'$\w(]/ },
   { rule: 'cmdi.windows-for', value: 0.82, pattern: /\bfor (?:\/[dflr] )?[^%()]{0,80}%%?\S{1,12} in ?\(/ },
-  { rule: 'cmdi.windows-if', value: 0.8, pattern: /^\W{0,4}if (?:\/i )?(?:not )?(?:exist \S|defined \w|errorlevel \d|cmdextversion|[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )).{1,80}/ },
+  { rule: 'cmdi.windows-if', value: 0.8, pattern: /^\W{0,4}if ?(?:\/i )?(?:not )?(?:exist \S|defined \w|errorlevel \d|cmdextversion|"[^"]{1,40}" ?==|[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )).{1,80}/ },
   { rule: 'cmdi.powershell', value: 0.8, pattern: /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/ },
   { rule: 'cmdi.shorthand', value: 0.76, pattern: /^(?:\w{0,12}=)?(?:~[+-]\d{0,3}|![!-]\d{0,3}(?:!-?\d+)?|!\?\w+\??)$/ },
   { rule: 'cmdi.change-directory', value: 0.78, pattern: /(?:^|[;&|]) ?cd [/\\~.]{1,3}\w{0,12} ?[;&|]/ },
+  { rule: 'cmdi.function', value: 0.8, pattern: /\b\w{1,12} ?\( ?\) ?\{[^{}]{0,40}[^{}&]&[^{}&]{0,20}\}/ },
+  { rule: 'cmdi.dot-command', value: 0.78, pattern: /[;\n] ?(?:\\n)?\.\W{0,3}(?:shell|sh|system|databases|tables|schema|import|load|output|once|read|open|dump|excel|save|backup)\b/ },
+  { rule: 'cmdi.variable-position', value: 0.77, pattern: /(?:[;|`]|&&) ?\$\{?[a-z_]\w{0,12}(?:[ $}\d]|$)/ },
+  { rule: 'cmdi.word-braces', value: 0.77, pattern: /[a-z]\{[a-z]{1,8},[a-z]{1,8}\}[a-z]|^\{,(?:\$?["'])?[a-z]\w{1,20}["']?,?\}/ },
+  { rule: 'cmdi.special-variables', value: 0.78, pattern: /[a-z]\$[-_][^$]{1,20}[a-z]\$[-_]/ },
   { rule: 'cmdi.fork', value: 0.82, pattern: /[\w:.] ?\( ?\) ?\{ ?.{1,12}\|.{0,12}&? ?;? ?\} ?;/ },
   { rule: 'cmdi.shell-variable', value: 0.77, pattern: /\$(?:\{(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd|cmd)\b|(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd)\b(?!=))/ },
   { rule: 'cmdi.split-word', value: 0.78, pattern: /[a-z](?:\$(?:[@?*!]|\(\)|\{\})|``|[<>]\(\))[a-z]/ },

@@ -12,7 +12,8 @@ export interface HtmlTag {
   closed: boolean
 }
 
-const TAGS_MAX = 400
+/** Tags read of one value. */
+export const TAGS_MAX = 2_000
 const ATTRIBUTES_MAX = 40
 
 export function tokenizeHtml (text: string): HtmlTag[] {

@@ -6,6 +6,7 @@ import { WORD } from '../words.ts'
 /** Injections into line protocols and small languages: headers (CRLF), mail, LDAP, XPath, server-side includes, XML entities, document stores. */
 export function detectInjection (subject: Subject): void {
   const { characters, words } = subject
+  if ((characters & CHAR.semicolon) !== 0 && /\.cookie ?; ?(?:expires|domain|path|max-age) ?=/.test(subject.flat)) likely(subject, 'session.cookie-set', 0.78, subject.flat.slice(0, 40))
   if ((characters & (CHAR.lineBreak | CHAR.control)) !== 0) judgeLines(subject)
   if ((characters & CHAR.paren) !== 0) {
     judgeDirectory(subject)
@@ -27,7 +28,7 @@ function judgeLines (subject: Subject): void {
   const { text, kind } = subject
   const line = kind === 'path' || kind === 'query' || kind === 'header' || kind === 'referer' || kind === 'cookie' || kind === 'name' || kind === 'agent'
   if (text.includes('\0') && kind !== 'multipart' && kind !== 'text') likely(subject, 'crlf.nul', line ? 0.77 : kind === 'form' ? 0.6 : 0.4, '\\0')
-  else if (line && /[\u0001-\u0008\u000e-\u001a\u001c-\u001f]/.test(text)) likely(subject, 'crlf.control', kind === 'path' || kind === 'name' || text.length < 24 ? 0.76 : 0.4, 'control character')
+  else if (line && /[\u0001-\u0008\u000e-\u001a\u001c-\u001f]/.test(text)) likely(subject, 'crlf.control', kind === 'path' || kind === 'name' || kind === 'header' || kind === 'agent' ? 0.76 : 0.5, 'control character')
   if ((subject.characters & CHAR.lineBreak) === 0) return
   const header = HEADER.exec(text) ?? REQUEST_LINE.exec(text)
   if (header !== null) {
@@ -81,7 +82,7 @@ function judgeEntities (subject: Subject): void {
   if (entity !== null) {
     if (/<!entity (?:% ?)?[^>]{0,80}(?:system|public)|<!entity %|(?:&\w+;){4}/.test(text)) certain(subject, 'xxe.external-entity', text.slice(entity.index, entity.index + 80))
     else likely(subject, 'xxe.entity', 0.8, text.slice(entity.index, entity.index + 60))
-  } else if (/<!doctype [\w:.-]{1,40} (?:system|\[)/.test(text) && !/^<!doctype html/.test(text.trimStart())) likely(subject, 'xxe.doctype', /system ["'](?:http|file|ftp)/.test(text) ? 0.8 : 0.6, '<!doctype')
+  } else if (/<!doctype [\w:.-]{1,40} (?:system|\[)/.test(text) && !/^<!doctype html/.test(text.trimStart())) likely(subject, 'xxe.doctype', /doctype [\w:.-]{1,40} system ["']/.test(text) ? 0.8 : 0.6, '<!doctype')
   if (/<xi:include\b[^>]{0,200}href|xmlns:xi=/.test(text)) certain(subject, 'xxe.xinclude', '<xi:include')
   if (/<xsl:(?:stylesheet|value-of|include|import|copy-of|variable)\b/.test(text) && /document\(|system-property|unparsed-text|php:function|href=["'](?:http|file)/.test(text)) certain(subject, 'xxe.stylesheet', '<xsl:')
 }
@@ -97,7 +98,7 @@ function judgeDocumentStore (subject: Subject): void {
     if (/\$where\b.{0,6}(?:function|["'(]|this\.)/.test(text)) likely(subject, 'nosqli.where-code', 0.82, '$where')
   }
   const broken = /^[^"'a-z]{0,12}\w{0,20}["'] ?[;|&})]/.test(text)
-  const code = /(?:[;|&{(}] ?|^)(?:return ?[("'\d!\w]|sleep ?\(|while ?\(|var \w+ ?=|db\.\w+|it=new date|do ?\{)|\bthis\.\w+(?:\.(?:match|length|indexof|charat|substr\w*|test)\b| ?(?:[=!]=|[<>]))|function ?\( ?\w* ?\) ?\{ ?(?:return|var|do|sleep|while|emit)|\bdb\.(?:getcollection|\w+\.(?:insert|find|drop|remove|update|mapreduce|aggregate))|\btojson\(|(?:[|&]{2}) ?["']?\w*["']? ?={2,3} ?["']?/.exec(text)
+  const code = /(?:[;|&{(}] ?|^)(?:return ?[("'\d!\w]|sleep ?\( ?\d* ?\) ?(?:[;}|&'"]|$)|while ?\(|var \w+ ?=|db\.\w+|it=new date|do ?\{)|\bthis\.\w+(?:\.(?:match|length|indexof|charat|substr\w*|test)\b| ?(?:[=!]=|[<>]))|function ?\( ?\w* ?\) ?\{ ?(?:return|var|do|sleep|while|emit)|\bdb\.(?:getcollection|\w+\.(?:insert|find|drop|remove|update|mapreduce|aggregate))|\btojson\(|(?:[|&]{2}) ?["']?\w*["']? ?={2,3} ?["']?/.exec(text)
   if (code === null || subject.document) return
   if (broken && /return|sleep|while|this\.|==|db\./.test(code[0])) certain(subject, 'nosqli.code-break', code[0])
   else if (/db\.|this\.|function|[|&]{2}/.test(code[0])) likely(subject, 'nosqli.code', 0.77, code[0])
@@ -112,6 +113,7 @@ export function detectName (subject: Subject): void {
     const search = subject.kind === 'json' && /^\$(?:text|search|comment|type|size|match|group|options)$/.test(operator[1] as string)
     search ? likely(subject, 'nosqli.operator-key', 0.5, text) : likely(subject, 'nosqli.operator-key', 0.83, text)
   }
+  if (/^\w+(?:__\w+?){2,}__(?:i?(?:startswith|endswith|contains|regex)|has_keys?)$/.test(text)) likely(subject, 'code.query-lookup', 0.5, text)
   judgePrototype(subject, text)
 }
 

@@ -7,7 +7,7 @@ export function detectPath (subject: Subject): void {
   const { characters } = subject
   if ((characters & (CHAR.slash | CHAR.backslash | CHAR.dot)) === 0) return
   const slashes = characters & (CHAR.slash | CHAR.backslash)
-  if (slashes !== 0 || subject.flat.includes('0x2')) judgeClimb(subject)
+  if (slashes !== 0 || subject.flat.includes('0x2') || subject.flat.includes('......')) judgeClimb(subject)
   judgeFiles(subject)
 }
 
@@ -29,7 +29,7 @@ function judgeClimb (subject: Subject): void {
     return judgePadding(subject)
   }
   const file = FILES.test(text) || NAMED_TARGET.test(text)
-  const odd = /\.\.(?:\\|[/\\]{2,}|0x|;)|0x2e0x2e|\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/.test(text)
+  const odd = /\.\.(?:\\|[/\\]{2,}|0x|;)|0x2e|\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/.test(text)
   if (count >= 2 && file) certain(subject, 'traversal.climb-to-file', shown)
   else if (count >= 3 && !isRelativeImport(subject, text)) certain(subject, 'traversal.climb', shown)
   else if (file || odd || count === 2) likely(subject, 'traversal.climb', subject.kind === 'path' && !odd && !file ? 0.5 : 0.8, shown)
@@ -49,13 +49,16 @@ function judgePadding (subject: Subject): void {
   const text = subject.flat
   if (/(?:[/\\]\.){3,}[/\\]|[/\\]\.{5,}|(?:\.{3,}[/\\]){2,}|^[/\\]\.{3,4}(?:[/\\]|\W)/.test(text)) likely(subject, 'traversal.padding', 0.78, text.slice(0, 50))
   else if (/^[/\\]{4,}[^/\\]/.test(text)) likely(subject, 'traversal.slashes', 0.77, text.slice(0, 50))
+  else if (/\.\.;(?:[/\\.]|$)|\.\\;/.test(text)) likely(subject, 'traversal.padding', 0.77, text.slice(0, 50))
+  else if (/^file:\/?[a-z]:/.test(text)) likely(subject, 'lfi.file-url', 0.77, text.slice(0, 50))
+  else if (/^(?:\.\/|\/\.)+\/?$/.test(text) && text.length > 2 && subject.kind !== 'path') likely(subject, 'traversal.dots', 0.5, text.slice(0, 50))
   else if (/^\.{6,}\w/.test(text)) likely(subject, 'traversal.dots', 0.76, text.slice(0, 50))
   else if (/^\/(\w)\1{60,}/.test(text)) likely(subject, 'traversal.letters', 0.76, text.slice(0, 50))
   else if (/^[/\\]\.{2,}\W?\w/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.dots', 0.76, text.slice(0, 50))
   if (/[/\\]?\{file\}$/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.placeholder', 0.76, text.slice(-40))
 }
 
-const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|web-inf[/\\]|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|(?:^|[/\\~])\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win\.|repair|debug|panther|system32[/\\](?:config|drivers))|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
+const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|(?:^|[/\\.])web-inf(?:[/\\]|\w*\.xml)|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|(?:^|[/\\~])\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win\.|repair|debug|panther|system32[/\\](?:config|drivers))|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
 
 const WEAK_FILES = /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|(?:^|\/)errors?\.log$|\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
 

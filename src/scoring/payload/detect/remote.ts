@@ -5,12 +5,13 @@ import type { Subject } from '../findings.ts'
 /** URLs as values: remote inclusion, requests into our own network (SSRF), redirects elsewhere. An ordinary https URL in a parameter is ordinary. Sources: OWASP SSRF cheat sheet, CWE-98, CWE-601, cloud metadata endpoints' documentation. */
 export function detectRemote (subject: Subject): void {
   const { characters, kind } = subject
-  if ((characters & (CHAR.colon | CHAR.slash | CHAR.backslash)) === 0) return
+  if ((characters & (CHAR.colon | CHAR.slash | CHAR.backslash | CHAR.question)) === 0 && !METADATA_ALONE.test(subject.flat)) return
   if (kind === 'agent' || kind === 'referer') return
   const text = subject.flat
+  if (METADATA_ALONE.test(text)) return likely(subject, 'ssrf.metadata', 0.8, text)
   judgeScheme(subject, text)
   if (/^https?:\/\/[^/]{1,80}[ &#\\][^/]{0,60}@/.test(text)) likely(subject, 'ssrf.userinfo', 0.79, text.slice(0, 60))
-  if (/^(?:localhost\w*(?:\.localdomain\w*)?|ip6-loopback|ipv6-localhost|kubernetes\.default\S*|[\w.-]*\b(?:localtest\.me|lvh\.me|nip\.io))\/$/.test(text)) likely(subject, 'ssrf.private-host', 0.76, text)
+  if (/^(?:localhost\w*(?:\.localdomain\w*)?|ip6-loopback|ipv6-localhost|kubernetes\.default\S*|[\w.-]*\b(?:localtest\.me|lvh\.me|nip\.io)|(?:[\w-]+\.){1,4}internal)\/$/.test(text)) likely(subject, 'ssrf.private-host', 0.76, text)
   const host = hostOf(text)
   if (host !== null) judgeHost(subject, host, text)
   if (kind === 'query' || kind === 'form' || kind === 'path' || kind === 'json' || kind === 'graphql') judgeRedirect(subject, text)
@@ -18,7 +19,7 @@ export function detectRemote (subject: Subject): void {
   else if (kind === 'path' && /\/(?:https?|ftps?|file|data):\/{1,3}\w/.test(text)) likely(subject, 'rfi.url-in-path', 0.6, text.slice(0, 60))
 }
 
-const WRAPPER = /(?:^|url:|[/=\s"'])((?:php|phar|zip|zlib|compress\.zlib|compress\.bzip2|glob|expect|ogg|rar|ssh2(?:\.\w+)?|bzip2|data|file|gopher|dict|ldaps?|tftp|sftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|imap|irc|rtmp|rsync|view-source|smb|smbs|nntp|pop3|telnet|dns|url|mhtml|res|view|feed|smtp|redis|jdbc):)(\/\/|file:|[\w/]+[,;])/
+const WRAPPER = /(?:^|url:|[/=\s"'])((?:php|phar|zip|zlib|compress\.zlib|compress\.bzip2|glob|expect|ogg|rar|ssh2(?:\.\w+)?|bzip2|data|file|gopher|dict|ldaps?|tftp|sftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|imap|irc|rtmp|rsync|view-source|smb|smbs|nntp|pop3|telnet|dns|url|mhtml|res|view|feed|smtp|redis|jdbc):)(\/\/|file:|https?:|[\w/]+(?:[,;]|$))/
 const DANGEROUS = /^(?:php|phar|zip|zlib|compress|glob|expect|ogg|rar|ssh2|bzip2|gopher|dict|tftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|ldap)/
 
 function judgeScheme (subject: Subject, text: string): void {
@@ -48,6 +49,8 @@ function hostOf (text: string): string | null {
 
 const PRIVATE = /^(?:localhost|ip6-localhost|ipv6-localhost|ip6-loopback|(?:0+\.){0,3}0+|0|127(?:\.\d{1,3}){1,3}|10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}|169\.254(?:\.\d{1,3}){2}|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])(?:\.\d{1,3}){2}|192\.0\.0\.\d{1,3}|[\w-]+\.(?:local|localhost|internal|intranet|lan|corp|home|localdomain)|[\w.-]*(?:nip\.io|sslip\.io|xip\.io|localtest\.me|lvh\.me|vcap\.me|burpcollaborator\.net|oastify\.com|interact\.sh|oast\.\w+|ngrok\.io|requestbin\.net|dnslog\.cn|webhook\.site|1u\.ms|rbndr\.us))(?::\d+)?$/
 const METADATA = /^(?:169\.254\.169\.254|metadata(?:\.google\.internal|\.packet\.net|\.oraclecloud\.com|\.azure\.\w+)?|100\.100\.100\.200|192\.0\.0\.192|169\.254\.170\.2|fd00:ec2::254)(?::\d+)?$|\b169\.254\.169\.254\b/
+/** A host field that holds nothing but the address. */
+const METADATA_ALONE = /^(?:169\.254\.169\.254|100\.100\.100\.200|169\.254\.170\.2|fd00:ec2::254|metadata\.google\.internal)(?::\d+)?$/
 const ODD_NUMBER = /^(?:0x[0-9a-f]{4,}|\d{8,12}|0[0-7]{9,}|(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)(?:\.(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)){0,3})(?::\d+)?$/
 
 function judgeHost (subject: Subject, raw: string, text: string): void {
@@ -73,7 +76,7 @@ function judgeRedirect (subject: Subject, text: string): void {
   const first = text.slice(0, 120)
   if (/^[/\\]*(?:\/[\\\t ]|\\\/|\/%5c|\/%09|\\\\)[/\\%]*[\w@;.%-]|^\/{3,5}[\w.@-]+\.\w{2,}|^\/[<>?;&\t ]{1,3}\/?\/[\w.]|^\/{2,}\\?;?@/.test(first)) return likely(subject, 'redirect.slashes', subject.kind === 'path' ? 0.6 : 0.79, first.slice(0, 60))
   if (/^\/{1,}(?:https?:\/?\/?\/?|https?%3a)[\w%/\t\\]/.test(first)) return likely(subject, 'redirect.embedded', subject.kind === 'path' ? 0.55 : 0.78, first.slice(0, 60))
-  if (/^\/{2}[\w.-]+\.[a-z]{2,}(?:\/|$)/.test(first) && subject.kind !== 'path') return likely(subject, 'redirect.protocol-relative', /\.\.|%2e|%2f|^\/\/[\w.-]+\/?$/.test(first) ? 0.77 : 0.3, first.slice(0, 60))
+  if (/^\/{2}[\w.-]+\.[a-z]{2,}(?:\/|$)/.test(first) && subject.kind !== 'path') return likely(subject, 'redirect.protocol-relative', /\.\.|%2e|%2f|^\/\/[\w.-]+\/*$/.test(first) ? 0.77 : 0.3, first.slice(0, 60))
   if (/^\/?[\w.-]+\.[a-z]{2,6}\/(?:%2f)?(?:\.\.|%2e%2e)/.test(first)) return likely(subject, 'redirect.climb', 0.77, first.slice(0, 60))
   if (/^\/[\w-]*\?(?:[\w]+=(?:https?:|\/[/\\])[^&]*&){2,}/.test(text.slice(0, 600))) return likely(subject, 'redirect.spray', 0.78, first.slice(0, 60))
   if (/^https?:[/\\]{0,1}[^/\\]|^https?:\/{3,}|^h\ttps?|^https?:\\/.test(first) && /^https?:(?!\/\/[^/])/.test(first)) return likely(subject, 'redirect.odd-slashes', 0.77, first.slice(0, 60))
@@ -86,13 +89,13 @@ function judgeRedirect (subject: Subject, text: string): void {
 function judgeInclusion (subject: Subject, text: string): void {
   if (/^(?:file|https?|ftps?)\?$/.test(text)) return likely(subject, 'rfi.cut-query', 0.76, text)
   if (/^https?:\/\/[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){3,7}(?:\/|$)/.test(text)) return likely(subject, 'ssrf.address', 0.78, text.slice(0, 60))
-  const match = /(?:^|=|&)(?:https?|ftps?):\/\/[^\s&]{1,200}/.exec(text.slice(0, 2048))
+  const match = /(?:^|=|&|(?<=^[\w&/.]{1,80}))(?:https?|ftps?):\/\/[^\s&]{1,200}/.exec(text.slice(0, 2048))
   if (match === null) return
   const url = match[0]
-  if (subject.kind !== 'json' && subject.kind !== 'graphql' && /\?{2,}|\?(?:&|%00|\0|$)/.test(url + (text.charAt(match.index + url.length) || '')) && /^(?:[\w=&/.?]{0,80}=)?(?:https?|ftps?):/.test(text)) return likely(subject, 'rfi.cut-query', 0.79, url)
+  if (subject.kind !== 'json' && subject.kind !== 'graphql' && /\?{2,}|\?(?:&|%00|\0|$)/.test(url + (text.charAt(match.index + url.length) || '')) && /^(?:[\w=&/.?]{0,80})?(?:https?|ftps?):/.test(text)) return likely(subject, 'rfi.cut-query', 0.79, url)
   if (/\/[\w.-]+\.(?:txt|php\d?|phtml|inc|asp|aspx|jsp|cgi|pl|py|sh|ps1|exe|dat|jpg\?cmd)\?/.test(url) && /\?(?:cmd|c|exec|\??$)/.test(url)) return likely(subject, 'rfi.remote-code', 0.8, url)
   if (/^(?:https?|ftps?):\/\/?\w*$/.test(text)) return likely(subject, 'rfi.bare-scheme', 0.4, text)
   if (/^ftps?:/.test(text)) return likely(subject, 'rfi.ftp', 0.76, url)
-  if (/^mosconfig|absolute_path|_path$|^inc|include|document_root|root_path|basedir|^dir$|^lang_?path|^phpbb_root|^template/.test(subject.field)) return likely(subject, 'rfi.path-field', 0.77, url)
+  if (/^mosconfig|absolute_path|_path$|^inc|include|document_root|root_path|basedir|^dir$|^lang_?path|\[(?:\w*path|dir|root)\]$|^phpbb_root|^template/.test(subject.field)) return likely(subject, 'rfi.path-field', 0.77, url)
   if (subject.kind === 'query') weak(subject, 'rfi.url', 0.06, url)
 }

@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { NAME_FIELD, weak } from '../findings.ts'
+import { NAME_FIELD, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 
@@ -9,18 +9,36 @@ import { WORD } from '../words.ts'
  */
 const SHAPE_CHARACTERS_MAX = 160
 const SHAPE_MAX = 0.3
+/** From here the parts do not fit into anything that people type: syntax of some language, broken open. */
+const BROKEN_MIN = 0.28
+/** Three words in a row: a sentence, whatever its punctuation. */
+const SENTENCE = /[a-z\u0080-\uffff]{2,} [a-z\u0080-\uffff]{2,},? [a-z\u0080-\uffff]{2,}/i
+const EMOTICON = /[:;=]['^-]?[()|/\\*DPp]|\^_?\^|<3/g
+const SYMBOLS_ONLY = /^[^\w\s\u0080-\uffff]{10,}$/
+const OPERATORS_ONLY = /^[<>=!|&^~*/-]{2,8}$/
+const RUN_MIN = 200
 
 const SQL_HEAD = /^\W{0,3}(?:exec(?:ute)?|truncate|declare|union|intersect|regexp|rlike|having|order by|group by|select|insert into|alter|drop|from|values|x?or|like|in|case) ?(?:\W|\w|$)/
 
 export function detectShape (subject: Subject): void {
   const { text, kind, characters } = subject
   if (subject.field === NAME_FIELD && kind === 'json') return
-  if (text.length > SHAPE_CHARACTERS_MAX || subject.document) return
+  if (text.length > SHAPE_CHARACTERS_MAX || subject.document) return judgeRun(subject)
   if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename' || kind === 'cookie') return
-  let value = pairing(text, characters) + head(text) + syntax(text, characters)
+  if (subject.field === NAME_FIELD && OPERATORS_ONLY.test(text)) return likely(subject, 'shape.operator-name', 0.76, text)
+  if (SYMBOLS_ONLY.test(text) && (characters & (CHAR.quote | CHAR.paren)) !== 0 && !/^(.)\1+$/.test(text)) return likely(subject, 'shape.symbols', 0.76, text.slice(0, 40))
+  const typed = text.length < 4 ? text : text.replace(EMOTICON, '')
+  const broken = pairing(typed, characters) + head(typed)
+  let value = broken + syntax(typed, characters)
   if ((subject.words & (WORD.sqlStatement | WORD.sqlName | WORD.sqlLogic)) !== 0 && SQL_HEAD.test(subject.flat)) value += 0.12
   if (value > 0 && (subject.words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.php)) !== 0 && isTerse(text)) value += 0.1
-  if (value >= 0.08) weak(subject, 'shape.odd', Math.min(SHAPE_MAX, value), text.slice(0, 40))
+  if (value >= BROKEN_MIN && broken > 0 && !SENTENCE.test(text) && !isBracketed(text)) likely(subject, 'shape.broken-syntax', 0.76, text.slice(0, 40))
+  else if (value >= 0.08) weak(subject, 'shape.odd', Math.min(SHAPE_MAX, value), text.slice(0, 40))
+}
+
+/** JSON, an array or a range: brackets that pair are how data is written. */
+function isBracketed (text: string): boolean {
+  return /^(?:\{.*\}|\[.*\]|=[A-Z]{2,12}\(.*\)[^;|&]*|[<>=~^]{1,2} ?v?\d[\w., <>=-]*)$/.test(text)
 }
 
 function isTerse (text: string): boolean {
@@ -62,4 +80,14 @@ function syntax (text: string, characters: number): number {
   if ((characters & CHAR.lineBreak) !== 0 && /[\r\n]\s*$/.test(text)) value += 0.12
   if ((characters & CHAR.colon) !== 0 && text.includes('::')) value += 0.06
   return value
+}
+
+/** One character over and over: how buffers are measured. */
+function judgeRun (subject: Subject): void {
+  const { text, kind } = subject
+  if (kind === 'text' || kind === 'multipart' || kind === 'filename') return
+  const first = text.charCodeAt(0)
+  let at = 1
+  while (at < text.length && text.charCodeAt(at) === first) at++
+  if (at >= RUN_MIN) likely(subject, 'shape.run', 0.76, text.slice(0, 8))
 }

@@ -79,7 +79,13 @@ function readNumber (text: string, at: number, out: SqlTokens): number {
   NUMBER.lastIndex = at
   const end = NUMBER.test(text) ? NUMBER.lastIndex : at + 1
   // `8-bit`, `6key`: digits that run into letters are a name, except where a keyword follows as in `1e0UNION`, `9or 1=1`.
-  if (isWordStart(text.charCodeAt(end)) && !/^(?:union|or|and|e0union|select)\b/i.test(text.slice(end, end + 9))) return readWord(text, at, out)
+  if (isWordStart(text.charCodeAt(end))) {
+    const glued = /^(?:[dfx])?(?:union|or|and|e0union|select)\b/i.exec(text.slice(end, end + 9))
+    if (glued === null && text.charAt(at) !== '.') return readWord(text, at, out)
+    push(out, 'n', at)
+    // A type letter between a number and a keyword (`1FUNION`) belongs to the number.
+    return glued !== null && /^[dfx]u/i.test(glued[0]) ? end + 1 : end
+  }
   push(out, 'n', at)
   return end
 }

@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { certain, certainAnywhere, likely, weak } from '../findings.ts'
+import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { tokenizeSql } from './sql-tokens.ts'
@@ -14,6 +14,7 @@ export function detectSql (subject: Subject): void {
   const { characters, words } = subject
   const quotes = characters & (CHAR.quote | CHAR.doubleQuote | CHAR.backtick)
   const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName)
+  if (quotes === 0 && judgeBare(subject)) return
   if (quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0 && ((characters & (CHAR.pipe | CHAR.ampersand)) === 0 || (characters & CHAR.equals) === 0)) return
   if ((words & (WORD.sqlName | WORD.sqlFunction)) !== 0 && BARE_NAME.test(subject.flat)) return likely(subject, 'sqli.catalog-name', 0.76, subject.flat)
   const symbols = characters & (CHAR.paren | CHAR.equals | CHAR.semicolon | CHAR.dash | CHAR.hash | CHAR.star | CHAR.less | CHAR.greater | CHAR.pipe | CHAR.ampersand | CHAR.comma | CHAR.plus | CHAR.at)
@@ -35,7 +36,21 @@ function found (subject: Subject, before: number): boolean {
 }
 
 /** A name of a catalog or of a system procedure that fills the value. */
-const BARE_NAME = /^\W{0,3}(?:exec(?:ute)? )?(?:information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdasql|msys\w{3,20}|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables|user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)|utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay)\W{0,3}$/
+const BARE_NAME = /^\W{0,3}(?:exec(?:ute)? )?(?:information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdb|northwind|msdasql|msys\w{3,20}|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables|user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)|utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay)\W{0,3}$/
+
+/** Values without a quote that are an SQL expression from end to end: a comparison of literals, arithmetic cut off by a comment, a cast. */
+function judgeBare (subject: Subject): boolean {
+  const { flat, characters } = subject
+  if (flat.length > 200 || subject.document || subject.kind === 'cookie' || subject.kind === 'header') return false
+  if (/^(?:\w+,)?(\d+) ?(?:=|<=>|!=|like|is(?: not)?|(?:not )?(?:regexp|rlike|glob)) ?\d+$/.test(flat)) likely(subject, 'sqli.comparison', 0.77, flat)
+  else if (/^\W{0,2}(?:x?or|and) (?:not )?(?:\d{1,12}|true|false|null)\W{0,3}$|^\W{0,2}-?\d+\)* (?:x?or|and) (?:not )?(?:true|false|null|\d+ (?:not|is|like|between|in)\b)/.test(flat)) likely(subject, 'sqli.leading-condition', 0.78, flat.slice(0, 50))
+  else if (/^[\s(+-]*[\d.@][\w\s()+*/%@.-]* ?(?:--[\s+-]*|\/\*)$/.test(flat) && /[)*+/%a-z] {0,2}[\w)(]* *(?:--|\/\*)|\) *--/.test(flat) && /[()*+/%]|or|and/.test(flat)) likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
+  else if ((characters & CHAR.colon) !== 0 && /[\w)] ?:: ?(?:int\d?|integer|text|jsonb?|double precision|numeric|varchar|bool(?:ean)?|char|bigint|bytea|regclass)$/.test(flat) && flat.length < 80) likely(subject, 'sqli.cast', 0.77, flat)
+  else if (/\d\.e ?[.(]/.test(flat)) likely(subject, 'sqli.number-trick', 0.78, flat.slice(0, 50))
+  else if (/^(?:(?:is )?(?:not )?(?:null|like|rlike|regexp)|x?or|like null|[a-z_]\w*\((?:[\w,. -]|\w+\(\)){0,40}\))$/.test(flat)) weak(subject, 'sqli.bare-operator', 0.12, flat)
+  else return false
+  return true
+}
 
 type Grade = 'certain' | 'likely'
 
@@ -56,9 +71,14 @@ const PATTERNS: Pattern[] = [
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}E(?:k|o|[(*n@sSfFx+c]|v[,.kcn]|$)/, broken: 'certain', whole: 'certain' },
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}Ev{1,3}kv/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.stacked-statement', pattern: /[snv)]?;{1,3}[()]{0,6}(?:E[(ns*fF@ko+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
-  { rule: 'sqli.subselect', pattern: /[=&|+(,o!]\({0,6}E(?:[(*n@sSfFxok+]|v[,k.n@(f])/, broken: 'certain', whole: 0.76 },
+  { rule: 'sqli.subselect', pattern: /[=&|+(,o!f]\({0,6}E(?:[(*n@sSfFxok+]|v[,k.n@(f])/, broken: 'certain', whole: 0.76 },
   { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\({0,6}F/, broken: 'certain', whole: 0.8 },
-  { rule: 'sqli.tautology', pattern: /[&|](?:!|\(|\+){0,6}[ns@]\){0,6}[=o][+(!ok]{0,6}[ns@Sf]/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.attack-function', pattern: /^s\)*\.?F/, broken: 0.84, whole: 0.5 },
+  { rule: 'sqli.open-select', pattern: /[=o+|,]\(E$/, broken: 0.84, whole: 0.77 },
+  { rule: 'sqli.leading-call', pattern: /^,\(*[fFE]/, broken: 0.77, whole: 0.77 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\(){0,6}[ns@]\){0,6}!?[=o+]{1,2}[c;]?$/, broken: 0.8, whole: 0.4 },
+  { rule: 'sqli.condition', pattern: /^s\)*[&|]\(*!?x(?:[=o+)]|$)/, broken: 0.82, whole: 0.4 },
+  { rule: 'sqli.tautology', pattern: /[&|](?:!|\(|\+){0,6}[ns@]\){0,6}!?[=o][+(!ok]{0,6}[ns@Sf]/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\(){0,6}f[f()n,+]{0,16}[=o][+(]{0,6}[nsSf]/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.tautology', pattern: /[&|]\({0,6}(?:[nsv@]\+){1,6}[nsv@]\){0,6}=/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.leading-condition', pattern: /^[&|]\({0,6}[vfFn@][^&|;]{0,12}=|^[&|]\({0,6}n[=o]\({0,6}$/, broken: 0.76, whole: 0.76 },
@@ -71,6 +91,7 @@ const PATTERNS: Pattern[] = [
 ]
 
 function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void {
+  if (tokens.cut) leftOut(subject, 'SQL beyond its bound of tokens')
   const types = tokens.types.includes('q') ? tokens.types.replaceAll('q', '') : tokens.types
   if (types === '') return
   const broken = breaksOut(types, context)
@@ -124,7 +145,8 @@ function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): v
   }
   if (/^s\)*[+|!]+\(*(?:S|\(|f|F|E|@)/.test(types) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
   if (/^s\)*[&|o=+!k][&|o=+!()nsv@fk,.x]{0,16}S$/.test(types) && /[&|o=]/.test(types) && subject.text.length < 120 && !types.includes('vv')) report(subject, 'sqli.quote-operator', 0.78, tokens, 1)
-  if (/^s\)*[&|o=+!k]+[vfn@x()+!]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)\s*$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
+  if (/^s\)*\+\(*[vfn@x]\)*\+S$/.test(types) && /^[^'"]*['"]\)* ?[*/^]/.test(subject.text)) report(subject, 'sqli.quote-arithmetic', 0.77, tokens, 1)
+  if (/^s\)*[&|o=+!k]+[vfn@x()+!o]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)\s*$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
   if (text40(subject) && /^s\)*[&|][(!]*(?:[nv@]?=|[nsS]?)$/.test(types)) report(subject, 'sqli.quote-logic', 0.77, tokens, 1)
   if (/^s\)*(?:U|E|T[kvx]?\+?$|k.{0,3}k)/.test(types) && text40(subject) && oddQuotes(subject.text)) report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
@@ -164,19 +186,36 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
 
 /** Clauses that only SQL has, wherever the value was cut. */
 function judgeFragments (subject: Subject, types: string): void {
-  const text = subject.flat
-  if (text.length > 400) return
+  const text = subject.flat.length > 400 ? subject.flat.slice(0, 400) : subject.flat
+  judgeStatementFragments(subject, text, types)
+  if (subject.flat.length > 400) return
   if (/["'`)] ?as \W?\w{1,40}\W? from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
   if (/\bcase when \(?\d+ ?[=<>]/.test(text)) likely(subject, 'sqli.case-when', 0.82, text.slice(0, 50))
   if (/['")\w] ?:: ?(?:int\d?|text|jsonb?|double precision|numeric|varchar|bool|char|bigint)\b/.test(text)) likely(subject, 'sqli.cast', 0.77, text.slice(0, 50))
   if (/^[\W_]{0,4};[\s;]?(?:select|insert|drop|alter|truncate|update|delete|exec|execute|declare|create|shutdown)\b/.test(text)) likely(subject, 'sqli.stacked-start', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:values ?\(.{0,40}['"]|concat(?:_ws)? ?\( ?0x|execute immediate\b|from `|drop \w+ ?; ?--)/.test(text)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
   if (/^-?\d+['")]{0,4} (?:update \w+ set|insert into|delete from|drop table|exec )/.test(text)) likely(subject, 'sqli.statement-tail', 0.82, text.slice(0, 50))
-  if (/^[ns]\){0,4}U[Uc]{0,8}$/.test(types) && text.length < 80 && /[#\-/]/.test(text.slice(1))) likely(subject, 'sqli.union', 0.76, text.slice(0, 50))
+  if (/^\+?[ns]c?\){0,4}U[Uc]{0,8}$/.test(types) && text.length < 80 && (/[#\-/]/.test(text.slice(1)) || /^-\d+ union$/.test(text))) likely(subject, 'sqli.union', 0.76, text.slice(0, 50))
   if (/^@{1,2}\w{1,30} ?(?:--|#|\/\*)|^exec(?:ute)? ?\( ?@/.test(text) || /^f\)[o=]f\)$/.test(types)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
   if (/^ ?(?:x?or|and) \d{1,12} ?(?:[<>=-]{1,2} ?)?$/.test(text)) likely(subject, 'sqli.leading-condition', 0.76, text)
   if (/^E(?:s|@)/.test(types) || /^select (?:0x[0-9a-f]+|@@?\w|null\b)/.test(text)) likely(subject, 'sqli.select-value', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:union(?: all)? select|having \(?\d+ ?=|order by \d+ ?(?:--|#|$)|group by .{1,40} having)/.test(text)) likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))
+}
+
+/** Statements that need no break-out to be recognised: procedures, variables, cursors, queries with clauses. */
+function judgeStatementFragments (subject: Subject, text: string, types: string): void {
+  if (/\bdeclare @\w{1,30} n?varchar ?\(\d+\) ?[;, ] ?(?:set|select) ?@\w/.test(subject.flat)) subject.signs.push({ rule: 'sqli.declared-code', grade: 'likely', value: 0.84, match: text.slice(0, 50) })
+  if (/^\W{0,3}(?:declare|set)(?: |\/\*[^*]{0,20}\*\/)@{1,2}[a-z_]\w*/.test(text)) likely(subject, 'sqli.variable', 0.77, text.slice(0, 50))
+  if (/^\W{0,3}exec(?:ute)? (?:(?:\w+\.){0,2}(?:sp|xp|dbms|utl)_\w+|master\.)/.test(text) || /^execute [a-z_]\w*$/.test(text)) likely(subject, 'sqli.procedure', 0.78, text.slice(0, 50))
+  if (/(?:^|[^a-z])(?:union|except|intersect|minus)[ (]+(?:all |distinct )?\(?(?:select[ (]+(?:\d|distinct|null|\w+[,(]|['"@*])|values ?\()/.test(text) || /(?:\d|union all|union distinct)\W{1,3}(?:union )?select \w+$/.test(text)) likely(subject, 'sqli.union-select', 0.78, text.slice(0, 50))
+  if (/\bas ["'`][\w ]{0,30}["'`]? ?from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
+  if (text.length < 200 && /^\W{0,3}case (?:\w+ ?\([^)]{0,30}\) )?when\b.{1,60} then\b|\bwhen (?:\d+|'[^']{0,20}') then\b/.test(text)) likely(subject, 'sqli.case-when', 0.77, text.slice(0, 50))
+  if (/^if ?\( ?\d+ ?=|^if exists ?\( ?select\b|^\w{0,12}['")]{0,3}; ?if (?:exists|not exists|\()/.test(text)) likely(subject, 'sqli.if', 0.78, text.slice(0, 50))
+  if (/ (?:like|regexp|rlike|glob) ['"]$|^\) ?(?:like|in|regexp|rlike|glob) ?\(/.test(text)) likely(subject, 'sqli.open-operator', 0.76, text.slice(-30))
+  if ((subject.kind === 'query' || subject.kind === 'form') && text.length < 300 && /^\W{0,3}select .{1,120}?(?: from .{1,80})? (?:where|group by|having|limit|order by) \S/.test(text) && /^[(]*E/.test(types)) likely(subject, 'sqli.query', 0.77, text.slice(0, 50))
+  if (/^(?:\w+['"]?\)? )?(?:x?or|and) ['"][^'"]{0,40}['"] ?(?:[<>=?]|$|like)/.test(text) && text.length < 100) likely(subject, 'sqli.leading-condition', 0.77, text.slice(0, 50))
+  if (/^\W{0,3}from \S{1,60} (?:where \S{1,60} ?[=<>]|group by \w+[&;])/.test(text)) likely(subject, 'sqli.from-where', 0.77, text.slice(0, 50))
+  if (/^[/\\]?(?:delete from \w+ ?;|drop (?:table|database) \w+ ?;|create table \w+ ?\()/.test(text)) likely(subject, 'sqli.statement', 0.78, text.slice(0, 50))
 }
 
 const NAMES = /\b(?:information_schema|sysobjects|syscolumns|sysibm|syscat|all_users|all_tables|all_tab_columns|user_tables|pg_catalog|pg_shadow|pg_user|sqlite_master|msysaces|msysobjects|rdb\$\w+|v\$version|sys\.\w{3,}|mysql\.user|master\.\.\w+|xp_\w{3,}|sp_(?:executesql|password|oacreate))\b/

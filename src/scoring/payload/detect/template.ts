@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { certain, certainAnywhere, likely, weak } from '../findings.ts'
+import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 
 /** Template and expression injection, and Java's lookups: the inside of `{{ }}`, `${ }`, `#{ }`, `<% %>` is judged, the braces alone say little. Sources: PortSwigger SSTI research (J. Kettle, 2015), CVE-2021-44228. */
@@ -14,7 +14,7 @@ export function detectTemplate (subject: Subject): void {
 }
 
 const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|\{%|\{php|\{\/?if\b|\$!\{|\{#)/g
-const EXPRESSIONS_MAX = 64
+const EXPRESSIONS_MAX = 256
 const INSIDE_CHARACTERS_MAX = 400
 
 const REACH = /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__|\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java|java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os|\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)|\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback|freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor|\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(|(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru|`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\.|\$(?:class|smarty|runtime|rt|chr)\b|\.inspect\b.{0,20}class|#set|self::|smarty\.|phpinfo|getpwuid|core::/
@@ -26,9 +26,10 @@ const CALL = /[\w\])"']\.\w+\(|\w\( ?["'\d]|\[["']|["'] ?\|/
 /** Each expression's inside, up to its closing brace or 400 characters. */
 function judgeExpressions (subject: Subject): void {
   OPEN.lastIndex = 0
-  for (let count = 0; count < EXPRESSIONS_MAX; count++) {
+  for (let count = 0; ; count++) {
     const match = OPEN.exec(subject.flat)
     if (match === null) return
+    if (count >= EXPRESSIONS_MAX) return leftOut(subject, `expressions beyond the ${EXPRESSIONS_MAX}th`)
     const from = OPEN.lastIndex
     const ahead = subject.flat.slice(from, from + INSIDE_CHARACTERS_MAX)
     const close = ahead.indexOf(match[0] === '{%' ? '%}' : '}')
@@ -36,7 +37,9 @@ function judgeExpressions (subject: Subject): void {
   }
 }
 
-function judgeInside (subject: Subject, open: string, inside: string): void {
+function judgeInside (subject: Subject, open: string, raw: string): void {
+  // `${{7*7}}` is two openings for one expression.
+  const inside = raw.startsWith('{') ? raw.slice(1) : raw
   const whole = open + inside.slice(0, 60)
   if (DEEP.test(inside) && REACH.test(inside)) return certain(subject, 'ssti.reach', whole)
   if (ARITHMETIC.test(inside)) return certain(subject, 'ssti.arithmetic', whole)
@@ -50,10 +53,13 @@ function judgeInside (subject: Subject, open: string, inside: string): void {
   weak(subject, 'ssti.braces', open === '{{' || open === '${' ? 0.2 : 0.1, whole)
 }
 
+/** As long as a window of inspection: nothing is left out. */
+const LOOKUP_CHARACTERS_MAX = 65_536
+
 /** `${jndi:...}` under any nesting of `${lower:j}`, `${::-j}`, `${env:X:-j}`: inner lookups are resolved from the inside out, in one pass over a stack. */
 export function resolveLookups (text: string): string {
   const stack: string[] = ['']
-  const bounded = text.length > 8192 ? text.slice(0, 8192) : text
+  const bounded = text.length > LOOKUP_CHARACTERS_MAX ? text.slice(0, LOOKUP_CHARACTERS_MAX) : text
   for (let at = 0; at < bounded.length; at++) {
     const letter = bounded.charAt(at)
     if (letter === '$' && bounded.charAt(at + 1) === '{' && stack.length < 32) {
@@ -80,6 +86,7 @@ function resolveOne (inside: string): string {
 }
 
 function judgeLookup (subject: Subject): void {
+  if (/\bjndi:(?:ldaps?|rmi|dns|iiop|nis|corba|nds):|lbracejndi:/.test(subject.flat)) likely(subject, 'log4shell.jndi', 0.84, 'jndi:')
   if (!subject.text.includes('${')) return
   const resolved = resolveLookups(subject.flat)
   const jndi = /\$\{ ?jndi ?:|(?:^|[${])jndi:(?:ldaps?|rmi|dns|nis|iiop|corba|nds|http):/.exec(resolved)

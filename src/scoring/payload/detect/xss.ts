@@ -1,15 +1,17 @@
 import { CHAR } from '../characters.ts'
 import { decodeEntities, decodeEscapes } from '../decode.ts'
-import { certain, likely, weak } from '../findings.ts'
+import { certain, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
-import { tokenizeHtml } from './html-tokens.ts'
+import { TAGS_MAX, tokenizeHtml } from './html-tokens.ts'
 import type { HtmlAttribute, HtmlTag } from './html-tokens.ts'
 
 /** Script in markup: tags, handlers, script URLs and styles are read by an HTML tokenizer; break-outs of attributes and of script strings by their own structure. Source: OWASP XSS filter evasion, the HTML standard's event handlers. */
 export function detectXss (subject: Subject): void {
   const { characters, words } = subject
   if ((characters & CHAR.less) !== 0) judgeMarkup(subject)
+  if ((characters & CHAR.greater) !== 0 && /^\W{0,4}--!?>\W{0,4}$/.test(subject.flat)) likely(subject, 'xss.comment-end', 0.76, '-->')
+  if ((characters & CHAR.nonAscii) !== 0 && /\u00bc ?\/?\w+ ?\u00be/.test(subject.flat)) likely(subject, 'xss.us-ascii', 0.78, subject.flat.slice(0, 40))
   if ((characters & CHAR.equals) !== 0 && (characters & (CHAR.less | CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick | CHAR.space)) !== 0) judgeHandler(subject)
   if ((characters & CHAR.colon) !== 0 && ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0 || subject.text.includes('\t'))) judgeScheme(subject)
   if ((words & WORD.script) !== 0 || (characters & (CHAR.bracket | CHAR.bang)) === (CHAR.bracket | CHAR.bang)) judgeScript(subject)
@@ -27,6 +29,7 @@ const CODE = /[(=`[]|javascript|document|window|location|alert|confirm|prompt|ev
 function judgeMarkup (subject: Subject): void {
   // Blanks and NUL inside names are what some filters and browsers disagree about.
   const tags = tokenizeHtml(subject.text)
+  if (tags.length >= TAGS_MAX) leftOut(subject, `tags beyond the ${TAGS_MAX}th`)
   let harmless = 0
   for (const tag of tags) if (!judgeTag(subject, tag)) harmless++
   if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.05, '<' + (tags[0] as HtmlTag).name)
@@ -49,6 +52,7 @@ function judgeTag (subject: Subject, tag: HtmlTag): boolean {
   else if (tag.name === 'meta' && /http-equiv/i.test(names(tag)) && /refresh|set-cookie|utf-7/i.test(values(tag))) certain(subject, 'xss.meta', '<meta http-equiv')
   else if (tag.name === 'link' && /import|stylesheet/.test(values(tag).toLowerCase())) likely(subject, 'xss.link', 0.78, '<link')
   else if (tag.name === 'base' && /href/.test(names(tag))) likely(subject, 'xss.base', 0.8, '<base href')
+  else if (/^(?:svg|math|html|xhtml|v|x):/.test(tag.name) || (tag.name === '?xml-stylesheet' && subject.kind !== 'xml')) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
   else if (ACTIVE.has(tag.name) && !QUIET.has(tag.name)) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   else if (QUIET.has(tag.name)) judgeQuiet(subject, tag)
@@ -100,6 +104,8 @@ function scriptUrl (subject: Subject, tag: HtmlTag, attribute: HtmlAttribute, ur
 const STYLE = /expression\(|-moz-binding|behaviou?r:|url\(['"]?(?:javascript|vbscript|data):|@import|javascript:|-o-link|binding:url/
 
 function judgeStyle (subject: Subject, style: string): void {
+  // Letters of a style written as CSS escapes: nobody's editor does, and filters do not read them.
+  if (/(?:\\{1,2}[0-9a-f]{2,6}[\s'"a-z]{0,12}){4}|expression\\?[\d(]/i.test(style.slice(0, 2048))) likely(subject, 'xss.style-escapes', 0.8, style.slice(0, 60))
   const code = readable(style).replace(/\/\*.{0,80}?\*\//g, '').replaceAll('\\', '')
   if (STYLE.test(code)) certain(subject, 'xss.style', style.slice(0, 60))
   else if (/url\(|[{}]|content:/.test(code) && !subject.document) likely(subject, 'xss.style-url', 0.76, style.slice(0, 60))
