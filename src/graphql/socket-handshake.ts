@@ -4,6 +4,9 @@ import { NEKO_ERR_FORBIDDEN, NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 /** Which requests may become WebSockets, and what a handshake must show. Pure: headers in, a refusal or nothing out. */
 export const PROTOCOL = 'graphql-transport-ws'
 
+/** RFC 9110 5.6.2. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
 type Headers = IncomingMessage['headers']
 
 /**
@@ -23,7 +26,7 @@ export function handshakeFault (headers: Headers, corsOrigins: readonly string[]
   if (headers['sec-websocket-version'] !== '13') return new NEKO_ERR_INPUT_INVALID('sec-websocket-version must be 13')
   if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) return new NEKO_ERR_INPUT_INVALID('sec-websocket-key must be 16 bytes in base64')
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
-  if (!offered.includes(PROTOCOL) || new Set(offered).size !== offered.length) return new NEKO_ERR_INPUT_INVALID(`sec-websocket-protocol must offer ${PROTOCOL}`)
+  if (!offered.includes(PROTOCOL) || new Set(offered).size !== offered.length || !offered.every((name) => TOKEN.test(name))) return new NEKO_ERR_INPUT_INVALID(`sec-websocket-protocol must offer ${PROTOCOL}`)
   return null
 }
 

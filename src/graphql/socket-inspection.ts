@@ -1,5 +1,7 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Decision, Verdict } from '../decisions/shapes.ts'
+import { assessesOnly } from '../http/assess-only.ts'
+import type { Passage } from '../http/passage.ts'
 import type { Principal } from '../identity/shapes.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
 import { attackerOf } from '../playbooks/shapes.ts'
@@ -51,6 +53,7 @@ export interface Inspection {
 /** As the gate: three challenges within ten minutes hold a client to the strict rate for ten. */
 const CHALLENGES_TO_HOLD = 3
 const HOLD_MS = 600_000
+const OTHERS_BODY = 'body: what others sent, from a caller who may hand it in'
 
 export function createInspection (app: FastifyInstance): Inspection {
   const { clock, decisions, limits, metrics, scoring } = app
@@ -58,7 +61,7 @@ export function createInspection (app: FastifyInstance): Inspection {
 
   function standing ({ address, covered, principal }: Pick<Caller, 'address' | 'covered' | 'principal'>): Decision | null {
     const byAddress = decisions.forAddress(address, covered)
-    return principal === null ? byAddress : decisions.forPrincipal(principal) ?? byAddress
+    return decisions.forCaller(principal, byAddress)
   }
 
   async function inspect (caller: Caller, text: string, touchesDecoy: boolean): Promise<Inspected> {
@@ -69,14 +72,26 @@ export function createInspection (app: FastifyInstance): Inspection {
     const begun = { id: mintId(), at: clock.now(), caller: { address, client }, limit, decision, observation: null, score: null, verdict: null }
     if (isBlock(decision)) return { ...begun, refusedBy: 'decision' }
     if (!limit.allowed) return { ...begun, refusedBy: 'limit' }
-    const observation = observe(begun, caller.headers, text)
-    const score = await scoring.score(observation)
+    let observation = observe(begun, caller.headers, text)
+    let score = await scoring.score(observation)
     if (touchesDecoy) score.decoy = true
-    const verdict = app.judge(score, { decision, method: 'POST' })
+    let verdict = app.judge(score, { decision, method: 'POST' })
+    if (verdict.action === 'BLOCK' && carriesOthers(observation, principal)) {
+      observation = { ...observation, body: null }
+      score = await scoring.score(observation)
+      score.notInspected.push(OTHERS_BODY)
+      verdict = app.judge(score, { decision, method: 'POST' })
+    }
     if (verdict.action === 'CHALLENGE' && !verdict.simulated && (observation.history?.challenged600s ?? 0) + 1 >= CHALLENGES_TO_HOLD) limits.hold(client, HOLD_MS)
     // A decoy answers its bait whatever the verdict, as over HTTP.
     const isRefused = verdict.action === 'BLOCK' && !verdict.simulated && !score.decoy
     return { ...begun, observation, score, verdict, refusedBy: isRefused ? 'score' : null }
+  }
+
+  /** An authorised caller's `assess` carries what others sent, hostile by design: not held against them, as over HTTP. */
+  function carriesOthers ({ body }: Observation, principal: Principal | null): boolean {
+    const request = { routeOptions: { config: { graphql: true } } } as unknown as FastifyRequest
+    return assessesOnly(request, { body, principal } as unknown as Passage)
   }
 
   function observe ({ id, at, caller, limit }: Pick<Inspected, 'id' | 'at' | 'caller' | 'limit'>, headers: readonly string[], text: string): Observation {
@@ -101,6 +116,7 @@ export function createInspection (app: FastifyInstance): Inspection {
       keepReceipt(inspected, outcome.status)
       learn(inspected, outcome)
       respond(inspected, outcome)
+      logOperation(inspected, outcome.status)
     } catch (error) {
       app.log.error({ err: error, assessment: inspected.id }, 'the aftermath of an operation failed')
     }
@@ -149,6 +165,11 @@ export function createInspection (app: FastifyInstance): Inspection {
       evidence: score === null ? [] : score.factors.flatMap((factor) => factor.evidence),
       crossed
     })
+  }
+
+  function logOperation ({ id, caller: { client }, refusedBy, score, verdict }: Inspected, status: number): void {
+    const judged = score === null ? {} : { score: score.value, action: verdict?.action, factor: decisiveFactor(score) }
+    app.log.info({ assessment: id, client, method: 'WS', route: '/graphql', status, ...(refusedBy === null ? {} : { refusedBy }), ...judged }, 'operation')
   }
 
   function crossedLimit ({ caller: { client }, limit }: Inspected, attemptLimited: boolean): Parameters<typeof app.playbooks.sight>[0]['crossed'] {

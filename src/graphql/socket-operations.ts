@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { GraphQLError, Kind, NoSchemaIntrospectionCustomRule, parse, specifiedRules, subscribe, validate, type DocumentNode, type ExecutionResult, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql'
 import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_OVERLOADED } from '../errors.ts'
-import { faultOfKeys, JSON_DEPTH_MAX } from '../std/keys.ts'
+import { faultOfKeys, JSON_DEPTH_MAX, type KeyFault } from '../std/keys.ts'
 import { ARMOR, refuseDocument, refuseJsonSource } from './armor.ts'
 import { decoyAnswer } from './decoy.ts'
 import { statusOfErrors } from './errors.ts'
@@ -38,12 +38,18 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
   /** What the client said is inspected first; whatever it comes to leaves a receipt. */
   async function run (asked: SubscribePayload, text: string, caller: Caller, { sink, running }: { sink: Sink, running: Running }): Promise<void> {
     const bait = decoyAnswer(asked.query)
-    const inspected = await inspection.inspect(caller, text, bait !== null)
+    const fault = faultOfKeys({ variables: asked.variables, extensions: asked.extensions })
+    // As a body of POST /graphql; what is too deep to be written again is inspected as it came.
+    const inspected = await inspection.inspect(caller, fault?.kind === 'deep' ? text : JSON.stringify(asked), bait !== null)
     const outcome: Outcome = { status: 200, loginFailed: false, attemptLimited: false }
     try {
       refuse(inspected)
       if (bait !== null) answer(sink, { data: bait })
-      else await execute(asked, contextOf(caller, inspected.id, asked, outcome), { sink, running, outcome })
+      else {
+        const context = contextOf(caller, inspected.id, asked, outcome)
+        refuseKeys(fault, context)
+        await execute(asked, context, { sink, running, outcome })
+      }
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
       outcome.status = statusOfErrors(errors, null) ?? 400
@@ -60,7 +66,6 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
   }
 
   async function execute (asked: SubscribePayload, context: OperationContext, { sink, running, outcome }: { sink: Sink, running: Running, outcome: Outcome }): Promise<void> {
-    refuseKeys(asked, context)
     const document = readDocument(asked.query, context)
     const operation = document.definitions.find((definition) => definition.kind === Kind.OPERATION_DEFINITION)!
     if (asked.operationName !== null && operation.name?.value !== asked.operationName) throw new NEKO_ERR_INPUT_INVALID('The document holds no operation of that name')
@@ -109,8 +114,7 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
     return document
   }
 
-  function refuseKeys ({ variables, extensions }: SubscribePayload, context: OperationContext): void {
-    const fault = faultOfKeys({ variables, extensions })
+  function refuseKeys (fault: KeyFault, context: OperationContext): void {
     if (fault?.kind === 'deep') throw new NEKO_ERR_BODY_INVALID(`it is nested deeper than ${JSON_DEPTH_MAX} levels`)
     if (fault === null) return
     noteKey(context, 'body', fault.key)

@@ -62,8 +62,6 @@ t.test('a socket at /graphql', async (t) => {
       ['subscription { nothingLikeThis }', undefined, 'NEKO_ERR_INPUT_INVALID'],
       ['subscription { decisionChanged { id } incidentChanged { id } }', undefined, 'NEKO_ERR_INPUT_INVALID'],
       ['subscription A { decisionChanged { id } } subscription B { decisionChanged { id } }', undefined, 'NEKO_ERR_INPUT_INVALID'],
-      [`subscription { decisionChanged { ${'a { '.repeat(10)} b ${'} '.repeat(10)} } }`, undefined, 'NEKO_ERR_QUERY_TOO_DEEP'],
-      [`subscription { decisionChanged { ${'id '.repeat(1001)} } }`, undefined, 'NEKO_ERR_QUERY_TOO_LARGE'],
       ['{"kind":"Document","definitions":[]}', undefined, 'NEKO_ERR_INPUT_INVALID'],
       ['{ threatActors(first: 1000000000) { nodes { id } } }', undefined, 'NEKO_ERR_QUERY_TOO_COSTLY']
     ]
@@ -93,6 +91,12 @@ t.test('a socket at /graphql', async (t) => {
     t.match(await watcher.receive({ id: 'receipts' }), { payload: { data: { assessmentAdded: { client: 'ip:203.0.113.60', action: 'BLOCK' } } } })
     t.match(await watcher.receive({ id: 'incidents' }), { payload: { data: { incidentChanged: { attacker: /203\.0\.113\.60/ } } } })
     t.match(await peer.closed, { code: 4403 }, 'and the playbook\'s standing block closes the socket')
+  })
+
+  await t.test('what an authorised caller hands in to be assessed is not held against them', async (t) => {
+    const peer = await (await connect(t, server)).init(admin)
+    const answer = await peer.ask('mutation ($requests: [AssessRequest!]!) { assess(requests: $requests) { action } }', { requests: [{ method: 'POST', url: '/', body: HOSTILE }, { method: 'GET', url: `/?q=${encodeURIComponent(HOSTILE)}` }] })
+    t.match(answer, { type: 'next', payload: { data: { assess: [{ action: String }, { action: 'BLOCK' }] } } })
   })
 
   await t.test('a decoy field answers its bait', async (t) => {
