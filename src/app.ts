@@ -66,7 +66,9 @@ function prepareWhenUp (app: FastifyInstance): void {
     if (under || done) return
     under = true
     try {
-      await prepareRooms(app.storage, { config: app.config, clock: app.clock, log: app.log as Logger }, [app.fleet.processId])
+      const { oneTimePassword, adminUsername } = await prepareRooms(app.storage, { config: app.config, clock: app.clock, log: app.log as Logger }, [app.fleet.processId])
+      // The banner is long printed: it is shown here, and not as a log line, which would be kept.
+      if (oneTimePassword !== null) process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
       await app.identity.reload()
       done = true
     } catch (error) {

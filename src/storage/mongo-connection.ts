@@ -22,7 +22,7 @@ export interface MongoConnection {
   readonly atomicUpdates: boolean
   /** Runs `work` with what is left of the deadline; `retried` says that an earlier try may have been done. @throws NEKO_ERR_STORE_* */
   call<T> (collection: string, work: (attempt: Attempt) => Promise<T>): Promise<T>
-  /** The first try to reach the server; true when it answered. Never throws. */
+  /** A try to reach the server; true when it answered. Never throws; the first ends early when every server refuses. */
   reach (): Promise<boolean>
   close (): Promise<void>
 }
@@ -111,6 +111,8 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
     pinging = true
     breaker.allows()
     try {
+      // Asked for by name until it worked once: the driver's own way in never looks again after 5 s in vain ("Topology is closed").
+      if (!reached) await withDeadline(client.connect(), DEADLINE_MS, late)
       await withDeadline(db.command({ ping: 1 }, { timeoutMS: DEADLINE_MS - DEADLINE_MARGIN_MS }), DEADLINE_MS, late)
       atomicUpdates ??= await hasAtomicUpdates(db, log)
       await beforeUp()
@@ -134,8 +136,8 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
     breaker.fail()
     const wasUp = health.current().up
     const reason = reasonOf(error)
-    // A call that waited in vain for a server ends as a timeout: why there is none, the driver's heartbeat knows.
-    health.set({ up: false, reason: reason === 'timeout' ? heartbeatReason ?? reason : reason }, error)
+    // A call that waited in vain for a server ends as a timeout, or with the driver's own pool closed: why there is none, its heartbeat knows.
+    health.set({ up: false, reason: reason === 'timeout' || reason === 'other' ? heartbeatReason ?? reason : reason }, error)
     if (wasUp) schedulePing(RECONNECT_MS_MIN * Math.random())
   }
 
@@ -165,13 +167,21 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
     if (health.current().up && !pinging) schedulePing(0)
   })
   client.on('error', (error: MongoError) => noteDown(error))
+  const refused = Promise.withResolvers<false>()
+  client.on('topologyDescriptionChanged', ({ newDescription: { servers } }) => {
+    const errors = [...servers.values()].map(({ error }) => error)
+    if (reached || errors.length === 0 || errors.includes(null)) return
+    noteDown(errors[0])
+    refused.resolve(false)
+  })
 
   return {
     db,
     health,
     get atomicUpdates () { return atomicUpdates ?? true },
     call,
-    reach: ping,
+    // When every server has refused, a start need not sit out the deadline: the ping goes on in the background.
+    reach: () => reached ? ping() : Promise.race([ping(), refused.promise]),
     async close () {
       closed = true
       if (pingTimer !== null) clearTimeout(pingTimer)
