@@ -1,7 +1,7 @@
 /**
  * How an Observation and its Score lie in a slot of the ring. All text of a request is written by one call and cut by
  * its lengths on the other side; history is numbers; the body is copied as it came. A score is numbers too, and the
- * evidence of each factor, where there is any, one piece of JSON that the reader keeps by its text.
+ * evidence of each factor, where there is any, one piece of JSON, or the number under which it was sent before.
  */
 import { HISTORY_LENGTH, decodeHistory, encodeHistory } from './history-shapes.ts'
 import { SLOT_BYTES, slotOffset } from './ring.ts'
@@ -22,7 +22,7 @@ const HAS_HISTORY = 8
 const NUMBERS_AT = 64
 const LENGTHS_AT = NUMBERS_AT + 8 * (1 + HISTORY_LENGTH)
 
-// A result: 24 words, then text.
+// A result: 28 words, then text.
 const KIND = 0
 const VALUE = 1
 const CONTRIBUTIONS = 2
@@ -31,7 +31,8 @@ const FLAGS = 10
 const POLICY = 11
 const NOT_INSPECTED_BYTES = 12
 const EVIDENCE_BYTES = 13
-const RESULT_TEXT_AT = 96
+const EVIDENCE_NUMBER = 20
+const RESULT_TEXT_AT = 112
 
 const GRADES: ReadonlyArray<Grade | null> = [null, 'weak', 'likely', 'certain']
 const DECOY = 1
@@ -125,30 +126,92 @@ export function decodeObservation (ring: Ring, slot: number): Observation {
   }
 }
 
-/** Writes the thread's answer over the request. `policy`: the number of the policy under which it was scored. */
-export function encodeScore (ring: Ring, slot: number, score: Score | null, policy: number): void {
-  const { words, bytes } = ring
-  const at = slotOffset(slot)
-  const word = at >> 2
-  if (score === null) {
-    words[word + KIND] = FAILED
-    return
+/** Evidence lists that both sides know by number, and the longest text of one worth it: some 2 MB on each side at most. */
+const KEPT_MAX = 512
+const KEPT_TEXT_MAX = 2_048
+
+/** The thread's side of results. One for each ring: it and the ring's reader number the evidence alike. */
+export interface ScoreWriter {
+  /** Writes the thread's answer over the request. `policy`: the number of the policy under which it was scored. */
+  write (ring: Ring, slot: number, score: Score | null, policy: number): void
+}
+
+export function createScoreWriter (): ScoreWriter {
+  const numbers = new Map<string, number>()
+  /** By number less one. */
+  const keys: string[] = []
+  let next = 0
+  /** Numbers given in the result at hand: void when it does not fit. */
+  let fresh: number[] = []
+
+  /** Bytes written for one factor's evidence: none when main knows it by its number. */
+  function writeEvidence (ring: Ring, at: number, from: number, factor: number, evidence: readonly Evidence[]): number {
+    const { words, bytes } = ring
+    const numberAt = (at >> 2) + EVIDENCE_NUMBER + factor
+    words[numberAt] = 0
+    if (evidence.length === 0) return 0
+    const key = keyOf(evidence)
+    const known = numbers.get(key)
+    if (known !== undefined) {
+      words[numberAt] = known
+      return 0
+    }
+    if (key.length <= KEPT_TEXT_MAX) words[numberAt] = give(key)
+    return writeText(bytes, at, from, JSON.stringify(evidence))
   }
-  words[word + VALUE] = Math.round(score.value * 100)
-  words[word + GRADE] = GRADES.indexOf(score.grade)
-  words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) | (score.anomaly ? ANOMALY : 0)
-  words[word + POLICY] = policy
-  let from = RESULT_TEXT_AT
-  for (let i = 0; i < FACTOR_NAMES.length; i++) {
-    const factor = score.factors[i] as FactorContribution
-    words[word + CONTRIBUTIONS + i] = Math.round(factor.contribution * 100)
-    const written = factor.evidence.length === 0 ? 0 : writeText(bytes, at, from, JSON.stringify(factor.evidence))
-    words[word + EVIDENCE_BYTES + i] = written
-    from += written
+
+  /** The oldest number when all are given. */
+  function give (key: string): number {
+    const old = keys[next]
+    if (old !== undefined) numbers.delete(old)
+    keys[next] = key
+    next = (next + 1) % KEPT_MAX
+    const number = next === 0 ? KEPT_MAX : next
+    numbers.set(key, number)
+    fresh.push(number)
+    return number
   }
-  const written = score.notInspected.length === 0 ? 0 : writeText(bytes, at, from, JSON.stringify(score.notInspected))
-  words[word + NOT_INSPECTED_BYTES] = written
-  words[word + KIND] = from + written > SLOT_BYTES ? TOO_WIDE : SCORED
+
+  function forgetFresh (): void {
+    for (const number of fresh) numbers.delete(keys[number - 1] as string)
+  }
+
+  return {
+    write (ring, slot, score, policy) {
+      const { words, bytes } = ring
+      const at = slotOffset(slot)
+      const word = at >> 2
+      if (score === null) {
+        words[word + KIND] = FAILED
+        return
+      }
+      if (fresh.length > 0) fresh = []
+      words[word + VALUE] = Math.round(score.value * 100)
+      words[word + GRADE] = GRADES.indexOf(score.grade)
+      words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) | (score.anomaly ? ANOMALY : 0)
+      words[word + POLICY] = policy
+      let from = RESULT_TEXT_AT
+      for (let i = 0; i < FACTOR_NAMES.length; i++) {
+        const factor = score.factors[i] as FactorContribution
+        words[word + CONTRIBUTIONS + i] = Math.round(factor.contribution * 100)
+        const written = writeEvidence(ring, at, from, i, factor.evidence)
+        words[word + EVIDENCE_BYTES + i] = written
+        from += written
+      }
+      const written = score.notInspected.length === 0 ? 0 : writeText(bytes, at, from, JSON.stringify(score.notInspected))
+      words[word + NOT_INSPECTED_BYTES] = written
+      const isTooWide = from + written > SLOT_BYTES
+      words[word + KIND] = isTooWide ? TOO_WIDE : SCORED
+      if (isTooWide) forgetFresh()
+    }
+  }
+}
+
+/** Two lists have one key only if they are equal: what comes from outside stands last, after its length. */
+function keyOf (evidence: readonly Evidence[]): string {
+  let key = ''
+  for (const { rule, grade, technique, place, text } of evidence) key += `${rule} ${grade} ${technique} ${place.length} ${text.length} ${place}${text}`
+  return key
 }
 
 /** Bytes written, or more than a slot holds when there is no room. */
@@ -157,36 +220,27 @@ function writeText (bytes: Buffer, slotAt: number, from: number, text: string): 
   return bytes.write(text, slotAt + from, SLOT_BYTES - from, 'utf8')
 }
 
-/** Reads results; keeps the evidence it read, since the same few pieces come with most requests. */
+/** Reads results in the order in which they were written; keeps the numbered evidence, since the same few pieces come with most requests. One for each ring. */
 export interface ScoreReader {
   /** Null when the scorer threw; 'too wide' when the observation must be asked again by message. */
   read (ring: Ring, slot: number, policyVersions: readonly string[]): Score | null | 'too wide'
 }
 
-/** Bytes of evidence kept for later answers. */
-const EVIDENCE_KEPT_BYTES_MAX = 1_048_576
-
 export function createScoreReader (): ScoreReader {
-  let kept = new Map<string, Evidence[]>()
-  let keptBytes = 0
+  const kept: Evidence[][] = []
 
-  function evidenceAt (bytes: Buffer, from: number, length: number): Evidence[] {
-    // The bytes as text serve as key; only what is new is parsed.
-    const key = bytes.toString('latin1', from, from + length)
-    const known = kept.get(key)
-    if (known !== undefined) return known
+  function evidenceOf ({ words, bytes }: Ring, word: number, factor: number, from: number): Evidence[] {
+    const length = words[word + EVIDENCE_BYTES + factor] as number
+    const number = words[word + EVIDENCE_NUMBER + factor] as number
+    if (length === 0) return number === 0 ? [] : kept[number] as Evidence[]
     const evidence = JSON.parse(bytes.toString('utf8', from, from + length)) as Evidence[]
-    if (keptBytes > EVIDENCE_KEPT_BYTES_MAX) {
-      kept = new Map()
-      keptBytes = 0
-    }
-    kept.set(key, evidence)
-    keptBytes += 4 * length
+    if (number !== 0) kept[number] = evidence
     return evidence
   }
 
   return {
-    read ({ words, bytes }, slot, policyVersions) {
+    read (ring, slot, policyVersions) {
+      const { words, bytes } = ring
       const at = slotOffset(slot)
       const word = at >> 2
       const kind = words[word + KIND]
@@ -195,10 +249,9 @@ export function createScoreReader (): ScoreReader {
       let from = at + RESULT_TEXT_AT
       const factors: FactorContribution[] = []
       for (let i = 0; i < FACTOR_NAMES.length; i++) {
-        const length = words[word + EVIDENCE_BYTES + i] as number
         const contribution = words[word + CONTRIBUTIONS + i] as number
-        factors.push({ name: FACTOR_NAMES[i] as FactorContribution['name'], contribution: contribution / 100, evidence: length === 0 ? [] : evidenceAt(bytes, from, length) })
-        from += length
+        factors.push({ name: FACTOR_NAMES[i] as FactorContribution['name'], contribution: contribution / 100, evidence: evidenceOf(ring, word, i, from) })
+        from += words[word + EVIDENCE_BYTES + i] as number
       }
       const flags = words[word + FLAGS] as number
       const length = words[word + NOT_INSPECTED_BYTES] as number

@@ -3,7 +3,7 @@
  * BURST_MAX of them a big one, so that a flood of 64 KiB bodies does not hold up everybody and is not starved either.
  */
 import { receiveMessageOnPort } from 'node:worker_threads'
-import { decodeObservation, encodeScore } from './ring-codec.ts'
+import { createScoreWriter, decodeObservation } from './ring-codec.ts'
 import { BIG_DONE, BIG_TAIL, BIG_TAKEN, DONE, POLICY, READY, STOP, TAIL, TAKEN, awaitWork, openRing, raiseResults, slotAt } from './ring.ts'
 import { attempt } from './thread.ts'
 import type { MessagePort } from 'node:worker_threads'
@@ -32,6 +32,7 @@ const RESULTS_PER_WAKE = 16
 export function serveRing (task: RingTask, score: Scorer): void {
   const ring = openRing(task.memory)
   const { words } = ring
+  const writer = createScoreWriter()
   let { policy, policyNumber } = task
   let burst = 0
   let unheard = 0
@@ -47,7 +48,7 @@ export function serveRing (task: RingTask, score: Scorer): void {
     const sequence = Atomics.load(words, TAKEN)
     Atomics.store(words, TAKEN, sequence + 1)
     const slot = slotAt(ring, sequence)
-    encodeScore(ring, slot, attempt(score, decodeObservation(ring, slot), policy), policyNumber)
+    writer.write(ring, slot, attempt(score, decodeObservation(ring, slot), policy), policyNumber)
     Atomics.store(words, DONE, sequence + 1)
     burst++
     if (++unheard >= RESULTS_PER_WAKE) tell()

@@ -65,16 +65,14 @@ export function slotAt (ring: Ring, sequence: number): number {
   return ring.words[ORDER + (sequence & (SLOTS - 1))] as number
 }
 
-/** Main: gives request number `sequence` to the thread, and wakes it when it sleeps. */
-export function publishRequest (ring: Ring, sequence: number, slot: number): void {
-  ring.words[ORDER + (sequence & (SLOTS - 1))] = slot
-  Atomics.store(ring.words, TAIL, sequence + 1)
-  raiseWork(ring)
+/** Main: gives request number `sequence` to the thread. A thread that is awake sees it; one that sleeps must be woken by `raiseWork`. */
+export function publishRequest ({ words }: Ring, sequence: number, slot: number): void {
+  words[ORDER + (sequence & (SLOTS - 1))] = slot
+  Atomics.store(words, TAIL, sequence + 1)
 }
 
-export function publishBigRequest (ring: Ring, sequence: number): void {
-  Atomics.store(ring.words, BIG_TAIL, sequence + 1)
-  raiseWork(ring)
+export function publishBigRequest ({ words }: Ring, sequence: number): void {
+  Atomics.store(words, BIG_TAIL, sequence + 1)
 }
 
 export function raiseWork ({ words }: Ring): void {

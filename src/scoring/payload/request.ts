@@ -10,6 +10,10 @@ import type { PlaceKind } from './findings.ts'
 /** Headers whose values are protocol, not data: their own factor judges them. */
 const STRUCTURAL = new Set('accept accept-encoding accept-charset accept-ranges connection content-length host date if-modified-since if-unmodified-since if-none-match if-match if-range range te trailer transfer-encoding upgrade upgrade-insecure-requests cache-control pragma dnt authorization proxy-authorization expect max-forwards keep-alive content-encoding sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-ch-ua-full-version-list sec-ch-ua-arch sec-ch-ua-bitness sec-ch-ua-model sec-ch-ua-platform-version sec-fetch-site sec-fetch-mode sec-fetch-dest sec-fetch-user sec-gpc sec-websocket-key sec-websocket-version sec-websocket-extensions priority x-api-key accept-language traceparent tracestate x-request-id origin x-csrf-token x-xsrf-token x-requested-with content-disposition'.split(' '))
 
+/** What gateways add: an address says nothing about the request; anything else in these headers is looked at. */
+const ADDRESSES = new Set('x-forwarded-for x-real-ip x-client-ip true-client-ip cf-connecting-ip x-cluster-client-ip'.split(' '))
+const ADDRESS_LIST = /^[\da-f.:,\s[\]]*$/i
+
 interface Head { contentType: string, encoding: string }
 
 /** Takes one request apart into places and values and judges each. */
@@ -54,6 +58,7 @@ function inspectHeaders (inspection: Inspection, headers: string[]): Head {
     const value = headers[at + 1] as string
     if (name === 'content-type') head.contentType = value
     else if (name === 'content-encoding') head.encoding = value.trim().toLowerCase()
+    if (ADDRESSES.has(name) && ADDRESS_LIST.test(value)) continue
     if (!STRUCTURAL.has(name)) inspectHeader(inspection, name, value)
     else if (SUSPECT_IN_STRUCTURAL.test(value)) inspectValue(inspection, 'header', `header.${name}`, value, name, 1)
   }

@@ -147,7 +147,7 @@ function judgeScript (subject: Subject): void {
   }
   if (/^\W{0,3}(?:while|for) ?\( ?(?:this|string|[!+-]+\d|number|object|array|date|self|window|\[\]|\{\}|"\w*"|'\w*') ?\)/.test(text)) likely(subject, 'code.endless-loop', 0.78, text.slice(0, 40))
   const loop = LOOP.exec(text)
-  if (loop !== null && !/\( ?!true/.test(loop[0])) likely(subject, 'code.endless-loop', 0.77, loop[0])
+  if (loop !== null && !/^\w+ ?\( ?!true/.test(text.slice(loop.index, loop.index + 16))) likely(subject, 'code.endless-loop', 0.77, loop[0])
   const python = /__import__ ?\(|\bos\.(?:system|popen|exec\w+|spawn\w+|environ)|subprocess\.(?:popen|call|run|check_output)|\bexec ?\( ?(?:compile|base64)|\beval ?\( ?(?:compile|__|open|input)|open\( ?["']\/etc|pty\.spawn|kernel\.(?:exec|system|open)|\bio\.popen|(?:system|exec|popen) ?\( ?["'](?:id|ls|cat|whoami|uname|curl|wget|ping|nc|dir|echo|rm|sh|bash)\b/.exec(text)
   if (python !== null) certain(subject, 'code.system-call', python[0])
 }

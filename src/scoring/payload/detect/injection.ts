@@ -41,7 +41,7 @@ function judgeLines (subject: Subject): void {
     const command = MAIL_COMMAND.exec(text)
     if (command !== null && text.length < 300) likely(subject, 'mail.command', 0.78, command[0].trim())
   }
-  if (kind === 'path' || subject.field === NAME_FIELD || kind === 'header') likely(subject, 'crlf.line-break', 0.77, 'line break')
+  if (kind === 'path' || kind === 'header' || (subject.field === NAME_FIELD && /[\r\n]\s*\S/.test(text))) likely(subject, 'crlf.line-break', 0.77, 'line break')
   else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', /\s\w+\s/.test(text) ? 0.5 : 0.76, 'line break')
 }
 

@@ -75,7 +75,7 @@ function syntax (text: string, characters: number): number {
   if ((characters & CHAR.backslash) !== 0) value += 0.1
   if ((characters & CHAR.equals) !== 0 && /[=!<>]=(?=.)(?!=*$)|\d=\d|=['"(]/.test(text)) value += 0.12
   if ((characters & (CHAR.pipe | CHAR.ampersand)) !== 0 && /\|\||&&|\|\s?\w+$/.test(text)) value += 0.1
-  if ((characters & CHAR.semicolon) !== 0 && /;\S|;$/.test(text) && (characters & CHAR.ampersand) === 0) value += 0.08
+  if ((characters & CHAR.semicolon) !== 0 && /.;\S|.;$/.test(text) && (characters & CHAR.ampersand) === 0) value += 0.08
   if ((characters & CHAR.control) !== 0) value += 0.14
   if ((characters & CHAR.lineBreak) !== 0 && /[\r\n]\s*$/.test(text)) value += 0.12
   if ((characters & CHAR.colon) !== 0 && text.includes('::')) value += 0.06

@@ -25,9 +25,17 @@ export function detectSql (subject: Subject): void {
   if (found(subject, before)) return
   if ((characters & CHAR.quote) !== 0) judge(subject, tokenizeSql(subject.text, "'"), "'")
   if (found(subject, before)) return
-  if ((characters & CHAR.doubleQuote) !== 0) judge(subject, tokenizeSql(subject.text, '"'), '"')
+  if ((characters & CHAR.doubleQuote) !== 0 && !isQuotation(subject.flat)) judge(subject, tokenizeSql(subject.text, '"'), '"')
   if (found(subject, before)) return
   if ((characters & CHAR.backtick) !== 0) judge(subject, tokenizeSql(subject.text, '`'), '`')
+}
+
+/** Inches, and phrases that a person put in quotes: each mark opens before a word and closes after one. */
+const INCHES = /^[^"]*\d"(?:[^"]*\d"(?= |$|,|x))*[^"]*$/
+const QUOTED = /^[^"]*(?:(?:^|[ (&=,:/?-])"(?:[a-z0-9\u0080-\uffff](?:[^"=()|+;<>]*[^"=()|+;<>\s])?|[^\w"])"(?=$|[ ),.!?&:-])[^"]*)+$/
+
+function isQuotation (text: string): boolean {
+  return text.length < 400 && !/--|#|\/\*|[=();|<>]/.test(text.replaceAll('&', '').replace(/\w=/g, '')) && !/\b(?:union|select|sleep)\b/.test(text) && (QUOTED.test(text) || INCHES.test(text))
 }
 
 function found (subject: Subject, before: number): boolean {
@@ -44,7 +52,7 @@ function judgeBare (subject: Subject): boolean {
   if (flat.length > 200 || subject.document || subject.kind === 'cookie' || subject.kind === 'header') return false
   if (/^(?:\w+,)?(\d+) ?(?:=|<=>|!=|like|is(?: not)?|(?:not )?(?:regexp|rlike|glob)) ?\d+$/.test(flat)) likely(subject, 'sqli.comparison', 0.77, flat)
   else if (/^\W{0,2}(?:x?or|and) (?:not )?(?:\d{1,12}|true|false|null)\W{0,3}$|^\W{0,2}-?\d+\)* (?:x?or|and) (?:not )?(?:true|false|null|\d+ (?:not|is|like|between|in)\b)/.test(flat)) likely(subject, 'sqli.leading-condition', 0.78, flat.slice(0, 50))
-  else if (/^[\s(+-]*[\d.@][\w\s()+*/%@.-]* ?(?:--[\s+-]*|\/\*)$/.test(flat) && /[)*+/%a-z] {0,2}[\w)(]* *(?:--|\/\*)|\) *--/.test(flat) && /[()*+/%]|or|and/.test(flat)) likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
+  else if (/^[\s(+-]*[\d.@][\w\s()+*/%@.-]* ?(?:--[\s+-]*|\/\*)$/.test(flat) && !/[a-z]\d/.test(flat) && /[)*+/%a-z] {0,2}[\w)(]* *(?:--|\/\*)|\) *--/.test(flat) && /[()*+/%]|or|and/.test(flat)) likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
   else if ((characters & CHAR.colon) !== 0 && /[\w)] ?:: ?(?:int\d?|integer|text|jsonb?|double precision|numeric|varchar|bool(?:ean)?|char|bigint|bytea|regclass)$/.test(flat) && flat.length < 80) likely(subject, 'sqli.cast', 0.77, flat)
   else if (/\d\.e ?[.(]/.test(flat)) likely(subject, 'sqli.number-trick', 0.78, flat.slice(0, 50))
   else if (/^(?:(?:is )?(?:not )?(?:null|like|rlike|regexp)|x?or|like null|[a-z_]\w*\((?:[\w,. -]|\w+\(\)){0,40}\))$/.test(flat)) weak(subject, 'sqli.bare-operator', 0.12, flat)
@@ -97,7 +105,7 @@ function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void 
   const broken = breaksOut(types, context)
   for (const entry of PATTERNS) {
     const match = entry.pattern.exec(types)
-    if (match !== null) report(subject, entry.rule, broken ? entry.broken : entry.whole, tokens, match.index)
+    if (match !== null && !(entry.rule === 'sqli.condition' && /=(?:\|\||&&)/.test(subject.text))) report(subject, entry.rule, broken ? entry.broken : entry.whole, tokens, match.index)
   }
   if (context !== '') judgeQuoteBreak(subject, types, tokens)
   else judgePlain(subject, types, tokens)
@@ -148,11 +156,14 @@ function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): v
   if (/^s\)*\+\(*[vfn@x]\)*\+S$/.test(types) && /^[^'"]*['"]\)* ?[*/^]/.test(subject.text)) report(subject, 'sqli.quote-arithmetic', 0.77, tokens, 1)
   if (/^s\)*[&|o=+!k]+[vfn@x()+!o]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)\s*$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
   if (text40(subject) && /^s\)*[&|][(!]*(?:[nv@]?=|[nsS]?)$/.test(types)) report(subject, 'sqli.quote-logic', 0.77, tokens, 1)
-  if (/^s\)*(?:U|E|T[kvx]?\+?$|k.{0,3}k)/.test(types) && text40(subject) && oddQuotes(subject.text)) report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
+  if (/^s\)*(?:U[vk(]{0,3}E|U[(ckUns]|Uv?$|E|T[kvx]?\+?$|k[^v&]{0,3}k)/.test(types) && text40(subject) && oddQuotes(subject.text) && !PHRASE.test(subject.flat)) report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
   if (/^s\)*;(?:c|$)/.test(types) && types.length <= 5) likely(subject, 'sqli.quote-end', 0.5, subject.text.slice(0, 40))
   if (/^s\)+[&|]/.test(types)) likely(subject, 'sqli.quote-parenthesis', 0.8, subject.text.slice(0, 40))
 }
+
+/** An opening quote before four words or more that no statement is made of. */
+const PHRASE = /^['"`](?!.*\b(?:union|select|insert|drop|group by|order by)\b)[a-z]+(?: [a-z]+){3,}$/
 
 const text40 = (subject: Subject): boolean => subject.text.length < 60
 
@@ -162,6 +173,7 @@ function oddQuotes (text: string): boolean {
 
 function commentGrade (subject: Subject): number {
   // `admin'--` ends a query; `dogs' -- said` is prose: nothing but blanks may follow the marker.
+  if (/[a-z]+ [a-z]+ [a-z]+[^'"`]* ['"`]\W*$/.test(subject.flat)) return 0.45
   return /['"`][\s);]*(?:--\s*[\w+]{0,8}|#|\/\*)\s*$/.test(subject.text.slice(-24)) ? 0.85 : 0.45
 }
 
