@@ -4,12 +4,14 @@ import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Principal } from '../identity/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
-import { addressKey, canonicalAddress, cidrText, createAddressSet, parseCidr } from '../std/ip.ts'
+import { createAddressSet } from '../std/ip.ts'
 import type { Json } from '../std/json.ts'
-import type { Page, Storage } from '../storage/port.ts'
+import type { Collection, Page, Storage, Stored } from '../storage/port.ts'
 import { currentStep, escalatedTtl, STEP_MAX, type Step } from './ladder.ts'
+import { PENDING_ASKED_MAX, reconcileWithSiblings } from './reconcile.ts'
 import { decisionCollection, ladderCollection, type Action, type Decision, type DecisionInput, type DecisionOrigin, type DecisionScope } from './shapes.ts'
-import { createStanding } from './standing.ts'
+import { createStanding, isByPlaybook, stronger } from './standing.ts'
+import { canonicalValue, clientKeyOf, coveredBy, ladderKey } from './subject.ts'
 import { createWriteBehind } from './write-behind.ts'
 
 /**
@@ -17,17 +19,23 @@ import { createWriteBehind } from './write-behind.ts'
  *
  * Owns: which decisions stand, and the ladder of repeat offenders. Never does: judge a request, or know a playbook.
  * A person's change is acknowledged when its audit record is synced and memory has it; the store follows, also after
- * an outage, and a start replays the log. A playbook's stands from memory at once.
+ * an outage, and a start replays the log. A playbook's stands from memory at once. Playbooks keep one decision per client
+ * and action: when two processes see one offence, the decision that ends last stays, in every process alike, so that
+ * removing it lets the client back in.
  */
 export interface Decisions {
   /** Hop 1. `covered` false when NEVER_BLOCK's default does not protect this peer. */
   forAddress (address: string, covered?: boolean): Decision | null
-  /** Hop 3: about the key, user or session; a decision about the session wins over one about its user. */
+  /** About the key, user or session. */
   forPrincipal (principal: Principal): Decision | null
+  /** Hop 3: what counts of the caller's own decisions and the one about its address; an allow wins over every block. */
+  forCaller (principal: Principal | null, byAddress: Decision | null): Decision | null
   /** By a person: durable before it returns. @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE */
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
   /** By a playbook: stands at once, longer for repeat offenders; null when NEVER_BLOCK or an allow spares the client. */
   addNow (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin): Decision | null
+  /** What `addNow` would do: how long it would stand, null when the client is spared. */
+  preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }): { ttlSeconds: number } | null
   /** Also forgets the client's history, limits and step. @throws NEKO_ERR_NOT_FOUND */
   remove (id: string, actor: string): Promise<Decision>
   get (id: string): Promise<Decision | null>
@@ -39,7 +47,10 @@ export interface Decisions {
   onChanged (listener: (change: { decision: Decision, removed: boolean }) => void): () => void
   /** Loads what stands from the store. */
   load (): Promise<void>
+  /** How many stand; simulated ones are left out. */
   active (): Record<Action, number>
+  /** Resolves when the store was offered all that memory is ahead. */
+  settled (): Promise<void>
   close (): Promise<void>
 }
 
@@ -59,23 +70,60 @@ const SWEEP_MS = 500
 const STEPS_MAX = 50_000
 const LADDER_KEPT_MS = 90 * 86_400_000
 const TTL_MAX = 10 * 365 * 86_400
+const PAGE = 1000
+/** Ids remembered after their removal, so that a late message or page does not bring them back. */
+const REMOVED_MAX = 10_000
+const MADE_MAX = 10_000
+/** What siblings still had on the way when a client was forgotten arrives within this. */
+const FORGET_AGAIN_MS = 500
+/** Younger decisions may not have reached the store yet. */
+const SETTLED_MS = 30_000
+const ASK_MS = 1000
+
+interface LadderStep { id: string, step: number, at: number, expiresAt: number }
 
 export function createDecisions ({ storage, audit, fleet, clock, neverBlock, forgetClient, log }: DecisionParts): Decisions {
   const standing = createStanding({ neverBlock })
   const spared = createAddressSet(neverBlock)
   const steps = new Map<string, Step>()
+  const removedLately = new Set<string>()
+  const madeHere = new Set<string>()
+  const forgetting = new Set<NodeJS.Timeout>()
   const listeners = new Set<(change: { decision: Decision, removed: boolean }) => void>()
   const store = storage.collection<Decision>(decisionCollection)
-  const behind = createWriteBehind({ store, clock, onError: (error) => log.error({ err: error }, 'decisions wait for the store') })
-  const ladderBehind = createWriteBehind({ store: storage.collection<{ id: string, step: number, at: number, expiresAt: number }>(ladderCollection), clock, onError: () => {} })
+  const ladder = storage.collection<LadderStep>(ladderCollection)
+  const behind = createWriteBehind({ store, onError: (error) => log.error({ err: error }, 'decisions wait for the store') })
+  const ladderBehind = createWriteBehind({ store: ladder, onError: () => { /* said by the one above */ } })
 
   function tell (decision: Decision, removed: boolean): void {
     for (const listener of listeners) listener({ decision, removed })
   }
 
+  /** Puts it in force, unless a playbook's other decision about the same client outlasts it. */
   function stand (decision: Decision): void {
-    standing.put(decision)
-    tell(decision, false)
+    const rival = isByPlaybook(decision) ? standing.rivalOf(decision, clock.now()) : null
+    if (rival === null || outlasts(decision, rival)) {
+      if (rival !== null) supersede(rival)
+      standing.put(decision)
+      tell(decision, false)
+    } else supersede(decision)
+  }
+
+  function supersede (decision: Decision): void {
+    bound(removedLately, REMOVED_MAX).add(decision.id)
+    standing.remove(decision.id)
+    behind.delete(decision.id)
+    if (!madeHere.delete(decision.id)) return
+    audit.record({
+      category: 'security',
+      type: 'decision.supersede',
+      actor: decision.origin,
+      target: ladderKey(decision),
+      outcome: 'ok',
+      assessmentId: decision.assessmentId,
+      details: { id: decision.id },
+      effects: [{ collection: decisionCollection.name, op: 'delete', id: decision.id }]
+    })
   }
 
   function fall (id: string): void {
@@ -92,14 +140,17 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
 
   fleet.subscribe('decisions.put', (message) => {
     const { decision, step } = message as unknown as { decision: Decision, step: Step | null }
+    if (removedLately.has(decision.id)) return
     if (step !== null) keepStep(ladderKey(decision), step)
     stand(decision)
   })
   fleet.subscribe('decisions.remove', (message) => {
     const decision = message as unknown as Decision
+    bound(removedLately, REMOVED_MAX).add(decision.id)
     forget(decision)
     fall(decision.id)
   })
+  fleet.answer('decisions.pending', (ids) => (ids as string[]).filter((id) => behind.isPending(id)))
 
   function make (input: DecisionInput, by: DecisionOrigin): Decision {
     const now = clock.now()
@@ -120,9 +171,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   async function add (input: DecisionInput, by: DecisionOrigin): Promise<Decision> {
     checkTtl(input.ttlSeconds)
     const decision = make(input, by)
-    if (decision.action === 'BLOCK' && decision.scope === 'IP' && spared.has(decision.value)) {
-      throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
-    }
+    if (decision.action === 'BLOCK' && coveredBy(spared, decision)) throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
     await audit.durable({
       category: 'security',
       type: 'decision.add',
@@ -141,36 +190,52 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
 
   function addNow (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin): Decision | null {
     const now = clock.now()
-    const key = `${input.scope}|${canonicalValue(input.scope, input.value)}`
+    const made = make(input, by)
+    if (made.action === 'BLOCK' && sparesValue(made, now)) return null
+    const key = ladderKey(made)
     const escalates = by.escalates !== false && by.simulated !== true
+    const rival = standing.rivalOf(made, now)
     const step = escalates ? currentStep(steps.get(key) ?? null, now) : 0
-    const decision = make({ ...input, ttlSeconds: escalatedTtl(input.ttlSeconds, step) }, by)
-    if (decision.action === 'BLOCK' && sparesValue(decision, now)) return null
-    const next: Step = { step: Math.min(STEP_MAX, step + 1), at: now }
-    if (escalates) {
+    // Who is blocked already and seen again was on the way when the block came: the same offence, no further step.
+    const ttlSeconds = escalatedTtl(input.ttlSeconds, rival === null ? step : Math.max(0, step - 1))
+    const decision = { ...made, expiresAt: now + ttlSeconds * 1000, ...(rival === null ? {} : { id: rival.id, createdAt: rival.createdAt }) }
+    if (rival !== null && (rival.expiresAt === null || rival.expiresAt >= decision.expiresAt)) return rival
+    const next: Step | null = escalates && rival === null ? { step: Math.min(STEP_MAX, step + 1), at: now } : null
+    if (next !== null) {
       keepStep(key, next)
       ladderBehind.put({ id: key, ...next, expiresAt: now + LADDER_KEPT_MS })
     }
+    bound(madeHere, MADE_MAX).add(decision.id)
     stand(decision)
     behind.put(decision)
-    fleet.publish('decisions.put', { decision: asDocument(decision), step: escalates ? { ...next } : null })
+    fleet.publish('decisions.put', { decision: asDocument(decision), step: next === null ? null : { ...next } })
     audit.record({
       category: 'security',
-      type: 'decision.add',
+      type: rival === null ? 'decision.add' : 'decision.prolong',
       actor: by.origin,
       target: key,
       outcome: 'ok',
       assessmentId: decision.assessmentId,
+      score: by.score ?? null,
+      factor: by.factor ?? null,
       details: { id: decision.id, action: decision.action, reason: decision.reason, expiresAt: decision.expiresAt, simulated: decision.simulated },
       effects: [{ collection: decisionCollection.name, op: 'put', id: decision.id, doc: asDocument(decision) }]
     })
     return decision
   }
 
+  function preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }): { ttlSeconds: number } | null {
+    const now = clock.now()
+    const made = make({ ...input, reason: '' }, { origin: 'playbook:' })
+    if (made.action === 'BLOCK' && sparesValue(made, now)) return null
+    return { ttlSeconds: escalatedTtl(input.ttlSeconds, currentStep(steps.get(ladderKey(made)) ?? null, now)) }
+  }
+
   function sparesValue (decision: Decision, now: number): boolean {
     if (decision.scope !== 'IP' && decision.scope !== 'RANGE') return standing.forId(decision.scope, decision.value, now)?.action === 'ALLOW'
     const address = decision.value.split('/', 1)[0] as string
-    return spared.has(address) || standing.forAddress(address, now, true)?.action === 'ALLOW'
+    const held = standing.forAddress(address, now, true)
+    return coveredBy(spared, decision) || (held?.action === 'ALLOW' && !held.simulated)
   }
 
   async function remove (id: string, actor: string): Promise<Decision> {
@@ -186,6 +251,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
       details: { id },
       effects: [{ collection: decisionCollection.name, op: 'delete', id }]
     })
+    bound(removedLately, REMOVED_MAX).add(id)
     forget(decision)
     fall(id)
     behind.delete(id)
@@ -194,24 +260,53 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     return decision
   }
 
-  /** The next ordinary request of a client who was let back in must pass. */
+  /** The next ordinary request of a client who was let back in must pass; what siblings had on the way is forgotten too. */
   function forget (decision: Decision): void {
     keepStep(ladderKey(decision), null)
     const client = clientKeyOf(decision)
-    if (client !== null) forgetClient(client)
+    if (client === null) return
+    forgetClient(client)
+    const again = setTimeout(() => {
+      forgetting.delete(again)
+      forgetClient(client)
+    }, FORGET_AGAIN_MS)
+    again.unref()
+    if (forgetting.size < REMOVED_MAX) forgetting.add(again)
   }
 
   async function load (): Promise<void> {
-    let after: string | null = null
-    do {
-      const page: Page<Decision> = await store.find({ first: 1000, after })
-      for (const { id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId } of page.items) {
-        if (!behind.isPending(id)) standing.put({ id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId })
-      }
-      after = page.hasNextPage && standing.size < LOADED_MAX ? page.cursors.at(-1) ?? null : null
-    } while (after !== null)
-    const ladder = await storage.collection<{ id: string, step: number, at: number }>(ladderCollection).find({ first: 1000, sort: [['id', 1]] })
-    for (const { id, step, at } of ladder.items) keepStep(id, { step, at })
+    for await (const decision of everything(store, LOADED_MAX)) takeIn(decision)
+    for await (const { id, step, at } of everything(ladder, STEPS_MAX)) if (!ladderBehind.isPending(id)) keepStep(id, { step, at })
+  }
+
+  function takeIn ({ id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }: Decision): void {
+    if (behind.isPending(id) || removedLately.has(id)) return
+    const decision = { id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }
+    const known = standing.get(id)
+    if (known === null || known.expiresAt !== expiresAt) stand(decision)
+  }
+
+  /** The store's word counts, but for what is too young to be there, or still on its way from a sibling. */
+  async function reload (): Promise<void> {
+    const before = clock.now() - SETTLED_MS
+    const stored = new Set<string>()
+    for await (const decision of everything(store, LOADED_MAX)) {
+      stored.add(decision.id)
+      takeIn(decision)
+    }
+    const lacking = stored.size >= LOADED_MAX ? [] : [...standing.values()].filter(({ id, createdAt }) => !stored.has(id) && createdAt < before && !behind.isPending(id)).map(({ id }) => id).slice(0, PENDING_ASKED_MAX)
+    if (lacking.length === 0) return
+    const onTheirWay = new Set((await fleet.ask('decisions.pending', lacking, { timeoutMs: ASK_MS })).flat())
+    for (const id of lacking) if (!onTheirWay.has(id)) fall(id)
+  }
+
+  const reconciling = reconcileWithSiblings({ fleet, standing, monotonic: () => clock.monotonic(), reload })
+  function forPrincipal (principal: Principal): Decision | null {
+    if (standing.size === 0) return null
+    const now = clock.now()
+    if (principal.kind === 'key') return standing.forId('KEY', principal.id, now)
+    const session = principal.sessionId === null ? null : standing.forId('SESSION', principal.sessionId, now)
+    return stronger(session, standing.forId('USER', principal.id, now))
   }
 
   const timer = setInterval(() => { for (const decision of standing.sweep(clock.now())) tell(decision, true) }, SWEEP_MS)
@@ -219,15 +314,11 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
 
   return {
     forAddress: (address, covered = true) => standing.size === 0 ? null : standing.forAddress(address, clock.now(), covered),
-    forPrincipal (principal) {
-      if (standing.size === 0) return null
-      const now = clock.now()
-      if (principal.kind === 'key') return standing.forId('KEY', principal.id, now)
-      const session = principal.sessionId === null ? null : standing.forId('SESSION', principal.sessionId, now)
-      return session ?? standing.forId('USER', principal.id, now)
-    },
+    forPrincipal,
+    forCaller: (principal, byAddress) => principal === null ? byAddress : stronger(forPrincipal(principal), byAddress),
     add,
     addNow,
+    preview,
     remove,
     async get (id) {
       return standing.get(id) ?? await store.get(id)
@@ -240,16 +331,38 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
       return () => listeners.delete(listener)
     },
     load,
-    active () {
-      const active = { ALLOW: 0, CHALLENGE: 0, BLOCK: 0 }
-      for (const decision of standing.values()) active[decision.action]++
-      return active
-    },
+    active: () => standing.active(),
+    async settled () { await Promise.all([behind.settled(), ladderBehind.settled()]) },
     async close () {
       clearInterval(timer)
+      for (const again of forgetting) clearTimeout(again)
+      reconciling.close()
       await Promise.all([behind.close(), ladderBehind.close()])
     }
   }
+}
+
+async function * everything<T extends { id: string }> (store: Collection<T>, most: number): AsyncGenerator<Stored<T>> {
+  let after: string | null = null
+  let seen = 0
+  do {
+    const page: Page<Stored<T>> = await store.find({ first: PAGE, after })
+    yield * page.items
+    seen += page.items.length
+    after = page.hasNextPage && seen < most ? page.cursors.at(-1) ?? null : null
+  } while (after !== null)
+}
+
+/** The same answer in every process, whichever of the two it heard of first. */
+function outlasts (one: Decision, other: Decision): boolean {
+  const [a, b] = [one.expiresAt ?? Infinity, other.expiresAt ?? Infinity]
+  return a === b ? one.id < other.id : a > b
+}
+
+/** A set with room for one more: its oldest goes. */
+function bound (set: Set<string>, max: number): Set<string> {
+  if (set.size >= max) set.delete(set.values().next().value as string)
+  return set
 }
 
 function whereOf (filter: { scope?: string, action?: string, value?: string }): Record<string, string> {
@@ -258,34 +371,6 @@ function whereOf (filter: { scope?: string, action?: string, value?: string }): 
 
 function checkTtl (ttlSeconds: number | null): void {
   if (ttlSeconds !== null && (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > TTL_MAX)) throw new NEKO_ERR_INPUT_INVALID('ttlSeconds must be from 1 to ten years')
-}
-
-/** One client, one spelling. @throws NEKO_ERR_INPUT_INVALID */
-export function canonicalValue (scope: DecisionScope, value: string): string {
-  if (scope === 'IP') {
-    const address = canonicalAddress(value)
-    if (address === null) throw new NEKO_ERR_INPUT_INVALID('value must be an address')
-    return address
-  }
-  if (scope === 'RANGE') {
-    const cidr = parseCidr(value)
-    if (cidr === null || !value.includes('/')) throw new NEKO_ERR_INPUT_INVALID('value must be a range like 192.0.2.0/24')
-    return cidrText(cidr)
-  }
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(value)) throw new NEKO_ERR_INPUT_INVALID('value must be an id')
-  return value
-}
-
-/** The ClientKey a decision is about, or null when it is about more than one. */
-function clientKeyOf ({ scope, value }: Decision): string | null {
-  if (scope === 'IP') return `ip:${addressKey(value)}`
-  if (scope === 'RANGE') return value.includes(':') && value.endsWith('/64') ? `ip:${addressKey(value.slice(0, -3))}` : null
-  if (scope === 'SESSION') return null
-  return `${scope.toLowerCase()}:${value}`
-}
-
-function ladderKey ({ scope, value }: Decision): string {
-  return `${scope}|${value}`
 }
 
 function asDocument (decision: Decision): { id: string } & { [key: string]: Json } {

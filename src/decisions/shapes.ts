@@ -44,6 +44,9 @@ export interface DecisionOrigin {
   origin: string
   simulated?: boolean
   assessmentId?: string | null
+  /** Of that receipt, for the audit trail: its score and decisive factor. */
+  score?: number | null
+  factor?: string | null
   /** False: no step of the ladder (a quarantine that is renewed is no new offence). */
   escalates?: boolean
 }

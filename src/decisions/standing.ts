@@ -1,24 +1,31 @@
-import { addressNumber, createAddressSet, ipv4Number, parseCidr } from '../std/ip.ts'
-import type { Decision, DecisionScope } from './shapes.ts'
+import { createAddressSet } from '../std/ip.ts'
+import { createRangeIndex } from './range-index.ts'
+import type { Action, Decision, DecisionScope } from './shapes.ts'
 
 /**
  * All standing decisions of the fleet in memory, found by address, range, key, user or session.
  *
- * Hop 1 asks it for every request, so: one Map look-up for exact addresses, then one per prefix length that is in use
- * (a dozen at most in practice, 33 + 129 at worst). An allow wins over every block, a block over a challenge, real over
- * simulated. Pure of time but for `nowMs` arguments: an expired decision is never returned, whether swept or not.
+ * Hop 1 asks it for every request, so: one Map look-up for exact addresses, then the prefix lengths that occur near the
+ * address (range-index.ts). An allow wins over every block, a block over a challenge, real over simulated. Pure of time
+ * but for `nowMs` arguments: an expired decision is never returned, whether swept or not.
  */
 export interface Standing {
   put (decision: Decision): void
   remove (id: string): Decision | null
   get (id: string): Decision | null
   /** Bare address, canonical. `covered` false lifts the protection of NEVER_BLOCK from it. */
-  forAddress (address: string, nowMs: number, neverBlock: boolean): Decision | null
+  forAddress (address: string, nowMs: number, covered: boolean): Decision | null
   forId (scope: 'KEY' | 'USER' | 'SESSION', id: string, nowMs: number): Decision | null
+  /** What else a playbook decided about the same client, with the same action: two processes may have seen one offence. */
+  rivalOf (decision: Decision, nowMs: number): Decision | null
   /** Takes out what expired and returns it. */
   sweep (nowMs: number): Decision[]
   values (): IterableIterator<Decision>
   readonly size: number
+  /** Real ones only. */
+  active (): Record<Action, number>
+  /** Equal for equal sets of decisions, whatever their order. */
+  digest (): number
 }
 
 export function createStanding ({ neverBlock }: { neverBlock: readonly string[] }): Standing {
@@ -27,12 +34,24 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
   const ranges = createRangeIndex()
   const expiring = new Map<number, Set<string>>()
   const spared = createAddressSet(neverBlock)
+  const active: Record<Action, number> = { ALLOW: 0, CHALLENGE: 0, BLOCK: 0 }
+  let digest = 0
+  // Hop 1's visit without a closure per request: one question at a time.
+  let best: Decision | null = null
+  let askedMs = 0
+  const consider = (decisions: readonly Decision[]): void => { best = strongest(decisions, askedMs, best) }
 
   const keyOf = (scope: DecisionScope, value: string): string => scope === 'IP' ? value : `${scope}|${value}`
+
+  function count (decision: Decision, by: 1 | -1): void {
+    digest ^= hashOf(decision)
+    if (!decision.simulated) active[decision.action] += by
+  }
 
   function put (decision: Decision): void {
     remove(decision.id)
     byId.set(decision.id, decision)
+    count(decision, 1)
     if (decision.scope === 'RANGE') ranges.add(decision)
     else {
       const key = keyOf(decision.scope, decision.value)
@@ -52,6 +71,7 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     const decision = byId.get(id)
     if (decision === undefined) return null
     byId.delete(id)
+    count(decision, -1)
     if (decision.scope === 'RANGE') ranges.delete(decision)
     else {
       const key = keyOf(decision.scope, decision.value)
@@ -69,8 +89,9 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
   }
 
   function forAddress (address: string, nowMs: number, covered: boolean): Decision | null {
-    let best = strongest(exact.get(address), nowMs, null)
-    if (ranges.size > 0) best = ranges.strongest(address, nowMs, best)
+    askedMs = nowMs
+    best = strongest(exact.get(address), nowMs, null)
+    if (ranges.size > 0) ranges.visit(address, consider)
     if (best !== null && best.action === 'BLOCK' && covered && spared.has(address)) return null
     return best
   }
@@ -81,6 +102,11 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     get: (id) => byId.get(id) ?? null,
     forAddress,
     forId: (scope, id, nowMs) => strongest(exact.get(keyOf(scope, id)), nowMs, null),
+    rivalOf (decision, nowMs) {
+      const about = decision.scope === 'RANGE' ? ranges.about(decision.value) : exact.get(keyOf(decision.scope, decision.value))
+      return about?.find((other) => other.id !== decision.id && other.action === decision.action && other.simulated === decision.simulated &&
+        isByPlaybook(other) && (other.expiresAt === null || other.expiresAt > nowMs)) ?? null
+    },
     sweep (nowMs) {
       const second = Math.floor(nowMs / 1000)
       const gone: Decision[] = []
@@ -94,8 +120,20 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
       return gone
     },
     values: () => byId.values(),
-    get size () { return byId.size }
+    get size () { return byId.size },
+    active: () => ({ ...active }),
+    digest: () => digest
   }
+}
+
+export function isByPlaybook ({ origin }: Decision): boolean {
+  return origin.startsWith('playbook:')
+}
+
+/** The one of two that counts: an allow over every block, a block over a challenge, real over simulated. */
+export function stronger (one: Decision | null, other: Decision | null): Decision | null {
+  if (one === null || other === null) return one ?? other
+  return rank(other) > rank(one) ? other : one
 }
 
 const RANK = { ALLOW: 3, BLOCK: 2, CHALLENGE: 1 } as const
@@ -113,63 +151,10 @@ function rank (decision: Decision): number {
   return decision.simulated ? RANK[decision.action] - 3.5 : RANK[decision.action]
 }
 
-interface RangeIndex {
-  add (decision: Decision): void
-  delete (decision: Decision): void
-  strongest (address: string, nowMs: number, best: Decision | null): Decision | null
-  readonly size: number
-}
-
-/** Ranges by prefix length: the masked address is the key. */
-function createRangeIndex (): RangeIndex {
-  const four = new Map<number, Map<number, Decision[]>>()
-  const six = new Map<number, Map<bigint, Decision[]>>()
-  let size = 0
-
-  function place (decision: Decision): [Map<number | bigint, Decision[]>, number | bigint] | null {
-    const cidr = parseCidr(decision.value)
-    if (cidr === null) return null
-    const lengths = (cidr.family === 4 ? four : six) as Map<number, Map<number | bigint, Decision[]>>
-    let table = lengths.get(cidr.bits)
-    if (table === undefined) lengths.set(cidr.bits, table = new Map())
-    return [table, cidr.family === 4 ? Number(cidr.first) : cidr.first]
-  }
-
-  return {
-    get size () { return size },
-    add (decision) {
-      const found = place(decision)
-      if (found === null) return
-      const [table, key] = found
-      const list = table.get(key)
-      if (list === undefined) table.set(key, [decision])
-      else list.push(decision)
-      size++
-    },
-    delete (decision) {
-      const found = place(decision)
-      if (found === null) return
-      const [table, key] = found
-      const list = table.get(key) ?? []
-      const rest = list.filter((other) => other.id !== decision.id)
-      size -= list.length - rest.length
-      if (rest.length === 0) table.delete(key)
-      else table.set(key, rest)
-    },
-    strongest (address, nowMs, best) {
-      if (!address.includes(':')) {
-        if (four.size === 0) return best
-        const value = ipv4Number(address)
-        for (const [bits, table] of four) if (table.size > 0) best = strongest(table.get(bits === 0 ? 0 : value - value % 2 ** (32 - bits)), nowMs, best)
-        return best
-      }
-      if (six.size === 0) return best
-      const value = addressNumber(address)
-      for (const [bits, table] of six) {
-        const host = BigInt(128 - bits)
-        if (table.size > 0) best = strongest(table.get((value >> host) << host), nowMs, best)
-      }
-      return best
-    }
-  }
+/** FNV-1a of what makes a decision itself. */
+function hashOf ({ id, expiresAt }: Decision): number {
+  const text = `${id}${expiresAt ?? ''}`
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return hash
 }

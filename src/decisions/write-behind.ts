@@ -1,4 +1,3 @@
-import type { Clock } from '../std/clock.ts'
 import type { Collection, Document } from '../storage/port.ts'
 
 /**
@@ -9,6 +8,8 @@ export interface WriteBehind<T extends Document> {
   put (doc: T): void
   delete (id: string): void
   isPending (id: string): boolean
+  /** Resolves when what waits was tried once. */
+  settled (): Promise<void>
   /** One last try. */
   close (): Promise<void>
 }
@@ -17,23 +18,29 @@ const PENDING_MAX = 20_000
 const RETRY_MS = 1000
 const BATCH = 500
 
-export function createWriteBehind<T extends Document> ({ store, onError }: { store: Collection<T>, clock: Clock, onError (error: unknown): void }): WriteBehind<T> {
+export function createWriteBehind<T extends Document> ({ store, onError }: { store: Collection<T>, onError (error: unknown): void }): WriteBehind<T> {
   const pending = new Map<string, T | null>()
   let running: Promise<void> | null = null
   let timer: NodeJS.Timeout | null = null
+
+  function start (): Promise<void> {
+    running ??= flush().finally(() => { running = null })
+    return running
+  }
 
   function change (id: string, doc: T | null): void {
     pending.delete(id)
     if (pending.size >= PENDING_MAX) pending.delete(pending.keys().next().value as string)
     pending.set(id, doc)
-    running ??= flush().finally(() => { running = null })
+    // While the store is down the timer alone tries again.
+    if (timer === null) start()
   }
 
   async function flush (): Promise<void> {
     // A turn of the event loop gathers what one request, or a storm, changes together.
     await new Promise((resolve) => setImmediate(resolve))
     while (pending.size > 0) {
-      const batch = [...pending].slice(0, BATCH)
+      const batch = [...pending.entries().take(BATCH)]
       try {
         const docs = batch.filter(([, doc]) => doc !== null).map(([, doc]) => doc as T)
         if (docs.length > 0) await store.putMany(docs)
@@ -41,7 +48,7 @@ export function createWriteBehind<T extends Document> ({ store, onError }: { sto
         for (const [id, doc] of batch) if (pending.get(id) === doc) pending.delete(id)
       } catch (error) {
         onError(error)
-        timer = setTimeout(() => { timer = null; running ??= flush().finally(() => { running = null }) }, RETRY_MS)
+        timer = setTimeout(() => { timer = null; start() }, RETRY_MS)
         timer.unref()
         return
       }
@@ -52,9 +59,10 @@ export function createWriteBehind<T extends Document> ({ store, onError }: { sto
     put: (doc) => change(doc.id, doc),
     delete: (id) => change(id, null),
     isPending: (id) => pending.has(id),
+    async settled () { if (pending.size > 0) await start() },
     async close () {
       if (timer !== null) clearTimeout(timer)
-      await (running ?? flush())
+      await start()
       if (timer !== null) clearTimeout(timer)
     }
   }

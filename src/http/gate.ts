@@ -72,7 +72,7 @@ export function createGate (app: FastifyInstance): Gate {
     }
 
     // Hop 3: decisions about the key, user or session; an allow there lifts the block of its address.
-    const decision = passage.principal === null ? byAddress : decisions.forPrincipal(passage.principal) ?? byAddress
+    const decision = decisions.forCaller(passage.principal, byAddress)
     passage.decision = decision
     if (isBlock(decision)) return refuseByDecision(request, reply, passage, decision)
 
