@@ -15,7 +15,7 @@ export interface RawAnswer {
  * Writes the parts one after the other and reads until the server closes or `timeoutMs` have passed. A server that
  * closes while it is still written to is no error here: that is what it should do.
  */
-export async function sendRaw (port: number, parts: Iterable<string | Uint8Array>, timeoutMs = 3_000): Promise<RawAnswer> {
+export async function sendRaw (port: number, parts: Iterable<string | Buffer>, timeoutMs = 3_000): Promise<RawAnswer> {
   const started = performance.now()
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const socket = connect(port, '127.0.0.1')
@@ -28,7 +28,8 @@ export async function sendRaw (port: number, parts: Iterable<string | Uint8Array
   socket.once('connect', async () => {
     for (const part of parts) {
       if (!socket.writable) break
-      if (!socket.write(typeof part === 'string' ? Buffer.from(part, 'latin1') : part as Buffer)) await new Promise((resolve) => { socket.once('drain', resolve).once('close', resolve) })
+      const bytes: Uint8Array = typeof part === 'string' ? Buffer.from(part, 'latin1') : part
+      if (!socket.write(bytes)) await new Promise((resolve) => { socket.once('drain', resolve).once('close', resolve) })
     }
   })
   const closed = await promise
