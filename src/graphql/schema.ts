@@ -11,6 +11,7 @@ export function buildNekoSchema (rooms: readonly RoomGraphql[]): GraphQLSchema {
   const schema = buildSchema([baseSdl, ...rooms.map((room) => room.sdl)].join('\n'))
   attach(schema, baseResolvers)
   for (const room of rooms) attach(schema, room.resolvers)
+  countWhenAsked(schema)
   const [problem] = validateSchema(schema)
   if (problem !== undefined) throw problem
   requireRootResolvers(schema)
@@ -36,6 +37,15 @@ function attach (schema: GraphQLSchema, resolvers: Record<string, object>): void
         if (resolve !== undefined) field.resolve = resolve
       }
     }
+  }
+}
+
+/** A connection counts only when asked; compiled queries do not call functions that stand for values, so a resolver does. */
+function countWhenAsked (schema: GraphQLSchema): void {
+  for (const type of Object.values(schema.getTypeMap())) {
+    if (!isObjectType(type) || !type.name.endsWith('Connection')) continue
+    const field = type.getFields().totalCount
+    if (field !== undefined) field.resolve = ({ totalCount }: { totalCount: number | (() => number | Promise<number>) }) => typeof totalCount === 'function' ? totalCount() : totalCount
   }
 }
 

@@ -17,6 +17,8 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
   const logsInfo = ['info', 'debug', 'trace'].includes(app.config.logLevel)
 
   return function aftermath (request, reply) {
+    if (request.settled) return
+    request.settled = true
     metrics.httpRequestsInFlight.dec()
     if (request.routeOptions.config?.ungated === true) return
     const passage = request.passage

@@ -40,7 +40,11 @@ export interface Passage {
 }
 
 declare module 'fastify' {
-  interface FastifyRequest { passage: Passage | null }
+  interface FastifyRequest {
+    passage: Passage | null
+    /** The aftermath has run. */
+    settled: boolean
+  }
 
   interface FastifyContextConfig {
     /** Health routes: never limited, scored or logged. */

@@ -53,6 +53,8 @@ export default fp(async (app) => {
   const after = createAftermath(app)
   const before = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     app.metrics.httpRequestsInFlight.inc()
+    // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
+    reply.raw.once('close', () => after(request, reply))
     reply.header('x-request-id', request.id)
     reply.headers(headers)
     return await gate(request, reply)
@@ -62,7 +64,6 @@ export default fp(async (app) => {
   app.addHook('onRequest', refuseUnreadable)
   // The bytes the gate read are given to the parser as if they had just come.
   app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
-  app.addHook('onResponse', async (request, reply) => after(request, reply))
 
   await app.register(cors, {
     origin: [...app.config.corsOrigins],
@@ -94,6 +95,7 @@ export default fp(async (app) => {
 function decorate (app: FastifyInstance): void {
   let forwarding = false
   app.decorateRequest('passage', null)
+  app.decorateRequest('settled', false)
   app.decorate('forwardingSeen', () => {
     if (!forwarding) app.log.warn('X-Forwarded-For from a peer that TRUST_PROXY does not name: it is ignored')
     forwarding = true
@@ -112,7 +114,6 @@ function answerError (app: FastifyInstance, error: Error, request: FastifyReques
  */
 export async function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const app = request.server
-  reply.raw.once('close', () => app.gate.after(request, reply))
   const gated = await app.gate.before(request, reply)
   if (gated === undefined && !reply.sent) answerError(app, error, request, reply)
 }
