@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHistory } from '../../src/scoring/history-shapes.ts'
 import { createRing, SLOTS, SLOT_BYTES } from '../../src/scoring/ring.ts'
-import { createScoreReader, decodeObservation, encodeObservation, encodeScore } from '../../src/scoring/ring-codec.ts'
+import { createScoreReader, createScoreWriter, decodeObservation, encodeObservation } from '../../src/scoring/ring-codec.ts'
 import { FACTOR_NAMES } from '../../src/scoring/shapes.ts'
 import { observation } from './observations.ts'
 import type { HistoryFact } from '../../src/scoring/history-shapes.ts'
@@ -74,25 +74,47 @@ function score (override: Partial<Score> = {}): Score {
 
 t.test('a score comes back as it was given', async (t) => {
   const reader = createScoreReader()
+  const writer = createScoreWriter()
   for (const one of [score(), score({ grade: null, value: 0, notInspected: [], decoy: false, automation: true, anomaly: false }), score()]) {
-    encodeScore(ring, 3, one, 1)
+    writer.write(ring, 3, one, 1)
     t.same(reader.read(ring, 3, ['p0', 'p1']), one)
   }
-  encodeScore(ring, 3, null, 1)
+  writer.write(ring, 3, null, 1)
   t.equal(reader.read(ring, 3, ['p0', 'p1']), null)
 })
 
 t.test('a score too wide for its slot is said to be', async (t) => {
   const evidence = { rule: 'r', place: 'p'.repeat(400), grade: 'weak' as const, text: 't', technique: null }
   const wide = score({ factors: FACTOR_NAMES.map((name) => ({ name, contribution: 0, evidence: new Array(8).fill(evidence) })) })
-  encodeScore(ring, 3, wide, 0)
+  createScoreWriter().write(ring, 3, wide, 0)
   t.equal(createScoreReader().read(ring, 3, ['p']), 'too wide')
 })
 
 t.test('the lists of an answer are its own: whoever adds to them changes no other answer', async (t) => {
   const reader = createScoreReader()
   const read = (): Score => reader.read(ring, 3, ['p']) as Score
-  encodeScore(ring, 3, score(), 0)
+  createScoreWriter().write(ring, 3, score(), 0)
   read().notInspected.push('body: more')
   t.same(read().notInspected, ['body: gzip'])
+})
+
+t.test('evidence that was sent before comes back by its number, however much of it there is', async (t) => {
+  const reader = createScoreReader()
+  const writer = createScoreWriter()
+  const about = (i: number): Score => score({ factors: FACTOR_NAMES.map((name, at) => ({ name, contribution: 1, evidence: at === 5 ? [{ rule: 'r', place: 'query.' + 'q'.repeat(i % 3), grade: 'weak' as const, text: `number ${i} of ${'☕'.repeat(i % 5)}`, technique: null }] : [] })) })
+  // More than are kept, with the same few in between.
+  for (let i = 0; i < 3_000; i++) {
+    for (const one of [about(i), about(i % 7), about(i)]) {
+      writer.write(ring, 3, one, 0)
+      const back = reader.read(ring, 3, ['p']) as Score
+      if (JSON.stringify(back.factors) !== JSON.stringify(one.factors)) return t.fail(`number ${i} came back as another`)
+    }
+  }
+  const wide = { rule: 'w', place: 'p'.repeat(1_500), grade: 'weak' as const, text: 't', technique: null }
+  const tooWide = score({ factors: FACTOR_NAMES.map((name, i) => ({ name, contribution: 0, evidence: [{ ...wide, text: String(i) }] })) })
+  writer.write(ring, 3, tooWide, 0)
+  t.equal(reader.read(ring, 3, ['p']), 'too wide')
+  const narrow = score({ factors: FACTOR_NAMES.map((name, i) => ({ name, contribution: 0, evidence: i === 0 ? [{ ...wide, text: '0' }] : [] })) })
+  writer.write(ring, 3, narrow, 0)
+  t.same((reader.read(ring, 3, ['p']) as Score).factors, narrow.factors, 'what did not fit was not sent')
 })
