@@ -22,7 +22,7 @@ const six = (): string => ['2a01', random(4096).toString(16), ...Array.from({ le
 const mixes: Record<string, () => [DecisionScope, string]> = {
   addresses: () => ['IP', four()],
   'IPv4 ranges /8-/32': () => ['RANGE', `${four()}/${Math.max(8, 32 - random(random(25) + 1))}`],
-  'IPv6 ranges /29-/64': () => ['RANGE', `${six()}/${64 - random(36)}`],
+  'IPv6 ranges /32-/64': () => ['RANGE', `${six()}/${32 + 8 * random(5)}`],
   'half addresses, half ranges': () => random(2) === 0 ? ['IP', four()] : random(2) === 0 ? ['RANGE', `${four()}/${32 - random(17)}`] : ['RANGE', `${six()}/64`]
 }
 

@@ -21,12 +21,14 @@ interface SixEntry { w0: number, w1: number, w2: number, w3: number, decisions: 
 interface Lengths { bits: number[], counts: number[] }
 
 const NONE: readonly Decision[] = []
-/** The address that is looked at, as four words: one at a time, so one place is enough. */
-const words = new Uint32Array(4)
+/** The address that is looked at, as four words: one at a time, so one place is enough. Signed: V8 boxes what is larger. */
+const words = new Int32Array(4)
 
 export function createRangeIndex (): RangeIndex {
   const four = Array.from({ length: 33 }, () => new Map<number, Decision[]>())
-  const fourNear = new Uint32Array(65_536)
+  // Of an address's first 16 bits: the longer prefixes that occur there, and all that wider ranges say.
+  const fourNear = new Uint16Array(65_536)
+  const fourWide: Array<Decision[] | undefined> = []
   const six = new Map<number, Map<number, SixEntry[]>>()
   const sixNear = new Map<number, Lengths>()
   const sixShort: Lengths = { bits: [], counts: [] }
@@ -37,10 +39,8 @@ export function createRangeIndex (): RangeIndex {
     const list = table.get(first)
     if (list === undefined) table.set(first, [decision])
     else list.push(decision)
-    if (bits === 0) return
-    const from = first >>> 16
-    const to = bits >= 16 ? from : from + 2 ** (16 - bits) - 1
-    for (let i = from; i <= to; i++) fourNear[i]! |= 1 << (bits - 1)
+    if (bits > 16) fourNear[first >>> 16]! |= 1 << (bits - 17)
+    else for (let i = first >>> 16, end = endOf(first, bits); i < end; i++) fourWide[i] = [...fourWide[i] ?? NONE, decision]
   }
 
   /** Notes of lengths go only with the last range of that length: a stale one costs a look-up, never an answer. */
@@ -50,7 +50,9 @@ export function createRangeIndex (): RangeIndex {
     const rest = list.filter((other) => other.id !== id)
     if (rest.length === 0) table.delete(first)
     else table.set(first, rest)
-    if (table.size === 0 && bits > 0) for (let i = 0; i < fourNear.length; i++) fourNear[i]! &= ~(1 << (bits - 1))
+    if (bits > 16) {
+      if (table.size === 0) for (let i = 0; i < fourNear.length; i++) fourNear[i]! &= ~(1 << (bits - 17))
+    } else for (let i = first >>> 16, end = endOf(first, bits); i < end; i++) fourWide[i] = without(fourWide[i], id)
     return list.length - rest.length
   }
 
@@ -59,7 +61,10 @@ export function createRangeIndex (): RangeIndex {
     const w1 = masked(1, bits)
     const w2 = masked(2, bits)
     const w3 = masked(3, bits)
-    return six.get(bits)?.get(hashOf(w0, w1, w2, w3))?.find((entry) => entry.w0 === w0 && entry.w1 === w1 && entry.w2 === w2 && entry.w3 === w3)
+    const entries = six.get(bits)?.get(hashOf(w0, w1, w2, w3))
+    if (entries === undefined) return undefined
+    for (const entry of entries) if (entry.w0 === w0 && entry.w1 === w1 && entry.w2 === w2 && entry.w3 === w3) return entry
+    return undefined
   }
 
   function addSix (bits: number, decision: Decision): void {
@@ -113,7 +118,7 @@ export function createRangeIndex (): RangeIndex {
     add (decision) {
       const cidr = parseCidr(decision.value)
       if (cidr === null) return
-      if (cidr.family === 4) addFour(Number(cidr.first), cidr.bits, decision)
+      if (cidr.family === 4) addFour(Number(cidr.first) | 0, cidr.bits, decision)
       else {
         toWords(cidr.first)
         addSix(cidr.bits, decision)
@@ -123,7 +128,7 @@ export function createRangeIndex (): RangeIndex {
     delete (decision) {
       const cidr = parseCidr(decision.value)
       if (cidr === null) return
-      if (cidr.family === 4) size -= deleteFour(Number(cidr.first), cidr.bits, decision.id)
+      if (cidr.family === 4) size -= deleteFour(Number(cidr.first) | 0, cidr.bits, decision.id)
       else {
         toWords(cidr.first)
         size -= deleteSix(cidr.bits, decision.id)
@@ -132,7 +137,7 @@ export function createRangeIndex (): RangeIndex {
     about (text) {
       const cidr = parseCidr(text)
       if (cidr === null) return NONE
-      if (cidr.family === 4) return four[cidr.bits]?.get(Number(cidr.first)) ?? NONE
+      if (cidr.family === 4) return four[cidr.bits]?.get(Number(cidr.first) | 0) ?? NONE
       toWords(cidr.first)
       return entryOf(cidr.bits)?.decisions ?? NONE
     },
@@ -145,15 +150,25 @@ export function createRangeIndex (): RangeIndex {
         return
       }
       const value = ipv4Number(address)
-      const everywhere = four[0]!.get(0)
-      if (everywhere !== undefined) visitor(everywhere)
+      const wide = fourWide[value >>> 16]
+      if (wide !== undefined) visitor(wide)
       for (let near = fourNear[value >>> 16] as number; near !== 0; near &= near - 1) {
-        const bits = 32 - Math.clz32(near & -near)
-        const found = four[bits]!.get((value & (-1 << (32 - bits))) >>> 0)
+        const bits = 48 - Math.clz32(near & -near)
+        const found = four[bits]!.get(value & (-1 << (32 - bits)))
         if (found !== undefined) visitor(found)
       }
     }
   }
+}
+
+/** The first 16 bits just beyond a range of at most 16. */
+function endOf (first: number, bits: number): number {
+  return (first >>> 16) + 2 ** (16 - bits)
+}
+
+function without (list: Decision[] | undefined, id: string): Decision[] | undefined {
+  const rest = list?.filter((other) => other.id !== id)
+  return rest === undefined || rest.length === 0 ? undefined : rest
 }
 
 function countIn ({ bits, counts }: Lengths, length: number, by: 1 | -1): void {
@@ -171,7 +186,7 @@ function countIn ({ bits, counts }: Lengths, length: number, by: 1 | -1): void {
 function masked (index: number, bits: number): number {
   const left = bits - index * 32
   if (left >= 32) return words[index] as number
-  return left <= 0 ? 0 : ((words[index] as number) & (-1 << (32 - left))) >>> 0
+  return left <= 0 ? 0 : (words[index] as number) & (-1 << (32 - left))
 }
 
 function hashOf (w0: number, w1: number, w2: number, w3: number): number {
@@ -184,7 +199,7 @@ function hashOf (w0: number, w1: number, w2: number, w3: number): number {
 
 function toWords (value: bigint): void {
   for (let i = 3; i >= 0; i--) {
-    words[i] = Number(value & 0xffffffffn)
+    words[i] = Number(value & 0xffffffffn) | 0
     value >>= 32n
   }
 }
