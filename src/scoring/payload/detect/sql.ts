@@ -35,7 +35,7 @@ const INCHES = /^[^"]*\d"(?:[^"]*\d"(?= |$|,|x))*[^"]*$/
 const QUOTED = /^[^"]*(?:(?:^|[ (&=,:/?-])"(?:[a-z0-9\u0080-\uffff](?:[^"=()|+;<>]*[^"=()|+;<>\s])?|[^\w"])"(?=$|[ ),.!?&:-])[^"]*)+$/
 
 function isQuotation (text: string): boolean {
-  return text.length < 400 && !/--|#|\/\*|[=();|<>]/.test(text.replaceAll('&', '').replace(/\w=/g, '')) && !/\b(?:union|select|sleep)\b/.test(text) && (QUOTED.test(text) || INCHES.test(text))
+  return text.length < 400 && !/--|#|\/\*|[=();|<>]/.test(text.replace(/[a-z_]=|&/g, '')) && !/\b(?:union|select|sleep)\b/.test(text) && (QUOTED.test(text) || INCHES.test(text))
 }
 
 function found (subject: Subject, before: number): boolean {
