@@ -21,7 +21,7 @@ export async function sendRaw (port: number, parts: Iterable<string | Buffer>, t
   const socket = connect(port, '127.0.0.1')
   const received: Buffer[] = []
   const timer = setTimeout(() => resolve(false), timeoutMs)
-  socket.on('data', (chunk) => received.push(chunk))
+  socket.on('data', (chunk: Buffer) => received.push(chunk))
   socket.on('error', () => {})
   socket.on('end', () => resolve(true))
   socket.on('close', () => resolve(true))
