@@ -46,6 +46,12 @@ const EXCHANGE_KEYS = 1000
 const HOLDS_MAX = 20_000
 const COST_PER_REQUEST = 20
 const ATTEMPT_TIMEOUT_MS = 500
+/**
+ * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION), after the reply
+ * has left: the reply must say so already, or who waits as told would be refused once more.
+ */
+export const VIOLATIONS_MAX = 3
+export const LENGTHENED_BLOCK_SECONDS = 300
 /** Counts without ever refusing. */
 const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
 
@@ -64,6 +70,14 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
       else if (admitted.size < EXCHANGE_KEYS) admitted.set(key, { tier, count: 1 })
     }
     return answer
+  }
+
+  /** What a client is told that crosses its limit once too often. */
+  function foretold (answer: LimitAnswer, clientKey: string): LimitAnswer {
+    if (!answer.crossed || windows.peek('standard', `violations|${clientKey}`, VIOLATION_RATE).count + 1 < VIOLATIONS_MAX) return answer
+    // One second more: the block begins when the reply has left.
+    const seconds = Math.max(answer.retryAfterSeconds, LENGTHENED_BLOCK_SECONDS + 1)
+    return { ...answer, retryAfterSeconds: seconds, resetSeconds: seconds }
   }
 
   function isHeld (clientKey: string): boolean {
@@ -112,7 +126,7 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
   fleet.answer('limits.attempt', (key) => windows.take('strict', `attempt|${key as string}`, rates.strict) as unknown as Json)
 
   return {
-    take: (tier, clientKey) => isHeld(clientKey) ? counted('strict', `held|${clientKey}`, heldRate) : counted(tier, `${tier}|${clientKey}`, rates[tier]),
+    take: (tier, clientKey) => isHeld(clientKey) ? counted('strict', `held|${clientKey}`, heldRate) : foretold(counted(tier, `${tier}|${clientKey}`, rates[tier]), clientKey),
     peek: (tier, clientKey) => windows.peek(tier, `${tier}|${clientKey}`, rates[tier]),
     takeNamed: (tier, name, clientKey) => counted(tier, `${tier}|${name}|${clientKey}`, rates[tier]),
     peekNamed: (tier, name, clientKey) => windows.peek(tier, `${tier}|${name}|${clientKey}`, rates[tier]),

@@ -1,0 +1,93 @@
+import t from 'tap'
+import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey } from './client.ts'
+import type { Reply, TestClient } from './client.ts'
+import { startServer } from '../server.ts'
+
+/** Tiers, 429s, standing decisions and shadow, as CONTRACT.md promises them. */
+const SHORT = { RATE_LIMIT_STANDARD: '20/60/60', RATE_LIMIT_RELAXED: '40/60/0', RATE_LIMIT_MAX: '60', RATE_LIMIT_TTL: '60' }
+const ATTACK = encodeURIComponent("1' UNION SELECT username, password FROM users WHERE 1=1--")
+
+interface Receipt { action: string, source: string, score: number, factors: unknown[], decision: { id: string } | null }
+async function receiptOf (admin: TestClient, reply: Reply): Promise<Receipt | null> {
+  return (await dataOf<{ assessment: Receipt | null }>(admin.graphql('query ($id: ID!) { assessment(id: $id) { action source score factors { name } decision { id } } }', { id: reply.headers['x-neko-assessment'] }))).assessment
+}
+
+async function drain (call: () => Promise<Reply>, count: number): Promise<Reply[]> {
+  return await Promise.all(Array.from({ length: count }, call))
+}
+
+t.test('each tier admits exactly its number, and says so', async (t) => {
+  const server = await startServer(t, { env: { ...SHORT, WORKERS: '1', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const client = createTestClient(t, server)
+  const admin = await asAdmin(client)
+  const key = client.as({ 'x-api-key': (await makeKey(admin, ['read'])).key })
+  for (const [tier, who, max, used] of [['service', key, 60, 0], ['relaxed', admin, 40, 1], ['standard', client, 20, 1]] as const) {
+    const replies = await drain(() => who.graphql('{ health { status } }'), max + 5)
+    const admitted = replies.filter(({ status }) => status === 200)
+    t.equal(admitted.length, max - used, `${tier}: ${max} at once`)
+    for (const { headers } of replies) {
+      t.match(headers, { 'x-ratelimit-limit': String(max), 'x-ratelimit-remaining': /^\d+$/, 'x-ratelimit-reset': /^[1-9]\d*$/, ratelimit: new RegExp(`^"${tier}";r=\\d+;t=\\d+$`), 'ratelimit-policy': `"${tier}";q=${max};w=60` })
+    }
+    const refused = replies.filter(({ status }) => status === 429)
+    t.equal(refused.length, 5 + used)
+    for (const { headers, json } of refused) {
+      t.match(headers, { 'retry-after': /^[1-9]\d*$/, 'x-ratelimit-remaining': '0' })
+      t.match(json, { errors: [{ extensions: { code: 'NEKO_ERR_LIMIT_EXCEEDED', retryAfterSeconds: Number(headers['retry-after']), assessment: headers['x-neko-assessment'] } }] })
+    }
+  }
+  const rest = await client.ask('/nothing')
+  t.match(rest, { status: 429, json: { error: { code: 'NEKO_ERR_LIMIT_EXCEEDED', retryAfterSeconds: Number } } }, 'the body of REST')
+  t.match(await client.ask('/health'), { status: 200 })
+})
+
+t.test('a refusal by a limit or a decision has a receipt, and stops nobody else', async (t) => {
+  const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '20/60/60', TRUST_PROXY: '127.0.0.1', WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const client = createTestClient(t, server)
+  const admin = await asAdmin(client)
+  const from = (address: string): TestClient => client.as({ 'x-forwarded-for': address })
+  const replies = await drain(() => from('198.51.100.7').ask('/nothing'), 50)
+  const last = replies.find(({ status }) => status === 429)
+  t.ok(last !== undefined)
+  t.match(await receiptOf(admin, last!), { action: 'BLOCK', source: 'limit', score: 0, factors: [], decision: null })
+  t.equal((await from('198.51.100.8').ask('/nothing')).status, 404, 'a neighbour goes on')
+
+  const { addDecision } = await dataOf<{ addDecision: { id: string } }>(admin.graphql('mutation { addDecision(scope: IP, value: "198.51.100.9", action: BLOCK, ttlSeconds: 60, reason: "test") { id } }'))
+  // Known by every process within a second.
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  const blocked = await drain(() => from('198.51.100.9').ask('/nothing'), 16)
+  t.same(new Set(blocked.map(({ status }) => status)), new Set([403]))
+  t.match(blocked[0]!.json, { error: { code: 'NEKO_ERR_BLOCKED', assessment: blocked[0]!.headers['x-neko-assessment'] } })
+  t.match((await from('198.51.100.9').graphql('{ health { status } }')).json, { errors: [{ extensions: { code: 'NEKO_ERR_BLOCKED' } }] })
+  for (const reply of blocked.slice(0, 4)) t.match(await receiptOf(admin, reply), { action: 'BLOCK', source: 'decision', score: 0, factors: [], decision: { id: addDecision.id } }, 'whichever process minted it')
+  t.equal((await from('198.51.100.8').ask('/nothing')).status, 404)
+  await dataOf(admin.graphql('mutation ($id: ID!) { removeDecision(id: $id) { id } }', { id: addDecision.id }))
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  t.equal((await from('198.51.100.9').ask('/nothing')).status, 404, 'its next ordinary request passes')
+})
+
+t.test('shadow: every verdict is computed and shown, and nobody is refused by it', async (t) => {
+  const server = await startServer(t, { env: { ENFORCEMENT: 'shadow', EXPOSE_SCORE: 'true', TRUST_PROXY: '127.0.0.1', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const client = createTestClient(t, server)
+  const admin = await asAdmin(client)
+  const attacker = client.as({ 'x-forwarded-for': '203.0.113.5', 'user-agent': 'sqlmap/1.8' })
+  for (let i = 0; i < 12; i++) {
+    const reply = await attacker.ask(`/products?id=${i}${ATTACK}`)
+    t.equal(reply.status, 404)
+    t.match(reply.headers, { 'x-neko-action': 'BLOCK' })
+    if (i === 0) t.match(await dataOf(admin.graphql('query ($id: ID!) { assessment(id: $id) { action simulated } }', { id: reply.headers['x-neko-assessment'] })), { assessment: { action: 'BLOCK', simulated: true } })
+  }
+  t.equal((await attacker.ask('/nothing', { headers: { 'user-agent': 'Mozilla/5.0' } })).status, 404, 'no standing block')
+  const { decisions } = await dataOf<{ decisions: { nodes: Array<{ simulated: boolean }> } }>(admin.graphql('{ decisions { nodes { simulated action value } } }'))
+  t.ok(decisions.nodes.every(({ simulated }) => simulated), JSON.stringify(decisions.nodes))
+})
+
+t.test('enforced: an attacker of grade certain is blocked as a client, by itself', async (t) => {
+  const server = await startServer(t, { env: { TRUST_PROXY: '127.0.0.1', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const client = createTestClient(t, server)
+  const attacker = client.as({ 'x-forwarded-for': '203.0.113.5', 'user-agent': 'sqlmap/1.8' })
+  t.equal((await attacker.ask(`/products?id=${ATTACK}`)).status, 403)
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  t.equal((await attacker.ask('/nothing', { headers: { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' } })).status, 403)
+  const admin = await asAdmin(client)
+  t.match(await dataOf(admin.graphql('{ decisions { nodes { value action simulated } } }')), { decisions: { nodes: [{ value: '203.0.113.5', action: 'BLOCK', simulated: false }] } })
+})
