@@ -6,6 +6,7 @@ import type { Json } from '../../src/std/json.ts'
 import { spawnServer, startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
 import { startLoad, until } from './load.ts'
+import { slack } from '../bar.ts'
 
 const main = new URL('small-main.ts', import.meta.url)
 const CONNECTIONS = 32
@@ -36,10 +37,10 @@ t.test('R01: one worker killed costs only what it had in flight, and is replaced
   t.ok(Math.abs(held - CONNECTIONS / 2) <= 2, `${held} of ${CONNECTIONS} connections on one of two workers`)
   const killMs = performance.now()
   process.kill(victim!.pid, 'SIGKILL')
-  await until('a replacement is ready', async () => readyOf(await statusOf(server)).filter(({ pid }) => pid !== victim!.pid).length === 2, 2000)
+  await until('a replacement is ready', async () => readyOf(await statusOf(server)).filter(({ pid }) => pid !== victim!.pid).length === 2, slack(2000))
   const { failures, ok } = await load.stop()
   t.ok(failures.length <= CONNECTIONS / 2 + 2, `${failures.length} failures of ${ok}`)
-  t.ok(failures.every(({ atMs }) => atMs - killMs <= 150), 'the last failure comes with the kill')
+  t.ok(failures.every(({ atMs }) => atMs - killMs <= slack(100)), 'the last failure comes with the kill')
   t.ok(server.logs().some(({ msg, signal }) => msg === 'a worker died' && signal === 'SIGKILL'))
   t.equal(await server.stop(), 0)
 })
@@ -53,7 +54,7 @@ t.test('R02: an error nobody caught ends its worker, with the stack in the log',
     t.match((line.err as { stack: string }).stack, /small-main/)
     await until('both are ready again', async () => readyOf(await statusOf(server)).length === 2)
   }
-  t.ok(server.logs().filter(({ msg, code }) => msg === 'a worker died' && code !== 0).length === 2)
+  await until('both deaths are logged', () => server.logs().filter(({ msg, code }) => msg === 'a worker died' && code !== 0).length === 2)
 })
 
 t.test('R03: reloads under load lose no request, saturated and with pauses', async (t) => {

@@ -7,6 +7,7 @@ import { readTraits } from '../../src/scoring/traits.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import type { History, ObservedRequest } from '../../src/scoring/history.ts'
 import type { Json } from '../../src/std/json.ts'
+import { withinBar } from '../bar.ts'
 
 function ask (fields: Partial<ObservedRequest> = {}): ObservedRequest {
   return { client: 'ip:192.0.2.1', method: 'GET', url: '/graphql', headers: ['Host', 'a.example', 'User-Agent', 'curl/8.5.0'], body: null, route: '/graphql', ...fields }
@@ -144,7 +145,7 @@ t.test('traits of anything are finite and quick (10,000 cases)', (t) => {
     slowest = Math.max(slowest, performance.now() - startedMs)
     return Object.values(traits).every((value) => typeof value === 'boolean' || Number.isFinite(value))
   }), { numRuns: 10_000 })
-  t.ok(slowest < 50, `slowest ${slowest.toFixed(1)} ms`)
+  withinBar(t, 'R52: the slowest case', slowest, 50)
   t.end()
 })
 

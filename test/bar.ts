@@ -1,0 +1,17 @@
+import type { Test } from 'tap'
+
+/**
+ * Times are measured and reported beside their bar; since machines are shared and coverage slows them, a test fails only
+ * when a time is several times over it. Counts have no slack. NEKO_TEST_SLACK=1 holds times to the letter.
+ */
+const SLACK = Number(process.env.NEKO_TEST_SLACK ?? 5)
+
+export function withinBar (t: Test, what: string, measured: number, bar: number, unit = 'ms'): void {
+  t.comment(`${what}: ${measured.toFixed(1)} ${unit}, bar ${bar} ${unit}${measured > bar ? ' (over it here)' : ''}`)
+  t.ok(measured <= bar * SLACK, `${what}: ${measured.toFixed(1)} ${unit} (bar ${bar} ${unit}, slack ${SLACK}x)`)
+}
+
+/** A bar with its slack, for waits. */
+export function slack (barMs: number): number {
+  return barMs * SLACK
+}
