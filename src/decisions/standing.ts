@@ -136,8 +136,6 @@ export function stronger (one: Decision | null, other: Decision | null): Decisio
   return rank(other) > rank(one) ? other : one
 }
 
-const RANK = { ALLOW: 3, BLOCK: 2, CHALLENGE: 1 } as const
-
 function strongest (list: readonly Decision[] | undefined, nowMs: number, best: Decision | null): Decision | null {
   if (list === undefined) return best
   for (const decision of list) {
@@ -147,8 +145,10 @@ function strongest (list: readonly Decision[] | undefined, nowMs: number, best: 
   return best
 }
 
-function rank (decision: Decision): number {
-  return decision.simulated ? RANK[decision.action] - 3.5 : RANK[decision.action]
+/** Whole numbers: hop 1 compares them for every decision about an address. */
+function rank ({ action, simulated }: Decision): number {
+  const real = action === 'ALLOW' ? 6 : action === 'BLOCK' ? 5 : 4
+  return simulated ? real - 3 : real
 }
 
 /** FNV-1a of what makes a decision itself. */
