@@ -6,7 +6,7 @@
  */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import { compact } from './pool-batch.ts'
-import { HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './pool-shapes.ts'
+import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './pool-shapes.ts'
 import { startThread } from './pool-thread.ts'
 import { createScoreReader, encodeObservation } from './ring-codec.ts'
 import { BIG_DONE, BIG_TAKEN, DONE, POLICY, READY, RESULTS, SLOTS, STOP, TAKEN, createRing, publishBigRequest, publishRequest, raiseResults, raiseWork, slotAt } from './ring.ts'
@@ -41,7 +41,7 @@ interface Life {
 /** Policies whose version a late answer may still carry. */
 const POLICIES_KEPT = 16
 /** Requests of one turn of the loop after which a sleeping thread is woken at once. */
-const REQUESTS_PER_WAKE = 16
+const REQUESTS_PER_WAKE = BATCH_MAX
 
 export function createRingLane (options: LaneOptions): Lane {
   const { events } = options
