@@ -131,6 +131,21 @@ async function assess (url: string, records: CorpusRecord[], over: Scored[]): Pr
   for (const line of others.slice(0, Number(option('worst', '20')))) out('  ' + line)
 }
 
+/**
+ * Standing blocks twice: what the rule makes of each request's own receipt (scores that only its content explains), and
+ * what really stood behind one address, where history counts as well: a corpus of other sites' traffic is mostly unknown
+ * paths and changing agents here, which is what a scanner looks like.
+ */
+function printHands (scored: Scored[], answers: Answer[]): void {
+  const contentAlone = scored.map((one): Scored => /behavior|frequency|timing/.test(one.why) || /^no score/.test(one.why) ? { ...one, score: 0, action: 'ALLOW' } : one)
+  const { bans, addresses } = countBans(contentAlone, handSize)
+  const stood = new Set(answers.flatMap((answer, at) => answer.status === 403 && answer.score === null ? [Math.floor(at / handSize)] : []))
+  out(`standing blocks at ${handSize} requests per address: ${bans} of ${addresses} by what the requests hold, ${stood.size} stood with history`)
+  const factors = new Map<string, number>()
+  for (const one of scored) if (one.action === 'BLOCK' && !/^no score/.test(one.why)) factors.set(one.why.split('=')[0]!, (factors.get(one.why.split('=')[0]!) ?? 0) + 1)
+  out(`refused by score, by strongest factor: ${[...factors].map(([name, count]) => `${name} ${count}`).join(', ')}`)
+}
+
 const teardowns: Array<() => unknown> = []
 const handSize = Number(option('per-address', '1'))
 const records = readCorpora().filter((record) => handSize === 1 || record.label === 'benign')
@@ -146,11 +161,7 @@ try {
   const unscored = answers.filter((answer) => answer.score === null)
   const statuses = Object.entries(Object.groupBy(unscored, (answer) => answer.status)).map(([status, list]) => `${status}: ${list!.length}`)
   out(`\n${records.length} requests in ${seconds.toFixed(0)} s; ${unscored.length} answers without a score (${statuses.join(', ')})`)
-  if (handSize > 1) {
-    const { bans, addresses } = countBans(scored, handSize)
-    const stood = new Set(answers.flatMap((answer, at) => answer.status === 403 && answer.score === null ? [Math.floor(at / handSize)] : []))
-    out(`standing blocks at ${handSize} requests per address: ${bans} of ${addresses} by the rule, ${stood.size} stood`)
-  }
+  if (handSize > 1) printHands(scored, answers)
   if (process.argv.includes('--assess')) await assess(server.url, records, scored)
 } finally {
   for (const teardown of teardowns) await teardown()

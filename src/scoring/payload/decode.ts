@@ -148,17 +148,22 @@ export function decodeUtf7 (text: string): string {
 
 /** Fullwidth and look-alike ASCII (NFKC folding done by many stacks), curly quotes and enclosed digits of host names. */
 export function foldWidth (text: string): string {
-  return text.replace(/[\uff01-\uff5e\u2018\u2019\u201c\u201d\u02b9\u02bc\u2032\u3008\u300a\u2039\u2460-\u2473\u24b6-\u24ea\u3002]/g, (letter) => {
-    const code = letter.charCodeAt(0)
-    if (code >= 0xff01 && code <= 0xff5e) return String.fromCharCode(code - 0xfee0)
-    if (code >= 0x2460 && code <= 0x2473) return String(code - 0x245f)
-    if (code >= 0x24d0 && code <= 0x24e9) return String.fromCharCode(code - 0x24d0 + 97)
-    if (code >= 0x24b6 && code <= 0x24cf) return String.fromCharCode(code - 0x24b6 + 97)
-    if (code === 0x24ea) return '0'
-    if (code === 0x3002) return '.'
-    if (code === 0x3008 || code === 0x300a || code === 0x2039) return '<'
-    return code === 0x201c || code === 0x201d ? '"' : "'"
+  return text.replace(/[\uff01-\uff5e\u2018\u2019\u201c\u201d\u02b9\u02bc\u2032\u3008\u300a\u2039\u2460-\u2473\u24b6-\u24ea\u3002]+/g, (run) => {
+    let out = ''
+    for (let at = 0; at < run.length; at++) out += plainLetter(run.charCodeAt(at))
+    return out
   })
+}
+
+function plainLetter (code: number): string {
+  if (code >= 0xff01 && code <= 0xff5e) return String.fromCharCode(code - 0xfee0)
+  if (code >= 0x2460 && code <= 0x2473) return String(code - 0x245f)
+  if (code >= 0x24d0 && code <= 0x24e9) return String.fromCharCode(code - 0x24d0 + 97)
+  if (code >= 0x24b6 && code <= 0x24cf) return String.fromCharCode(code - 0x24b6 + 97)
+  if (code === 0x24ea) return '0'
+  if (code === 0x3002) return '.'
+  if (code === 0x3008 || code === 0x300a || code === 0x2039) return '<'
+  return code === 0x201c || code === 0x201d ? '"' : "'"
 }
 
 const BASE64 = /^[A-Za-z0-9+/_-]{16,}={0,2}$/

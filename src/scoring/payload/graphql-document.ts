@@ -200,6 +200,8 @@ function addAlias (state: State): void {
   count(keyOf(state, state.nameHash), -1)
 }
 
+/** Ancestors looked at for a field nested in itself; more levels than this are too deep by themselves. */
+const ANCESTORS_MAX = 32
 const OF_TYPE = [...'ofType'].reduce((hash, letter) => (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0, 0)
 
 function openSelection (state: State): void {
@@ -207,7 +209,7 @@ function openSelection (state: State): void {
   state.typeFollows = false
   if (++state.level > state.depth) state.depth = state.level
   let same = 1
-  for (const hash of state.path) if (hash === state.nameHash) same++
+  for (let at = Math.max(0, state.path.length - ANCESTORS_MAX); at < state.path.length; at++) if (state.path[at] === state.nameHash) same++
   state.path.push(state.nameHash)
   if (same > state.recursion && state.level > 1) state.recursion = same
   if (same > 2 && state.nameHash !== OF_TYPE) state.deepTypes = false

@@ -40,7 +40,7 @@ function judgePhpVariables (subject: Subject): void {
   const call = /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\]]{1,40}\]| ?\{[^}]{1,40}\}| ?->\w+| ?\}){0,4} ?\( ?[^)]{0,80}\)/.exec(text)
   if (call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0])) likely(subject, 'php.variable-call', 0.78, call[0])
   else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) likely(subject, 'php.variable-variable', 0.76, text.slice(0, 40))
-  else if (/\$\w{1,20} ?\[[^\n]{1,40}\](?: ?\[[^\n]{1,20}\])? ?\(/.test(text)) likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
+  else if (/\$\w{1,20} ?\[[^\n(]{1,16}\] ?\(/.test(text)) likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
   else if (/\$\{ ?["']\w{1,20}["'] ?\}/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
   else if (/\$ ?\{ ?\$\w/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
   else if (/\$\w{1,30} ?(?:=[^=]|\.=|\[["'])[^;]{0,80};/.test(text)) likely(subject, 'php.assignment', 0.7, text.slice(0, 50))

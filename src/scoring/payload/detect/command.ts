@@ -78,6 +78,12 @@ const FLAG = /(?:^|\s)-{1,2}[a-z?]|\s\/[a-z?](?:\s|$|:)/i
 const TARGET = /(?:^|\s|["'=<>,:])(?:[~.]{0,2}\/|[a-z]:(?:[\\/]|\s*(?:$|[|"&]))|\\\\)|https?:|(?:\d{1,3}\.){3}\d|\$\{?\w|[<>]|passwd|localhost/i
 const SYSTEM_FILE = /\/etc\/|\/dev\/(?:tcp|null)|passwd|shadow|\/proc\/|\.ssh|boot\.ini|win\.ini|\/bin\/|\\windows/i
 
+/** `name|other`, `a;b`: a separator between words without blanks joins names more often than it ends a command. Reads the end only. */
+function endsGlued (text: string): boolean {
+  const end = text.slice(-64)
+  return (/[\w)\]][;|`]\w+$|[a-z]\|\w+$/i.test(end) || (text.length >= 40 && !/\s/.test(text.slice(0, 400)))) && !/\d[;|]\w+$/.test(end)
+}
+
 function judgeClause (subject: Subject, clause: Clause | null, separator: string): void {
   if (clause === null) return
   const unique = SHELL_COMMANDS.has(clause.name) || (WINDOWS_COMMANDS.has(clause.name) && clause.name.length > 3)
@@ -91,9 +97,9 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && (flag || clause.path || (target && !/^\s*=/.test(clause.rest)))) return likely(subject, 'cmdi.separated-command', subject.text.length < 240 ? 0.86 : 0.6, match)
-  if (unique) return likely(subject, 'cmdi.separated-command', clause.bare && !/^\w+[;&|]\w+$/.test(subject.text) ? 0.85 : subject.text.length < 60 && subject.text.startsWith(separator) && separator !== '!' ? 0.77 : 0.6, match)
+  if (unique) return likely(subject, 'cmdi.separated-command', clause.bare && !(subject.text.length < 80 && /^\w+[;&|]\w+$/.test(subject.text)) ? 0.85 : subject.text.length < 60 && subject.text.startsWith(separator) && separator !== '!' ? 0.77 : 0.6, match)
   if (SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
-  if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag ? 0.8 : /[\w)\]][;|`]\w+$|[a-z]\|\w+$|^[^\s]{40,}$/i.test(subject.text) && !/\d[;|]\w+$/.test(subject.text) ? 0.5 : 0.8, match)
+  if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag ? 0.8 : endsGlued(subject.text) ? 0.5 : 0.8, match)
   else if (target || clause.bare) likely(subject, 'cmdi.separated-word', 0.55, match)
 }
 
