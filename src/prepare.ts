@@ -7,6 +7,7 @@ import { identityCollections } from './identity/collections.ts'
 import { prepareIdentity } from './identity/prepare.ts'
 import { prepareIntel } from './intel/prepare.ts'
 import { intelCollections } from './intel/shapes.ts'
+import { loadPlaybooks } from './playbooks/override.ts'
 import { playbookCollections } from './playbooks/shapes.ts'
 import type { Clock } from './std/clock.ts'
 import { openStorage } from './storage/open.ts'
@@ -42,6 +43,7 @@ export const collections: readonly CollectionDefinition[] = [
 
 /** @throws ConfigError, NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a store that is merely down is `pending`. */
 export async function prepareStore ({ config, clock, log }: Parts): Promise<Prepared> {
+  loadPlaybooks(config.dataDir)
   const storage = await openStorage({ config, clock, log })
   try {
     return await prepareRooms(storage, { config, clock, log })

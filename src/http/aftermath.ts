@@ -80,6 +80,7 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
       client: passage.client,
       score: score?.value ?? 0,
       grade: score?.grade ?? null,
+      degraded: score?.degraded === true,
       decoy: score?.decoy === true,
       automation: score?.automation === true,
       anomaly: score?.anomaly === true,

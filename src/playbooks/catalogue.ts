@@ -69,7 +69,7 @@ export const PLAYBOOKS: readonly Playbook[] = [
   {
     name: 'STANDARD_MONITORING',
     description: 'Anything at or above the challenge threshold: the audit trail only.',
-    when: { scoreAtLeast: 40 },
+    when: { challengingScore: true },
     steps: [],
     opensIncident: false,
     windowSeconds: 60

@@ -145,7 +145,30 @@ export const playbooksGraphql: RoomGraphql = {
       technique: String
     }
 
+    ${connectionSdl('DeadLetter')}
+
+    """A webhook that could not be delivered; kept for 30 days."""
+    type DeadLetter {
+      """Its id."""
+      id: ID!
+      """When it was given up."""
+      at: DateTime!
+      """Where it should have gone."""
+      url: String!
+      """What it says: JSON, without its signature."""
+      body: String!
+      """Why it was given up."""
+      problem: String!
+    }
+
     extend type Query {
+      """Webhooks that could not be delivered, newest first."""
+      webhookDeadLetters(
+        """1-100, 20 when absent."""
+        first: Int
+        """A cursor to go on from."""
+        after: String
+      ): DeadLetterConnection! @auth(scope: "manage")
       """The playbooks in force, highest priority first."""
       playbooks: [Playbook!]! @auth(scope: "read")
       """Incidents, the last changed first."""
@@ -165,6 +188,11 @@ export const playbooksGraphql: RoomGraphql = {
     }
 
     extend type Mutation {
+      """Sends a webhook that could not be delivered once more; false when it failed again and stays."""
+      replayWebhook(
+        """Its id."""
+        id: ID!
+      ): Boolean! @auth(scope: "manage")
       """Says that somebody is at it."""
       acknowledgeIncident(
         """Its id."""
@@ -198,9 +226,17 @@ export const playbooksGraphql: RoomGraphql = {
         const page = await app.playbooks.incidents.list(status ?? null, { first: pageSize(first), after })
         return connection(page, () => app.playbooks.incidents.count(status ?? null), after)
       },
-      incident: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.playbooks.incidents.get(id)
+      incident: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.playbooks.incidents.get(id),
+      async webhookDeadLetters (_parent, { first, after = null }: ListArgs, { app }: GraphqlContext) {
+        const page = await app.webhooks.deadLetters({ first: pageSize(first), after })
+        return connection(page, () => app.webhooks.countDeadLetters(), after)
+      }
     },
     Mutation: {
+      async replayWebhook (_parent, { id }: { id: string }, { app, principal, assessmentId }: GraphqlContext) {
+        await app.audit.durable({ category: 'security', type: 'webhook.replay', actor: principal!.clientKey, target: id, outcome: 'ok', assessmentId })
+        return await app.webhooks.replay(id)
+      },
       acknowledgeIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'ACKNOWLEDGED', principal!.clientKey),
       resolveIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'RESOLVED', principal!.clientKey),
       runPlaybook: (_parent, { name, assessmentId, dryRun = false }: RunArgs, { app, principal }: GraphqlContext) => app.playbooks.runOn(name, assessmentId, { dryRun, actor: principal!.clientKey })

@@ -4,9 +4,8 @@ import type { Fleet } from '../cluster/fleet.ts'
 import type { Evidence } from '../scoring/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
-import type { Json } from '../std/json.ts'
 import type { Page, Storage, Stored } from '../storage/port.ts'
-import { incidentCollection, PLAYBOOK_NAMES, type Incident, type IncidentStatus, type PlaybookName, type TimelineEntry } from './shapes.ts'
+import { incidentCollection, PLAYBOOK_NAMES, type Incident, type IncidentStatus, type Notice, type PlaybookName, type TimelineEntry } from './shapes.ts'
 
 /**
  * Incidents: what a person should see, one open one per attacker, whichever process saw it.
@@ -23,6 +22,8 @@ export interface Joining {
   assessmentId: string | null
   evidence: Evidence[]
   techniques: string[]
+  /** Somebody should be told by webhook, unless this incident was told of already. */
+  notice: Notice | null
 }
 
 export interface Incidents {
@@ -40,8 +41,19 @@ export interface Incidents {
   close (): Promise<void>
 }
 
-interface StoredIncident extends Incident { /** The attacker while open, else null: unique. */ openKey: string | null }
+interface StoredIncident extends Incident {
+  /** The attacker while open, else null: unique. */
+  openKey: string | null
+  /** When the webhooks last spoke of it, and whether as of something critical: one process tells, whichever wrote this. */
+  notifiedAt: number | null
+  notifiedCritical: boolean
+}
 
+/** What the same attack sets off elsewhere while the first message is still gathering joins it. */
+const GATHERING_MS = 2_000
+const TOLD_AGAIN_MS = 3_600_000
+/** Incidents written at the same time, so that group commits are shared. */
+const WRITING_MAX = 16
 const WAITING_MAX = 10_000
 const TIMELINE_MAX = 200
 const ASSESSMENTS_MAX = 200
@@ -50,7 +62,17 @@ const TECHNIQUES_MAX = 30
 const ATTEMPTS_MAX = 5
 const RETRY_MS = 500
 
-export function createIncidents ({ storage, audit, fleet, clock, log }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock, log: { error (details: object, message: string): void } }): Incidents {
+export interface IncidentParts {
+  storage: Storage
+  audit: Audit
+  fleet: Fleet
+  clock: Clock
+  log: { error (details: object, message: string): void }
+  /** By webhook. */
+  notify (notice: Notice): void
+}
+
+export function createIncidents ({ storage, audit, fleet, clock, log, notify }: IncidentParts): Incidents {
   const store = storage.collection<StoredIncident>(incidentCollection)
   const waiting = new Map<string, Joining[]>()
   const listeners = new Set<(incident: Incident) => void>()
@@ -82,20 +104,27 @@ export function createIncidents ({ storage, audit, fleet, clock, log }: { storag
   async function write (): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
     while (waiting.size > 0) {
-      const [attacker, joinings] = waiting.entries().next().value as [string, Joining[]]
-      waiting.delete(attacker)
-      try {
-        await writeOne(attacker, joinings)
-      } catch (error) {
-        log.error({ err: error, attacker }, 'an incident waits for the store')
-        if (!waiting.has(attacker)) waiting.set(attacker, joinings)
-        if (!closed) {
-          retry = setTimeout(() => { writing ??= write().finally(() => { writing = null }) }, RETRY_MS)
-          retry.unref()
-        }
-        return
+      const batch = [...waiting.entries().take(WRITING_MAX)]
+      for (const [attacker] of batch) waiting.delete(attacker)
+      const done = await Promise.allSettled(batch.map(([attacker, joinings]) => writeOne(attacker, joinings)))
+      const failed = batch.filter((_one, i) => done[i]!.status === 'rejected')
+      if (failed.length === 0) continue
+      log.error({ err: (done.find(({ status }) => status === 'rejected') as PromiseRejectedResult).reason, incidents: failed.length }, 'incidents wait for the store')
+      for (const [attacker, joinings] of failed) waitAgain(attacker, joinings)
+      if (!closed) {
+        retry = setTimeout(() => { writing ??= write().finally(() => { writing = null }) }, RETRY_MS)
+        retry.unref()
       }
+      return
     }
+  }
+
+  /** Webhooks do not wait for the store. */
+  function waitAgain (attacker: string, joinings: Joining[]): void {
+    const loudest = loudestOf(joinings)
+    if (loudest !== null) notify(loudest)
+    for (const joining of joinings) joining.notice = null
+    waiting.set(attacker, bounded([...joinings, ...waiting.get(attacker) ?? []], TIMELINE_MAX))
   }
 
   /** Opens or joins; a sibling that was faster makes this one try again with what it wrote. */
@@ -103,13 +132,25 @@ export function createIncidents ({ storage, audit, fleet, clock, log }: { storag
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const found = await store.findOne({ openKey: attacker })
       const incident = joinings.reduce<StoredIncident>((one, joining) => joined(one, joining), found ?? opened(attacker, joinings[0] as Joining))
+      const notice = noticeFor(found, joinings)
+      if (notice !== null) Object.assign(incident, { notifiedAt: clock.now(), notifiedCritical: notice.kind === 'escalate' })
       const written = found === null ? await inserted(incident) : await store.replace(withoutRevision(incident), found.revision)
       if (written === null) continue
+      if (notice !== null) notify({ ...notice, incident: written.id })
       tell(shown(written))
       fleet.publish('incidents.changed', written.id)
       return
     }
     throw new Error('an incident changed under every attempt')
+  }
+
+  /** Once per incident, again when it turns critical, and again after an hour. */
+  function noticeFor (found: StoredIncident | null, joinings: Joining[]): Notice | null {
+    const notice = loudestOf(joinings)
+    if (notice === null || found === null || found.notifiedAt === null) return notice
+    const silentMs = clock.now() - found.notifiedAt
+    if (silentMs >= TOLD_AGAIN_MS) return notice
+    return notice.kind === 'escalate' && !found.notifiedCritical && silentMs >= GATHERING_MS ? notice : null
   }
 
   async function inserted (incident: StoredIncident): Promise<Stored<StoredIncident> | null> {
@@ -123,7 +164,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log }: { storag
 
   function opened (attacker: string, first: Joining): StoredIncident {
     const now = clock.now()
-    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [] }
+    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [], notifiedAt: null, notifiedCritical: false }
   }
 
   async function setStatus (id: string, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
@@ -205,11 +246,10 @@ function withoutRevision (incident: StoredIncident): StoredIncident {
 }
 
 function shown (incident: StoredIncident): Incident {
-  const { openKey: _openKey, ...rest } = withoutRevision(incident)
+  const { openKey: _openKey, notifiedAt: _notifiedAt, notifiedCritical: _notifiedCritical, ...rest } = withoutRevision(incident)
   return rest
 }
 
-/** For messages and webhooks. */
-export function asJson (incident: Incident): Json {
-  return incident as unknown as Json
+function loudestOf (joinings: Joining[]): Notice | null {
+  return joinings.find(({ notice }) => notice?.kind === 'escalate')?.notice ?? joinings.find(({ notice }) => notice !== null)?.notice ?? null
 }

@@ -1,5 +1,8 @@
 import type { Playbook, PlaybookCondition, Sighting, Step } from './shapes.ts'
 
+/** CHALLENGE_THRESHOLD and BLOCK_THRESHOLD. */
+export interface ScoreThresholds { challenge: number, block: number }
+
 /** Which playbooks a sighting fires, in their order of priority, with the steps that are left to each (pure). */
 export interface Match { playbook: Playbook, steps: Step[], /** True for the one run that may block. */ blocks: boolean }
 
@@ -10,13 +13,13 @@ const VIOLATIONS_MIN = 3
  * One blocking run per request: the first that blocks keeps its block, later ones record. STANDARD_MONITORING is for
  * what nothing else says: it fires only alone.
  */
-export function matchPlaybooks (sighting: Sighting, playbooks: readonly Playbook[], blockThreshold: number): Match[] {
+export function matchPlaybooks (sighting: Sighting, playbooks: readonly Playbook[], thresholds: ScoreThresholds): Match[] {
   const matches: Match[] = []
   let blocked = false
   for (const playbook of playbooks) {
-    if (!holds(playbook.when, sighting, blockThreshold)) continue
+    if (!holds(playbook.when, sighting, thresholds)) continue
     if (!playbook.opensIncident && matches.length > 0) continue
-    const steps = playbook.steps.filter((step) => step.do !== 'block' || (!blocked && (step.when === undefined || holds(step.when, sighting, blockThreshold))))
+    const steps = stepsOf(playbook, sighting, thresholds).filter((step) => step.do !== 'block' || !blocked)
     const blocks = steps.some((step) => step.do === 'block')
     blocked ||= blocks
     matches.push({ playbook, steps, blocks })
@@ -24,9 +27,17 @@ export function matchPlaybooks (sighting: Sighting, playbooks: readonly Playbook
   return matches
 }
 
-function holds (when: PlaybookCondition, sighting: Sighting, blockThreshold: number): boolean {
-  return (when.scoreAtLeast === undefined || sighting.score >= when.scoreAtLeast) &&
-    (when.blockingScore !== true || sighting.score >= blockThreshold) &&
+/** The steps whose own condition, if they have one, holds too. */
+export function stepsOf (playbook: Playbook, sighting: Sighting, thresholds: ScoreThresholds): Step[] {
+  return playbook.steps.filter((step) => step.do !== 'block' || step.when === undefined || holds(step.when, sighting, thresholds))
+}
+
+/** A score that is only the cheap one is no evidence for anything that stands: it reaches no threshold but the lowest. */
+function holds (when: PlaybookCondition, sighting: Sighting, { challenge, block }: ScoreThresholds): boolean {
+  const measured = sighting.degraded !== true
+  return (when.scoreAtLeast === undefined || (measured && sighting.score >= when.scoreAtLeast)) &&
+    (when.challengingScore !== true || sighting.score >= challenge) &&
+    (when.blockingScore !== true || (measured && sighting.score >= block)) &&
     (when.certainEvidence !== true || sighting.grade === 'certain') &&
     (when.decoy !== true || sighting.decoy) &&
     (when.automation !== true || sighting.automation) &&

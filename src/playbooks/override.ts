@@ -13,6 +13,7 @@ import { PLAYBOOK_NAMES, type Playbook } from './shapes.ts'
 const Seconds = Type.Integer({ minimum: 1, maximum: 30 * 86_400 })
 const Condition = Type.Partial(Type.Object({
   scoreAtLeast: Type.Number({ minimum: 0, maximum: 100 }),
+  challengingScore: Type.Boolean(),
   blockingScore: Type.Boolean(),
   certainEvidence: Type.Boolean(),
   decoy: Type.Boolean(),
@@ -39,15 +40,20 @@ type Overrides = Static<typeof Overrides>
 
 /** Ours with the file's members over them. @throws ConfigError naming DATA_DIR when the file is there and wrong */
 export function loadPlaybooks (dataDir: string): readonly Playbook[] {
+  const overrides = readOverrides(dataDir)
+  return PLAYBOOKS.map((playbook) => ({ ...playbook, ...overrides.find((one) => one.name === playbook.name) }) as Playbook)
+}
+
+/** What the file says, for the audit trail; nothing when there is none. @throws ConfigError as above */
+export function readOverrides (dataDir: string): Overrides {
   let text: string
   try {
     text = readFileSync(join(dataDir, 'playbooks.json'), 'utf8')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return PLAYBOOKS
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw new ConfigError('DATA_DIR', 'holds a playbooks.json that cannot be read')
   }
-  const overrides = parsed(text)
-  return PLAYBOOKS.map((playbook) => ({ ...playbook, ...overrides.find((one) => one.name === playbook.name) }) as Playbook)
+  return parsed(text)
 }
 
 function parsed (text: string): Overrides {
@@ -57,7 +63,10 @@ function parsed (text: string): Overrides {
   } catch {
     throw new ConfigError('DATA_DIR', 'holds a playbooks.json that is no JSON')
   }
-  if (Value.Check(Overrides, given)) return given
+  if (Value.Check(Overrides, given)) {
+    if (new Set(given.map(({ name }) => name)).size !== given.length) throw new ConfigError('DATA_DIR', 'holds a playbooks.json that names a playbook twice')
+    return given
+  }
   const problem = Value.Errors(Overrides, given).First()
   throw new ConfigError('DATA_DIR', `holds a playbooks.json that is wrong at ${problem?.path || '/'}: ${problem?.message ?? ''}`)
 }

@@ -1,11 +1,13 @@
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
-import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Assessment } from '../assessments/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
 import { createIncidents, type Incidents } from './incidents.ts'
-import { createRunner, type Actions } from './runner.ts'
+import type { ScoreThresholds } from './match.ts'
+import { createRunLog, type StoredRun } from './run-log.ts'
+import { attackerName, createRunner, type Actions } from './runner.ts'
 import { attackerOf, runCollection, type Playbook, type PlaybookName, type Run, type Sighting } from './shapes.ts'
 
 /**
@@ -16,14 +18,18 @@ export interface Playbooks {
   /** Hop 9: acts at once, records behind. Never throws. */
   sight (sighting: Sighting): Run[]
   list (): Array<Omit<Playbook, 'steps'> & { steps: string[] }>
-  /** Runs one on a receipt. @throws NEKO_ERR_NOT_FOUND */
+  /** Runs one on a receipt, for a person: durable in the audit trail before it acts. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE */
   runOn (name: PlaybookName, assessmentId: string, options: { dryRun: boolean, actor: string }): Promise<Run>
+  /** A client was let back in. */
+  forget (attacker: string): void
+  /** Resolves when nothing waits to be tried again or written. */
+  settled (): Promise<void>
   close (): Promise<void>
 }
 
 export interface PlaybookParts {
   playbooks: readonly Playbook[]
-  blockThreshold: number
+  thresholds: ScoreThresholds
   actions: Actions
   storage: Storage
   audit: Audit
@@ -32,43 +38,20 @@ export interface PlaybookParts {
   log: { error (details: object, message: string): void }
   findAssessment (id: string): Promise<Assessment | null>
   onRun (run: Run): void
+  retryBaseMs?: number
 }
 
-const RUN_KEPT_MS = 90 * 86_400_000
-/** Runs waiting for the store; beyond it they stand in the audit trail only. */
-const RUNS_WAITING_MAX = 5000
-const FLUSH_MS = 1000
-const BATCH = 500
-
 export function createPlaybooks (parts: PlaybookParts): Playbooks {
-  const { playbooks, storage, log } = parts
-  const incidents = createIncidents(parts)
-  const runs = storage.collection<Run & { expiresAt: number }>(runCollection)
-  const waiting: Array<Run & { expiresAt: number }> = []
-  const runner = createRunner({
-    ...parts,
-    incidents,
-    onRun (run) {
-      parts.onRun(run)
-      if (waiting.length < RUNS_WAITING_MAX) waiting.push({ ...run, expiresAt: run.at + RUN_KEPT_MS })
-    }
-  })
+  const { playbooks, storage, audit, fleet, log, actions } = parts
+  const incidents = createIncidents({ ...parts, notify: (notice) => actions.notify(notice) })
+  const runLog = createRunLog({ store: storage.collection<StoredRun>(runCollection), processId: fleet.processId, log })
+  const runner = createRunner({ ...parts, incidents, runLog })
 
-  async function flush (): Promise<void> {
-    while (waiting.length > 0) {
-      const batch = waiting.slice(0, BATCH)
-      try {
-        await runs.insertMany(batch)
-      } catch (error) {
-        log.error({ err: error }, 'runs of playbooks wait for the store')
-        return
-      }
-      waiting.splice(0, batch.length)
-    }
+  async function settled (): Promise<void> {
+    await runner.settled()
+    await runLog.settled()
+    await incidents.settled()
   }
-
-  const timer = setInterval(() => { flush().catch(() => { /* logged within */ }) }, FLUSH_MS)
-  timer.unref()
 
   return {
     incidents,
@@ -85,12 +68,29 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
       const assessment = await parts.findAssessment(assessmentId)
       if (assessment === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt')
       const playbook = playbooks.find((one) => one.name === name) as Playbook
-      return runner.runOne(playbook, sightingOf(assessment), options)
+      const sighting = sightingOf(assessment)
+      if (!options.dryRun) {
+        await audit.durable({
+          category: 'security',
+          type: 'playbook.order',
+          actor: options.actor,
+          target: attackerName(sighting),
+          outcome: 'ok',
+          assessmentId,
+          score: sighting.score,
+          factor: sighting.factor,
+          details: { playbook: name }
+        })
+      }
+      return runner.runOne(playbook, sighting, options)
     },
+    forget: runner.forget,
+    settled,
     async close () {
-      clearInterval(timer)
+      runner.close()
+      await runner.settled()
+      await runLog.close()
       await incidents.close()
-      await flush()
     }
   }
 }
@@ -98,6 +98,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
 /** A stored receipt as the runner sees it. */
 function sightingOf (assessment: Assessment): Sighting {
   const { client, factors } = assessment
+  if (!/^(ip|key|user):/.test(client)) throw new NEKO_ERR_INPUT_INVALID('The receipt names no client to act against')
   const largest = factors.reduce<{ name: Sighting['factor'], contribution: number }>((best, one) => one.contribution > best.contribution ? one : best, { name: null, contribution: 0 })
   return {
     assessmentId: assessment.id,
@@ -110,7 +111,8 @@ function sightingOf (assessment: Assessment): Sighting {
     automation: false,
     anomaly: false,
     action: assessment.action,
-    simulated: assessment.simulated,
+    // What a person orders is done, also in shadow.
+    simulated: false,
     refused: false,
     refusals600s: 0,
     method: assessment.method,

@@ -1,10 +1,12 @@
 import fp from 'fastify-plugin'
-import { loadPlaybooks } from './override.ts'
+import type { Json } from '../std/json.ts'
+import { loadPlaybooks, readOverrides } from './override.ts'
 import { createPlaybooks, type Playbooks } from './playbooks.ts'
-import { createWebhooks } from './webhooks.ts'
+import { attackerName } from './runner.ts'
+import { createWebhooks, type Webhooks } from './webhooks.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance { playbooks: Playbooks }
+  interface FastifyInstance { playbooks: Playbooks, webhooks: Webhooks }
 }
 
 export default fp(async (app) => {
@@ -12,7 +14,7 @@ export default fp(async (app) => {
   const webhooks = createWebhooks({ urls: config.webhookUrls, secret: config.webhookSecret, storage, clock, log })
   const playbooks = createPlaybooks({
     playbooks: loadPlaybooks(config.dataDir),
-    blockThreshold: config.blockThreshold,
+    thresholds: { challenge: config.challengeThreshold, block: config.blockThreshold },
     storage,
     audit,
     fleet,
@@ -22,13 +24,28 @@ export default fp(async (app) => {
       addDecision: (input, by) => decisions.addNow(input, by),
       hold: (client, ms) => limits.hold(client, ms),
       limitBlock: (tier, key, ms) => limits.block(tier, key, ms),
-      watch: (client, ms) => assessments.watch(client, ms),
+      watch (client, ms) {
+        assessments.watch(client, ms)
+        fleet.publish('playbooks.watch', [client, ms])
+      },
+      previewDecision: (input) => decisions.preview(input),
+      mayNotify: () => webhooks.mayNotify(),
       notify: (notice) => webhooks.notify(notice)
     },
     findAssessment: (id) => assessments.get(id),
     onRun: (run) => metrics.playbookRunsTotal.inc({ playbook: run.playbook, result: run.result })
   })
+  fleet.subscribe('playbooks.watch', (message) => assessments.watch(...message as [string, number]))
+  decisions.onChanged(({ decision: { scope, value }, removed }) => {
+    if (removed && scope !== 'SESSION') playbooks.forget(attackerName({ attacker: { scope, value } }))
+  })
+  if (fleet.slot === 0) {
+    for (const { name, ...members } of readOverrides(config.dataDir)) {
+      audit.record({ category: 'security', type: 'playbook.override', actor: 'system', target: name, outcome: 'ok', details: { playbook: name, members: members as unknown as Json } })
+    }
+  }
   app.decorate('playbooks', playbooks)
+  app.decorate('webhooks', webhooks)
   app.addHook('onClose', async () => {
     await playbooks.close()
     await webhooks.close()

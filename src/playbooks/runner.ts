@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Audit } from '../audit/shapes.ts'
 import type { Decision, DecisionInput, DecisionOrigin } from '../decisions/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
@@ -5,23 +6,28 @@ import type { Tier } from '../identity/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import type { Incidents } from './incidents.ts'
-import { matchPlaybooks, type Match } from './match.ts'
-import type { Playbook, Run, RunResult, Sighting, Step } from './shapes.ts'
+import { matchPlaybooks, stepsOf, type Match, type ScoreThresholds } from './match.ts'
+import type { RunLog } from './run-log.ts'
+import type { Notice, Playbook, Run, RunResult, Sighting, Step } from './shapes.ts'
 
 /**
  * Runs playbooks: one request's sighting in, actions out.
  *
  * Owns: that a playbook acts once per attacker and window, and what each step came to. Never does: decide what matches
  * (match.ts), write incidents (incidents.ts) or send webhooks. What protects (blocks, limits, quarantine) acts from
- * memory before this returns; what tells (incident, webhook, audit, the run's record) follows behind.
+ * memory before this returns; what tells (the run's record, then incident, webhook, audit) follows behind. A step that
+ * fails is tried again up to three times, later and apart, while the others stand.
  */
 export interface Actions {
   addDecision (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin & { escalates?: boolean }): Decision | null
   hold (client: string, ms: number): void
   limitBlock (tier: Tier, key: string, ms: number): void
   watch (client: string, ms: number): void
-  /** Queues a webhook; false when nobody is to be told. */
-  notify (what: { kind: 'alert' | 'escalate', playbook: string, attacker: string, assessmentId: string, score: number, reason: string }): boolean
+  /** What addDecision would do: null when the client is spared. */
+  previewDecision (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }): { ttlSeconds: number } | null
+  /** False when nobody is to be told. */
+  mayNotify (): boolean
+  notify (notice: Notice): void
 }
 
 export interface Runner {
@@ -29,25 +35,39 @@ export interface Runner {
   sight (sighting: Sighting): Run[]
   /** What one playbook would do, or does, whatever its condition says. */
   runOne (playbook: Playbook, sighting: Sighting, options: { dryRun: boolean, actor: string }): Run
+  /** Whoever was let back in and attacks again is met as if for the first time. */
+  forget (attacker: string): void
+  /** Resolves when no step waits to be tried again. */
+  settled (): Promise<void>
+  close (): void
 }
 
 export interface RunnerParts {
   playbooks: readonly Playbook[]
-  blockThreshold: number
+  thresholds: ScoreThresholds
   actions: Actions
-  incidents: Incidents
+  incidents: Pick<Incidents, 'join'>
+  runLog: RunLog
   audit: Audit
   fleet: Fleet
   clock: Clock
   onRun (run: Run): void
+  retryBaseMs?: number
 }
 
 /** Attacker-playbook-window keys remembered; the oldest is forgotten first. */
 const RECENT_MAX = 50_000
-const ATTEMPTS_MAX = 3
+const FORGIVEN_MAX = 10_000
+const RETRIES_MAX = 3
+const RETRY_BASE_MS = 100
+/** Steps that wait to be tried again; beyond it a failure is final at once. */
+const RETRYING_MAX = 1_000
 
-export function createRunner ({ playbooks, blockThreshold, actions, incidents, audit, fleet, clock, onRun }: RunnerParts): Runner {
+export function createRunner ({ playbooks, thresholds, actions, incidents, runLog, audit, fleet, clock, onRun, retryBaseMs = RETRY_BASE_MS }: RunnerParts): Runner {
   const recent = new Map<string, number>()
+  const forgiven = new Set<string>()
+  const retrying = new Set<Promise<void>>()
+  const closing = new AbortController()
 
   fleet.subscribe('playbooks.ran', (message) => {
     const [key, windowMs] = message as [string, number]
@@ -72,7 +92,7 @@ export function createRunner ({ playbooks, blockThreshold, actions, incidents, a
 
   function sight (sighting: Sighting): Run[] {
     const runs: Run[] = []
-    for (const match of matchPlaybooks(sighting, playbooks, blockThreshold)) {
+    for (const match of matchPlaybooks(sighting, playbooks, thresholds)) {
       if (claims(match.playbook, sighting)) runs.push(run(match, sighting, { dryRun: false, actor: 'system' }))
     }
     return runs
@@ -80,44 +100,72 @@ export function createRunner ({ playbooks, blockThreshold, actions, incidents, a
 
   function run ({ playbook, steps }: Match, sighting: Sighting, { dryRun, actor }: { dryRun: boolean, actor: string }): Run {
     const done: Run = {
-      id: newId('pr', clock.now()),
+      id: runId(playbook, sighting, actor),
       playbook: playbook.name,
       attacker: attackerName(sighting),
       at: clock.now(),
       assessmentId: sighting.assessmentId,
       result: 'done',
-      steps: steps.map((step) => take(step, playbook, sighting, dryRun)),
+      steps: steps.map((step) => dryRun ? foresee(step, sighting) : take(step, playbook, sighting)),
       dryRun
     }
-    done.result = worst(done.steps.map((step) => step.result), sighting.simulated || dryRun)
+    const result = (): RunResult => worst(done.steps.map((step) => step.result), sighting.simulated || dryRun)
+    done.result = result()
     if (dryRun) return done
-    tell(done, playbook, sighting, actor)
-    onRun(done)
+    const finish = (): void => {
+      done.result = result()
+      runLog.offer(done, () => tell(done, playbook, sighting, actor))
+    }
+    const failed = steps.flatMap((step, i) => done.steps[i]!.result === 'failed' ? [async () => { done.steps[i] = await takeAgain(step, playbook, sighting, done.steps[i]!) }] : [])
+    if (failed.length === 0 || retrying.size >= RETRYING_MAX) finish()
+    else {
+      const work: Promise<void> = Promise.all(failed.map((again) => again())).then(finish).finally(() => { retrying.delete(work) })
+      retrying.add(work)
+    }
     return done
   }
 
-  /** A step that throws is tried three times at once: what may fail for longer (webhooks, the store) is queued behind and retries there. */
-  function take (step: Step, playbook: Playbook, sighting: Sighting, dryRun: boolean): Run['steps'][number] {
-    if (dryRun) return { do: step.do, result: 'simulated', detail: `would ${words(step)}`, attempts: 0 }
-    let problem = ''
-    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
-      try {
-        return { do: step.do, ...act(step, playbook, sighting), attempts: attempt }
-      } catch (error) {
-        problem = (error as Error).message.slice(0, 200)
-      }
+  /** One id per attacker, playbook and window, in whichever process; who was let back in meanwhile is another matter, as is a person's run. */
+  function runId (playbook: Playbook, sighting: Sighting, actor: string): string {
+    const attacker = attackerName(sighting)
+    const window = Math.floor(clock.now() / (playbook.windowSeconds * 1000))
+    if (actor !== 'system' || forgiven.has(attacker)) return newId('pr', clock.now())
+    return `pr_${createHash('sha256').update(`${attacker}|${playbook.name}|${window}`).digest('hex').slice(0, 32)}`
+  }
+
+  function take (step: Step, playbook: Playbook, sighting: Sighting, attempts = 1): Run['steps'][number] {
+    try {
+      return { do: step.do, ...act(step, playbook, sighting), attempts }
+    } catch (error) {
+      return { do: step.do, result: 'failed', detail: (error as Error).message.slice(0, 200), attempts }
     }
-    return { do: step.do, result: 'failed', detail: problem, attempts: ATTEMPTS_MAX }
+  }
+
+  /** Full jitter: what failed together must not come back together. */
+  async function takeAgain (step: Step, playbook: Playbook, sighting: Sighting, first: Run['steps'][number]): Promise<Run['steps'][number]> {
+    let last = first
+    for (let retry = 1; retry <= RETRIES_MAX && last.result === 'failed' && !closing.signal.aborted; retry++) {
+      await pause(Math.random() * retryBaseMs * 2 ** retry, closing.signal)
+      last = take(step, playbook, sighting, retry + 1)
+    }
+    return last
+  }
+
+  function foresee (step: Step, { attacker }: Sighting): Run['steps'][number] {
+    const simulated = (detail: string): Run['steps'][number] => ({ do: step.do, result: 'simulated', detail, attempts: 0 })
+    if (step.do !== 'block') return simulated(`would ${words(step)}`)
+    const preview = actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds })
+    return preview === null ? { ...simulated(SPARED), result: 'skipped' } : simulated(`would ${words({ ...step, ttlSeconds: preview.ttlSeconds })}`)
   }
 
   function act (step: Step, playbook: Playbook, sighting: Sighting): { result: RunResult, detail: string } {
     const { attacker, simulated, assessmentId } = sighting
-    const by = { origin: `playbook:${playbook.name}`, simulated, assessmentId }
+    const by = { origin: `playbook:${playbook.name}`, simulated, assessmentId, score: sighting.score, factor: sighting.factor }
     const reason = reasonOf(playbook, sighting)
     switch (step.do) {
       case 'block': {
         const decision = actions.addDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds, reason }, by)
-        if (decision === null) return { result: 'skipped', detail: 'NEVER_BLOCK or an allow spares this client' }
+        if (decision === null) return { result: 'skipped', detail: SPARED }
         return { result: simulated ? 'simulated' : 'done', detail: `blocked until ${new Date(decision.expiresAt as number).toISOString()} by ${decision.id}` }
       }
       case 'quarantine': {
@@ -127,16 +175,14 @@ export function createRunner ({ playbooks, blockThreshold, actions, incidents, a
       }
       case 'limit':
         if (sighting.crossed === null) return { result: 'skipped', detail: 'no limit was crossed' }
-        actions.limitBlock(sighting.crossed.tier, sighting.crossed.key, step.seconds * 1000)
-        return { result: 'done', detail: words(step) }
+        if (!simulated) actions.limitBlock(sighting.crossed.tier, sighting.crossed.key, step.seconds * 1000)
+        return { result: simulated ? 'simulated' : 'done', detail: words(step) }
       case 'watch':
         actions.watch(sighting.client, step.seconds * 1000)
         return { result: 'done', detail: words(step) }
       case 'escalate':
-      case 'alert': {
-        const queued = actions.notify({ kind: step.do, playbook: playbook.name, attacker: attackerName(sighting), assessmentId, score: sighting.score, reason })
-        return { result: queued ? 'done' : 'skipped', detail: queued ? 'a webhook was queued' : 'no WEBHOOK_URLS' }
-      }
+      case 'alert':
+        return actions.mayNotify() ? { result: 'done', detail: 'a webhook goes out with the incident' } : { result: 'skipped', detail: 'no WEBHOOK_URLS' }
       case 'capture':
       case 'tag':
         return { result: 'done', detail: words(step) }
@@ -155,23 +201,53 @@ export function createRunner ({ playbooks, blockThreshold, actions, incidents, a
       factor: sighting.factor,
       details: { playbook: playbook.name, run: run.id, result: run.result, steps: run.steps.map((step) => `${step.do}: ${step.result}`).join(', ') }
     })
-    if (!playbook.opensIncident) return
+    onRun(run)
     const does = new Set(run.steps.map((step) => step.do))
+    const kind = does.has('escalate') ? 'escalate' : does.has('alert') ? 'alert' : null
+    const notice: Notice | null = kind === null ? null : { kind, playbook: playbook.name, attacker: run.attacker, assessmentId: sighting.assessmentId, score: sighting.score, reason: reasonOf(playbook, sighting), simulated: sighting.simulated, incident: null }
+    if (!playbook.opensIncident) {
+      if (notice !== null) actions.notify(notice)
+      return
+    }
     incidents.join({
       attacker: run.attacker,
       playbook: playbook.name,
       critical: does.has('escalate'),
-      entry: { at: run.at, actor: `playbook:${playbook.name}`, what: run.steps.length === 0 ? 'recorded' : run.steps.map((step) => `${step.do} ${step.result}: ${step.detail}`).join('; ').slice(0, 500), assessmentId: sighting.assessmentId },
+      entry: { at: run.at, actor: actor === 'system' ? `playbook:${playbook.name}` : actor, what: story(run, actor), assessmentId: sighting.assessmentId },
       assessmentId: sighting.assessmentId,
       evidence: does.has('capture') ? sighting.evidence.slice(0, 8) : [],
+      notice,
       techniques: does.has('tag') ? [...new Set(sighting.evidence.flatMap((one) => one.technique === null ? [] : [one.technique]))] : []
     })
   }
 
   return {
     sight,
-    runOne: (playbook, sighting, options) => run({ playbook, steps: playbook.steps, blocks: false }, sighting, options)
+    runOne: (playbook, sighting, options) => run({ playbook, steps: stepsOf(playbook, sighting, thresholds), blocks: false }, sighting, options),
+    forget (attacker) {
+      for (const { name } of playbooks) recent.delete(`${attacker}|${name}`)
+      if (forgiven.size >= FORGIVEN_MAX) forgiven.delete(forgiven.values().next().value as string)
+      forgiven.add(attacker)
+    },
+    async settled () { await Promise.all(retrying) },
+    close: () => closing.abort()
   }
+}
+
+const SPARED = 'NEVER_BLOCK or an allow spares this client'
+
+/** Ends early, without an error, when the signal says so. */
+function pause (ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    timer.unref()
+    signal.addEventListener('abort', () => { clearTimeout(timer); resolve() }, { once: true })
+  })
+}
+
+function story (run: Run, actor: string): string {
+  const steps = run.steps.length === 0 ? 'recorded' : run.steps.map((step) => `${step.do} ${step.result}: ${step.detail}`).join('; ')
+  return (actor === 'system' ? steps : `ran ${run.playbook}: ${steps}`).slice(0, 500)
 }
 
 export function attackerName ({ attacker }: Pick<Sighting, 'attacker'>): string {

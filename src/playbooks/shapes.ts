@@ -14,6 +14,8 @@ export type PlaybookName = typeof PLAYBOOK_NAMES[number]
 export interface PlaybookCondition {
   /** 0-100. */
   scoreAtLeast?: number
+  /** True: the score reaches CHALLENGE_THRESHOLD. */
+  challengingScore?: boolean
   /** True: the score reaches BLOCK_THRESHOLD. */
   blockingScore?: boolean
   /** True: payload evidence of grade certain. */
@@ -68,6 +70,8 @@ export interface Sighting {
   client: string
   score: number
   grade: Grade | null
+  /** True when the score is only the cheap one. */
+  degraded?: boolean
   decoy: boolean
   automation: boolean
   anomaly: boolean
@@ -100,6 +104,9 @@ export interface Run {
   steps: Array<{ do: Step['do'], result: RunResult, detail: string, attempts: number }>
   dryRun: boolean
 }
+
+/** What a webhook tells of one attacker. */
+export interface Notice { kind: 'alert' | 'escalate', playbook: PlaybookName, attacker: string, assessmentId: string, score: number, reason: string, simulated: boolean, /** Its id, when there is one. */ incident: string | null }
 
 export type IncidentStatus = 'OPEN' | 'ACKNOWLEDGED' | 'RESOLVED'
 

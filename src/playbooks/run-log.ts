@@ -1,0 +1,78 @@
+import type { Collection } from '../storage/port.ts'
+import type { Run } from './shapes.ts'
+
+/**
+ * The record of runs, which is also how processes agree: a run's id is made of attacker, playbook and window, so two
+ * processes that saw one attack at the same moment write the same id, and only the one whose document is there tells of
+ * it (incident, webhook, audit trail). Blocking did not wait for this; telling does, for as long as the store answers.
+ */
+export interface RunLog {
+  /** `tell` is called once, or never when a sibling had the run first. */
+  offer (run: Run, tell: () => void): void
+  /** Resolves when what waits was tried once. */
+  settled (): Promise<void>
+  close (): Promise<void>
+}
+
+export interface StoredRun extends Run { processId: string, expiresAt: number }
+interface Waiting { run: StoredRun, tell: () => void, told: boolean }
+
+const RUN_KEPT_MS = 90 * 86_400_000
+/** Beyond it runs stand in the audit trail only. */
+const WAITING_MAX = 5_000
+const BATCH = 500
+const RETRY_MS = 1_000
+
+export function createRunLog ({ store, processId, log }: { store: Collection<StoredRun>, processId: string, log: { error (details: object, message: string): void } }): RunLog {
+  let waiting: Waiting[] = []
+  let running: Promise<void> | null = null
+  let timer: NodeJS.Timeout | null = null
+
+  function start (): Promise<void> {
+    running ??= flush().finally(() => { running = null })
+    return running
+  }
+
+  async function flush (): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, BATCH)
+      try {
+        await write(batch)
+        waiting = waiting.slice(batch.length)
+      } catch (error) {
+        log.error({ err: error }, 'runs of playbooks wait for the store')
+        for (const one of waiting) tellOnce(one)
+        timer = setTimeout(() => { timer = null; start() }, RETRY_MS)
+        timer.unref()
+        return
+      }
+    }
+  }
+
+  async function write (batch: Waiting[]): Promise<void> {
+    const added = await store.insertMany(batch.map(({ run }) => run))
+    const owners = added === batch.length ? null : new Map((await store.getMany(batch.map(({ run }) => run.id))).map((one) => [one.id, one.processId]))
+    for (const one of batch) if ((owners?.get(one.run.id) ?? processId) === processId) tellOnce(one)
+  }
+
+  function tellOnce (one: Waiting): void {
+    if (one.told) return
+    one.told = true
+    one.tell()
+  }
+
+  return {
+    offer (run, tell) {
+      if (waiting.length >= WAITING_MAX) return tell()
+      waiting.push({ run: { ...run, processId, expiresAt: run.at + RUN_KEPT_MS }, tell, told: false })
+      if (timer === null) start()
+    },
+    async settled () { if (waiting.length > 0) await start() },
+    async close () {
+      if (timer !== null) clearTimeout(timer)
+      if (waiting.length > 0) await start()
+      if (timer !== null) clearTimeout(timer)
+    }
+  }
+}

@@ -1,0 +1,183 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadPlaybooks } from '../../src/playbooks/override.ts'
+import { PLAYBOOK_NAMES, type PlaybookName, type Sighting } from '../../src/playbooks/shapes.ts'
+import { attackerAt, openPlaybooks, sighting } from './room.ts'
+
+/** What fires each, what it does, and a request just short of it. */
+const fixtures: Record<PlaybookName, { fires: Partial<Sighting>, short: Partial<Sighting>, does: string[] }> = {
+  CRITICAL_THREAT_RESPONSE: { fires: { score: 90, refused: true }, short: { score: 89.99, refused: true }, does: ['block ip:192.0.2.1 86400'] },
+  ACTIVE_ATTACK_DETECTED: { fires: { grade: 'certain' }, short: { grade: 'likely' }, does: ['block ip:192.0.2.1 14400'] },
+  RATE_LIMIT_VIOLATION: {
+    fires: { score: 0, crossed: { tier: 'standard', key: 'ip:192.0.2.1', attempt: false, violations600s: 3 } },
+    short: { score: 0, crossed: { tier: 'standard', key: 'ip:192.0.2.1', attempt: false, violations600s: 2 } },
+    does: ['limit standard ip:192.0.2.1 300000']
+  },
+  AUTOMATION_DETECTED: { fires: { automation: true }, short: {}, does: ['hold ip:192.0.2.1 600000', 'challenge ip:192.0.2.1 600'] },
+  HONEYPOT_CAPTURE: { fires: { score: 30, decoy: true }, short: { score: 30 }, does: [] },
+  BEHAVIORAL_ANOMALY: { fires: { score: 10, anomaly: true }, short: { score: 10 }, does: ['watch ip:192.0.2.1 3600000'] },
+  HIGH_THREAT_RESPONSE: { fires: { score: 75, refused: true, refusals600s: 3 }, short: { score: 75, refused: true, refusals600s: 2 }, does: ['block ip:192.0.2.1 7200'] },
+  STANDARD_MONITORING: { fires: { score: 40 }, short: { score: 39 }, does: [] }
+}
+
+for (const name of PLAYBOOK_NAMES) {
+  t.test(`${name} fires on its fixture and on nothing short of it`, async (t) => {
+    const { fires, short, does } = fixtures[name]
+    const { rooms: [room] } = await openPlaybooks(t)
+    room!.playbooks.sight(sighting(short))
+    await room!.playbooks.settled()
+    t.notOk(room!.runs.some((run) => run.playbook === name))
+    room!.playbooks.forget('ip:192.0.2.1')
+    room!.acted.length = 0
+    const runs = room!.playbooks.sight(sighting(fires))
+    await room!.playbooks.settled()
+    t.same(runs.map((run) => run.playbook), [name], 'and nothing else does')
+    t.same(room!.acted, does)
+    t.match(room!.audited.at(-1), { type: 'playbook.run', target: 'ip:192.0.2.1', details: { playbook: name } })
+    const { items } = await room!.playbooks.incidents.list(null, { first: 10, after: null })
+    t.equal(items.some((incident) => incident.playbook === name), name !== 'STANDARD_MONITORING')
+  })
+}
+
+t.test('a login over the strict tier is a violation at once', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  room!.playbooks.sight(sighting({ score: 0, crossed: { tier: 'strict', key: 'ip:192.0.2.1', attempt: true, violations600s: 1 } }))
+  t.same(room!.acted, ['limit strict ip:192.0.2.1 300000'])
+})
+
+t.test('one run blocks, the others of the same request record', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  const runs = room!.playbooks.sight(sighting({ score: 95, grade: 'certain', decoy: true, refused: true, refusals600s: 3 }))
+  await room!.playbooks.settled()
+  t.same(runs.map((run) => run.playbook), ['CRITICAL_THREAT_RESPONSE', 'ACTIVE_ATTACK_DETECTED', 'HONEYPOT_CAPTURE', 'HIGH_THREAT_RESPONSE'])
+  t.same(room!.acted, ['block ip:192.0.2.1 86400'])
+  const { items: [incident] } = await room!.playbooks.incidents.list('OPEN', { first: 10, after: null })
+  t.match(incident, { playbook: 'CRITICAL_THREAT_RESPONSE', critical: true, count: 4, techniques: ['T1190'] })
+  t.equal(incident!.timeline.length, 4)
+  t.match(room!.notices, [{ kind: 'escalate', incident: incident!.id }], 'one webhook for all four')
+})
+
+t.test('a decoy touched at a blocking score blocks for two hours', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  room!.playbooks.sight(sighting({ score: 80, decoy: true }))
+  t.same(room!.acted, ['block ip:192.0.2.1 7200'])
+})
+
+t.test('the cheap score blocks nobody for longer than its request', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  t.same(room!.playbooks.sight(sighting({ score: 99, degraded: true })).map((run) => run.playbook), ['STANDARD_MONITORING'])
+  t.same(room!.acted, [])
+})
+
+t.test('in shadow decisions are simulated and nobody is held or limited', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  room!.playbooks.sight(sighting({ score: 95, simulated: true, automation: true, crossed: { tier: 'strict', key: 'k', attempt: true, violations600s: 1 } }))
+  t.same(room!.acted, ['block ip:192.0.2.1 86400 simulated', 'challenge ip:192.0.2.1 600 simulated'])
+})
+
+t.test('the same attacker a thousand times is one run, one incident and one webhook per window', async (t) => {
+  const { rooms: [room], clock } = await openPlaybooks(t)
+  for (let i = 0; i < 1000; i++) room!.playbooks.sight(sighting({ score: 95 }))
+  await room!.playbooks.settled()
+  t.equal(room!.acted.length, 1)
+  t.equal(room!.runs.length, 1)
+  t.equal(room!.notices.length, 1)
+  clock.advance(61_000)
+  room!.playbooks.sight(sighting({ score: 95 }))
+  await room!.playbooks.settled()
+  t.equal(room!.runs.length, 2)
+  t.equal((await room!.playbooks.incidents.count(null)), 1)
+  t.equal(room!.notices.length, 1, 'told already')
+})
+
+t.test('two processes that see one attack at the same moment tell of it once', async (t) => {
+  const { rooms } = await openPlaybooks(t, { count: 3 })
+  for (const { playbooks } of rooms) playbooks.sight(sighting({ score: 95, grade: 'certain' }))
+  await Promise.all(rooms.map(({ playbooks }) => playbooks.settled()))
+  t.equal(rooms.reduce((sum, { notices }) => sum + notices.length, 0), 1)
+  t.same(rooms.flatMap(({ runs }) => runs.map((run) => run.playbook)).sort(), ['ACTIVE_ATTACK_DETECTED', 'CRITICAL_THREAT_RESPONSE'])
+  const { items: [incident] } = await rooms[0]!.playbooks.incidents.list('OPEN', { first: 10, after: null })
+  t.equal(incident!.count, 2)
+})
+
+t.test('a failing action is tried again three times at most, with jitter, and recorded', async (t) => {
+  let tries = 0
+  const { rooms: [room] } = await openPlaybooks(t, { actions: { watch () { tries++; throw new Error('not now') } } })
+  room!.playbooks.sight(sighting({ score: 10, anomaly: true }))
+  await room!.playbooks.settled()
+  t.equal(tries, 4)
+  t.match(room!.runs, [{ result: 'failed', steps: [{ do: 'watch', result: 'failed', attempts: 4, detail: 'not now' }] }])
+  t.match(room!.audited.at(-1), { type: 'playbook.run', outcome: 'failed' })
+})
+
+t.test('an action that fails once is done at the second try, and the others did not wait', async (t) => {
+  let tries = 0
+  const { rooms: [room] } = await openPlaybooks(t, { actions: { hold () { if (tries++ === 0) throw new Error('not now') } } })
+  room!.playbooks.sight(sighting({ grade: 'certain', automation: true }))
+  t.same(room!.acted, ['block ip:192.0.2.1 14400'])
+  await room!.playbooks.settled()
+  t.match(room!.runs.find((run) => run.playbook === 'AUTOMATION_DETECTED'), { result: 'done', steps: [{ attempts: 2 }] })
+})
+
+t.test('10,000 incidents at once stay bounded, and every attacker is blocked', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  const start = performance.now()
+  for (let i = 0; i < 10_000; i++) {
+    room!.playbooks.sight(sighting({ score: 95, ...attackerAt(i) }))
+    // Requests come one by one: the event loop turns between them.
+    if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  const actedMs = performance.now() - start
+  t.equal(room!.acted.length, 10_000)
+  await room!.playbooks.settled()
+  t.comment(`acted within ${Math.round(actedMs)} ms, written after ${Math.round(performance.now() - start)} ms`)
+  t.equal(room!.audited.filter(({ type }) => type === 'playbook.run').length, 10_000)
+  t.ok(await room!.playbooks.incidents.count(null) >= 5_000)
+})
+
+t.test('a dry run says what would happen and does nothing; an ordered run is audited before it acts', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  room!.receipts.set('as_1', { id: 'as_1', at: 0, client: 'user:u1', address: '192.0.2.1', method: 'GET', path: '/', route: null, status: 200, score: 30, action: 'ALLOW', simulated: true, source: 'thread', degraded: false, policyVersion: '1', factors: [], grade: null, notInspected: [], decisionId: null, external: false, observation: null })
+  const dry = await room!.playbooks.runOn('CRITICAL_THREAT_RESPONSE', 'as_1', { dryRun: true, actor: 'user:anna' })
+  t.match(dry, { dryRun: true, result: 'simulated', attacker: 'user:u1', steps: [{ do: 'block', detail: 'would block for 86400 s' }, { do: 'capture' }, { do: 'tag' }, { do: 'escalate' }] })
+  const honeypot = await room!.playbooks.runOn('HONEYPOT_CAPTURE', 'as_1', { dryRun: true, actor: 'user:anna' })
+  t.same(honeypot.steps.map((step) => step.do), ['capture', 'tag'], 'below the threshold it would not block')
+  t.same([room!.acted, room!.audited, room!.runs], [[], [], []])
+  await room!.playbooks.runOn('CRITICAL_THREAT_RESPONSE', 'as_1', { dryRun: false, actor: 'user:anna' })
+  t.match(room!.audited[0], { type: 'playbook.order', actor: 'user:anna', assessmentId: 'as_1', target: 'user:u1' })
+  t.same(room!.acted, ['block user:u1 86400'], 'for real, also in shadow, and against the user, not the address')
+  await t.rejects(room!.playbooks.runOn('STANDARD_MONITORING', 'as_none', { dryRun: true, actor: 'user:anna' }), { code: 'NEKO_ERR_NOT_FOUND' })
+})
+
+t.test('incidents go from open to acknowledged to resolved, and the next attack opens another', async (t) => {
+  const { rooms: [room] } = await openPlaybooks(t)
+  const { incidents } = room!.playbooks
+  room!.playbooks.sight(sighting({ score: 95 }))
+  await room!.playbooks.settled()
+  const { items: [first] } = await incidents.list('OPEN', { first: 10, after: null })
+  await incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna')
+  const resolved = await incidents.setStatus(first!.id, 'RESOLVED', 'user:bob')
+  t.match(resolved.timeline.slice(-2), [{ actor: 'user:anna', what: 'acknowledged' }, { actor: 'user:bob', what: 'resolved' }])
+  t.match(room!.audited.slice(-2), [{ type: 'incident.acknowledged', actor: 'user:anna' }, { type: 'incident.resolved', actor: 'user:bob' }])
+  await t.rejects(incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna'), { code: 'NEKO_ERR_INPUT_INVALID' })
+  room!.playbooks.forget('ip:192.0.2.1')
+  room!.playbooks.sight(sighting({ score: 95 }))
+  await room!.playbooks.settled()
+  t.equal(await incidents.count('OPEN'), 1)
+  t.equal(await incidents.count(null), 2)
+})
+
+t.test('overrides change what they name; a file that is wrong is refused with the variable', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'neko-playbooks-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true }))
+  const write = (value: unknown): void => writeFileSync(join(dataDir, 'playbooks.json'), typeof value === 'string' ? value : JSON.stringify(value))
+  t.equal(loadPlaybooks(dataDir).length, 8)
+  write([{ name: 'CRITICAL_THREAT_RESPONSE', when: { scoreAtLeast: 95 }, windowSeconds: 30 }])
+  t.match(loadPlaybooks(dataDir)[0], { when: { scoreAtLeast: 95 }, windowSeconds: 30, opensIncident: true })
+  for (const bad of ['{', {}, [{ name: 'X' }], [{ name: 'STANDARD_MONITORING', steps: [{ do: 'reboot' }] }], [{ name: 'STANDARD_MONITORING', when: {} }], [{ name: 'STANDARD_MONITORING' }, { name: 'STANDARD_MONITORING' }]]) {
+    write(bad)
+    t.throws(() => loadPlaybooks(dataDir), { name: 'ConfigError', variable: 'DATA_DIR' } as unknown as Error, JSON.stringify(bad))
+  }
+})

@@ -1,0 +1,105 @@
+import type { Test } from 'tap'
+import type { AuditInput } from '../../src/audit/shapes.ts'
+import type { Decision } from '../../src/decisions/shapes.ts'
+import type { Assessment } from '../../src/assessments/shapes.ts'
+import { PLAYBOOKS } from '../../src/playbooks/catalogue.ts'
+import { createPlaybooks, type Playbooks } from '../../src/playbooks/playbooks.ts'
+import type { Actions } from '../../src/playbooks/runner.ts'
+import { playbookCollections, type Notice, type Playbook, type Run, type Sighting } from '../../src/playbooks/shapes.ts'
+import { createTestClock, type TestClock } from '../../src/std/clock.ts'
+import type { Storage } from '../../src/storage/port.ts'
+import { joinedFleets } from '../fleet.ts'
+import { openTestStorage } from '../storage.ts'
+
+export interface Room {
+  playbooks: Playbooks
+  /** What was done, in order: `block ip:192.0.2.1 86400`. */
+  acted: string[]
+  notices: Notice[]
+  audited: AuditInput[]
+  runs: Run[]
+  receipts: Map<string, Assessment>
+}
+
+export interface RoomOptions {
+  count?: number
+  playbooks?: readonly Playbook[]
+  actions?: Partial<Actions>
+  storage?: Storage
+  clock?: TestClock
+}
+
+/** Playbook rooms of as many processes over one real store; what they act on is written down instead. */
+export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS, actions = {}, clock = createTestClock(), ...given }: RoomOptions = {}): Promise<{ rooms: Room[], clock: TestClock, storage: Storage }> {
+  // Timers of the room hold no process open: this one does.
+  const awake = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(awake))
+  const storage = given.storage ?? await openTestStorage(t, playbookCollections, clock)
+  const rooms = joinedFleets(count).map((fleet): Room => {
+    const acted: string[] = []
+    const notices: Notice[] = []
+    const audited: AuditInput[] = []
+    const runs: Run[] = []
+    const receipts = new Map<string, Assessment>()
+    const room = createPlaybooks({
+      playbooks,
+      thresholds: { challenge: 40, block: 75 },
+      storage,
+      audit: { record: (event) => { audited.push(event) }, durable: async (event) => { audited.push(event); return { ...event, id: 'ev', at: 0, processId: '', seq: 0 } }, healthy: () => true },
+      fleet,
+      clock,
+      log: { error () {} },
+      retryBaseMs: 1,
+      findAssessment: async (id) => receipts.get(id) ?? null,
+      onRun: (run) => { runs.push(run) },
+      actions: {
+        addDecision (input, by) {
+          acted.push(`${input.action.toLowerCase()} ${input.scope.toLowerCase()}:${input.value} ${input.ttlSeconds}${by.simulated === true ? ' simulated' : ''}`)
+          return { ...input, id: 'dc_1', origin: by.origin, simulated: by.simulated ?? false, createdAt: clock.now(), expiresAt: clock.now() + input.ttlSeconds * 1000, assessmentId: by.assessmentId ?? null } satisfies Decision
+        },
+        previewDecision: ({ ttlSeconds }) => ({ ttlSeconds }),
+        hold: (client, ms) => { acted.push(`hold ${client} ${ms}`) },
+        limitBlock: (tier, key, ms) => { acted.push(`limit ${tier} ${key} ${ms}`) },
+        watch: (client, ms) => { acted.push(`watch ${client} ${ms}`) },
+        mayNotify: () => true,
+        notify: (notice) => { notices.push(notice) },
+        ...actions
+      }
+    })
+    t.teardown(() => room.close())
+    return { playbooks: room, acted, notices, audited, runs, receipts }
+  })
+  return { rooms, clock, storage }
+}
+
+let count = 0
+
+/** A request of 50 points that nothing but STANDARD_MONITORING minds. */
+export function sighting (more: Partial<Sighting> = {}): Sighting {
+  return {
+    assessmentId: `as_000000000000_${(count++).toString(36)}`,
+    at: 1_800_000_000_000,
+    attacker: { scope: 'IP', value: '192.0.2.1' },
+    client: 'ip:192.0.2.1',
+    score: 50,
+    grade: 'likely',
+    decoy: false,
+    automation: false,
+    anomaly: false,
+    action: 'CHALLENGE',
+    simulated: false,
+    refused: false,
+    refusals600s: 1,
+    method: 'GET',
+    path: '/',
+    factor: 'payload',
+    evidence: [{ rule: 'sqli.union', place: 'query.q', grade: 'likely', text: 'matched "union select" in query.q', technique: 'T1190' }],
+    crossed: null,
+    ...more
+  }
+}
+
+export function attackerAt (index: number): Pick<Sighting, 'attacker' | 'client'> {
+  const value = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
+  return { attacker: { scope: 'IP', value }, client: `ip:${value}` }
+}
