@@ -37,8 +37,8 @@ function judgePhpVariables (subject: Subject): void {
   const text = subject.flat
   const global = /\$(?:_(?:get|post|request|cookie|server|session|files|env)\b|globals\b|http_(?:\w+_vars|raw_post_data)|argv\b|php_errormsg)/.exec(text)
   if (global !== null) return /[[{(;]/.test(text.slice(global.index + global[0].length, global.index + global[0].length + 3)) ? certain(subject, 'php.superglobal', text.slice(global.index, global.index + 50)) : likely(subject, 'php.superglobal', 0.77, global[0])
-  const call = /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\]]{1,40}\]| ?\{[^}]{1,40}\}| ?->\w+| ?\}){0,4} ?\( ?[^)]{0,80}\)/.exec(text)
-  if (call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0])) likely(subject, 'php.variable-call', 0.78, call[0])
+  const call = /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\]]{1,40}\]| ?\{[^}]{1,40}\}| ?->\w+| ?\}){0,4} ?\(/.exec(text)
+  if (call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0]) && text.slice(call.index + call[0].length, call.index + call[0].length + 80).includes(')')) likely(subject, 'php.variable-call', 0.78, call[0])
   else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) likely(subject, 'php.variable-variable', 0.76, text.slice(0, 40))
   else if (/\$\w{1,20} ?\[[^\n(]{1,16}\] ?\(/.test(text)) likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
   else if (/\$\{ ?["']\w{1,20}["'] ?\}/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
@@ -112,7 +112,7 @@ function judgeSerialized (subject: Subject): void {
 }
 
 const JAVA_CLASS = /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\b|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b/
-const JAVA_GADGET = /\b(?:processbuilder|runtime)\b.{0,200}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
+const JAVA_GADGET = /\b(?:processbuilder|runtime)\b.{0,80}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
 
 function judgeJava (subject: Subject): void {
   const text = subject.flat
