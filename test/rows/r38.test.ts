@@ -29,9 +29,9 @@ t.test(`R38: rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (
 
   const failures: string[] = []
   let sent = 0
-  let stopping = false
+  const stopping = new AbortController()
   const load = Array.from({ length: 6 }, async (_, i) => {
-    while (!stopping) {
+    while (!stopping.signal.aborted) {
       const reply = await callers[(i + sent) % callers.length]!.graphql(ME).catch((error: Error) => ({ status: 0, text: String(error.cause ?? error) }))
       sent++
       // The reloads need the processor too.
@@ -60,7 +60,7 @@ t.test(`R38: rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (
   sign(B)
   await reload()
   await until('enough after it', () => sent >= REQUESTS_MIN, 60_000)
-  stopping = true
+  stopping.abort()
   await Promise.all(load)
   t.same([...new Set(failures)].slice(0, 5), [], `${failures.length} failed of ${sent}`)
   t.comment(`${sent} requests, ${reloads} reloads, ${failures.length} failed`)

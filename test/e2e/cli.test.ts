@@ -1,0 +1,103 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { PASSWORD, asAdmin, createTestClient, dataOf } from './client.ts'
+import type { TestClient } from './client.ts'
+import { bareEnvironment, makeDataDir, startServer } from '../server.ts'
+import { sharedPath } from '../shared.ts'
+
+/** `neko` against a real server, and on the store alone: what each verb does, and its exit code. */
+const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url))
+
+async function neko (dataDir: string, ...args: string[]): Promise<{ code: number, stdout: string, stderr: string, ms: number }> {
+  const startMs = performance.now()
+  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir, ADMIN_PASSWORD: PASSWORD }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const texts = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk: Buffer) => { texts.stdout += chunk.toString() })
+  child.stderr.on('data', (chunk: Buffer) => { texts.stderr += chunk.toString() })
+  const [code] = await once(child, 'close')
+  return { code: code as number, ...texts, ms: performance.now() - startMs }
+}
+
+const countOf = async (client: TestClient): Promise<number> => (await dataOf<{ threatCounts: Array<{ count: number }> }>(client.graphql('{ threatCounts { count } }', {}, { connection: 'close' }))).threatCounts.reduce((sum, { count }) => sum + count, 0)
+const ATTACK = encodeURIComponent("1' UNION SELECT username, password FROM users WHERE 1=1--")
+
+t.test('neko beside a server of two workers, then on its store alone', async (t) => {
+  const dataDir = makeDataDir(t)
+  const server = await startServer(t, { dataDir, env: { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', NEVER_BLOCK: '127.0.0.0/8' } })
+  const client = createTestClient(t, server)
+  const admin = await asAdmin(client)
+  t.match(await neko(dataDir, 'status'), { code: 0, stdout: /ready/ })
+  t.match(JSON.parse((await neko(dataDir, 'status', '--json')).stdout), { workers: 2, state: 'serving', url: server.url })
+
+  const before = await countOf(client)
+  t.match(await neko(dataDir, 'intel', 'import', fixture('actors.stix.json')), { code: 0, stdout: /"added": ?1/ })
+  // Counts are visible at once, whichever worker answers.
+  for (let i = 0; i < 6; i++) t.equal(await countOf(client), before + 1)
+  t.match(await neko(dataDir, 'intel', 'import', fixture('actors.misp.json'), '--format', 'misp', '--json'), { code: 0, stdout: /"added": ?1/ })
+  for (let i = 0; i < 6; i++) t.equal(await countOf(client), before + 2, 'one is new, one is another name of the first')
+  t.match(await dataOf(client.graphql('{ threatActors(search: "box cat") { nodes { name country sources } } }')), { threatActors: { nodes: [{ name: 'Cardboard Panther', country: 'XK' }] } })
+  t.match(await neko(dataDir, 'intel', 'import', join(dataDir, 'absent.json')), { code: 1, stderr: /no file|cannot be read/ })
+  writeFileSync(join(dataDir, 'broken.json'), '{"type": "bundle", "objects": [')
+  t.match(await neko(dataDir, 'intel', 'import', join(dataDir, 'broken.json')), { code: 1, stderr: /^neko: / })
+  t.equal(await countOf(client), before + 2, 'a broken file leaves nothing')
+
+  const attack = await client.ask(`/products?id=${ATTACK}`)
+  t.equal(attack.status, 403)
+  const id = String(attack.headers['x-neko-assessment'])
+  const explained = await neko(dataDir, 'explain', id)
+  t.match(explained, { code: 0, stdout: /payload/ }, explained.stderr)
+  t.match(explained.stdout, new RegExp(id))
+  // Stored within seconds; replay needs the stored one.
+  let replayed = await neko(dataDir, 'replay', id)
+  for (let i = 0; i < 10 && replayed.code !== 0; i++) replayed = await neko(dataDir, 'replay', id)
+  t.match(replayed, { code: 0, stdout: /\d/ }, replayed.stderr)
+  t.match(await neko(dataDir, 'explain', 'as_000000000000_0'), { code: 1, stderr: /NEKO_ERR_NOT_FOUND/ })
+  t.match(await neko(dataDir, 'explain', 'nonsense'), { code: 1 })
+
+  await dataOf(admin.graphql('mutation { addDecision(scope: IP, value: "198.51.100.1", action: BLOCK, ttlSeconds: 60, reason: "test") { id } }'))
+  t.match(await neko(dataDir, 'audit', 'verify'), { code: 0, stdout: /holds/ }, 'beside the server')
+  const copy = join(dataDir, 'copy.db')
+  t.match(await neko(dataDir, 'backup', copy), { code: 0 })
+  t.ok(statSync(copy).size > 10_000)
+  t.equal((await neko(dataDir, 'backup', copy)).code, 1, 'a backup overwrites nothing')
+
+  t.match(await neko(dataDir, 'stop'), { code: 0 })
+  t.equal((await server.ended).code, 0)
+  t.notOk(existsSync(join(dataDir, 'neko.sock')))
+
+  for (const verb of ['status', 'reload', 'stop']) t.match(await neko(dataDir, verb), { code: 69, stderr: /no server/ }, verb)
+  t.match(await neko(dataDir, 'explain', id), { code: 0, stdout: /payload/ }, 'explain on the store alone')
+  t.match(await neko(dataDir, 'replay', id), { code: 0 })
+  t.match(await neko(dataDir, 'intel', 'import', fixture('actors.stix.json'), '--json'), { code: 0, stdout: /"unchanged": ?1/ })
+  t.match(await neko(dataDir, 'backup', join(dataDir, 'copy-2.db')), { code: 0 })
+  t.match(await neko(dataDir, 'audit', 'verify', '--json'), { code: 0, stdout: /"ok": true/ })
+
+  const directory = join(dataDir, 'audit')
+  const segments = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).filter((file) => readFileSync(file, 'latin1').includes('decision.add'))
+  t.ok(segments.length > 0)
+  const edited = readFileSync(segments[0]!, 'latin1').replace('198.51.100.1', '198.51.100.2')
+  writeFileSync(segments[0]!, edited, 'latin1')
+  t.match(await neko(dataDir, 'audit', 'verify'), { code: 1, stdout: /FAILED[^]*DOES NOT HOLD/ }, 'an edited record')
+})
+
+t.test('both real files through the socket of two workers, in under 5 s', { skip: sharedPath('intel/attack-groups.stix.json.gz') === null ? '../shared is absent' : false }, async (t) => {
+  const server = await startServer(t, { env: { WORKERS: '2', LOG_LEVEL: 'warn' } })
+  const client = createTestClient(t, server)
+  let ms = 0
+  for (const name of ['attack-groups.stix.json.gz', 'misp-threat-actor.json.gz']) {
+    const done = await neko(server.dataDir, 'intel', 'import', sharedPath(`intel/${name}`)!)
+    t.equal(done.code, 0, done.stderr)
+    ms += done.ms
+    const counts = new Set<number>()
+    for (let i = 0; i < 6; i++) counts.add(await countOf(client))
+    t.equal(counts.size, 1, 'every worker says the same at once')
+  }
+  t.comment(`both in ${Math.round(ms)} ms, with the start of neko itself`)
+  t.ok(ms < 5000, `${Math.round(ms)} ms`)
+  t.ok(await countOf(client) > 1000)
+})
