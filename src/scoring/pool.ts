@@ -1,7 +1,7 @@
 /**
  * The scoring pool: `score(observation)` gives a Score, whatever carries the observation to a thread.
  *
- * Owns: the lanes (one per thread), the deadline, the bound of the queue, the cheap answer when a thread cannot answer in
+ * Owns: the lanes (one per thread, one more for large bodies), the deadline, the bound of the queue, the cheap answer when a thread cannot answer in
  * time. Never does: reject, decide, keep history. In: Observation; out: Score, from a thread or marked `degraded`.
  *
  * Why so: payload scanning costs tens of microseconds and hostile text far more, which must not hold up the event loop.
@@ -55,6 +55,10 @@ export interface ScoringPool {
 export const SCORE_MS_MAX = 150
 /** How often deadlines and stuck threads are looked for while anything waits. */
 const TICK_MS = 10
+/** A body that fits into no slot of the ring, more or less. */
+const HEAVY_BYTES = 6_144
+/** Twice what can be answered within SCORE_MS_MAX at 5 ms each. Who waits does not send the next meanwhile; who gets the cheap answer at once does. */
+const HEAVY_MAX = 64
 const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
 
 export function createScoringPool (options: ScoringPoolOptions): ScoringPool {
@@ -104,31 +108,51 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
 
   const laneOptions = { workerUrl: options.workerUrl ?? DEFAULT_WORKER, policy, events }
   const lanes: Lane[] = Array.from({ length: options.threads }, () => createLane(mode, laneOptions))
-  const deadlines = createDeadlines({ lanes, clock, expire: (waiting) => events.answer(waiting, null) })
+  const all = [...lanes]
+  const deadlines = createDeadlines({ lanes: all, clock, expire: (waiting) => events.answer(waiting, null) })
+  let heavy: { lane: Lane, started: boolean } | null = null
+
+  /**
+   * Large bodies have a thread of their own, started by the first: a person's request must not stand behind 5 ms of
+   * somebody's 64 KiB. Until it is there they go where all go. Null: too many wait.
+   */
+  function laneFor ({ body }: Observation): Lane | null {
+    const lane = lanes.length === 1 ? lanes[0] as Lane : emptiest(lanes)
+    if (mode === 'batch' || body === null || body.length <= HEAVY_BYTES) return lane
+    heavy ??= startHeavy()
+    if (!heavy.started) return lane
+    return heavy.lane.size() < HEAVY_MAX ? heavy.lane : null
+  }
+
+  function startHeavy (): { lane: Lane, started: boolean } {
+    const begun = { lane: createLane(mode, { ...laneOptions, policy }), started: false }
+    all.push(begun.lane)
+    begun.lane.ready.then(() => { begun.started = true })
+    return begun
+  }
 
   return {
     mode,
     score (observation) {
       return new Promise<Score>((resolve) => {
         const waiting: Waiting = { observation, startedMs: clock.monotonic(), answered: false, resolve }
-        const lane = lanes.length === 1 ? lanes[0] as Lane : emptiest(lanes)
-        if (closed || !lane.push(waiting)) events.answer(waiting, null)
+        if (closed || laneFor(observation)?.push(waiting) !== true) events.answer(waiting, null)
         else deadlines.watch(waiting)
       })
     },
     usePolicy (next) {
       policy = next
-      for (const lane of lanes) lane.usePolicy(next)
+      for (const lane of all) lane.usePolicy(next)
     },
     policy: () => policy,
-    queueSize: () => lanes.reduce((sum, lane) => sum + lane.size(), 0),
+    queueSize: () => all.reduce((sum, lane) => sum + lane.size(), 0),
     healthy: () => !closed && lanes.some((lane) => lane.isAlive()),
     ready: (timeoutMs) => within(Promise.all(lanes.map((lane) => lane.ready)), timeoutMs),
     async close () {
       if (closed) return
       closed = true
       deadlines.stop()
-      await Promise.all(lanes.map((lane) => lane.close()))
+      await Promise.all(all.map((lane) => lane.close()))
     }
   }
 }
