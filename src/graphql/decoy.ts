@@ -1,4 +1,4 @@
-import { Kind, parse } from 'graphql'
+import { Kind, parse, visit, type DocumentNode } from 'graphql'
 
 /**
  * Fields that no schema of ours has, so that no client learns of them: who asks for one guesses at what an admin API
@@ -11,7 +11,32 @@ const BAIT: Readonly<Record<string, unknown>> = {
   debugQuery: null,
   __internal: null
 }
+const PARSING = { maxTokens: 1000, noLocation: true }
 const NAMES = new RegExp(`\\b(${Object.keys(BAIT).join('|')})\\b`)
+
+/** True when a document asks for a decoy anywhere, also beside real fields. Costs one regular expression for all others. */
+export function touchesDecoy (query: string): boolean {
+  if (!NAMES.test(query)) return false
+  let touches = false
+  try {
+    visit(parse(query, PARSING) as DocumentNode, { Field (node) { touches ||= Object.hasOwn(BAIT, node.name.value) } })
+  } catch {
+    return false
+  }
+  return touches
+}
+
+/** What a body or query string of /graphql asks, when it touches nothing but decoys: those answer also what is refused. */
+export function asksDecoysOnly (url: string, body: Uint8Array | null): boolean {
+  const text = body === null ? '' : Buffer.from(body).toString('utf8')
+  if (!NAMES.test(text) && !NAMES.test(url)) return false
+  try {
+    const query = body === null ? new URL(url, 'http://decoy').searchParams.get('query') : (JSON.parse(text) as { query?: unknown } | null)?.query
+    return typeof query === 'string' && decoyAnswer(query) !== null
+  } catch {
+    return false
+  }
+}
 
 /** The bait for a document whose root selects nothing but decoys, by response name; null for every other document. Costs one regular expression. */
 export function decoyAnswer (query: string): Record<string, unknown> | null {
@@ -19,7 +44,7 @@ export function decoyAnswer (query: string): Record<string, unknown> | null {
   try {
     // Names come from outside: `__proto__` is one like any other here.
     const answer = Object.create(null) as Record<string, unknown>
-    for (const definition of parse(query, { maxTokens: 1000, noLocation: true }).definitions) {
+    for (const definition of parse(query, PARSING).definitions) {
       if (definition.kind !== Kind.OPERATION_DEFINITION || definition.operation !== 'query') return null
       for (const selection of definition.selectionSet.selections) {
         if (selection.kind !== Kind.FIELD || !Object.hasOwn(BAIT, selection.name.value)) return null

@@ -5,7 +5,7 @@ import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED,
 import type { Cost } from './armor-plugin.ts'
 import type { GraphqlContext } from './context.ts'
 import { statusOfErrors } from './errors.ts'
-import { decoyAnswer } from './decoy.ts'
+import { decoyAnswer, touchesDecoy } from './decoy.ts'
 
 /**
  * GET and POST /graphql: GraphQL over HTTP. What is asked is checked here, mercurius executes it.
@@ -55,8 +55,8 @@ export default fp(async (app) => {
 
   async function answer (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): Promise<FastifyReply> {
     const bait = decoyAnswer(asked.query)
+    if (request.passage?.score && (bait !== null || touchesDecoy(asked.query))) request.passage.score.decoy = true
     if (bait !== null) {
-      if (request.passage?.score) request.passage.score.decoy = true
       return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
     }
     const negotiated = acceptsGraphqlResponse(request.headers.accept)

@@ -173,9 +173,9 @@ export function createInspection (app: FastifyInstance): Inspection {
   }
 
   function crossedLimit ({ caller: { client }, limit }: Inspected, attemptLimited: boolean): Parameters<typeof app.playbooks.sight>[0]['crossed'] {
-    if (attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: limits.countViolation(client) }
+    if (attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: limits.countViolation(client, { tier: 'strict', attempt: true }) }
     if (!limit.crossed || limits.isHeld(client)) return null
-    return { tier: limit.tier, key: client, attempt: false, violations600s: limits.countViolation(client) }
+    return { tier: limit.tier, key: client, attempt: false, violations600s: limits.countViolation(client, { tier: limit.tier, attempt: false }) }
   }
 
   return {

@@ -99,9 +99,9 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
   /** A violation is one crossing of a limit; the rate that a challenge imposes never counts. */
   function crossedLimit (passage: Passage): Sighting['crossed'] {
     const { client, limit } = passage
-    if (passage.attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: app.limits.countViolation(client) }
+    if (passage.attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: app.limits.countViolation(client, { tier: 'strict', attempt: true }) }
     if (limit === null || !limit.crossed || app.limits.isHeld(client)) return null
-    return { tier: limit.tier, key: client, attempt: false, violations600s: app.limits.countViolation(client) }
+    return { tier: limit.tier, key: client, attempt: false, violations600s: app.limits.countViolation(client, { tier: limit.tier, attempt: false }) }
   }
 
   function logRequest (request: FastifyRequest, passage: Passage, status: number, seconds: number): void {

@@ -7,50 +7,74 @@ import type { FastifyReply } from 'fastify'
  *
  * Nothing in a bait is real, and none of it looks like a credential of anybody's: names and keys are plainly made up.
  */
-interface Bait { type: string, body: string }
+interface Bait { type: string, body: string | Buffer }
 
 /** Sockets held at the same time; who comes beyond it is answered at once. */
 const HELD_MAX = 50
 const HELD_MS = 2_000
 
-const SECRETS: Bait = { type: 'text/plain; charset=utf-8', body: 'APP_ENV=production\nAPP_DEBUG=false\nDB_HOST=db.internal\nDB_DATABASE=app\nDB_USERNAME=app\nDB_PASSWORD=\nMAIL_HOST=mail.internal\n' }
-const GIT_CONFIG: Bait = { type: 'text/plain; charset=utf-8', body: '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n[branch "main"]\n\tremote = origin\n\tmerge = refs/heads/main\n' }
-const GIT_HEAD: Bait = { type: 'text/plain; charset=utf-8', body: 'ref: refs/heads/main\n' }
+const text = (body: string): Bait => ({ type: 'text/plain; charset=utf-8', body })
+const SECRETS = text('APP_ENV=production\nAPP_DEBUG=false\nDB_HOST=db.internal\nDB_DATABASE=app\nDB_USERNAME=app\nDB_PASSWORD=\nMAIL_HOST=mail.internal\n')
 const LOGIN: Bait = { type: 'text/html; charset=utf-8', body: '<!doctype html><html><head><title>Log in</title></head><body><form method="post"><p><input name="log"><input name="pwd" type="password"><input type="submit" value="Log in"></p></form></body></html>' }
-const ARCHIVE: Bait = { type: 'application/octet-stream', body: '\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03' }
-const DUMP: Bait = { type: 'application/sql', body: '-- dump\n-- Host: localhost    Database: app\nSET NAMES utf8mb4;\n' }
-const STATUS: Bait = { type: 'text/plain; charset=utf-8', body: 'Total accesses: 48213\nUptime: 861233\nBusyWorkers: 3\nIdleWorkers: 72\n' }
 
-const BAIT_BY_ENDING: ReadonlyArray<readonly [RegExp, Bait]> = [
-  [/\.git\/config$/, GIT_CONFIG],
-  [/\.git\/head$/i, GIT_HEAD],
-  [/\.(zip|gz|tgz|rar|7z|bak|old)$/, ARCHIVE],
-  [/\.sql$/, DUMP],
-  [/(login|admin|phpmyadmin|console|manager)/, LOGIN],
-  [/(status|actuator|info)/, STATUS]
+/** The first that fits, by how the path ends or what it speaks of. */
+const BAITS: ReadonlyArray<readonly [RegExp, Bait]> = [
+  [/\.git\/config$/, text('[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n[branch "main"]\n\tremote = origin\n\tmerge = refs/heads/main\n')],
+  [/\.git\/head$/i, text('ref: refs/heads/main\n')],
+  [/\.svn\/entries$/, text('12\n')],
+  [/\.aws\//, text('[default]\nregion = eu-west-1\noutput = json\nrole_arn = arn:aws:iam::000000000000:role/backup\n')],
+  [/\.ssh\/|id_rsa/, text('Load key: incorrect passphrase supplied to decrypt private key\n')],
+  [/\.php\.\w+$/, text('<?php\ndefine( "DB_NAME", "app" );\ndefine( "DB_USER", "app" );\ndefine( "DB_PASSWORD", "" );\ndefine( "DB_HOST", "db.internal" );\n')],
+  [/\.zip$/, { type: 'application/zip', body: Buffer.from('504b0506000000000000000000000000000000000000', 'hex') }],
+  [/\.(gz|tgz|rar|7z|bak|old)$/, { type: 'application/gzip', body: Buffer.from('1f8b08000000000000030300000000000000000000', 'hex') }],
+  [/\.sql$/, { type: 'application/sql', body: '-- dump\n-- Host: localhost    Database: app\nSET NAMES utf8mb4;\n' }],
+  [/actuator/, { type: 'application/json; charset=utf-8', body: '{"activeProfiles":["production"],"propertySources":[]}' }],
+  [/keys$/, { type: 'application/json; charset=utf-8', body: '{"keys":[]}' }],
+  [/status|info/, text('Total accesses: 48213\nUptime: 861233\nBusyWorkers: 3\nIdleWorkers: 72\n')],
+  [/login|admin|console|manager/, LOGIN]
 ]
+
+/** Linked from nowhere, and known to the scorer as decoys whatever DECOY_PATHS says. */
+const OWN_DECOYS = ['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', '/old-console/']
 
 export default fp(async (app) => {
   let held = 0
 
-  async function answer (url: string, reply: FastifyReply): Promise<FastifyReply> {
-    const bait = baitOf(url)
+  async function answer (bait: Bait, reply: FastifyReply): Promise<FastifyReply> {
     if (held < HELD_MAX && !app.draining.aborted) {
       held++
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, HELD_MS)
-        reply.raw.once('close', () => { clearTimeout(timer); resolve() })
-      })
+      await hold(reply)
       held--
     }
     return await reply.type(bait.type).send(bait.body)
   }
 
-  for (const url of app.config.decoyPaths) {
-    app.route({ method: ['GET', 'POST'], url, config: { decoy: true }, handler: async (_request, reply) => await answer(url, reply) })
+  /** Until the time is up, the client has gone or the server drains. */
+  async function hold (reply: FastifyReply): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, HELD_MS)
+    const done = (): void => resolve()
+    reply.raw.once('close', done)
+    app.draining.addEventListener('abort', done, { once: true })
+    await promise
+    clearTimeout(timer)
+    app.draining.removeEventListener('abort', done)
   }
-}, { name: 'decoys', dependencies: ['config'] })
 
-function baitOf (url: string): Bait {
-  return BAIT_BY_ENDING.find(([ending]) => ending.test(url))?.[1] ?? SECRETS
-}
+  await app.register(async (bare) => {
+    // A form that a scanner posts to a login page is answered like one: whatever it is, nobody parses it.
+    bare.removeAllContentTypeParsers()
+    bare.addContentTypeParser('*', (_request, payload, done) => {
+      payload.resume()
+      done(null)
+    })
+    const paths = app.config.decoyPaths.length === 0 ? [] : [...app.config.decoyPaths, ...OWN_DECOYS]
+    for (const path of new Set(paths)) {
+      const bait = BAITS.find(([fits]) => fits.test(path))?.[1] ?? SECRETS
+      for (const url of path.length > 1 && path.endsWith('/') ? [path, path.slice(0, -1)] : [path]) {
+        if (bare.hasRoute({ method: 'GET', url })) continue
+        bare.route({ method: ['GET', 'POST'], url, config: { decoy: true }, handler: async (_request, reply) => await answer(bait, reply) })
+      }
+    }
+  })
+}, { name: 'decoys', dependencies: ['config'] })

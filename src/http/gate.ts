@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_OVERLOADED, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { judge, type Thresholds } from '../decisions/judge.ts'
 import type { Decision } from '../decisions/shapes.ts'
+import { asksDecoysOnly } from '../graphql/decoy.ts'
 import type { Principal } from '../identity/shapes.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
 import type { Score } from '../scoring/shapes.ts'
@@ -11,7 +12,7 @@ import { announcesBody, readBody } from './body.ts'
 import { anonymousClient, clientAddress } from './client-address.ts'
 import { createObserver } from './observe.ts'
 import type { Passage } from './passage.ts'
-import { refusalFrom, sendRefusal } from './refusal.ts'
+import { isGraphql, refusalFrom, sendRefusal } from './refusal.ts'
 import { assessesOnly } from './assess-only.ts'
 
 /**
@@ -97,6 +98,7 @@ export function createGate (app: FastifyInstance): Gate {
     showScore(reply, passage)
     if (passage.verdict.action === 'CHALLENGE' && !passage.verdict.simulated) holdAfterChallenges(passage)
     // A decoy answers its bait whatever the verdict: the standing block starts with the next request.
+    if (passage.verdict.action === 'BLOCK' && isGraphql(request) && asksDecoysOnly(request.raw.url ?? '', passage.body)) passage.score.decoy = true
     if (passage.verdict.action === 'BLOCK' && !passage.verdict.simulated && !passage.score.decoy) {
       passage.refusedBy = 'score'
       return sendRefusal(request, reply, BLOCKED)

@@ -25,8 +25,8 @@ export interface Limits {
   peek (tier: Tier, clientKey: string): LimitAnswer
   /** A login or refresh attempt, counted exactly over all processes of the host. */
   takeAttempt (key: string): Promise<LimitAnswer>
-  /** Crossings of a limit by this client within ten minutes, this one included. */
-  countViolation (clientKey: string): number
+  /** Crossings of a limit by this client within ten minutes, this one included; while the block of one lasts, in whichever process, there is no other. */
+  countViolation (clientKey: string, about: { tier: Tier, attempt: boolean }): number
   /** Holds a client to the strict tier's rate, without its block time; told to siblings. */
   hold (clientKey: string, ms: number): void
   isHeld (clientKey: string): boolean
@@ -46,6 +46,8 @@ const EXCHANGE_KEYS = 1000
 const HOLDS_MAX = 20_000
 const COST_PER_REQUEST = 20
 const ATTEMPT_TIMEOUT_MS = 500
+/** Two processes that count one crossing each do so within this. */
+const VIOLATION_MS_MIN = 500
 /**
  * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION), after the reply
  * has left: the reply must say so already, or who waits as told would be refused once more.
@@ -59,6 +61,9 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
   const windows = createWindowLimiter({ clock, capacity: CAPACITY })
   const holds = new Map<string, number>()
   const admitted = new Map<string, { tier: Tier, count: number }>()
+  const violating = new Map<string, number>()
+  // Login and refresh: one crossing is a violation, and its block is five minutes whatever the tier's own is.
+  const attemptRate: Rate = { ...rates.strict, blockSeconds: Math.max(rates.strict.blockSeconds, LENGTHENED_BLOCK_SECONDS) }
   const heldRate: Rate = { ...rates.strict, blockSeconds: 0 }
   const costRates = Object.fromEntries(Object.entries(rates).map(([tier, rate]) => [tier, { ...rate, max: rate.max * COST_PER_REQUEST, blockSeconds: 0 }])) as Record<Tier, Rate>
 
@@ -95,8 +100,15 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
     holds.set(clientKey, clock.monotonic() + ms)
   }
 
+  function noteViolation (clientKey: string, ms: number): void {
+    violating.delete(clientKey)
+    if (violating.size >= HOLDS_MAX) violating.delete(violating.keys().next().value as string)
+    violating.set(clientKey, clock.monotonic() + ms)
+  }
+
   function forgetHere (clientKey: string): void {
     holds.delete(clientKey)
+    violating.delete(clientKey)
     for (const tier of Object.keys(rates)) {
       windows.forget(`${tier}|${clientKey}`)
       for (const name of ['failed', 'cost']) windows.forget(`${tier}|${name}|${clientKey}`)
@@ -117,13 +129,17 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
     for (const [key, tier, count] of message as Array<[string, Tier, number]>) windows.absorb(key, rates[tier] ?? rates.standard, count)
   })
   fleet.subscribe('limits.hold', (message) => holdHere(...message as [string, number]))
-  fleet.subscribe('limits.violation', (clientKey) => windows.absorb(`violations|${clientKey as string}`, VIOLATION_RATE, 1))
+  fleet.subscribe('limits.violation', (message) => {
+    const [clientKey, ms] = message as [string, number]
+    noteViolation(clientKey, ms)
+    windows.absorb(`violations|${clientKey}`, VIOLATION_RATE, 1)
+  })
   fleet.subscribe('limits.forget', (message) => forgetHere(message as string))
   fleet.subscribe('limits.block', (message) => {
     const [tier, key, ms] = message as [Tier, string, number]
     windows.block(`${tier}|${key}`, rates[tier], ms)
   })
-  fleet.answer('limits.attempt', (key) => windows.take('strict', `attempt|${key as string}`, rates.strict) as unknown as Json)
+  fleet.answer('limits.attempt', (key) => windows.take('strict', `attempt|${key as string}`, attemptRate) as unknown as Json)
 
   return {
     take: (tier, clientKey) => isHeld(clientKey) ? counted('strict', `held|${clientKey}`, heldRate) : foretold(counted(tier, `${tier}|${clientKey}`, rates[tier]), clientKey),
@@ -135,10 +151,14 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
     async takeAttempt (key) {
       // The longest-lived process counts for all; when it does not answer in time this one does, which is never looser by more than one window.
       const [answer] = fleet.primaryId === null ? [] : await fleet.ask('limits.attempt', key, { processId: fleet.primaryId, timeoutMs: ATTEMPT_TIMEOUT_MS })
-      return (answer as unknown as LimitAnswer | undefined) ?? windows.take('strict', `attempt|${key}`, rates.strict)
+      return (answer as unknown as LimitAnswer | undefined) ?? windows.take('strict', `attempt|${key}`, attemptRate)
     },
-    countViolation (clientKey) {
-      fleet.publish('limits.violation', clientKey)
+    countViolation (clientKey, { tier, attempt }) {
+      if ((violating.get(clientKey) ?? 0) > clock.monotonic()) return windows.peek('standard', `violations|${clientKey}`, VIOLATION_RATE).count
+      // A little less than the block: who comes back the moment it ends may cross again.
+      const ms = Math.max(VIOLATION_MS_MIN, (attempt ? attemptRate : rates[tier]).blockSeconds * 900)
+      noteViolation(clientKey, ms)
+      fleet.publish('limits.violation', [clientKey, ms])
       return windows.take('standard', `violations|${clientKey}`, VIOLATION_RATE).count
     },
     hold (clientKey, ms) {
