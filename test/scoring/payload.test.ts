@@ -131,3 +131,16 @@ test('the same observation gives the same finding, and sensitivity moves only wh
   t.ok(inspect({ url: '/x?q=%7B%7B7*7%7D%7D' }, 1).value >= 0.75)
   t.end()
 })
+
+test('line breaks, underscores and nested brackets without end are read in linear time', (t) => {
+  for (const unit of ['\n', '_', 'a__b', '{', 'select &a;', '$a[', 'runtime ']) {
+    const text = unit.repeat(65_536 / unit.length)
+    const before = process.cpuUsage()
+    inForm(text)
+    inJson({ [text.slice(0, 8_192)]: text })
+    inspect({ headers: ['cookie', text.slice(0, 16_384), 'x-note', text.slice(0, 16_384)] })
+    const { user, system } = process.cpuUsage(before)
+    t.ok((user + system) / 1000 < 500, `${JSON.stringify(unit)} took ${(user + system) / 1000} ms of CPU`)
+  }
+  t.end()
+})

@@ -41,7 +41,7 @@ function judgeLines (subject: Subject): void {
     const command = MAIL_COMMAND.exec(text)
     if (command !== null && text.length < 300) likely(subject, 'mail.command', 0.78, command[0].trim())
   }
-  if (kind === 'path' || kind === 'header' || (subject.field === NAME_FIELD && /[\r\n]\s*\S/.test(text))) likely(subject, 'crlf.line-break', 0.77, 'line break')
+  if (kind === 'path' || kind === 'header' || (subject.field === NAME_FIELD && /[\r\n][^\S\r\n]{0,40}\S/.test(text))) likely(subject, 'crlf.line-break', 0.77, 'line break')
   else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', /\s\w+\s/.test(text) ? 0.5 : 0.76, 'line break')
 }
 
@@ -113,8 +113,17 @@ export function detectName (subject: Subject): void {
     const search = subject.kind === 'json' && /^\$(?:text|search|comment|type|size|match|group|options)$/.test(operator[1] as string)
     search ? likely(subject, 'nosqli.operator-key', 0.5, text) : likely(subject, 'nosqli.operator-key', 0.83, text)
   }
-  if (/^\w+(?:__\w+?){2,}__(?:i?(?:startswith|endswith|contains|regex)|has_keys?)$/.test(text)) likely(subject, 'code.query-lookup', 0.5, text)
+  if (isRelationLookup(text)) likely(subject, 'code.query-lookup', 0.5, text)
   judgePrototype(subject, text)
+}
+
+const LOOKUP = /^(?:i?(?:startswith|endswith|contains|regex)|has_keys?)$/
+
+/** `owner__profile__secret__startswith`: a filter that walks through relations to guess at what it is not shown. */
+function isRelationLookup (text: string): boolean {
+  if (text.length > 120 || !text.includes('__')) return false
+  const hops = text.split('__')
+  return hops.length > 3 && LOOKUP.test(hops.at(-1) as string) && hops.every((hop) => /^\w+$/.test(hop))
 }
 
 export function judgePrototype (subject: Subject, text: string): void {
