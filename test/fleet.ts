@@ -17,6 +17,7 @@ export function joinedFleets (count: number): Fleet[] {
     slot,
     primaryId: null,
     processCount: () => count,
+    bridgeUp: () => null,
     publish (topic, message) {
       const text = copy(message)
       for (const other of members) {

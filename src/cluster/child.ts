@@ -22,7 +22,7 @@ export interface Child {
   readonly ready: Promise<string>
   readonly ended: Promise<{ code: number | null, signal: string | null }>
   deliver (envelope: Envelope): void
-  tellCount (processCount: number): void
+  tellCount (processCount: number, bridgeUp: boolean | null): void
   /** Its figures, fresh when it answers within the time, else the last ones. */
   metrics (timeoutMs: number): Promise<MetricSeries[]>
   control (verb: string, args: Json, progress: (message: Json) => void): Promise<ControlReply>
@@ -117,7 +117,7 @@ export function forkChild (options: ChildOptions): Child {
       backlog++
       send({ neko: 'fleet', envelope }, () => { backlog-- })
     },
-    tellCount (processCount) { send({ neko: 'count', processCount }) },
+    tellCount (processCount, bridgeUp) { send({ neko: 'count', processCount, bridgeUp }) },
     metrics (timeoutMs) {
       if (readyMs === null || !worker.isConnected()) return Promise.resolve(series)
       return new Promise((resolve) => {

@@ -23,6 +23,7 @@ export interface EndpointOptions {
   /** Hands an envelope to the hub (in this process, or in the primary over IPC). */
   send: (envelope: Envelope) => void
   processCount: () => number
+  bridgeUp: () => boolean | null
   close?: () => Promise<void> | void
 }
 
@@ -67,6 +68,7 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
     slot: options.slot,
     primaryId: options.primaryId,
     processCount: () => Math.max(1, options.processCount()),
+    bridgeUp: options.bridgeUp,
     publish (topic, message) {
       if (closed) return
       if (!isSmall(message)) {

@@ -18,11 +18,15 @@ export interface FleetHub {
   members (): string[]
   /** Serving processes of all hosts, as far as is known. */
   processCount (): number
+  /** null without a bridge. */
+  bridgeUp (): boolean | null
 }
 
 /** The way to other hosts: one envelope out, and who else is known to live. */
 export interface FleetBridge {
   readonly hostId: string
+  /** What it is built on answers now. */
+  isUp (): boolean
   send (envelope: Envelope): void
   /** Other hosts heard of lately: host id -> its processes. While the bridge is down the last known stay, so that shares of a limit never become looser. */
   hosts (): ReadonlyMap<string, readonly string[]>
@@ -103,6 +107,7 @@ export function createFleetHub (): FleetHub {
       else if (envelope.kind === 'end') settle(envelope.id, envelope.from)
     },
     setBridge (next) { bridge = next },
+    bridgeUp: () => bridge === null ? null : bridge.isUp(),
     members: () => [...members].filter(([, member]) => member.counted).map(([id]) => id),
     processCount () {
       let count = 0

@@ -12,6 +12,7 @@ export function createIpcFleet (options: {
   toPrimary: (envelope: Envelope) => void
   /** As the primary last told. */
   processCount: () => number
+  bridgeUp: () => boolean | null
 }): FleetEndpoint {
   return createFleetEndpoint({
     processId: options.processId,
@@ -19,6 +20,7 @@ export function createIpcFleet (options: {
     primaryId: options.primaryId,
     log: options.log,
     send: options.toPrimary,
-    processCount: options.processCount
+    processCount: options.processCount,
+    bridgeUp: options.bridgeUp
   })
 }

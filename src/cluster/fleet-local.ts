@@ -14,6 +14,7 @@ export function createLocalFleet (options: { processId: string, log: Pick<Logger
     log: options.log,
     send: (envelope) => hub.fromMember(envelope),
     processCount: () => hub.processCount(),
+    bridgeUp: () => hub.bridgeUp(),
     close: () => hub.leave(options.processId)
   })
   hub.join(options.processId, (envelope) => endpoint.deliver(envelope))

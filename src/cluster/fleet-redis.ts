@@ -26,6 +26,8 @@ export interface RedisBridgeOptions {
 const PRESENCE_MS = 2000
 /** A host that was silent this many presences is gone. */
 const SILENT_PRESENCES_MAX = 4
+/** Presences in a row that Redis did not take in time before it counts as away: one may be a busy moment of our own. */
+const MISSED_PRESENCES_MAX = 2
 const HOSTS_MAX = 256
 /** Envelope around a message: ids, topic. */
 const ENVELOPE_BYTES = 1024
@@ -42,24 +44,27 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
   const out = connect(options.url, { enableOfflineQueue: false })
   // The listener resubscribes by itself after a reconnect (ioredis autoResubscribe).
   const listener = connect(options.url, { autoResubscribe: true })
-  let isUp = false
+  // Not known yet, so that also a Redis that is away from the start gets its line.
+  let isUp: boolean | null = null
+  let missed = 0
+  let isListening = false
+  let closed = false
 
-  // One line per change of state: a Redis that is away for an hour must not write a line per attempt.
+  /**
+   * Up means that Redis took our last presence and that we listen: sockets alone say nothing of a Redis that stalls or refuses.
+   * One line per change of state: a Redis that is away for an hour must not write a line per attempt.
+   */
   const note = (up: boolean, error?: unknown): void => {
-    if (up === isUp) return
+    if (up === isUp || closed) return
     isUp = up
     if (up) log.info({ channel }, 'the fleet hears other hosts through Redis')
     else log.warn({ err: error instanceof Error ? error.message : undefined }, 'Redis is away: this host hears no other until it returns')
   }
-  out.on('error', (error) => note(false, error))
-  listener.on('error', (error) => note(false, error))
-  listener.on('close', () => note(false))
-  listener.on('ready', () => {
-    // Silence while the bridge was down proves nothing about the others: their time starts anew.
-    for (const host of hosts.values()) host.seenMs = clock.monotonic()
-    note(true)
-    listener.subscribe(channel).then(announce, () => { /* the next 'ready' subscribes again */ })
-  })
+  for (const redis of [out, listener]) {
+    redis.on('error', (error) => note(false, error))
+    redis.on('close', () => note(false))
+    redis.on('ready', () => announce())
+  }
 
   const send = (envelope: Envelope): void => {
     const text = JSON.stringify({ host: hostId, envelope })
@@ -67,17 +72,29 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
       log.error({ kind: envelope.kind }, 'a fleet message over 64 KiB was refused')
       return
     }
-    if (out.status === 'ready' && outBytes(out) < OUT_BYTES_MAX) out.publish(channel, text).catch(() => { /* at most once: the error event said that Redis is away */ })
+    if (out.status === 'ready' && outBytes(out) < OUT_BYTES_MAX) out.publish(channel, text).catch(() => { /* at most once: the next presence says that Redis is away */ })
   }
 
   const forget = (): void => {
-    if (!isUp) return
+    if (isUp !== true) return
     for (const [id, host] of hosts) if (clock.monotonic() - host.seenMs > presenceMs * SILENT_PRESENCES_MAX) hosts.delete(id)
+  }
+  const sayPresence = async (processes: string[]): Promise<void> => {
+    await out.publish(channel, JSON.stringify({ host: hostId, envelope: { kind: 'presence', processes, from: hostId } }))
   }
   const announce = (): void => {
     forget()
-    send({ kind: 'presence', processes: hub.members(), from: hostId })
+    if (closed || out.status !== 'ready' || listener.status !== 'ready') return
+    const subscribed = isListening ? Promise.resolve() : listener.subscribe(channel).then(() => { isListening = true })
+    subscribed.then(() => sayPresence(hub.members())).then(() => {
+      // Silence while the bridge was down proves nothing about the others: their time starts anew.
+      if (isUp !== true) for (const host of hosts.values()) host.seenMs = clock.monotonic()
+      missed = 0
+      note(true)
+    }).catch((error) => { if (++missed >= MISSED_PRESENCES_MAX) note(false, error) })
   }
+  // Subscribed by ioredis itself after a reconnect; asked for again all the same, since that may have been refused.
+  listener.on('close', () => { isListening = false })
   const timer = setInterval(announce, presenceMs)
   timer.unref()
 
@@ -96,13 +113,12 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
   return {
     hostId,
     send,
+    isUp: () => isUp === true,
     hosts: () => new Map([...hosts].map(([id, host]) => [id, host.processes])),
     async close () {
+      closed = true
       clearInterval(timer)
-      if (out.status === 'ready') {
-        const goodbye = JSON.stringify({ host: hostId, envelope: { kind: 'presence', processes: [], from: hostId } })
-        await out.publish(channel, goodbye).catch(() => { /* then they forget us by silence */ })
-      }
+      if (out.status === 'ready') await sayPresence([]).catch(() => { /* then they forget us by silence */ })
       out.disconnect()
       listener.disconnect()
     }

@@ -14,6 +14,8 @@ export interface Fleet {
   readonly primaryId: string | null
   /** Processes that serve now, this one included; at least 1. */
   processCount (): number
+  /** Whether other hosts are heard through Redis now; null without REDIS_URL. At most a second old. */
+  bridgeUp (): boolean | null
   /** To every OTHER process of the fleet; the sender applies its own change itself. At most 64 KiB as JSON. */
   publish (topic: string, message: Json): void
   /** Several handlers per topic; a handler that throws is logged and the others still run. Returns the unsubscribe. */

@@ -3,10 +3,10 @@ import type { Json } from '../std/json.ts'
 
 /** What primary and workers say to each other. All of ours carry `neko`, so that Node's own cluster messages pass by. */
 export type ToWorker =
-  | { neko: 'init', slot: number, primaryId: string, config: Config, prepared: Json, processCount: number }
+  | { neko: 'init', slot: number, primaryId: string, config: Config, prepared: Json, processCount: number, bridgeUp: boolean | null }
   | { neko: 'drain' }
   | { neko: 'fleet', envelope: Envelope }
-  | { neko: 'count', processCount: number }
+  | { neko: 'count', processCount: number, bridgeUp: boolean | null }
   | { neko: 'metrics', id: number }
   | { neko: 'control', id: number, verb: string, args: Json }
 

@@ -53,7 +53,7 @@ export function createSlots (options: SlotsOptions): Slots {
     const child = options.fork(index)
     living.add(child)
     const timer = setTimeout(() => {
-      log.error({ slot: index, pid: child.pid }, 'a worker was not ready in time')
+      log.error({ workerSlot: index, workerPid: child.pid }, 'a worker was not ready in time')
       child.kill()
     }, options.startTimeoutMs)
     child.ready.then((url) => { options.onReady(child, url) }, () => {}).finally(() => clearTimeout(timer))
@@ -73,7 +73,7 @@ export function createSlots (options: SlotsOptions): Slots {
     if (isStopping) return
     const { state, delayMs } = nextRestart(slot.restart, { readyMs: child.readyForMs() }, (options.random ?? Math.random)())
     slot.restart = state
-    log.error({ slot: index, pid: child.pid, code: end.code, signal: end.signal, restartInMs: delayMs, failures: state.failures }, 'a worker died')
+    log.error({ workerSlot: index, workerPid: child.pid, code: end.code, signal: end.signal, restartInMs: delayMs, failures: state.failures }, 'a worker died')
     // The replacement that is starting beside it takes the slot; should it fail, the slot is refilled then.
     if (slot.replacement === null) refill(index, end.signal === null ? 'exit' : 'signal', delayMs)
   }
@@ -115,13 +115,13 @@ export function createSlots (options: SlotsOptions): Slots {
       const { child } = slot
       if (child === null || child.readyForMs() === null || child.state === 'draining') return
       if (child.silentMs() > HUNG_MS) {
-        log.error({ slot: index, pid: child.pid }, 'a worker hangs')
+        log.error({ workerSlot: index, workerPid: child.pid }, 'a worker hangs')
         return child.kill()
       }
       const reason = child.beat === null ? null : replacementReason(child.beat, options.rssBytesMax())
       if (reason !== null && slot.replacement === null) {
-        log.warn({ slot: index, pid: child.pid, reason, ...child.beat }, 'a worker is replaced before its memory is full')
-        self.replace(index, reason).catch((error) => log.error({ err: error, slot: index }, 'the replacement failed'))
+        log.warn({ workerSlot: index, workerPid: child.pid, reason, ...child.beat }, 'a worker is replaced before its memory is full')
+        self.replace(index, reason).catch((error) => log.error({ err: error, workerSlot: index }, 'the replacement failed'))
       }
     })
   }

@@ -80,6 +80,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
   let isEverReady = false
   let isStopping = false
   let toldCount = 0
+  let toldBridge: boolean | null = null
 
   cluster.setupPrimary({ exec: fileURLToPath(options.workerFile), args: [] })
   const fleet = createFleetEndpoint({
@@ -89,6 +90,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
     log,
     send: (envelope) => hub.fromMember(envelope),
     processCount: () => hub.processCount(),
+    bridgeUp: () => hub.bridgeUp(),
     close: () => hub.leave(primaryId)
   })
   hub.join(primaryId, (envelope) => fleet.deliver(envelope), { counted: false })
@@ -106,7 +108,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
         init: (processId) => {
           // Joined before it is ready: a change told while it loads the store must not pass it by.
           hub.join(processId, (envelope) => child.deliver(envelope), { counted: false })
-          return { neko: 'init', slot, primaryId, config, prepared: options.prepared, processCount: hub.processCount() }
+          return { neko: 'init', slot, primaryId, config, prepared: options.prepared, processCount: hub.processCount(), bridgeUp: hub.bridgeUp() }
         },
         onFleet: (envelope) => hub.fromMember(envelope)
       })
@@ -139,12 +141,14 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
     hopeless.resolve(EXIT_CRASH)
   }
 
-  /** Shares of limits hang on this number: told when it changes, also by hosts that come and go. */
+  /** Shares of limits hang on this number: told when it changes, also by hosts that come and go. So is Redis' state. */
   const tellCount = (): void => {
     const count = hub.processCount()
-    if (count === toldCount) return
+    const bridge = hub.bridgeUp()
+    if (count === toldCount && bridge === toldBridge) return
     toldCount = count
-    for (const child of slots.children()) child.tellCount(count)
+    toldBridge = bridge
+    for (const child of slots.children()) child.tellCount(count, bridge)
   }
 
   const collect = (): Promise<MetricSeries[][]> => Promise.all(slots.children().map((child) => child.metrics(METRICS_TIMEOUT_MS)))
@@ -169,7 +173,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
           progress({ slot, done: slot + 1, of: slots.count })
         } catch (error) {
           config = before
-          log.error({ slot, reason: (error as Error).message }, 'the reload failed: the workers that were not replaced stay')
+          log.error({ workerSlot: slot, reason: (error as Error).message }, 'the reload failed: the workers that were not replaced stay')
           throw new ConfigError('reload', `the new worker of slot ${slot} did not start; those not yet replaced stay`)
         }
       }

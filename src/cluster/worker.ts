@@ -40,16 +40,17 @@ export async function runWorker (options: WorkerOptions): Promise<void> {
   const init = await initOf(processId)
   logging = createLogger({ level: init.config.logLevel, processId, slot: init.slot })
   const control = createControlVerbs(logging.log)
-  let processCount = init.processCount
+  let { processCount, bridgeUp } = init
   const fleet = createIpcFleet({
     processId,
     slot: init.slot,
     primaryId: init.primaryId,
     log: logging.log,
     toPrimary: (envelope) => toPrimary({ neko: 'fleet', envelope }),
-    processCount: () => processCount
+    processCount: () => processCount,
+    bridgeUp: () => bridgeUp
   })
-  obey({ fleet, control, started: started.promise, exit: options.exit, logging, setCount: (count) => { processCount = count } })
+  obey({ fleet, control, started: started.promise, exit: options.exit, logging, setCount: (count, bridge) => { [processCount, bridgeUp] = [count, bridge] } })
   crashOn({ logging, exit: options.exit, serving: started.promise })
   try {
     const clusterStatus = async (): Promise<ClusterStatus> => {
@@ -90,7 +91,7 @@ interface Orders {
   started: Promise<Serving>
   logging: Logging
   exit: (code: number) => never
-  setCount: (count: number) => void
+  setCount: (count: number, bridgeUp: boolean | null) => void
 }
 
 function obey (orders: Orders): void {
@@ -98,7 +99,7 @@ function obey (orders: Orders): void {
   const metrics = async (): Promise<MetricSeries[]> => await (await started).app.metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
   process.on('message', (message: ToWorker) => {
     if (message?.neko === 'fleet') fleet.deliver(message.envelope)
-    else if (message?.neko === 'count') orders.setCount(message.processCount)
+    else if (message?.neko === 'count') orders.setCount(message.processCount, message.bridgeUp)
     else if (message?.neko === 'metrics') metrics().then((series) => toPrimary({ neko: 'metrics', id: message.id, series }), () => { /* the primary shows the last it has */ })
     else if (message?.neko === 'control') {
       const reply = (answer: Extract<ToPrimary, { neko: 'control' }>['reply']): void => toPrimary({ neko: 'control', id: message.id, reply: answer })

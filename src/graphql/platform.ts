@@ -1,5 +1,9 @@
 import { health } from '../http/health.ts'
+import { BREAKER_STATE_VALUE } from '../resilience/breaker.ts'
 import type { GraphqlContext, RoomGraphql } from './context.ts'
+
+/** By the gauge's value. */
+const BREAKER_STATES = Object.keys(BREAKER_STATE_VALUE)
 
 /** What the platform says of itself. */
 export const platformGraphql: RoomGraphql = {
@@ -16,7 +20,7 @@ export const platformGraphql: RoomGraphql = {
 
     """One part of the server."""
     type HealthCheck {
-      """storage, audit or scoring."""
+      """storage, audit, scoring, and redis where REDIS_URL is set."""
       name: String!
       """Whether it works."""
       up: Boolean!
@@ -51,7 +55,7 @@ export const platformGraphql: RoomGraphql = {
       cluster: Cluster! @auth(scope: "manage")
       """Breakers of this process; all, or the one of that name."""
       breakers(
-        """A breaker's name, like storage."""
+        """A breaker's name: storage, redis."""
         name: String
       ): [Breaker!]! @auth(scope: "manage")
     }
@@ -65,9 +69,11 @@ export const platformGraphql: RoomGraphql = {
       cluster (_parent, _args, { app }: GraphqlContext) {
         return { processes: app.fleet.processCount(), processId: app.fleet.processId, slot: app.fleet.slot, region: app.config.region }
       },
-      breakers (_parent, { name }: { name?: string | null }, { app }: GraphqlContext) {
-        const storage = { name: 'storage', state: app.storage.health().up ? 'closed' : 'open' }
-        return [storage].filter((breaker) => name === undefined || name === null || breaker.name === name)
+      async breakers (_parent, { name }: { name?: string | null }, { app }: GraphqlContext) {
+        // Every breaker shows itself as neko_breaker_state: one truth, and none can be forgotten here.
+        const { values } = await app.metrics.breakerState.get()
+        const breakers = values.map(({ labels, value }) => ({ name: labels.name, state: BREAKER_STATES[value] }))
+        return name === undefined || name === null ? breakers : breakers.filter((breaker) => breaker.name === name)
       }
     }
   }

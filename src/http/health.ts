@@ -14,6 +14,8 @@ export function health (app: FastifyInstance): Health {
     audit: { up: app.audit.healthy() },
     scoring: { up: app.scoring.healthy() }
   }
+  const redisUp = app.fleet.bridgeUp()
+  if (redisUp !== null) checks.redis = { up: redisUp }
   const notes: string[] = []
   if (app.forwardingProblem()) notes.push('X-Forwarded-For came from a peer that TRUST_PROXY does not name: clients are counted by the address of that peer')
   if (app.config.production && app.config.redisUrl === null) notes.push('no REDIS_URL: limits, cache and broadcasts stay on this host')

@@ -1,7 +1,8 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
 import { openStorage } from './open.ts'
-import type { Storage } from './port.ts'
+import { BREAKER_STATE_VALUE } from '../resilience/breaker.ts'
+import type { Storage, StorageHealth } from './port.ts'
 
 declare module 'fastify' {
   interface FastifyInstance { storage: Storage }
@@ -13,9 +14,15 @@ declare module 'fastify' {
  */
 export default fp(async (app: FastifyInstance, options: { storage?: Storage }) => {
   const onBreaker = (value: number): void => app.metrics.breakerState.set({ name: 'storage' }, value)
+  onBreaker(BREAKER_STATE_VALUE.closed)
   const storage = options.storage ?? await openStorage({ config: app.config, clock: app.clock, log: app.log, onBreaker })
-  app.metrics.storageUp.set(Number(storage.health().up))
-  storage.onHealth((health) => app.metrics.storageUp.set(Number(health.up)))
+  const show = ({ up }: StorageHealth): void => {
+    app.metrics.storageUp.set(Number(up))
+    // The embedded store has no breaker of its own: it is open while the file cannot be used.
+    if (storage.kind === 'sqlite') onBreaker(BREAKER_STATE_VALUE[up ? 'closed' : 'open'])
+  }
+  show(storage.health())
+  storage.onHealth(show)
   app.decorate('storage', storage)
   if (options.storage === undefined) app.addHook('onClose', () => storage.close())
 }, { name: 'storage', dependencies: ['config', 'clock', 'metrics'] })

@@ -14,6 +14,7 @@ function openTwo (t: { teardown (handler: () => unknown): void }): [Process, Pro
     const published: unknown[] = []
     const fleet = {
       processCount: () => 2,
+      bridgeUp: () => null,
       publish (topic: string, message: never) {
         published.push(message)
         handlers[1 - own]!.get(topic)?.(message, `p${own}`)

@@ -39,7 +39,7 @@ t.test('R05: a slot that crashes at every start is tried ever more rarely, and t
   const load = startLoad(server.url, { connections: 8, thinkMs: () => 5 })
   const victim = (await statusOf(server)).processes.find(({ slot }) => slot === 1)!
   process.kill(victim.pid, 'SIGKILL')
-  const deaths = (): Array<Record<string, unknown>> => server.logs().filter(({ msg, slot }) => msg === 'a worker died' && slot === 1)
+  const deaths = (): Array<Record<string, unknown>> => server.logs().filter(({ msg, workerSlot }) => msg === 'a worker died' && workerSlot === 1)
   await until('the slot failed several times', () => deaths().length >= 4, 20_000)
   await new Promise((resolve) => setTimeout(resolve, 50))
   const afterKill = load.seen.failures.length

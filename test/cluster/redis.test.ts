@@ -8,6 +8,9 @@ import { createLocalFleet } from '../../src/cluster/fleet-local.ts'
 import { createRedisBridge } from '../../src/cluster/fleet-redis.ts'
 import { systemClock } from '../../src/std/clock.ts'
 import { until } from './load.ts'
+import { Redis } from 'ioredis'
+import { PASSWORD, asAdmin, createTestClient, dataOf } from '../e2e/client.ts'
+import { startServer } from '../server.ts'
 import type { Teardown } from '../server.ts'
 
 const isHere = spawnSync('redis-server', ['--version']).status === 0
@@ -115,4 +118,59 @@ t.test('Redis that is not there at start delays nothing', { skip }, async (t) =>
   const startMs = performance.now()
   t.same(await x.first.ask('who', null, { timeoutMs: 5000 }), ['x2'])
   t.ok(performance.now() - startMs < 500)
+})
+
+t.test('the bridge is up when Redis takes what it says, whatever the sockets look like', { skip }, async (t) => {
+  const port = await freePort()
+  const lines: string[] = []
+  const hub = createFleetHub()
+  const note = (_facts: unknown, text: string): void => { lines.push(text) }
+  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock: systemClock, log: { error: note, warn: note, info: note } as never, presenceMs: 100 })
+  hub.setBridge(bridge)
+  t.teardown(() => bridge.close())
+  await until('a Redis that is away from the start is said', () => lines.length === 1)
+  t.equal(hub.bridgeUp(), false)
+
+  const redis = await startRedis(t, port)
+  await until('up', () => hub.bridgeUp() === true)
+  redis.signal('SIGSTOP')
+  await until('a stalled Redis is not up, though its sockets are open', () => hub.bridgeUp() === false)
+  redis.signal('SIGCONT')
+  await until('up again', () => hub.bridgeUp() === true)
+
+  const operator = new Redis(port, '127.0.0.1')
+  t.teardown(() => { operator.disconnect() })
+  for (const type of ['normal', 'pubsub'] as const) {
+    const told = lines.length
+    await operator.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+    await until(`the ${type} connection alone is cut`, () => lines.length > told)
+    await until('and comes back', () => hub.bridgeUp() === true)
+  }
+  await operator.config('SET', 'requirepass', 'changed')
+  await operator.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await until('a Redis that refuses us is not up', () => hub.bridgeUp() === false)
+})
+
+t.test('readiness, the gauges and `breakers` say how Redis is', { skip }, async (t) => {
+  const port = await freePort()
+  const redis = await startRedis(t, port)
+  const server = await startServer(t, { env: { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_RELAXED: '100000/60/0', REDIS_URL: `redis://127.0.0.1:${port}` } })
+  const admin = await asAdmin(createTestClient(t, server))
+  const seen = async (): Promise<unknown> => {
+    const ready = await (await fetch(`${server.url}/health/ready`)).json() as { status: string, checks: { redis: { up: boolean } } }
+    const metrics = await (await fetch(`${server.metricsUrl}/metrics`)).text()
+    const gauge = (name: string): string | undefined => new RegExp(`^${name} (\\d)`, 'm').exec(metrics)?.[1]
+    const { breakers } = await dataOf<{ breakers: Array<{ name: string, state: string }> }>(admin.graphql('{ breakers { name state } }'))
+    return { status: ready.status, redis: ready.checks.redis, up: gauge('neko_redis_up'), breaker: gauge('neko_breaker_state{name="redis"}'), breakers: breakers.map(({ name, state }) => `${name} ${state}`).sort() }
+  }
+  const becomes = async (what: string, wanted: unknown): Promise<void> => {
+    let last: unknown
+    await until(what, async () => JSON.stringify(last = await seen()) === JSON.stringify(wanted)).catch(() => {})
+    t.same(last, wanted, what)
+  }
+  await becomes('Redis is up', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
+  await redis.kill()
+  await becomes('Redis is away', { status: 'degraded', redis: { up: false }, up: '0', breaker: '2', breakers: ['redis open', 'storage closed'] })
+  await startRedis(t, port)
+  await becomes('Redis is back', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
 })

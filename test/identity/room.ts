@@ -34,6 +34,7 @@ export function createMemoryBus (): { join (): Fleet, cut (cut: boolean): void }
         slot: members.size - 1,
         primaryId: null,
         processCount: () => members.size,
+        bridgeUp: () => null,
         publish (topic: string, message: Json) {
           if (isCut) return
           for (const [id, others] of members) {

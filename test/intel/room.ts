@@ -37,6 +37,7 @@ export function joinedFleets (count: number): Fleet[] {
       slot,
       primaryId: 'primary',
       processCount: () => count,
+      bridgeUp: () => null,
       publish (topic, message) { for (const other of others()) for (const handler of handlers[other]!.get(topic) ?? []) handler(message, `process-${slot}`) },
       subscribe (topic, handler) {
         const set = handlers[slot]!.get(topic) ?? new Set()
