@@ -42,6 +42,7 @@ export interface StartOptions {
 const MAIN = new URL('../src/main.ts', import.meta.url)
 const READY_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 30_000
+const IS_COVERED = process.env.NODE_V8_COVERAGE !== undefined || process.env._TAPJS_PROCESSINFO_COVERAGE_ === '1'
 
 /** Only what a process needs: the environment of whoever runs the tests must not configure the server. */
 export function bareEnvironment (): Record<string, string> {
@@ -72,7 +73,15 @@ export function spawnServer (t: Teardown, options: StartOptions = {}): Omit<Star
     child.kill('SIGKILL')
     await ended
   }
-  t.teardown(kill)
+  const stop = async (): Promise<number | null> => {
+    child.kill('SIGTERM')
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
+    const { code } = await ended
+    clearTimeout(timer)
+    return code
+  }
+  // What a killed process ran is not counted: while coverage is taken, whoever is left is asked to end.
+  t.teardown(IS_COVERED ? stop : kill)
   return {
     dataDir,
     pid: child.pid as number,
@@ -84,13 +93,7 @@ export function spawnServer (t: Teardown, options: StartOptions = {}): Omit<Star
         return []
       }
     }),
-    async stop () {
-      child.kill('SIGTERM')
-      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
-      const { code } = await ended
-      clearTimeout(timer)
-      return code
-    },
+    stop,
     kill,
     signal: (name) => { child.kill(name) },
     ended
