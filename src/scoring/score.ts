@@ -74,14 +74,15 @@ function combine (results: FactorResult[], policy: Policy, circumstances: Circum
     evidence.push(weight)
     sum += weight
   }
-  const hundredths = Math.min(boundHundredths, FULL, Math.round(FULL * (1 - Math.exp(-sum))))
+  const hundredths = Math.min(boundHundredths, boundOfHistory(evidence, policy), Math.round(FULL * (1 - Math.exp(-sum))))
   const shares = apportion(hundredths, evidence, sum)
   const factors: FactorContribution[] = results.map((result, i) => ({ name: result.name, contribution: (shares[i] as number) / 100, evidence: result.evidence }))
   return {
     value: hundredths / 100,
     factors,
     grade: circumstances.grade,
-    decoy: hasRule(results[2] as FactorResult, 'endpoint.decoy'),
+    // Which routes are decoys is configuration: the gate knows.
+    decoy: false,
     automation: isAutomation(results, policy),
     anomaly: points(results[6] as FactorResult) >= policy.anomalyBar,
     policyVersion: policy.version,
@@ -89,6 +90,19 @@ function combine (results: FactorResult[], policy: Policy, circumstances: Circum
     source: circumstances.degraded ? 'inline' : 'thread',
     degraded: circumstances.degraded
   }
+}
+
+/** Positions of the factors that judge what a client did before, not this request (FACTOR_NAMES). */
+const OF_HISTORY = [0, 4, 6]
+
+/**
+ * What a client did before challenges it, and so holds its rate; it refuses only a request that says something itself.
+ * Three refusals make a standing block, and an office, a crawler of ours or a test run must not come to that by habit alone.
+ */
+function boundOfHistory (evidence: readonly number[], policy: Policy): number {
+  let own = 0
+  for (let i = 0; i < evidence.length; i++) if (!OF_HISTORY.includes(i)) own += evidence[i] as number
+  return 100 * (1 - Math.exp(-own)) >= policy.challengeThreshold ? FULL : policy.blockThreshold * 100 - 1
 }
 
 /** -ln(1 - value): evidence that adds up. Sensitivity scales what is not strong by itself. */
@@ -135,10 +149,6 @@ function points (result: FactorResult): number {
   return 100 * result.value
 }
 
-function hasRule (result: FactorResult, rule: string): boolean {
-  return result.evidence.some((one) => one.rule === rule)
-}
-
 const SWEEP_RULES = ['behavior.sweep', 'behavior.enumeration', 'behavior.scan', 'behavior.misses']
 
 /** A machine that works through what we have: an inhuman pace, and breadth that no poller has. */
@@ -146,4 +156,8 @@ function isAutomation (results: FactorResult[], policy: Policy): boolean {
   const pace = points(results[0] as FactorResult) + points(results[4] as FactorResult)
   const behavior = results[6] as FactorResult
   return pace >= policy.paceBar && pace + points(behavior) >= policy.automationBar && SWEEP_RULES.some((rule) => hasRule(behavior, rule))
+}
+
+function hasRule (result: FactorResult, rule: string): boolean {
+  return result.evidence.some((one) => one.rule === rule)
 }
