@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GraphQLError, Kind, type DocumentNode } from 'graphql'
-import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
+import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_METHOD_INVALID, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
 import type { Cost } from './armor-plugin.ts'
 import type { GraphqlContext } from './context.ts'
 import { statusOfErrors } from './errors.ts'
@@ -46,10 +46,20 @@ export default fp(async (app) => {
     bodyLimit: 64 * 1024,
     config: { graphql: true },
     async handler (request, reply) {
-      if (request.method === 'GET') return await answer(request, reply, fromQuery(request))
+      if (request.method !== 'POST') return await answer(request, reply, fromQuery(request))
       const body = jsonBody(request)
       if (Array.isArray(body)) return await answerBatch(request, reply, body)
       return await answer(request, reply, checked(body as Record<string, unknown>))
+    }
+  })
+
+  app.route({
+    method: ['PUT', 'PATCH', 'DELETE'],
+    url: '/graphql',
+    config: { graphql: true },
+    async handler (_request, reply) {
+      reply.header('allow', 'GET, HEAD, POST')
+      throw new NEKO_ERR_METHOD_INVALID()
     }
   })
 
@@ -122,7 +132,7 @@ export default fp(async (app) => {
       requestId: request.id,
       assessmentId: passage?.id ?? null,
       carriesSecret: () => { request.headers['x-no-compression'] = '1' },
-      method: request.method,
+      method: request.method === 'HEAD' ? 'GET' : request.method,
       operationName: asked.operationName,
       errorStatus: null,
       cost: null,
