@@ -5,7 +5,7 @@ import { startServer } from '../server.ts'
 const BROWSER = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', accept: 'application/json, multipart/mixed', 'accept-language': 'en-US,en;q=0.5', 'accept-encoding': 'gzip, deflate, br', 'content-type': 'application/json' }
 
 t.test('GraphiQL works from its own files, under a policy that names nobody else, and its introspection is answered', async (t) => {
-  const server = await startServer(t, { env: { ENFORCEMENT: 'shadow', LOG_LEVEL: 'warn' } })
+  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } })
   const page = await fetch(`${server.url}/graphiql`, { headers: BROWSER })
   const html = await page.text()
   t.equal(page.status, 200)

@@ -103,7 +103,7 @@ t.test('R40: hostile documents are refused with our code, at once, and say nothi
 })
 
 t.test('the standard introspection query works outside production, and suggestions are made', async (t) => {
-  const server = await startServer(t, { env: { ENFORCEMENT: 'shadow', LOG_LEVEL: 'warn' } })
+  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } })
   const ask = async (query: string): Promise<string> => await (await fetch(`${server.url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ query }) })).text()
   t.match(await ask(getIntrospectionQuery()), /"queryType"/)
   t.match(await ask('{ healt { status } }'), /Did you mean/)

@@ -27,6 +27,7 @@ const REPEATS_MAX = 20
 const DIRECTIVES_MAX = 8
 const DEPTH_MAX = 20
 const RECURSION_MAX = 4
+const INTROSPECTION_RECURSION_MAX = 12
 const BATCH_SAME_MAX = 5
 
 function judgeShape (inspection: Inspection, place: string, reading: GraphqlReading, way: 'post' | 'link' | 'batch'): void {
@@ -35,8 +36,10 @@ function judgeShape (inspection: Inspection, place: string, reading: GraphqlRead
   }
   if (reading.repeats > REPEATS_MAX) add('graphql.field-flood', reading.repeats > 3 * REPEATS_MAX ? 0.84 : 0.78, `one field ${reading.repeats} times`)
   if (reading.directives > DIRECTIVES_MAX) add('graphql.directive-flood', 0.8, `${reading.directives} directives on one field`)
-  if (reading.recursion > RECURSION_MAX) add('graphql.recursion', 0.8, `a field nested ${reading.recursion} times in itself`)
-  else if (reading.depth > DEPTH_MAX) add('graphql.depth', 0.78, `${reading.depth} levels`)
+  // The query that every tool sends asks for the type of a type of a type, nine deep: nothing but `ofType` in itself.
+  const asksTypes = reading.introspection !== 'none' && reading.deepTypes && reading.recursion <= INTROSPECTION_RECURSION_MAX
+  if (reading.recursion > RECURSION_MAX && !asksTypes) add('graphql.recursion', 0.8, `a field nested ${reading.recursion} times in itself`)
+  else if (reading.depth > DEPTH_MAX && !asksTypes) add('graphql.depth', 0.78, `${reading.depth} levels`)
   if (reading.cyclic) add('graphql.fragment-cycle', 0.82, 'a fragment that reaches itself')
   // Tools introspect one operation at a time, by POST or by link; hidden in a batch is how scanners look.
   if (reading.introspection !== 'none' && reading.recursion > 2 && !reading.deepTypes) add('graphql.introspection-cycle', 0.8, `fields of types of fields, ${reading.recursion} times`)
