@@ -11,6 +11,8 @@ declare module 'autocannon' {
       method?: string
       headers?: Record<string, string>
       body?: string
+      /** One after the other, on each connection. */
+      requests?: Array<{ body?: string }>
       timeout?: number
     }
     interface Result {
