@@ -7,6 +7,9 @@ import type { Sighting } from '../playbooks/shapes.ts'
 import type { FactorName } from '../scoring/shapes.ts'
 import type { Passage } from './passage.ts'
 
+/** Lines about requests that a standing decision refused. */
+const REFUSALS_LOGGED_PER_SECOND = 20
+
 /**
  * Hop 9, after the reply has left: the receipt is kept, the client's history learns what came of the request, metrics
  * count it, playbooks may act and one log line is written. Nothing here is waited for by the client, and nothing
@@ -14,6 +17,9 @@ import type { Passage } from './passage.ts'
  */
 export function createAftermath (app: FastifyInstance): (request: FastifyRequest, reply: FastifyReply) => void {
   const { assessments, clock, metrics, scoring } = app
+  let loggedSecond = 0
+  let loggedRefusals = 0
+  let unlogged = 0
   const logsInfo = ['info', 'debug', 'trace'].includes(app.config.logLevel)
 
   return function aftermath (request, reply) {
@@ -104,8 +110,20 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
     return { tier: limit.tier, key: client, attempt: false, violations600s: app.limits.countViolation(client, { tier: limit.tier, attempt: false }) }
   }
 
+  /** A blocked client that goes on asking must not fill the log: receipts and metrics count what its lines leave out. */
+  function mayLogRefusal (): boolean {
+    const second = Math.floor(clock.monotonic() / 1000)
+    if (second !== loggedSecond) {
+      loggedSecond = second
+      loggedRefusals = 0
+    }
+    if (++loggedRefusals <= REFUSALS_LOGGED_PER_SECOND) return true
+    unlogged++
+    return false
+  }
+
   function logRequest (request: FastifyRequest, passage: Passage, status: number, seconds: number): void {
-    if (!logsInfo) return
+    if (!logsInfo || (passage.refusedBy === 'decision' && !mayLogRefusal())) return
     app.log.info({
       requestId: request.id,
       assessment: passage.id,
@@ -115,8 +133,10 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
       status,
       ms: Math.round(seconds * 1e5) / 100,
       ...(passage.refusedBy === null ? {} : { refusedBy: passage.refusedBy }),
+      ...(passage.refusedBy === 'decision' && unlogged > 0 ? { unlogged } : {}),
       ...(passage.score === null ? {} : { score: passage.score.value, action: passage.verdict?.action, factor: decisiveFactor(passage) })
     }, 'request')
+    if (passage.refusedBy === 'decision') unlogged = 0
   }
 }
 
