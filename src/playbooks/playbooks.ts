@@ -1,6 +1,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import type { Recorded } from '../assessments/receipts.ts'
 import type { Assessment } from '../assessments/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
@@ -17,6 +18,8 @@ export interface Playbooks {
   readonly incidents: Incidents
   /** Hop 9: acts at once, records behind. Never throws. */
   sight (sighting: Sighting): Run[]
+  /** A request that others saw and handed in to be acted on (`act: true`): as if it had been asked of us. */
+  sightExternal (receipt: Recorded, assessment: Assessment): Run[]
   list (): Array<Omit<Playbook, 'steps'> & { steps: string[] }>
   /** Runs one on a receipt, for a person: durable in the audit trail before it acts. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE */
   runOn (name: PlaybookName, assessmentId: string, options: { dryRun: boolean, actor: string }): Promise<Run>
@@ -53,7 +56,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
     await incidents.settled()
   }
 
-  return {
+  const service: Playbooks = {
     incidents,
     sight (sighting) {
       try {
@@ -62,6 +65,19 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
         log.error({ err: error, assessment: sighting.assessmentId }, 'playbooks failed on a request')
         return []
       }
+    },
+    sightExternal ({ score, verdict, observation }, assessment) {
+      // Without an address there is nobody to act against.
+      if (!/^(ip|key|user):/.test(assessment.client)) return []
+      return service.sight({
+        ...sightingOf(assessment),
+        decoy: score.decoy,
+        automation: score.automation,
+        anomaly: score.anomaly,
+        simulated: verdict.simulated,
+        refused: verdict.action === 'BLOCK',
+        refusals600s: (observation.history?.refused600s ?? 0) + 1
+      })
     },
     list: () => playbooks.map((playbook) => ({ ...playbook, steps: playbook.steps.map((step) => step.do) })),
     async runOn (name, assessmentId, options) {
@@ -93,6 +109,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
       await incidents.close()
     }
   }
+  return service
 }
 
 /** A stored receipt as the runner sees it. */

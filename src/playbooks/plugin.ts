@@ -35,6 +35,11 @@ export default fp(async (app) => {
     findAssessment: (id) => assessments.get(id),
     onRun: (run) => metrics.playbookRunsTotal.inc({ playbook: run.playbook, result: run.result })
   })
+  assessments.onAdded((receipt, describe) => {
+    if (!('score' in receipt) || receipt.external !== true) return
+    const { score } = receipt
+    if (score.value >= config.challengeThreshold || score.automation || score.anomaly) playbooks.sightExternal(receipt, describe())
+  })
   fleet.subscribe('playbooks.watch', (message) => assessments.watch(...message as [string, number]))
   decisions.onChanged(({ decision: { scope, value }, removed }) => {
     if (removed && scope !== 'SESSION') playbooks.forget(attackerName({ attacker: { scope, value } }))
