@@ -59,7 +59,10 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
 
 /** A store that was down before the fork is prepared by the first process, once it is up. */
 function prepareWhenUp (app: FastifyInstance): void {
-  if (!app.prepared.pending || app.fleet.slot !== 0) return
+  if (!app.prepared.pending) return
+  const reload = (): Promise<void> => app.identity.reload().catch((error: unknown) => app.log.warn({ err: error }, 'identity could not be read yet'))
+  app.fleet.subscribe('app.prepared', () => { reload() })
+  if (app.fleet.slot !== 0) return
   let under = false
   let done = false
   const prepare = async (): Promise<void> => {
@@ -70,6 +73,7 @@ function prepareWhenUp (app: FastifyInstance): void {
       // The banner is long printed: it is shown here, and not as a log line, which would be kept.
       if (oneTimePassword !== null) process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
       await app.identity.reload()
+      app.fleet.publish('app.prepared', null)
       done = true
     } catch (error) {
       app.log.warn({ err: error }, 'the database is still not prepared')

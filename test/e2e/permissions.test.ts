@@ -33,7 +33,8 @@ const NEEDS: Record<string, Record<string, Need>> = {
     breakers: 'manage',
     cluster: 'manage',
     users: 'manage',
-    apiKeys: 'manage'
+    apiKeys: 'manage',
+    webhookDeadLetters: 'manage'
   },
   Mutation: {
     login: 'public',
@@ -56,7 +57,8 @@ const NEEDS: Record<string, Record<string, Need>> = {
     revokeApiKey: 'manage',
     addThreatActor: 'manage',
     updateThreatActor: 'manage',
-    removeThreatActor: 'manage'
+    removeThreatActor: 'manage',
+    replayWebhook: 'manage'
   },
   Subscription: { assessmentAdded: 'read', incidentChanged: 'read', decisionChanged: 'read' }
 }
