@@ -24,7 +24,7 @@ await run({
   // What must be counted in one place for all workers of the host is counted where no worker's end can reset it.
   onPrimary: async ({ fleet, config, clock, logging }) => {
     const { createLimits } = await import('./limits/limiter.ts')
-    const limits = createLimits({ rates: config.rates, fleet, clock })
+    const limits = createLimits({ rates: config.rates, fleet, clock, shadow: config.enforcement === 'shadow' })
     return {
       async workerDied (liveProcessIds) {
         const { recoverDead } = await import('./prepare.ts')

@@ -57,7 +57,8 @@ export const LENGTHENED_BLOCK_SECONDS = 300
 /** Counts without ever refusing. */
 const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
 
-export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<Tier, Rate>>, fleet: Fleet, clock: Clock }): Limits {
+/** `shadow`: playbooks only record, so nobody is told of a longer block. */
+export function createLimits ({ rates, fleet, clock, shadow }: { rates: Readonly<Record<Tier, Rate>>, fleet: Fleet, clock: Clock, shadow: boolean }): Limits {
   const windows = createWindowLimiter({ clock, capacity: CAPACITY })
   const holds = new Map<string, number>()
   const admitted = new Map<string, { tier: Tier, count: number }>()
@@ -79,9 +80,8 @@ export function createLimits ({ rates, fleet, clock }: { rates: Readonly<Record<
 
   /** What a client is told that crosses its limit once too often. */
   function foretold (answer: LimitAnswer, clientKey: string): LimitAnswer {
-    if (!answer.crossed || windows.peek('standard', `violations|${clientKey}`, VIOLATION_RATE).count + 1 < VIOLATIONS_MAX) return answer
-    // One second more: the block begins when the reply has left.
-    const seconds = Math.max(answer.retryAfterSeconds, LENGTHENED_BLOCK_SECONDS + 1)
+    if (shadow || !answer.crossed || windows.peek('standard', `violations|${clientKey}`, VIOLATION_RATE).count + 1 < VIOLATIONS_MAX) return answer
+    const seconds = Math.max(answer.retryAfterSeconds, LENGTHENED_BLOCK_SECONDS)
     return { ...answer, retryAfterSeconds: seconds, resetSeconds: seconds }
   }
 

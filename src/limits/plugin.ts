@@ -6,7 +6,7 @@ declare module 'fastify' {
 }
 
 export default fp(async (app) => {
-  const limits = createLimits({ rates: app.config.rates, fleet: app.fleet, clock: app.clock })
+  const limits = createLimits({ rates: app.config.rates, fleet: app.fleet, clock: app.clock, shadow: app.config.enforcement === 'shadow' })
   app.decorate('limits', limits)
   app.addHook('onClose', () => limits.close())
 }, { name: 'limits', dependencies: ['config', 'clock', 'fleet'] })

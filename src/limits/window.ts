@@ -16,6 +16,8 @@ import type { LimitAnswer } from './shapes.ts'
 export const SUB_WINDOWS = 16
 const CELLS = SUB_WINDOWS + 1
 const WAYS = 8
+/** A block ends this much before its round number of seconds, so that Retry-After can say that number and be kept. */
+const EARLY_MS = 5
 
 export interface Rate { max: number, windowSeconds: number, blockSeconds: number }
 
@@ -55,7 +57,7 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     }
     const crossed = !blocked && crossedBefore[slot] === 0
     crossedBefore[slot] = 1
-    if (crossed && rate.blockSeconds > 0) blockedUntilMs[slot] = now + rate.blockSeconds * 1000
+    if (crossed && rate.blockSeconds > 0) blockedUntilMs[slot] = now + rate.blockSeconds * 1000 - EARLY_MS
     return answer({ tier, rate, slot, now, used, allowed: false, crossed, cost })
   }
 
@@ -78,7 +80,7 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     const now = clock.monotonic() + 1
     const slot = find(key, now, true)
     advance(slot, rate, now)
-    blockedUntilMs[slot] = Math.max(blockedUntilMs[slot]!, now + ms)
+    blockedUntilMs[slot] = Math.max(blockedUntilMs[slot]!, now + ms - EARLY_MS)
     crossedBefore[slot] = 1
   }
 
@@ -143,7 +145,9 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
 
   function answer ({ tier, rate, slot, now, used, allowed, crossed, cost = 1 }: { tier: Tier, rate: Rate, slot: number, now: number, used: number, allowed: boolean, crossed: boolean, cost?: number }): LimitAnswer {
     const blockLeftMs = Math.max(0, blockedUntilMs[slot]! - now)
-    const retryMs = allowed ? 0 : Math.max(blockLeftMs, waitMs(slot, rate, now, used, Math.min(cost, rate.max)))
+    // One millisecond more than the arithmetic of the window: a client that comes back on the dot must be admitted.
+    const retryMs = allowed ? 0 : Math.max(blockLeftMs, waitMs(slot, rate, now, used, Math.min(cost, rate.max)) + 1)
+    const retryAfterSeconds = allowed ? 0 : Math.max(1, Math.ceil(retryMs / 1000))
     const emptyMs = (newest[slot]! + CELLS) * (rate.windowSeconds * 1000 / SUB_WINDOWS) - now
     return {
       allowed,
@@ -151,9 +155,8 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
       limit: rate.max,
       windowSeconds: rate.windowSeconds,
       remaining: allowed ? Math.max(0, rate.max - used) : 0,
-      resetSeconds: Math.max(1, Math.ceil((allowed ? Math.min(emptyMs, rate.windowSeconds * 1000) : retryMs) / 1000)),
-      // One millisecond more than the arithmetic: a client that comes back on the dot must be admitted.
-      retryAfterSeconds: allowed ? 0 : Math.max(1, Math.ceil((retryMs + 1) / 1000)),
+      resetSeconds: allowed ? Math.max(1, Math.ceil(Math.min(emptyMs, rate.windowSeconds * 1000) / 1000)) : retryAfterSeconds,
+      retryAfterSeconds,
       crossed,
       count: used
     }

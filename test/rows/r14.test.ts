@@ -6,7 +6,7 @@ import { startServer } from '../server.ts'
 
 /** R14: who waits for as long as Retry-After says is admitted, each time; who has some left is never refused. */
 t.test('R14: a client that obeys the headers is always admitted', async (t) => {
-  const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '10/2/0', LOG_LEVEL: 'warn', ENFORCEMENT: 'shadow', WORKERS: '1' } })
+  const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '10/2/0', LOG_LEVEL: 'warn', WORKERS: '1' } })
   const client = createTestClient(t, server)
   let refusals = 0
   let sent = 0
@@ -25,15 +25,16 @@ t.test('R14: a client that obeys the headers is always admitted', async (t) => {
       if (refusals < 3) {
         t.ok(Number(headers['retry-after']) <= 3)
         await new Promise((resolve) => setTimeout(resolve, Number(headers['retry-after']) * 1000))
-      } else t.equal(headers['retry-after'], '301', 'the lengthened block is told with the refusal that brings it')
+      } else t.equal(headers['retry-after'], '300', 'the lengthened block is told with the refusal that brings it')
     }
     waited = status === 429
     remaining = Number(headers['x-ratelimit-remaining'])
   }
-  t.equal(sent, 33, 'ten each time, and one too many')
+  // Ten at once, then at least one after each wait: how many more depends on how long the ten took.
+  t.ok(sent >= 11 + 2 + 2 && sent <= 33, `${sent} requests for three refusals`)
   const { status, headers } = await client.ask('/nothing')
   t.equal(status, 429)
-  t.ok(Number(headers['retry-after']) > 290 && Number(headers['retry-after']) <= 301, 'as told')
+  t.ok(Number(headers['retry-after']) > 290 && Number(headers['retry-after']) <= 300, 'as told')
 })
 
 t.test('R14: the block that follows too many requests ends when Retry-After says', async (t) => {
