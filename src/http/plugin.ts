@@ -1,17 +1,17 @@
 import compress from '@fastify/compress'
-import cors from '@fastify/cors'
 import underPressure from '@fastify/under-pressure'
 import { METHODS } from 'node:http'
 import { constants } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { createAftermath } from './aftermath.ts'
+import cors from './cors.ts'
 import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
 import { createGate } from './gate.ts'
 import ownKeys from './own-keys.ts'
-import { refusalFrom, refusalOf, sendRefusal } from './refusal.ts'
+import nothing from './nothing.ts'
+import { refusalOf, sendRefusal } from './refusal.ts'
 import { lingerOnClose } from './lingering-close.ts'
 import { securityHeaders } from './security-headers.ts'
 import slowReaders from './slow-readers.ts'
@@ -23,7 +23,8 @@ import './passage.ts'
  * The HTTP edge: the order in which a request meets what stands before its handler.
  *
  * Owns: security headers, CORS, the gate, compression, how errors and unknown routes are answered. Never does: judge.
- * The gate comes before CORS and everything else that could answer, so that every response carries a receipt.
+ * The gate comes before everything that could answer, preflights too, so that every response carries a receipt; what a
+ * browser needs to show a refusal to its page is set before it.
  */
 declare module 'fastify' {
   interface FastifyInstance {
@@ -57,6 +58,7 @@ export default fp(async (app) => {
     reply.raw.once('close', () => after(request, reply))
     reply.header('x-request-id', request.id)
     reply.headers(headers)
+    app.allowOrigin(request, reply)
     return await gate(request, reply)
   }
   app.decorate('gate', { before, after })
@@ -65,13 +67,7 @@ export default fp(async (app) => {
   // The bytes the gate read are given to the parser as if they had just come.
   app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
 
-  await app.register(cors, {
-    origin: [...app.config.corsOrigins],
-    credentials: true,
-    methods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'],
-    allowedHeaders: ['Content-Type', 'Authorization', 'x-api-key'],
-    exposedHeaders: ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'x-request-id', 'x-neko-assessment', 'x-neko-score', 'x-neko-action', 'x-neko-factors']
-  })
+  await app.register(cors)
   await app.register(compress, {
     global: true,
     threshold: 1024,
@@ -83,8 +79,7 @@ export default fp(async (app) => {
   })
 
   app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
-  const nothing = refusalFrom(new NEKO_ERR_NOT_FOUND('There is nothing at this address'))
-  app.setNotFoundHandler((request, reply) => sendRefusal(request, reply, nothing))
+  await app.register(nothing)
   lingerOnClose(app.server)
   await app.register(slowReaders)
   await app.register(ownKeys)
