@@ -23,7 +23,8 @@ await run({
   },
   // What must be counted in one place for all workers of the host is counted where no worker's end can reset it.
   onPrimary: async ({ fleet, config, clock, logging }) => {
-    const { createLimits } = await import('./limits/limiter.ts')
+    const [{ createLimits }, { createStatsKeeper }] = await Promise.all([import('./limits/limiter.ts'), import('./assessments/stats-sharing.ts')])
+    createStatsKeeper({ fleet, clock })
     const limits = createLimits({ rates: config.rates, fleet, clock, shadow: config.enforcement === 'shadow' })
     return {
       async workerDied (liveProcessIds) {

@@ -17,7 +17,8 @@ import { createLive, type Live } from './live.ts'
 import { createReceipts, describeReceipt } from './receipts.ts'
 import { createRecorder } from './recorder.ts'
 import { describeReplay, replayAssessment } from './replay.ts'
-import { WINDOW_SECONDS_MAX, addSums, createStats, describeSums } from './stats.ts'
+import { createSharedStats } from './stats-sharing.ts'
+import { WINDOW_SECONDS_MAX } from './stats.ts'
 import { allowanceCollection, assessmentCollection } from './shapes.ts'
 import type { ExternalRequest } from './external.ts'
 import type { Receipt, Recorded, Refused } from './receipts.ts'
@@ -89,7 +90,6 @@ export interface AssessmentParts {
 
 const ASK_MS = 500
 const GET_QUESTION = 'assessments.get'
-const STATS_QUESTION = 'assessments.stats'
 const WATCHED_MAX = 10_000
 /** Requests of one `assess` that are with the threads at once, so that it does not crowd out live requests. */
 const ASSESSED_AT_ONCE = 16
@@ -99,7 +99,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   const { storage, fleet, clock, log, scoring } = parts
   const store = storage.collection<StoredAssessment>(assessmentCollection)
   const receipts = createReceipts(clock)
-  const stats = createStats(clock)
+  const stats = createSharedStats({ fleet, clock })
   const recorder = createRecorder({ store, clock, retentionDays: parts.config.assessmentRetentionDays, log })
   const falsePositives = createFalsePositives({
     store: storage.collection<StoredAllowance>(allowanceCollection),
@@ -190,7 +190,6 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   }
 
   fleet.answer(GET_QUESTION, (id) => (typeof id === 'string' ? remembered(id) as unknown as Json : null))
-  fleet.answer(STATS_QUESTION, (windowSeconds) => (typeof windowSeconds === 'number' ? stats.sums(windowSeconds) : null))
   const ceiling = setInterval(() => {
     // One process of the host is enough.
     if (fleet.slot === 0) keepBelowCeiling(store).catch((error: unknown) => log.warn({ err: error }, 'old receipts could not be removed'))
@@ -224,10 +223,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     },
     async stats (windowSeconds) {
       if (!Number.isInteger(windowSeconds) || windowSeconds < 1 || windowSeconds > WINDOW_SECONDS_MAX) throw new NEKO_ERR_INPUT_INVALID(`windowSeconds must be from 1 to ${WINDOW_SECONDS_MAX}`)
-      const answers = fleet.processCount() > 1 ? await fleet.ask(STATS_QUESTION, windowSeconds, { timeoutMs: ASK_MS }) : []
-      const total = stats.sums(windowSeconds)
-      for (const one of answers) addSums(total, one)
-      return describeSums(windowSeconds, total)
+      return await stats.of(windowSeconds)
     },
     async explain (id) {
       const assessment = await get(id)
@@ -258,7 +254,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
       clearInterval(ceiling)
       falsePositives.close()
       live.close()
-      await recorder.close()
+      await Promise.all([stats.close(), recorder.close()])
     }
   }
 }

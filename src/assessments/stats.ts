@@ -1,7 +1,7 @@
 /**
  * Figures of the last seconds to a day at a cost that does not grow with the number of requests: a ring of seconds and a
  * ring of minutes, each slot holding counts by action, a histogram of scores and the points of each factor. About
- * 0.8 MB per process, whatever the load. Processes add their sums, so each gives the same answer.
+ * 1.4 MB per host, whatever the load: who keeps the rings and how workers hand over theirs stands in stats-sharing.ts.
  */
 import { FACTOR_NAMES } from '../scoring/shapes.ts'
 import type { Action } from '../decisions/shapes.ts'
@@ -13,8 +13,17 @@ import type { Stats } from './shapes.ts'
 export interface StatsCounter {
   /** 0.2 us. `factors` empty for a request refused before scoring. */
   count (action: Action, score: number, factors: readonly FactorContribution[]): void
+  /** What another process counted in one second of the wall clock, at most two minutes ago to be seen in short windows; other shapes are ignored. */
+  add (second: number, sums: Json): void
   /** Sums of the last `windowSeconds`, 1 to 86,400; over two minutes in whole minutes. */
   sums (windowSeconds: number): number[]
+}
+
+/** Counts of one process that were not yet handed over. */
+export interface StatsTally {
+  count (action: Action, score: number, factors: readonly FactorContribution[]): void
+  /** The oldest seconds, at most 30 (some 30 KB as JSON), and forgets them. */
+  take (): Array<[second: number, sums: number[]]>
 }
 
 const ACTIONS: readonly Action[] = ['ALLOW', 'CHALLENGE', 'BLOCK']
@@ -36,8 +45,17 @@ export function createStats (clock: Pick<Clock, 'now'>): StatsCounter {
   return {
     count (action, score, factors) {
       const nowMs = clock.now()
-      add(seconds, nowMs, action, score, factors)
-      add(minutes, nowMs, action, score, factors)
+      for (const ring of [seconds, minutes]) addTo(ring.sums, slotAt(ring, nowMs), action, score, factors)
+    },
+    add (second, sums) {
+      if (!Number.isSafeInteger(second) || !isSums(sums)) return
+      const nowMs = clock.now()
+      for (const ring of [seconds, minutes]) {
+        // What lies further back than the ring reaches would take the place of something newer.
+        if (second * 1_000 <= nowMs - ring.size * ring.unitMs) continue
+        const at = slotAt(ring, second * 1_000)
+        for (let i = 0; i < SLOT; i++) ring.sums[at + i]! += sums[i] as number
+      }
     },
     sums (windowSeconds) {
       const window = Math.min(Math.max(1, Math.floor(windowSeconds)), WINDOW_SECONDS_MAX)
@@ -51,22 +69,50 @@ function createRing (size: number, unitMs: number): Ring {
   return { sums: new Float64Array(size * SLOT), times: new Float64Array(size).fill(-1), size, unitMs }
 }
 
-function add (ring: Ring, nowMs: number, action: Action, score: number, factors: readonly FactorContribution[]): void {
-  const time = Math.floor(nowMs / ring.unitMs)
-  const slot = time % ring.size
-  const at = slot * SLOT
-  const { sums } = ring
-  if (ring.times[slot] !== time) {
-    ring.times[slot] = time
-    sums.fill(0, at, at + SLOT)
+/** Where the slot of this time begins, emptied when it held an older one. */
+function slotAt ({ sums, times, size, unitMs }: Ring, atMs: number): number {
+  const time = Math.floor(atMs / unitMs)
+  const slot = time % size
+  if (times[slot] !== time) {
+    times[slot] = time
+    sums.fill(0, slot * SLOT, (slot + 1) * SLOT)
   }
+  return slot * SLOT
+}
+
+function addTo (sums: Float64Array, at: number, action: Action, score: number, factors: readonly FactorContribution[]): void {
   sums[at + (action === 'ALLOW' ? 0 : action === 'CHALLENGE' ? 1 : 2)]! += 1
   sums[at + BINS_AT + Math.min(BINS - 1, Math.max(0, Math.round(score)))]! += 1
   for (let i = 0; i < factors.length; i++) sums[at + FACTORS_AT + i]! += (factors[i] as FactorContribution).contribution
 }
 
+/** Seconds that wait while the keeper does not answer; beyond it what was counted joins the newest one that waits. */
+const TALLY_SECONDS_MAX = 120
+const TAKEN_MAX = 30
+
+export function createTally (clock: Pick<Clock, 'now'>): StatsTally {
+  const waiting = new Map<number, Float64Array>()
+  let newest: { second: number, sums: Float64Array } | null = null
+  return {
+    count (action, score, factors) {
+      const second = Math.floor(clock.now() / 1_000)
+      if (newest === null || (newest.second !== second && waiting.size < TALLY_SECONDS_MAX)) {
+        newest = { second, sums: waiting.get(second) ?? new Float64Array(SLOT) }
+        waiting.set(second, newest.sums)
+      }
+      addTo(newest.sums, 0, action, score, factors)
+    },
+    take () {
+      const taken = [...waiting].slice(0, TAKEN_MAX)
+      for (const [second] of taken) waiting.delete(second)
+      if (waiting.size === 0) newest = null
+      return taken.map(([second, sums]) => [second, [...sums]])
+    }
+  }
+}
+
 function sumOf (ring: Ring, nowMs: number, units: number): number[] {
-  const total = new Array<number>(SLOT).fill(0)
+  const total = noSums()
   const newest = Math.floor(nowMs / ring.unitMs)
   for (let slot = 0; slot < ring.size; slot++) {
     const time = ring.times[slot] as number
@@ -76,10 +122,19 @@ function sumOf (ring: Ring, nowMs: number, units: number): number[] {
   return total
 }
 
+/** The sums of nothing. */
+export function noSums (): number[] {
+  return new Array<number>(SLOT).fill(0)
+}
+
 /** Adds what another process answered; anything of another shape is ignored. */
 export function addSums (total: number[], other: Json): void {
-  if (!Array.isArray(other) || other.length !== SLOT || !other.every((one) => typeof one === 'number')) return
+  if (!isSums(other)) return
   for (let i = 0; i < SLOT; i++) total[i]! += other[i] as number
+}
+
+function isSums (given: Json): given is number[] {
+  return Array.isArray(given) && given.length === SLOT && given.every((one) => typeof one === 'number')
 }
 
 export function describeSums (windowSeconds: number, total: readonly number[]): Stats {

@@ -124,7 +124,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
       if (child.processId !== null) hub.leave(child.processId)
       tellCount()
       if (child.state !== 'draining' && !isStopping) options.onDeath?.()
-      aggregate.retire(child.series).catch((error) => log.error({ err: error }, 'the figures of a dead worker were lost'))
+      aggregate.retire(child.series)
     },
     onRestart: (reason) => metrics.processRestartsTotal.inc({ reason }),
     onFailedStart: (code) => {
@@ -193,7 +193,9 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
       for (const state of ['starting', 'ready', 'stalled', 'draining'] as const) metrics.processes.set({ state }, 0)
       for (const child of slots.children()) metrics.processes.inc({ state: child.state })
       const own = await metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
-      return aggregate.render([...await collect(), own.filter(({ name }) => PRIMARY_SERIES.test(name))])
+      await collect()
+      // Who lives is asked after the wait: a worker that ended meanwhile is among the retired now, and must not count twice.
+      return aggregate.render([...slots.children().map(({ series }) => series), own.filter(({ name }) => PRIMARY_SERIES.test(name))])
     },
     forward (verb, args, progress) {
       const [child] = slots.children().filter(({ state }) => state === 'ready').sort((a, b) => a.slot - b.slot)

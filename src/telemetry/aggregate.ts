@@ -8,21 +8,34 @@ import type { Registry } from 'prom-client'
 export interface Series { name: string, type: string, help: string, aggregator: string, values: Array<{ value: number, metricName?: string, labels: Record<string, string | number> }> }
 
 export interface Aggregate {
-  /** Keeps the counters and histograms of a process that is gone; its gauges died with it. */
-  retire (series: Series[]): Promise<void>
-  /** Prometheus text of the living and the dead. */
+  /** Keeps the counters and histograms of a process that is gone; its gauges died with it. At once, so that no scrape falls between its end and this. */
+  retire (series: Series[]): void
+  /** Prometheus text of the living and the dead, who must not be among the living any more. */
   render (living: Series[][]): Promise<string>
 }
 
 export function createAggregate (): Aggregate {
-  let retired: Series[] = []
+  const retired = new Map<string, { series: Series, byLabels: Map<string, Series['values'][number]> }>()
   return {
-    async retire (series) {
-      // prom-client says the type as a word or, in older snapshots, as the class's own name: both are lower case.
-      const lasting = series.filter((metric) => metric.type === 'counter' || metric.type === 'histogram')
-      retired = await merge([retired, lasting]).getMetricsAsJSON() as unknown as Series[]
+    retire (series) {
+      for (const metric of series) {
+        // prom-client says the type as a word or, in older snapshots, as the class's own name: both are lower case.
+        if (metric.type !== 'counter' && metric.type !== 'histogram') continue
+        let kept = retired.get(metric.name)
+        if (kept === undefined) retired.set(metric.name, kept = { series: { ...metric, values: [] }, byLabels: new Map() })
+        for (const value of metric.values) {
+          const key = JSON.stringify([value.metricName ?? '', Object.entries(value.labels).sort(([a], [b]) => a < b ? -1 : 1)])
+          const known = kept.byLabels.get(key)
+          if (known !== undefined) known.value += value.value
+          else {
+            const copy = { ...value }
+            kept.byLabels.set(key, copy)
+            kept.series.values.push(copy)
+          }
+        }
+      }
     },
-    render: (living) => merge([...living, retired]).metrics()
+    render: (living) => merge([...living, [...retired.values()].map(({ series }) => series)]).metrics()
   }
 }
 
