@@ -2,11 +2,12 @@
  * What one score costs the main thread, by mode and by how many are in flight: CPU microseconds per request including
  * the making of the observation (history and all), the threads' CPU apart, and the latency that the hop adds.
  * Real requests of the DEV corpus when `../shared/corpora` is there, else made-up ones.
+ * Modes and concurrencies take turns, and each figure is the median of its rounds: on a shared machine the same work costs
+ * twice as much from one second to the next, and `of inline` (the ring's main-thread time by inline's of the same round) is what holds still.
  *
- *   node bench/hop.ts [seconds per row]
+ *   node bench/hop.ts [--seconds 0.5] [--rounds 5] [--modes inline,batch,ring] [--in-flight 1,64] [--hop no]
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { createHistory } from '../src/scoring/history.ts'
@@ -14,12 +15,17 @@ import { createPolicy } from '../src/scoring/policy.ts'
 import { createScoringPool } from '../src/scoring/pool.ts'
 import { systemClock } from '../src/std/clock.ts'
 import { createReceiptIds } from '../src/std/id.ts'
+import { machine } from './machine.ts'
 import type { PoolMode, ScoringPool } from '../src/scoring/pool.ts'
 import type { Observation } from '../src/scoring/shapes.ts'
 
 interface Wire { method: string, url: string, headers: string[], body: Buffer | null, address: string }
 
-const SECONDS = Number(process.argv[2] ?? 1.5)
+const options = Object.fromEntries(process.argv.slice(2).join(' ').split('--').filter(Boolean).map((part) => part.trim().split(' '))) as Record<string, string | undefined>
+const SECONDS = Number(options['seconds'] ?? 0.5)
+const ROUNDS = Number(options['rounds'] ?? 5)
+const MODES = (options['modes'] ?? 'inline,batch,ring').split(',') as PoolMode[]
+const IN_FLIGHT = (options['in-flight'] ?? '1,64').split(',').map(Number)
 const REQUESTS_MAX = 4_000
 const CLIENTS = 500
 
@@ -27,27 +33,53 @@ const requests = readRequests()
 const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })
 const silent = { warn () {} }
 
-console.log(`node ${process.version}, ${cpus().length} cores, ${requests.length} requests, ${SECONDS} s per row`)
-console.log('mode    in flight   main us/req   of it making   threads us/req    req/s     p50 ms     p99 ms   degraded')
-const makingUs = measureMaking()
-for (const mode of ['inline', 'batch', 'ring'] as const) {
-  for (const inFlight of [1, 64]) await measure(mode, inFlight)
-}
-console.log('the hop alone: a thread that gives one and the same score')
-for (const mode of ['batch', 'ring'] as const) {
-  for (const inFlight of [1, 64]) await measure(mode, inFlight, new URL('./hop-worker.ts', import.meta.url))
+console.log(`${machine()}; ${requests.length} requests, ${ROUNDS} rounds of ${SECONDS} s`)
+console.log('mode    in flight   main us/req   of inline   of it making   threads us/req    req/s     p50 ms     p99 ms   degraded')
+await measure(MODES)
+if (options['hop'] !== 'no') {
+  console.log('the hop alone: a thread that gives one and the same score')
+  await measure(MODES.filter((mode) => mode !== 'inline'), new URL('./hop-worker.ts', import.meta.url))
 }
 
-async function measure (mode: PoolMode, inFlight: number, workerUrl?: URL): Promise<void> {
-  const pool = createScoringPool({ mode, threads: 1, policy, clock: systemClock, log: silent, workerUrl })
-  await pool.ready(5_000)
-  await play(pool, inFlight, SECONDS / 2)
-  const { done, seconds, mainUs, processUs, latencies, degraded } = await play(pool, inFlight, SECONDS)
-  await pool.close()
+/** What one round of a mode and a concurrency came to. */
+interface Row { main: number, ofInline: number, making: number, threads: number, perSecond: number, p50: number, p99: number, degraded: number }
+
+async function measure (modes: PoolMode[], workerUrl?: URL): Promise<void> {
+  const pools = modes.map((mode) => createScoringPool({ mode, threads: 1, policy, clock: systemClock, log: silent, workerUrl }))
+  await Promise.all(pools.map((pool) => pool.ready(5_000)))
+  const rows = new Map<string, Row[]>()
+  // The first round compiles.
+  for (let round = -1; round < ROUNDS; round++) {
+    const making = measureMaking()
+    for (const inFlight of IN_FLIGHT) {
+      let inline = NaN
+      for (const pool of pools) {
+        const row = rowOf(await play(pool, inFlight, SECONDS), making)
+        if (pool.mode === 'inline') inline = row.main
+        row.ofInline = row.main / inline
+        const key = `${pool.mode.padEnd(8)}${String(inFlight).padStart(9)}`
+        if (round >= 0) rows.set(key, [...rows.get(key) ?? [], row])
+      }
+    }
+  }
+  await Promise.all(pools.map((pool) => pool.close()))
+  for (const [key, list] of rows) show(key, list)
+}
+
+function rowOf ({ done, seconds, mainUs, processUs, latencies, degraded }: Played, making: number): Row {
   latencies.sort()
-  const cells = [mainUs / done, makingUs, Math.max(0, processUs - mainUs) / done].map((us) => us.toFixed(2).padStart(14))
-  const quantile = (q: number): string => (latencies[Math.floor(latencies.length * q)] as number).toFixed(3).padStart(10)
-  console.log(`${mode.padEnd(8)}${String(inFlight).padStart(9)}${cells.join('')}${(done / seconds).toFixed(0).padStart(11)} ${quantile(0.5)} ${quantile(0.99)} ${String(degraded).padStart(10)}`)
+  const quantile = (q: number): number => latencies[Math.floor(latencies.length * q)] as number
+  return { main: mainUs / done, ofInline: NaN, making, threads: Math.max(0, processUs - mainUs) / done, perSecond: done / seconds, p50: quantile(0.5), p99: quantile(0.99), degraded }
+}
+
+function show (key: string, rows: Row[]): void {
+  const median = (of: (row: Row) => number): number => rows.map(of).sort((a, b) => a - b)[rows.length >> 1] as number
+  const cells = [
+    median((row) => row.main).toFixed(2).padStart(14), median((row) => row.ofInline).toFixed(3).padStart(12), median((row) => row.making).toFixed(2).padStart(15),
+    median((row) => row.threads).toFixed(2).padStart(17), median((row) => row.perSecond).toFixed(0).padStart(9), median((row) => row.p50).toFixed(3).padStart(11),
+    median((row) => row.p99).toFixed(3).padStart(11), String(rows.reduce((sum, row) => sum + row.degraded, 0)).padStart(11)
+  ]
+  console.log(key + cells.join(''))
 }
 
 interface Played { done: number, seconds: number, mainUs: number, processUs: number, latencies: Float64Array, degraded: number }
@@ -91,11 +123,11 @@ async function play (pool: ScoringPool, inFlight: number, seconds: number): Prom
 /** Microseconds for the observation alone. */
 function measureMaking (): number {
   const make = createMaker()
-  for (let i = 0; i < 50_000; i++) make()
+  for (let i = 0; i < 5_000; i++) make()
   const before = process.threadCpuUsage()
-  for (let i = 0; i < 100_000; i++) make()
+  for (let i = 0; i < 30_000; i++) make()
   const used = process.threadCpuUsage(before)
-  return (used.user + used.system) / 100_000
+  return (used.user + used.system) / 30_000
 }
 
 function createMaker (): () => Observation {

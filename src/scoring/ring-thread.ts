@@ -25,8 +25,13 @@ export interface PolicyMessage { policy: Policy, policyNumber: number }
 
 /** Small requests served before a waiting big one gets its turn. */
 const BURST_MAX = 64
-/** Results after which main is woken though more are coming: at 10 to 50 us each it waits for less than a millisecond. */
-const RESULTS_PER_WAKE = 16
+/**
+ * When main is woken though more is waiting here. A wake-up costs it 10 to 60 us, so results come in lots; half of what is in
+ * flight is one, and the thread works on the other half while main takes it. Nobody waits for a full lot longer than this.
+ */
+const RESULTS_PER_WAKE_MIN = 16
+const RESULTS_PER_WAKE_MAX = 32
+const UNHEARD_MS_MAX = 2
 
 /** Returns when it is told to stop. */
 export function serveRing (task: RingTask, score: Scorer): void {
@@ -36,6 +41,7 @@ export function serveRing (task: RingTask, score: Scorer): void {
   let { policy, policyNumber } = task
   let burst = 0
   let unheard = 0
+  let unheardSinceMs = 0
   const watch = { misses: 0 }
 
   function tell (): void {
@@ -51,7 +57,13 @@ export function serveRing (task: RingTask, score: Scorer): void {
     writer.write(ring, slot, attempt(score, decodeObservation(ring, slot), policy), policyNumber)
     Atomics.store(words, DONE, sequence + 1)
     burst++
-    if (++unheard >= RESULTS_PER_WAKE) tell()
+    if (unheard++ === 0) unheardSinceMs = performance.now()
+    if (isLot((Atomics.load(words, TAIL) - sequence - 1) | 0)) tell()
+  }
+
+  function isLot (waiting: number): boolean {
+    if (unheard >= RESULTS_PER_WAKE_MAX || (unheard >= RESULTS_PER_WAKE_MIN && unheard >= waiting)) return true
+    return waiting > 0 && performance.now() - unheardSinceMs >= UNHEARD_MS_MAX
   }
 
   function takeBig (): void {
