@@ -231,8 +231,10 @@ async function verifyTrail (call: Call): Promise<number> {
   const [{ verifyAudit }, { auditDirectory, auditSigner }, { newestCheckpoints }] = await Promise.all([import('./audit/verify.ts'), import('./audit/audit.ts'), import('./audit/collections.ts')])
   const config = await configOf(call.dataDir)
   const checkpoints = await withStore(config, (storage) => newestCheckpoints(storage))
-  const report = await verifyAudit({ directory: auditDirectory(config.dataDir), signer: auditSigner(config), checkpoints })
-  if (call.values.json === true) out(JSON.stringify(report, null, 2))
+  const signer = auditSigner(config)
+  const report = await verifyAudit({ directory: auditDirectory(config.dataDir), signer, checkpoints })
+  // The public keys are what AUDIT_SIGNING_KEY may list instead of a secret that was rotated away.
+  if (call.values.json === true) out(JSON.stringify({ ...report, keyId: signer.keyId, publicKeys: Object.fromEntries(signer.publicKeys) }, null, 2))
   else {
     const line = (label: string) => ({ file, line, seq, message }: (typeof report.findings)[number]): string => `${label} ${file}${line === null ? '' : `:${line}`}${seq === null ? '' : ` (seq ${seq})`}: ${message}`
     out([

@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { isIP } from 'node:net'
@@ -38,7 +39,13 @@ export interface Config {
   readonly corsOrigins: readonly string[]
   readonly adminUsername: string
   readonly adminPassword: string | null
+  /** One key or several, separated by commas: the first signs, all verify. */
   readonly auditSigningKey: string | null
+  /** Replaces addresses in the audit trail by keyed stand-ins; null leaves them. */
+  readonly auditPseudonymKey: string | null
+  readonly auditRetentionDays: number
+  /** For the log of each process, and of all dead ones together. */
+  readonly auditRetentionBytes: number
   readonly rates: Readonly<Record<'strict' | 'standard' | 'relaxed' | 'service', Rate>>
   readonly cacheTtlSeconds: { readonly standard: number, readonly short: number, readonly medium: number, readonly long: number }
   readonly enforcement: 'enforce' | 'shadow'
@@ -98,6 +105,9 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   ADMIN_USERNAME: 'admin',
   ADMIN_PASSWORD: '',
   AUDIT_SIGNING_KEY: '',
+  AUDIT_PSEUDONYM_KEY: '',
+  AUDIT_RETENTION_DAYS: '365',
+  AUDIT_RETENTION_MB: '10240',
   RATE_LIMIT_TTL: '60',
   RATE_LIMIT_MAX: '1000',
   RATE_LIMIT_STRICT: '10/60/300',
@@ -123,7 +133,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
 }
 
 /** Secrets, each also readable from a file named by `NAME_FILE` (Docker and Kubernetes secrets). */
-const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'WEBHOOK_SECRET'] as const
+const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'AUDIT_PSEUDONYM_KEY', 'WEBHOOK_SECRET'] as const
 
 /** Values seen in examples and tutorials: whoever runs with one of them has published their key. */
 const PLACEHOLDER = /^(change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure|default|test|password|x{8,}|0{8,}|1234)/i
@@ -188,6 +198,9 @@ export function loadConfig (given: Environment): Config {
     adminUsername: pattern('ADMIN_USERNAME', text('ADMIN_USERNAME'), /^[A-Za-z0-9._@-]{1,64}$/, 'must be 1-64 of A-Z a-z 0-9 . _ @ -'),
     adminPassword,
     auditSigningKey: signingKey(optional('AUDIT_SIGNING_KEY'), production),
+    auditPseudonymKey: strongKey('AUDIT_PSEUDONYM_KEY', optional('AUDIT_PSEUDONYM_KEY'), production),
+    auditRetentionDays: number('AUDIT_RETENTION_DAYS', text('AUDIT_RETENTION_DAYS'), 1, 36_500),
+    auditRetentionBytes: number('AUDIT_RETENTION_MB', text('AUDIT_RETENTION_MB'), 64, 10_485_760) * 1_048_576,
     rates: {
       strict: rate('RATE_LIMIT_STRICT', text('RATE_LIMIT_STRICT')),
       standard: rate('RATE_LIMIT_STANDARD', text('RATE_LIMIT_STANDARD')),
@@ -336,12 +349,29 @@ function strongKeys (variable: string, keys: string[], production: boolean): str
   return keys
 }
 
-function signingKey (key: string | null, production: boolean): string | null {
-  if (key === null) {
-    if (production) throw new ConfigError('AUDIT_SIGNING_KEY', 'is required in production')
-    return null
+/** The list is cut apart where it is used (audit/signing.ts); here each of its keys is looked at. */
+function signingKey (given: string | null, production: boolean): string | null {
+  if (given === null && production) throw new ConfigError('AUDIT_SIGNING_KEY', 'is required in production')
+  const keys = list(given ?? '')
+  if (keys.length > 8) throw new ConfigError('AUDIT_SIGNING_KEY', 'may list at most 8 keys')
+  for (const [index, key] of keys.entries()) {
+    if (!key.startsWith('-----BEGIN ')) requireStrong('AUDIT_SIGNING_KEY', key, production)
+    else if (!isEd25519(key, index > 0)) throw new ConfigError('AUDIT_SIGNING_KEY', 'must be Ed25519 where it is a PEM: PKCS8, and behind the first key also public ones')
   }
-  if (!key.startsWith('-----BEGIN ')) requireStrong('AUDIT_SIGNING_KEY', key, production)
+  return given
+}
+
+function isEd25519 (pem: string, mayBePublic: boolean): boolean {
+  try {
+    const isPublic = pem.startsWith('-----BEGIN PUBLIC KEY')
+    return (!isPublic || mayBePublic) && (isPublic ? createPublicKey(pem) : createPrivateKey(pem)).asymmetricKeyType === 'ed25519'
+  } catch {
+    return false
+  }
+}
+
+function strongKey (variable: string, key: string | null, production: boolean): string | null {
+  if (key !== null) requireStrong(variable, key, production)
   return key
 }
 

@@ -27,9 +27,9 @@ await run({
     createStatsKeeper({ fleet, clock })
     const limits = createLimits({ rates: config.rates, fleet, clock, shadow: config.enforcement === 'shadow' })
     return {
-      async workerDied (liveProcessIds) {
+      async workerDied (liveProcessIds, current) {
         const { recoverDead } = await import('./prepare.ts')
-        await recoverDead({ config, clock, log: logging.log }, liveProcessIds)
+        await recoverDead({ config: current, clock, log: logging.log }, liveProcessIds)
       },
       close: () => { limits.close() }
     }

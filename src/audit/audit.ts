@@ -24,7 +24,7 @@ import type { Flush } from './flush.ts'
 import { auditCheckpoints } from './collections.ts'
 import type { StoredCheckpoint } from './collections.ts'
 import { ensureTrailId } from './segments.ts'
-import { retainOwn } from './retention.ts'
+import { retainIndex, retainOwn } from './retention.ts'
 import { createSigner, localSigningSecret } from './signing.ts'
 import type { Signer } from './signing.ts'
 import type { Audit, AuditEvent, AuditInput } from './shapes.ts'
@@ -44,19 +44,18 @@ export interface AuditLog {
   error (fields: object, message: string): void
 }
 
+/** What the room needs of the configuration; what may be absent in tools and tests has its default in retention.ts. */
+export interface AuditConfig extends Pick<Config, 'dataDir' | 'auditSigningKey'>, Partial<Pick<Config, 'auditPseudonymKey' | 'auditRetentionDays' | 'auditRetentionBytes'>> {}
+
 export interface AuditOptions {
-  config: Pick<Config, 'dataDir' | 'auditSigningKey'>
+  config: AuditConfig
   /** null: the log alone, no index (children of tests, tools). */
   storage: Storage | null
   clock: Clock
   log: AuditLog
   processId: string
   files?: FileLayer
-  /** Replaces addresses in actors, targets and details (`ip`, `address`) by a keyed stand-in. */
-  pseudonymKey?: string | null
   onEvent?: (category: AuditInput['category']) => void
-  /** What this process keeps of its own log. */
-  retention?: { days: number, bytesMax: number }
   /** For tests: bytes after which a segment ends. */
   segmentBytes?: number
 }
@@ -91,7 +90,7 @@ export function createAudit (options: AuditOptions): AuditService {
   const files = options.files ?? systemFiles
   const directory = auditDirectory(config.dataDir)
   const signer = auditSigner(config)
-  const pseudonym = options.pseudonymKey == null ? null : createPseudonym(options.pseudonymKey)
+  const pseudonym = config.auditPseudonymKey == null ? null : createPseudonym(config.auditPseudonymKey)
   const seals = createSeals({ files, directory, processId, signer })
   const flush: Flush | null = storage === null ? null : createFlush({ storage, files, directory, processId, clock, log })
   let sealing = Promise.resolve()
@@ -133,8 +132,10 @@ export function createAudit (options: AuditOptions): AuditService {
 
   /** In turn with the checkpoints, as both write the seals. */
   function retain (): Promise<string[]> {
-    const retained = sealing.then(() => retainOwn({ files, directory, processId, currentSegment: trail.position.segment, seals, clock, ...options.retention }))
+    const retained = sealing.then(() => retainOwn({ files, directory, processId, currentSegment: trail.position.segment, seals, clock, days: config.auditRetentionDays, bytesMax: config.auditRetentionBytes }))
     sealing = retained.then(() => {}, () => {})
+    // Fail-open: what a store that is down keeps too long goes an hour later.
+    if (storage !== null) retainIndex(storage, clock, config.auditRetentionDays).catch(() => { /* as said */ })
     return retained
   }
 

@@ -41,9 +41,9 @@ export function signCheckpoint (signer: Signer, input: CheckpointInput): { check
   return { checkpoint: { ...fields, signature }, text: `{"signature":"${signature}",${body}\n` }
 }
 
-/** A checkpoint as the store or the log holds it, verified: true when `signer` made it. */
+/** A checkpoint as the store or the log holds it, verified: true when one of the signer's keys made it. */
 export function holdsCheckpoint (signer: Signer, given: Checkpoint): boolean {
-  return given.keyId === signer.keyId && signer.verify(bodyOf(given), given.signature)
+  return signer.verify(bodyOf(given), given.signature, given.keyId)
 }
 
 function bodyOf ({ processId, number, kind, segment, seq, hash, at, keyId }: Checkpoint): string {
@@ -80,7 +80,7 @@ function decodeSeal (bytes: Buffer, start: number, end: number, signer: Signer):
   if (end - start < BODY + 2 || HEAD.compare(bytes, start, start + HEAD.length) !== 0) return 'the line is no checkpoint'
   if (bytes[start + SIGNATURE_END] !== 0x22 || bytes[start + SIGNATURE_END + 1] !== 0x2c) return 'the line is no checkpoint'
   const signature = bytes.toString('latin1', start + HEAD.length, start + SIGNATURE_END)
-  if (!signer.verify(bytes.subarray(start + BODY, end), signature)) return 'the signature does not hold (edited, or another signing key)'
+  if (!signer.verify(bytes.subarray(start + BODY, end), signature)) return 'the signature does not hold (edited, or sealed by a key that AUDIT_SIGNING_KEY does not list)'
   return JSON.parse(bytes.toString('utf8', start, end)) as Checkpoint
 }
 

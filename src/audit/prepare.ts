@@ -2,18 +2,18 @@ import type { Config } from '../config.ts'
 import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
-import type { AuditLog } from './audit.ts'
+import type { AuditConfig, AuditLog } from './audit.ts'
 import { claimedLogs, whileRecovering } from './claims.ts'
 import { systemFiles } from './files.ts'
 import { recoverAudit } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
 import { newestCheckpoints } from './collections.ts'
-import { applyRetention } from './retention.ts'
+import { applyRetention, retainIndex } from './retention.ts'
 import { verifyAudit } from './verify.ts'
 import type { VerifyReport } from './verify.ts'
 
 export interface PrepareAuditOptions {
-  config: Pick<Config, 'dataDir' | 'auditSigningKey'>
+  config: AuditConfig
   storage: Storage
   clock: Clock
   log: AuditLog
@@ -42,7 +42,8 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
   const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || claimed.has(processId)
   const report = await recoverAudit({ directory, signer, storage, clock, log, collections, isLive })
   if (report.processes > 0 || report.broken.length > 0) log.info({ recovery: report }, 'audit logs of dead processes were brought in')
-  const removed = await applyRetention({ directory, signer, clock, isLive })
+  const removed = await applyRetention({ directory, signer, clock, isLive, days: config.auditRetentionDays, bytesMax: config.auditRetentionBytes })
+  await retainIndex(storage, clock, config.auditRetentionDays)
   if (removed.length > 0) log.info({ removed: removed.length }, 'old audit segments were removed')
   return report
 }

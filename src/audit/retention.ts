@@ -5,6 +5,9 @@
  * begins behind it, so the rest still verifies and a segment that somebody else removes still is a finding. The seals stay.
  */
 import type { Clock } from '../std/clock.ts'
+import type { Storage } from '../storage/port.ts'
+import { auditEvents } from './collections.ts'
+import type { StoredAuditEvent } from './collections.ts'
 import { createSeals, readSeals, sealsName } from './checkpoints.ts'
 import type { Seals } from './checkpoints.ts'
 import { systemFiles } from './files.ts'
@@ -16,6 +19,9 @@ import type { Signer } from './signing.ts'
 /** What is kept unless told otherwise: a year, and 10 GiB (of each living process, and of all dead ones together). */
 export const RETENTION_DAYS = 365
 export const RETENTION_BYTES_MAX = 10 * 1024 ** 3
+/** Of the index that go at once: the rest goes an hour later. */
+const INDEX_PORTION = 10_000
+const INDEX_PORTIONS_MAX = 20
 const DAY_MS = 86_400_000
 
 export interface RetentionOptions {
@@ -23,9 +29,9 @@ export interface RetentionOptions {
   signer: Signer
   clock: Clock
   /** Days since a segment was last written. */
-  days?: number
+  days?: number | undefined
   /** For all segments of the directory together; the oldest go first. */
-  bytesMax?: number
+  bytesMax?: number | undefined
   /** Logs of living processes are left alone. */
   isLive: (processId: string) => boolean
   files?: FileLayer
@@ -63,6 +69,19 @@ export async function applyRetention (options: RetentionOptions): Promise<string
   }
   const removed: string[] = []
   for (const [processId, segment] of through) removed.push(...await removeThrough({ ...options, files, processId, segment }))
+  return removed
+}
+
+/** The index goes with the segments: what is older leaves the store too. @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function retainIndex (storage: Storage, clock: Clock, days = RETENTION_DAYS): Promise<number> {
+  const events = storage.collection<StoredAuditEvent>(auditEvents)
+  const where = { at: { lt: clock.now() - days * DAY_MS } }
+  let removed = 0
+  for (let portion = 0; portion < INDEX_PORTIONS_MAX; portion++) {
+    const gone = await events.deleteWhere(where, INDEX_PORTION)
+    removed += gone
+    if (gone < INDEX_PORTION) break
+  }
   return removed
 }
 

@@ -69,13 +69,13 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
     primaryId: options.primaryId,
     processCount: () => Math.max(1, options.processCount()),
     bridgeUp: options.bridgeUp,
-    publish (topic, message) {
+    publish (topic, message, options) {
       if (closed) return
       if (!isSmall(message)) {
         log.error({ topic }, 'a fleet message over 64 KiB was refused')
         return
       }
-      send({ kind: 'publish', topic, message, from: processId })
+      send({ kind: 'publish', topic, message, from: processId, ...(options === undefined ? {} : { to: options.processId }) })
     },
     subscribe (topic, handler) {
       const set = handlers.get(topic) ?? new Set()

@@ -97,6 +97,7 @@ export function createFleetHub (): FleetHub {
         return settle(envelope.id, envelope.from)
       }
       if (envelope.kind !== 'publish') return
+      if (envelope.to !== undefined) return members.get(envelope.to)?.deliver(envelope)
       for (const [id, member] of members) if (id !== envelope.from) member.deliver(envelope)
       bridge?.send(envelope)
     },

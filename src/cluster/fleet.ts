@@ -16,8 +16,11 @@ export interface Fleet {
   processCount (): number
   /** Whether other hosts are heard through Redis now; null without REDIS_URL. At most a second old. */
   bridgeUp (): boolean | null
-  /** To every OTHER process of the fleet; the sender applies its own change itself. At most 64 KiB as JSON. */
-  publish (topic: string, message: Json): void
+  /**
+   * To every OTHER process of the fleet, or to one of this host; the sender applies its own change itself. At most
+   * 64 KiB as JSON. Between two processes of one host messages arrive in the order in which they were sent.
+   */
+  publish (topic: string, message: Json, options?: { processId: string }): void
   /** Several handlers per topic; a handler that throws is logged and the others still run. Returns the unsubscribe. */
   subscribe (topic: string, handler: (message: Json, fromProcessId: string) => void): () => void
   /**

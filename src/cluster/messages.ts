@@ -19,11 +19,11 @@ export type ToPrimary =
   | { neko: 'control', id: number, reply: ControlReply }
 
 /**
- * One message of the fleet on its way. `publish` goes to all others, `ask` to all others or to one, `answer` back to
+ * One message of the fleet on its way. `publish` goes to all others or, without leaving the host, to one, `ask` to all others or to one, `answer` back to
  * who asked, `end` says that nobody else will answer, `presence` is one host telling the others that it lives.
  */
 export type Envelope =
-  | { kind: 'publish', topic: string, message: Json, from: string }
+  | { kind: 'publish', topic: string, message: Json, from: string, to?: string }
   | { kind: 'ask', id: string, topic: string, message: Json, from: string, to: string | null, timeoutMs: number }
   | { kind: 'answer', id: string, message: Json, from: string, to: string }
   | { kind: 'end', id: string, from: string, to: string }

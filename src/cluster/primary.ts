@@ -13,7 +13,7 @@ const KILL_BEFORE_EXIT_MS = 1000
 export async function runPrimary (host: Host): Promise<void> {
   const { config, logging, control, clock, hub, options } = host
   const held: { duties?: PrimaryDuties } = {}
-  const workerDied = async (): Promise<void> => held.duties?.workerDied?.(hub.members())
+  const workerDied = async (): Promise<void> => held.duties?.workerDied?.(hub.members(), supervisor.config())
   // Before any fork: a port in use is said once, by one process.
   await host.openMetrics(() => supervisor.renderMetrics())
   const supervisor: Supervisor = superviseCluster({

@@ -39,8 +39,8 @@ export interface RunOptions {
 }
 
 export interface PrimaryDuties {
-  /** A worker ended without being asked to; which processes of this host live. What it throws is logged. */
-  workerDied? (liveProcessIds: string[]): Promise<void> | void
+  /** A worker ended without being asked to; which processes of this host live, and the configuration of the last reload. What it throws is logged. */
+  workerDied? (liveProcessIds: string[], config: Config): Promise<void> | void
   close (): Promise<void> | void
 }
 

@@ -40,6 +40,8 @@ export interface Supervisor {
   /** Every worker drains; resolves when all are gone. */
   stop (timeoutMs: number): Promise<void>
   killAll (): void
+  /** What new workers get: that of the last reload. */
+  config (): Config
   processes (): ProcessStatus[]
   renderMetrics (): Promise<string>
   /** Runs a control verb in the ready worker of the lowest slot. */
@@ -187,6 +189,7 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
       await fleet.close()
     },
     killAll: () => slots.killAll(),
+    config: () => config,
     processes: () => slots.children().map((child) => statusOf(child, slots)),
     async renderMetrics () {
       metrics.processes.reset()

@@ -99,7 +99,7 @@ t.test('a process drops old segments of its own log, once the store has them', a
   const { storage } = memoryStore()
   const clock = createTestClock()
   const memory = memoryDisk()
-  const audit = createAudit({ config, storage, clock, log: silentLog, processId: 'own', files: memory.files, segmentBytes: 2_000, retention: { days: 1e9, bytesMax: 6_000 } })
+  const audit = createAudit({ config: { ...config, auditRetentionDays: 1e6, auditRetentionBytes: 6_000 }, storage, clock, log: silentLog, processId: 'own', files: memory.files, segmentBytes: 2_000 })
   for (let i = 0; i < 40; i++) await audit.durable(seen)
   t.same(await audit.retain(), [], 'nothing goes that the store may not have')
   await audit.flush()

@@ -146,12 +146,11 @@ t.test('what a hanging disk cannot take is counted in the trail, and who can wai
 t.test('an event is bounded, read at once, and never throws', async (t) => {
   const { storage, documents } = memoryStore()
   const audit = createAudit({
-    config: { dataDir: temporaryFolder(t), auditSigningKey: 'k'.repeat(40) },
+    config: { dataDir: temporaryFolder(t), auditSigningKey: 'k'.repeat(40), auditPseudonymKey: 'another secret' },
     storage,
     clock: systemClock,
     log: silentLog,
-    processId: 'p',
-    pseudonymKey: 'another secret'
+    processId: 'p'
   })
   const cycle: { [key: string]: unknown } = {}
   cycle.self = cycle
