@@ -34,17 +34,17 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
   if (value.length < 2) return
   if (graphqlRoute || name === 'query' || name === 'variables') {
     if (name === 'query' && looksLikeGraphql(value) && inspectGraphql(inspection, 'graphql', value, kind === 'query' ? 'link' : 'post')) return
-    if (name === 'variables' && value.startsWith('{') && inspectVariables(inspection, value)) return
+    if ((name === 'variables' || name === 'extensions') && value.startsWith('{') && inspectVariables(inspection, value, name)) return
   }
   const field = name.toLowerCase()
   if (field === '_method' && kind === 'query') inspection.findings.push({ rule: 'override.method', grade: 'weak', value: 0.15, match: value.slice(0, 20), place: inner, technique: 'T1190' })
   inspectValue(inspection, kind, inner, value, field, 0)
 }
 
-function inspectVariables (inspection: Inspection, text: string): boolean {
+function inspectVariables (inspection: Inspection, text: string, root: string): boolean {
   const value = parseJson(text)
   if (value === undefined) return false
-  walkJson(value, 'graphql', 'variables',
+  walkJson(value, 'graphql', root,
     (kind, place, inner, field) => inspectValue(inspection, kind, place, inner, field, 0),
     (place, name) => inspectName(inspection, 'json', place, name),
     (what) => leaveOut(inspection, what))

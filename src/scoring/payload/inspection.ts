@@ -2,7 +2,8 @@ import { CHARACTERS_MAX, DECODE_STEPS_MAX, NESTED_TEXT_CHARACTERS_MAX, NESTED_TE
 import { CHAR, scan, seen } from './characters.ts'
 import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
 import { judgeText } from './judge.ts'
-import { NAME_FIELD } from './findings.ts'
+import { isForbiddenParameter } from '../../std/keys.ts'
+import { NAME_FIELD, techniqueOf } from './findings.ts'
 import type { Finding, PlaceKind } from './findings.ts'
 import { walkJson } from './json-values.ts'
 
@@ -12,10 +13,12 @@ export interface Inspection {
   notInspected: string[]
   values: number
   characters: number
+  /** The request is for a route of ours, which refuses forbidden keys itself (http/own-keys.ts). */
+  own: boolean
 }
 
-export function createInspection (): Inspection {
-  return { findings: [], notInspected: [], values: 0, characters: 0 }
+export function createInspection (own: boolean): Inspection {
+  return { findings: [], notInspected: [], values: 0, characters: 0, own }
 }
 
 /** Names what was left out, once. */
@@ -31,9 +34,25 @@ export function placeOf (prefix: string, name: string): string {
 
 /** A field's name is judged only when it holds more than names hold. */
 export function inspectName (inspection: Inspection, kind: PlaceKind, place: string, name: string): void {
+  if (inspection.own && isForbiddenParameter(name) && BARE_KEY.test(name)) return noteOwnKey(inspection, place, name)
   scan(name)
   if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name)) return
   inspectValue(inspection, kind, place, name, NAME_FIELD, 0)
+}
+
+/** Nothing but names, and what parsers nest them by: whoever hides more than a key in one is judged by all detectors. */
+const BARE_KEY = /^[\w$.[\]-]{1,64}$/
+
+/** Less than a probe is counted from (history.ts): an application with a wrong name in it sends it with every request. */
+const OWN_KEY = 0.1
+
+/**
+ * A forbidden key in our own arguments reaches no store: it is answered 400, counted and recorded. As evidence it is one weak
+ * sign, so that whoever sends it learns what is wrong with the request, and that a mistake of a client bans nobody.
+ */
+function noteOwnKey (inspection: Inspection, place: string, name: string): void {
+  const rule = name.includes('$') ? 'nosqli.own-key' : /proto|constructor/.test(name) ? 'proto.own-key' : 'nosqli.own-path'
+  inspection.findings.push({ rule, grade: 'weak', value: OWN_KEY, match: name, place, technique: techniqueOf(rule) })
 }
 
 /** Bare names that say something by themselves: a Java class, a stream header, a setting of PHP. */

@@ -18,7 +18,7 @@ interface Head { contentType: string, encoding: string }
 
 /** Takes one request apart into places and values and judges each. */
 export function inspectRequest (observation: Observation): Inspection {
-  const inspection = createInspection()
+  const inspection = createInspection(observation.route !== null)
   const graphqlRoute = /graphql|\/gql\b/i.test(observation.url.length > 256 ? observation.url.slice(0, 256) : observation.url)
   inspectUrl(inspection, observation.url, graphqlRoute)
   const head = inspectHeaders(inspection, observation.headers)

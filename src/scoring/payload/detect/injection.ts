@@ -1,5 +1,5 @@
 import { CHAR } from '../characters.ts'
-import { NAME_FIELD, certain, certainAnywhere, likely, weak } from '../findings.ts'
+import { NAME_FIELD, certain, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 
@@ -126,7 +126,8 @@ function isRelationLookup (text: string): boolean {
   return hops.length > 3 && LOOKUP.test(hops.at(-1) as string) && hops.every((hop) => /^\w+$/.test(hop))
 }
 
+/** A key that reaches for the prototype refuses a request; merely being there it is no ground to ban whoever sent it. */
 export function judgePrototype (subject: Subject, text: string): void {
-  if (/__proto__|(?:^|[[.])constructor(?:\]?[[.]|\.)\s?prototype/.test(text)) certainAnywhere(subject, 'proto.key', text.slice(0, 60))
+  if (/__proto__|(?:^|[[.])constructor(?:\]?[[.]|\.)\s?prototype/.test(text)) likely(subject, 'proto.key', 0.84, text.slice(0, 60))
   else if (/^prototype$|__(?:define|lookup)(?:getter|setter)__/.test(text)) likely(subject, 'proto.key', 0.6, text)
 }
