@@ -148,7 +148,7 @@ export function decodeUtf7 (text: string): string {
 
 /** Fullwidth and look-alike ASCII (NFKC folding done by many stacks), curly quotes and enclosed digits of host names. */
 export function foldWidth (text: string): string {
-  return text.replace(/[\uff01-\uff5e\u2018\u2019\u201c\u201d\u02b9\u02bc\u2032\u3008\u300a\u2039\u2460-\u2473\u24b6-\u24ea\u3002]+/g, (run) => {
+  return text.replace(/[\uff01-\uff5e\u2018\u2019\u201c\u201d\u02b9\u02bc\u2032\u3008\u300a\u2039\u2460-\u2473\u24b6-\u24ea\u3002\u2024\u2025\u2044\u2215\u2216\u29f8]+/g, (run) => {
     let out = ''
     for (let at = 0; at < run.length; at++) out += plainLetter(run.charCodeAt(at))
     return out
@@ -161,7 +161,10 @@ function plainLetter (code: number): string {
   if (code >= 0x24d0 && code <= 0x24e9) return String.fromCharCode(code - 0x24d0 + 97)
   if (code >= 0x24b6 && code <= 0x24cf) return String.fromCharCode(code - 0x24b6 + 97)
   if (code === 0x24ea) return '0'
-  if (code === 0x3002) return '.'
+  if (code === 0x3002 || code === 0x2024) return '.'
+  if (code === 0x2025) return '..'
+  if (code === 0x2044 || code === 0x2215 || code === 0x29f8) return '/'
+  if (code === 0x2216) return '\\'
   if (code === 0x3008 || code === 0x300a || code === 0x2039) return '<'
   return code === 0x201c || code === 0x201d ? '"' : "'"
 }

@@ -14,6 +14,9 @@ export interface Sign {
 /** The field of a subject that is itself a field's name; no field of a client is called so. */
 export const NAME_FIELD = '(name)'
 
+/** First characters of serialised objects, which look like any other id: Java in base64 and hex, Python, Ruby, .NET. */
+export const STREAM_START = /^(?:rO0AB|KztAA|Cs7QA|aced0005|gASV|BAh[vV1lj]|AAEAAAD)/i
+
 /** A sign with its place, and the technique its family stands for. */
 export interface Finding extends Sign {
   place: string

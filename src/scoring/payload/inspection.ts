@@ -3,7 +3,7 @@ import { CHAR, scan, seen } from './characters.ts'
 import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
 import { judgeText } from './judge.ts'
 import { isForbiddenParameter } from '../../std/keys.ts'
-import { NAME_FIELD, techniqueOf } from './findings.ts'
+import { NAME_FIELD, STREAM_START, techniqueOf } from './findings.ts'
 import type { Finding, PlaceKind } from './findings.ts'
 import { walkJson } from './json-values.ts'
 
@@ -57,7 +57,7 @@ function noteOwnKey (inspection: Inspection, place: string, name: string): void 
 
 /** Bare names that say something by themselves: a Java class, a stream header, a setting of PHP. */
 function isTelling (name: string): boolean {
-  return name.length > 5 && (/\./.test(name) || /^(?:rO0AB|KztAA|Cs7QA)/.test(name) || name.includes('_'))
+  return name.length > 5 && (/\./.test(name) || STREAM_START.test(name) || name.includes('_'))
 }
 
 /** Judges one value in every reading a parser may give it. `depth` counts text inside text. */
@@ -66,7 +66,7 @@ export function inspectValue (inspection: Inspection, kind: PlaceKind, place: st
   if (++inspection.values > VALUES_MAX) return leaveOut(inspection, `values beyond the ${VALUES_MAX}th`)
   if ((inspection.characters += text.length) > CHARACTERS_MAX) return leaveOut(inspection, `text beyond ${CHARACTERS_MAX} characters`)
   scan(text)
-  if (seen.characters === 0 && seen.words === 0 && text.length < 16 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text)) return
+  if (seen.characters === 0 && seen.words === 0 && text.length < 16 && !STREAM_START.test(text)) return
   if (text.length <= WINDOW_CHARACTERS) return inspectReadings(inspection, kind, place, text, field, depth)
   for (let from = 0; from < text.length; from += WINDOW_CHARACTERS - WINDOW_OVERLAP) {
     inspectReadings(inspection, kind, place, text.slice(from, from + WINDOW_CHARACTERS), field, depth)
@@ -94,7 +94,7 @@ function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string
 
 const ENTITY_HINT = /&(?:#|[a-z]{2,8};|l(?:par|t|brace)|newline|tab|colon)/i
 const ESCAPE_HINT = /\\[ux]/i
-const WIDE_HINT = /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u2460-\u2473\u24b6-\u24ea\u3002\u3008\u300a\u2039\u02b9\u02bc\u2032]/
+const WIDE_HINT = /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u2460-\u2473\u24b6-\u24ea\u3002\u3008\u300a\u2039\u02b9\u02bc\u2032\u2024\u2025\u2044\u2215\u2216\u29f8]/
 
 /** One more step of what a lax chain of parsers decodes; the same text when there is none. */
 export function decodeOnce (text: string): string {

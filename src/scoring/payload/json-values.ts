@@ -30,7 +30,7 @@ function pushChildren (stack: Step[], step: Step, value: object, onName: OnName,
   }
   for (const key of Object.keys(value)) {
     const inner = step.place.length < 48 ? `${step.place}.${key.slice(0, 32)}` : step.place
-    if (key.length > 3 || key.charCodeAt(0) === 36) onName(inner, key)
+    if (key.length > 3 || key.charCodeAt(0) === 36) onName(inner, key === 'prototype' && step.field === 'constructor' ? 'constructor.prototype' : key)
     stack.push({ value: (value as Record<string, unknown>)[key], place: inner, field: key.toLowerCase(), depth })
   }
 }

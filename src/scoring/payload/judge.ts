@@ -8,7 +8,7 @@ import { detectShape } from './detect/shape.ts'
 import { detectSql } from './detect/sql.ts'
 import { detectTemplate } from './detect/template.ts'
 import { detectXss } from './detect/xss.ts'
-import { NAME_FIELD, techniqueOf } from './findings.ts'
+import { NAME_FIELD, STREAM_START, techniqueOf } from './findings.ts'
 import type { Finding, PlaceKind, Subject } from './findings.ts'
 import { WORD } from './words.ts'
 
@@ -21,6 +21,9 @@ const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash |
 const AGENT_TELLING = /\/etc\/|\/bin\/|\.\.\/|\/proc\/|\.ssh\/|\(\) ?[{:]|\.ini\b|\.(?:htaccess|bash_history)/
 const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike | WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php
 
+/** A literal and a logical word: the start of a comparison without symbols. */
+const LITERAL_LOGIC = /^(?:\d|null|true|false)\w{0,12} {1,4}(?:x?or|and)\b/i
+
 const NOTHING: readonly string[] = []
 
 /** Runs the detectors whose characters and words are there over one reading of one value. Returns what their bounds left out. */
@@ -30,7 +33,7 @@ export function judgeText (findings: Finding[], kind: PlaceKind, place: string, 
   if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return NOTHING
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..') || text.includes('--')
-    if (!paths && (words & TELLING_WORDS) === 0 && (characters & CHAR.dot) === 0 && !/^(?:rO0AB|KztAA|Cs7QA)/.test(text) && field !== NAME_FIELD && !text.endsWith('?')) return NOTHING
+    if (!paths && (words & TELLING_WORDS) === 0 && ((words & WORD.sqlLogic) === 0 || !LITERAL_LOGIC.test(text)) && (characters & CHAR.dot) === 0 && !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?')) return NOTHING
   }
   const subject = subjectOf(kind, field, text, characters, words)
   if (kind === 'filename') detectFilename(subject)

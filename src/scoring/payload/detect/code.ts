@@ -17,7 +17,7 @@ export function detectCode (subject: Subject): void {
   if ((characters & CHAR.colon) !== 0 && (characters & CHAR.brace) !== 0) judgeSerialized(subject)
   if ((words & WORD.java) !== 0 && (characters & (CHAR.dot | CHAR.paren | CHAR.bracket)) !== 0) judgeJava(subject)
   judgeMarkers(subject)
-  if ((words & (WORD.script | WORD.template)) !== 0) judgeScript(subject)
+  if ((words & (WORD.script | WORD.template)) !== 0 || ((characters & CHAR.percent) !== 0 && subject.flat.startsWith('%x'))) judgeScript(subject)
   if ((words & WORD.prototype) !== 0) judgePrototype(subject, subject.flat)
   if ((characters & CHAR.at) !== 0 && (characters & CHAR.brace) !== 0) judgePerl(subject)
 }
@@ -26,7 +26,7 @@ function judgePhpTag (subject: Subject): void {
   const at = subject.flat.indexOf('<?')
   if (at === -1) return
   const tag = subject.flat.slice(at, at + 80)
-  if (/^<\?(?:php\b|=)/.test(tag) && /\w ?\(|\$_|`|echo|print|include|require|eval|=/.test(tag.slice(2))) return certain(subject, 'php.open-tag', tag)
+  if (/^<\?(?:php\b|=)/.test(tag) && /\w ?\(|\$_|`|echo|print|include|require|eval|=/.test(tag.slice(3))) return certain(subject, 'php.open-tag', tag)
   if (/^<\?php\b|^<\?=/.test(tag)) return likely(subject, 'php.open-tag', 0.82, tag)
   if (/^<\?xml[^>]{0,10}:(?:exec|echo|system|eval|passthru)|^<\?xml ?:/.test(tag)) return certain(subject, 'php.xml-code', tag)
   if (/^<\?xml(?! version)[^=>"'?]{0,40};/.test(tag)) return likely(subject, 'php.xml-code', 0.8, tag)
@@ -86,7 +86,7 @@ function judgeCall (subject: Subject, name: string, at: number): boolean {
   if (/^(?:include|require)/.test(name) && !/^ ?["'](?:https?:|\.\.|\/|php:|data:|ftp:)|^ ?\$/.test(rest)) return false
   const danger = /^(?:system|exec|eval|assert|include|require|include_once|require_once|popen|passthru)$/.test(name)
   // `the system (new)`: a blank before the parenthesis is how sentences write it.
-  if (danger && subject.flat.charAt(at - 2) === ' ' && !/^ ?["'$`\\]/.test(rest)) return false
+  if (danger && subject.flat.charAt(at - 2) === ' ' && !/^ ?["'$`\\]/.test(rest)) return true
   if (danger && /^ ?["'$`\\\w]/.test(rest) && rest.includes(')')) {
     if (/^ ?["'$](?!\))/.test(rest) || /^ ?(?:base64|gzinflate|str_rot13|chr|file_get|stripslashes|system|ls\b|id\b)/.test(rest)) certain(subject, 'php.code-call', match)
     else likely(subject, 'php.code-call', 0.77, match)
@@ -111,7 +111,7 @@ function judgeSerialized (subject: Subject): void {
   if (/^a:\d{1,5}:\{(?:[isbdna]:|\})/.test(subject.flat)) likely(subject, 'deserial.php-array', 0.4, subject.flat.slice(0, 40))
 }
 
-const JAVA_CLASS = /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\b|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b/
+const JAVA_CLASS = /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\b|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b[\w.$]*/
 const JAVA_GADGET = /\b(?:processbuilder|runtime)\b.{0,80}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
 
 function judgeJava (subject: Subject): void {
@@ -127,7 +127,7 @@ function judgeJava (subject: Subject): void {
 }
 
 /** Java's stream header AC ED 00 05 raw, in hex and in base64 at its three alignments; .NET and Python streams. */
-const MARKER = /(?:^|[^A-Za-z0-9+/])(?:rO0ABQ|KztAAU|Cs7QAF|rO0AB[A-Za-z0-9+/])|^(?:AAEAAAD\/{5}|gASV[A-Za-z0-9+/]{8}|H4sIAAAAAAAA\w{2,}AO29B)|aced0005|\u00ac\u00ed\u0000\u0005|"(?:\$type|@type|javaClass)" ?: ?"[\w.]+\.[\w.]+/
+const MARKER = /(?:^|[^A-Za-z0-9+/])(?:rO0ABQ|KztAAU|Cs7QAF|rO0AB[A-Za-z0-9+/])|^(?:AAEAAAD\/{5}|gASV[A-Za-z0-9+/]{2,4}AAAAAA|BAh[vV1lj][A-Za-z0-9+/]{8}|H4sIAAAAAAAA\w{2,}AO29B)|aced0005|\u00ac\u00ed\u0000\u0005|"(?:\$type|@type|javaClass)" ?: ?"[\w.]+\.[\w.]+/
 
 function judgeMarkers (subject: Subject): void {
   const marker = MARKER.exec(subject.text)
@@ -135,7 +135,7 @@ function judgeMarkers (subject: Subject): void {
   if ((subject.characters & CHAR.bang) !== 0 && /!!(?:python\/(?:object|name|module)|javax?\.|ruby\/(?:object|hash)|org\.|com\.sun)/.test(subject.flat)) certain(subject, 'deserial.yaml-type', '!!')
 }
 
-const NODE = /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)(?:\.(?:call|apply|bind))?\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(|\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]]/
+const NODE = /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)(?:\.(?:call|apply|bind))?\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(|\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]](?! ?:)|\bsystem\.diagnostics\.process\b|\bdeno\.(?:run|command|readtextfile|env)\b ?[.(]|\bbun\.(?:spawn|\$|file)\b/
 const LOOP = /\b(?:while|for) ?\( ?(?:!+[\w"'`[{+]|true|1|;;|infinity|[-+(]|new |\d+(?:[=<>]|\)))/
 
 function judgeScript (subject: Subject): void {
@@ -148,7 +148,7 @@ function judgeScript (subject: Subject): void {
   if (/^\W{0,3}(?:while|for) ?\( ?(?:this|string|[!+-]+\d|number|object|array|date|self|window|\[\]|\{\}|"\w*"|'\w*') ?\)/.test(text)) likely(subject, 'code.endless-loop', 0.78, text.slice(0, 40))
   const loop = LOOP.exec(text)
   if (loop !== null && !/^\w+ ?\( ?!true/.test(text.slice(loop.index, loop.index + 16))) likely(subject, 'code.endless-loop', 0.77, loop[0])
-  const python = /__import__ ?\(|\bos\.(?:system|popen|exec\w+|spawn\w+|environ)|subprocess\.(?:popen|call|run|check_output)|\bexec ?\( ?(?:compile|base64)|\beval ?\( ?(?:compile|__|open|input)|open\( ?["']\/etc|pty\.spawn|kernel\.(?:exec|system|open)|\bio\.popen|(?:system|exec|popen) ?\( ?["'](?:id|ls|cat|whoami|uname|curl|wget|ping|nc|dir|echo|rm|sh|bash)\b/.exec(text)
+  const python = /\bsubprocess\.(?:check_call|getoutput|getstatusoutput) ?\(|["'] ?\.execute\(\)(?:\.text)?|^%x[([{] ?[a-z]|__import__ ?\(|\bos\.(?:system|popen|exec\w+|spawn\w+|environ)|subprocess\.(?:popen|call|run|check_output)|\bexec ?\( ?(?:compile|base64)|\beval ?\( ?(?:compile|__|open|input)|open\( ?["']\/etc|pty\.spawn|kernel\.(?:exec|system|open)|\bio\.popen|(?:system|exec|popen) ?\( ?["'](?:id|ls|cat|whoami|uname|curl|wget|ping|nc|dir|echo|rm|sh|bash)\b/.exec(text)
   if (python !== null) certain(subject, 'code.system-call', python[0])
 }
 

@@ -9,7 +9,7 @@ export function detectCommand (subject: Subject): void {
   const { characters, words } = subject
   const syntax = characters & (CHAR.dollar | CHAR.backtick | CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.lineBreak | CHAR.less | CHAR.greater | CHAR.brace | CHAR.backslash | CHAR.bang | CHAR.caret | CHAR.percent | CHAR.question | CHAR.star | CHAR.bracket | CHAR.quote)
   const named = words & (WORD.shell | WORD.shellWordlike | WORD.windows)
-  if (syntax === 0 && !subject.flat.includes('bin/') && (named === 0 || (characters & (CHAR.space | CHAR.slash)) === 0)) return
+  if (syntax === 0 && !subject.flat.includes('bin/') && subject.text.charCodeAt(0) !== 45 && (named === 0 || (characters & (CHAR.space | CHAR.slash)) === 0)) return
   judgeSyntax(subject)
   const line = (characters & (CHAR.plus | CHAR.space)) === CHAR.plus ? subject.text.replaceAll('+', ' ') : subject.text
   if (named !== 0) judgePositions(subject, line)
@@ -96,12 +96,19 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, separator, unique, flag, target, clause, match)
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
+  if (separator === '$(' && (unique || SUBSTITUTED.has(clause.name)) && /^ \S/.test(clause.rest)) return likely(subject, 'cmdi.substitution', subject.text.length < 240 ? 0.82 : 0.6, match)
+  if (PROBES.has(clause.name) && clause.bare && subject.text.length < 120) return likely(subject, 'cmdi.separated-command', 0.82, match)
   if (unique && (flag || clause.path || (target && !/^\s*=/.test(clause.rest)))) return likely(subject, 'cmdi.separated-command', subject.text.length < 240 ? 0.86 : 0.6, match)
   if (unique) return likely(subject, 'cmdi.separated-command', clause.bare && !(subject.text.length < 80 && /^\w+[;&|]\w+$/.test(subject.text)) ? 0.85 : subject.text.length < 60 && subject.text.startsWith(separator) && separator !== '!' ? 0.77 : 0.6, match)
   if (SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
   if (flag || (clause.bare && separator !== '&' && separator !== '!')) likely(subject, 'cmdi.separated-word', flag ? 0.8 : endsGlued(subject.text) ? 0.5 : 0.8, match)
   else if (target || clause.bare) likely(subject, 'cmdi.separated-word', 0.55, match)
 }
+
+/** Words that say something to a shell once they stand in `$( )` with an argument; `$(this)` and `$(select)` are a page's own script. */
+const SUBSTITUTED = new Set('echo sleep cut tr head tail date sort wc hostname command type find'.split(' '))
+/** Commands that only tell where one is: nobody joins names with a separator and one of these. */
+const PROBES = new Set('whoami ifconfig ipconfig netstat systeminfo tasklist printenv env uname getent lastlog'.split(' '))
 
 /** Commands that are also words or names which sentences and titles begin with. */
 const SHELL_ENGLISH = new Set('cat touch mount screen mail expect fish kill fold nice ed ex ar strings paste top dash php python ruby perl lua docker helm git aws az npm yarn mysql mongo chef puppet vagrant terraform ansible pr ps tar cc nl eval exec go'.split(' '))
@@ -126,7 +133,7 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
 
 function judgeDoubtful (subject: Subject, separator: string, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {
   if (SYSTEM_FILE.test(clause.rest) && unique) return certain(subject, 'cmdi.separated-command', match)
-  if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', /^prose.*\b(?:me|to|it|you|into|the)\b/.test(match) ? 0.4 : separator === 'line' || /https?:|\/\w+\/|\d\.\d/.test(clause.rest) || (flag && subject.text.length < 48) ? 0.82 : 0.6, match)
+  if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', /^prose.*\b(?:me|to|it|you|into|the)\b/.test(match) ? 0.4 : separator === 'line' || /https?:|\/\w+\/|\d\.\d|[a-z]:\\/i.test(clause.rest) || (flag && subject.text.length < 48) ? 0.82 : 0.6, match)
   if (unique && clause.bare && separator === 'line') likely(subject, 'cmdi.separated-command', 0.76, match)
   else if ((unique || clause.name === 'id') && clause.bare) likely(subject, 'cmdi.separated-command', subject.text.length < 40 ? 0.76 : 0.45, match)
   else if (flag || (target && SYSTEM_FILE.test(clause.rest))) likely(subject, 'cmdi.separated-word', 0.6, match)
@@ -135,7 +142,8 @@ function judgeDoubtful (subject: Subject, separator: string, unique: boolean, fl
 interface Syntax { rule: string, value: number, pattern: RegExp }
 
 const SYNTAX: Syntax[] = [
-  { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_]? ?;+ ?\}|^ ?\( ?\) ?\{/ },
+  { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_]? ?;+ ?\}|^ ?\( ?\) ?\{ ?[^\s}]/ },
+  { rule: 'cmdi.function-open', value: 0.78, pattern: /^ ?\( ?\) ?\{ ?$/ },
   { rule: 'cmdi.dev-tcp', value: 1, pattern: /\/dev\/(?:tcp|udp)\/[\w.$-]+\/\d|(?:ba|z|k)?sh -i ?[>&2]/ },
   { rule: 'cmdi.field-separator', value: 0.86, pattern: /\$(?:\{ifs\b[^}]{0,12}\}|ifs\b)/ },
   { rule: 'cmdi.shell-run', value: 0.84, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:ba|z|k|da)?sh,-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
@@ -145,7 +153,14 @@ const SYNTAX: Syntax[] = [
   { rule: 'cmdi.process-substitution', value: 0.8, pattern: /[<>]\( ?[a-z/]|<<< ?["'$\w(]/ },
   { rule: 'cmdi.windows-for', value: 0.82, pattern: /\bfor (?:\/[dflr] )?[^%()]{0,80}%%?\S{1,12} in ?\(/ },
   { rule: 'cmdi.windows-if', value: 0.8, pattern: /^\W{0,4}if ?(?:\/i )?(?:not )?(?:exist \S|defined \w|errorlevel \d|cmdextversion|"[^"]{1,40}" ?==|[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )).{1,80}/ },
-  { rule: 'cmdi.powershell', value: 0.8, pattern: /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/ },
+  { rule: 'cmdi.powershell', value: 0.8, pattern: /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job|sleep)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/ },
+  { rule: 'cmdi.delay', value: 0.82, pattern: /(?:[;|&`\n]|\$\() ?sleep(?: ?\$\{?ifs\}?|[ +]) ?\d{1,4}s? ?(?:$|[;|&`)#\n])/ },
+  { rule: 'cmdi.windows-variable', value: 0.8, pattern: /%(?:comspec|systemroot|windir|programfiles|programdata|appdata|username|userprofile|path|pathext|temp|tmp|os)(?::[^%]{1,24})%|%comspec% ?\/[ck]\b/ },
+  { rule: 'cmdi.caret-word', value: 0.8, pattern: /\b[a-z]{1,6}(?:\^[a-z]{1,6}){3,}\b/ },
+  { rule: 'cmdi.option', value: 0.78, pattern: /(?:^|\s)-{1,2}(?:o ?proxycommand|use-askpass|exec|upload-pack|receive-pack|checkpoint-action|to-command|use-compress-program|post-file|output-document|load-extension|init-command|rsh|config=?core\.)[= ]{1,2}\S/ },
+  { rule: 'cmdi.lolbin', value: 0.8, pattern: /\bwmic\b.{0,40}\bcall ?create\b|\bmshta(?:\.exe)? (?:https?:|vbscript:|javascript:)|\bregsvr32(?:\.exe)? .{0,40}\/i:|\bcertutil(?:\.exe)? .{0,20}-(?:urlcache|decode|encode)|\bbitsadmin(?:\.exe)? .{0,20}\/(?:transfer|create|addfile)|\brundll32(?:\.exe)? (?:javascript:|\S{1,60}\.dll ?,)|\bnet1? (?:user|localgroup|share|use|view|start|stop|accounts|group)\b(?: ?$| ?\/| ?[\\&|]| \S+ \S+ ?\/add)|\bschtasks(?:\.exe)? \/create|\breg(?:\.exe)? (?:add|query|save|delete) (?:hk|\\)/ },
+  { rule: 'cmdi.dotnet', value: 0.8, pattern: /\[(?:system\.)?(?:diagnostics\.process|net\.webclient|reflection\.assembly|convert|text\.encoding|io\.file)\]::\w|\bsystem\.diagnostics\.process\b.{0,4}(?:start|\()|& ?\(["'][^"']{1,20}["'] ?\+ ?["']/ },
+  { rule: 'cmdi.ansi-quote', value: 0.8, pattern: /(?:^|[\s;|&`(])\$'(?:\\x?[0-9a-f]{2,3}){2,}/ },
   { rule: 'cmdi.shorthand', value: 0.76, pattern: /^(?:\w{0,12}=)?(?:~[+-]\d{0,3}|![!-]\d{0,3}(?:!-?\d+)?|!\?\w+\??)$/ },
   { rule: 'cmdi.change-directory', value: 0.78, pattern: /(?:^|[;&|]) ?cd [/\\~.]{1,3}\w{0,12} ?[;&|]/ },
   { rule: 'cmdi.function', value: 0.8, pattern: /\b\w{1,12} ?\( ?\) ?\{[^{}]{0,40}[^{}&]&[^{}&]{0,20}\}/ },
@@ -166,6 +181,8 @@ function judgeSyntax (subject: Subject): void {
   for (const entry of SYNTAX) {
     const match = entry.pattern.exec(subject.flat)
     if (match === null) continue
+    // Variables of a shell are written in capitals; `${home}` in small letters is a template's.
+    if (entry.rule === 'cmdi.shell-variable' && !/\$\{?[A-Z]{2}/.test(subject.text)) continue
     if (subject.kind === 'path' && (entry.rule === 'cmdi.binary-path' || entry.rule === 'cmdi.arithmetic')) continue
     if (entry.value === 1) certainAnywhere(subject, entry.rule, match[0])
     else likely(subject, entry.rule, entry.value, match[0])

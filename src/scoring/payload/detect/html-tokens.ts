@@ -83,6 +83,11 @@ function readAttribute (text: string, from: number, tag: HtmlTag): number {
   return readValue(text, ahead, name, tag)
 }
 
+/** Blanks and `>`; other control characters belong to a value without quotes. */
+function endsValue (code: number): boolean {
+  return code === 62 || code === 32 || (code >= 9 && code <= 13)
+}
+
 function readValue (text: string, from: number, name: string, tag: HtmlTag): number {
   const quote = text.charAt(from)
   let end: number
@@ -93,7 +98,7 @@ function readValue (text: string, from: number, name: string, tag: HtmlTag): num
     value = text.slice(from + 1, close === -1 ? text.length : close)
   } else {
     end = from
-    while (end < text.length && text.charCodeAt(end) > 32 && text.charCodeAt(end) !== 62) end++
+    while (end < text.length && !endsValue(text.charCodeAt(end))) end++
     value = text.slice(from, end)
   }
   tag.attributes.push({ name, value: value.length > 4096 ? value.slice(0, 4096) : value })

@@ -16,6 +16,8 @@ export function detectInjection (subject: Subject): void {
     judgeIncludes(subject)
     judgeEntities(subject)
   }
+  // U+560A and U+560D end in the bytes of a line break: who keeps the low byte writes one.
+  if ((characters & CHAR.nonAscii) !== 0 && /\u560a\u560d|\u560d\u560a|[\u560a\u560d][a-z-]{3,30} ?:/i.test(subject.text)) likely(subject, 'crlf.low-byte', 0.82, '\\u560a\\u560d')
   if ((characters & CHAR.dollar) !== 0 || ((words & WORD.script) !== 0 && (characters & (CHAR.semicolon | CHAR.paren | CHAR.dot | CHAR.pipe)) !== 0)) judgeDocumentStore(subject)
 }
 
@@ -27,17 +29,18 @@ const MAIL_COMMAND = /[\r\n]\s{0,3}(?:a\d{3} )?(?:mail from ?:|rcpt to ?:|ehlo |
 function judgeLines (subject: Subject): void {
   const { text, kind } = subject
   const line = kind === 'path' || kind === 'query' || kind === 'header' || kind === 'referer' || kind === 'cookie' || kind === 'name' || kind === 'agent'
-  if (text.includes('\0') && kind !== 'multipart' && kind !== 'text') likely(subject, 'crlf.nul', line ? 0.77 : kind === 'form' ? 0.6 : 0.4, '\\0')
+  if (text.includes('\0') && /[/\\]\w[\w.-]{0,60}\0|\.[a-z]\w{1,5}\0/i.test(text)) likely(subject, 'lfi.nul-extension', 0.78, '\\0')
+  else if (text.includes('\0') && kind !== 'multipart' && kind !== 'text') likely(subject, 'crlf.nul', line ? 0.77 : kind === 'form' ? 0.6 : 0.4, '\\0')
   else if (line && /[\u0001-\u0008\u000e-\u001a\u001c-\u001f]/.test(text)) likely(subject, 'crlf.control', kind === 'path' || kind === 'name' || kind === 'header' || kind === 'agent' ? 0.76 : 0.5, 'control character')
   if ((subject.characters & CHAR.lineBreak) === 0) return
   const header = HEADER.exec(text) ?? REQUEST_LINE.exec(text)
   if (header !== null) {
-    if (line) return certain(subject, 'crlf.header', header[0].trim())
+    if (line && !isOrdinaryLabel(header[0], text)) return certain(subject, 'crlf.header', header[0].trim())
     if (!subject.document) likely(subject, 'crlf.header', 0.78, header[0].trim())
   }
   if (!subject.document || kind === 'query') {
     const mail = MAIL_HEADER.exec(text)
-    if (mail !== null && /^[^\r\n]{0,120}[\r\n]+(?:bcc|cc|to|from|reply-to|subject)/i.test(text)) likely(subject, 'mail.header', line ? 0.78 : 0.5, mail[0].trim())
+    if (mail !== null && /^[^\r\n]{0,120}[\r\n]+(?:bcc|cc|to|from|reply-to|subject)/i.test(text)) likely(subject, 'mail.header', line || /[\r\n]bcc ?: ?[^\s@]{1,64}@/i.test(text) ? 0.78 : 0.5, mail[0].trim())
     const command = MAIL_COMMAND.exec(text)
     if (command !== null && text.length < 300) likely(subject, 'mail.command', 0.78, command[0].trim())
   }
@@ -45,9 +48,14 @@ function judgeLines (subject: Subject): void {
   else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', /\s\w+\s/.test(text) ? 0.5 : 0.76, 'line break')
 }
 
+/** Names that people also write before a colon: `Location: Berlin` in the second line of an address. */
+function isOrdinaryLabel (header: string, text: string): boolean {
+  return /^\s*(?:location|link|status|host|via|connection|refresh|referer|cookie|authorization)\s{0,2}:/i.test(header) && !/:\s*(?:https?:|\/|\w+=|<)|http\/\d|\r?\n\r?\n\s*</i.test(text)
+}
+
 function judgeDirectory (subject: Subject): void {
   const text = subject.flat
-  const filter = /\) ?\( ?[|&!]|\( ?[|&!] ?\( ?[\w-]{1,30} ?[=~<>]|[*\w] ?\) ?\( ?[\w.:-]{1,30} ?(?:=|~=|[<>]=)|\( ?(?:objectclass|uid|cn|mail|sn|userpassword|homedirectory|memberof|samaccountname|\w{2,20}) ?[~<>]?= ?\*|\*\(\)?\|/.exec(text)
+  const filter = /\) ?\( ?[|&!]|\( ?[|&!] ?\( ?[\w-]{1,30} ?[=~<>]|[*\w] ?\) ?[&|!]? ?\( ?[\w.:-]{1,30} ?(?:=|~=|[<>]=)|\( ?(?:objectclass|uid|cn|mail|sn|userpassword|homedirectory|memberof|samaccountname|\w{2,20}) ?[~<>]?= ?\*|\*\(\)?\|/.exec(text)
   if (filter === null) return
   if (/^[^(]{0,80}\)|\*\)|\*\(\|/.test(text)) certain(subject, 'ldapi.filter', filter[0])
   else likely(subject, 'ldapi.filter', 0.78, filter[0])
@@ -60,7 +68,7 @@ function judgeWildcard (subject: Subject): void {
   }
 }
 
-const XPATH = /\bcount ?\( ?(?:\/|\.|child::|\*[/[]|@)|\b(?:child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?|preceding(?:-sibling)?|attribute|self|namespace)::(?:node|text|comment|\*|\w)|\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]|(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)|\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\//
+const XPATH = /\bcount ?\( ?(?:\/|\.|child::|\*[/[]|@)|\b(?:child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?|preceding(?:-sibling)?|attribute|self|namespace)::(?:node|text|comment|\*|\w)|\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]|(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)|\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\/|^doc(?:ument)?\( ?['"](?:https?|file|ftp):/
 
 function judgeXpath (subject: Subject): void {
   const match = XPATH.exec(subject.flat)
@@ -82,7 +90,7 @@ function judgeEntities (subject: Subject): void {
   if (entity !== null) {
     if (/<!entity (?:% ?)?[^>]{0,80}(?:system|public)|<!entity %|(?:&\w+;){4}/.test(text)) certain(subject, 'xxe.external-entity', text.slice(entity.index, entity.index + 80))
     else likely(subject, 'xxe.entity', 0.8, text.slice(entity.index, entity.index + 60))
-  } else if (/<!doctype [\w:.-]{1,40} (?:system|\[)/.test(text) && !/^<!doctype html/.test(text.trimStart())) likely(subject, 'xxe.doctype', /doctype [\w:.-]{1,40} system ["']/.test(text) ? 0.8 : 0.6, '<!doctype')
+  } else if (/<!doctype [\w:.-]{1,40} (?:system|public ['"][^'"]{0,80}['"] ?['"](?:https?|file|ftp)|\[)/.test(text) && !/^<!doctype html/.test(text.trimStart())) likely(subject, 'xxe.doctype', /doctype [\w:.-]{1,40} (?:system|public) ["']/.test(text) ? 0.8 : 0.6, '<!doctype')
   if (/<xi:include\b[^>]{0,200}href|xmlns:xi=/.test(text)) certain(subject, 'xxe.xinclude', '<xi:include')
   if (/<xsl:(?:stylesheet|value-of|include|import|copy-of|variable)\b/.test(text) && /document\(|system-property|unparsed-text|php:function|href=["'](?:http|file)/.test(text)) certain(subject, 'xxe.stylesheet', '<xsl:')
 }
@@ -100,6 +108,7 @@ function judgeDocumentStore (subject: Subject): void {
   const broken = /^[^"'a-z]{0,12}\w{0,20}["'] ?[;|&})]/.test(text)
   const code = /(?:[;|&{(}] ?|^)(?:return ?[("'\d!\w]|sleep ?\( ?\d* ?\) ?(?:[;}|&'"]|$)|while ?\(|var \w+ ?=|db\.\w+|it=new date|do ?\{)|\bthis\.\w+(?:\.(?:match|length|indexof|charat|substr\w*|test)\b| ?(?:[=!]=|[<>]))|function ?\( ?\w* ?\) ?\{ ?(?:return|var|do|sleep|while|emit)|\bdb\.(?:getcollection|\w+\.(?:insert|find|drop|remove|update|mapreduce|aggregate))|\btojson\(|(?:[|&]{2}) ?["']?\w*["']? ?={2,3} ?["']?/.exec(text)
   if (code === null || subject.document) return
+  if (/[;}] ?return (?:true|1|!0|!1|this)\b ?;?$/.test(text) && text.length < 80) likely(subject, 'nosqli.code', 0.77, code[0])
   if (broken && /return|sleep|while|this\.|==|db\./.test(code[0])) certain(subject, 'nosqli.code-break', code[0])
   else if (/db\.|this\.|function|[|&]{2}/.test(code[0])) likely(subject, 'nosqli.code', 0.77, code[0])
   else if (/sleep|return ?\(|while/.test(code[0])) likely(subject, 'nosqli.code', 0.6, code[0])

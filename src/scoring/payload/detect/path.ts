@@ -29,10 +29,11 @@ function judgeClimb (subject: Subject): void {
     return judgePadding(subject)
   }
   const file = FILES.test(text) || NAMED_TARGET.test(text)
-  const odd = /\.\.(?:\\|[/\\]{2,}|0x|;)|0x2e|\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/.test(text)
+  const odd = /(?:^|[^a-z.])\.{2,}(?:\\|[/\\]{2,}|0x|;)|0x2e|(?:^|[^a-z.])\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/.test(text)
   if (count >= 2 && file) certain(subject, 'traversal.climb-to-file', shown)
   else if (count >= 3 && !isRelativeImport(subject, text)) certain(subject, 'traversal.climb', shown)
   else if (file || odd || count === 2) likely(subject, 'traversal.climb', subject.kind === 'path' && !odd && !file ? 0.5 : 0.8, shown)
+  else if (/[a-z]\.{2,4}[/\\]/.test(text)) weak(subject, 'traversal.climb', 0.2, shown)
   else likely(subject, 'traversal.climb', subject.kind === 'path' || subject.kind === 'referer' ? 0.4 : /^\.\.?[/\\][\w.-]+$/.test(text) ? 0.55 : 0.6, shown)
 }
 
@@ -58,7 +59,7 @@ function judgePadding (subject: Subject): void {
   if (/[/\\]?\{file\}$/.test(text) && subject.kind !== 'path') likely(subject, 'traversal.placeholder', 0.76, text.slice(-40))
 }
 
-const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|(?:^|[/\\.])web-inf(?:[/\\]|\w*\.xml)|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|(?:^|[/\\~])\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win\.|repair|debug|panther|system32[/\\](?:config|drivers))|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
+const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|sys[/\\]|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|(?:^|[/\\.])web-inf(?:[/\\]|\w*\.xml)|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|(?:^|[/\\~])\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win\.|repair|debug|panther|system32[/\\](?:config|drivers))|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
 
 const WEAK_FILES = /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|(?:^|\/)errors?\.log$|\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
 

@@ -12,6 +12,7 @@ export function detectRemote (subject: Subject): void {
   judgeScheme(subject, text)
   if (/^https?:\/\/[^/]{1,80}[ &#\\][^/]{0,60}@/.test(text)) likely(subject, 'ssrf.userinfo', 0.79, text.slice(0, 60))
   if (/^(?:localhost\w*(?:\.localdomain\w*)?|ip6-loopback|ipv6-localhost|kubernetes\.default\S*|[\w.-]*\b(?:localtest\.me|lvh\.me|nip\.io)|(?:[\w-]+\.){1,4}internal)\/$/.test(text)) likely(subject, 'ssrf.private-host', 0.76, text)
+  if (/(?:^|[/=])unix:[^\s]{1,4096}\|(?:https?|ajp|fcgi|h2c):\/\//.test(text)) likely(subject, 'ssrf.socket', 0.82, text.slice(0, 60))
   const host = hostOf(text)
   if (host !== null) judgeHost(subject, host, text)
   if (kind === 'query' || kind === 'form' || kind === 'path' || kind === 'json' || kind === 'graphql') judgeRedirect(subject, text)
@@ -35,6 +36,7 @@ function judgeScheme (subject: Subject, text: string): void {
   if (scheme === 'url:' && match.index === 0) return likely(subject, 'ssrf.scheme', 0.78, match[0])
   if (DANGEROUS.test(scheme) && head) return likely(subject, 'ssrf.scheme', 0.8, match[0])
   if (scheme === 'data:') {
+    if (head && match[2] === '//') return likely(subject, 'rfi.data-url', 0.8, text.slice(0, 40))
     if (head && /^data:(?:text\/plain|text\/html|text\/x-php|,|;base64|application\/x-(?:php|httpd))/.test(text)) likely(subject, 'rfi.data-url', 0.77, text.slice(0, 40))
     return
   }
@@ -47,7 +49,7 @@ function hostOf (text: string): string | null {
   return match === null ? null : match[1] as string
 }
 
-const PRIVATE = /^(?:localhost|ip6-localhost|ipv6-localhost|ip6-loopback|(?:0+\.){0,3}0+|0|127(?:\.\d{1,3}){1,3}|10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}|169\.254(?:\.\d{1,3}){2}|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])(?:\.\d{1,3}){2}|192\.0\.0\.\d{1,3}|[\w-]+\.(?:local|localhost|internal|intranet|lan|corp|home|localdomain)|[\w.-]*(?:nip\.io|sslip\.io|xip\.io|localtest\.me|lvh\.me|vcap\.me|burpcollaborator\.net|oastify\.com|interact\.sh|oast\.\w+|ngrok\.io|requestbin\.net|dnslog\.cn|webhook\.site|1u\.ms|rbndr\.us))(?::\d+)?$/
+const PRIVATE = /^(?:localhost|ip6-localhost|ipv6-localhost|ip6-loopback|(?:0+\.){0,3}0+|0|127(?:\.\d{1,3}){1,3}|10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}|169\.254(?:\.\d{1,3}){2}|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])(?:\.\d{1,3}){2}|192\.0\.0\.\d{1,3}|(?:[\w-]+\.){1,4}(?:local|localhost|internal|intranet|lan|corp|home|localdomain|svc)|kubernetes(?:\.default)?|[\w.-]*(?:nip\.io|sslip\.io|xip\.io|localtest\.me|lvh\.me|vcap\.me|burpcollaborator\.net|oastify\.com|interact\.sh|oast\.\w+|ngrok\.io|requestbin\.net|dnslog\.cn|webhook\.site|1u\.ms|rbndr\.us))(?::\d+)?$/
 const METADATA = /^(?:169\.254\.169\.254|metadata(?:\.google\.internal|\.packet\.net|\.oraclecloud\.com|\.azure\.\w+)?|100\.100\.100\.200|192\.0\.0\.192|169\.254\.170\.2|fd00:ec2::254)(?::\d+)?$|\b169\.254\.169\.254\b/
 /** A host field that holds nothing but the address. */
 const METADATA_ALONE = /^(?:169\.254\.169\.254|100\.100\.100\.200|169\.254\.170\.2|fd00:ec2::254|metadata\.google\.internal)(?::\d+)?$/
@@ -79,7 +81,7 @@ function judgeRedirect (subject: Subject, text: string): void {
   if (/^\/{2}[\w.-]+\.[a-z]{2,}(?:\/|$)/.test(first) && subject.kind !== 'path') return likely(subject, 'redirect.protocol-relative', /\.\.|%2e|%2f|^\/\/[\w.-]+\/*$/.test(first) ? 0.77 : 0.3, first.slice(0, 60))
   if (/^\/?[\w.-]+\.[a-z]{2,6}\/(?:%2f)?(?:\.\.|%2e%2e)/.test(first)) return likely(subject, 'redirect.climb', 0.77, first.slice(0, 60))
   if (/^\/[\w-]*\?(?:[\w]+=(?:https?:|\/[/\\])[^&]*&){2,}/.test(text.slice(0, 600))) return likely(subject, 'redirect.spray', 0.78, first.slice(0, 60))
-  if (/^https?:[/\\]{0,1}[^/\\]|^https?:\/{3,}|^h\ttps?|^https?:\\/.test(first) && /^https?:(?!\/\/[^/])/.test(first)) return likely(subject, 'redirect.odd-slashes', 0.77, first.slice(0, 60))
+  if (/^https?:[/\\]{0,1}[^/\\\s]|^https?:\/{3,}|^h\ttps?|^https?:\\/.test(first) && /^https?:(?!\/\/[^/])/.test(first)) return likely(subject, 'redirect.odd-slashes', 0.77, first.slice(0, 60))
   if (/^https?:\/\/[^/]*(?:\\|%5c|%2f|%23|%00|\u3002|[\ufe68\uff0f])/.test(first)) return likely(subject, 'redirect.encoded-host', 0.77, first.slice(0, 60))
   if (/^\/\.[\w-]{2,40}\.[a-z]{2,6}\/?$/.test(first) && subject.kind === 'query') return likely(subject, 'redirect.dot-host', 0.76, first)
   if (REDIRECT_FIELD.test(subject.field) && /^(?:https?:)?\/\/[^/]+@/.test(first)) likely(subject, 'redirect.userinfo', 0.76, first.slice(0, 60))

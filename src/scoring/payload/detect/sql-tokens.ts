@@ -134,6 +134,11 @@ function readSymbol (text: string, at: number, letter: string, out: SqlTokens): 
   if (letter === '-' && next === '-') return lineComment(text, at, out)
   if (letter === '#') return lineComment(text, at, out)
   if (letter === '/' && next === '*') return blockComment(text, at, out)
+  if (letter === '*' && next === '/') {
+    // The end of a comment whose code MySQL ran.
+    push(out, 'q', at)
+    return at + 2
+  }
   if ((letter === '&' && next === '&') || (letter === '|' && next === '|')) {
     push(out, letter === '&' ? '&' : '|', at)
     return at + 2

@@ -3,6 +3,7 @@ import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { tokenizeSql } from './sql-tokens.ts'
+import { SQL_ATTACK_FUNCTIONS } from './sql-words.ts'
 import type { SqlContext, SqlTokens } from './sql-tokens.ts'
 
 /**
@@ -13,22 +14,29 @@ import type { SqlContext, SqlTokens } from './sql-tokens.ts'
 export function detectSql (subject: Subject): void {
   const { characters, words } = subject
   const quotes = characters & (CHAR.quote | CHAR.doubleQuote | CHAR.backtick)
-  const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName)
+  // `/*!50000union*/`: the number hides the word.
+  const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName) || ((characters & CHAR.star) !== 0 && subject.text.includes('/*!') ? WORD.sqlStatement : 0)
   if (quotes === 0 && judgeBare(subject)) return
   if (quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0 && ((characters & (CHAR.pipe | CHAR.ampersand)) === 0 || (characters & CHAR.equals) === 0)) return
   if ((words & (WORD.sqlName | WORD.sqlFunction)) !== 0 && BARE_NAME.test(subject.flat)) return likely(subject, 'sqli.catalog-name', 0.76, subject.flat)
   const symbols = characters & (CHAR.paren | CHAR.equals | CHAR.semicolon | CHAR.dash | CHAR.hash | CHAR.star | CHAR.less | CHAR.greater | CHAR.pipe | CHAR.ampersand | CHAR.comma | CHAR.plus | CHAR.at)
-  if (quotes === 0 && symbols === 0 && (strong === 0 || (characters & CHAR.space) === 0)) return
+  if (quotes === 0 && symbols === 0 && !COMPARES_WORDS.test(subject.flat) && (strong === 0 || (characters & CHAR.space) === 0)) return
   const before = subject.signs.length
-  const plain = tokenizeSql(subject.text, '')
+  const text = (characters & CHAR.nonAscii) === 0 ? subject.text : subject.text.replace(WIDE_BLANKS, ' ')
+  const plain = tokenizeSql(text, '')
   judge(subject, plain, '')
   if (found(subject, before)) return
-  if ((characters & CHAR.quote) !== 0) judge(subject, tokenizeSql(subject.text, "'"), "'")
+  if ((characters & CHAR.quote) !== 0) judge(subject, tokenizeSql(text, "'"), "'")
   if (found(subject, before)) return
-  if ((characters & CHAR.doubleQuote) !== 0 && !isQuotation(subject.flat)) judge(subject, tokenizeSql(subject.text, '"'), '"')
+  if ((characters & CHAR.doubleQuote) !== 0 && !isQuotation(subject.flat)) judge(subject, tokenizeSql(text, '"'), '"')
   if (found(subject, before)) return
-  if ((characters & CHAR.backtick) !== 0) judge(subject, tokenizeSql(subject.text, '`'), '`')
+  if ((characters & CHAR.backtick) !== 0) judge(subject, tokenizeSql(text, '`'), '`')
 }
+
+/** Blanks of Unicode that databases skip like any other. */
+const WIDE_BLANKS = /[\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff]/g
+/** A comparison that needs no symbol: `1 or 1 is not null`. */
+const COMPARES_WORDS = /^\W{0,3}(?:\d+|null|true|false)\W{0,3} (?:x?or|and) .{0,40}\b(?:is|like|between|in|regexp|rlike|glob|not)\b/
 
 /** Inches, and phrases that a person put in quotes: each mark opens before a word and closes after one. */
 const INCHES = /^[^"]*\d"(?:[^"]*\d"(?= |$|,|x))*[^"]*$/
@@ -55,9 +63,16 @@ function judgeBare (subject: Subject): boolean {
   else if (/^[\s(+-]*[\d.@][\w\s()+*/%@.-]* ?(?:--[\s+-]*|\/\*)$/.test(flat) && !/[a-z]\d/.test(flat) && /[)*+/%a-z] {0,2}[\w)(]* *(?:--|\/\*)|\) *--/.test(flat) && /[()*+/%]|or|and/.test(flat)) likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
   else if ((characters & CHAR.colon) !== 0 && /[\w)] ?:: ?(?:int\d?|integer|text|jsonb?|double precision|numeric|varchar|bool(?:ean)?|char|bigint|bytea|regclass)$/.test(flat) && flat.length < 80) likely(subject, 'sqli.cast', 0.77, flat)
   else if (/\d\.e ?[.(]/.test(flat)) likely(subject, 'sqli.number-trick', 0.78, flat.slice(0, 50))
+  else if (isDelay(flat)) likely(subject, 'sqli.delay', 0.78, flat)
   else if (/^(?:(?:is )?(?:not )?(?:null|like|rlike|regexp)|x?or|like null|[a-z_]\w*\((?:[\w,. -]|\w+\(\)){0,40}\))$/.test(flat)) weak(subject, 'sqli.bare-operator', 0.12, flat)
   else return false
   return true
+}
+
+/** A function that only a database has, called with plain arguments, and nothing else. */
+function isDelay (flat: string): boolean {
+  const call = /^([a-z_]{3,24})\([\d., ]{1,16}\)$/.exec(flat)
+  return call !== null && SQL_ATTACK_FUNCTIONS.has(call[1] as string)
 }
 
 type Grade = 'certain' | 'likely'
@@ -80,15 +95,19 @@ const PATTERNS: Pattern[] = [
   { rule: 'sqli.union-select', pattern: /U[vk(]{0,4}Ev{1,3}kv/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.stacked-statement', pattern: /[snv)]?;{1,3}[()]{0,6}(?:E[(ns*fF@ko+]|Ev[,.k]|F|T[EF])/, broken: 'certain', whole: 0.7 },
   { rule: 'sqli.subselect', pattern: /[=&|+(,o!f]\({0,6}E(?:[(*n@sSfFxok+]|v[,k.n@(f])/, broken: 'certain', whole: 0.76 },
-  { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!]\({0,6}F/, broken: 'certain', whole: 0.8 },
+  { rule: 'sqli.attack-function', pattern: /[=&|+(,ok;E!f]\({0,6}F/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.attack-function', pattern: /^s\)*\.?F/, broken: 0.84, whole: 0.5 },
   { rule: 'sqli.open-select', pattern: /[=o+|,]\(E$/, broken: 0.84, whole: 0.77 },
   { rule: 'sqli.leading-call', pattern: /^,\(*[fFE]/, broken: 0.77, whole: 0.77 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\(){0,6}[ns@]\){0,6}!?[=o+]{1,2}[c;]?$/, broken: 0.8, whole: 0.4 },
   { rule: 'sqli.condition', pattern: /^s\)*[&|]\(*!?x(?:[=o+)]|$)/, broken: 0.82, whole: 0.4 },
+  { rule: 'sqli.condition', pattern: /^[ns]\)*[&|]\(*!?x[=o]/, broken: 0.82, whole: 0.4 },
+  { rule: 'sqli.package-call', pattern: /[=&|+(,](?:v\.|x\.){1,3}[fF]|[=&|+(,]x\.v\(/, broken: 0.84, whole: 0.6 },
+  { rule: 'sqli.json-operator', pattern: /[&|!]\({0,6}s(?:\?[+&|]{0,2}|@=|=@)(?:[sSv])/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\(|\+){0,6}[ns@]\){0,6}!?[=o][+(!ok]{0,6}[ns@Sf]/, broken: 'certain', whole: 0.8 },
   { rule: 'sqli.tautology', pattern: /[&|](?:!|\(){0,6}f[f()n,+]{0,16}[=o][+(]{0,6}[nsSf]/, broken: 'certain', whole: 0.78 },
   { rule: 'sqli.tautology', pattern: /[&|]\({0,6}(?:[nsv@]\+){1,6}[nsv@]\){0,6}=/, broken: 'certain', whole: 0.78 },
+  { rule: 'sqli.tautology', pattern: /^[ns]\)+[&|]\(+!?[ns]$/, broken: 0.82, whole: 0.5 },
   { rule: 'sqli.leading-condition', pattern: /^[&|]\({0,6}[vfFn@][^&|;]{0,12}=|^[&|]\({0,6}n[=o]\({0,6}$/, broken: 0.76, whole: 0.76 },
   { rule: 'sqli.condition', pattern: /^n\){0,6}[&|]\({0,6}v=v/, broken: 0.76, whole: 0.5 },
   { rule: 'sqli.condition', pattern: /[&|](?:!|\(){0,6}[vfF][^&|;]{0,12}[=o][+(!]{0,6}[nsSfF@(]/, broken: 0.84, whole: 0.35 },
@@ -105,7 +124,9 @@ function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void 
   const broken = breaksOut(types, context)
   for (const entry of PATTERNS) {
     const match = entry.pattern.exec(types)
-    if (match !== null && !(entry.rule === 'sqli.condition' && /=(?:\|\||&&)/.test(subject.text))) report(subject, entry.rule, broken ? entry.broken : entry.whole, tokens, match.index)
+    if (match === null || (entry.rule === 'sqli.condition' && /=(?:\|\||&&)/.test(subject.text))) continue
+    const prose = !broken && entry.whole === 'certain' && !UNITES.test(subject.flat)
+    report(subject, entry.rule, broken ? entry.broken : prose ? 0.6 : entry.whole, tokens, match.index)
   }
   if (context !== '') judgeQuoteBreak(subject, types, tokens)
   else judgePlain(subject, types, tokens)
@@ -113,7 +134,10 @@ function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void 
   judgeStacked(subject, broken || context !== '')
 }
 
-const STACKED = /;[\s();]*(?:(?:drop|alter|create|truncate)(?: or replace)? (?:table|database|schema|view|index|function|procedure|user|login|trigger|role)\b|insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b|exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b|shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=|print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b|copy \w+ (?:from|to)\b|vacuum\b|attach database\b)|\bwaitfor delay ?['"(@]|\binto (?:out|dump)file\b ?\W|\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
+/** Nothing but ALL, DISTINCT, parentheses and comments stands between UNION and SELECT. */
+const UNITES = /\bunion(?:[^a-z]|all|distinct(?:row)?)*select/
+
+const STACKED = /;[\s();]*(?:(?:drop|alter|create|truncate)(?: or replace)? (?:table|database|schema|view|index|function|procedure|user|login|trigger|role)\b|insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b|exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b|shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=|print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b|copy \w+ (?:from|to)\b|vacuum\b|attach database\b)|\bwaitfor delay ?['"(@]|\binto (?:out|dump)file ?(?:['"@(]|0x|\w{2,20} ?\()|\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
 
 /** A second statement in the words that only statements have; blanks may be comments. */
 function judgeStacked (subject: Subject, broken: boolean): void {
@@ -154,7 +178,7 @@ function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): v
   if (/^s\)*[+|!]+\(*(?:S|\(|f|F|E|@)/.test(types) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
   if (/^s\)*[&|o=+!k][&|o=+!()nsv@fk,.x]{0,16}S$/.test(types) && /[&|o=]/.test(types) && subject.text.length < 120 && !types.includes('vv')) report(subject, 'sqli.quote-operator', 0.78, tokens, 1)
   if (/^s\)*\+\(*[vfn@x]\)*\+S$/.test(types) && /^[^'"]*['"]\)* ?[*/^]/.test(subject.text)) report(subject, 'sqli.quote-arithmetic', 0.77, tokens, 1)
-  if (/^s\)*[&|o=+!k]+[vfn@x()+!o]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)\s*$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
+  if (/^s\)*[&|o=+!k]+[vfn@x()+!o]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)[\s\w!(-]{0,8}$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
   if (text40(subject) && /^s\)*[&|][(!]*(?:[nv@]?=|[nsS]?)$/.test(types)) report(subject, 'sqli.quote-logic', 0.77, tokens, 1)
   if (/^s\)*(?:U[vk(]{0,3}E|U[(ckUns]|Uv?$|E|T[kvx]?\+?$|k[^v&]{0,3}k)/.test(types) && text40(subject) && oddQuotes(subject.text) && !PHRASE.test(subject.flat)) report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
@@ -200,13 +224,13 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
 function judgeFragments (subject: Subject, types: string): void {
   const text = subject.flat.length > 400 ? subject.flat.slice(0, 400) : subject.flat
   judgeStatementFragments(subject, text, types)
+  if (/^-?\d+['")]{0,4} (?:update \w{1,40} set\b|insert into|delete from|drop table|exec )/.test(text)) likely(subject, 'sqli.statement-tail', 0.82, text.slice(0, 50))
   if (subject.flat.length > 400) return
   if (/["'`)] ?as \W?\w{1,40}\W? from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
   if (/\bcase when \(?\d+ ?[=<>]/.test(text)) likely(subject, 'sqli.case-when', 0.82, text.slice(0, 50))
   if (/['")\w] ?:: ?(?:int\d?|text|jsonb?|double precision|numeric|varchar|bool|char|bigint)\b/.test(text)) likely(subject, 'sqli.cast', 0.77, text.slice(0, 50))
   if (/^[\W_]{0,4};[\s;]?(?:select|insert|drop|alter|truncate|update|delete|exec|execute|declare|create|shutdown)\b/.test(text)) likely(subject, 'sqli.stacked-start', 0.76, text.slice(0, 50))
   if (/^\W{0,3}(?:values ?\(.{0,40}['"]|concat(?:_ws)? ?\( ?0x|execute immediate\b|from `|drop \w+ ?; ?--)/.test(text)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
-  if (/^-?\d+['")]{0,4} (?:update \w+ set|insert into|delete from|drop table|exec )/.test(text)) likely(subject, 'sqli.statement-tail', 0.82, text.slice(0, 50))
   if (/^\+?[ns]c?\){0,4}U[Uc]{0,8}$/.test(types) && text.length < 80 && (/[#\-/]/.test(text.slice(1)) || /^-\d+ union$/.test(text))) likely(subject, 'sqli.union', 0.76, text.slice(0, 50))
   if (/^@{1,2}\w{1,30} ?(?:--|#|\/\*)|^exec(?:ute)? ?\( ?@/.test(text) || /^f\)[o=]f\)$/.test(types)) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
   if (/^ ?(?:x?or|and) \d{1,12} ?(?:[<>=-]{1,2} ?)?$/.test(text)) likely(subject, 'sqli.leading-condition', 0.76, text)
@@ -218,7 +242,7 @@ function judgeFragments (subject: Subject, types: string): void {
 function judgeStatementFragments (subject: Subject, text: string, types: string): void {
   if (/\bdeclare @\w{1,30} n?varchar ?\(\d+\) ?[;, ] ?(?:set|select) ?@\w/.test(subject.flat)) subject.signs.push({ rule: 'sqli.declared-code', grade: 'likely', value: 0.84, match: text.slice(0, 50) })
   if (/^\W{0,3}(?:declare|set)(?: |\/\*[^*]{0,20}\*\/)@{1,2}[a-z_]\w*/.test(text)) likely(subject, 'sqli.variable', 0.77, text.slice(0, 50))
-  if (/^\W{0,3}exec(?:ute)? (?:(?:\w+\.){0,2}(?:sp|xp|dbms|utl)_\w+|master\.)/.test(text) || /^execute [a-z_]\w*$/.test(text)) likely(subject, 'sqli.procedure', 0.78, text.slice(0, 50))
+  if (/^\W{0,3}exec(?:ute)? (?:(?:\w+\.){0,2}(?:sp|xp|dbms|utl)_\w+|master\.)/.test(text) || /^execute [a-z]+_\w*$/.test(text)) likely(subject, 'sqli.procedure', 0.78, text.slice(0, 50))
   if (/(?:^|[^a-z])(?:union|except|intersect|minus)[ (]+(?:all |distinct )?\(?(?:select[ (]+(?:\d|distinct|null|\w+[,(]|['"@*])|values ?\()/.test(text) || /(?:\d|union all|union distinct)\W{1,3}(?:union )?select \w+$/.test(text)) likely(subject, 'sqli.union-select', 0.78, text.slice(0, 50))
   if (/\bas ["'`][\w ]{0,30}["'`]? ?from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
   if (text.length < 200 && /^\W{0,3}case (?:\w+ ?\([^)]{0,30}\) )?when\b.{1,60} then\b|\bwhen (?:\d+|'[^']{0,20}') then\b/.test(text)) likely(subject, 'sqli.case-when', 0.77, text.slice(0, 50))

@@ -10,18 +10,30 @@ export function detectTemplate (subject: Subject): void {
     judgeExpressions(subject)
   }
   if ((characters & CHAR.less) !== 0 && subject.flat.includes('<%')) judgeServerTags(subject)
+  if ((characters & CHAR.hash) !== 0 && /#set ?\( ?\$\w+ ?=/.test(subject.flat)) likely(subject, 'ssti.velocity', 0.82, subject.flat.slice(0, 60))
+  if ((characters & CHAR.paren) !== 0 && /^[@$]\( ?\d{1,6} ?[*+%-] ?\d{1,6} ?\)$/.test(subject.flat)) likely(subject, 'ssti.razor', 0.8, subject.flat)
+  if ((characters & CHAR.brace) !== 0) judgeSingleBraces(subject)
   if ((characters & CHAR.bracket) !== 0 && /\[# ?(?:assign|if|list|include)\b|\[= ?["'\w]/.test(subject.flat)) likely(subject, 'ssti.freemarker', 0.8, subject.flat.slice(0, 60))
 }
 
-const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|\{%|\{php|\{\/?if\b|\$!\{|\{#)/g
+const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|%\{|\{%|\{php\b|\{\/?if\b|\$!\{|\{#)/g
 const EXPRESSIONS_MAX = 256
 const INSIDE_CHARACTERS_MAX = 400
 
-const REACH = /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__|\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java|java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os|\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)|\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback|freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor|\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(|(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru|`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\.|\$(?:class|smarty|runtime|rt|chr)\b|\.inspect\b.{0,20}class|#set|self::|smarty\.|phpinfo|getpwuid|core::/
+const REACH = /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__|\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java|java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os|\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)|\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback|freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor|\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(|(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru|`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\.|\$(?:class|smarty|runtime|rt|chr)\b|_templatereference|denymethodexecution|\.inspect\b.{0,20}class|#set|self::|smarty\.|phpinfo|getpwuid|core::/
 /** Every reach goes through one of these; plain placeholders stop here. */
 const DEEP = /[._(|`[:#]|joiner|cycler|lipsum|url_for|phpinfo/
-const ARITHMETIC = /^[\s"'([]*\d{1,9}["']? ?[*+/%-] ?["']?\d{1,9}["')\]\s]*$/
+const ARITHMETIC = /^[\s="'([]*\d{1,9}["']? ?[*+/%-] ?["']?\d{1,9}["')\]\s]*$/
 const CALL = /[\w\])"']\.\w+\(|\w\( ?["'\d]|\[["']|["'] ?\|/
+
+/** `{7*7}`, `{$smarty.version}`: engines whose tags are one brace. Only what fills the value, since JSON and code have braces too. */
+function judgeSingleBraces (subject: Subject): void {
+  const text = subject.flat
+  if (text.length > 200 || !text.startsWith('{')) return
+  if (/^\{ ?\d{1,6} ?[*%] ?\d{1,6} ?\}$/.test(text) || /^\{\$smarty\.\w/.test(text)) likely(subject, 'ssti.single-brace', 0.78, text.slice(0, 40))
+  else if (/^\{\{ ?\.\w* ?\}\}\{\{|\{\{ ?(?:printf? "|call \.|\.\w+ "|html \.|js \.)/.test(text)) likely(subject, 'ssti.go-template', 0.77, text.slice(0, 40))
+  else if (/^\{\{#(?:with|each|lookup) .{1,40} as \|\w/.test(text)) likely(subject, 'ssti.handlebars', 0.78, text.slice(0, 40))
+}
 
 /** Each expression's inside, up to its closing brace or 400 characters. */
 function judgeExpressions (subject: Subject): void {
@@ -49,8 +61,13 @@ function judgeInside (subject: Subject, open: string, raw: string): void {
   if (CALL.test(inside)) return likely(subject, 'ssti.call', 0.78, whole)
   if (open === '@{' && /^ ?\[/.test(inside)) return certain(subject, 'code.perl-interpolation', whole)
   if (open === '#{' && /[.(]/.test(inside)) return likely(subject, 'ssti.interpolation', 0.7, whole)
-  if (/^ ?(?:config|settings|self|request|debug|dump(?:\(\w*\))?|env|app|this|\$smarty[\w.]*|_self|session|range|user|secret\w*|php_\w+|class|flag) ?$/.test(inside) || /^[\s\w"'.[\]()]{0,24}["'\d] ?[*+] ?["'\d]/.test(inside)) return likely(subject, 'ssti.object', 0.77, whole)
+  if (/^ ?(?:config|settings|self|request|debug|dump(?:\(\w*\))?|env|app|this|\$smarty[\w.]*|_self|session|range|user|secret\w*|php_\w+|class|flag|(?:application|session|request|page)scope|pagecontext|initparam|facescontext) ?$/.test(inside) || /^[\s\w"'.[\]()]{0,24}["'\d] ?[*+] ?["'\d]/.test(inside)) return likely(subject, 'ssti.object', isPlaceholder(subject, open, inside) ? 0.3 : 0.77, whole)
   weak(subject, 'ssti.braces', open === '{{' || open === '${' ? 0.2 : 0.1, whole)
+}
+
+/** `Dear {{user}}, ...`: an object's bare name among other words is a place to be filled in; alone it asks what is there. */
+function isPlaceholder (subject: Subject, open: string, inside: string): boolean {
+  return /^ ?(?:this|env|app|user|session|range|class|request) ?$/.test(inside) && subject.flat.trim().length > open.length + inside.length + 2
 }
 
 /** As long as a window of inspection: nothing is left out. */

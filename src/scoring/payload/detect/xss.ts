@@ -85,6 +85,7 @@ function judgeAttribute (subject: Subject, tag: HtmlTag, attribute: HtmlAttribut
     else likely(subject, 'xss.event-handler', 0.76, `<${tag.name} ${attribute.name}`)
     return
   }
+  if (CLOBBERED.test(attribute.value) && (attribute.name === 'id' || attribute.name === 'name')) likely(subject, 'xss.clobbering', 0.77, `<${tag.name} ${attribute.name}=${attribute.value}`)
   if (attribute.value.length < 3) return
   if (URL_ATTRIBUTES.has(attribute.name) || attribute.name.includes(':')) {
     const url = readable(attribute.value)
@@ -94,6 +95,9 @@ function judgeAttribute (subject: Subject, tag: HtmlTag, attribute: HtmlAttribut
   if (attribute.name === 'style') judgeStyle(subject, attribute.value)
   else if (/&\{|^(?:javascript|vbscript)[:#]/.test(attribute.value)) certain(subject, 'xss.script-url', `<${tag.name} ${attribute.name}=${attribute.value.slice(0, 40)}`)
 }
+
+/** Names that scripts read from the document and its nodes: an element called so takes their place (DOM clobbering). */
+const CLOBBERED = /^(?:parentNode|childNodes|firstChild|attributes|nodeName|innerHTML|ownerDocument|defaultView|getElementById|getElementsBy\w+|querySelector(?:All)?|createElement|documentElement|currentScript|cookie|domain|scripts|__proto__|constructor|prototype|globalThis)$/
 
 function scriptUrl (subject: Subject, tag: HtmlTag, attribute: HtmlAttribute, url: string): void {
   // Pictures in editors are data URLs; only the kinds that run count.
@@ -136,7 +140,10 @@ function judgeScheme (subject: Subject): void {
   const match = /(?:java|vb|live)script ?:/.exec((subject.characters & (CHAR.lineBreak | CHAR.control)) !== 0 || subject.text.includes('\t') ? subject.text.toLowerCase().replace(/[\u0000-\u0020]+/g, '') : subject.flat) ?? /data:(?:text\/html|image\/svg\+xml|text\/javascript|application\/xhtml)[^,]{0,60},/.exec(subject.flat)
   if (match === null) return
   const head = match.index <= 2
-  if (head && /[(=`]|%28|document|alert|\\|&#|</.test(subject.flat.slice(match.index + 10))) certain(subject, 'xss.script-scheme', subject.flat.slice(0, 60))
+  // `JavaScript: the good parts` is a title: a blank and plain words are no address.
+  const prose = /^\W?\w+script: [a-z]+(?: |$)[^=`;<\\]*$/.test(subject.flat)
+  if (prose) weak(subject, 'xss.script-scheme', 0.2, match[0])
+  else if (head && /[(=`]|%28|document|alert|\\|&#|</.test(subject.flat.slice(match.index + 10))) certain(subject, 'xss.script-scheme', subject.flat.slice(0, 60))
   else if (head && !subject.flat.startsWith('javascript:void(0)')) likely(subject, 'xss.script-scheme', 0.76, subject.flat.slice(0, 60))
   else likely(subject, 'xss.script-scheme', /["'=(>]$/.test(subject.flat.slice(0, match.index)) ? 0.78 : 0.5, match[0])
 }
@@ -155,5 +162,6 @@ function judgeScript (subject: Subject): void {
   }
   const sink = SINK.exec(text)
   if (sink !== null) likely(subject, 'xss.page-object', /[\w)] [a-z]+ [a-z]/.test(text) ? 0.5 : 0.77, sink[0])
+  if (/\b(?:top|self|window|parent|frames|this|globalthis) ?\[ ?\/\w+\/\.source/.test(text)) likely(subject, 'xss.page-object', 0.8, text.slice(0, 50))
   if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]|\] ?\. ?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
 }
