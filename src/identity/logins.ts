@@ -1,6 +1,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { addressKey } from '../std/ip.ts'
+import type { Familiar } from './familiar.ts'
 import type { Passwords } from './passwords.ts'
 import { requirePasswordBounds } from './passwords.ts'
 import type { Revocations } from './revocations.ts'
@@ -13,8 +14,9 @@ import type { Users } from './users.ts'
  * Logging in and staying logged in.
  *
  * What a stranger can learn here is one bit, and only with the password: a user who does not exist, one who is disabled
- * and a wrong password take the same time and get the same answer. Tries are counted before anything is looked up, by
- * account and by address, so that neither many addresses on one account nor many accounts from one address get far.
+ * and a wrong password take the same time and get the same answer. Tries are counted before a password is looked at, by
+ * address and by account, so that neither many accounts from one address nor many addresses on one account get far. What
+ * others try on an account never shuts out an address that it logged in from before: that one has tries of its own.
  */
 export type CountAttempt = (key: string) => Promise<{ allowed: boolean, retryAfterSeconds: number }>
 
@@ -31,6 +33,7 @@ export interface Logins {
 interface LoginsOptions {
   users: Users
   sessions: Sessions
+  familiar: Familiar
   passwords: Passwords
   tokens: Tokens
   revocations: Revocations
@@ -42,11 +45,15 @@ interface LoginsOptions {
 }
 
 export function createLogins (options: LoginsOptions): Logins {
-  const { users, sessions, passwords, tokens, revocations, audit, expirationSeconds } = options
+  const { users, sessions, familiar, passwords, tokens, revocations, audit, expirationSeconds } = options
 
-  async function count (keys: string[], event: { type: string, actor: string, target: string | null }): Promise<void> {
-    const answers = await Promise.all(keys.map((key) => options.countAttempt(key)))
-    const retryAfterSeconds = Math.max(...answers.map((answer) => answer.allowed ? 0 : Math.max(1, answer.retryAfterSeconds)))
+  /** How long to wait, 0 when the try may be made. */
+  async function tryOn (key: string): Promise<number> {
+    const { allowed, retryAfterSeconds } = await options.countAttempt(key)
+    return allowed ? 0 : Math.max(1, retryAfterSeconds)
+  }
+
+  function refuseWhenLimited (retryAfterSeconds: number, event: { type: string, actor: string, target: string | null }): void {
     if (retryAfterSeconds === 0) return
     audit.record({ category: 'auth', ...event, outcome: 'refused', details: { reason: 'limit' } })
     throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), { retryAfterSeconds })
@@ -64,9 +71,11 @@ export function createLogins (options: LoginsOptions): Logins {
       const actor = `ip:${address}`
       // Names are hashed: whoever types the password into the wrong field must not leave it in a limiter or a log.
       const target = `account:${sha256(account).slice(0, 16)}`
-      await count([`login:${target}`, `login:address:${addressKey(address)}`], { type: 'login', actor, target })
+      const [ofAccount, ofAddress] = await Promise.all([tryOn(`login:${target}`), tryOn(`login:address:${addressKey(address)}`)])
+      refuseWhenLimited(ofAddress, { type: 'login', actor, target })
       const user = await users.byName(account.slice(0, USERNAME_CHARACTERS_MAX))
       const exact = user !== null && user.usernameKey === account
+      if (ofAccount > 0 && !await familiar.knows(exact ? user.id : null, address)) refuseWhenLimited(ofAccount, { type: 'login', actor, target })
       const { held, outdated } = await passwords.verify(password, exact ? user.passwordHash : null)
       if (!held || !exact || user.disabled) {
         audit.record({ category: 'auth', type: 'login', actor, target, outcome: 'refused' })
@@ -74,13 +83,13 @@ export function createLogins (options: LoginsOptions): Logins {
       }
       if (outdated) await upgrade(user.id, password)
       const { session, refreshToken } = await sessions.open(user.id, user.generation)
-      await users.load(user.id)
+      await Promise.all([users.load(user.id), familiar.note(user.id, address)])
       audit.record({ category: 'auth', type: 'login', actor, target: `user:${user.id}`, outcome: 'ok', details: { session: session.id } })
       return answer(session, refreshToken)
     },
     async refresh ({ refreshToken, address }) {
       const actor = `ip:${address}`
-      await count([`refresh:address:${addressKey(address)}`], { type: 'session.refresh', actor, target: null })
+      refuseWhenLimited(await tryOn(`refresh:address:${addressKey(address)}`), { type: 'session.refresh', actor, target: null })
       const verdict = await sessions.refresh(refreshToken)
       if (verdict.state === 'reused') {
         await options.endSession(verdict.session, { actor, type: 'session.reuse' })

@@ -40,6 +40,21 @@ t.test('R39: of many accounts from one address at most 10 tries are judged; an I
   t.equal(judged, 10)
 })
 
+t.test('R39: a stranger cannot lock an account for an address that it logged in from before', async (t) => {
+  const { count } = countTen()
+  const { identity, sibling } = await openRoom(t, { countAttempt: count })
+  await identity.login({ username: 'admin', password: ADMIN_PASSWORD, address: ADDRESS })
+  for (let i = 0; i < 40; i++) await codeOf(identity.login({ username: 'admin', password: `guess number ${i}`, address: `198.51.100.${i}` }))
+  const from = (address: string, password = ADMIN_PASSWORD): Promise<string> => codeOf(identity.login({ username: 'admin', password, address }))
+  t.equal(await from('203.0.113.9'), 'NEKO_ERR_LIMIT_EXCEEDED', 'strangers share what is left of the account, whatever they know')
+  t.ok((await identity.login({ username: 'Admin', password: ADMIN_PASSWORD, address: ADDRESS })).accessToken)
+  const other = await sibling()
+  t.ok((await other.login({ username: 'admin', password: ADMIN_PASSWORD, address: ADDRESS })).accessToken, 'another process, or a later start, knows it too')
+  const codes = []
+  for (let i = 0; i < 9; i++) codes.push(await from(ADDRESS, 'wrong'))
+  t.same(codes, [...Array(7).fill('NEKO_ERR_UNAUTHENTICATED'), ...Array(2).fill('NEKO_ERR_LIMIT_EXCEEDED')], 'the known address has ten tries as any')
+})
+
 t.test('refreshes are counted too', async (t) => {
   const { count } = countTen()
   const { identity } = await openRoom(t, { countAttempt: count })
