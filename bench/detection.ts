@@ -141,6 +141,8 @@ function printHands (scored: Scored[], answers: Answer[]): void {
   const { bans, addresses } = countBans(contentAlone, handSize)
   const stood = new Set(answers.flatMap((answer, at) => answer.status === 403 && answer.score === null ? [Math.floor(at / handSize)] : []))
   out(`standing blocks at ${handSize} requests per address: ${bans} of ${addresses} by what the requests hold, ${stood.size} stood with history`)
+  const limited = answers.filter((answer) => answer.status === 429).length
+  out(`answered 429 (challenged three times and held to the strict rate): ${limited} of ${answers.length}`)
   const factors = new Map<string, number>()
   for (const one of scored) if (one.action === 'BLOCK' && !/^no score/.test(one.why)) factors.set(one.why.split('=')[0]!, (factors.get(one.why.split('=')[0]!) ?? 0) + 1)
   out(`refused by score, by strongest factor: ${[...factors].map(([name, count]) => `${name} ${count}`).join(', ')}`)

@@ -2,12 +2,13 @@
  * Plays whole sessions in real time against the real server, each from its own address, and prints how many of the
  * hostile ones were challenged or blocked, after how many requests, and how many of ordinary life were.
  *
- * `node bench/sessions.ts [--seed 1] [--each 3] [--workers 1] [--kind name]`: starts a server of its own on
+ * `node bench/sessions.ts [--seed 1] [--each 3] [--workers 1] [--kind name] [--variants]`: starts a server of its own on
  * free ports and ends it. About three minutes: the longest session decides.
  */
 import { Pool } from 'undici'
 import { startServer } from '../test/server.ts'
 import { BENIGN_KINDS, HOSTILE_KINDS } from './session-kinds.ts'
+import { BENIGN_VARIANTS, HOSTILE_VARIANTS } from './session-variants.ts'
 import { createDice } from './session-scripts.ts'
 import type { Session, Step } from './session-scripts.ts'
 
@@ -33,6 +34,7 @@ function option (name: string, fallback: string): string {
 const seed = Number(option('seed', '1'))
 const each = Number(option('each', '3'))
 const kindOnly = option('kind', '')
+const kinds = process.argv.includes('--variants') ? [...HOSTILE_VARIANTS, ...BENIGN_VARIANTS] : [...HOSTILE_KINDS, ...BENIGN_KINDS]
 const endings: Array<() => unknown> = []
 
 try {
@@ -56,7 +58,7 @@ try {
 async function playAll (url: string): Promise<Played[]> {
   const sessions: Session[] = []
   for (let i = 0; i < each; i++) {
-    [...HOSTILE_KINDS, ...BENIGN_KINDS].forEach((make, j) => sessions.push(make(createDice(seed * 1_000_003 + i * 97 + j))))
+    kinds.forEach((make, j) => sessions.push(make(createDice(seed * 1_000_003 + i * 97 + j))))
   }
   const chosen = sessions.filter((session) => kindOnly === '' || session.kind === kindOnly)
   const credentials = await signIn(url, chosen)

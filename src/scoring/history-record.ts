@@ -22,10 +22,13 @@ export const LOGIN_ATTEMPTS = 5
 export const CHALLENGED = 6
 export const REFUSED = 7
 export const VARIATIONS = 8
-export const UNKNOWN_ROUTES = 9
+/** Unknown routes that nothing led to (traits.ts). */
+export const GUESSES = 9
 export const AGENT_CHANGES = 10
 export const PROBES = 11
-export const COUNTER_COUNT = 12
+/** Unknown routes that something led to. */
+export const STRAYS = 12
+export const COUNTER_COUNT = 13
 const EPOCH_3600 = COUNTERS_600 + 2 * COUNTER_COUNT
 /** The same counters over an hour. */
 export const COUNTERS_3600 = EPOCH_3600 + 1

@@ -41,7 +41,10 @@ export const HISTORY_FACTS = [
   'sequentialRun',
   /** Requests of one shape with another content than the one before: how often one question was varied. */
   'variations600s',
-  'unknownRoutes3600s',
+  /** Requests to unknown routes that nothing led to: no page, cookie, credential, form or query. */
+  'guesses3600s',
+  /** Requests to unknown routes that something led to. */
+  'strays600s',
   'notFound600s',
   'notFound3600s',
   /** Answers 400-499 but 401, 403, 404 and 429. */
@@ -100,25 +103,26 @@ export function encodeHistory (snapshot: HistorySnapshot, out: Float64Array, off
   out[offset + 20] = snapshot.agentChanges3600s
   out[offset + 21] = snapshot.sequentialRun
   out[offset + 22] = snapshot.variations600s
-  out[offset + 23] = snapshot.unknownRoutes3600s
-  out[offset + 24] = snapshot.notFound600s
-  out[offset + 25] = snapshot.notFound3600s
-  out[offset + 26] = snapshot.clientErrors600s
-  out[offset + 27] = snapshot.failedLogins600s
-  out[offset + 28] = snapshot.failedLogins3600s
-  out[offset + 29] = snapshot.badTokens600s
-  out[offset + 30] = snapshot.badTokens3600s
-  out[offset + 31] = snapshot.loginAttempts600s
-  out[offset + 32] = snapshot.probes3600s
-  out[offset + 33] = snapshot.challenged600s
-  out[offset + 34] = snapshot.refused600s
-  out[offset + 35] = snapshot.loginAttempt
-  out[offset + 36] = snapshot.fingerprintRequests600s
-  out[offset + 37] = snapshot.fingerprintAddresses600s
-  out[offset + 38] = snapshot.fingerprintLoginAttempts600s
-  out[offset + 39] = snapshot.fingerprintFailedLogins600s
-  out[offset + 40] = snapshot.fingerprintFailingAddresses600s
-  out[offset + 41] = snapshot.fingerprintBadTokens600s
+  out[offset + 23] = snapshot.guesses3600s
+  out[offset + 24] = snapshot.strays600s
+  out[offset + 25] = snapshot.notFound600s
+  out[offset + 26] = snapshot.notFound3600s
+  out[offset + 27] = snapshot.clientErrors600s
+  out[offset + 28] = snapshot.failedLogins600s
+  out[offset + 29] = snapshot.failedLogins3600s
+  out[offset + 30] = snapshot.badTokens600s
+  out[offset + 31] = snapshot.badTokens3600s
+  out[offset + 32] = snapshot.loginAttempts600s
+  out[offset + 33] = snapshot.probes3600s
+  out[offset + 34] = snapshot.challenged600s
+  out[offset + 35] = snapshot.refused600s
+  out[offset + 36] = snapshot.loginAttempt
+  out[offset + 37] = snapshot.fingerprintRequests600s
+  out[offset + 38] = snapshot.fingerprintAddresses600s
+  out[offset + 39] = snapshot.fingerprintLoginAttempts600s
+  out[offset + 40] = snapshot.fingerprintFailedLogins600s
+  out[offset + 41] = snapshot.fingerprintFailingAddresses600s
+  out[offset + 42] = snapshot.fingerprintBadTokens600s
 }
 
 /** The inverse of encodeHistory. */
@@ -147,25 +151,26 @@ export function decodeHistory (from: Float64Array, offset = 0): HistorySnapshot 
     agentChanges3600s: from[offset + 20] as number,
     sequentialRun: from[offset + 21] as number,
     variations600s: from[offset + 22] as number,
-    unknownRoutes3600s: from[offset + 23] as number,
-    notFound600s: from[offset + 24] as number,
-    notFound3600s: from[offset + 25] as number,
-    clientErrors600s: from[offset + 26] as number,
-    failedLogins600s: from[offset + 27] as number,
-    failedLogins3600s: from[offset + 28] as number,
-    badTokens600s: from[offset + 29] as number,
-    badTokens3600s: from[offset + 30] as number,
-    loginAttempts600s: from[offset + 31] as number,
-    probes3600s: from[offset + 32] as number,
-    challenged600s: from[offset + 33] as number,
-    refused600s: from[offset + 34] as number,
-    loginAttempt: from[offset + 35] as number,
-    fingerprintRequests600s: from[offset + 36] as number,
-    fingerprintAddresses600s: from[offset + 37] as number,
-    fingerprintLoginAttempts600s: from[offset + 38] as number,
-    fingerprintFailedLogins600s: from[offset + 39] as number,
-    fingerprintFailingAddresses600s: from[offset + 40] as number,
-    fingerprintBadTokens600s: from[offset + 41] as number
+    guesses3600s: from[offset + 23] as number,
+    strays600s: from[offset + 24] as number,
+    notFound600s: from[offset + 25] as number,
+    notFound3600s: from[offset + 26] as number,
+    clientErrors600s: from[offset + 27] as number,
+    failedLogins600s: from[offset + 28] as number,
+    failedLogins3600s: from[offset + 29] as number,
+    badTokens600s: from[offset + 30] as number,
+    badTokens3600s: from[offset + 31] as number,
+    loginAttempts600s: from[offset + 32] as number,
+    probes3600s: from[offset + 33] as number,
+    challenged600s: from[offset + 34] as number,
+    refused600s: from[offset + 35] as number,
+    loginAttempt: from[offset + 36] as number,
+    fingerprintRequests600s: from[offset + 37] as number,
+    fingerprintAddresses600s: from[offset + 38] as number,
+    fingerprintLoginAttempts600s: from[offset + 39] as number,
+    fingerprintFailedLogins600s: from[offset + 40] as number,
+    fingerprintFailingAddresses600s: from[offset + 41] as number,
+    fingerprintBadTokens600s: from[offset + 42] as number
   }
 }
 
@@ -195,7 +200,8 @@ export function emptyHistory (): HistorySnapshot {
     agentChanges3600s: 0,
     sequentialRun: 0,
     variations600s: 0,
-    unknownRoutes3600s: 0,
+    guesses3600s: 0,
+    strays600s: 0,
     notFound600s: 0,
     notFound3600s: 0,
     clientErrors600s: 0,

@@ -1,7 +1,7 @@
 /**
  * The history of clients in this process: what each did within the last hour, in O(1) time per request and in a fixed
- * number of bytes however many clients there are (tables of typed arrays, see history-table.ts: 65,536 clients of 312
- * bytes and 8,192 fingerprints, about 22 MB when full). It never judges, keeps no text and no address, only hashes and
+ * number of bytes however many clients there are (tables of typed arrays, see history-table.ts: 65,536 clients of 452
+ * bytes and 8,192 fingerprints, about 32 MB when full). It never judges, keeps no text and no address, only hashes and
  * counts, and never leaves the main thread; the factors see it as a HistorySnapshot.
  *
  * In: `observe` before a request is scored, `settle` when its outcome is known. Out: the snapshot, and deltas for the
@@ -203,8 +203,10 @@ function keepRequest (table: HistoryTable, at: number, request: ObservedRequest,
   const { words } = table
   record.countRequest(words, at)
   count(words, at, record.REQUESTS)
-  if (request.route === null) count(words, at, record.UNKNOWN_ROUTES)
-  else record.mark(words, at + record.ROUTES, 1, traits.routeHash)
+  if (request.route === null) {
+    if (traits.led) count(words, at, record.STRAYS)
+    else if (traits.guessed) count(words, at, record.GUESSES)
+  } else record.mark(words, at + record.ROUTES, 1, traits.routeHash)
   if (traits.loginAttempt) count(words, at, record.LOGIN_ATTEMPTS)
   const hadAgent = (words[at + record.STREAK_REQUESTS] as number) > 1 || (words[at + record.INTERVALS] as number) > 0
   if (hadAgent && words[at + record.LAST_AGENT] !== (traits.agentHash | 0)) count(words, at, record.AGENT_CHANGES)
@@ -317,7 +319,8 @@ function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment
     agentChanges3600s: record.within3600s(words, at, record.AGENT_CHANGES, nowMs),
     sequentialRun: words[at + record.SEQUENTIAL_RUN] as number,
     variations600s: record.within600s(words, at, record.VARIATIONS, nowMs),
-    unknownRoutes3600s: record.within3600s(words, at, record.UNKNOWN_ROUTES, nowMs),
+    guesses3600s: record.within3600s(words, at, record.GUESSES, nowMs),
+    strays600s: record.within600s(words, at, record.STRAYS, nowMs),
     notFound600s: record.within600s(words, at, record.NOT_FOUND, nowMs),
     notFound3600s: record.within3600s(words, at, record.NOT_FOUND, nowMs),
     clientErrors600s: record.within600s(words, at, record.CLIENT_ERRORS, nowMs),

@@ -24,6 +24,13 @@ export interface RequestTraits {
   /** The last number of under ten digits, or -1. */
   number: number
   loginAttempt: boolean
+  /**
+   * A page, a cookie, a credential, a cached copy or a form led to it, or it is a file that pages are made of. Links, forms,
+   * apps and broken pages lead to what does not exist every day.
+   */
+  led: boolean
+  /** Nothing led to it, and it brings no query either: a word list is all that leads a scanner. */
+  guessed: boolean
 }
 
 const URL_MAX = 1024
@@ -43,6 +50,7 @@ export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'h
     scanBody(body, text, scan)
     if (body.length > text.length) scanValues(body.subarray(body.length - BODY_TAIL), latin1(body, body.length - BODY_TAIL, body.length), 0, scan)
   }
+  const led = who.led || text !== '' || isPageFile(url)
   return {
     agentHash: who.agent,
     fingerprintHash: who.fingerprint,
@@ -52,9 +60,19 @@ export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'h
     shapeHash: finish(scan.shape),
     routeHash: route === null ? 0 : hashText(route),
     number: scan.number,
-    loginAttempt: isLoginAttempt(observation.method, url, text)
+    loginAttempt: isLoginAttempt(observation.method, url, text),
+    led,
+    guessed: !led && !url.includes('?')
   }
 }
+
+function isPageFile (url: string): boolean {
+  const mark = url.indexOf('?')
+  return PAGE_FILE.test(mark === -1 ? url : url.slice(0, mark))
+}
+
+/** What pages are made of, and what every robot may ask for. */
+const PAGE_FILE = /\.(?:avif|css|eot|gif|ico|jpe?g|m?js|mp[34]|otf|pdf|png|svg|ttf|webm|webp|woff2?)$|^\/(?:robots\.txt|sitemap[^/]*\.xml|feed(?:\.xml)?|favicon[^/]*|apple-touch-icon[^/]*|humans\.txt|ads\.txt|manifest\.json|\.well-known\/[^/]+)?$/i
 
 interface Scan { full: number, shape: number, number: number }
 
@@ -260,6 +278,9 @@ const PASSING_NAMES = createCodeTable([
   'sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest', 'sec-fetch-user', 'priority', 'accept'
 ].map(nameCode))
 
+/** Names that say what led to a request: a page, a visit, a credential, a copy from before. */
+const LEADING_NAMES = createCodeTable(['cookie', 'authorization', 'x-api-key', 'referer', 'origin', 'if-none-match', 'if-modified-since', 'range'].map(nameCode))
+
 /** A set of codes in a table without chains, half empty at least: a Set takes ten times as long, and every header is asked for. */
 function createCodeTable (codes: number[]): Int32Array {
   const table = new Int32Array(CODE_PLACES)
@@ -285,19 +306,23 @@ const LANGUAGE_CODE = nameCode('accept-language')
 const ENCODING_CODE = nameCode('accept-encoding')
 const HEADERS_MAX = 64
 
-function readHeaders (headers: string[]): { agent: number, fingerprint: number, headers: number, credential: number } {
+function readHeaders (headers: string[]): { agent: number, fingerprint: number, headers: number, credential: number, led: boolean } {
   let agent = 0
+  let led = false
   let credential = 0
   let print = 0x811c9dc5
   const end = Math.min(headers.length - 1, HEADERS_MAX * 2)
   for (let i = 0; i < end; i += 2) {
     const code = nameCode(headers[i] as string)
     if (code === AUTHORIZATION_CODE || code === KEY_CODE) credential = hashText(headers[i + 1] as string, 5, 512)
-    if (PASSING_NAMES[placeOf(code, PASSING_NAMES)] === code) continue
+    if (PASSING_NAMES[placeOf(code, PASSING_NAMES)] === code) {
+      led ||= LEADING_NAMES[placeOf(code, LEADING_NAMES)] === code
+      continue
+    }
     print = Math.imul(print ^ code, PRIME)
     if (code === AGENT_CODE) agent = hashText(headers[i + 1] as string, 7, 256)
     else if (code === LANGUAGE_CODE || code === ENCODING_CODE) print ^= hashText(headers[i + 1] as string, 11, 64)
   }
   const plain = finish(print)
-  return { agent, credential, headers: plain, fingerprint: mixHash(plain, agent) }
+  return { agent, credential, led, headers: plain, fingerprint: mixHash(plain, agent) }
 }

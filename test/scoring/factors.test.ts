@@ -143,8 +143,8 @@ t.test('behaviour: hostile habits are named, ordinary ones are not', (t) => {
     ['behavior.shared-fingerprint', { loginAttempt: 1, loginAttempts600s: 1, requests3600s: 1, fingerprintRequests600s: 20, fingerprintLoginAttempts600s: 20, fingerprintFailedLogins600s: 19, fingerprintFailingAddresses600s: 12 }],
     ['behavior.sweep', { requests600s: 60, requests3600s: 60, variations600s: 58, distinctTargets3600s: 59, streakRequests: 60, intervalMeanMs: 500, distinctShapes3600s: 1 }],
     ['behavior.enumeration', { requests600s: 20, requests3600s: 20, sequentialRun: 19, variations600s: 19, intervalMeanMs: 300 }],
-    ['behavior.scan', { requests600s: 25, requests3600s: 25, notFound600s: 24, notFound3600s: 24, unknownRoutes3600s: 25, distinctShapes3600s: 20 }],
-    ['behavior.rotation', { requests600s: 25, requests3600s: 25, distinctAgents3600s: 22, agentChanges3600s: 24, distinctShapes3600s: 1, distinctHeaderSets3600s: 1 }],
+    ['behavior.scan', { requests600s: 25, requests3600s: 25, notFound600s: 24, notFound3600s: 24, guesses3600s: 25, distinctShapes3600s: 20 }],
+    ['behavior.rotation', { requests600s: 25, requests3600s: 25, distinctAgents3600s: 22, agentChanges3600s: 24, distinctTargets3600s: 24, distinctShapes3600s: 1, distinctHeaderSets3600s: 1 }],
     ['behavior.probes', { probes3600s: 7, requests3600s: 8 }]
   ]
   for (const [rule, facts] of table) {
@@ -155,6 +155,10 @@ t.test('behaviour: hostile habits are named, ordinary ones are not', (t) => {
   t.ok(measure({ failedLogins600s: 3, failedLogins3600s: 3, requests3600s: 10, intervalMeanMs: 4000 }).value < 0.1, 'a person who mistypes')
   t.ok(measure({ requests600s: 60, requests3600s: 60, variations600s: 58, distinctTargets3600s: 59, streakRequests: 60, intervalMeanMs: 500 }, { client: 'key:k1' }).value < 0.25, 'a sync job with a key')
   t.ok(measure({ fingerprintRequests600s: 900, fingerprintLoginAttempts600s: 20, fingerprintFailedLogins600s: 6, fingerprintFailingAddresses600s: 6, loginAttempt: 1, requests3600s: 1 }).value < 0.1, 'people with one browser who mistype')
+  t.ok(measure({ requests600s: 50, requests3600s: 50, notFound600s: 50, notFound3600s: 50, strays600s: 48, guesses3600s: 2, variations600s: 30, distinctShapes3600s: 40, distinctTargets3600s: 50 }).value < 0.2, 'a page that lost its files')
+  t.ok(measure({ requests600s: 50, requests3600s: 50, notFound600s: 30, notFound3600s: 30, guesses3600s: 30, distinctShapes3600s: 30, distinctAgents3600s: 20, agentChanges3600s: 45, distinctHeaderSets3600s: 18 }).value < 0.4, 'many visitors behind one address who follow old links')
+  t.ok(measure({ badTokens600s: 30, badTokens3600s: 30, distinctCredentials3600s: 26, requests600s: 50, requests3600s: 50, distinctAgents3600s: 7, distinctShapes3600s: 14, distinctTargets3600s: 50, distinctHeaderSets3600s: 6 }).value < 0.3, 'an office whose tokens all ended')
+  t.ok(measure({ probes3600s: 6, requests3600s: 40 }).value < 0.1, 'some odd requests among many')
   t.ok(measure({ distinctAddresses3600s: 12, distinctAgents3600s: 7, requests3600s: 40 }, { client: 'user:u1' }).value > 0.25, 'one user from everywhere')
   t.end()
 })

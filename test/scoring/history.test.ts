@@ -169,3 +169,16 @@ t.test('R13: a million distinct clients grow a process by at most 64 MB', { time
   t.ok(grownMb <= 64, `grown by ${grownMb.toFixed(1)} MB`)
   t.end()
 })
+
+t.test('what nothing led to is told from what a page, a form or a credential led to', (t) => {
+  const ask = (url: string, headers: string[] = [], body: string | null = null): { led: boolean, guessed: boolean } => {
+    const { led, guessed } = readTraits({ method: body === null ? 'GET' : 'POST', url, headers: ['User-Agent', 'curl/8.5.0', ...headers], body: body === null ? null : Buffer.from(body), route: null })
+    return { led, guessed }
+  }
+  for (const url of ['/backup', '/admin/login.php', '/db.sql', '/api/v1/internal']) t.same(ask(url), { led: false, guessed: true }, url)
+  for (const url of ['/robots.txt', '/static/app.81cd83.js', '/img/a.png?v=2', '/.well-known/security.txt', '/']) t.same(ask(url), { led: true, guessed: false }, url)
+  for (const name of ['Referer', 'Cookie', 'Authorization', 'X-Api-Key', 'If-None-Match', 'Range']) t.same(ask('/old-page', [name, 'x']), { led: true, guessed: false }, name)
+  t.same(ask('/contact', [], 'name=a'), { led: true, guessed: false }, 'a form')
+  t.same(ask('/articles?page=2'), { led: false, guessed: false }, 'a query is no guess, nor does it lead')
+  t.end()
+})

@@ -109,7 +109,7 @@ t.test('no fact of ordinary life alone reaches the challenge threshold', (t) => 
     { intervals: 64, intervalMeanMs: 1000, intervalDeviationMs: 1, streakRequests: 5000, streakSeconds: 5000, requests3600s: 3600, distinctTargets3600s: 2 },
     { failedLogins600s: 4, failedLogins3600s: 4, requests3600s: 9, loginAttempts600s: 5, intervalMeanMs: 4000 },
     { distinctAgents3600s: 12, agentChanges3600s: 150, requests3600s: 200, requests600s: 200, distinctShapes3600s: 9, distinctHeaderSets3600s: 9, distinctTargets3600s: 40 },
-    { notFound600s: 8, notFound3600s: 8, requests600s: 40, requests3600s: 40, unknownRoutes3600s: 8, distinctShapes3600s: 12 },
+    { notFound600s: 8, notFound3600s: 8, requests600s: 40, requests3600s: 40, guesses3600s: 8, distinctShapes3600s: 12 },
     { badTokens600s: 400, badTokens3600s: 400, distinctCredentials3600s: 1, requests3600s: 400, requests600s: 400 }
   ]
   for (const facts of alone) {

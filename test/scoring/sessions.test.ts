@@ -1,5 +1,6 @@
 import t from 'tap'
 import { BENIGN_KINDS, HOSTILE_KINDS } from '../../bench/session-kinds.ts'
+import { BENIGN_VARIANTS, HOSTILE_VARIANTS } from '../../bench/session-variants.ts'
 import { simulateSessions } from './session-simulation.ts'
 import type { PlayedSession } from './session-simulation.ts'
 
@@ -20,6 +21,18 @@ t.test('nine hostile sessions in ten are challenged or blocked, ordinary life is
     for (const kind of new Set(played.filter((session) => session.hostile).map((session) => session.kind))) {
       const share = shareFound(played.filter((session) => session.kind === kind))
       t.ok(share >= 0.7, `seed ${seed}: ${(100 * share).toFixed(0)} % of ${kind}`)
+    }
+  }
+  t.end()
+})
+
+t.test('nor do other paces, agents and lengths: every variant is found, every ordinary one left alone', (t) => {
+  for (const processes of [1, 2]) {
+    const played = simulateSessions([...HOSTILE_VARIANTS, ...BENIGN_VARIANTS], 8, 21, processes)
+    for (const kind of new Set(played.map((session) => session.kind))) {
+      const some = played.filter((session) => session.kind === kind)
+      const share = shareFound(some)
+      t.ok(some[0]!.hostile ? share >= 0.75 : share === 0, `${processes} processes: ${(100 * share).toFixed(0)} % of ${kind}`)
     }
   }
   t.end()

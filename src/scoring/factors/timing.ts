@@ -37,8 +37,10 @@ function judgeRegularity (history: HistorySnapshot, loudness: number, signs: Sig
   addSign(signs, 0.26 * loudness * regularity * ramp(history.intervals, INTERVALS_MIN - 1, 20), 'timing.regular', 'client', `every ${Math.round(mean)} ms, give or take ${Math.round(history.intervalDeviationMs)}`, 'T1119')
 }
 
-/** 0.25 for who asks for a handful of things, 1 for who asks for something new nearly every time. */
+/** 0.25 for who asks for a handful of things, 1 for who asks for something new nearly every time; many agents have no rhythm in common, and a page asks for its files all at once. */
 function loudnessOf (history: HistorySnapshot): number {
   const novelty = history.distinctTargets3600s / Math.max(1, history.requests3600s)
-  return history.distinctTargets3600s <= 4 ? 0.25 : 0.25 + 0.75 * ramp(novelty, 0.15, 0.6)
+  const crowd = 1 - 0.75 * ramp(history.distinctAgents3600s, 2, 8)
+  const page = 1 - 0.75 * ramp(history.strays600s / Math.max(1, history.requests600s), 0.5, 0.9)
+  return crowd * page * (history.distinctTargets3600s <= 4 ? 0.25 : 0.25 + 0.75 * ramp(novelty, 0.15, 0.6))
 }
