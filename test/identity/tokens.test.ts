@@ -6,7 +6,7 @@ import t from 'tap'
 import { AUDIENCE, createTokens, ISSUER, kidOfSecret } from '../../src/identity/tokens.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import { openRoom, SECRET } from './room.ts'
-import { withinBar } from '../bar.ts'
+import { threadMs, withinBar } from '../bar.ts'
 
 const clock = createTestClock()
 const now = Math.floor(clock.now() / 1000)
@@ -161,10 +161,10 @@ t.test('R36: every malformed or forged token is refused, within 5 ms, and nobody
   const table = vectors(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   let slowestMs = 0
   for (const [name, token] of Object.entries(table)) {
-    const startMs = performance.now()
+    const startMs = threadMs()
     const credential = identity.authenticate({ authorization: `Bearer ${token}` })
     t.notOk(credential instanceof Promise, `${name}: at once`)
-    slowestMs = Math.max(slowestMs, performance.now() - startMs)
+    slowestMs = Math.max(slowestMs, threadMs() - startMs)
     t.match(await credential, { state: 'refused' }, name)
   }
   withinBar(t, 'R36: the slowest refusal', slowestMs, 5)
@@ -176,9 +176,9 @@ t.test('R52: no change of a good token is accepted, none throws, none takes over
   const tokens = createTokens({ secrets: [SECRET], expirationSeconds: 900, clock })
   let slowestMs = 0
   const refused = (token: string): boolean => {
-    const startMs = performance.now()
+    const startMs = threadMs()
     const { held } = tokens.verify(token)
-    slowestMs = Math.max(slowestMs, performance.now() - startMs)
+    slowestMs = Math.max(slowestMs, threadMs() - startMs)
     return !held
   }
   const position = fc.nat(good.length - 1)

@@ -121,20 +121,23 @@ t.test('an action that fails once is done at the second try, and the others did 
   t.match(room!.runs.find((run) => run.playbook === 'AUTOMATION_DETECTED'), { result: 'done', steps: [{ attempts: 2 }] })
 })
 
-t.test('10,000 incidents at once stay bounded, and every attacker is blocked', async (t) => {
+/** The MongoDB-protocol server of the tests looks at every document for any filter but `_id`: a storm there takes the square of its size. */
+const STORM = process.env.NEKO_TEST_STORE === 'mongodb' ? 200 : 10_000
+
+t.test(`${STORM} incidents at once stay bounded, and every attacker is blocked`, async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
   const start = performance.now()
-  for (let i = 0; i < 10_000; i++) {
+  for (let i = 0; i < STORM; i++) {
     room!.playbooks.sight(sighting({ score: 95, ...attackerAt(i) }))
     // Requests come one by one: the event loop turns between them.
     if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   const actedMs = performance.now() - start
-  t.equal(room!.acted.length, 10_000)
+  t.equal(room!.acted.length, STORM)
   await room!.playbooks.settled()
   t.comment(`acted within ${Math.round(actedMs)} ms, written after ${Math.round(performance.now() - start)} ms`)
-  t.equal(room!.audited.filter(({ type }) => type === 'playbook.run').length, 10_000)
-  t.ok(await room!.playbooks.incidents.count(null) >= 5_000)
+  t.equal(room!.audited.filter(({ type }) => type === 'playbook.run').length, STORM)
+  t.ok(await room!.playbooks.incidents.count(null) >= STORM / 2)
 })
 
 t.test('a dry run says what would happen and does nothing; an ordered run is audited before it acts', async (t) => {
