@@ -26,7 +26,7 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
     const answer = app.limits.takeCost(tier, client, points)
     // No waiting helps a query that is larger than the budget.
     if (points > answer.limit) throw new NEKO_ERR_QUERY_TOO_COSTLY(String(points), String(answer.limit))
-    if (!answer.allowed) throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(answer.retryAfterSeconds)), { retryAfterSeconds: answer.retryAfterSeconds })
+    if (!answer.allowed) throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(answer.retryAfterSeconds)), { retryAfterSeconds: answer.retryAfterSeconds, limited: { tier: `${tier}-cost`, limit: answer.limit, windowSeconds: answer.windowSeconds } })
     return { points, limit: answer.limit, remaining: answer.remaining, resetSeconds: answer.resetSeconds }
   })
 

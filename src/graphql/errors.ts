@@ -14,7 +14,13 @@ const OWN_STATUS_CODES = new Set(['NEKO_ERR_KEY_FORBIDDEN'])
 /** Long names and values of the caller's come back in GraphQL's messages. */
 const MESSAGE_MAX = 500
 
-export function formatError (error: GraphQLError | Error, edge: ErrorEdge): GraphQLFormattedError {
+/** `assessment` is the receipt of the request that carried the operation: whoever is refused can ask why. */
+export function formatError (error: GraphQLError | Error, edge: ErrorEdge, assessment: string | null): GraphQLFormattedError {
+  const { extensions, ...shown } = shownError(error, edge)
+  return { ...shown, extensions: { ...extensions, ...(assessment === null ? {} : { assessment }) } }
+}
+
+function shownError (error: GraphQLError | Error, edge: ErrorEdge): GraphQLFormattedError {
   const cause = error instanceof GraphQLError ? error.originalError ?? error : error
   const place = error instanceof GraphQLError ? pathOf(error) : {}
   if (isNekoError(cause)) {

@@ -13,7 +13,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     graphqlEdge: {
       schema: GraphQLSchema
-      formatError (error: Error): GraphQLFormattedError
+      /** `assessment`: the receipt of the request that carried the operation. */
+      formatError (error: Error, assessment: string | null): GraphQLFormattedError
     }
   }
 }
@@ -41,11 +42,12 @@ export default fp(async (app) => {
     validationRules: app.config.production ? [NoSchemaIntrospectionCustomRule] : [],
     errorFormatter (execution, context) {
       const errors = (execution.errors ?? []) as GraphQLError[]
-      noteErrors(errors, execution.data, context as unknown as OperationContext)
-      return { statusCode: 200, response: { data: execution.data, errors: errors.map((error) => formatError(error, edge)) } as never }
+      const operation = context as unknown as OperationContext
+      noteErrors(errors, execution.data, operation)
+      return { statusCode: 200, response: { data: execution.data, errors: errors.map((error) => formatError(error, edge, operation.assessmentId)) } as never }
     }
   })
-  app.decorate('graphqlEdge', { schema, formatError: (error: Error) => formatError(error, edge) })
+  app.decorate('graphqlEdge', { schema, formatError: (error: Error, assessment: string | null) => formatError(error, edge, assessment) })
   // The route's own check of the operation comes before it is charged.
   await app.register(graphqlRoute)
   await app.register(armor, { schema })
@@ -61,7 +63,11 @@ export default fp(async (app) => {
       const code = (error.originalError as { code?: string } | null | undefined)?.code
       if (field !== 'login' && field !== 'refreshToken') continue
       if (code === 'NEKO_ERR_UNAUTHENTICATED') context.onLoginFailed()
-      if (code === 'NEKO_ERR_LIMIT_EXCEEDED') context.onAttemptLimited()
+      if (code === 'NEKO_ERR_LIMIT_EXCEEDED') {
+        const { max, windowSeconds } = app.limits.rate('strict')
+        context.limited = { tier: 'strict', limit: max, windowSeconds }
+        context.onAttemptLimited()
+      }
     }
   }
 }, { name: 'graphql', dependencies: ['config', 'http', 'limits', 'identity', 'intel', 'assessments', 'decisions'] })

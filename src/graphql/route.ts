@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GraphQLError, Kind, type DocumentNode } from 'graphql'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_METHOD_INVALID, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
+import { showLimit, type ShownLimit } from '../http/limit-headers.ts'
 import type { Cost } from './armor-plugin.ts'
 import type { GraphqlContext } from './context.ts'
 import { statusOfErrors } from './errors.ts'
@@ -25,13 +26,17 @@ export interface OperationContext extends GraphqlContext {
   cost: Cost | null
   /** When its errors say when to come back. */
   retryAfterSeconds: number | null
+  /** The limit that refused it where it was not that of its requests: login, refresh, cost. */
+  limited: RefusingLimit | null
   /** A login or refresh that did not hold, or that was over its limit. */
   onLoginFailed (): void
   onAttemptLimited (): void
 }
 
+type RefusingLimit = Pick<ShownLimit, 'tier' | 'limit' | 'windowSeconds'>
+
 /** What one operation comes to; `status` is null where only the transport's rules decide. */
-interface Answer { errors?: readonly unknown[], data?: unknown, extensions?: unknown, status: number | null, retryAfterSeconds: number | null }
+interface Answer { errors?: readonly unknown[], data?: unknown, extensions?: unknown, status: number | null, retryAfterSeconds: number | null, limited: RefusingLimit | null }
 
 const RESPONSE_JSON = 'application/graphql-response+json; charset=utf-8'
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -70,8 +75,10 @@ export default fp(async (app) => {
       return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
     }
     const negotiated = acceptsGraphqlResponse(request.headers.accept)
-    const { status, retryAfterSeconds, ...body } = await execute(request, asked)
+    const { status, retryAfterSeconds, limited, ...body } = await execute(request, asked)
     if (retryAfterSeconds !== null) reply.header('retry-after', retryAfterSeconds)
+    // The gate showed what is left of the requests: a refusal speaks of the limit that refused.
+    if (status === 429 && limited !== null && retryAfterSeconds !== null) showLimit(reply, { ...limited, remaining: 0, resetSeconds: retryAfterSeconds })
     // Nothing was executed: 400 only for those who asked for the media type that says so.
     const refused = !('data' in body) && negotiated ? 400 : 200
     return reply.code(status ?? refused).type(negotiated ? RESPONSE_JSON : JSON_TYPE).send(JSON.stringify(body))
@@ -85,20 +92,20 @@ export default fp(async (app) => {
     const asked = batch.map((one) => isPlainObject(one) ? checked(one) : refuseMember())
     const answers: unknown[] = []
     for (const [i, one] of asked.entries()) {
-      const limited = i === 0 ? null : chargeAgain(request)
-      const { status, retryAfterSeconds, ...body } = limited ?? await execute(request, one)
+      const refused = i === 0 ? null : await chargeAgain(request)
+      const { status, retryAfterSeconds, limited: _, ...body } = refused ?? await execute(request, one)
       answers.push(body)
     }
     return reply.type(JSON_TYPE).send(JSON.stringify(answers))
   }
 
   /** The gate charged the first operation of a batch. */
-  function chargeAgain ({ passage }: FastifyRequest): Answer | null {
-    const limit = passage === null ? null : app.limits.take(passage.principal?.tier ?? 'standard', passage.client)
+  async function chargeAgain ({ passage }: FastifyRequest): Promise<Answer | null> {
+    const limit = passage === null ? null : await app.limits.take(passage.principal?.tier ?? 'standard', passage.client)
     if (limit === null || limit.allowed) return null
     const { retryAfterSeconds } = limit
     const error = Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), { retryAfterSeconds })
-    return { errors: [app.graphqlEdge.formatError(error)], status: error.statusCode ?? 429, retryAfterSeconds }
+    return { errors: [app.graphqlEdge.formatError(error, passage?.id ?? null)], status: error.statusCode ?? 429, retryAfterSeconds, limited: null }
   }
 
   /** `data` is left out when nothing was executed, and errors come first: that is what a person reads. */
@@ -112,12 +119,13 @@ export default fp(async (app) => {
         data,
         ...(showsCost && context.cost !== null ? { extensions: { cost: context.cost } } : {}),
         status: context.errorStatus,
-        retryAfterSeconds: context.retryAfterSeconds
+        retryAfterSeconds: context.retryAfterSeconds,
+        limited: context.limited
       }
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
-      const { retryAfterSeconds } = error as { retryAfterSeconds?: number }
-      return { errors: errors.map((one) => app.graphqlEdge.formatError(one)), status: statusOfErrors(errors, null), retryAfterSeconds: retryAfterSeconds ?? null }
+      const { retryAfterSeconds = null, limited = null } = error as { retryAfterSeconds?: number, limited?: RefusingLimit }
+      return { errors: errors.map((one) => app.graphqlEdge.formatError(one, context.assessmentId)), status: statusOfErrors(errors, null), retryAfterSeconds, limited }
     }
   }
 
@@ -137,6 +145,7 @@ export default fp(async (app) => {
       errorStatus: null,
       cost: null,
       retryAfterSeconds: null,
+      limited: null,
       onLoginFailed: () => { if (passage !== null) passage.loginFailed = true },
       onAttemptLimited: () => { if (passage !== null) passage.attemptLimited = true }
     }

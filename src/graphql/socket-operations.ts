@@ -53,10 +53,10 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
       outcome.status = statusOfErrors(errors, null) ?? 400
-      sink.error(errors.map(formatError))
+      sink.error(errors.map((one) => formatError(one, inspected.id)))
     }
     inspection.settle(inspected, outcome)
-    await pump(running, sink)
+    await pump(running, sink, inspected.id)
   }
 
   function refuse ({ refusedBy, limit }: Inspected): void {
@@ -93,11 +93,11 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
   }
 
   /** Events until the stream or the client ends it. What is shown live is no record: a slow client's oldest events are lost. */
-  async function pump (running: Running, sink: Sink): Promise<void> {
+  async function pump (running: Running, sink: Sink, assessment: string): Promise<void> {
     if (running.stream === null) return
     for await (const { data, errors } of running.stream) {
       if (running.ended) return
-      sink.next({ ...(errors === undefined ? {} : { errors: errors.map(formatError) }), ...(data === undefined ? {} : { data }) })
+      sink.next({ ...(errors === undefined ? {} : { errors: errors.map((one) => formatError(one, assessment)) }), ...(data === undefined ? {} : { data }) })
     }
     if (!running.ended) sink.complete()
   }
@@ -141,6 +141,7 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
       errorStatus: null,
       cost: null,
       retryAfterSeconds: null,
+      limited: null,
       onLoginFailed () { outcome.loginFailed = true },
       onAttemptLimited () { outcome.attemptLimited = true }
     }
@@ -153,7 +154,7 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
       error (errors) { if (!running.ended) sink.error(errors) },
       complete () { if (!running.ended) sink.complete() }
     }
-    run(asked, text, caller, { sink: quiet, running }).catch((error: Error) => quiet.error([formatError(error)]))
+    run(asked, text, caller, { sink: quiet, running }).catch((error: Error) => quiet.error([formatError(error, null)]))
     return {
       end () {
         running.ended = true

@@ -10,6 +10,7 @@ import { createAddressSet } from '../std/ip.ts'
 import { createReceiptIds } from '../std/id.ts'
 import { announcesBody, readBody } from './body.ts'
 import { anonymousClient, clientAddress } from './client-address.ts'
+import { showLimit } from './limit-headers.ts'
 import { createObserver } from './observe.ts'
 import type { Passage } from './passage.ts'
 import { isGraphql, refusalFrom, sendRefusal } from './refusal.ts'
@@ -208,13 +209,4 @@ function unread (request: FastifyRequest, reply: FastifyReply): FastifyReply {
 
 function closing (reply: FastifyReply): FastifyReply {
   return reply.header('connection', 'close')
-}
-
-/** The customary headers beside the IETF's (draft-ietf-httpapi-ratelimit-headers). */
-function showLimit (reply: FastifyReply, { tier, limit, remaining, resetSeconds, windowSeconds }: LimitAnswer): void {
-  reply.header('x-ratelimit-limit', limit)
-  reply.header('x-ratelimit-remaining', remaining)
-  reply.header('x-ratelimit-reset', resetSeconds)
-  reply.header('ratelimit-policy', `"${tier}";q=${limit};w=${windowSeconds}`)
-  reply.header('ratelimit', `"${tier}";r=${remaining};t=${resetSeconds}`)
 }
