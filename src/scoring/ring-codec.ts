@@ -1,7 +1,7 @@
 /**
  * How an Observation and its Score lie in a slot of the ring. All text of a request is written by one call and cut by
- * its lengths on the other side; history is numbers; the body is copied as it came. A score is numbers too, and the
- * evidence of each factor, where there is any, one piece of JSON, or the number under which it was sent before.
+ * its lengths on the other side; history is numbers; the body is copied as it came. A score is numbers too; its evidence
+ * is lengths and text in the same way, or the number under which it was sent before. No JSON: that was a third of the thread's time.
  */
 import { HISTORY_LENGTH, decodeHistory, encodeHistory } from './history-shapes.ts'
 import { SLOT_BYTES, slotOffset } from './ring.ts'
@@ -22,17 +22,20 @@ const HAS_HISTORY = 8
 const NUMBERS_AT = 64
 const LENGTHS_AT = NUMBERS_AT + 8 * (1 + HISTORY_LENGTH)
 
-// A result: 28 words, then text.
+// A result: 28 words, five for each piece of evidence that is sent, one for each thing not inspected, then all text.
 const KIND = 0
 const VALUE = 1
 const CONTRIBUTIONS = 2
 const GRADE = 9
 const FLAGS = 10
 const POLICY = 11
-const NOT_INSPECTED_BYTES = 12
-const EVIDENCE_BYTES = 13
+/** Negative: UTF-16, for text with half a surrogate pair, which UTF-8 would not bring back as it was. */
+const RESULT_TEXT_BYTES = 12
+const EVIDENCE_COUNT = 13
 const EVIDENCE_NUMBER = 20
-const RESULT_TEXT_AT = 112
+const NOT_INSPECTED = 27
+const DETAILS_AT = 112
+const EVIDENCE_WORDS = 5
 
 const GRADES: ReadonlyArray<Grade | null> = [null, 'weak', 'likely', 'certain']
 const DECOY = 1
@@ -126,9 +129,11 @@ export function decodeObservation (ring: Ring, slot: number): Observation {
   }
 }
 
-/** Evidence lists that both sides know by number, and the longest text of one worth it: some 2 MB on each side at most. */
+/** Evidence lists that both sides know by number (a power of two), and the longest text of one worth it: some 1 MB on each side at most. */
 const KEPT_MAX = 512
 const KEPT_TEXT_MAX = 2_048
+/** Factors whose evidence comes again: what counts a client's requests never says the same twice, and would push the others out. */
+const RECURRING: readonly boolean[] = FACTOR_NAMES.map((name) => name !== 'frequency' && name !== 'timing' && name !== 'behavior')
 
 /** The thread's side of results. One for each ring: it and the ring's reader number the evidence alike. */
 export interface ScoreWriter {
@@ -137,87 +142,126 @@ export interface ScoreWriter {
 }
 
 export function createScoreWriter (): ScoreWriter {
-  const numbers = new Map<string, number>()
   /** By number less one. */
-  const keys: string[] = []
-  let next = 0
-  /** Numbers given in the result at hand: void when it does not fit. */
+  const kept = new Array<readonly Evidence[] | null>(KEPT_MAX).fill(null)
+  /** Numbers given in the result at hand, less one: void when it does not fit. */
   let fresh: number[] = []
+  let text = ''
+  /** The word after the last detail. */
+  let detail = 0
 
-  /** Bytes written for one factor's evidence: none when main knows it by its number. */
-  function writeEvidence (ring: Ring, at: number, from: number, factor: number, evidence: readonly Evidence[]): number {
-    const { words, bytes } = ring
-    const numberAt = (at >> 2) + EVIDENCE_NUMBER + factor
-    words[numberAt] = 0
-    if (evidence.length === 0) return 0
-    const key = keyOf(evidence)
-    const known = numbers.get(key)
-    if (known !== undefined) {
-      words[numberAt] = known
-      return 0
+  /** Details and text of one factor's evidence, or nothing but its number when main knows it. */
+  function writeEvidence (words: Int32Array, word: number, factor: number, evidence: readonly Evidence[]): void {
+    words[word + EVIDENCE_NUMBER + factor] = 0
+    words[word + EVIDENCE_COUNT + factor] = 0
+    if (evidence.length === 0) return
+    if (RECURRING[factor] === true) {
+      const place = placeOf(evidence)
+      if (isSame(kept[place] as readonly Evidence[] | null, evidence)) {
+        words[word + EVIDENCE_NUMBER + factor] = place + 1
+        return
+      }
+      if (textLength(evidence) <= KEPT_TEXT_MAX) {
+        words[word + EVIDENCE_NUMBER + factor] = place + 1
+        kept[place] = evidence
+        fresh.push(place)
+      }
     }
-    if (key.length <= KEPT_TEXT_MAX) words[numberAt] = give(key)
-    return writeText(bytes, at, from, JSON.stringify(evidence))
+    words[word + EVIDENCE_COUNT + factor] = evidence.length
+    for (const one of evidence) {
+      words[detail] = GRADES.indexOf(one.grade)
+      words[detail + 1] = one.rule.length
+      words[detail + 2] = one.place.length
+      words[detail + 3] = one.text.length
+      words[detail + 4] = one.technique === null ? -1 : one.technique.length
+      detail += EVIDENCE_WORDS
+      text += one.rule + one.place + one.text
+      if (one.technique !== null) text += one.technique
+    }
   }
 
-  /** The oldest number when all are given. */
-  function give (key: string): number {
-    const old = keys[next]
-    if (old !== undefined) numbers.delete(old)
-    keys[next] = key
-    next = (next + 1) % KEPT_MAX
-    const number = next === 0 ? KEPT_MAX : next
-    numbers.set(key, number)
-    fresh.push(number)
-    return number
-  }
-
-  function forgetFresh (): void {
-    for (const number of fresh) numbers.delete(keys[number - 1] as string)
+  /** All that was gathered; false when there is no room for it. */
+  function writeText ({ words, bytes }: Ring, at: number): boolean {
+    const textAt = detail << 2
+    const room = at + SLOT_BYTES - textAt
+    const isPlain = text.isWellFormed()
+    if (isPlain && text.length * 3 > room && (text.length > room || Buffer.byteLength(text) > room)) return false
+    if (!isPlain && text.length * 2 > room) return false
+    const written = text === '' ? 0 : bytes.write(text, textAt, room, isPlain ? 'utf8' : 'utf16le')
+    words[(at >> 2) + RESULT_TEXT_BYTES] = isPlain ? written : -written
+    return true
   }
 
   return {
     write (ring, slot, score, policy) {
-      const { words, bytes } = ring
+      const { words } = ring
       const at = slotOffset(slot)
       const word = at >> 2
       if (score === null) {
         words[word + KIND] = FAILED
         return
       }
+      const { factors, notInspected } = score
+      if (!hasRoomForDetails(factors, notInspected)) {
+        words[word + KIND] = TOO_WIDE
+        return
+      }
       if (fresh.length > 0) fresh = []
+      text = ''
+      detail = (at + DETAILS_AT) >> 2
       words[word + VALUE] = Math.round(score.value * 100)
       words[word + GRADE] = GRADES.indexOf(score.grade)
       words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) | (score.anomaly ? ANOMALY : 0)
       words[word + POLICY] = policy
-      let from = RESULT_TEXT_AT
       for (let i = 0; i < FACTOR_NAMES.length; i++) {
-        const factor = score.factors[i] as FactorContribution
+        const factor = factors[i] as FactorContribution
         words[word + CONTRIBUTIONS + i] = Math.round(factor.contribution * 100)
-        const written = writeEvidence(ring, at, from, i, factor.evidence)
-        words[word + EVIDENCE_BYTES + i] = written
-        from += written
+        writeEvidence(words, word, i, factor.evidence)
       }
-      const written = score.notInspected.length === 0 ? 0 : writeText(bytes, at, from, JSON.stringify(score.notInspected))
-      words[word + NOT_INSPECTED_BYTES] = written
-      const isTooWide = from + written > SLOT_BYTES
-      words[word + KIND] = isTooWide ? TOO_WIDE : SCORED
-      if (isTooWide) forgetFresh()
+      words[word + NOT_INSPECTED] = notInspected.length
+      for (const one of notInspected) {
+        words[detail++] = one.length
+        text += one
+      }
+      const fits = writeText(ring, at)
+      words[word + KIND] = fits ? SCORED : TOO_WIDE
+      if (!fits) for (const place of fresh) kept[place] = null
+      text = ''
     }
   }
 }
 
-/** Two lists have one key only if they are equal: what comes from outside stands last, after its length. */
-function keyOf (evidence: readonly Evidence[]): string {
-  let key = ''
-  for (const { rule, grade, technique, place, text } of evidence) key += `${rule} ${grade} ${technique} ${place.length} ${text.length} ${place}${text}`
-  return key
+/** Half a slot for what is not text. */
+function hasRoomForDetails (factors: readonly FactorContribution[], notInspected: readonly string[]): boolean {
+  let count = notInspected.length
+  for (const { evidence } of factors) count += EVIDENCE_WORDS * evidence.length
+  return count * 4 <= SLOT_BYTES / 2
 }
 
-/** Bytes written, or more than a slot holds when there is no room. */
-function writeText (bytes: Buffer, slotAt: number, from: number, text: string): number {
-  if (from + text.length * 3 > SLOT_BYTES && from + Buffer.byteLength(text) > SLOT_BYTES) return SLOT_BYTES
-  return bytes.write(text, slotAt + from, SLOT_BYTES - from, 'utf8')
+/** Where a list is kept, by a few of its letters: two lists at one place drive each other out, and that is all. */
+function placeOf (evidence: readonly Evidence[]): number {
+  let hash = evidence.length
+  for (const { rule, place, text } of evidence) {
+    hash = Math.imul(hash ^ (rule.length << 16) ^ (place.length << 8) ^ text.length, 0x01000193)
+    hash = Math.imul(hash ^ rule.charCodeAt(rule.length - 1) ^ (text.charCodeAt(text.length >> 1) << 8) ^ (place.charCodeAt(place.length - 1) << 16), 0x01000193)
+  }
+  return (hash ^ (hash >>> 15)) & (KEPT_MAX - 1)
+}
+
+function isSame (a: readonly Evidence[] | null, b: readonly Evidence[]): boolean {
+  if (a === null || a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) {
+    const one = a[i] as Evidence
+    const other = b[i] as Evidence
+    if (one !== other && (one.rule !== other.rule || one.text !== other.text || one.place !== other.place || one.grade !== other.grade || one.technique !== other.technique)) return false
+  }
+  return true
+}
+
+function textLength (evidence: readonly Evidence[]): number {
+  let length = 0
+  for (const { rule, place, text } of evidence) length += rule.length + place.length + text.length
+  return length
 }
 
 /** Reads results in the order in which they were written; keeps the numbered evidence, since the same few pieces come with most requests. One for each ring. */
@@ -227,34 +271,60 @@ export interface ScoreReader {
 }
 
 export function createScoreReader (): ScoreReader {
-  const kept: Evidence[][] = []
+  const kept = new Array<Evidence[]>(KEPT_MAX + 1)
+  let text = ''
+  let from = 0
+  let detail = 0
 
-  function evidenceOf ({ words, bytes }: Ring, word: number, factor: number, from: number): Evidence[] {
-    const length = words[word + EVIDENCE_BYTES + factor] as number
+  function cut (length: number): string {
+    from += length
+    return text.slice(from - length, from)
+  }
+
+  function evidenceOf (words: Int32Array, word: number, factor: number): Evidence[] {
+    const count = words[word + EVIDENCE_COUNT + factor] as number
     const number = words[word + EVIDENCE_NUMBER + factor] as number
-    if (length === 0) return number === 0 ? [] : kept[number] as Evidence[]
-    const evidence = JSON.parse(bytes.toString('utf8', from, from + length)) as Evidence[]
+    if (count === 0) return number === 0 ? [] : kept[number] as Evidence[]
+    const evidence: Evidence[] = []
+    for (let i = 0; i < count; i++) {
+      const rule = cut(words[detail + 1] as number)
+      const place = cut(words[detail + 2] as number)
+      const said = cut(words[detail + 3] as number)
+      const techniqueLength = words[detail + 4] as number
+      evidence.push({ rule, place, grade: GRADES[words[detail] as number] as Grade, text: said, technique: techniqueLength < 0 ? null : cut(techniqueLength) })
+      detail += EVIDENCE_WORDS
+    }
     if (number !== 0) kept[number] = evidence
     return evidence
   }
 
+  function openText ({ words, bytes }: Ring, word: number): void {
+    let details = words[word + NOT_INSPECTED] as number
+    for (let i = 0; i < FACTOR_NAMES.length; i++) details += EVIDENCE_WORDS * (words[word + EVIDENCE_COUNT + i] as number)
+    detail = word + DETAILS_AT / 4
+    from = 0
+    const textAt = (detail + details) << 2
+    const length = words[word + RESULT_TEXT_BYTES] as number
+    text = length === 0 ? '' : length > 0 ? bytes.toString('utf8', textAt, textAt + length) : bytes.toString('utf16le', textAt, textAt - length)
+  }
+
   return {
     read (ring, slot, policyVersions) {
-      const { words, bytes } = ring
-      const at = slotOffset(slot)
-      const word = at >> 2
+      const { words } = ring
+      const word = slotOffset(slot) >> 2
       const kind = words[word + KIND]
       if (kind === FAILED) return null
       if (kind === TOO_WIDE) return 'too wide'
-      let from = at + RESULT_TEXT_AT
+      openText(ring, word)
       const factors: FactorContribution[] = []
       for (let i = 0; i < FACTOR_NAMES.length; i++) {
         const contribution = words[word + CONTRIBUTIONS + i] as number
-        factors.push({ name: FACTOR_NAMES[i] as FactorContribution['name'], contribution: contribution / 100, evidence: evidenceOf(ring, word, i, from) })
-        from += words[word + EVIDENCE_BYTES + i] as number
+        factors.push({ name: FACTOR_NAMES[i] as FactorContribution['name'], contribution: contribution / 100, evidence: evidenceOf(words, word, i) })
       }
       const flags = words[word + FLAGS] as number
-      const length = words[word + NOT_INSPECTED_BYTES] as number
+      const notInspected: string[] = []
+      for (let left = words[word + NOT_INSPECTED] as number; left > 0; left--) notInspected.push(cut(words[detail++] as number))
+      text = ''
       return {
         value: (words[word + VALUE] as number) / 100,
         factors,
@@ -263,7 +333,7 @@ export function createScoreReader (): ScoreReader {
         automation: (flags & AUTOMATION) !== 0,
         anomaly: (flags & ANOMALY) !== 0,
         policyVersion: policyVersions[(words[word + POLICY] as number) % policyVersions.length] as string,
-        notInspected: length === 0 ? [] : JSON.parse(bytes.toString('utf8', from, from + length)) as string[],
+        notInspected,
         source: 'thread',
         degraded: false
       }

@@ -83,6 +83,25 @@ t.test('a score comes back as it was given', async (t) => {
   t.equal(reader.read(ring, 3, ['p0', 'p1']), null)
 })
 
+t.test('whatever a score says comes back, half characters included (5,000 scores)', async (t) => {
+  const reader = createScoreReader()
+  const writer = createScoreWriter()
+  // Units of any kind, so that halves of surrogate pairs stand alone and beside each other.
+  const units = fc.array(fc.oneof(fc.integer({ min: 32, max: 126 }), fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 0xd800, max: 0xdfff })), { maxLength: 40 }).map((codes) => String.fromCharCode(...codes))
+  const evidence = fc.record({ rule: units, place: units, grade: fc.constantFrom('weak' as const, 'likely' as const, 'certain' as const), text: units, technique: fc.option(units) })
+  const lists = fc.array(fc.array(evidence, { maxLength: 3 }), { minLength: 7, maxLength: 7 })
+  fc.assert(fc.property(lists, fc.array(units, { maxLength: 3 }), (all, notInspected) => {
+    const one = score({ factors: FACTOR_NAMES.map((name, i) => ({ name, contribution: i, evidence: all[i]! })), notInspected })
+    for (let again = 0; again < 2; again++) {
+      writer.write(ring, 5, one, 0)
+      const back = reader.read(ring, 5, ['p1'])
+      if (back !== 'too wide' && JSON.stringify(back) !== JSON.stringify(one)) return false
+    }
+    return true
+  }), { numRuns: 5_000 })
+  t.pass()
+})
+
 t.test('a score too wide for its slot is said to be', async (t) => {
   const evidence = { rule: 'r', place: 'p'.repeat(400), grade: 'weak' as const, text: 't', technique: null }
   const wide = score({ factors: FACTOR_NAMES.map((name) => ({ name, contribution: 0, evidence: new Array(8).fill(evidence) })) })
