@@ -28,7 +28,7 @@ function judgeHead (name: string, value: string, signs: Signs): void {
     if (/boundary\s*=/i.test(value) && !/multipart\//i.test(value)) addSign(signs, 0.5, 'headers.part-boundary', 'body', 'a part with a boundary of its own', 'T1027')
   } else if (name === 'content-disposition') {
     const field = /[; ]name="([^"]{0,200})"/i.exec(value)
-    if (field !== null && /[;='&]/.test((field[1] as string).replace(/&(?:amp|quot|lt|gt|#\d{1,5});/g, '&').replace(/\[[^\]]*\]/g, ''))) addSign(signs, 0.76, 'headers.part-name', 'body', 'a field name with a character that ends it for some parsers', 'T1027')
+    if (field !== null && /[;='&\\]/.test((field[1] as string).replace(/&(?:amp|quot|lt|gt|#\d{1,5});/g, '&').replace(/\[[^\]]*\]/g, ''))) addSign(signs, 0.76, 'headers.part-name', 'body', 'a field name with a character that ends it for some parsers', 'T1027')
   } else if (/quoted-printable|base64|uuencode/i.test(value)) {
     addSign(signs, 0.5, 'headers.part-encoding', 'body', 'a transfer encoding inside a form (RFC 7578 4.7 forbids it)', 'T1027')
   }

@@ -1,4 +1,5 @@
 import { addSign, resultOf } from '../evidence.ts'
+import { judgeOverride } from '../method-override.ts'
 import { judgePath } from '../scanner-paths.ts'
 import { headerOf } from '../request-view.ts'
 import { isForeignReferer, judgeSessionNames, maySpeakOfSessions } from '../session-fixation.ts'
@@ -21,6 +22,7 @@ export function measureEndpoint (observation: Observation, view: RequestView, po
   const signs: Signs = { found: null }
   judgeTarget(observation, view, signs)
   judgeMethod(view, signs)
+  judgeOverride(view, observation.body, isForm(view), signs)
   judgeEncoding(observation.url, signs)
   judgeSession(observation, view, signs)
   return resultOf('endpoint', signs, policy.ceilings.endpoint)
@@ -35,8 +37,7 @@ function judgeTarget (observation: Observation, view: RequestView, signs: Signs)
 function judgeMethod (view: RequestView, signs: Signs): void {
   const { method } = view
   if (view.query.length > 2 * PARAMETERS_MAX && view.query.split('&', PARAMETERS_MAX + 1).length > PARAMETERS_MAX) addSign(signs, 0.76, 'endpoint.parameter-flood', 'query', `more than ${PARAMETERS_MAX} parameters`, 'T1499')
-  if (view.bodyBytes > 0 && (method === 'GET' || method === 'HEAD')) addSign(signs, isForm(view) ? 0.5 : 0.2, 'endpoint.body', 'body', `${method} with a body`)
-  if (view.query.includes('_method=')) addSign(signs, 0.15, 'endpoint.method-override', 'query._method', 'another method than the request line says')
+  if (view.bodyBytes > 0 && (method === 'GET' || method === 'HEAD')) addSign(signs, isForm(view) ? (method === 'HEAD' ? 0.76 : 0.5) : 0.2, 'endpoint.body', 'body', `${method} with a body`)
   if (KNOWN_METHODS.has(method)) return
   if (WEBDAV_METHODS.has(method)) addSign(signs, 0.3, 'endpoint.method', 'method', `a WebDAV method: ${method}`)
   else if (method === 'TRACE' || method === 'TRACK' || method === 'CONNECT' || method === 'DEBUG') addSign(signs, 0.5, 'endpoint.method', 'method', `a method for proxies and debuggers: ${method}`, 'T1595.002')
@@ -49,14 +50,26 @@ const PARAMETERS_MAX = 250
 
 /** Encodings that no browser makes: overlong UTF-8, letters as %u escapes, encoded zeros. */
 function judgeEncoding (url: string, signs: Signs): void {
-  if (!url.includes('%') && url.charCodeAt(0) === 47) return
+  if (url.charCodeAt(0) !== 47) judgeForm(url, signs)
+  if (/[\x00-\x1f]/.test(url)) addSign(signs, 0.78, 'endpoint.raw-control', 'url', 'a control character in the target', 'T1190')
+  if (!url.includes('%')) return
   if (/%c0%[89ab][0-9a-f]|%c1%[89ab]|%e0%80%|%f0%80%80/i.test(url)) addSign(signs, 0.78, 'endpoint.overlong', 'url', 'overlong UTF-8', 'T1027')
-  if (/%u00[2-7][0-9a-f]|%uff[0-5][0-9a-f]/i.test(url)) addSign(signs, 0.6, 'endpoint.unicode-escape', 'url', 'letters written as %u escapes', 'T1027')
+  // `escape()` of old scripts writes %uXXXX for what is not Latin, so full-width letters stand among others of their language.
+  if (/%u00[2-7][0-9a-f]/i.test(url)) addSign(signs, 0.78, 'endpoint.unicode-escape', 'url', 'ASCII written as %u escapes', 'T1027')
+  else if (/%uff[0-5][0-9a-f]/i.test(url)) addSign(signs, /%u(?!ff)/i.test(url) ? 0.2 : 0.76, 'endpoint.unicode-escape', 'url', 'letters written as %u escapes', 'T1027')
   if (/%[4-7][0-9a-f](?:%[4-7][0-9a-f]){3}/i.test(url) && ENCODED_WORD.test(url)) addSign(signs, 0.76, 'endpoint.encoded-letters', 'url', 'plain letters written as escapes', 'T1027')
   if (/(?:%25(?:[2-7]|%3[2-7])(?:[0-9a-f]|%[34][0-9a-f])){6}/i.test(url)) addSign(signs, 0.5, 'endpoint.encoded-twice', 'url', 'letters escaped twice', 'T1027')
   if (/%(?![0-9a-f]{2}|u[0-9a-f]{4})/i.test(url)) addSign(signs, 0.12, 'endpoint.broken-escape', 'url', 'an escape that is none')
-  if (/%(?:c0|c1|f[5-9a-f])/i.test(url)) addSign(signs, 0.12, 'endpoint.not-utf8', 'url', 'bytes that are no UTF-8')
+  if (/%f[5-7](?:%[89ab][0-9a-f]){3}|%ed%[ab][0-9a-f]%[89ab]/i.test(url)) addSign(signs, 0.76, 'endpoint.impossible-utf8', 'url', 'UTF-8 beyond Unicode', 'T1027')
+  else if (/%(?:c0|c1|f[5-9a-f])/i.test(url)) addSign(signs, 0.12, 'endpoint.not-utf8', 'url', 'bytes that are no UTF-8')
   if (/%00/.test(url)) addSign(signs, 0.6, 'endpoint.null', 'url', 'an encoded zero byte', 'T1027')
+}
+
+/** A target that is a whole URL is for proxies; `*` is for OPTIONS. */
+function judgeForm (url: string, signs: Signs): void {
+  if (url === '*' || url === '') return
+  if (/^(?:https?|wss?):\/\//i.test(url)) addSign(signs, 0.3, 'endpoint.absolute-target', 'url', 'a whole URL for a target, as for a proxy', 'T1090')
+  else addSign(signs, 0.78, 'endpoint.target', 'url', 'a target that is no path', 'T1190')
 }
 
 function isForm (view: RequestView): boolean {

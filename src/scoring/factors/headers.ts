@@ -1,4 +1,5 @@
 import { classifyAgent } from '../agents.ts'
+import { judgeTokenHead } from '../bearer-token.ts'
 import { addSign, resultOf } from '../evidence.ts'
 import { judgePartHeads } from '../part-heads.ts'
 import { headerOf } from '../request-view.ts'
@@ -76,8 +77,12 @@ const STEERING = new Map<string, { value: number, text: string }>([
   ['lock-token', { value: 0.3, text: 'a WebDAV header' }],
   ['if', { value: 0.3, text: 'a WebDAV header' }],
   ['content-range', { value: 0.2, text: 'a range of an answer in a request' }],
-  ['x-http-method-override', { value: 0.15, text: 'another method than the request line says' }]
+  ['content_length', { value: 0.8, text: 'a length with an underscore, which some servers take for the real one' }],
+  ['transfer_encoding', { value: 0.8, text: 'a transfer coding with an underscore, which some servers take for the real one' }]
 ])
+/** Where these headers mean something: locks of WebDAV, uploads in pieces. Elsewhere they are a probe for CVE-2017-7269 and its like. */
+const LOCKED = /^(?:put|delete|patch|lock|unlock|propfind|proppatch|mkcol|copy|move)$/i
+const OUT_OF_PLACE = 0.76
 
 /** Controls other than a tab; the parser of a live server lets none through, an assessment of others' requests may. */
 const CONTROL = /[\x00-\x08\x0a-\x1f]/
@@ -97,7 +102,9 @@ function judgeName (view: RequestView, kind: NameKind, at: number, signs: Signs)
   if (kind === 'single' && view.names.indexOf(name) !== at) judgeRepeat(view, name, at, signs)
   if (kind === 'odd') addSign(signs, 0.6, 'headers.name', 'headers', 'a header name with a character that names cannot have', 'T1190')
   const steering = kind === 'steering' ? STEERING.get(name) : undefined
-  if (steering !== undefined) addSign(signs, steering.value, 'headers.steering', `header.${name}`, steering.text, 'T1190')
+  if (steering === undefined) return
+  const misplaced = name === 'content-range' ? !/^(?:put|post|patch)$/i.test(view.method) : (name === 'if' || name === 'lock-token') && !LOCKED.test(view.method)
+  addSign(signs, misplaced ? OUT_OF_PLACE : steering.value, 'headers.steering', `header.${name}`, steering.text, 'T1190')
 }
 
 const CHARSETS = new Set('utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251 windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16'.split(' '))
@@ -105,7 +112,7 @@ const CHARSETS = new Set('utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-88
 /** A type that a parser behind us may read otherwise than we do: two charsets, odd ones, a type hidden in a boundary. */
 function judgeContentType (view: RequestView, body: Uint8Array | null, signs: Signs): void {
   const raw = headerOf(view, 'content-type')
-  if (raw === null || raw.length < 12 || PLAIN_TYPES.has(raw)) return
+  if (raw === null || raw === '' || PLAIN_TYPES.has(raw)) return
   const type = raw.toLowerCase()
   if (body !== null && type.startsWith('multipart/')) judgePartHeads(body, signs)
   if (/%\{|\$\{|#\w+=/.test(type)) addSign(signs, 0.88, 'headers.content-type-code', 'header.content-type', 'an expression in the content type', 'T1190')
@@ -113,7 +120,18 @@ function judgeContentType (view: RequestView, body: Uint8Array | null, signs: Si
   if (charsets.length > 1) addSign(signs, 0.8, 'headers.charsets', 'header.content-type', 'more than one charset', 'T1027')
   else if (charsets.length === 1 && !CHARSETS.has((charsets[0] as string).replace(/^charset\s*=\s*"?/, ''))) addSign(signs, 0.76, 'headers.charset', 'header.content-type', 'a charset that no client uses', 'T1027')
   if (/^(?!multipart\/).*;\s*boundary\s*=/.test(type)) addSign(signs, 0.76, 'headers.boundary', 'header.content-type', 'a boundary where there are no parts', 'T1027')
+  if (/^multipart\//.test(type)) judgeMultipart(type, signs)
+  else if (/;\s*[\w-]+\s*(?:;|$)/.test(type)) addSign(signs, 0.76, 'headers.type-parameter', 'header.content-type', 'a parameter without a value', 'T1027')
   if (!/^[\w.+*-]+\/[\w.+*-]+\s*(?:;|$)/.test(type)) addSign(signs, 0.76, 'headers.content-type', 'header.content-type', 'a content type that is none')
+}
+
+/** RFC 2046 and the registry: what is no known kind of parts is read as one by some and as text by others. */
+const MULTIPARTS = /^multipart\/(?:form-data|mixed|related|alternative|byteranges|digest|parallel|signed|encrypted|report|x-mixed-replace|batch)\s*(?:;|$)/
+
+function judgeMultipart (type: string, signs: Signs): void {
+  if (!MULTIPARTS.test(type)) addSign(signs, 0.76, 'headers.multipart', 'header.content-type', 'parts of a kind that does not exist', 'T1027')
+  // Programs that set the type of a form by hand forget the boundary.
+  else if (!/boundary\s*=/.test(type)) addSign(signs, type.startsWith('multipart/form-data') ? 0.4 : 0.76, 'headers.no-boundary', 'header.content-type', 'parts without a boundary')
 }
 
 const PLAIN_TYPES = new Set(['application/json', 'application/x-www-form-urlencoded', 'application/json; charset=utf-8', 'application/json;charset=UTF-8', 'application/json; charset=UTF-8', 'application/graphql', 'text/plain;charset=UTF-8'])
@@ -121,8 +139,26 @@ const PLAIN_TYPES = new Set(['application/json', 'application/x-www-form-urlenco
 function judgeRanges (view: RequestView, signs: Signs): void {
   const range = headerOf(view, 'range')
   if (range === null) return
-  const count = range.split(',', 64).length
-  if (count > 5) addSign(signs, count > 15 ? 0.8 : 0.5, 'headers.ranges', 'header.range', `${count} ranges in one request`, 'T1499')
+  const ranges = range.split(',', RANGES_MAX)
+  // Readers of PDF ask for many pieces of one file, in order and apart.
+  const many = ranges.length > 5 && !/\.pdf$/i.test(view.path)
+  if (many || ranges.length > 15) addSign(signs, ranges.length > 15 ? 0.8 : 0.76, 'headers.ranges', 'header.range', `${ranges.length} ranges in one request`, 'T1499')
+  else if (overlaps(ranges)) addSign(signs, 0.76, 'headers.ranges', 'header.range', 'ranges that overlap or run backwards', 'T1499')
+}
+
+const RANGES_MAX = 64
+
+/** True when a range ends before it starts, or starts within the one before it (RFC 9110 14.2 lets servers refuse both). */
+function overlaps (ranges: string[]): boolean {
+  let last = -1
+  for (const one of ranges) {
+    const match = /(\d{1,15})-(\d{0,15})\s*$/.exec(one)
+    if (match === null) continue
+    const [from, to] = [Number(match[1]), match[2] === '' ? Infinity : Number(match[2])]
+    if (to < from || (ranges.length > 1 && from <= last)) return true
+    last = to
+  }
+  return false
 }
 
 /** What the claimed browser would send. Chromium 89 and later sends sec-ch-ua on secure origins, every browser a language. */
@@ -144,14 +180,22 @@ function judgeClaims (view: RequestView, signs: Signs): void {
 /** Connections that close and stay, lists of codings that are none, an address for a host: small signs of hand-made requests. */
 function judgeOdd (view: RequestView, signs: Signs): void {
   const connection = headerOf(view, 'connection')
-  if (connection !== null && connection.includes(',') && /^(close|keep-alive) ?, ?(?:close|keep-alive)/i.test(connection)) addSign(signs, 0.6, 'headers.connection', 'header.connection', 'a connection that is told twice')
+  if (connection !== null && connection.includes(',') && /^(?:close|keep-alive) ?, ?(?:close|keep-alive)/i.test(connection)) addSign(signs, /close/i.test(connection) && /keep-alive/i.test(connection) ? 0.76 : 0.6, 'headers.connection', 'header.connection', 'a connection that is told twice')
   const encoding = headerOf(view, 'accept-encoding')
-  if (encoding !== null && encoding.length > 80) addSign(signs, 0.6, 'headers.accept-encoding', 'header.accept-encoding', 'codings that no client names')
+  if (encoding !== null && encoding.length > 80) addSign(signs, /[\w*]{20}/.test(encoding) ? 0.78 : 0.6, 'headers.accept-encoding', 'header.accept-encoding', 'codings that no client names')
   const accept = headerOf(view, 'accept')
   if (accept === '') addSign(signs, 0.12, 'headers.accept', 'header.accept', 'an empty Accept')
-  else if (accept !== null && /charset/i.test(accept)) addSign(signs, 0.5, 'headers.accept', 'header.accept', 'a charset in Accept', 'T1027')
+  else if (accept !== null && /charset/i.test(accept)) addSign(signs, /charset\s*=\s*["']?(?!utf-?8|iso-8859-1\b)/i.test(accept) ? 0.76 : /iso/i.test(accept) ? 0.5 : 0.1, 'headers.accept', 'header.accept', 'a charset in Accept', 'T1027')
+  const expect = headerOf(view, 'expect')
+  if (expect !== null && !/^100-continue$/i.test(expect.trim())) addSign(signs, 0.78, 'headers.expect', 'header.expect', 'an expectation that does not exist', 'T1190')
+  const authorization = headerOf(view, 'authorization')
+  const token = authorization === null ? null : judgeTokenHead(authorization)
+  if (token !== null) addSign(signs, token.value, 'headers.token-head', 'header.authorization', token.text, 'T1550.001')
+  const cookie = headerOf(view, 'cookie')
+  if (cookie !== null && cookie.startsWith('$Version')) addSign(signs, /="[^";]*;[^"]*"/.test(cookie) ? 0.78 : 0.3, 'headers.old-cookies', 'header.cookie', 'cookies as of RFC 2965, in quotes that swallow others', 'T1539')
   const host = headerOf(view, 'host')
-  if (host !== null && /^\[|^\d{1,3}(?:\.\d{1,3}){3}(?::|$)/.test(host)) addSign(signs, 0.06, 'headers.host-address', 'header.host', 'an address for a host')
+  if (host !== null && !/^(?:\[[\da-f:.]+\]|[\w.-]+|[\u0080-\uffff\w.-]+)(?::\d{1,5})?$/i.test(host)) addSign(signs, 0.78, 'headers.host-form', 'header.host', 'a host that is no name and no address', 'T1190')
+  else if (host !== null && /^\[|^\d{1,3}(?:\.\d{1,3}){3}(?::|$)/.test(host)) addSign(signs, 0.06, 'headers.host-address', 'header.host', 'an address for a host')
   if (view.bodyBytes > 0 && headerOf(view, 'content-type') === null) addSign(signs, 0.12, 'headers.no-type', 'headers', 'a body without a type')
 }
 

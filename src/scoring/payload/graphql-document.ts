@@ -20,6 +20,8 @@ export interface GraphqlReading {
   recursion: number
   /** True when the nesting is `ofType` in itself, as every tool's introspection asks. */
   deepTypes: boolean
+  /** True when braces are left open at its end: no server answers it, and its shape still says what it was made for. */
+  open: boolean
   /** True when the lexer stopped at its bound. */
   cut: boolean
 }
@@ -73,7 +75,7 @@ function count (key: number, step: number): number {
 /** Null when the text is no GraphQL document. */
 export function readGraphql (text: string): GraphqlReading | null {
   stamp++
-  const state: State = { literals: [], depth: 0, aliases: 0, repeats: 0, directives: 0, fields: 0, introspection: 'none', cyclic: false, recursion: 0, deepTypes: true, cut: false, tokens: 0, level: 0, parens: 0, nameFrom: 0, nameTo: 0, nameHash: 0, argument: '', typeFollows: false, path: [], run: 0, fragment: '', definition: '', spreads: new Map(), afterSpread: false, afterAt: false }
+  const state: State = { literals: [], depth: 0, aliases: 0, repeats: 0, directives: 0, fields: 0, introspection: 'none', cyclic: false, recursion: 0, deepTypes: true, open: false, cut: false, tokens: 0, level: 0, parens: 0, nameFrom: 0, nameTo: 0, nameHash: 0, argument: '', typeFollows: false, path: [], run: 0, fragment: '', definition: '', spreads: new Map(), afterSpread: false, afterAt: false }
   let at = 0
   while (at < text.length && state.tokens < TOKENS_MAX) {
     const next = readToken(state, text, at)
@@ -81,7 +83,8 @@ export function readGraphql (text: string): GraphqlReading | null {
     at = next
   }
   state.cut = at < text.length
-  if (state.depth === 0 || (!state.cut && state.level !== 0)) return null
+  if (state.depth === 0) return null
+  state.open = !state.cut && state.level !== 0
   state.cyclic = hasCycle(state.spreads)
   return state
 }

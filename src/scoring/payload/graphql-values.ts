@@ -18,8 +18,9 @@ export function inspectGraphql (inspection: Inspection, place: string, text: str
   if (reading === null) return false
   for (const literal of reading.literals) inspectValue(inspection, 'graphql', placeOf(place, literal.name), literal.value, literal.name.toLowerCase(), 0)
   if (reading.cut) leaveOut(inspection, `${place}: GraphQL beyond the lexer's bound`)
+  if (reading.repeats > GUESSES_MAX && countGuesses(text) > GUESSES_MAX) inspection.findings.push({ rule: 'graphql.guess-flood', grade: 'likely', value: 0.8, match: `one credential asked for ${reading.repeats} times`, place, technique: 'T1110' })
   judgeShape(inspection, place, reading, way)
-  return true
+  return !reading.open
 }
 
 /** Bounds far above what clients send: the DEV corpus's widest benign operation repeats a field 3 times, nests 12 deep and uses 2 directives on one field. */
@@ -29,6 +30,13 @@ const DEPTH_MAX = 20
 const RECURSION_MAX = 4
 const INTROSPECTION_RECURSION_MAX = 12
 const BATCH_SAME_MAX = 5
+/** Logins, codes and coupons tried in one request; a person has one of each. */
+const GUESSES_MAX = 2
+const GUESSED = /(?:log_?in|sign_?in|authenticate|tokenauth|token_?create|verify\w{0,24}|check_?(?:otp|code|pin|coupon|password)|redeem\w{0,16}|reset_?password|apply_?coupon|confirm_?(?:otp|code|email))\s{0,4}\(/gi
+
+function countGuesses (text: string): number {
+  return text.match(GUESSED)?.length ?? 0
+}
 
 function judgeShape (inspection: Inspection, place: string, reading: GraphqlReading, way: 'post' | 'link' | 'batch'): void {
   const add = (rule: string, value: number, match: string): void => {
@@ -43,12 +51,13 @@ function judgeShape (inspection: Inspection, place: string, reading: GraphqlRead
   if (reading.cyclic) add('graphql.fragment-cycle', 0.82, 'a fragment that reaches itself')
   // Tools introspect one operation at a time, by POST or by link; hidden in a batch is how scanners look.
   if (reading.introspection !== 'none' && reading.recursion > 2 && !reading.deepTypes) add('graphql.introspection-cycle', 0.8, `fields of types of fields, ${reading.recursion} times`)
-  if (reading.introspection !== 'none') add('graphql.introspection', way === 'batch' ? 0.76 : reading.introspection === 'schema' ? 0.35 : 0.3, '__' + reading.introspection)
+  // No page and no tool puts a schema's question into the address bar.
+  if (reading.introspection !== 'none') add('graphql.introspection', way === 'batch' || (way === 'link' && inspection.navigates) ? 0.76 : reading.introspection === 'schema' ? 0.35 : 0.3, '__' + reading.introspection)
 }
 
 /** Batches: the same operation many times is brute force or load, unequal ones are a page. */
 export function judgeBatch (inspection: Inspection, place: string, documents: string[]): void {
-  if (documents.length <= BATCH_SAME_MAX) return
+  if (documents.length <= GUESSES_MAX) return
   const counts = new Map<string, number>()
   let most = 0
   for (const document of documents) {
@@ -56,5 +65,6 @@ export function judgeBatch (inspection: Inspection, place: string, documents: st
     counts.set(document, count)
     if (count > most) most = count
   }
-  if (most > BATCH_SAME_MAX) inspection.findings.push({ rule: 'graphql.batch-flood', grade: 'likely', value: most > 2 * BATCH_SAME_MAX ? 0.82 : 0.78, match: `one operation ${most} times in a batch`, place, technique: 'T1110' })
+  const bound = most > GUESSES_MAX && documents.some((document) => countGuesses(document) > 0) ? GUESSES_MAX : BATCH_SAME_MAX
+  if (most > bound) inspection.findings.push({ rule: 'graphql.batch-flood', grade: 'likely', value: most > 2 * BATCH_SAME_MAX ? 0.82 : 0.78, match: `one operation ${most} times in a batch`, place, technique: 'T1110' })
 }

@@ -15,10 +15,12 @@ export interface Inspection {
   characters: number
   /** The request is for a route of ours, which refuses forbidden keys itself (http/own-keys.ts). */
   own: boolean
+  /** A page was asked for by its address: a person's browser, not a program and not a page's script. */
+  navigates: boolean
 }
 
 export function createInspection (own: boolean): Inspection {
-  return { findings: [], notInspected: [], values: 0, characters: 0, own }
+  return { findings: [], notInspected: [], values: 0, characters: 0, own, navigates: false }
 }
 
 /** Names what was left out, once. */
@@ -36,7 +38,7 @@ export function placeOf (prefix: string, name: string): string {
 export function inspectName (inspection: Inspection, kind: PlaceKind, place: string, name: string): void {
   if (inspection.own && isForbiddenParameter(name) && BARE_KEY.test(name)) return noteOwnKey(inspection, place, name)
   scan(name)
-  if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name)) return
+  if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name) && name.length < 64) return
   inspectValue(inspection, kind, place, name, NAME_FIELD, 0)
 }
 

@@ -4,7 +4,7 @@ import { detectCommand } from './detect/command.ts'
 import { detectInjection, detectName } from './detect/injection.ts'
 import { detectPath } from './detect/path.ts'
 import { detectRemote } from './detect/remote.ts'
-import { detectShape } from './detect/shape.ts'
+import { RUN_MIN, detectShape } from './detect/shape.ts'
 import { detectSql } from './detect/sql.ts'
 import { detectTemplate } from './detect/template.ts'
 import { detectXss } from './detect/xss.ts'
@@ -33,7 +33,7 @@ export function judgeText (findings: Finding[], kind: PlaceKind, place: string, 
   if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return NOTHING
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..') || text.includes('--')
-    if (!paths && (words & TELLING_WORDS) === 0 && ((words & WORD.sqlLogic) === 0 || !LITERAL_LOGIC.test(text)) && (characters & CHAR.dot) === 0 && !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?')) return NOTHING
+    if (!paths && (words & TELLING_WORDS) === 0 && ((words & WORD.sqlLogic) === 0 || !LITERAL_LOGIC.test(text)) && (characters & CHAR.dot) === 0 && !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?') && text.length < RUN_MIN) return NOTHING
   }
   const subject = subjectOf(kind, field, text, characters, words)
   if (kind === 'filename') detectFilename(subject)

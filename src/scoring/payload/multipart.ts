@@ -37,18 +37,22 @@ function inspectPart (inspection: Inspection, part: string): void {
   judgeHead(inspection, place, head, type)
   const filename = file?.[1] ?? file?.[2]
   if (filename !== undefined && filename !== '') inspectValue(inspection, 'filename', place + '.filename', filename, 'filename', 1)
+  // A form may say in which charset it is (HTML, 4.10.21.5): what reads it there reads other text than we do.
+  if (field === '_charset_' && !USUAL_CHARSET.test(content.trim().toLowerCase())) inspection.findings.push({ rule: 'upload.charset', grade: 'likely', value: 0.77, match: content.slice(0, 30), place, technique: 'T1027' })
   inspectContent(inspection, place, field, content, type, filename !== undefined)
 }
 
+const USUAL_CHARSET = /^(?:utf-?8|us-ascii|ascii|iso-8859-1|iso-8859-15|windows-1252|latin1)$/
+
 function judgePartName (inspection: Inspection, place: string, field: string): void {
   inspectName(inspection, 'multipart', place, field)
-  if (/[;'"=]/.test(field)) inspection.findings.push({ rule: 'upload.odd-field', grade: 'likely', value: 0.76, match: field.slice(0, 40), place, technique: 'T1190' })
+  if (/[;'"=\\]/.test(field)) inspection.findings.push({ rule: 'upload.odd-field', grade: 'likely', value: 0.76, match: field.slice(0, 40), place, technique: 'T1190' })
 }
 
 /** Charsets and encodings that browsers never use in a part, and that make the reader decode something else than we do. */
 function judgeHead (inspection: Inspection, place: string, head: string, type: string): void {
   const charset = /charset\s{0,2}=\s{0,2}"?'?([\w-]{1,30})/.exec(type)
-  if (charset !== null && !/^(?:utf-?8|us-ascii|ascii|iso-8859-1|iso-8859-15|windows-1252|latin1)$/.test(charset[1] as string)) {
+  if (charset !== null && !USUAL_CHARSET.test(charset[1] as string)) {
     inspection.findings.push({ rule: 'upload.charset', grade: 'likely', value: 0.77, match: charset[0], place, technique: 'T1027' })
   }
   const transfer = /content-transfer-encoding:\s{0,4}([\w-]{1,30})/i.exec(head)

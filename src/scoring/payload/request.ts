@@ -20,10 +20,19 @@ interface Head { contentType: string, encoding: string }
 export function inspectRequest (observation: Observation): Inspection {
   const inspection = createInspection(observation.route !== null)
   const graphqlRoute = /graphql|\/gql\b/i.test(observation.url.length > 256 ? observation.url.slice(0, 256) : observation.url)
+  if (graphqlRoute && observation.url.includes('__')) inspection.navigates = isNavigation(observation.headers)
   inspectUrl(inspection, observation.url, graphqlRoute)
   const head = inspectHeaders(inspection, observation.headers)
   if (observation.body !== null) inspectBody(inspection, observation.body, head.contentType, head.encoding, graphqlRoute)
   return inspection
+}
+
+/** Browsers ask for pages with `text/html` first; clients of GraphQL never do. */
+function isNavigation (headers: string[]): boolean {
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    if ((headers[at] as string).length === 6 && (headers[at] as string).toLowerCase() === 'accept') return (headers[at + 1] as string).startsWith('text/html')
+  }
+  return false
 }
 
 const PLAIN_PATH = /^[\w/.-]*$/

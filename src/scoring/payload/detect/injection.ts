@@ -6,6 +6,7 @@ import { WORD } from '../words.ts'
 /** Injections into line protocols and small languages: headers (CRLF), mail, LDAP, XPath, server-side includes, XML entities, document stores. */
 export function detectInjection (subject: Subject): void {
   const { characters, words } = subject
+  if ((characters & CHAR.slash) !== 0 && REQUEST_VALUE.test(subject.flat)) likely(subject, 'crlf.request-line', 0.77, subject.flat.slice(0, 50))
   if ((characters & CHAR.semicolon) !== 0 && /\.cookie ?; ?(?:expires|domain|path|max-age) ?=/.test(subject.flat)) likely(subject, 'session.cookie-set', 0.78, subject.flat.slice(0, 40))
   if ((characters & (CHAR.lineBreak | CHAR.control)) !== 0) judgeLines(subject)
   if ((characters & CHAR.paren) !== 0) {
@@ -20,6 +21,9 @@ export function detectInjection (subject: Subject): void {
   if ((characters & CHAR.nonAscii) !== 0 && /\u560a\u560d|\u560d\u560a|[\u560a\u560d][a-z-]{3,30} ?:/i.test(subject.text)) likely(subject, 'crlf.low-byte', 0.82, '\\u560a\\u560d')
   if ((characters & CHAR.dollar) !== 0 || ((words & WORD.script) !== 0 && (characters & (CHAR.semicolon | CHAR.paren | CHAR.dot | CHAR.pipe)) !== 0)) judgeDocumentStore(subject)
 }
+
+/** A value that is a request line from end to end: the first piece of a smuggled request. */
+const REQUEST_VALUE = /^(?:get|post|put|head|delete|options|patch|trace|connect) (?:\/|https?:)[^\s]{0,300} http\/\d(?:\.\d)?$/
 
 const HEADER = /[\r\n]\s{0,3}(?:set-cookie2?|location|content-(?:type|length|disposition|encoding|location|security-policy)|transfer-encoding|x-[a-z-]{2,30}|remote-addr|refresh|host|cookie|referer|user-agent|link|status|access-control-[a-z-]{5,24}|cache-control|last-modified|via|p3p|authorization|connection|keep-alive|http\/\d(?:\.\d)? \d{3}|http\/\d)\s{0,2}[: ]/i
 const REQUEST_LINE = /[\r\n](?:get|post|put|head|delete|options|patch|trace|connect) (?:\/|https?:)[^\r\n]{0,200} http\/\d/i
@@ -44,7 +48,8 @@ function judgeLines (subject: Subject): void {
     const command = MAIL_COMMAND.exec(text)
     if (command !== null && text.length < 300) likely(subject, 'mail.command', 0.78, command[0].trim())
   }
-  if (kind === 'path' || kind === 'header' || (subject.field === NAME_FIELD && /[\r\n][^\S\r\n]{0,40}\S/.test(text))) likely(subject, 'crlf.line-break', 0.77, 'line break')
+  if (line && /\r?\n\r?\n\s{0,8}<[a-z!?/]/i.test(text)) likely(subject, 'crlf.answer-body', 0.82, 'a head that ends, and markup')
+  if (kind === 'path' || kind === 'header' || (subject.field === NAME_FIELD && (kind === 'query' || /[\r\n][^\S\r\n]{0,40}\S/.test(text)))) likely(subject, 'crlf.line-break', 0.77, 'line break')
   else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) likely(subject, 'crlf.line-break', /\s\w+\s/.test(text) ? 0.5 : 0.76, 'line break')
 }
 
@@ -123,8 +128,12 @@ export function detectName (subject: Subject): void {
     search ? likely(subject, 'nosqli.operator-key', 0.5, text) : likely(subject, 'nosqli.operator-key', 0.83, text)
   }
   if (isRelationLookup(text)) likely(subject, 'code.query-lookup', 0.5, text)
+  else if (GUESSED_SECRET.test(text)) likely(subject, 'code.query-lookup', 0.78, text)
   judgePrototype(subject, text)
 }
+
+/** A filter on what is never shown, piece by piece: `password__startswith=a`. */
+const GUESSED_SECRET = /(?:^|__)\w{0,20}(?:password|passwd|secret|token|otp|api_?key|hash)\w{0,12}__(?:i?(?:startswith|endswith|contains|regex)|gt|gte|lt|lte)$/
 
 const LOOKUP = /^(?:i?(?:startswith|endswith|contains|regex)|has_keys?)$/
 

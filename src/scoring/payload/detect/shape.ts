@@ -16,17 +16,22 @@ const SENTENCE = /[a-z\u0080-\uffff]{2,} [a-z\u0080-\uffff]{2,},? [a-z\u0080-\uf
 const EMOTICON = /[:;=]['^-]?[()|/\\*DPp]|\^_?\^|<3/g
 const SYMBOLS_ONLY = /^[^\w\s\u0080-\uffff]{10,}$/
 const OPERATORS_ONLY = /^[<>=!|&^~*/-]{2,8}$/
-const RUN_MIN = 200
+export const RUN_MIN = 200
+/** Names are shorter. */
+const NAME_RUN_MIN = 64
+/** Plain letters written as escapes of a script, in a value that no script reads: nobody types them, filters do not read them. */
+const ESCAPED_LETTERS = /^(?!.*\\u[89a-f])[\w.(){}[\]$ -]{0,40}(?:\\u00(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])|\\x(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])){1,40}[\w.(){}[\]$ \\-]{0,40}$/i
 
 const SQL_HEAD = /^\W{0,3}(?:exec(?:ute)?|truncate|declare|union|intersect|regexp|rlike|having|order by|group by|select|insert into|alter|drop|from|values|x?or|like|in|case) ?(?:\W|\w|$)/
 
 export function detectShape (subject: Subject): void {
   const { text, kind, characters } = subject
   if (subject.field === NAME_FIELD && kind === 'json') return
-  if (text.length > SHAPE_CHARACTERS_MAX || subject.document) return judgeRun(subject)
+  if (text.length > SHAPE_CHARACTERS_MAX || subject.document || (subject.field === NAME_FIELD && text.length >= NAME_RUN_MIN)) return judgeRun(subject)
   if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename' || kind === 'cookie') return
   if (subject.field === NAME_FIELD && OPERATORS_ONLY.test(text)) return likely(subject, 'shape.operator-name', 0.76, text)
   if (SYMBOLS_ONLY.test(text) && (characters & (CHAR.quote | CHAR.paren)) !== 0 && !/^(.)\1+$/.test(text)) return likely(subject, 'shape.symbols', 0.76, text.slice(0, 40))
+  if ((characters & CHAR.backslash) !== 0 && (kind === 'query' || kind === 'form') && ESCAPED_LETTERS.test(text)) likely(subject, 'shape.escaped-letters', 0.76, text.slice(0, 40))
   const typed = text.length < 4 ? text : text.replace(EMOTICON, '')
   const broken = pairing(typed, characters) + head(typed)
   let value = broken + syntax(typed, characters)
@@ -91,5 +96,5 @@ function judgeRun (subject: Subject): void {
   const first = text.charCodeAt(0)
   let at = 1
   while (at < text.length && text.charCodeAt(at) === first) at++
-  if (at >= RUN_MIN) likely(subject, 'shape.run', 0.76, text.slice(0, 8))
+  if (at >= (subject.field === NAME_FIELD ? NAME_RUN_MIN : RUN_MIN)) likely(subject, 'shape.run', 0.76, text.slice(0, 8))
 }

@@ -169,6 +169,9 @@ function startsBroken (subject: Subject): boolean {
   return /^[^a-z]{0,16}[a-z]{0,12}[^a-z]{0,8}["'`)\d]\W{0,12}(?:and|or|xor|union|having|order|where|as|in|rlike|like|select|procedure|waitfor|;|[|&+*=,])/i.test(subject.text.slice(0, 96)) || /^-?\d+\W/.test(subject.text)
 }
 
+/** What is left of the application's own query, or a few characters of noise, stands behind a comment that ends an injection. */
+const COMMENT_REST_MAX = 10
+
 /** Inside a quote: the string closes, an operator follows, and another opens that the application's own quote will close. */
 function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): void {
   if (/^[^"'`]*["'`](?:[\s)]|\W|in\b)/.test(subject.text) && /^s\)*(?:[&|]|o|=|!o)\(*[!(]*(?:[snv@]|f[^;]{0,20}\))?\)*(?:[=o+]\(*)?S/.test(types)) {
@@ -178,7 +181,7 @@ function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): v
   if (/^s\)*[+|!]+\(*(?:S|\(|f|F|E|@)/.test(types) && subject.text.length < 400) report(subject, 'sqli.quote-arithmetic', 0.76, tokens, 1)
   if (/^s\)*[&|o=+!k][&|o=+!()nsv@fk,.x]{0,16}S$/.test(types) && /[&|o=]/.test(types) && subject.text.length < 120 && !types.includes('vv')) report(subject, 'sqli.quote-operator', 0.78, tokens, 1)
   if (/^s\)*\+\(*[vfn@x]\)*\+S$/.test(types) && /^[^'"]*['"]\)* ?[*/^]/.test(subject.text)) report(subject, 'sqli.quote-arithmetic', 0.77, tokens, 1)
-  if (/^s\)*[&|o=+!k]+[vfn@x()+!o]{1,12}[c;]$/.test(types) && /(?:--|#|\/\*|;)[\s\w!(-]{0,8}$/.test(subject.text) && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
+  if (/^s\)*[&|o=+!k]+[vfn@x()+!o]{1,12}[c;]$/.test(types) && subject.text.length - (tokens.starts.at(-1) ?? 0) <= COMMENT_REST_MAX && !types.includes('vvv')) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
   if (text40(subject) && /^s\)*[&|][(!]*(?:[nv@]?=|[nsS]?)$/.test(types)) report(subject, 'sqli.quote-logic', 0.77, tokens, 1)
   if (/^s\)*(?:U[vk(]{0,3}E|U[(ckUns]|Uv?$|E|T[kvx]?\+?$|k[^v&]{0,3}k)/.test(types) && text40(subject) && oddQuotes(subject.text) && !PHRASE.test(subject.flat)) report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
