@@ -1,9 +1,9 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
+import { ConfigError, cidrs, decoys, duration, list, LIST_MAX, mongoUri, number, oneOf, origin, pattern, rate, redisFromHost, redisUrl, signingKey, strongKey, strongKeys, trustedProxies, webUrl } from './config-values.ts'
+import type { Environment, Rate } from './config-values.ts'
 
 /**
  * The environment, read once, converted and checked, then frozen. The only reader of process.env.
@@ -11,7 +11,8 @@ import { parseEnv } from 'node:util'
  * A bad value throws ConfigError, which names the variable and never its value: main turns it into one JSON line and
  * exit 78 (EX_CONFIG of sysexits). NODE_ENV=production tightens defaults here and nowhere else.
  */
-export interface Rate { max: number, windowSeconds: number, blockSeconds: number }
+export { ConfigError } from './config-values.ts'
+export type { Rate } from './config-values.ts'
 export type ScoringMode = 'ring' | 'batch' | 'inline'
 
 export interface Config {
@@ -70,16 +71,6 @@ export interface Config {
   readonly nearMisses: ReadonlyArray<readonly [string, string]>
 }
 
-/** Which variable is wrong and how; never the value, which may be a secret. */
-export class ConfigError extends Error {
-  readonly variable: string
-  constructor (variable: string, problem: string) {
-    super(`${variable}: ${problem}`)
-    this.name = 'ConfigError'
-    this.variable = variable
-  }
-}
-
 /** Every variable NEKO reads, with its default as `.env.example` shows it ('' = unset). */
 export const VARIABLES: Readonly<Record<string, string>> = {
   NODE_ENV: 'development',
@@ -135,11 +126,6 @@ export const VARIABLES: Readonly<Record<string, string>> = {
 /** Secrets, each also readable from a file named by `NAME_FILE` (Docker and Kubernetes secrets). */
 const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'AUDIT_PSEUDONYM_KEY', 'WEBHOOK_SECRET'] as const
 
-/** Values seen in examples and tutorials: whoever runs with one of them has published their key. */
-const PLACEHOLDER = /^(change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure|default|test|password|x{8,}|0{8,}|1234)/i
-
-type Environment = Record<string, string | undefined>
-
 /** process.env over `.env` of the working directory. Throws ConfigError when `.env` cannot be read for another reason than absence. */
 export function readEnvironment (directory = process.cwd()): Environment {
   let fromFile: Environment = {}
@@ -154,6 +140,14 @@ export function readEnvironment (directory = process.cwd()): Environment {
 /** What a process started by this one gets: this one's environment, with changes. */
 export function environmentWith (changes: Record<string, string>): Environment {
   return { ...process.env, ...changes }
+}
+
+/**
+ * Lets threads and forked processes share the compiled code that this process keeps: without it each compiles its first file
+ * before it could say so itself, for which Node loads its TypeScript compiler (100 ms of CPU).
+ */
+export function shareCompiledCode (directory: string | undefined): void {
+  if (directory !== undefined) process.env.NODE_COMPILE_CACHE ??= directory
 }
 
 /** @throws ConfigError naming the first variable that is wrong. */
@@ -173,16 +167,20 @@ export function loadConfig (given: Environment): Config {
   const webhookSecret = optional('WEBHOOK_SECRET')
   if (webhookUrls.length > 0 && webhookSecret === null) throw new ConfigError('WEBHOOK_SECRET', 'is needed to sign what goes to WEBHOOK_URLS')
   const adminPassword = optional('ADMIN_PASSWORD')
-  if (adminPassword !== null && [...adminPassword].length < 12) throw new ConfigError('ADMIN_PASSWORD', 'must have 12 characters or more')
+  if (adminPassword !== null && ([...adminPassword].length < 12 || Buffer.byteLength(adminPassword) > 256)) throw new ConfigError('ADMIN_PASSWORD', 'must have 12 characters or more, and at most 256 bytes')
+  const port = number('PORT', text('PORT'), 0, 65535)
+  const metricsPort = number('METRICS_PORT', text('METRICS_PORT'), 0, 65535)
+  if (port !== 0 && port === metricsPort) throw new ConfigError('METRICS_PORT', 'must be another port than PORT')
+  if (webhookUrls.length > LIST_MAX.webhooks) throw new ConfigError('WEBHOOK_URLS', `may list at most ${LIST_MAX.webhooks}`)
 
   const config: Config = {
     nodeEnv,
     production,
-    host: text('HOST'),
-    port: number('PORT', text('PORT'), 0, 65535),
-    metricsPort: number('METRICS_PORT', text('METRICS_PORT'), 0, 65535),
+    host: pattern('HOST', text('HOST'), /^[A-Za-z0-9._:%-]{1,253}$/, 'must be an address or a name of this machine'),
+    port,
+    metricsPort,
     dataDir: resolve(text('DATA_DIR')),
-    trustProxy: cidrs('TRUST_PROXY', text('TRUST_PROXY')),
+    trustProxy: trustedProxies(text('TRUST_PROXY')),
     logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL'), ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const),
     workers: text('WORKERS') === 'auto' ? cpuQuota() : number('WORKERS', text('WORKERS'), 1, 256),
     scoringThreads: number('SCORING_THREADS', text('SCORING_THREADS'), 1, 64),
@@ -221,11 +219,11 @@ export function loadConfig (given: Environment): Config {
     graphqlBatchMax: number('GRAPHQL_BATCH_MAX', text('GRAPHQL_BATCH_MAX'), 0, 10),
     exposeScore: oneOf('EXPOSE_SCORE', text('EXPOSE_SCORE'), ['false', 'true'] as const) === 'true',
     assessmentRetentionDays: number('ASSESSMENT_RETENTION_DAYS', text('ASSESSMENT_RETENTION_DAYS'), 1, 3650),
-    decoyPaths: env.DECOY_PATHS === 'none' ? [] : [...new Set(list(text('DECOY_PATHS')))].map((path) => pattern('DECOY_PATHS', path, /^\/[A-Za-z0-9._~/-]{1,200}$/, 'must be paths like /.env, separated by commas, or none')),
+    decoyPaths: decoys(text('DECOY_PATHS')),
     webhookUrls,
     webhookSecret,
     workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null ? null : number('WORKER_MAX_RSS_MB', text('WORKER_MAX_RSS_MB'), 64, 1_048_576) * 1_048_576,
-    region: optional('REGION'),
+    region: optional('REGION') === null ? null : pattern('REGION', text('REGION'), /^[\w.:/ -]{1,64}$/, 'must be 1-64 letters, digits or . : / _ -'),
     shutdownTimeoutMs,
     nearMisses: nearMisses(given)
   }
@@ -246,139 +244,6 @@ function withSecretFiles (given: Environment): Environment {
     if (env[name] === '') throw new ConfigError(`${name}_FILE`, 'names an empty file')
   }
   return env
-}
-
-function oneOf<const T extends readonly string[]> (variable: string, value: string, values: T): T[number] {
-  if (!values.includes(value)) throw new ConfigError(variable, `must be one of ${values.join(', ')}`)
-  return value as T[number]
-}
-
-function number (variable: string, value: string, min: number, max: number): number {
-  const parsed = Number(value)
-  if (!/^\d{1,10}$/.test(value) || parsed < min || parsed > max) throw new ConfigError(variable, `must be a whole number from ${min} to ${max}`)
-  return parsed
-}
-
-function pattern (variable: string, value: string, expected: RegExp, problem: string): string {
-  if (!expected.test(value)) throw new ConfigError(variable, problem)
-  return value
-}
-
-function list (value: string): string[] {
-  return value.split(',').map((item) => item.trim()).filter((item) => item !== '')
-}
-
-/** `15m`, `7d`, `3600s`, or bare seconds: 1 s to 30 days. */
-function duration (variable: string, value: string): number {
-  const match = /^(\d{1,7})(s|m|h|d)?$/.exec(value)
-  const seconds = match === null ? 0 : Number(match[1]) * { s: 1, m: 60, h: 3600, d: 86_400 }[(match[2] ?? 's') as 's' | 'm' | 'h' | 'd']
-  if (seconds < 1 || seconds > 30 * 86_400) throw new ConfigError(variable, 'must be a duration like 15m or 7d, at most 30 days')
-  return seconds
-}
-
-/** `max/windowSeconds` or `max/windowSeconds/blockSeconds`. */
-function rate (variable: string, value: string): Rate {
-  const match = /^(\d{1,7})\/(\d{1,5})(?:\/(\d{1,6}))?$/.exec(value)
-  if (match === null || Number(match[1]) < 1 || Number(match[2]) < 1) throw new ConfigError(variable, 'must be requests/seconds/blockSeconds, like 10/60/300')
-  return { max: Number(match[1]), windowSeconds: Number(match[2]), blockSeconds: Number(match[3] ?? 0) }
-}
-
-function cidrs (variable: string, value: string): string[] {
-  return list(value).map((item) => {
-    const [address, bits, more] = item.split('/') as [string, string | undefined, string | undefined]
-    const family = isIP(address)
-    const width = family === 4 ? 32 : 128
-    if (family === 0 || more !== undefined || (bits !== undefined && (!/^\d{1,3}$/.test(bits) || Number(bits) > width))) {
-      throw new ConfigError(variable, 'must be addresses or CIDRs separated by commas (a hop count or "true" would trust the client)')
-    }
-    return bits === undefined ? `${address}/${width}` : item
-  })
-}
-
-function parsedUrl (variable: string, value: string): URL {
-  try {
-    return new URL(value)
-  } catch {
-    throw new ConfigError(variable, 'is no URL')
-  }
-}
-
-function webUrl (variable: string, value: string): string {
-  const url = parsedUrl(variable, value)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new ConfigError(variable, 'must be http or https URLs')
-  return url.href
-}
-
-function origin (variable: string, value: string): string {
-  if (value === '*') throw new ConfigError(variable, 'must be a list of exact origins: "*" cannot go with credentials')
-  const url = parsedUrl(variable, value)
-  if (url.origin !== value.replace(/\/$/, '')) throw new ConfigError(variable, 'must be origins like https://example.org, without a path')
-  return url.origin
-}
-
-function redisUrl (variable: string, value: string | null): string | null {
-  if (value === null) return null
-  const url = parsedUrl(variable, value)
-  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') throw new ConfigError(variable, 'must begin with redis:// or rediss://')
-  return value
-}
-
-/** REDIS_PORT as a URL (`tcp://10.0.0.1:6379`) is what Kubernetes injects for a service named redis: not meant for us. */
-function redisFromHost (env: Environment): string | null {
-  const host = env.REDIS_HOST?.trim() ?? ''
-  if (host === '') return null
-  if (!/^[A-Za-z0-9._:-]{1,253}$/.test(host)) throw new ConfigError('REDIS_HOST', 'must be a host name or an address')
-  const port = env.REDIS_PORT?.trim() ?? ''
-  const usable = port === '' || port.includes('://') ? 6379 : number('REDIS_PORT', port, 1, 65535)
-  return `redis://${isIP(host) === 6 ? `[${host}]` : host}:${usable}`
-}
-
-function mongoUri (value: string | null, production: boolean): string | null {
-  if (value === null) return null
-  if (!/^mongodb(\+srv)?:\/\/[^/]+/.test(value)) throw new ConfigError('MONGODB_URI', 'must begin with mongodb:// or mongodb+srv:// and name a host')
-  if (production && /[?&](tlsInsecure|tlsAllowInvalidCertificates|tlsAllowInvalidHostnames)=true/i.test(value)) {
-    throw new ConfigError('MONGODB_URI', 'switches certificate checks off, which production refuses')
-  }
-  return value
-}
-
-function strongKeys (variable: string, keys: string[], production: boolean): string[] {
-  if (keys.length === 0 && production) throw new ConfigError(variable, 'is required in production')
-  if (keys.length > 8) throw new ConfigError(variable, 'may list at most 8 keys')
-  for (const key of keys) requireStrong(variable, key, production)
-  return keys
-}
-
-/** The list is cut apart where it is used (audit/signing.ts); here each of its keys is looked at. */
-function signingKey (given: string | null, production: boolean): string | null {
-  if (given === null && production) throw new ConfigError('AUDIT_SIGNING_KEY', 'is required in production')
-  const keys = list(given ?? '')
-  if (keys.length > 8) throw new ConfigError('AUDIT_SIGNING_KEY', 'may list at most 8 keys')
-  for (const [index, key] of keys.entries()) {
-    if (!key.startsWith('-----BEGIN ')) requireStrong('AUDIT_SIGNING_KEY', key, production)
-    else if (!isEd25519(key, index > 0)) throw new ConfigError('AUDIT_SIGNING_KEY', 'must be Ed25519 where it is a PEM: PKCS8, and behind the first key also public ones')
-  }
-  return given
-}
-
-function isEd25519 (pem: string, mayBePublic: boolean): boolean {
-  try {
-    const isPublic = pem.startsWith('-----BEGIN PUBLIC KEY')
-    return (!isPublic || mayBePublic) && (isPublic ? createPublicKey(pem) : createPrivateKey(pem)).asymmetricKeyType === 'ed25519'
-  } catch {
-    return false
-  }
-}
-
-function strongKey (variable: string, key: string | null, production: boolean): string | null {
-  if (key !== null) requireStrong(variable, key, production)
-  return key
-}
-
-function requireStrong (variable: string, key: string, production: boolean): void {
-  if (!production) return
-  if (Buffer.byteLength(key) < 32) throw new ConfigError(variable, 'must have 32 bytes or more')
-  if (PLACEHOLDER.test(key) || new Set(key).size < 8) throw new ConfigError(variable, 'is a known placeholder')
 }
 
 /** CPUs of the quota: cgroup v2 `cpu.max`, because below one CPU availableParallelism() reports the host's cores. */
