@@ -254,7 +254,11 @@ t.test('a store that is down keeps nobody from deciding; what was decided reache
 })
 
 t.test('more decisions and steps than one page of the store are loaded again', async (t) => {
-  const first = await openHouse(t)
+  const real = await openTestStorage(t)
+  await real.migrate([...decisionCollections])
+  // Inserted at once: one by one they take a slow store longer than a call may.
+  const whole: Storage = { ...real, collection (definition) { const inner = real.collection(definition); return { ...inner, putMany: async (docs: never[]) => { await inner.insertMany(docs) } } as never } }
+  const first = await openHouse(t, { storage: whole })
   for (let i = 0; i < 1100; i++) first.decisions.addNow({ ...block(`10.${i >> 8}.${i & 255}.1`), ttlSeconds: 3600 }, { origin: 'playbook:X' })
   await first.decisions.close()
   const second = await openHouse(t, { storage: first.storage, clock: first.clock })
