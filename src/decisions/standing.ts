@@ -5,8 +5,8 @@ import type { Action, Decision, DecisionScope } from './shapes.ts'
 /**
  * All standing decisions of the fleet in memory, found by address, range, key, user or session.
  *
- * Hop 1 asks it for every request, so: one Map look-up for exact addresses, then the prefix lengths that occur near the
- * address (range-index.ts). An allow wins over every block, a block over a challenge, real over simulated. Pure of time
+ * Hop 1 asks it for every request, so: addresses and ranges stand in one index of numbers (range-index.ts), and only keys,
+ * users and sessions in a Map by text. An allow wins over every block, a block over a challenge, real over simulated. Pure of time
  * but for `nowMs` arguments: an expired decision is never returned, whether swept or not.
  */
 export interface Standing {
@@ -30,8 +30,8 @@ export interface Standing {
 
 export function createStanding ({ neverBlock }: { neverBlock: readonly string[] }): Standing {
   const byId = new Map<string, Decision>()
-  const exact = new Map<string, Decision[]>()
-  const ranges = createRangeIndex()
+  const named = new Map<string, Decision[]>()
+  const ranges = createRangeIndex({ before })
   const expiring = new Map<number, Set<string>>()
   const spared = createAddressSet(neverBlock)
   const active: Record<Action, number> = { ALLOW: 0, CHALLENGE: 0, BLOCK: 0 }
@@ -39,9 +39,14 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
   // Hop 1's visit without a closure per request: one question at a time.
   let best: Decision | null = null
   let askedMs = 0
-  const consider = (decisions: readonly Decision[]): void => { best = strongest(decisions, askedMs, best) }
+  const consider = (first: Decision, decisions: readonly Decision[]): boolean => {
+    if (best === null || rank(first) > rank(best)) best = first.expiresAt === null || first.expiresAt > askedMs ? first : strongest(decisions, askedMs, best)
+    // Only an allow is stronger than a block, and mostly there is none.
+    return best !== null && !best.simulated && (best.action === 'ALLOW' || (best.action === 'BLOCK' && active.ALLOW === 0))
+  }
 
-  const keyOf = (scope: DecisionScope, value: string): string => scope === 'IP' ? value : `${scope}|${value}`
+  const keyOf = (scope: DecisionScope, value: string): string => `${scope}|${value}`
+  const isNetwork = (scope: DecisionScope): boolean => scope === 'IP' || scope === 'RANGE'
 
   function count (decision: Decision, by: 1 | -1): void {
     digest ^= hashOf(decision)
@@ -52,12 +57,15 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     remove(decision.id)
     byId.set(decision.id, decision)
     count(decision, 1)
-    if (decision.scope === 'RANGE') ranges.add(decision)
+    if (isNetwork(decision.scope)) ranges.add(decision)
     else {
       const key = keyOf(decision.scope, decision.value)
-      const list = exact.get(key)
-      if (list === undefined) exact.set(key, [decision])
-      else list.push(decision)
+      const list = named.get(key)
+      if (list === undefined) named.set(key, [decision])
+      else {
+        list.push(decision)
+        list.sort((one, other) => before(one, other) ? -1 : 1)
+      }
     }
     if (decision.expiresAt !== null) {
       const second = Math.floor(decision.expiresAt / 1000)
@@ -72,12 +80,12 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     if (decision === undefined) return null
     byId.delete(id)
     count(decision, -1)
-    if (decision.scope === 'RANGE') ranges.delete(decision)
+    if (isNetwork(decision.scope)) ranges.delete(decision)
     else {
       const key = keyOf(decision.scope, decision.value)
-      const rest = (exact.get(key) ?? []).filter((other) => other.id !== id)
-      if (rest.length === 0) exact.delete(key)
-      else exact.set(key, rest)
+      const rest = (named.get(key) ?? []).filter((other) => other.id !== id)
+      if (rest.length === 0) named.delete(key)
+      else named.set(key, rest)
     }
     if (decision.expiresAt !== null) {
       const second = Math.floor(decision.expiresAt / 1000)
@@ -90,10 +98,11 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
 
   function forAddress (address: string, nowMs: number, covered: boolean): Decision | null {
     askedMs = nowMs
-    best = strongest(exact.get(address), nowMs, null)
+    best = null
     if (ranges.size > 0) ranges.visit(address, consider)
-    if (best !== null && best.action === 'BLOCK' && covered && spared.has(address)) return null
-    return best
+    // TypeScript does not see that the visit assigns it.
+    const found = best as Decision | null
+    return found !== null && found.action === 'BLOCK' && covered && spared.has(address) ? null : found
   }
 
   return {
@@ -101,9 +110,9 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     remove,
     get: (id) => byId.get(id) ?? null,
     forAddress,
-    forId: (scope, id, nowMs) => strongest(exact.get(keyOf(scope, id)), nowMs, null),
+    forId: (scope, id, nowMs) => strongest(named.get(keyOf(scope, id)), nowMs, null),
     rivalOf (decision, nowMs) {
-      const about = decision.scope === 'RANGE' ? ranges.about(decision.value) : exact.get(keyOf(decision.scope, decision.value))
+      const about = isNetwork(decision.scope) ? ranges.about(decision.value) : named.get(keyOf(decision.scope, decision.value))
       return about?.find((other) => other.id !== decision.id && other.action === decision.action && other.simulated === decision.simulated &&
         isByPlaybook(other) && (other.expiresAt === null || other.expiresAt > nowMs)) ?? null
     },
@@ -136,13 +145,20 @@ export function stronger (one: Decision | null, other: Decision | null): Decisio
   return rank(other) > rank(one) ? other : one
 }
 
+/** Of a list in the order of `before`: the first that has not expired. */
 function strongest (list: readonly Decision[] | undefined, nowMs: number, best: Decision | null): Decision | null {
   if (list === undefined) return best
   for (const decision of list) {
-    if (decision.expiresAt !== null && decision.expiresAt <= nowMs) continue
-    if (best === null || rank(decision) > rank(best)) best = decision
+    if (best !== null && rank(decision) <= rank(best)) return best
+    if (decision.expiresAt === null || decision.expiresAt > nowMs) return decision
   }
   return best
+}
+
+/** The stronger first, of equals the one that lasts longer. */
+function before (one: Decision, other: Decision): boolean {
+  const by = rank(one) - rank(other)
+  return by > 0 || (by === 0 && (one.expiresAt ?? Infinity) > (other.expiresAt ?? Infinity))
 }
 
 /** Whole numbers: hop 1 compares them for every decision about an address. */

@@ -62,31 +62,72 @@ export function ipv4Number (canonical: string): number {
   return value * 256 + octet
 }
 
+/** A canonical IPv6 address (eight groups, none left out) as four signed 32-bit words, into `out`: no BigInt where every request passes. */
+export function ipv6Words (canonical: string, out: Int32Array): void {
+  let group = 0
+  let index = 0
+  for (let i = 0; i < canonical.length; i++) {
+    const code = canonical.charCodeAt(i)
+    if (code === COLON) {
+      putGroup(out, index++, group)
+      group = 0
+    } else group = group * 16 + (code <= 57 ? code - 48 : code - 87)
+  }
+  putGroup(out, index, group)
+}
+
+const COLON = 58
+
+function putGroup (out: Int32Array, index: number, group: number): void {
+  if ((index & 1) === 0) out[index >> 1] = group << 16
+  else out[index >> 1]! |= group
+}
+
 /** Ranges to test addresses against, prepared once; for lists of up to some hundred ranges. */
 export interface AddressSet { has (canonical: string): boolean, readonly size: number }
 
 export function createAddressSet (cidrs: readonly string[]): AddressSet {
   const four: Array<[number, number]> = []
-  const six: Cidr[] = []
+  const six: SixRange[] = []
   for (const text of cidrs) {
     const cidr = parseCidr(text)
     if (cidr === null) continue
     if (cidr.family === 4) four.push([Number(cidr.first), Number(cidr.last)])
-    else six.push(cidr)
+    else six.push(sixRange(cidr))
   }
+  const words = new Int32Array(4)
   return {
     size: four.length + six.length,
     has (canonical) {
       if (!canonical.includes(':')) {
         if (four.length === 0) return false
         const value = ipv4Number(canonical)
-        return four.some(([first, last]) => value >= first && value <= last)
+        for (const [first, last] of four) if (value >= first && value <= last) return true
+        return false
       }
       if (six.length === 0) return false
-      const value = addressNumber(canonical)
-      return six.some((cidr) => value >= cidr.first && value <= cidr.last)
+      ipv6Words(canonical, words)
+      for (const range of six) if (isWithin(words, range)) return true
+      return false
     }
   }
+}
+
+interface SixRange { first: Int32Array, masks: Int32Array }
+
+function sixRange ({ first, bits }: Cidr): SixRange {
+  const range = { first: new Int32Array(4), masks: new Int32Array(4) }
+  ipv6Words(numberText(first, 6), range.first)
+  for (let i = 0; i < 4; i++) {
+    const left = bits - 32 * i
+    range.masks[i] = left >= 32 ? -1 : left <= 0 ? 0 : -1 << (32 - left)
+  }
+  return range
+}
+
+function isWithin (words: Int32Array, { first, masks }: SixRange): boolean {
+  for (let i = 0; i < 4; i++) if ((words[i]! & masks[i]!) !== first[i]) return false
+  return true
 }
 
 function ipv6Groups (text: string): number[] {
