@@ -2,6 +2,7 @@ import { buildSchema, isEnumType, isObjectType, isScalarType, validateSchema, ty
 import { authorizeSchema } from './authorize.ts'
 import { baseResolvers, baseSdl } from './base.ts'
 import type { RoomGraphql, SubscriptionResolver } from './context.ts'
+import { boundResolvers } from './resolver-budget.ts'
 
 /**
  * One schema from the rooms' SDL and resolvers, checked at start: a field of a root without a resolver, a resolver
@@ -15,6 +16,7 @@ export function buildNekoSchema (rooms: readonly RoomGraphql[]): GraphQLSchema {
   const [problem] = validateSchema(schema)
   if (problem !== undefined) throw problem
   requireRootResolvers(schema)
+  boundResolvers(schema)
   authorizeSchema(schema)
   return schema
 }

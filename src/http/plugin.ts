@@ -12,6 +12,7 @@ import { createGate } from './gate.ts'
 import ownKeys from './own-keys.ts'
 import nothing from './nothing.ts'
 import { refusalOf, sendRefusal } from './refusal.ts'
+import handlerBudget from './handler-budget.ts'
 import { lingerOnClose } from './lingering-close.ts'
 import { securityHeaders } from './security-headers.ts'
 import slowReaders from './slow-readers.ts'
@@ -85,6 +86,7 @@ export default fp(async (app) => {
   await app.register(nothing)
   lingerOnClose(app.server)
   await app.register(slowReaders)
+  await app.register(handlerBudget)
   await app.register(ownKeys)
   await app.register(routes)
   await app.register(decoys)
