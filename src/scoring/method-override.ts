@@ -11,8 +11,8 @@ import type { RequestView } from './request-view.ts'
 
 const CHANGES = new Set(['PUT', 'PATCH', 'DELETE'])
 const NAME = '_method='
-/** A form's override stands among its first fields. */
-const BODY_MAX = 1024
+const NAME_BYTES = Buffer.from(NAME)
+const VALUE_BYTES_MAX = 32
 const HEADERS = ['x-http-method-override', 'x-http-method', 'x-method-override']
 
 /** Adds what it finds in the query, a form's body and the headers. */
@@ -20,7 +20,7 @@ export function judgeOverride (view: RequestView, body: Uint8Array | null, isFor
   const inQuery = valueOf(view.query)
   if (inQuery !== null) judgeParameter(view, inQuery, 'query._method', signs)
   if (body !== null && isForm) {
-    const inBody = valueOf(Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, BODY_MAX)).toString('latin1'))
+    const inBody = valueIn(Buffer.from(body.buffer, body.byteOffset, body.length))
     if (inBody !== null) judgeParameter(view, inBody, 'body._method', signs)
   }
   for (const name of HEADERS) {
@@ -34,7 +34,13 @@ function valueOf (pairs: string): string | null {
   const at = pairs.indexOf(NAME)
   if (at === -1 || (at > 0 && pairs.charCodeAt(at - 1) !== 38)) return null
   const end = pairs.indexOf('&', at)
-  return pairs.slice(at + NAME.length, end === -1 ? at + NAME.length + 32 : end).toUpperCase()
+  return pairs.slice(at + NAME.length, end === -1 ? at + NAME.length + VALUE_BYTES_MAX : end).toUpperCase()
+}
+
+/** The same among a form's bytes; a search for bytes costs nothing beside a reading. */
+function valueIn (bytes: Buffer): string | null {
+  const at = bytes.indexOf(NAME_BYTES)
+  return at === -1 ? null : valueOf(bytes.toString('latin1', Math.max(0, at - 1), at + NAME.length + VALUE_BYTES_MAX))
 }
 
 function judgeParameter (view: RequestView, value: string, place: string, signs: Signs): void {

@@ -6,7 +6,7 @@
 import { addSign } from './evidence.ts'
 import type { Signs } from './evidence.ts'
 
-/** Heads stand before contents; what comes later is the payload factor's. */
+/** Heads stand before contents; later ones are the payload factor's, which reads all of them by the same rules (multipart.ts). */
 const TEXT_MAX = 8192
 const PARTS_MAX = 64
 

@@ -5,8 +5,8 @@
 const FRAMEWORK_NAME = /^_?(?:(?:php|asp|asp\.net|j|jserv|jw|weblogic|rails|flask|laravel|zend|ci|play|rack|meteor_login|koa|sails|shiny|django|symfony|cake|tomcat|express|connect)[._:-]?(?:session(?:[-_]?id)?|sess(?:id|ion)?|sid|token)|cakephp|cf(?:token|id|sid)|(?:__(?:host|secure)-)?next-auth\.session-token|connect\.sid|rack\.session|asp\.net_sessionid|zend_session_id)$/
 const GENERIC_NAME = /^_?(?:session[-_]?(?:id|token)|sess[-_]?id)$/
 const ENTRANCE = /log-?in|log-?on|sign-?in|auth|session|account|\.(?:php|aspx?|cfm|jsp)$/
-const PAIRS_MAX = 32
-const BODY_MAX = 2048
+/** As many as the payload factor reads, which says so when there are more. */
+const PAIRS_MAX = 512
 
 const ANY_NAME = /sess|sid=|cf(?:id|token|sid)|cakephp|[-_]token/i
 
@@ -18,7 +18,7 @@ export function maySpeakOfSessions (text: string): boolean {
 /** 0-1. `text` is a query or a form body, `isForeign` whether the page that sent it is another site's. */
 export function judgeSessionNames (text: string, path: string, isForeign: boolean): number {
   let value = 0
-  for (const pair of text.slice(0, BODY_MAX).split('&', PAIRS_MAX)) {
+  for (const pair of text.split('&', PAIRS_MAX)) {
     const equals = pair.indexOf('=')
     if (equals > 0 && equals < 48) value = Math.max(value, judgeName(plainName(pair.slice(0, equals)), path, isForeign))
   }

@@ -31,3 +31,6 @@ export function inJson (value: unknown): PayloadFinding {
 export function inForm (value: string): PayloadFinding {
   return inspect({ headers: ['content-type', 'application/x-www-form-urlencoded'], body: 'comment=' + encodeURIComponent(value) })
 }
+
+/** Attacks of a family, each beside ordinary text that shares its words and letters. */
+export type Variants = Record<string, Array<[attack: string, ordinary: string]>>

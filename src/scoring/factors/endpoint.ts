@@ -10,8 +10,8 @@ import type { FactorResult, Observation } from '../shapes.ts'
 
 const WEBDAV_METHODS = new Set(['PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY', 'MOVE', 'LOCK', 'UNLOCK', 'SEARCH', 'REPORT'])
 const KNOWN_METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])
-/** A body from another site is looked at for session names up to here; the payload factor reads the whole. */
-const BODY_MAX = 2048
+/** As many bytes as the payload factor reads, which says so when there are more. */
+const BODY_MAX = 1_048_576
 
 /**
  * What is asked for, and how: paths that only scanners know (full worth on an unknown route, little on one of ours),
@@ -92,7 +92,7 @@ function judgeSession (observation: Observation, view: RequestView, signs: Signs
 
 /** The names of a flat JSON object as form pairs. */
 function formOf (text: string): string {
-  return text.slice(0, 512).replace(/[{}"\s]/g, '').replaceAll(':', '=').replaceAll(',', '&')
+  return text.replace(/[{}"\s]/g, '').replaceAll(':', '=').replaceAll(',', '&')
 }
 
 function textOf (body: Uint8Array): string {

@@ -19,6 +19,25 @@ export const NESTED_TEXT_DEPTH_MAX = 2
 export const NESTED_TEXT_CHARACTERS_MAX = 65_536
 /** Parts of a multipart body, parameters of a query, pairs of a cookie. */
 export const PARTS_MAX = 512
+/** The head of one part, and its field's and file's names. */
+export const PART_HEAD_CHARACTERS_MAX = 4_096
+export const PART_NAME_CHARACTERS_MAX = 400
+export const FILE_NAME_CHARACTERS_MAX = 1_000
+/** Segments of a path that are judged one by one; the path as a whole always is. */
+export const PATH_SEGMENTS_MAX = 32
+/** Path that is compared with what scanners ask for (scanner-paths.ts). */
+export const SCANNED_PATH_CHARACTERS_MAX = 512
+/** Target that history remembers (traits.ts). */
+export const REMEMBERED_TARGET_CHARACTERS_MAX = 1_024
+/** What stands before the first element of XML, attributes of one element, texts read as one. */
+export const XML_PROLOG_CHARACTERS_MAX = 16_384
+export const XML_ATTRIBUTES_MAX = 64
+export const XML_JOINED_CHARACTERS_MAX = 8_192
+/** Markers of code looked for in a file, of each kind, and what is read after one. */
+export const FILE_MARKERS_MAX = 8
+export const FILE_MARKER_CHARACTERS = 400
+/** Remarks on what was left out; the last says that there are more. */
+export const REMARKS_MAX = 16
 /** Tokens of one SQL reading. */
 export const SQL_TOKENS_MAX = 8_192
 /** Longest place name and evidence text. */

@@ -82,7 +82,7 @@ export function readGraphql (text: string): GraphqlReading | null {
     if (next === -1) return null
     at = next
   }
-  state.cut = at < text.length
+  state.cut ||= at < text.length
   if (state.depth === 0) return null
   state.open = !state.cut && state.level !== 0
   state.cyclic = hasCycle(state.spreads)
@@ -138,7 +138,10 @@ function readDefinition (state: State, text: string, at: number, end: number): v
 }
 
 function addSpread (state: State, name: string): void {
-  if (state.spreads.size >= FRAGMENTS_MAX && !state.spreads.has(state.fragment)) return
+  if (state.spreads.size >= FRAGMENTS_MAX && !state.spreads.has(state.fragment)) {
+    state.cut = true
+    return
+  }
   const known = state.spreads.get(state.fragment)
   if (known === undefined) state.spreads.set(state.fragment, new Set([name]))
   else known.add(name)
@@ -160,6 +163,7 @@ function addField (state: State, text: string, at: number, end: number, hash: nu
   if (text.charCodeAt(at) === 95 && text.charCodeAt(at + 1) === 95) noteIntrospection(state, text.slice(at, end))
   // An alias counts for a moment, until its colon takes it back; no bound is so near that one matters.
   const seen = count(keyOf(state, hash), 1)
+  if (seen === 0) state.cut = true
   if (seen > state.repeats) state.repeats = seen
 }
 

@@ -1,4 +1,4 @@
-import { CHARACTERS_MAX, DECODE_STEPS_MAX, NESTED_TEXT_CHARACTERS_MAX, NESTED_TEXT_DEPTH_MAX, PLACE_CHARACTERS_MAX, VALUES_MAX, WINDOW_CHARACTERS, WINDOW_OVERLAP } from './bounds.ts'
+import { CHARACTERS_MAX, DECODE_STEPS_MAX, NESTED_TEXT_CHARACTERS_MAX, NESTED_TEXT_DEPTH_MAX, PLACE_CHARACTERS_MAX, REMARKS_MAX, VALUES_MAX, WINDOW_CHARACTERS, WINDOW_OVERLAP } from './bounds.ts'
 import { CHAR, scan, seen } from './characters.ts'
 import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
 import { judgeText } from './judge.ts'
@@ -25,7 +25,9 @@ export function createInspection (own: boolean): Inspection {
 
 /** Names what was left out, once. */
 export function leaveOut (inspection: Inspection, what: string): void {
-  if (inspection.notInspected.length < 16 && !inspection.notInspected.includes(what)) inspection.notInspected.push(what)
+  const remarks = inspection.notInspected
+  if (remarks.length >= REMARKS_MAX || remarks.includes(what)) return
+  remarks.push(remarks.length === REMARKS_MAX - 1 ? 'and more' : what)
 }
 
 /** Joins a place and a field's name, bounded. */
@@ -70,6 +72,7 @@ export function inspectValue (inspection: Inspection, kind: PlaceKind, place: st
   scan(text)
   if (seen.characters === 0 && seen.words === 0 && text.length < 16 && !STREAM_START.test(text)) return
   if (text.length <= WINDOW_CHARACTERS) return inspectReadings(inspection, kind, place, text, field, depth)
+  if (/^\s*[{[]|^[\w+/=-]{64}/.test(text.slice(0, 80))) leaveOut(inspection, `${place}: text inside text beyond ${NESTED_TEXT_CHARACTERS_MAX} characters`)
   for (let from = 0; from < text.length; from += WINDOW_CHARACTERS - WINDOW_OVERLAP) {
     inspectReadings(inspection, kind, place, text.slice(from, from + WINDOW_CHARACTERS), field, depth)
   }
@@ -82,9 +85,12 @@ function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string
   let reading = text
   for (let step = 0; ; step++) {
     for (const what of judgeText(inspection.findings, kind, place, reading, field)) leaveOut(inspection, `${place}: ${what}`)
-    if (step >= DECODE_STEPS_MAX) break
     const next = decodeOnce(reading)
     if (next === reading) break
+    if (step >= DECODE_STEPS_MAX) {
+      leaveOut(inspection, `${place}: encoded more than ${DECODE_STEPS_MAX} times`)
+      break
+    }
     reading = next
   }
   if (text.length > NESTED_TEXT_CHARACTERS_MAX || depth >= NESTED_TEXT_DEPTH_MAX) {

@@ -1,3 +1,4 @@
+import { FILE_NAME_CHARACTERS_MAX, PART_HEAD_CHARACTERS_MAX, PART_NAME_CHARACTERS_MAX } from './bounds.ts'
 import type { Inspection } from './inspection.ts'
 import { inspectName, inspectValue, leaveOut, parseJson, placeOf } from './inspection.ts'
 import { inspectBinary } from './binary.ts'
@@ -21,21 +22,22 @@ export function inspectMultipart (inspection: Inspection, text: string, contentT
   }
 }
 
-const HEAD_CHARACTERS_MAX = 4_096
-
 function inspectPart (inspection: Inspection, part: string): void {
   const split = /\r?\n\r?\n/.exec(part)
   const headEnd = split === null ? part.length : split.index
-  const head = part.slice(0, Math.min(headEnd, HEAD_CHARACTERS_MAX))
+  if (headEnd > PART_HEAD_CHARACTERS_MAX && split !== null) leaveOut(inspection, `body: a part's head beyond ${PART_HEAD_CHARACTERS_MAX} characters`)
+  const head = part.slice(0, Math.min(headEnd, PART_HEAD_CHARACTERS_MAX))
   const content = split === null ? '' : part.slice(split.index + split[0].length).replace(/\r?\n$/, '')
   const name = /[;\s]name=(?:"((?:[^"\\]|\\.){0,400})"|([^;\r\n]{0,400}))/i.exec(head)
   const file = /filename\*?=(?:"((?:[^"\\]|\\.){0,1000})"|([^;\r\n]{0,1000}))/i.exec(head)
   const type = (/content-type:\s{0,4}([^\r\n]{0,200})/i.exec(head)?.[1] ?? '').toLowerCase()
   const field = name?.[1] ?? name?.[2] ?? ''
   const place = placeOf('body', field)
+  if (field.length >= PART_NAME_CHARACTERS_MAX) leaveOut(inspection, `body: a field's name beyond ${PART_NAME_CHARACTERS_MAX} characters`)
   if (field !== '') judgePartName(inspection, place, field)
   judgeHead(inspection, place, head, type)
   const filename = file?.[1] ?? file?.[2]
+  if (filename !== undefined && filename.length >= FILE_NAME_CHARACTERS_MAX) leaveOut(inspection, `body: a file's name beyond ${FILE_NAME_CHARACTERS_MAX} characters`)
   if (filename !== undefined && filename !== '') inspectValue(inspection, 'filename', place + '.filename', filename, 'filename', 1)
   // A form may say in which charset it is (HTML, 4.10.21.5): what reads it there reads other text than we do.
   if (field === '_charset_' && !USUAL_CHARSET.test(content.trim().toLowerCase())) inspection.findings.push({ rule: 'upload.charset', grade: 'likely', value: 0.77, match: content.slice(0, 30), place, technique: 'T1027' })
@@ -55,6 +57,7 @@ function judgeHead (inspection: Inspection, place: string, head: string, type: s
   if (charset !== null && !USUAL_CHARSET.test(charset[1] as string)) {
     inspection.findings.push({ rule: 'upload.charset', grade: 'likely', value: 0.77, match: charset[0], place, technique: 'T1027' })
   }
+  if (/boundary\s{0,4}=/.test(type) && !type.includes('multipart/')) inspection.findings.push({ rule: 'upload.part-boundary', grade: 'likely', value: 0.5, match: 'boundary=', place, technique: 'T1027' })
   const transfer = /content-transfer-encoding:\s{0,4}([\w-]{1,30})/i.exec(head)
   if (transfer !== null && !/^(?:binary|7bit|8bit)$/i.test(transfer[1] as string)) inspection.findings.push({ rule: 'upload.transfer-encoding', grade: 'likely', value: 0.5, match: transfer[0], place, technique: 'T1027' })
 }

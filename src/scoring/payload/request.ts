@@ -1,6 +1,6 @@
 import type { Observation } from '../shapes.ts'
 import { inspectBody } from './body.ts'
-import { PARTS_MAX } from './bounds.ts'
+import { PARTS_MAX, PATH_SEGMENTS_MAX, REMEMBERED_TARGET_CHARACTERS_MAX, SCANNED_PATH_CHARACTERS_MAX } from './bounds.ts'
 import { decodePercent } from './decode.ts'
 import { inspectForm } from './form.ts'
 import { createInspection, inspectName, inspectValue, leaveOut, placeOf } from './inspection.ts'
@@ -21,6 +21,7 @@ export function inspectRequest (observation: Observation): Inspection {
   const inspection = createInspection(observation.route !== null)
   const graphqlRoute = /graphql|\/gql\b/i.test(observation.url.length > 256 ? observation.url.slice(0, 256) : observation.url)
   if (graphqlRoute && observation.url.includes('__')) inspection.navigates = isNavigation(observation.headers)
+  if (observation.url.length > REMEMBERED_TARGET_CHARACTERS_MAX) leaveOut(inspection, `history: target beyond ${REMEMBERED_TARGET_CHARACTERS_MAX} characters`)
   inspectUrl(inspection, observation.url, graphqlRoute)
   const head = inspectHeaders(inspection, observation.headers)
   if (observation.body !== null) inspectBody(inspection, observation.body, head.contentType, head.encoding, graphqlRoute)
@@ -46,6 +47,7 @@ function inspectUrl (inspection: Inspection, url: string, graphqlRoute: boolean)
 
 function inspectPath (inspection: Inspection, raw: string): void {
   if (raw.length < 4) return
+  if (raw.length > SCANNED_PATH_CHARACTERS_MAX) leaveOut(inspection, `path: names beyond ${SCANNED_PATH_CHARACTERS_MAX} characters`)
   if (PLAIN_PATH.test(raw) && !raw.includes('/.') && !raw.includes('..') && !raw.includes('//') && raw.length < 256) {
     // Plain segments: only names of files and of system folders are left to look at.
     if (!/\/(?:etc|proc|sys|dev|var|usr|bin|tmp|web-inf)\/|\.(?:bak|old|swp|ini|conf|sql|log|php\d?|inc|orig|save|tmp|r?db|mdb|sqlite3?|dump|pem|key|pfx|p12|jks|kdbx|ovpn|config|cfg|asa|mdf|ldf|csproj|backup)(?:$|\.)|rO0AB|~|\.\w+\./i.test(raw)) return
@@ -53,7 +55,9 @@ function inspectPath (inspection: Inspection, raw: string): void {
   const path = decodePercent(raw, false)
   inspectValue(inspection, 'path', 'path', path, '', 1)
   if (!/["'`<>()|;${]/.test(path)) return
-  for (const segment of path.split('/', 32)) if (segment.length > 3 && /["'`<>()|;${=]/.test(segment)) inspectValue(inspection, 'query', 'path', segment, '', 1)
+  const segments = path.split('/', PATH_SEGMENTS_MAX + 1)
+  if (segments.length > PATH_SEGMENTS_MAX && segments.pop() !== undefined) leaveOut(inspection, `path: segments beyond the ${PATH_SEGMENTS_MAX}th, one by one`)
+  for (const segment of segments) if (segment.length > 3 && /["'`<>()|;${=]/.test(segment)) inspectValue(inspection, 'query', 'path', segment, '', 1)
 }
 
 function inspectHeaders (inspection: Inspection, headers: string[]): Head {
@@ -96,7 +100,8 @@ function inspectReferer (inspection: Inspection, value: string): void {
 }
 
 function inspectCookie (inspection: Inspection, value: string): void {
-  const pairs = value.split(';', PARTS_MAX)
+  const pairs = value.split(';', PARTS_MAX + 1)
+  if (pairs.length > PARTS_MAX && pairs.pop() !== undefined) leaveOut(inspection, `cookie: pairs beyond the ${PARTS_MAX}th`)
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
     const name = (equals === -1 ? pair : pair.slice(0, equals)).trim()

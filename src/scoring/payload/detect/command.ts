@@ -25,7 +25,7 @@ const ASSIGNED = /(?:^|[;&| ])([a-z_]\w{0,15})=[^;&\s=]{1,40}(?=[;&])/gi
 function judgeVariables (subject: Subject): void {
   let count = 0
   for (const match of subject.text.matchAll(ASSIGNED)) {
-    if (++count > 32) return
+    if (++count > 32) return leftOut(subject, 'variables of a command beyond the 32nd')
     const name = match[1] as string
     const used = subject.text.indexOf('$' + name, match.index)
     if (used !== -1) return likely(subject, 'cmdi.variable-command', 0.82, subject.text.slice(match.index, match.index + 50))
@@ -35,6 +35,9 @@ function judgeVariables (subject: Subject): void {
 const SEPARATOR = /[;|&`\n\r(!]/g
 /** Clauses read in one value; the rest is named in notInspected. */
 const POSITIONS_MAX = 512
+
+/** Characters of HTML that are called like commands. */
+const ENTITY = /^&(?:copy|reg|top|map|fork|dash|int|sc|sort|cap|cut);/i
 
 interface Clause { name: string, rest: string, bare: boolean, path: boolean, prefixed: boolean }
 
@@ -58,6 +61,7 @@ function judgePositions (subject: Subject, text: string): void {
     if (match === null) return
     if (count >= POSITIONS_MAX) return leftOut(subject, `commands beyond the ${POSITIONS_MAX}th`)
     const separator = text.startsWith('$(', match.index - 1) ? '$(' : match[0]
+    if (separator === '&' && ENTITY.test(text.slice(match.index, match.index + 8))) continue
     if (separator !== '(') judgeClause(subject, readClause(text, match.index + 1), context(text, match.index, separator))
   }
 }
@@ -70,8 +74,15 @@ function context (text: string, at: number, separator: string): string {
   if (separator === '|' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ' && text.charAt(at + 2) !== '/') return 'prose'
   if ((separator === '`' || separator === '|') && text.length > 120 && at > 40) return 'prose'
   if ((separator === '`' || separator === '|') && /[a-z]{3,} [a-z]{2,}[^;|&`]{0,80}$/i.test(text.slice(Math.max(0, at - 100), at)) && !/^\W*(?:cat|ls|echo|id|ping)\b/.test(text)) return 'prose'
+  if (separator === '`' && isInlineCode(text, at)) return 'quoted'
   if (separator === '\n' || separator === '\r') return 'line'
   return separator
+}
+
+/** `run `ls -la` in the shell`: code between words of a sentence, as markdown writes it. */
+function isInlineCode (text: string, at: number): boolean {
+  const close = text.indexOf('`', at + 1)
+  return close !== -1 && /[a-z]{2,} $/i.test(text.slice(Math.max(0, at - 12), at)) && /^,? [a-z]{2,}(?: [a-z]{2,}|[.!?]?$)/i.test(text.slice(close + 1, close + 24))
 }
 
 const FLAG = /(?:^|\s)-{1,2}[a-z?]|\s\/[a-z?](?:\s|$|:)/i
@@ -93,6 +104,7 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   const target = TARGET.test(clause.rest)
   const match = `${separator === 'line' ? '\\n' : separator}${clause.name}${clause.rest.slice(0, 40)}`
   if (separator === '') return judgeStart(subject, clause, unique, flag, target, match)
+  if (separator === 'quoted') return weak(subject, 'cmdi.quoted-command', 0.2, match)
   if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, separator, unique, flag, target, clause, match)
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)

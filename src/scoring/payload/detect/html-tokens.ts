@@ -10,11 +10,13 @@ export interface HtmlTag {
   /** Index after `>`, or the end of the text. */
   end: number
   closed: boolean
+  /** True when the tag has more attributes than were read. */
+  cut: boolean
 }
 
 /** Tags read of one value. */
 export const TAGS_MAX = 2_000
-const ATTRIBUTES_MAX = 40
+export const ATTRIBUTES_MAX = 40
 
 export function tokenizeHtml (text: string): HtmlTag[] {
   const tags: HtmlTag[] = []
@@ -40,7 +42,7 @@ function readTag (text: string, start: number): HtmlTag | null {
   const from = at
   while (at < text.length && at < from + 40 && isNameCode(text.charCodeAt(at))) at++
   if (at === from) return null
-  const tag: HtmlTag = { name: closing + text.slice(from, at).replaceAll('\0', '').toLowerCase(), attributes: [], start, end: at, closed: false }
+  const tag: HtmlTag = { name: closing + text.slice(from, at).replaceAll('\0', '').toLowerCase(), attributes: [], start, end: at, closed: false, cut: false }
   readAttributes(text, at, tag)
   return tag
 }
@@ -63,6 +65,7 @@ function readAttributes (text: string, from: number, tag: HtmlTag): void {
     if (code === 60) break
     at = readAttribute(text, at, tag)
   }
+  tag.cut = tag.attributes.length >= ATTRIBUTES_MAX
   tag.end = Math.min(at, text.length)
 }
 

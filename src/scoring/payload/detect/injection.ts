@@ -40,7 +40,7 @@ function judgeLines (subject: Subject): void {
   const header = HEADER.exec(text) ?? REQUEST_LINE.exec(text)
   if (header !== null) {
     if (line && !isOrdinaryLabel(header[0], text)) return certain(subject, 'crlf.header', header[0].trim())
-    if (!subject.document) likely(subject, 'crlf.header', 0.78, header[0].trim())
+    if (!subject.document) likely(subject, 'crlf.header', isOrdinaryLabel(header[0], text) ? 0.35 : 0.78, header[0].trim())
   }
   if (!subject.document || kind === 'query') {
     const mail = MAIL_HEADER.exec(text)

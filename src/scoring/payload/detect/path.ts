@@ -32,10 +32,14 @@ function judgeClimb (subject: Subject): void {
   const odd = /(?:^|[^a-z.])\.{2,}(?:\\|[/\\]{2,}|0x|;)|0x2e|(?:^|[^a-z.])\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/.test(text)
   if (count >= 2 && file) certain(subject, 'traversal.climb-to-file', shown)
   else if (count >= 3 && !isRelativeImport(subject, text)) certain(subject, 'traversal.climb', shown)
+  else if (count === 2 && !file && !odd && ASSET.test(text)) likely(subject, 'traversal.climb', 0.4, shown)
   else if (file || odd || count === 2) likely(subject, 'traversal.climb', subject.kind === 'path' && !odd && !file ? 0.5 : 0.8, shown)
   else if (/[a-z]\.{2,4}[/\\]/.test(text)) weak(subject, 'traversal.climb', 0.2, shown)
   else likely(subject, 'traversal.climb', subject.kind === 'path' || subject.kind === 'referer' ? 0.4 : /^\.\.?[/\\][\w.-]+$/.test(text) ? 0.55 : 0.6, shown)
 }
+
+/** What pages and sources refer to by relative paths. */
+const ASSET = /^\.\.\/\.\.\/[\w/@.-]+\.(?:png|jpe?g|gif|svg|webp|ico|css|scss|m?jsx?|tsx?|md|woff2?)$/
 
 /** `../../../assets/logo.png` inside markup or code: a relative link, not a request for one. */
 function isRelativeImport (subject: Subject, text: string): boolean {
@@ -77,9 +81,13 @@ function judgeFiles (subject: Subject): void {
   if (subject.kind === 'path') judgeDotSegments(subject)
 }
 
+/** Where programs and settings are installed: forms of administrators ask for such paths, and there is no secret in the name. */
+const SYSTEM_FOLDER = /^\/(?:usr\/local(?:\/(?:bin|sbin|lib|share|etc|include|src|opt))?|etc\/(?:nginx|apache2?|httpd|ssl|php|mysql|cron\.d|init\.d|profile\.d|security|ssh)|var\/(?:log|run|lib|spool|mail))\/?$/
+
 /** A whole value that is the path of a system file: nobody sends that by accident; searches for it carry other words. */
 function certainOrLikely (subject: Subject, match: string): void {
   if (/\s\w+\s/.test(subject.flat)) likely(subject, 'lfi.system-file', 0.6, match)
+  else if (SYSTEM_FOLDER.test(subject.flat)) likely(subject, 'lfi.system-folder', 0.6, match)
   else certain(subject, 'lfi.system-file', match)
 }
 

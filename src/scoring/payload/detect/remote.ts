@@ -55,6 +55,9 @@ const METADATA = /^(?:169\.254\.169\.254|metadata(?:\.google\.internal|\.packet\
 const METADATA_ALONE = /^(?:169\.254\.169\.254|100\.100\.100\.200|169\.254\.170\.2|fd00:ec2::254|metadata\.google\.internal)(?::\d+)?$/
 const ODD_NUMBER = /^(?:0x[0-9a-f]{4,}|\d{8,12}|0[0-7]{9,}|(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)(?:\.(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)){0,3})(?::\d+)?$/
 
+const CALLBACK_FIELD = /^(?:redirect_?ur[il]s?|callback_?(?:ur[il])?|post_logout_redirect_uri|return_?to|origin)$/
+const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{2,5})?$/
+
 function judgeHost (subject: Subject, raw: string, text: string): void {
   const bare = raw.slice(raw.lastIndexOf('@') + 1).replace(/\.(?=$|:)/, '')
   const whole = /^\W{0,2}(?:url:)?[a-z][\w.+-]{1,15}:/.test(text) || subject.kind === 'path'
@@ -64,6 +67,8 @@ function judgeHost (subject: Subject, raw: string, text: string): void {
   if (numeric && !/^\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?$/.test(bare)) return likely(subject, 'ssrf.odd-address', 0.8, raw)
   if (/^(?:0{2,}\d|\d{1,3}\.0\d{2,})/.test(bare)) return likely(subject, 'ssrf.odd-address', 0.8, raw)
   if (bare.startsWith('[')) return likely(subject, 'ssrf.address', 0.79, raw)
+  // A program on the user's own machine is called back there (RFC 8252 7.3).
+  if (CALLBACK_FIELD.test(subject.field) && LOOPBACK.test(bare)) return weak(subject, 'ssrf.loopback-callback', 0.2, raw)
   if (PRIVATE.test(bare)) return likely(subject, 'ssrf.private-host', 0.77, raw)
   if (numeric) return likely(subject, 'ssrf.address', /\.(?:txt|php\d?|phtml|inc|sh|pl|py|exe|jsp|aspx?)\??$/.test(text) ? 0.78 : 0.5, raw)
   if (raw.includes('@') && /^https?:/.test(text) && /[:#&\\ ].*@|@.*@/.test(raw)) return likely(subject, 'ssrf.userinfo', 0.79, raw)

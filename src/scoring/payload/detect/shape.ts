@@ -72,6 +72,8 @@ function count (text: string, letter: string): number {
 function head (text: string): number {
   // One word between backticks is how code is named in a sentence.
   if (/^`\w+`(?: \w+ `\w+`)?$/.test(text)) return 0
+  // 'tis, 'em, '80s: an apostrophe for what was left out.
+  if (/^'(?:tis|twas|twere|twill|em|cause|til|bout|round|neath|n|\d\ds?)\b/i.test(text)) return 0
   return /^\s*(?:[;|&=)'`^]|--|\/\*|\|\||<>|[<>!]=|>>|<<|->)/.test(text) ? 0.14 : 0
 }
 

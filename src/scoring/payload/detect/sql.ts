@@ -215,11 +215,12 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
   if (/^n[+|]\(*(?:n[+]\(*)?f[fvkns(,)+]*\)/.test(types)) likely(subject, 'sqli.arithmetic-call', 0.77, subject.text.slice(0, 50))
   if (/^v?k\(?n&n|^v[&]\(*\+?n\)*=\(*\+?n/.test(types)) likely(subject, 'sqli.tautology', 0.77, subject.text.slice(0, 50))
   if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
-  if (/^\W{0,3}[a-z_0-9]{2,30} ?\(\W{0,3}$/.test(subject.flat) && /^[+=;&|]*(?:[fF]|[koT]\()/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
+  if (/^\W{0,3}[a-z_0-9]{2,30} ?\([^\w)]{0,3}$/.test(subject.flat) && /^[+=;&|]*(?:[fF]|[koT]\()/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
   if (types.length < 200 && /^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&+]/.test(types) && !/^[(s]{1,2}c$/.test(types)) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
   if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) judgeNames(subject)
   if (/^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) && /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/.test(subject.flat)) {
-    report(subject, 'sqli.statement', 0.76, tokens, 0)
+    const bare = /^(?:delete from|insert into|create table|truncate table) [a-z]+(?: [a-z]+)?$/.test(subject.flat) && subject.text === subject.flat
+    report(subject, 'sqli.statement', bare ? 0.5 : 0.76, tokens, 0)
   }
 }
 

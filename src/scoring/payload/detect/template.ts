@@ -45,6 +45,7 @@ function judgeExpressions (subject: Subject): void {
     const from = OPEN.lastIndex
     const ahead = subject.flat.slice(from, from + INSIDE_CHARACTERS_MAX)
     const close = ahead.indexOf(match[0] === '{%' ? '%}' : '}')
+    if (close === -1 && ahead.length === INSIDE_CHARACTERS_MAX) leftOut(subject, `an expression beyond ${INSIDE_CHARACTERS_MAX} characters`)
     judgeInside(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
   }
 }

@@ -3,7 +3,7 @@ import { decodeEntities, decodeEscapes } from '../decode.ts'
 import { certain, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
-import { TAGS_MAX, tokenizeHtml } from './html-tokens.ts'
+import { ATTRIBUTES_MAX, TAGS_MAX, tokenizeHtml } from './html-tokens.ts'
 import type { HtmlAttribute, HtmlTag } from './html-tokens.ts'
 
 /** Script in markup: tags, handlers, script URLs and styles are read by an HTML tokenizer; break-outs of attributes and of script strings by their own structure. Source: OWASP XSS filter evasion, the HTML standard's event handlers. */
@@ -30,6 +30,7 @@ function judgeMarkup (subject: Subject): void {
   // Blanks and NUL inside names are what some filters and browsers disagree about.
   const tags = tokenizeHtml(subject.text)
   if (tags.length >= TAGS_MAX) leftOut(subject, `tags beyond the ${TAGS_MAX}th`)
+  if (tags.some((tag) => tag.cut)) leftOut(subject, `attributes of one tag beyond the ${ATTRIBUTES_MAX}th`)
   let harmless = 0
   for (const tag of tags) if (!judgeTag(subject, tag)) harmless++
   if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.05, '<' + (tags[0] as HtmlTag).name)
@@ -87,6 +88,7 @@ function judgeAttribute (subject: Subject, tag: HtmlTag, attribute: HtmlAttribut
   }
   if (CLOBBERED.test(attribute.value) && (attribute.name === 'id' || attribute.name === 'name')) likely(subject, 'xss.clobbering', 0.77, `<${tag.name} ${attribute.name}=${attribute.value}`)
   if (attribute.value.length < 3) return
+  if (attribute.value.length > READABLE_CHARACTERS_MAX && !/^data:image\/(?!svg)/.test(attribute.value)) leftOut(subject, `an attribute beyond ${READABLE_CHARACTERS_MAX} characters`)
   if (URL_ATTRIBUTES.has(attribute.name) || attribute.name.includes(':')) {
     const url = readable(attribute.value)
     if (SCRIPT_URL.test(url) || /[;=,]url=(?:javascript|data):|=javascript:/.test(url)) scriptUrl(subject, tag, attribute, url)
@@ -115,9 +117,11 @@ function judgeStyle (subject: Subject, style: string): void {
   else if (/url\(|[{}]|content:/.test(code) && !subject.document) likely(subject, 'xss.style-url', 0.76, style.slice(0, 60))
 }
 
+const READABLE_CHARACTERS_MAX = 2_048
+
 /** As a browser reads an attribute: entities and escapes decoded, blanks and control characters dropped, lower case. */
 function readable (value: string): string {
-  const bounded = value.length > 2048 ? value.slice(0, 2048) : value
+  const bounded = value.length > READABLE_CHARACTERS_MAX ? value.slice(0, READABLE_CHARACTERS_MAX) : value
   return decodeEscapes(decodeEntities(bounded)).replace(/[\u0000-\u0020\u00ad\u200b-\u200f\ufeff]+/g, '').toLowerCase()
 }
 
@@ -161,7 +165,7 @@ function judgeScript (subject: Subject): void {
     else likely(subject, 'xss.script-call', broken ? 0.82 : /^[^a-z]{0,6}$/.test(text.slice(0, dialog.index)) || /["'>;=/]/.test(text) ? 0.78 : 0.6, text.slice(dialog.index, dialog.index + 50))
   }
   const sink = SINK.exec(text)
-  if (sink !== null) likely(subject, 'xss.page-object', /[\w)] [a-z]+ [a-z]/.test(text) ? 0.5 : 0.77, sink[0])
+  if (sink !== null) likely(subject, 'xss.page-object', /[\w)] [a-z]+ [a-z]/.test(text) ? 0.5 : /^(?:this|self|parent)\.(?:name|open)$/.test(text) ? 0.35 : 0.77, sink[0])
   if (/\b(?:top|self|window|parent|frames|this|globalthis) ?\[ ?\/\w+\/\.source/.test(text)) likely(subject, 'xss.page-object', 0.8, text.slice(0, 50))
-  if (/\beval ?\(|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]|\] ?\. ?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
+  if (/\beval ?\((?! ?\))|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]|\] ?\. ?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
 }
