@@ -130,8 +130,8 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     return false
   }
 
-  function add (receipt: Receipt, client: string): void {
-    receipts.keep(receipt)
+  function add (given: Receipt, client: string): void {
+    const receipt = receipts.keep(given)
     recorder.offer(receipt, isWatched(client))
     if (listeners.size === 0) return
     const describe = (): Assessment => describeReceipt(receipt)

@@ -5,6 +5,7 @@
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import { ALLOWABLE_FACTORS, allowanceKey } from '../scoring/shapes.ts'
 import { newId } from '../std/id.ts'
+import { isWhole } from './receipts.ts'
 import type { Receipts, Recorded } from './receipts.ts'
 import type { Assessment, StoredAllowance } from './shapes.ts'
 import type { Audit } from '../audit/shapes.ts'
@@ -93,10 +94,10 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     return { allowances, changedVerdicts }
   }
 
-  /** Recent requests of this process that hold the evidence and would now be judged otherwise. */
+  /** Recent requests of this process that hold the evidence and would now be judged otherwise; not those whose body was too large to be kept. */
   async function countChanged (allowances: readonly StoredAllowance[]): Promise<number> {
     const keys = new Set(allowances.map(allowanceKey))
-    const touched = receipts.recent().filter((receipt) => holdsAny(receipt, keys)).slice(0, RESCORED_MAX)
+    const touched = receipts.recent().filter((receipt) => isWhole(receipt) && holdsAny(receipt, keys)).slice(0, RESCORED_MAX)
     let changed = 0
     for (let i = 0; i < touched.length; i += PORTION) {
       const verdicts = await Promise.all(touched.slice(i, i + PORTION).map(async (receipt) => {

@@ -1,9 +1,11 @@
 /**
  * The most recent receipts of this process, whatever their score, for some minutes: so that an id from a header can be
  * looked up at once. Keeps references to what the gate had anyway; nothing is redacted or written until it is asked for
- * or stored. Bounded in number, bytes and age; the oldest goes first.
+ * or stored. Bounded in number, bytes and age; the oldest goes first. A body too large for a receipt is let go at once:
+ * to hold 64 KiB for seconds moves it to the old generation, and a flood of them cost a collection of all memory 3 to 5
+ * times a second, 20 ms each.
  */
-import { redactFactors, redactObservation, redactPath } from './redact.ts'
+import { BODY_KEPT_MAX, redactFactors, redactObservation, redactPath } from './redact.ts'
 import type { Assessment } from './shapes.ts'
 import type { Verdict } from '../decisions/shapes.ts'
 import type { Clock } from '../std/clock.ts'
@@ -38,9 +40,10 @@ export interface Refused {
 export type Receipt = Recorded | Refused
 
 export interface Receipts {
-  keep (receipt: Receipt): void
+  /** Returns the receipt as it is kept: without a large body. */
+  keep (receipt: Receipt): Receipt
   get (id: string): Receipt | null
-  /** Newest first. */
+  /** Newest first; those with large bodies without them (`isWhole`). */
   recent (): Recorded[]
   size (): number
   bytes (): number
@@ -51,6 +54,20 @@ const BYTES_MAX = 32 * 1_048_576
 const AGE_MS_MAX = 15 * 60_000
 /** Score, factors, snapshot and the objects around them. */
 const RECEIPT_BYTES = 2_048
+
+/** Stands for any body that redaction leaves out for its size. */
+const LEFT_OUT = new Uint8Array(BODY_KEPT_MAX + 1)
+
+/** False for a receipt whose body was too large to be kept: it cannot be scored again. */
+export function isWhole ({ observation }: Recorded): boolean {
+  return observation.body !== LEFT_OUT
+}
+
+/** The observation stays whole for the playbooks and whoever else is at it. */
+function withoutLargeBody<R extends Receipt> (receipt: R): R {
+  if (!('score' in receipt) || receipt.observation.body === null || receipt.observation.body.length <= BODY_KEPT_MAX) return receipt
+  return { ...receipt, observation: { ...receipt.observation, body: LEFT_OUT } }
+}
 
 export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { count: COUNT_MAX, bytes: BYTES_MAX }): Receipts {
   const byId = new Map<string, Receipt>()
@@ -74,7 +91,8 @@ export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { coun
   }
 
   return {
-    keep (receipt) {
+    keep (given) {
+      const receipt = withoutLargeBody(given)
       const sinceMs = clock.monotonic()
       const size = bytesOf(receipt)
       bytes += size
@@ -82,6 +100,7 @@ export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { coun
       next = (next + 1) % line.length
       byId.set(idOf(receipt), receipt)
       dropOld(sinceMs)
+      return receipt
     },
     get (id) {
       dropOld(clock.monotonic())
@@ -107,7 +126,7 @@ export function idOf (receipt: Receipt): string {
 function bytesOf (receipt: Receipt): number {
   if (!('score' in receipt)) return RECEIPT_BYTES / 4 + receipt.url.length
   const { url, headers, body } = receipt.observation
-  return RECEIPT_BYTES + url.length + headers.length * 48 + (body === null ? 0 : body.length)
+  return RECEIPT_BYTES + url.length + headers.length * 48 + (body === null || body === LEFT_OUT ? 0 : body.length)
 }
 
 /** The receipt as it may be stored and shown: redacted. Some 50 us for an ordinary request. */

@@ -154,7 +154,9 @@ export function createRingLane (options: LaneOptions): Lane {
 
   function sendBig (current: Life, waiting: Waiting): void {
     current.bigs.push(waiting)
-    current.port.postMessage(compact(waiting.observation))
+    const sent = compact(waiting.observation)
+    // A copy of ours is handed over, or it would be copied again; the original must stay for Fastify's parser.
+    current.port.postMessage(sent, sent === waiting.observation || sent.body === null ? [] : [sent.body.buffer as ArrayBuffer])
     publishBigRequest(current.ring, current.bigTail++)
     announceSoon(current)
   }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { keepBelowCeiling } from '../../src/assessments/ceiling.ts'
-import { createReceipts } from '../../src/assessments/receipts.ts'
+import { createReceipts, isWhole } from '../../src/assessments/receipts.ts'
+import { redactObservation } from '../../src/assessments/redact.ts'
 import { allowanceCollection, assessmentCollection } from '../../src/assessments/shapes.ts'
 import { createReceiptIds } from '../../src/std/id.ts'
 import { createTestClock } from '../../src/std/clock.ts'
@@ -152,8 +153,11 @@ t.test('memory of recent receipts is bounded in number, bytes and age', async (t
   const receipt = (body: number): Recorded => ({ observation: observation({ body: new Uint8Array(body) }), score: {} as never, verdict: { action: 'ALLOW', simulated: false }, status: 200, decisionId: null, address: '', at: 0 })
   for (let i = 0; i < 150; i++) receipts.keep(receipt(10))
   t.equal(receipts.size(), 100)
-  for (let i = 0; i < 20; i++) receipts.keep(receipt(60_000))
-  t.ok(receipts.bytes() <= 500_000 && receipts.size() < 10)
+  for (let i = 0; i < 100; i++) receipts.keep(receipt(16_000))
+  t.ok(receipts.bytes() <= 500_000 && receipts.size() < 30)
+  const kept = receipts.keep(receipt(60_000)) as Recorded
+  t.notOk(isWhole(kept), 'what a receipt cannot show is not held either')
+  t.same(redactObservation(kept.observation, { factors: [] }), redactObservation(receipt(60_000).observation, { factors: [] }))
   clock.advance(16 * 60_000)
   receipts.get('x')
   t.equal(receipts.size(), 0)
