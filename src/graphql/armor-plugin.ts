@@ -12,7 +12,7 @@ import type { OperationContext } from './route.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /** Charges an operation to its caller's budget; what runs over another transport calls it too. */
-    chargeOperation (charge: Charge): Cost
+    chargeOperation (charge: Charge): Promise<Cost>
   }
 }
 
@@ -20,10 +20,10 @@ export interface Cost { points: number, limit: number, remaining: number, resetS
 type Charge = Pick<OperationContext, 'principal' | 'client'> & { document: Parameters<typeof costOf>[1], variables: Readonly<Record<string, unknown>> | null | undefined }
 
 export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
-  app.decorate('chargeOperation', ({ principal, client, document, variables }) => {
+  app.decorate('chargeOperation', async ({ principal, client, document, variables }) => {
     const tier = principal?.tier ?? 'standard'
     const points = costOf(schema, document, variables ?? {})
-    const answer = app.limits.takeCost(tier, client, points)
+    const answer = await app.limits.takeCost(tier, client, points)
     // No waiting helps a query that is larger than the budget.
     if (points > answer.limit) throw new NEKO_ERR_QUERY_TOO_COSTLY(String(points), String(answer.limit))
     if (!answer.allowed) throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(answer.retryAfterSeconds)), { retryAfterSeconds: answer.retryAfterSeconds, limited: { tier: `${tier}-cost`, limit: answer.limit, windowSeconds: answer.windowSeconds } })
@@ -42,6 +42,6 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
   })
   app.graphql.addHook('preExecution', async (_schema, document, context, variables) => {
     const operation = context as unknown as OperationContext
-    operation.cost = app.chargeOperation({ principal: operation.principal, client: operation.client, document, variables })
+    operation.cost = await app.chargeOperation({ principal: operation.principal, client: operation.client, document, variables })
   })
 }, { name: 'armor', dependencies: ['mercurius', 'limits', 'http'] })

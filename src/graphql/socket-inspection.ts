@@ -67,8 +67,8 @@ export function createInspection (app: FastifyInstance): Inspection {
   async function inspect (caller: Caller, text: string, touchesDecoy: boolean): Promise<Inspected> {
     const { address, client, principal } = caller
     const decision = standing(caller)
-    const limit = limits.take(principal?.tier ?? 'standard', client)
-    metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: 'local' })
+    const limit = await limits.take(principal?.tier ?? 'standard', client)
+    metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: limit.store })
     const begun = { id: mintId(), at: clock.now(), caller: { address, client }, limit, decision, observation: null, score: null, verdict: null }
     if (isBlock(decision)) return { ...begun, refusedBy: 'decision' }
     if (!limit.allowed) return { ...begun, refusedBy: 'limit' }

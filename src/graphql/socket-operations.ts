@@ -86,7 +86,7 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
   async function open (document: DocumentNode, { variables, operationName }: SubscribePayload, context: OperationContext): Promise<AsyncGenerator<ExecutionResult, void, void>> {
     const faults = validate(schema, document, rules, { maxErrors: ERRORS_MAX })
     if (faults.length > 0) throw Object.assign(new Error('the document is not valid'), { errors: faults })
-    context.cost = app.chargeOperation({ principal: context.principal, client: context.client, document, variables })
+    context.cost = await app.chargeOperation({ principal: context.principal, client: context.client, document, variables })
     const result = await subscribe({ schema, document, contextValue: context, variableValues: variables, operationName })
     if (Symbol.asyncIterator in result) return result
     throw Object.assign(new Error('the subscription was refused'), { errors: result.errors ?? [] })

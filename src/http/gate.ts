@@ -69,7 +69,8 @@ export function createGate (app: FastifyInstance): Gate {
         passage.client = credential.principal.clientKey
       } else if (credential.state === 'refused') {
         passage.credentialRefused = credential.reason
-        limits.takeNamed('standard', 'failed', passage.client)
+        const counted = await limits.takeNamed('standard', 'failed', passage.client)
+        if (!counted.allowed) return refuseByLimit(request, reply, passage, counted)
       }
     }
 
@@ -79,10 +80,11 @@ export function createGate (app: FastifyInstance): Gate {
     if (isBlock(decision)) return refuseByDecision(request, reply, passage, decision)
 
     // Hop 4: its limit.
-    const limit = limits.take(passage.principal?.tier ?? 'standard', passage.client)
+    const taken = limits.take(passage.principal?.tier ?? 'standard', passage.client)
+    const limit = taken instanceof Promise ? await taken : taken
     passage.limit = limit
     showLimit(reply, limit)
-    metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: 'local' })
+    metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: limit.store })
     if (!limit.allowed) return refuseByLimit(request, reply, passage, limit)
     if (app.isUnderPressure()) return sendRefusal(request, reply, { ...OVERLOADED, retryAfterSeconds: 1 })
 

@@ -1,31 +1,46 @@
 import type { Clock } from '../std/clock.ts'
-import type { Json } from '../std/json.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import type { Tier } from '../identity/shapes.ts'
-import type { LimitAnswer } from './shapes.ts'
-import { createWindowLimiter, type Rate } from './window.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { createDesk } from './desk.ts'
+import { createExchange } from './exchange.ts'
+import { createLedger, violationMs } from './ledger.ts'
+import { createLocalStore } from './local-store.ts'
+import { createPrimaryStore } from './primary-store.ts'
+import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
+import { termsOf } from './terms.ts'
+import type { Rate } from './window.ts'
+
+export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './terms.ts'
 
 /**
- * Limits per tier and client, shared by the processes of the fleet as closely as messages allow.
+ * Limits per tier and client, exact over the processes of a host: N at once, never more than N in any window.
  *
- * Owns: the tiers' rates, holds (a challenged client kept at the strict tier's rate) and the exchange of counts with
- * siblings. Never does: work out who the client is, or answer HTTP.
- * Why so: a request must not wait for another process, so each counts alone and tells the others four times a second
- * what it admitted. Logins and refreshes are few and worth guessing at: those wait for the one process that counts them.
+ * Owns: what each tier grants, holds (a challenged client kept at the strict tier's rate), violations, and who counts. Never
+ * does: work out who the client is, or answer HTTP.
+ * Why so: each process counting alone and telling the others let 115 of 100 pass with two processes. The primary outlives
+ * every worker and serves nobody, so it counts (desk.ts); workers ask it in batches (primary-store.ts). At WORKERS=1 the
+ * process counts for itself and answers without a promise. A restarted primary, and so a restarted server, starts with empty counts.
  */
 export interface Limits {
   /** One request of a client; a held client is counted at the strict rate, without its block. */
-  take (tier: Tier, clientKey: string): LimitAnswer
+  take (tier: Tier, clientKey: string): LimitAnswer | Promise<LimitAnswer>
   /** One attempt counted apart from requests, like a refused credential: `name` keeps buckets apart. */
-  takeNamed (tier: Tier, name: string, clientKey: string): LimitAnswer
+  takeNamed (tier: Tier, name: string, clientKey: string): LimitAnswer | Promise<LimitAnswer>
+  /** What is peeked at is as this process last heard; all of its own is in it. */
   peekNamed (tier: Tier, name: string, clientKey: string): LimitAnswer
   /** GraphQL cost, in points, of the tier's budget (20 points per request). */
-  takeCost (tier: Tier, clientKey: string, points: number): LimitAnswer
+  takeCost (tier: Tier, clientKey: string, points: number): LimitAnswer | Promise<LimitAnswer>
+  /** Points that were taken for an operation and not used by it. */
+  refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
-  /** A login or refresh attempt, counted exactly over all processes of the host. */
+  /** A login or refresh attempt. */
   takeAttempt (key: string): Promise<LimitAnswer>
-  /** Crossings of a limit by this client within ten minutes, this one included; while the block of one lasts, in whichever process, there is no other. */
+  /**
+   * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it was taken; that of an
+   * attempt is counted here, and while the block of one lasts, in whichever process, there is no other.
+   */
   countViolation (clientKey: string, about: { tier: Tier, attempt: boolean }): number
   /** Holds a client to the strict tier's rate, without its block time; told to siblings. */
   hold (clientKey: string, ms: number): void
@@ -38,143 +53,77 @@ export interface Limits {
   close (): void
 }
 
-/** 131,072 keys of 100 bytes: 13 MB when all are touched. */
-const CAPACITY = 131_072
-const EXCHANGE_MS = 250
-/** Keys told per exchange; the busiest clients are in it because they are counted first and most. */
-const EXCHANGE_KEYS = 1000
-const HOLDS_MAX = 20_000
-const COST_PER_REQUEST = 20
-const ATTEMPT_TIMEOUT_MS = 500
-/** Two processes that count one crossing each do so within this. */
-const VIOLATION_MS_MIN = 500
-/**
- * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION), after the reply
- * has left: the reply must say so already, or who waits as told would be refused once more.
- */
-export const VIOLATIONS_MAX = 3
-export const LENGTHENED_BLOCK_SECONDS = 300
-/** Counts without ever refusing. */
-const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
+export interface LimitsOptions {
+  rates: Readonly<Record<Tier, Rate>>
+  fleet: Fleet
+  clock: Clock
+  /** Playbooks only record, so nobody is told of a longer block. */
+  shadow: boolean
+  /** Of a process that asks; the primary itself has nothing to say. */
+  log?: Pick<Logger, 'info' | 'warn'>
+}
 
-/** `shadow`: playbooks only record, so nobody is told of a longer block. */
-export function createLimits ({ rates, fleet, clock, shadow }: { rates: Readonly<Record<Tier, Rate>>, fleet: Fleet, clock: Clock, shadow: boolean }): Limits {
-  const windows = createWindowLimiter({ clock, capacity: CAPACITY })
-  const holds = new Map<string, number>()
-  const admitted = new Map<string, { tier: Tier, count: number }>()
-  const violating = new Map<string, number>()
-  // Login and refresh: one crossing is a violation, and its block is five minutes whatever the tier's own is.
-  const attemptRate: Rate = { ...rates.strict, blockSeconds: Math.max(rates.strict.blockSeconds, LENGTHENED_BLOCK_SECONDS) }
-  const heldRate: Rate = { ...rates.strict, blockSeconds: 0 }
-  const costRates = Object.fromEntries(Object.entries(rates).map(([tier, rate]) => [tier, { ...rate, max: rate.max * COST_PER_REQUEST, blockSeconds: 0 }])) as Record<Tier, Rate>
+const SILENT: Pick<Logger, 'info' | 'warn'> = { info () {}, warn () {} }
 
-  function counted (tier: Tier, key: string, rate: Rate): LimitAnswer {
-    const answer = windows.take(tier, key, rate)
-    if (answer.allowed && fleet.processCount() > 1) {
-      const entry = admitted.get(key)
-      if (entry !== undefined) entry.count++
-      else if (admitted.size < EXCHANGE_KEYS) admitted.set(key, { tier, count: 1 })
-    }
-    return answer
-  }
+export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: LimitsOptions): Limits {
+  const terms = termsOf(rates, shadow)
+  const counts = fleet.primaryId === null || fleet.primaryId === fleet.processId
+  const ledger = createLedger({ clock, onViolation: (clientKey, ms, count) => fleet.publish('limits.violation', [clientKey, ms, count]) })
+  const store: LimitStore = counts ? createLocalStore({ ledger, terms }) : createPrimaryStore({ fleet, clock, log, ledger, terms })
+  const desk = fleet.primaryId === fleet.processId ? createDesk({ fleet, ledger }) : null
+  const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, ledger, terms }) : null
+  if (exchange !== null) ledger.onAdmitted = (key, tier) => exchange.note(key, tier)
 
-  /** What a client is told that crosses its limit once too often. */
-  function foretold (answer: LimitAnswer, clientKey: string): LimitAnswer {
-    if (shadow || !answer.crossed || windows.peek('standard', `violations|${clientKey}`, VIOLATION_RATE).count + 1 < VIOLATIONS_MAX) return answer
-    const seconds = Math.max(answer.retryAfterSeconds, LENGTHENED_BLOCK_SECONDS)
-    return { ...answer, retryAfterSeconds: seconds, resetSeconds: seconds }
-  }
-
-  function isHeld (clientKey: string): boolean {
-    if (holds.size === 0) return false
-    const until = holds.get(clientKey)
-    if (until === undefined) return false
-    if (until > clock.monotonic()) return true
-    holds.delete(clientKey)
-    return false
-  }
-
-  function holdHere (clientKey: string, ms: number): void {
-    holds.delete(clientKey)
-    if (holds.size >= HOLDS_MAX) holds.delete(holds.keys().next().value as string)
-    holds.set(clientKey, clock.monotonic() + ms)
-  }
-
-  function noteViolation (clientKey: string, ms: number): void {
-    violating.delete(clientKey)
-    if (violating.size >= HOLDS_MAX) violating.delete(violating.keys().next().value as string)
-    violating.set(clientKey, clock.monotonic() + ms)
-  }
-
-  function forgetHere (clientKey: string): void {
-    holds.delete(clientKey)
-    violating.delete(clientKey)
-    for (const tier of Object.keys(rates)) {
-      windows.forget(`${tier}|${clientKey}`)
-      for (const name of ['failed', 'cost']) windows.forget(`${tier}|${name}|${clientKey}`)
-    }
-    windows.forget(`held|${clientKey}`)
-    windows.forget(`violations|${clientKey}`)
-  }
-
-  function exchange (): void {
-    if (admitted.size === 0) return
-    fleet.publish('limits.counts', [...admitted].map(([key, { tier, count }]) => [key, tier, count]))
-    admitted.clear()
-  }
-
-  const timer = setInterval(exchange, EXCHANGE_MS)
-  timer.unref()
-  fleet.subscribe('limits.counts', (message) => {
-    for (const [key, tier, count] of message as Array<[string, Tier, number]>) windows.absorb(key, rates[tier] ?? rates.standard, count)
-  })
-  fleet.subscribe('limits.hold', (message) => holdHere(...message as [string, number]))
-  fleet.subscribe('limits.violation', (message) => {
-    const [clientKey, ms] = message as [string, number]
-    noteViolation(clientKey, ms)
-    windows.absorb(`violations|${clientKey}`, VIOLATION_RATE, 1)
-  })
-  fleet.subscribe('limits.forget', (message) => forgetHere(message as string))
+  fleet.subscribe('limits.hold', (message) => ledger.hold(...message as [string, number]))
   fleet.subscribe('limits.block', (message) => {
-    const [tier, key, ms] = message as [Tier, string, number]
-    windows.block(`${tier}|${key}`, rates[tier], ms)
+    const [tier, clientKey, ms] = message as [Tier, string, number]
+    store.applyBlock(request(tier, clientKey), ms)
   })
-  fleet.answer('limits.attempt', (key) => windows.take('strict', `attempt|${key as string}`, attemptRate) as unknown as Json)
+  fleet.subscribe('limits.violation', (message, from) => {
+    const [clientKey, ms, count] = message as [string, number, number]
+    if (counts) ledger.hearViolation(clientKey, ms, null)
+    else if (from === fleet.primaryId) ledger.hearViolation(clientKey, ms, count)
+  })
+  fleet.subscribe('limits.forget', (message) => {
+    // What was answered before must not reach a worker after it forgot; and who asked to forget may have heard such an answer since.
+    desk?.flush()
+    store.applyForget(message as string)
+    if (desk !== null) fleet.publish('limits.forgotten', message)
+  })
+  fleet.subscribe('limits.forgotten', (message, from) => { if (from === fleet.primaryId) store.applyForget(message as string) })
 
   return {
-    take: (tier, clientKey) => isHeld(clientKey) ? counted('strict', `held|${clientKey}`, heldRate) : foretold(counted(tier, `${tier}|${clientKey}`, rates[tier]), clientKey),
-    peek: (tier, clientKey) => windows.peek(tier, `${tier}|${clientKey}`, rates[tier]),
-    takeNamed: (tier, name, clientKey) => counted(tier, `${tier}|${name}|${clientKey}`, rates[tier]),
-    peekNamed: (tier, name, clientKey) => windows.peek(tier, `${tier}|${name}|${clientKey}`, rates[tier]),
-    takeCost: (tier, clientKey, points) => windows.take(tier, `${tier}|cost|${clientKey}`, costRates[tier], points),
-    peekCost: (tier, clientKey) => windows.peek(tier, `${tier}|cost|${clientKey}`, costRates[tier]),
-    async takeAttempt (key) {
-      // The longest-lived process counts for all; when it does not answer in time this one does, which is never looser by more than one window.
-      const [answer] = fleet.primaryId === null ? [] : await fleet.ask('limits.attempt', key, { processId: fleet.primaryId, timeoutMs: ATTEMPT_TIMEOUT_MS })
-      return (answer as unknown as LimitAnswer | undefined) ?? windows.take('strict', `attempt|${key}`, attemptRate)
-    },
-    countViolation (clientKey, { tier, attempt }) {
-      if ((violating.get(clientKey) ?? 0) > clock.monotonic()) return windows.peek('standard', `violations|${clientKey}`, VIOLATION_RATE).count
-      // A little less than the block: who comes back the moment it ends may cross again.
-      const ms = Math.max(VIOLATION_MS_MIN, (attempt ? attemptRate : rates[tier]).blockSeconds * 900)
-      noteViolation(clientKey, ms)
-      fleet.publish('limits.violation', [clientKey, ms])
-      return windows.take('standard', `violations|${clientKey}`, VIOLATION_RATE).count
-    },
+    take: (tier, clientKey) => store.take(request(tier, clientKey)),
+    peek: (tier, clientKey) => store.peek(request(tier, clientKey)),
+    takeNamed: (tier, name, clientKey) => store.take({ kind: name, tier, client: clientKey, points: 1 }),
+    peekNamed: (tier, name, clientKey) => store.peek({ kind: name, tier, client: clientKey, points: 1 }),
+    takeCost: (tier, clientKey, points) => store.take({ kind: 'cost', tier, client: clientKey, points }),
+    refundCost (tier, clientKey, points) { if (points > 0) store.refund({ kind: 'cost', tier, client: clientKey, points }) },
+    peekCost: (tier, clientKey) => store.peek({ kind: 'cost', tier, client: clientKey, points: 1 }),
+    takeAttempt: async (key) => await store.take({ kind: 'attempt', tier: 'strict', client: key, points: 1 }),
+    countViolation: (clientKey, { attempt }) => attempt ? store.countViolation(clientKey, violationMs(terms.attemptRate)) : ledger.violations(clientKey),
     hold (clientKey, ms) {
-      holdHere(clientKey, ms)
+      ledger.hold(clientKey, ms)
       fleet.publish('limits.hold', [clientKey, ms])
     },
-    isHeld,
+    isHeld: (clientKey) => ledger.isHeld(clientKey),
     block (tier, clientKey, ms) {
-      windows.block(`${tier}|${clientKey}`, rates[tier], ms)
+      store.applyBlock(request(tier, clientKey), ms)
       fleet.publish('limits.block', [tier, clientKey, ms])
     },
     forget (clientKey) {
-      forgetHere(clientKey)
+      store.applyForget(clientKey)
       fleet.publish('limits.forget', clientKey)
     },
     rate: (tier) => rates[tier],
-    close: () => clearInterval(timer)
+    close () {
+      store.close()
+      desk?.close()
+      exchange?.close()
+    }
   }
+}
+
+function request (tier: Tier, client: string): Order {
+  return { kind: 'request', tier, client, points: 1 }
 }

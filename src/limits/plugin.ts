@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import type { Logger } from '../telemetry/logger.ts'
 import { createLimits, type Limits } from './limiter.ts'
 
 declare module 'fastify' {
@@ -6,7 +7,7 @@ declare module 'fastify' {
 }
 
 export default fp(async (app) => {
-  const limits = createLimits({ rates: app.config.rates, fleet: app.fleet, clock: app.clock, shadow: app.config.enforcement === 'shadow' })
+  const limits = createLimits({ rates: app.config.rates, fleet: app.fleet, clock: app.clock, shadow: app.config.enforcement === 'shadow', log: app.log as Logger })
   app.decorate('limits', limits)
   app.addHook('onClose', () => limits.close())
 }, { name: 'limits', dependencies: ['config', 'clock', 'fleet'] })

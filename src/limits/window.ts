@@ -25,14 +25,18 @@ export interface WindowLimiter {
   take (tier: Tier, key: string, rate: Rate, cost?: number): LimitAnswer
   /** The state without taking: `allowed` says whether one more would pass. */
   peek (tier: Tier, key: string, rate: Rate): LimitAnswer
-  /** Adds what siblings admitted; never refuses. */
+  /** Adds what others admitted; never refuses. */
   absorb (key: string, rate: Rate, count: number): void
+  /** The count is this, says who counts for all: what is missing was admitted now, what is too much long ago. */
+  tell (key: string, rate: Rate, count: number): void
+  /** Takes back what was taken and not used; what is oldest goes first, so that no window ever holds more than it may. */
+  refund (key: string, count: number): void
   /** Refuses the key until then, whatever its count. */
   block (key: string, rate: Rate, ms: number): void
   forget (key: string): void
 }
 
-/** `capacity` keys, rounded up to a power of two: 96 bytes each, allocated at once but touched only as used. */
+/** `capacity` keys, rounded up to a power of two: 109 bytes each, allocated at once but touched only as used. */
 export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capacity: number }): WindowLimiter {
   const buckets = 2 ** Math.ceil(Math.log2(Math.max(1, capacity / WAYS)))
   const slots = buckets * WAYS
@@ -40,6 +44,8 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
   const hashHigh = new Uint32Array(slots)
   // Index of the newest sub-window, in units of windowMs / 16 of monotonic time.
   const newest = new Float64Array(slots)
+  // The window that the counts were made for: a reload may change it.
+  const spanSeconds = new Float64Array(slots)
   const touchedMs = new Float64Array(slots)
   const blockedUntilMs = new Float64Array(slots)
   const crossedBefore = new Uint8Array(slots)
@@ -48,7 +54,8 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
   function take (tier: Tier, key: string, rate: Rate, cost = 1): LimitAnswer {
     const now = clock.monotonic() + 1
     const slot = find(key, now, true)
-    const used = advance(slot, rate, now)
+    if (spanSeconds[slot] !== rate.windowSeconds) respan(slot, rate, now)
+    const used = advance(slot, now)
     const blocked = blockedUntilMs[slot]! > now
     if (!blocked && used + cost <= rate.max) {
       counts[slot * CELLS + (newest[slot]! % CELLS)]! += cost
@@ -64,22 +71,35 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
   function peek (tier: Tier, key: string, rate: Rate): LimitAnswer {
     const now = clock.monotonic() + 1
     const slot = find(key, now, false)
-    if (slot < 0) return { allowed: true, tier, limit: rate.max, windowSeconds: rate.windowSeconds, remaining: rate.max, resetSeconds: 1, retryAfterSeconds: 0, crossed: false, count: 0 }
-    const used = advance(slot, rate, now)
+    if (slot < 0) return { allowed: true, tier, limit: rate.max, windowSeconds: rate.windowSeconds, remaining: rate.max, resetSeconds: 1, retryAfterSeconds: 0, retryAfterMs: 0, crossed: false, count: 0, store: 'local' }
+    const used = advance(slot, now)
     return answer({ tier, rate, slot, now, used, allowed: blockedUntilMs[slot]! <= now && used < rate.max, crossed: false })
   }
 
   function absorb (key: string, rate: Rate, count: number): void {
     const now = clock.monotonic() + 1
-    const slot = find(key, now, true)
-    advance(slot, rate, now)
+    const slot = made(key, rate, now)
+    advance(slot, now)
     counts[slot * CELLS + (newest[slot]! % CELLS)]! += count
+  }
+
+  function tell (key: string, rate: Rate, count: number): void {
+    const now = clock.monotonic() + 1
+    const slot = made(key, rate, now)
+    const used = advance(slot, now)
+    if (count >= used) counts[slot * CELLS + (newest[slot]! % CELLS)]! += count - used
+    else lower(slot, used - count)
+  }
+
+  function refund (key: string, count: number): void {
+    const now = clock.monotonic() + 1
+    const slot = find(key, now, false)
+    if (slot >= 0) lower(slot, Math.min(count, advance(slot, now)))
   }
 
   function block (key: string, rate: Rate, ms: number): void {
     const now = clock.monotonic() + 1
-    const slot = find(key, now, true)
-    advance(slot, rate, now)
+    const slot = made(key, rate, now)
     blockedUntilMs[slot] = Math.max(blockedUntilMs[slot]!, now + ms - EARLY_MS)
     crossedBefore[slot] = 1
   }
@@ -112,7 +132,35 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     return victim
   }
 
+  /** The key's slot, for whoever changes it without knowing better which window it has. */
+  function made (key: string, rate: Rate, now: number): number {
+    const slot = find(key, now, true)
+    if (spanSeconds[slot] === 0) respan(slot, rate, now)
+    return slot
+  }
+
+  /** Another window: what was admitted in the old one counts as if it were now, which is never looser. */
+  function respan (slot: number, rate: Rate, now: number): void {
+    const sum = spanSeconds[slot] === 0 ? 0 : advance(slot, now)
+    spanSeconds[slot] = rate.windowSeconds
+    newest[slot] = Math.floor(now / (rate.windowSeconds * 1000 / SUB_WINDOWS))
+    const base = slot * CELLS
+    counts.fill(0, base, base + CELLS)
+    counts[base + (newest[slot]! % CELLS)] = sum
+  }
+
+  function lower (slot: number, by: number): void {
+    let left = by
+    for (let i = SUB_WINDOWS; i >= 0 && left > 0; i--) {
+      const cell = slot * CELLS + ((newest[slot]! - i + CELLS) % CELLS)
+      const taken = Math.min(left, counts[cell]!)
+      counts[cell]! -= taken
+      left -= taken
+    }
+  }
+
   function clear (slot: number): void {
+    spanSeconds[slot] = 0
     touchedMs[slot] = 0
     blockedUntilMs[slot] = 0
     crossedBefore[slot] = 0
@@ -121,8 +169,8 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
   }
 
   /** Empties the sub-windows that time has passed and returns the sum of the rest. */
-  function advance (slot: number, rate: Rate, now: number): number {
-    const current = Math.floor(now / (rate.windowSeconds * 1000 / SUB_WINDOWS))
+  function advance (slot: number, now: number): number {
+    const current = Math.floor(now / (spanSeconds[slot]! * 1000 / SUB_WINDOWS))
     const base = slot * CELLS
     const behind = Math.min(CELLS, current - newest[slot]!)
     for (let i = 0; i < behind; i++) counts[base + ((current - i) % CELLS)] = 0
@@ -134,7 +182,7 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
 
   /** Milliseconds until `wanted` more fit: the oldest sub-windows leave one after the other. */
   function waitMs (slot: number, rate: Rate, now: number, used: number, wanted: number): number {
-    const subMs = rate.windowSeconds * 1000 / SUB_WINDOWS
+    const subMs = spanSeconds[slot]! * 1000 / SUB_WINDOWS
     let left = used
     for (let i = SUB_WINDOWS; i >= 0; i--) {
       if (left + wanted <= rate.max) return i === SUB_WINDOWS ? 0 : Math.max(0, (newest[slot]! - i - 1 + CELLS) * subMs - now)
@@ -148,7 +196,7 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     // One millisecond more than the arithmetic of the window: a client that comes back on the dot must be admitted.
     const retryMs = allowed ? 0 : Math.max(blockLeftMs, waitMs(slot, rate, now, used, Math.min(cost, rate.max)) + 1)
     const retryAfterSeconds = allowed ? 0 : Math.max(1, Math.ceil(retryMs / 1000))
-    const emptyMs = (newest[slot]! + CELLS) * (rate.windowSeconds * 1000 / SUB_WINDOWS) - now
+    const emptyMs = (newest[slot]! + CELLS) * (spanSeconds[slot]! * 1000 / SUB_WINDOWS) - now
     return {
       allowed,
       tier,
@@ -157,12 +205,14 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
       remaining: allowed ? Math.max(0, rate.max - used) : 0,
       resetSeconds: allowed ? Math.max(1, Math.ceil(Math.min(emptyMs, rate.windowSeconds * 1000) / 1000)) : retryAfterSeconds,
       retryAfterSeconds,
+      retryAfterMs: retryMs,
       crossed,
-      count: used
+      count: used,
+      store: 'local'
     }
   }
 
-  return { take, peek, absorb, block, forget }
+  return { take, peek, absorb, tell, refund, block, forget }
 }
 
 /** Two independent 32-bit FNV-like hashes: 64 bits make a collision among 262,144 live keys a one-in-a-billion matter. */

@@ -34,6 +34,15 @@ t.test('a message reaches every other process once, and not its sender', async (
   t.equal(a!.processCount(), 3)
 })
 
+t.test('a message to one process reaches only that one, and is lost when it is gone', async (t) => {
+  const { fleets: [a, b, c] } = three()
+  const heard: string[] = []
+  for (const fleet of [a!, b!, c!]) fleet.subscribe('x', (message) => heard.push(`${fleet.processId}:${message as string}`))
+  a!.publish('x', 'hi', { processId: 'c' })
+  a!.publish('x', 'hi', { processId: 'gone' })
+  t.same(heard, ['c:hi'])
+})
+
 t.test('a handler that throws does not keep the others from hearing', async (t) => {
   const { fleets: [a, b] } = three()
   let heard = 0

@@ -1,0 +1,43 @@
+import type { Fleet } from '../cluster/fleet.ts'
+import type { Tier } from '../identity/shapes.ts'
+import type { Ledger } from './ledger.ts'
+import type { Terms } from './terms.ts'
+
+/**
+ * Between hosts joined by Redis: each host's counting process tells the others four times a second what it admitted. Within a host
+ * counts are exact; between hosts they are as close as this.
+ */
+export interface Exchange {
+  note (key: string, tier: Tier): void
+  close (): void
+}
+
+const EXCHANGE_MS = 250
+/** Keys told per exchange; the busiest clients are in it because they are counted first and most. */
+const EXCHANGE_KEYS = 1000
+
+export function createExchange ({ fleet, ledger, terms: { rates } }: { fleet: Fleet, ledger: Pick<Ledger, 'windows'>, terms: Terms }): Exchange {
+  const admitted = new Map<string, { tier: Tier, count: number }>()
+
+  const unsubscribe = fleet.subscribe('limits.counts', (message) => {
+    for (const [key, tier, count] of message as Array<[string, Tier, number]>) ledger.windows.absorb(key, rates[tier] ?? rates.standard, count)
+  })
+  const timer = setInterval(() => {
+    if (admitted.size === 0) return
+    fleet.publish('limits.counts', Array.from(admitted, ([key, { tier, count }]) => [key, tier, count]))
+    admitted.clear()
+  }, EXCHANGE_MS)
+  timer.unref()
+
+  return {
+    note (key, tier) {
+      const entry = admitted.get(key)
+      if (entry !== undefined) entry.count++
+      else if (admitted.size < EXCHANGE_KEYS) admitted.set(key, { tier, count: 1 })
+    },
+    close () {
+      clearInterval(timer)
+      unsubscribe()
+    }
+  }
+}

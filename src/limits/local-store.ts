@@ -1,0 +1,24 @@
+import type { LimitStore } from './shapes.ts'
+import type { Ledger } from './ledger.ts'
+import { bucketOf } from './terms.ts'
+import type { Terms } from './terms.ts'
+
+/** This process counts: the only one of its host, or the primary itself. Nothing is waited for. */
+export function createLocalStore ({ ledger, terms }: { ledger: Ledger, terms: Terms }): LimitStore {
+  const { windows } = ledger
+  return {
+    take: (order) => ledger.count(order, terms),
+    peek (order) {
+      const { key, tier, rate } = bucketOf(order, terms, false)
+      return windows.peek(tier, key, rate)
+    },
+    refund: (order) => windows.refund(bucketOf(order, terms, false).key, order.points),
+    countViolation: (clientKey, ms) => ledger.noteViolation(clientKey, ms),
+    applyBlock (order, ms) {
+      const { key, rate } = bucketOf(order, terms, false)
+      windows.block(key, rate, ms)
+    },
+    applyForget: (clientKey) => ledger.forget(clientKey),
+    close () {}
+  }
+}

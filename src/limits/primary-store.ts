@@ -1,0 +1,224 @@
+import type { Fleet } from '../cluster/fleet.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Json } from '../std/json.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { Ledger } from './ledger.ts'
+import { createNotes } from './notes.ts'
+import { createRefusals } from './refusals.ts'
+import { bucketOf, driftOf } from './terms.ts'
+import type { Bucket, Terms } from './terms.ts'
+import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
+import { ANSWERS_TOPIC, ORDERS_TOPIC, readCounted, readTold, writeBatch, writeTerms } from './wire.ts'
+
+/**
+ * A worker's side: the primary counts for all processes of the host, so that N pass at once and never more, whichever
+ * process a connection lands on.
+ *
+ * Cheap: what one turn of the event loop orders travels in one message, and while that is under way the next ones gather; what is
+ * known to be refused for a while is refused here; GraphQL points are asked for only once a client has used up this
+ * process's share of them, and told afterwards (so a client gets at most that share more than its budget, for as long as a message takes).
+ *
+ * When the primary does not answer in time this process decides alone, by its share of what is left as far as it knows,
+ * and goes on so, without waiting, until the primary is heard again: what it admitted meanwhile is then told.
+ */
+export interface PrimaryStoreOptions { fleet: Fleet, clock: Clock, log: Pick<Logger, 'info' | 'warn'>, ledger: Ledger, terms: Terms }
+
+interface Waiting { order: Order, sinceMs: number, settle: (answer: LimitAnswer) => void, /** Decided here, since the answer was late. */ decided: LimitAnswer | null }
+interface Sent { seq: number, atMs: number, waiting: Waiting[] }
+
+/** What a shared limiter may cost a request before the process decides alone. */
+export const ANSWER_MS_MAX = 100
+/** Per message: with keys of a hundred characters well under 64 KiB. */
+const BATCH_MAX = 250
+/** Orders that wait for their batch; more are decided here. */
+const QUEUE_MAX = 5_000
+/** Notes wait this long for an order to travel with. */
+const NOTES_MS = 100
+/** A silent primary is asked again this often; it may have lost what it was asked. */
+const PROBE_MS = 1_000
+
+export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: PrimaryStoreOptions): LimitStore {
+  const { windows } = ledger
+  const refusals = createRefusals(clock)
+  const notes = createNotes()
+  const writtenTerms = writeTerms(terms)
+  let queue: Waiting[] = []
+  let sent: Sent | null = null
+  let seq = 0
+  let isSilent = false
+  let isFlushing = false
+  let watch: NodeJS.Timeout | null = null
+  let notesTimer: NodeJS.Timeout | null = null
+
+  function bucket (order: Order): Bucket {
+    return bucketOf(order, terms, order.kind === 'request' && ledger.isHeld(order.client))
+  }
+
+  function take (order: Order): LimitAnswer | Promise<LimitAnswer> {
+    const from = bucket(order)
+    const known = refusals.find(from) ?? (order.kind === 'cost' ? takeUnasked(order, from) : null)
+    if (known !== null) return known
+    if (isSilent || queue.length >= QUEUE_MAX) return decideAlone(order)
+    return new Promise((resolve) => {
+      queue.push({ order, sinceMs: clock.monotonic(), settle: resolve, decided: null })
+      flushSoon()
+      if (watch === null) watchFor(ANSWER_MS_MAX)
+    })
+  }
+
+  function takeUnasked (order: Order, { key, tier, rate }: Bucket): LimitAnswer | null {
+    const share = Math.floor(rate.max / Math.max(1, fleet.processCount()))
+    if (isSilent || windows.peek(tier, key, rate).count + order.points > share) return null
+    note('admitted', order)
+    return { ...windows.take(tier, key, rate, order.points), store: 'primary' }
+  }
+
+  function flushSoon (): void {
+    if (isFlushing || sent !== null) return
+    isFlushing = true
+    // After all sockets of this turn were read.
+    setImmediate(flush)
+  }
+
+  function flush (): void {
+    isFlushing = false
+    if (sent !== null || queue.length === 0) return
+    const waiting = queue.length <= BATCH_MAX ? queue : queue.slice(0, BATCH_MAX)
+    queue = queue.length <= BATCH_MAX ? [] : queue.slice(BATCH_MAX)
+    ask(waiting)
+  }
+
+  function ask (waiting: Waiting[]): void {
+    sent = { seq: ++seq, atMs: clock.monotonic(), waiting }
+    send(seq, waiting.map(({ order }) => order))
+  }
+
+  function send (ofSeq: number, orders: Order[]): void {
+    fleet.publish(ORDERS_TOPIC, writeBatch(ofSeq, writtenTerms, isSilent ? [] : notes.draw(BATCH_MAX), orders), { processId: fleet.primaryId! })
+  }
+
+  function note (about: 'refund' | 'admitted' | 'violation', order: Order, ms = 0): void {
+    notes.add({ about, order, ms })
+    notesTimer ??= setTimeout(sendNotes, NOTES_MS).unref()
+  }
+
+  /** Those that found no order to travel with. A silent primary gets them when it is back. */
+  function sendNotes (): void {
+    notesTimer = null
+    while (!isSilent && notes.size() > 0) send(0, [])
+  }
+
+  function onAnswers (message: Json, from: string): void {
+    if (from !== fleet.primaryId) return
+    const [batches, told] = message as [Array<[number, Json[]]>, Json]
+    for (const [ofSeq, counted] of batches) if (sent !== null && ofSeq === sent.seq) settle(sent, counted)
+    for (const { key, rate, count, refusedMs } of readTold(told)) {
+      windows.tell(key, rate, count + notes.unsent(key))
+      refusals.set(key, refusedMs)
+    }
+    if (isSilent) resume()
+    if (queue.length > 0) flushSoon()
+  }
+
+  function settle ({ waiting }: Sent, counted: Json[]): void {
+    sent = null
+    for (const [i, { order, settle, decided }] of waiting.entries()) {
+      const { answer, bucket: { key, rate } } = readCounted(counted[i]!, order, terms)
+      windows.tell(key, rate, answer.count + notes.unsent(key))
+      // A cheaper operation may still fit where a costly one did not.
+      if (!answer.allowed && order.kind !== 'cost') refusals.set(key, answer.retryAfterMs)
+      if (decided === null) settle(answer)
+      else if (answer.allowed && !decided.allowed) note('refund', order)
+    }
+  }
+
+  /** Each sibling is taken to admit as many of what is left as this process does. */
+  function decide (order: Order): LimitAnswer {
+    const processes = Math.max(1, fleet.processCount())
+    const { key, tier, rate } = bucket(order)
+    // A share that is used up is no crossing of the client's limit, and blocks nobody.
+    const shared = { max: rate.max - driftOf(rate), windowSeconds: rate.windowSeconds, blockSeconds: 0 }
+    const answer = windows.take(tier, key, shared, order.points * processes)
+    return { ...answer, limit: rate.max, remaining: Math.floor(answer.remaining / processes), crossed: false }
+  }
+
+  function decideAlone (order: Order): LimitAnswer {
+    const answer = decide(order)
+    if (answer.allowed) note('admitted', order)
+    return answer
+  }
+
+  function watchFor (ms: number): void {
+    // By the time it is looked at, what lies in the channel has been read: a stall of our own is no silence of the primary's.
+    watch = setTimeout(() => setImmediate(look), ms).unref()
+  }
+
+  function look (): void {
+    watch = null
+    const now = clock.monotonic()
+    if (isSilent) {
+      if (sent === null || now - sent.atMs >= PROBE_MS) ask([])
+      return watchFor(PROBE_MS)
+    }
+    const oldestMs = sent?.waiting[0]?.sinceMs ?? queue[0]?.sinceMs
+    if (oldestMs === undefined) return
+    if (now - oldestMs < ANSWER_MS_MAX) return watchFor(ANSWER_MS_MAX - (now - oldestMs))
+    isSilent = true
+    log.warn({ waitedMs: Math.round(now - oldestMs) }, 'the primary does not count: limits are by the share of this process')
+    decideWaiting()
+    watchFor(PROBE_MS)
+  }
+
+  function decideWaiting (): void {
+    for (const one of sent?.waiting ?? []) {
+      one.decided = decide(one.order)
+      one.settle(one.decided)
+    }
+    // What was sent the primary will count; what was not is told when it is back.
+    for (const { order, settle } of queue) settle(decideAlone(order))
+    queue = []
+  }
+
+  function resume (): void {
+    isSilent = false
+    log.info({ told: notes.size() }, 'the primary counts again: limits are shared by all processes')
+    // Before any order that comes now: the channel keeps the order.
+    sendNotes()
+  }
+
+  const unsubscribe = fleet.subscribe(ANSWERS_TOPIC, onAnswers)
+  return {
+    take,
+    peek (order) {
+      const from = bucketOf(order, terms, false)
+      return refusals.find(from) ?? { ...windows.peek(from.tier, from.key, from.rate), store: 'primary' }
+    },
+    refund (order) {
+      windows.refund(bucketOf(order, terms, false).key, order.points)
+      note('refund', order)
+    },
+    countViolation (clientKey, ms) {
+      const count = ledger.violations(clientKey)
+      if (ledger.isViolating(clientKey)) return count
+      ledger.hearViolation(clientKey, ms, count + 1)
+      note('violation', { kind: 'attempt', tier: 'strict', client: clientKey, points: 0 }, ms)
+      return count + 1
+    },
+    applyBlock (order, ms) {
+      const { key, rate } = bucketOf(order, terms, false)
+      windows.block(key, rate, ms)
+      refusals.set(key, ms)
+    },
+    applyForget (clientKey) {
+      ledger.forget(clientKey)
+      refusals.forget(clientKey)
+    },
+    close () {
+      unsubscribe()
+      isSilent = true
+      decideWaiting()
+      if (watch !== null) clearTimeout(watch)
+      if (notesTimer !== null) clearTimeout(notesTimer)
+    }
+  }
+}

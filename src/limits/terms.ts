@@ -1,0 +1,56 @@
+import type { Tier } from '../identity/shapes.ts'
+import type { Order } from './shapes.ts'
+import type { Rate } from './window.ts'
+
+/** What each tier grants, and which bucket an order draws from (pure). */
+export interface Terms {
+  rates: Readonly<Record<Tier, Rate>>
+  costRates: Readonly<Record<Tier, Rate>>
+  /** Of a client that is held: strict, without its block. */
+  heldRate: Rate
+  /** Login and refresh: one crossing is a violation, and its block is five minutes whatever the tier's own is. */
+  attemptRate: Rate
+  /** Playbooks only record, so nobody is told of a longer block. */
+  shadow: boolean
+}
+
+export interface Bucket { key: string, tier: Tier, rate: Rate }
+
+export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service']
+/** Buckets of a client beside that of its requests: what is forgotten with it. */
+export const NAMED: readonly string[] = ['failed', 'cost']
+/**
+ * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION), after the reply
+ * has left: the reply must say so already, or who waits as told would be refused once more.
+ */
+export const VIOLATIONS_MAX = 3
+export const LENGTHENED_BLOCK_SECONDS = 300
+const COST_PER_REQUEST = 20
+/** Six of a hundred: one message to the others for seven requests of a client that comes through several processes. */
+const DRIFT_SHARE = 16
+
+export function termsOf (rates: Readonly<Record<Tier, Rate>>, shadow: boolean): Terms {
+  return {
+    rates,
+    costRates: Object.fromEntries(TIERS.map((tier) => [tier, { ...rates[tier], max: rates[tier].max * COST_PER_REQUEST, blockSeconds: 0 }])) as Record<Tier, Rate>,
+    heldRate: { ...rates.strict, blockSeconds: 0 },
+    attemptRate: { ...rates.strict, blockSeconds: Math.max(rates.strict.blockSeconds, LENGTHENED_BLOCK_SECONDS) },
+    shadow
+  }
+}
+
+/** How much of a limit a process may not have heard of: what it decides alone allows for it. */
+export function driftOf ({ max }: Rate): number {
+  return Math.floor(max / DRIFT_SHARE)
+}
+
+export function bucketOf ({ kind, tier, client }: Pick<Order, 'kind' | 'tier' | 'client'>, { rates, costRates, heldRate, attemptRate }: Terms, isHeld: boolean): Bucket {
+  if (kind === 'request') return isHeld ? { key: `held|${client}`, tier: 'strict', rate: heldRate } : { key: `${tier}|${client}`, tier, rate: rates[tier] }
+  if (kind === 'attempt') return { key: `attempt|${client}`, tier: 'strict', rate: attemptRate }
+  return { key: `${tier}|${kind}|${client}`, tier, rate: kind === 'cost' ? costRates[tier] : rates[tier] }
+}
+
+/** Every bucket of a client but its attempts, which are counted by keys of their own. */
+export function keysOf (client: string): string[] {
+  return [`held|${client}`, ...TIERS.flatMap((tier) => [`${tier}|${client}`, ...NAMED.map((name) => `${tier}|${name}|${client}`)])]
+}

@@ -1,0 +1,214 @@
+import t from 'tap'
+import { createTestClock, systemClock } from '../../src/std/clock.ts'
+import type { Limits } from '../../src/limits/limiter.ts'
+import type { LimitAnswer } from '../../src/limits/shapes.ts'
+import { createLimits } from '../../src/limits/limiter.ts'
+import { joinedFleets } from '../fleet.ts'
+import { createTestHost, RATES } from './host.ts'
+
+const C = 'ip:198.51.100.1'
+
+async function takeMany (workers: Limits[], count: number, client = C): Promise<LimitAnswer[]> {
+  return await Promise.all(Array.from({ length: count }, (_, i) => workers[i % workers.length]!.take('standard', client)))
+}
+const allowed = (answers: LimitAnswer[]): number => answers.filter((answer) => answer.allowed).length
+/** What is under way arrives. */
+const settled = async (): Promise<void> => { await new Promise((resolve) => setTimeout(resolve, 150)) }
+
+t.test('at WORKERS=1 an answer is no promise', (t) => {
+  const limits = createLimits({ rates: RATES, fleet: joinedFleets(1)[0]!, clock: createTestClock(), shadow: false })
+  t.teardown(() => limits.close())
+  const answer = limits.take('standard', C)
+  t.notOk(answer instanceof Promise)
+  t.match(answer, { allowed: true, remaining: 99, store: 'local' })
+  t.match(limits.takeCost('standard', C, 50), { allowed: true, remaining: 1950 })
+  limits.refundCost('standard', C, 20)
+  t.equal(limits.peekCost('standard', C).remaining, 1970)
+  t.end()
+})
+
+t.test('N at once over all processes, and one crossing', async (t) => {
+  const { workers } = createTestHost(t, { clock: createTestClock(), processes: 3 })
+  const answers = await takeMany(workers, 300)
+  t.equal(allowed(answers), 100)
+  t.equal(answers.filter(({ crossed }) => crossed).length, 1)
+  t.same(new Set(answers.map(({ remaining }) => remaining)).size, 100, 'each of the admitted is told another number')
+  for (const { store, tier, limit } of answers) t.match({ store, tier, limit }, { store: 'primary', tier: 'standard', limit: 100 })
+  for (const worker of workers) t.equal(worker.countViolation(C, { tier: 'standard', attempt: false }), 1, 'known to each')
+})
+
+t.test('one after the other, each is told one less than the one before, whichever process answers', async (t) => {
+  const clock = createTestClock()
+  const { workers } = createTestHost(t, { clock })
+  for (let i = 0; i < 100; i++) {
+    const answer = await workers[i % 2]!.take('standard', C)
+    t.equal(answer.remaining, 99 - i)
+  }
+  t.match(await workers[0]!.take('standard', C), { allowed: false, remaining: 0, retryAfterSeconds: 64, crossed: true })
+  t.match(await workers[1]!.take('standard', C), { allowed: false, remaining: 0, retryAfterSeconds: 64, crossed: false })
+  clock.advance(64_000)
+  t.match(await workers[1]!.take('standard', C), { allowed: true, remaining: 99 }, 'whoever waits as told is admitted')
+})
+
+t.test('what one turn orders travels in one message and comes back in one', async (t) => {
+  const { workers, messages } = createTestHost(t, { clock: createTestClock() })
+  await Promise.all(Array.from({ length: 60 }, (_, i) => workers[0]!.take('standard', `ip:${i}`)))
+  t.same(messages, { up: 1, down: 1 })
+})
+
+t.test('who is refused for a while costs no message, until shortly before that ends', async (t) => {
+  const clock = createTestClock()
+  const { workers, messages } = createTestHost(t, { clock })
+  await takeMany(workers, 200)
+  await settled()
+  const before = { ...messages }
+  for (let second = 1; second < 63; second++) {
+    clock.advance(1000)
+    t.match(workers[second % 2]!.take('standard', C), { allowed: false, crossed: false, retryAfterSeconds: 64 - second }, 'at once')
+  }
+  t.same(messages, before)
+  clock.advance(2_000)
+  t.equal((await workers[0]!.take('standard', C)).allowed, true)
+})
+
+t.test('attempts and refused credentials are exact too', async (t) => {
+  const { workers } = createTestHost(t, { clock: createTestClock() })
+  const attempts = await Promise.all(Array.from({ length: 40 }, (_, i) => workers[i % 2]!.takeAttempt('login:a')))
+  t.equal(allowed(attempts), 10)
+  const failed = await Promise.all(Array.from({ length: 150 }, (_, i) => workers[i % 2]!.takeNamed('standard', 'failed', C)))
+  t.equal(allowed(failed), 100)
+  t.ok(failed.every(({ crossed }) => !crossed), 'no violation of the rate of requests')
+  await settled()
+  for (const worker of workers) t.equal(worker.peekNamed('standard', 'failed', C).allowed, false, 'refused before any cryptography')
+  t.equal(workers[0]!.peek('standard', C).count, 0)
+})
+
+t.test('cost: unasked up to the share of a process, exact from there on, and what is given back is there for others', async (t) => {
+  const { workers: [a, b], messages } = createTestHost(t, { clock: createTestClock() })
+  t.notOk(a!.takeCost('standard', C, 900) instanceof Promise)
+  t.same(messages, { up: 0, down: 0 })
+  a!.refundCost('standard', C, 400)
+  t.equal(a!.peekCost('standard', C).remaining, 1500)
+  await settled()
+  t.match(await b!.takeCost('standard', C, 1400), { allowed: true, remaining: 100 }, 'the other process heard of 500')
+  t.match(await a!.takeCost('standard', C, 600), { allowed: false })
+  t.match(await a!.takeCost('standard', C, 100), { allowed: true, remaining: 0 }, 'a cheaper one still fits')
+  b!.refundCost('standard', C, 300)
+  await settled()
+  t.match(await a!.takeCost('standard', C, 300), { allowed: true, remaining: 0 })
+})
+
+t.test('a client that is held has the strict rate in every process, and never more than its own', async (t) => {
+  const { workers } = createTestHost(t, { clock: createTestClock() })
+  t.equal(allowed(await takeMany(workers, 40)), 40)
+  workers[0]!.hold(C, 600_000)
+  await settled()
+  const held = await takeMany(workers, 40)
+  t.equal(allowed(held), 10)
+  t.ok(held.every(({ tier, crossed }) => tier === 'strict' && !crossed))
+  t.equal(allowed(await takeMany(workers, 96, 'ip:2')), 96)
+  workers[1]!.hold('ip:2', 600_000)
+  await settled()
+  t.same((await takeMany(workers, 8, 'ip:2')).filter((answer) => answer.allowed).map(({ remaining }) => remaining), [3, 2, 1, 0])
+})
+
+t.test('a worker that died changes nothing', async (t) => {
+  const { workers, restart } = createTestHost(t, { clock: createTestClock() })
+  t.equal(allowed(await takeMany(workers, 60)), 60)
+  workers[0]!.hold('ip:held', 600_000)
+  await settled()
+  const successor = restart(0)
+  t.equal(allowed(await takeMany([successor, workers[1]!], 100)), 40)
+  t.equal(allowed(await takeMany([successor], 20, 'ip:held')), 10, 'nor for who is held')
+})
+
+t.test('a block and a forgetting reach every process, also what is on its way', async (t) => {
+  const { workers } = createTestHost(t, { clock: createTestClock() })
+  await takeMany(workers, 150)
+  workers[0]!.block('standard', C, 300_000)
+  await settled()
+  for (const worker of workers) t.match(await worker.take('standard', C), { allowed: false, retryAfterSeconds: 300 })
+  const late = workers[1]!.takeNamed('standard', 'failed', C)
+  workers[1]!.forget(C)
+  await late
+  await settled()
+  t.equal(allowed(await takeMany(workers, 150)), 100)
+})
+
+t.test('violations: one per crossing, over all processes; the third is told its lengthened block', async (t) => {
+  const clock = createTestClock()
+  const { workers } = createTestHost(t, { clock })
+  for (let crossing = 1; crossing <= 3; crossing++) {
+    const crossed = (await takeMany(workers, 210)).filter((answer) => answer.crossed)
+    t.equal(crossed.length, 1)
+    t.equal(crossed[0]!.retryAfterSeconds, crossing < 3 ? 64 : 300)
+    t.equal(workers[crossing % 2]!.countViolation(C, { tier: 'standard', attempt: false }), crossing)
+    clock.advance(64_000)
+  }
+  const attempts = workers.map((worker) => worker.countViolation('ip:9', { tier: 'strict', attempt: true }))
+  t.same(attempts, [1, 1], 'both saw the same one')
+  await settled()
+  t.same(workers.map((worker) => worker.countViolation('ip:9', { tier: 'strict', attempt: true })), [1, 1])
+})
+
+t.test('a silent primary: answers within the bar, by the share, nothing looser than N; told when it is back', async (t) => {
+  const { workers, stall, goOn, lines, primary } = createTestHost(t, { clock: systemClock })
+  t.equal(allowed(await takeMany(workers, 40)), 40)
+  stall()
+  const startMs = performance.now()
+  const first = await takeMany(workers, 20)
+  const waitedMs = performance.now() - startMs
+  t.ok(waitedMs >= 90 && waitedMs < 750, `${waitedMs.toFixed(0)} ms for the first`)
+  t.ok(first.every(({ store, limit }) => store === 'local' && limit === 100))
+  const alone = [...first]
+  for (let i = 0; i < 200; i++) {
+    const answer = workers[i % 2]!.take('standard', C)
+    t.notOk(answer instanceof Promise, 'nobody waits again')
+    alone.push(answer as LimitAnswer)
+  }
+  t.ok(alone.every(({ crossed }) => !crossed), 'a used up share is no crossing')
+  const admitted = 40 + allowed(alone)
+  t.ok(admitted <= 100 && admitted >= 85, `${admitted} of 100`)
+  goOn()
+  await settled()
+  const after = await takeMany(workers, 100)
+  t.ok(admitted + allowed(after) <= 100, `${admitted} + ${allowed(after)}`)
+  t.ok(primary.peek('standard', C).count >= 95, 'it was told of what was admitted meanwhile')
+  t.same(lines.filter((line) => line.startsWith('the primary')).length, 4, 'one line per process and change')
+  t.match(after[0], { store: 'primary' })
+})
+
+t.test('without a primary that ever answers, a process gives its share of a client it never met', async (t) => {
+  const { workers, stall } = createTestHost(t, { clock: systemClock, processes: 4 })
+  stall()
+  t.equal(allowed(await takeMany([workers[0]!], 100)), Math.floor((100 - 6) / 4))
+})
+
+t.test('closing answers what waits', async (t) => {
+  const { workers, stall } = createTestHost(t, { clock: systemClock })
+  stall()
+  const waiting = workers[0]!.take('standard', C)
+  workers[0]!.close()
+  t.match(await waiting, { allowed: true, store: 'local' })
+})
+
+t.test('a reload may change the window: what was admitted before still counts', async (t) => {
+  const clock = createTestClock()
+  const host = createTestHost(t, { clock })
+  t.equal(allowed(await takeMany(host.workers, 60)), 60)
+  const reloaded = createLimits({ rates: { ...RATES, standard: { max: 100, windowSeconds: 600, blockSeconds: 0 } }, fleet: host.fleets[0]!, clock, shadow: false })
+  t.teardown(() => reloaded.close())
+  t.equal(allowed(await takeMany([reloaded], 100)), 40)
+  clock.advance(64_000)
+  t.equal((await reloaded.take('standard', C)).allowed, false, 'in the new window')
+})
+
+t.test('hosts that are joined tell each other what they admitted', async (t) => {
+  const fleets = joinedFleets(2).map((fleet) => ({ ...fleet, bridgeUp: () => true }))
+  const clock = createTestClock()
+  const [one, other] = fleets.map((fleet) => createLimits({ rates: RATES, fleet, clock, shadow: false }))
+  t.teardown(() => { one!.close(); other!.close() })
+  await takeMany([one!], 70)
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  t.equal(allowed(await takeMany([other!], 100)), 30)
+})
