@@ -117,7 +117,8 @@ async function send (pool: Pool, step: Step, credentials: Credentials, played: P
   const action = response.headers['x-neko-action']
   if (response.statusCode === 429) played.limited++
   played.scoreMax = Math.max(played.scoreMax, Number(response.headers['x-neko-score'] ?? 0))
-  if ((action === 'CHALLENGE' || action === 'BLOCK') && response.statusCode !== 429 && (played.foundAt === -1 || number < played.foundAt)) played.foundAt = number
+  // A limit's own refusal was not scored and names no action; one that comes after the score, of a login say, does.
+  if ((action === 'CHALLENGE' || action === 'BLOCK') && (played.foundAt === -1 || number < played.foundAt)) played.foundAt = number
 }
 
 function report (sessions: Played[]): void {

@@ -6,7 +6,7 @@ import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import { createAddressSet } from '../std/ip.ts'
 import type { Json } from '../std/json.ts'
-import type { Collection, Page, Storage, Stored } from '../storage/port.ts'
+import type { Collection, Page, Storage, Stored, Where } from '../storage/port.ts'
 import { currentStep, escalatedTtl, STEP_MAX, type Step } from './ladder.ts'
 import { PENDING_ASKED_MAX, reconcileWithSiblings } from './reconcile.ts'
 import { decisionCollection, ladderCollection, type Action, type Decision, type DecisionInput, type DecisionOrigin, type DecisionScope } from './shapes.ts'
@@ -300,7 +300,11 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     for (const id of lacking) if (!onTheirWay.has(id)) fall(id)
   }
 
-  const reconciling = reconcileWithSiblings({ fleet, standing, monotonic: () => clock.monotonic(), reload })
+  async function readSince (ms: number): Promise<void> {
+    for await (const decision of everything(store, LOADED_MAX, { createdAt: { gte: ms } })) takeIn(decision)
+  }
+
+  const reconciling = reconcileWithSiblings({ fleet, standing, clock, reload, readSince })
   function forPrincipal (principal: Principal): Decision | null {
     if (standing.size === 0) return null
     const now = clock.now()
@@ -342,11 +346,11 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   }
 }
 
-async function * everything<T extends { id: string }> (store: Collection<T>, most: number): AsyncGenerator<Stored<T>> {
+async function * everything<T extends { id: string }> (store: Collection<T>, most: number, where: Where = {}): AsyncGenerator<Stored<T>> {
   let after: string | null = null
   let seen = 0
   do {
-    const page: Page<Stored<T>> = await store.find({ first: PAGE, after })
+    const page: Page<Stored<T>> = await store.find({ where, first: PAGE, after })
     yield * page.items
     seen += page.items.length
     after = page.hasNextPage && seen < most ? page.cursors.at(-1) ?? null : null

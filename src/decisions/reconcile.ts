@@ -1,11 +1,13 @@
 import type { Fleet } from '../cluster/fleet.ts'
+import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Standing } from './standing.ts'
 
 /**
  * Messages between processes arrive at most once: one that is lost would leave a process with a block that was lifted, or
  * without one that was made. So each tells the others every few seconds what it holds, as one number; who hears another
- * number from the same sibling twice running reads the store again, which has what every process wrote.
+ * number from the same sibling twice running reads the store again, which has what every process wrote. While other hosts
+ * are not heard (Redis is away), what they decided is read from the store they share, every two seconds.
  */
 export interface Reconciling { close (): void }
 
@@ -14,15 +16,22 @@ const TELL_MS = 5_000
 const AGAIN_MS = 30_000
 const SIBLINGS_MAX = 1_000
 export const PENDING_ASKED_MAX = 500
+/** A decision of another host stands here within five seconds without Redis (R37). */
+const POLL_MS = 2_000
+/** Clocks of hosts differ, and a store may be seconds behind. */
+const POLL_OVERLAP_MS = 60_000
 
-export function reconcileWithSiblings ({ fleet, standing, monotonic, reload, tellMs = TELL_MS, againMs = AGAIN_MS }: {
+export function reconcileWithSiblings ({ fleet, standing, clock, reload, readSince, tellMs = TELL_MS, againMs = AGAIN_MS, pollMs = POLL_MS }: {
   fleet: Fleet
   standing: Standing
-  monotonic (): number
+  clock: Clock
   /** Reads the store; what it lacks falls here. */
   reload (): Promise<void>
+  /** Reads what was decided since, ms since the epoch. */
+  readSince (ms: number): Promise<void>
   tellMs?: number
   againMs?: number
+  pollMs?: number
 }): Reconciling {
   const differed = new Map<string, number>()
   let lastMs = -Infinity
@@ -36,8 +45,8 @@ export function reconcileWithSiblings ({ fleet, standing, monotonic, reload, tel
     const times = (differed.get(from) ?? 0) + 1
     if (differed.size >= SIBLINGS_MAX) differed.clear()
     differed.set(from, times)
-    if (times < 2 || monotonic() - lastMs < againMs) return
-    lastMs = monotonic()
+    if (times < 2 || clock.monotonic() - lastMs < againMs) return
+    lastMs = clock.monotonic()
     differed.clear()
     reload().catch(() => { /* the store is down: the next number asks again */ })
   })
@@ -45,10 +54,27 @@ export function reconcileWithSiblings ({ fleet, standing, monotonic, reload, tel
     if (fleet.processCount() > 1) fleet.publish('decisions.digest', [standing.size, standing.digest()] as Json)
   }, tellMs)
   timer.unref()
+  let polling = false
+  const poller = setInterval(() => { if (fleet.bridgeUp() === false) poll().catch(() => { /* the store is down as well */ }) }, pollMs)
+  poller.unref()
+
+  /** What others removed is noticed by a whole reading, which is rarer. */
+  async function poll (): Promise<void> {
+    if (polling) return
+    polling = true
+    try {
+      const whole = clock.monotonic() - lastMs >= againMs
+      if (whole) lastMs = clock.monotonic()
+      await (whole ? reload() : readSince(clock.now() - POLL_OVERLAP_MS))
+    } finally {
+      polling = false
+    }
+  }
 
   return {
     close () {
       clearInterval(timer)
+      clearInterval(poller)
       unsubscribe()
     }
   }

@@ -288,6 +288,21 @@ t.test('a process that lost messages notices and reads the store again', async (
   t.equal(second.decisions.forAddress('192.0.2.2')?.id, added.id)
 })
 
+t.test('while Redis is away, what another host decided is read from the store within five seconds (R37)', async (t) => {
+  const deaf = (): Fleet => ({ ...joinedFleets(1)[0]!, bridgeUp: () => false })
+  const here = await openHouse(t, { fleet: deaf() })
+  const there = await openHouse(t, { fleet: deaf(), storage: here.storage, clock: here.clock })
+  await there.decisions.load()
+  await here.decisions.add(block('k1', { scope: 'KEY', ttlSeconds: null }), person)
+  const awake = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(awake))
+  const before = performance.now()
+  const key: Principal = { kind: 'key', id: 'k1' } as Principal
+  while (there.decisions.forPrincipal(key) === null && performance.now() - before < 8_000) await turns()
+  t.equal(there.decisions.forPrincipal(key)?.action, 'BLOCK')
+  withinBar(t, 'the key is blocked on the other host', performance.now() - before, 5_000)
+})
+
 t.test('what expired is told, and no longer counted, within a second', async (t) => {
   const { decisions, clock } = await openHouse(t)
   const decision = await decisions.add(block('192.0.2.1', { ttlSeconds: 1 }), person)

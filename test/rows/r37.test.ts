@@ -34,7 +34,7 @@ t.test('R37: what was ended is refused everywhere within a second, and after a r
   let client = createTestClient(t, server)
   const admin = await asAdmin(client)
   const people = new Map<string, { id: string, accessToken: string, refreshToken: string }>()
-  for (const name of ['leaver', 'fired', 'demoted', 'reused', 'renewed', 'stays']) {
+  for (const name of ['leaver', 'fired', 'demoted', 'reused', 'renewed', 'banned', 'stays']) {
     const { createUser } = await dataOf<{ createUser: { id: string } }>(admin.graphql('mutation ($u: String!, $p: String!) { createUser(username: $u, password: $p, role: ANALYST) { id } }', { u: name, p: PASSWORD }))
     people.set(name, { id: createUser.id, ...await client.login(name, PASSWORD) })
   }
@@ -48,6 +48,7 @@ t.test('R37: what was ended is refused everywhere within a second, and after a r
     ['a disabled user', () => dataOf(admin.graphql('mutation ($id: ID!) { disableUser(id: $id) { id } }', { id: people.get('fired')!.id })), () => as('fired'), ME, 401],
     ['a role taken away', () => dataOf(admin.graphql('mutation ($id: ID!) { setUserRole(id: $id, role: VIEWER) { role } }', { id: people.get('demoted')!.id })), () => as('demoted'), 'mutation { removeDecision(id: "none") { id } }', 403],
     ['a changed password', () => dataOf(as('renewed').graphql('mutation ($o: String!, $n: String!) { changePassword(currentPassword: $o, newPassword: $n) }', { o: PASSWORD, n: `${PASSWORD} anew` })), () => as('renewed'), ME, 401],
+    ['a decision about a user', () => dataOf(admin.graphql('mutation ($id: String!) { addDecision(scope: USER, value: $id, action: BLOCK, reason: "R37") { id } }', { id: people.get('banned')!.id })), () => as('banned'), ME, 403],
     ['a revoked key', () => dataOf(admin.graphql('mutation ($id: ID!) { revokeApiKey(id: $id) { id } }', { id: key.id })), () => client.as({ 'x-api-key': key.key }), ME, 401]
   ]
   for (const [title, end, who, query, status] of timed) {
@@ -67,6 +68,7 @@ t.test('R37: what was ended is refused everywhere within a second, and after a r
   for (const name of ['leaver', 'fired', 'reused', 'renewed']) t.same(await statuses(as(name), ME), new Set([401]), `${name}, after a restart`)
   t.same(await statuses(client.as(bearer(renewed.refreshToken.accessToken)), ME), new Set([401]))
   t.same(await statuses(client.as({ 'x-api-key': key.key }), ME), new Set([401]), 'the key, after a restart')
+  t.same(await statuses(as('banned'), ME), new Set([403]), 'the decision, after a restart')
   t.same(await statuses(as('stays'), ME), new Set([200]), 'who was not ended goes on')
   t.equal((await client.graphql('mutation ($u: String!, $p: String!) { login(username: $u, password: $p) { accessToken } }', { u: 'fired', p: PASSWORD })).status, 401)
 })
