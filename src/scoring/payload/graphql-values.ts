@@ -30,6 +30,8 @@ const DEPTH_MAX = 20
 const RECURSION_MAX = 4
 const INTROSPECTION_RECURSION_MAX = 12
 const BATCH_SAME_MAX = 5
+/** An editor that is reloaded ten times in a minute asks ten times: with all that haste says of itself (0.36) it must stay below a challenge. */
+const OWN_INTROSPECTION = 0.05
 /** Logins, codes and coupons tried in one request; a person has one of each. */
 const GUESSES_MAX = 2
 const GUESSED = /(?:log_?in|sign_?in|authenticate|tokenauth|token_?create|verify\w{0,24}|check_?(?:otp|code|pin|coupon|password)|redeem\w{0,16}|reset_?password|apply_?coupon|confirm_?(?:otp|code|email))\s{0,4}\(/gi
@@ -52,7 +54,10 @@ function judgeShape (inspection: Inspection, place: string, reading: GraphqlRead
   // Tools introspect one operation at a time, by POST or by link; hidden in a batch is how scanners look.
   if (reading.introspection !== 'none' && reading.recursion > 2 && !reading.deepTypes) add('graphql.introspection-cycle', 0.8, `fields of types of fields, ${reading.recursion} times`)
   // No page and no tool puts a schema's question into the address bar.
-  if (reading.introspection !== 'none') add('graphql.introspection', way === 'batch' || (way === 'link' && inspection.navigates) ? 0.76 : reading.introspection === 'schema' ? 0.35 : 0.3, '__' + reading.introspection)
+  if (reading.introspection === 'none') return
+  const hidden = way === 'batch' || (way === 'link' && inspection.navigates)
+  // Our own endpoint answers it to whoever develops against it, and to nobody in production.
+  add('graphql.introspection', hidden ? 0.76 : inspection.own ? OWN_INTROSPECTION : reading.introspection === 'schema' ? 0.35 : 0.3, '__' + reading.introspection)
 }
 
 /** Batches: the same operation many times is brute force or load, unequal ones are a page. */

@@ -37,10 +37,10 @@ function judgePhpVariables (subject: Subject): void {
   const text = subject.flat
   const global = /\$(?:_(?:get|post|request|cookie|server|session|files|env)\b|globals\b|http_(?:\w+_vars|raw_post_data)|argv\b|php_errormsg)/.exec(text)
   if (global !== null) return /[[{(;]/.test(text.slice(global.index + global[0].length, global.index + global[0].length + 3)) ? certain(subject, 'php.superglobal', text.slice(global.index, global.index + 50)) : likely(subject, 'php.superglobal', 0.77, global[0])
-  const call = /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\]]{1,40}\]| ?\{[^}]{1,40}\}| ?->\w+| ?\}){0,4} ?\(/.exec(text)
+  const call = /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\][]{1,40}\]| ?\{[^}{]{1,40}\}| ?->\w+| ?\}){0,4} ?\(/.exec(text)
   if (call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0]) && text.slice(call.index + call[0].length, call.index + call[0].length + 80).includes(')')) likely(subject, 'php.variable-call', 0.78, call[0])
   else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) likely(subject, 'php.variable-variable', 0.76, text.slice(0, 40))
-  else if (/\$\w{1,20} ?\[[^\n(]{1,16}\] ?\(/.test(text)) likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
+  else if (/\$\w{1,20} ?\[[^\n([\]]{1,16}\] ?\(/.test(text)) likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
   else if (/\$\{ ?["']\w{1,20}["'] ?\}/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
   else if (/\$ ?\{ ?\$\w/.test(text)) likely(subject, 'php.variable-variable', 0.77, text.slice(0, 40))
   else if (/\$\w{1,30} ?(?:=[^=]|\.=|\[["'])[^;]{0,80};/.test(text)) likely(subject, 'php.assignment', 0.7, text.slice(0, 50))
@@ -72,7 +72,7 @@ function judgePhpCalls (subject: Subject): void {
   if (/^(?:system|exec|eval|passthru|popen|assert) ?(?:#\w* ?|\/\*[^*]{0,40}\*\/ ?|\/\/\w* ?)?\([^()]{0,40}\) ?;?$/.test(subject.flat)) likely(subject, 'php.code-call', 0.77, subject.flat.slice(0, 50))
   const prefixed = PHP_PREFIXED.exec(subject.flat)
   if (prefixed !== null) likely(subject, 'php.function-call', subject.flat.length < 80 ? 0.77 : 0.45, prefixed[0])
-  if (/\(? ?["'](?:\w|\\x?\w{2,3}|["'] ?\. ?["']|[ .]){2,40}["'] ?\)? ?\( ?["'\w$]/.test(subject.flat) && /^[^a-z]{0,4}(?:\((?:string|int)\))?[("'\\]/.test(subject.flat)) likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
+  if (/^[^a-z]{0,4}(?:\((?:string|int)\))?[("'\\]/.test(subject.flat) && /\(? ?["'](?:\w|\\x?\w{2,3}|["'] ?\. ?["']|[ .]){2,40}["'] ?\)? ?\( ?["'\w$]/.test(subject.flat)) likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
 }
 
 function judgeCall (subject: Subject, name: string, at: number): boolean {

@@ -151,46 +151,49 @@ function judgeDoubtful (subject: Subject, separator: string, unique: boolean, fl
   else if (flag || (target && SYSTEM_FILE.test(clause.rest))) likely(subject, 'cmdi.separated-word', 0.6, match)
 }
 
-interface Syntax { rule: string, value: number, pattern: RegExp }
+/** `needs` are characters without which the pattern cannot match, `word` a kind of word: most are not tried at all. */
+interface Syntax { rule: string, value: number, pattern: RegExp, needs?: number, word?: number }
 
 const SYNTAX: Syntax[] = [
-  { rule: 'cmdi.shellshock', value: 1, pattern: /\( ?\) ?\{ ?[:_]? ?;+ ?\}|^ ?\( ?\) ?\{ ?[^\s}]/ },
-  { rule: 'cmdi.function-open', value: 0.78, pattern: /^ ?\( ?\) ?\{ ?$/ },
+  { rule: 'cmdi.shellshock', value: 1, needs: CHAR.paren | CHAR.brace, pattern: /\( ?\) ?\{ ?[:_]? ?;+ ?\}|^ ?\( ?\) ?\{ ?[^\s}]/ },
+  { rule: 'cmdi.function-open', value: 0.78, needs: CHAR.paren | CHAR.brace, pattern: /^ ?\( ?\) ?\{ ?$/ },
   { rule: 'cmdi.dev-tcp', value: 1, pattern: /\/dev\/(?:tcp|udp)\/[\w.$-]+\/\d|(?:ba|z|k)?sh -i ?[>&2]/ },
-  { rule: 'cmdi.field-separator', value: 0.86, pattern: /\$(?:\{ifs\b[^}]{0,12}\}|ifs\b)/ },
+  { rule: 'cmdi.field-separator', value: 0.86, needs: CHAR.dollar, pattern: /\$(?:\{ifs\b[^}]{0,12}\}|ifs\b)/ },
   { rule: 'cmdi.shell-run', value: 0.84, pattern: /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:ba|z|k|da)?sh,-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/ },
   { rule: 'cmdi.binary-path', value: 0.78, pattern: /(?:^|[^\w.])\/?(?:usr\/(?:local\/)?)?s?bin\/\w{2,}|\\windows\\system32|winnt\/system32/ },
-  { rule: 'cmdi.glob-path', value: 0.8, pattern: /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)|\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]|\/\[\w\W{1,6}\]\w/ },
-  { rule: 'cmdi.arithmetic', value: 0.76, pattern: /\$\[[^\]a-z]{0,40}\]|\$\(\([^\n]{1,40}\)\)|\$\{[a-z_]\w{0,30}(?:[#%]|:[-+?0-9])/ },
+  { rule: 'cmdi.glob-path', value: 0.8, needs: CHAR.slash, pattern: /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)|\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]|\/\[\w\W{1,6}\]\w/ },
+  { rule: 'cmdi.arithmetic', value: 0.76, needs: CHAR.dollar, pattern: /\$\[[^\]a-z]{0,40}\]|\$\(\([^\n]{1,40}\)\)|\$\{[a-z_]\w{0,30}(?:[#%]|:[-+?0-9])/ },
   { rule: 'cmdi.process-substitution', value: 0.8, pattern: /[<>]\( ?[a-z/]|<<< ?["'$\w(]/ },
-  { rule: 'cmdi.windows-for', value: 0.82, pattern: /\bfor (?:\/[dflr] )?[^%()]{0,80}%%?\S{1,12} in ?\(/ },
+  { rule: 'cmdi.windows-for', value: 0.82, needs: CHAR.percent | CHAR.paren, pattern: /\bfor (?:\/[dflr] )?[^%()]{0,80}%%?\S{1,12} in ?\(/ },
   { rule: 'cmdi.windows-if', value: 0.8, pattern: /^\W{0,4}if ?(?:\/i )?(?:not )?(?:exist \S|defined \w|errorlevel \d|cmdextversion|"[^"]{1,40}" ?==|[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )).{1,80}/ },
   { rule: 'cmdi.powershell', value: 0.8, pattern: /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job|sleep)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/ },
   { rule: 'cmdi.delay', value: 0.82, pattern: /(?:[;|&`\n]|\$\() ?sleep(?: ?\$\{?ifs\}?|[ +]) ?\d{1,4}s? ?(?:$|[;|&`)#\n])/ },
-  { rule: 'cmdi.windows-variable', value: 0.8, pattern: /%(?:comspec|systemroot|windir|programfiles|programdata|appdata|username|userprofile|path|pathext|temp|tmp|os)(?::[^%]{1,24})%|%comspec% ?\/[ck]\b/ },
-  { rule: 'cmdi.caret-word', value: 0.8, pattern: /\b[a-z]{1,6}(?:\^[a-z]{1,6}){3,}\b/ },
-  { rule: 'cmdi.option', value: 0.78, pattern: /^-{1,2}exec\w* \S|(?:^|\s)-{1,2}(?:o ?proxycommand|use-askpass|upload-pack|receive-pack|checkpoint-action|to-command|use-compress-program|post-file|output-document|load-extension|init-command|rsh|config=?core\.)[= ]{1,2}\S/ },
-  { rule: 'cmdi.lolbin', value: 0.8, pattern: /\bwmic\b.{0,40}\bcall ?create\b|\bmshta(?:\.exe)? (?:https?:|vbscript:|javascript:)|\bregsvr32(?:\.exe)? .{0,40}\/i:|\bcertutil(?:\.exe)? .{0,20}-(?:urlcache|decode|encode)|\bbitsadmin(?:\.exe)? .{0,20}\/(?:transfer|create|addfile)|\brundll32(?:\.exe)? (?:javascript:|\S{1,60}\.dll ?,)|\bnet1? (?:user|localgroup|share|use|view|start|stop|accounts|group)\b(?: ?$| ?\/| ?[\\&|]| \S+ \S+ ?\/add)|\bschtasks(?:\.exe)? \/create|\breg(?:\.exe)? (?:add|query|save|delete) (?:hk|\\)/ },
+  { rule: 'cmdi.windows-variable', value: 0.8, needs: CHAR.percent, pattern: /%(?:comspec|systemroot|windir|programfiles|programdata|appdata|username|userprofile|path|pathext|temp|tmp|os)(?::[^%]{1,24})%|%comspec% ?\/[ck]\b/ },
+  { rule: 'cmdi.caret-word', value: 0.8, needs: CHAR.caret, pattern: /\b[a-z]{1,6}(?:\^[a-z]{1,6}){3,}\b/ },
+  { rule: 'cmdi.option', value: 0.78, needs: CHAR.dash, pattern: /^-{1,2}exec\w* \S|(?:^|\s)-{1,2}(?:o ?proxycommand|use-askpass|upload-pack|receive-pack|checkpoint-action|to-command|use-compress-program|post-file|output-document|load-extension|init-command|rsh|config=?core\.)[= ]{1,2}\S/ },
+  { rule: 'cmdi.lolbin', value: 0.8, word: WORD.windows, pattern: /\bprocess call create\b|\bmshta(?:\.exe)? (?:https?:|vbscript:|javascript:)|\bregsvr32(?:\.exe)?(?: \/\w){0,4} \/i:|\bcertutil(?:\.exe)? (?:-\w{1,12} )?-(?:urlcache|decode|encode)|\bbitsadmin(?:\.exe)? \/(?:transfer|create|addfile)|\brundll32(?:\.exe)? (?:javascript:|\S{1,60}\.dll ?,)|\bnet1? (?:user|localgroup|share|use|view|start|stop|accounts|group)\b(?: ?$| ?\/| ?[\\&|]| \S+ \S+ ?\/add)|\bschtasks(?:\.exe)? \/create|\breg(?:\.exe)? (?:add|query|save|delete) (?:hk|\\)/ },
   { rule: 'cmdi.dotnet', value: 0.8, pattern: /\[(?:system\.)?(?:diagnostics\.process|net\.webclient|reflection\.assembly|convert|text\.encoding|io\.file)\]::\w|\bsystem\.diagnostics\.process\b.{0,4}(?:start|\()|& ?\(["'][^"']{1,20}["'] ?\+ ?["']/ },
-  { rule: 'cmdi.ansi-quote', value: 0.8, pattern: /(?:^|[\s;|&`(])\$'(?:\\x?[0-9a-f]{2,3}){2,}/ },
+  { rule: 'cmdi.ansi-quote', value: 0.8, needs: CHAR.dollar | CHAR.quote | CHAR.backslash, pattern: /(?:^|[\s;|&`(])\$'(?:\\x?[0-9a-f]{2,3}){2,}/ },
   { rule: 'cmdi.shorthand', value: 0.76, pattern: /^(?:\w{0,12}=)?(?:~[+-]\d{0,3}|![!-]\d{0,3}(?:!-?\d+)?|!\?\w+\??)$/ },
   { rule: 'cmdi.change-directory', value: 0.78, pattern: /(?:^|[;&|]) ?cd [/\\~.]{1,3}\w{0,12} ?[;&|]/ },
-  { rule: 'cmdi.function', value: 0.8, pattern: /\b\w{1,12} ?\( ?\) ?\{[^{}]{0,40}[^{}&]&[^{}&]{0,20}\}/ },
-  { rule: 'cmdi.dot-command', value: 0.78, pattern: /[;\n] ?(?:\\n)?\.\W{0,3}(?:shell|sh|system|databases|tables|schema|import|load|output|once|read|open|dump|excel|save|backup)\b/ },
-  { rule: 'cmdi.variable-position', value: 0.77, pattern: /(?:[;|`]|&&) ?\$\{?[a-z_]\w{0,12}(?:[ $}\d]|$)/ },
-  { rule: 'cmdi.word-braces', value: 0.77, pattern: /[a-z]\{[a-z]{1,8},[a-z]{1,8}\}[a-z]|^\{,(?:\$?["'])?[a-z]\w{1,20}["']?,?\}/ },
-  { rule: 'cmdi.special-variables', value: 0.78, pattern: /[a-z]\$[-_][^$]{1,20}[a-z]\$[-_]/ },
-  { rule: 'cmdi.fork', value: 0.82, pattern: /[\w:.] ?\( ?\) ?\{ ?.{1,12}\|.{0,12}&? ?;? ?\} ?;/ },
-  { rule: 'cmdi.shell-variable', value: 0.77, pattern: /\$(?:\{(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd|cmd)\b|(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd)\b(?!=))/ },
+  { rule: 'cmdi.function', value: 0.8, needs: CHAR.paren | CHAR.brace | CHAR.ampersand, pattern: /\b\w{1,12} ?\( ?\) ?\{[^{}]{0,40}[^{}&]&[^{}&]{0,20}\}/ },
+  { rule: 'cmdi.dot-command', value: 0.78, needs: CHAR.dot, pattern: /[;\n] ?(?:\\n)?\.\W{0,3}(?:shell|sh|system|databases|tables|schema|import|load|output|once|read|open|dump|excel|save|backup)\b/ },
+  { rule: 'cmdi.variable-position', value: 0.77, needs: CHAR.dollar, pattern: /(?:[;|`]|&&) ?\$\{?[a-z_]\w{0,12}(?:[ $}\d]|$)/ },
+  { rule: 'cmdi.word-braces', value: 0.77, needs: CHAR.brace | CHAR.comma, pattern: /[a-z]\{[a-z]{1,8},[a-z]{1,8}\}[a-z]|^\{,(?:\$?["'])?[a-z]\w{1,20}["']?,?\}/ },
+  { rule: 'cmdi.special-variables', value: 0.78, needs: CHAR.dollar, pattern: /[a-z]\$[-_][^$]{1,20}[a-z]\$[-_]/ },
+  { rule: 'cmdi.fork', value: 0.82, needs: CHAR.paren | CHAR.brace | CHAR.pipe | CHAR.semicolon, pattern: /[\w:.] ?\( ?\) ?\{ ?.{1,12}\|.{0,12}&? ?;? ?\} ?;/ },
+  { rule: 'cmdi.shell-variable', value: 0.77, needs: CHAR.dollar, pattern: /\$(?:\{(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd|cmd)\b|(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd)\b(?!=))/ },
   { rule: 'cmdi.split-word', value: 0.78, pattern: /[a-z](?:\$(?:[@?*!]|\(\)|\{\})|``|[<>]\(\))[a-z]/ },
   { rule: 'cmdi.leading-separator', value: 0.77, pattern: /^ ?[;|&] ?[a-z][\w.-]{1,30} +-{1,2}[a-z]/ },
-  { rule: 'cmdi.redirect', value: 0.5, pattern: /\d?>&\d|> ?\/(?:dev|tmp|var|etc)\/\w/ },
-  { rule: 'cmdi.alias', value: 0.76, pattern: /^\W{0,3}alias (?:-p )?[\w-]{1,30}=/ },
-  { rule: 'cmdi.brace-expansion', value: 0.78, pattern: /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}|\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/ }
+  { rule: 'cmdi.redirect', value: 0.5, needs: CHAR.greater, pattern: /\d?>&\d|> ?\/(?:dev|tmp|var|etc)\/\w/ },
+  { rule: 'cmdi.alias', value: 0.76, needs: CHAR.equals, pattern: /^\W{0,3}alias (?:-p )?[\w-]{1,30}=/ },
+  { rule: 'cmdi.brace-expansion', value: 0.78, needs: CHAR.brace | CHAR.comma, pattern: /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}|\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/ }
 ]
 
 function judgeSyntax (subject: Subject): void {
   for (const entry of SYNTAX) {
+    if (entry.needs !== undefined && (subject.characters & entry.needs) !== entry.needs) continue
+    if (entry.word !== undefined && (subject.words & entry.word) === 0) continue
     const match = entry.pattern.exec(subject.flat)
     if (match === null) continue
     // Variables of a shell are written in capitals; `${home}` in small letters is a template's.

@@ -49,7 +49,7 @@ function judgeTag (subject: Subject, tag: HtmlTag): boolean {
   const before = subject.signs.length
   for (const attribute of tag.attributes) judgeAttribute(subject, tag, attribute)
   if (tag.name === 'script') judgeScriptTag(subject, tag)
-  else if (tag.name === 'style') judgeStyle(subject, subject.text.slice(tag.end, tag.end + 2000))
+  else if (tag.name === 'style') judgeStyle(subject, styleOf(subject.text, tag.end))
   else if (tag.name === 'meta' && /http-equiv/i.test(names(tag)) && /refresh|set-cookie|utf-7/i.test(values(tag))) certain(subject, 'xss.meta', '<meta http-equiv')
   else if (tag.name === 'link' && /import|stylesheet/.test(values(tag).toLowerCase())) likely(subject, 'xss.link', 0.78, '<link')
   else if (tag.name === 'base' && /href/.test(names(tag))) likely(subject, 'xss.base', 0.8, '<base href')
@@ -60,6 +60,13 @@ function judgeTag (subject: Subject, tag: HtmlTag): boolean {
   else if (/(?:^| )(?:xsi:schemalocation|datasrc|dataformatas|datafld|pattern)/.test(names(tag))) likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
   else if (/attributename/.test(names(tag)) || /script/.test(tag.name.replace(/^\//, '').replace(/^(?:no)?script$/, ''))) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   return subject.signs.length > before
+}
+
+/** A style element's text: it ends at the next one, so that many of them are read once. */
+function styleOf (text: string, from: number): string {
+  const ahead = text.slice(from, from + READABLE_CHARACTERS_MAX)
+  const end = ahead.search(/<\/?style/i)
+  return end === -1 ? ahead : ahead.slice(0, end)
 }
 
 function judgeQuiet (subject: Subject, tag: HtmlTag): void {
