@@ -43,7 +43,7 @@ export const collections: readonly CollectionDefinition[] = [
 
 /** @throws ConfigError, NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a store that is merely down is `pending`. */
 export async function prepareStore ({ config, clock, log }: Parts): Promise<Prepared> {
-  loadPlaybooks(config.dataDir)
+  await loadPlaybooks(config.dataDir)
   const storage = await openStorage({ config, clock, log })
   try {
     return await prepareRooms(storage, { config, clock, log })

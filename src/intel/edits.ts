@@ -3,8 +3,6 @@
  * the sources (lane `administrator`), which goes before them in what is shown; so an import never overwrites a
  * person, and taking a word back (null) lets the sources speak again.
  */
-import { Value } from '@sinclair/typebox/value'
-import type { TSchema } from '@sinclair/typebox'
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
 import { newId } from '../std/id.ts'
@@ -15,7 +13,7 @@ import { asReference, asText } from './facts.ts'
 import { redirectsOf } from './import.ts'
 import { actorId, foldName, leadRecord, recordKey } from './match.ts'
 import { toActor, toDocument } from './profile.ts'
-import { ActorInput, ActorPatch, BOUNDS, LANES, type ActorDocument, type ActorRecord, type ActorRedirect, type ThreatActor } from './shapes.ts'
+import { BOUNDS, LANES, type ActorDocument, type ActorInput, type ActorPatch, type ActorRecord, type ActorRedirect, type ThreatActor } from './shapes.ts'
 
 /** Each attempt is lost to another writer who won; five in a row is a storm. */
 const ATTEMPTS_MAX = 5
@@ -50,7 +48,7 @@ export function createEdits (parts: Parts): Edits {
 }
 
 async function add (parts: Parts, input: ActorInput, by: string): Promise<ThreatActor> {
-  const checked = check(ActorInput, input)
+  const checked = await check('input', input)
   const fold = foldName(checked.name)
   await refuseTakenName(parts, fold, null)
   const key = await freeKey(parts, fold)
@@ -73,7 +71,7 @@ async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string>
 }
 
 async function update (parts: Parts, find: Edits['find'], id: string, patch: ActorPatch, by: string): Promise<ThreatActor> {
-  const checked = check(ActorPatch, patch)
+  const checked = await check('patch', patch)
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     const stored = await find(id)
     if (stored === null) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
@@ -126,9 +124,10 @@ async function refuseTakenName ({ catalogue }: Parts, fold: string, exceptId: st
 }
 
 /** Plain data that fits the schema. @throws NEKO_ERR_INPUT_INVALID naming the field. */
-function check<T extends ActorInput | ActorPatch> (schema: TSchema, given: T): T {
-  const problem = Value.Errors(schema, given).First()
-  if (problem !== undefined) throw new NEKO_ERR_INPUT_INVALID(`${problem.path === '' ? 'the input' : problem.path.slice(1)}: ${problem.message}`)
+async function check<T extends ActorInput | ActorPatch> (kind: 'input' | 'patch', given: T): Promise<T> {
+  const { problemIn } = await import('./actor-input.ts')
+  const problem = problemIn(kind, given)
+  if (problem !== null) throw new NEKO_ERR_INPUT_INVALID(problem)
   if (typeof given.firstSeen === 'number' && typeof given.lastSeen === 'number' && given.firstSeen > given.lastSeen) throw new NEKO_ERR_INPUT_INVALID('lastSeen: must not be before firstSeen')
   for (const { url } of given.references ?? []) {
     if (asReference(url, null) === null) throw new NEKO_ERR_INPUT_INVALID('references: each url must be http or https, without credentials')

@@ -11,7 +11,6 @@ import { BlockList, isIP } from 'node:net'
 import { basename } from 'node:path'
 import { Readable, pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { Agent, request } from 'undici'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID, NEKO_ERR_TIMEOUT, isNekoError } from '../errors.ts'
 import { canonicalAddress } from '../std/ip.ts'
 
@@ -68,6 +67,8 @@ export async function * openFile (path: string): AsyncGenerator<Uint8Array> {
  */
 export async function * openUrl (url: string, options: FetchOptions = FETCH_OPTIONS): AsyncGenerator<Uint8Array> {
   const signal = AbortSignal.timeout(options.timeoutMs)
+  // Late: 110 files that only this needs.
+  const { Agent, request } = await import('undici')
   const agent = new Agent({ connect: { lookup: options.allowPrivate ? undefined : lookupPublic }, maxRedirections: 0 } as ConstructorParameters<typeof Agent>[0])
   try {
     let target = checkedUrl(url, options)

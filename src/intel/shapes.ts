@@ -5,8 +5,9 @@
  * A document keeps the records of its sources apart and whole. That is what makes an import repeatable and its order
  * irrelevant: the groups and every shown fact are pure functions of the set of records (match.ts, profile.ts).
  */
-import { Type, type Static } from '@sinclair/typebox'
 import type { CollectionDefinition } from '../storage/port.ts'
+
+export type { ActorInput, ActorPatch } from './actor-input.ts'
 
 export const THREAT_CATEGORIES = ['STATE_SPONSORED', 'CYBERCRIME', 'RANSOMWARE', 'HACKTIVIST', 'TERRORIST', 'INSIDER', 'UNKNOWN'] as const
 export type ThreatCategory = typeof THREAT_CATEGORIES[number]
@@ -119,30 +120,3 @@ export interface ImportProgress { phase: 'read' | 'merge' | 'write', bytes: numb
 export const actorCollection: CollectionDefinition = { name: 'threatActors', indexes: [] }
 export const redirectCollection: CollectionDefinition = { name: 'threatActorRedirects', indexes: [] }
 export const intelCollections: CollectionDefinition[] = [actorCollection, redirectCollection]
-
-const Name = Type.String({ minLength: 1, maxLength: BOUNDS.nameChars, pattern: '\\S' })
-const HttpUrl = Type.String({ minLength: 10, maxLength: BOUNDS.urlChars, pattern: '^https?://[^\\s/]' })
-const OrNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
-
-const facts = {
-  aliases: OrNull(Type.Array(Name, { maxItems: BOUNDS.aliases })),
-  country: OrNull(Type.String({ pattern: '^[A-Z]{2}$' })),
-  category: OrNull(Type.Union(THREAT_CATEGORIES.map((category) => Type.Literal(category)))),
-  motivation: OrNull(Type.String({ minLength: 1, maxLength: BOUNDS.motivationChars })),
-  techniques: OrNull(Type.Array(Type.String({ pattern: '^T\\d{4}(\\.\\d{3})?$' }), { maxItems: BOUNDS.techniques })),
-  references: OrNull(Type.Array(Type.Object({
-    name: OrNull(Type.String({ minLength: 1, maxLength: BOUNDS.referenceNameChars })),
-    url: HttpUrl
-  }, { additionalProperties: false }), { maxItems: BOUNDS.references })),
-  firstSeen: OrNull(Type.Number({ minimum: 0, maximum: 4_102_444_800_000 })),
-  lastSeen: OrNull(Type.Number({ minimum: 0, maximum: 4_102_444_800_000 })),
-  description: OrNull(Type.String({ minLength: 1, maxLength: BOUNDS.descriptionChars }))
-}
-
-/** What an administrator types in for a new actor. Techniques are ATT&CK ids; times ms since the epoch. */
-export const ActorInput = Type.Object({ name: Name, ...facts }, { additionalProperties: false })
-export type ActorInput = Static<typeof ActorInput>
-
-/** An administrator's change: what is absent stays; null takes the administrator's word back, so that the sources speak again. */
-export const ActorPatch = Type.Object({ name: OrNull(Name), ...facts }, { additionalProperties: false, minProperties: 1 })
-export type ActorPatch = Static<typeof ActorPatch>

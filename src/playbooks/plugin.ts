@@ -13,7 +13,7 @@ export default fp(async (app) => {
   const { config, storage, audit, fleet, clock, log, decisions, limits, assessments, metrics } = app
   const webhooks = createWebhooks({ urls: config.webhookUrls, secret: config.webhookSecret, storage, clock, log })
   const playbooks = createPlaybooks({
-    playbooks: loadPlaybooks(config.dataDir),
+    playbooks: await loadPlaybooks(config.dataDir),
     thresholds: { challenge: config.challengeThreshold, block: config.blockThreshold },
     storage,
     audit,
@@ -45,7 +45,7 @@ export default fp(async (app) => {
     if (removed && scope !== 'SESSION') playbooks.forget(attackerName({ attacker: { scope, value } }))
   })
   if (fleet.slot === 0) {
-    for (const { name, ...members } of readOverrides(config.dataDir)) {
+    for (const { name, ...members } of await readOverrides(config.dataDir)) {
       audit.record({ category: 'security', type: 'playbook.override', actor: 'system', target: name, outcome: 'ok', details: { playbook: name, members: members as unknown as Json } })
     }
   }

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import type { LookupFunction } from 'node:net'
-import { Agent, request } from 'undici'
+import type { Agent, request } from 'undici'
 import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
@@ -71,7 +71,7 @@ export interface WebhookParts {
 
 export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = WINDOW_MS, retryBaseMs = RETRY_BASE_MS, gatherMs = GATHER_MS, resolve = resolveName }: WebhookParts): Webhooks {
   const deadLetters = storage.collection<DeadLetter & { expiresAt: number }>(deadLetterCollection)
-  const agent = new Agent({ connect: { timeout: TIMEOUT_MS, lookup: publicLookup(resolve) }, connections: 4 })
+  let client: { agent: Agent, request: typeof request } | null = null
   const unburied: Array<DeadLetter & { expiresAt: number }> = []
   const ending = new AbortController()
   let group: Group | null = null
@@ -79,6 +79,13 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
   let lastSentMs = -Infinity
   const sending = new Set<Promise<void>>()
   let closed = false
+
+  /** Late: 110 files that only those who send webhooks need. */
+  async function opened (): Promise<{ agent: Agent, request: typeof request }> {
+    const { Agent, request } = await import('undici')
+    client ??= { agent: new Agent({ connect: { timeout: TIMEOUT_MS, lookup: publicLookup(resolve) }, connections: 4 }), request }
+    return client
+  }
 
   function notify (notice: Notice): void {
     if (urls.length === 0 || closed) return
@@ -144,6 +151,7 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
   async function post ({ url, body }: Message): Promise<void> {
     const seconds = Math.floor(clock.now() / 1000)
     const signature = createHmac('sha256', secret ?? '').update(`${seconds}.${body}`).digest('hex')
+    const { agent, request } = await opened()
     const response = await request(url, {
       method: 'POST',
       body,
@@ -184,7 +192,7 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
       const last = setTimeout(() => ending.abort(), CLOSE_MS)
       await Promise.all(sending)
       clearTimeout(last)
-      await agent.destroy()
+      await client?.agent.destroy()
     }
   }
 }

@@ -5,7 +5,6 @@ import type { Config } from '../config.ts'
 import type { Clock } from '../std/clock.ts'
 import type { StorageLog } from './log.ts'
 import type { Storage } from './port.ts'
-import { openMongoStorage } from './mongo.ts'
 import { openSqliteStorage } from './sqlite.ts'
 
 /** Chooses the adapter: MongoDB when MONGODB_URI is set, else one SQLite file under DATA_DIR. */
@@ -17,7 +16,11 @@ export interface OpenOptions { config: Pick<Config, 'dataDir' | 'mongodbUri' | '
  */
 export async function openStorage (options: OpenOptions): Promise<Storage> {
   const { config, clock, log } = options
-  if (config.mongodbUri !== null) return openMongoStorage({ uri: config.mongodbUri, database: config.mongodbDatabase, clock, log, onBreaker: options.onBreaker })
+  if (config.mongodbUri !== null) {
+    // Late: the driver is 130 files, and most installations have none.
+    const { openMongoStorage } = await import('./mongo.ts')
+    return openMongoStorage({ uri: config.mongodbUri, database: config.mongodbDatabase, clock, log, onBreaker: options.onBreaker })
+  }
   if (config.dataDir === ':memory:') return openTemporaryStorage({ clock, log })
   return openSqliteStorage({ file: storageFile(config.dataDir), clock, log })
 }

@@ -176,11 +176,11 @@ t.test('overrides change what they name; a file that is wrong is refused with th
   const dataDir = mkdtempSync(join(tmpdir(), 'neko-playbooks-'))
   t.teardown(() => rmSync(dataDir, { recursive: true }))
   const write = (value: unknown): void => writeFileSync(join(dataDir, 'playbooks.json'), typeof value === 'string' ? value : JSON.stringify(value))
-  t.equal(loadPlaybooks(dataDir).length, 8)
+  t.equal((await loadPlaybooks(dataDir)).length, 8)
   write([{ name: 'CRITICAL_THREAT_RESPONSE', when: { scoreAtLeast: 95 }, windowSeconds: 30 }])
-  t.match(loadPlaybooks(dataDir)[0], { when: { scoreAtLeast: 95 }, windowSeconds: 30, opensIncident: true })
+  t.match((await loadPlaybooks(dataDir))[0], { when: { scoreAtLeast: 95 }, windowSeconds: 30, opensIncident: true })
   for (const bad of ['{', {}, [{ name: 'X' }], [{ name: 'STANDARD_MONITORING', steps: [{ do: 'reboot' }] }], [{ name: 'STANDARD_MONITORING', when: {} }], [{ name: 'STANDARD_MONITORING' }, { name: 'STANDARD_MONITORING' }]]) {
     write(bad)
-    t.throws(() => loadPlaybooks(dataDir), { name: 'ConfigError', variable: 'DATA_DIR' } as unknown as Error, JSON.stringify(bad))
+    await t.rejects(loadPlaybooks(dataDir), { name: 'ConfigError', variable: 'DATA_DIR' } as unknown as Error, JSON.stringify(bad))
   }
 })
