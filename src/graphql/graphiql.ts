@@ -25,6 +25,7 @@ const PAGE = `<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>NEKO Defense API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/graphiql/graphiql.css">
 <style>html, body, #root { height: 100%; margin: 0 }</style>
 </head>
@@ -38,7 +39,7 @@ const PAGE = `<!doctype html>
 </html>
 `
 
-const START = `const fetcher = GraphiQL.createFetcher({ url: '/graphql' })
+const START = `const fetcher = GraphiQL.createFetcher({ url: '/graphql', subscriptionUrl: location.origin.replace(/^http/, 'ws') + '/graphql' })
 ReactDOM.createRoot(document.getElementById('root')).render(React.createElement(GraphiQL, { fetcher, defaultEditorToolsVisibility: 'headers' }))
 `
 
@@ -50,7 +51,7 @@ export default fp(async (app) => {
 
   app.get('/graphiql', async (_request, reply) => await reply.redirect('/graphiql/'))
   app.get('/graphiql/', async (_request, reply) => await shown(reply).type('text/html; charset=utf-8').send(PAGE))
-  app.get('/graphiql/start.js', async (_request, reply) => await shown(reply).type('text/javascript; charset=utf-8').send(START))
+  app.get('/graphiql/start.js', async (_request, reply) => await shown(reply).header('cache-control', 'public, max-age=3600').type('text/javascript; charset=utf-8').send(START))
   for (const [name, path] of files) {
     app.get(`/graphiql/${name}`, async (_request, reply) => await shown(reply).sendFile(path.slice(dirname(path).length + 1), dirname(path)))
   }

@@ -12,7 +12,7 @@ t.test('GraphiQL works from its own files, under a policy that names nobody else
   const policy = page.headers.get('content-security-policy') ?? ''
   t.match(policy, /default-src 'none'; script-src 'self'/)
   t.notMatch(policy + html, /https?:|unpkg|cdn|unsafe-eval/)
-  for (const [, path] of html.matchAll(/(?:src|href)="([^"]+)"/g)) {
+  for (const [, path] of html.matchAll(/(?:src|href)="(\/[^"]+)"/g)) {
     const file = await fetch(server.url + path, { headers: BROWSER })
     t.equal(file.status, 200, path)
     t.match(file.headers.get('content-type'), path!.endsWith('.css') ? /css/ : /javascript/)
@@ -21,6 +21,33 @@ t.test('GraphiQL works from its own files, under a policy that names nobody else
   const answer = await fetch(`${server.url}/graphql`, { method: 'POST', headers: BROWSER, body: JSON.stringify({ query: getIntrospectionQuery(), operationName: 'IntrospectionQuery' }) })
   t.equal(answer.status, 200)
   t.match(await answer.text(), /"queryType"/)
+})
+
+t.test('an editor that is reloaded ten times in a minute is no threat: introspection, a query, a subscription', async (t) => {
+  const server = await startServer(t, { env: { EXPOSE_SCORE: 'true', NEVER_BLOCK: '192.0.2.1/32', LOG_LEVEL: 'warn' } })
+  const introspection = JSON.stringify({ query: getIntrospectionQuery(), operationName: 'IntrospectionQuery' })
+  const files = ['', 'start.js', 'graphiql.css', 'graphiql.js', 'react.js', 'react-dom.js'].map((name) => `/graphiql/${name}`)
+  const seen: string[] = []
+  const note = async (answer: Response): Promise<string> => {
+    seen.push(`${answer.status} ${answer.headers.get('x-neko-action')}`)
+    return await answer.text()
+  }
+  for (let reload = 0; reload < 10; reload++) {
+    for (const file of files) await note(await fetch(server.url + file, { headers: BROWSER }))
+    t.match(await note(await fetch(`${server.url}/graphql`, { method: 'POST', headers: BROWSER, body: introspection })), /"queryType"/)
+  }
+  t.match(await note(await fetch(`${server.url}/graphql`, { method: 'POST', headers: BROWSER, body: '{"query":"{ threatCounts { count } }"}' })), /"count"/)
+  t.same([...new Set(seen)], ['200 ALLOW'], `of ${seen.length} requests`)
+  const start = await (await fetch(`${server.url}/graphiql/start.js`, { headers: BROWSER })).text()
+  t.match(start, /subscriptionUrl: location\.origin/)
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws')
+  const said = new Promise<string>((resolve, reject) => {
+    socket.onopen = () => socket.send('{"type":"connection_init","payload":{}}')
+    socket.onmessage = ({ data }) => resolve(String(data))
+    socket.onerror = () => reject(new Error('no socket'))
+  })
+  t.match(await said, /connection_ack/)
+  socket.close()
 })
 
 t.test('a batch is refused as shipped; where it is allowed each operation counts and fails alone', async (t) => {
@@ -39,13 +66,15 @@ t.test('a batch is refused as shipped; where it is allowed each operation counts
   t.same(many.body.map(({ errors }) => errors?.[0]?.extensions.code ?? 'data'), [...new Array(8).fill('data'), ...new Array(2).fill('NEKO_ERR_LIMIT_EXCEEDED')])
 })
 
-t.test('cost is charged with pages multiplied, shown on request, and refused with the time to wait', async (t) => {
+t.test('cost is charged with pages multiplied, settled by what came back, shown on request, and refused with the time to wait', async (t) => {
   const server = await startServer(t, { env: { ENFORCEMENT: 'shadow', RATE_LIMIT_STANDARD: '10/60/0', LOG_LEVEL: 'warn' } })
   const send = async (query: string, headers: Record<string, string> = {}): Promise<Response> => await fetch(`${server.url}/graphql`, { method: 'POST', headers: { ...BROWSER, ...headers }, body: JSON.stringify({ query }) })
   t.notMatch(await (await send('{ health { status } }')).text(), /extensions/)
-  const shown = await (await send('{ threatActors(first: 100) { nodes { id } } }', { 'x-neko-cost': '1' })).json() as { extensions: { cost: object } }
-  t.match(shown.extensions.cost, { points: 101, limit: 200, remaining: 98 })
-  const over = await send('{ threatActors(first: 99) { nodes { id } } }')
+  const shown = await (await send('{ threatActors(first: 100) { nodes { id } } }', { 'x-neko-cost': '1' })).json() as { data: { threatActors: { nodes: unknown[] } }, extensions: { cost: object } }
+  const points = 1 + shown.data.threatActors.nodes.length
+  t.ok(points < 101)
+  t.match(shown.extensions.cost, { points, limit: 200, remaining: 199 - points })
+  const over = await send('{ a: threatActors(first: 100) { nodes { id } } b: threatActors(first: 98) { nodes { id } } }')
   const seconds = Number(over.headers.get('retry-after'))
   t.equal(over.status, 429)
   t.match(await over.json(), { errors: [{ extensions: { code: 'NEKO_ERR_LIMIT_EXCEEDED', retryAfterSeconds: seconds } }] })
