@@ -8,6 +8,7 @@ import { createAftermath } from './aftermath.ts'
 import cors from './cors.ts'
 import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
+import { countBodiesWithHeap } from './body-memory.ts'
 import { createGate } from './gate.ts'
 import ownKeys from './own-keys.ts'
 import nothing from './nothing.ts'
@@ -47,6 +48,7 @@ declare module 'fastify' {
 const PRESSURE = { maxEventLoopDelay: 1000, sampleInterval: 1000 }
 
 export default fp(async (app) => {
+  countBodiesWithHeap()
   decorate(app)
   const headers = await securityHeaders()
 

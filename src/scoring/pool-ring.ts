@@ -9,10 +9,10 @@ import { compact } from './pool-batch.ts'
 import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './pool-shapes.ts'
 import { startThread } from './pool-thread.ts'
 import { createScoreReader, encodeObservation } from './ring-codec.ts'
-import { BIG_DONE, BIG_TAKEN, DONE, POLICY, READY, RESULTS, SLOTS, STOP, TAKEN, createRing, publishBigRequest, publishRequest, raiseResults, raiseWork, slotAt } from './ring.ts'
+import { BIG_DONE, BIG_TAKEN, DONE, POLICY, READY, RESULTS, SMALL, STOP, TAKEN, createRing, publishBigRequest, publishRequest, raiseResults, raiseWork, slotAt } from './ring.ts'
 import type { MessagePort } from 'node:worker_threads'
 import type { Lane, LaneOptions, Waiting } from './pool-shapes.ts'
-import type { Ring } from './ring.ts'
+import type { Geometry, Ring } from './ring.ts'
 import type { ScoreReader } from './ring-codec.ts'
 import type { PolicyMessage, RingTask } from './ring-thread.ts'
 import type { Score } from './shapes.ts'
@@ -43,7 +43,7 @@ const POLICIES_KEPT = 16
 /** Requests of one turn of the loop after which a sleeping thread is woken at once. */
 const REQUESTS_PER_WAKE = BATCH_MAX
 
-export function createRingLane (options: LaneOptions): Lane {
+export function createRingLane (options: LaneOptions, geometry: Geometry = SMALL): Lane {
   const { events } = options
   const thread = startThread(options.workerUrl, 'ring')
   const firstReady = Promise.withResolvers<void>()
@@ -60,10 +60,10 @@ export function createRingLane (options: LaneOptions): Lane {
   async function live (): Promise<void> {
     const big = new MessageChannel()
     const policies = new MessageChannel()
-    const current = beginLife(big.port1, policies.port1)
+    const current = beginLife(geometry, big.port1, policies.port1)
     life = current
     Atomics.store(current.ring.words, POLICY, policyNumber)
-    const task: RingTask = { memory: current.ring.memory, port: big.port2, policyPort: policies.port2, policy, policyNumber }
+    const task: RingTask = { memory: current.ring.memory, geometry, port: big.port2, policyPort: policies.port2, policy, policyNumber }
     const loading = setTimeout(() => { if (!current.ready) current.controller.abort(new Error('the thread does not start')) }, THREAD_START_MS_MAX).unref()
     listen(current)
     let reason = 'it returned'
@@ -234,16 +234,17 @@ export function createRingLane (options: LaneOptions): Lane {
   }
 }
 
-function beginLife (port: MessagePort, policyPort: MessagePort): Life {
+function beginLife (geometry: Geometry, port: MessagePort, policyPort: MessagePort): Life {
+  const { slots } = geometry
   return {
-    ring: createRing(),
+    ring: createRing(geometry),
     reader: createScoreReader(),
     port,
     policyPort,
     controller: new AbortController(),
     // Taken from the end: at low load the same few slots are used, and stay in the cache.
-    freeSlots: Array.from({ length: SLOTS }, (_, i) => SLOTS - 1 - i),
-    holders: new Array<Waiting | null>(SLOTS).fill(null),
+    freeSlots: Array.from({ length: slots }, (_, i) => slots - 1 - i),
+    holders: new Array<Waiting | null>(slots).fill(null),
     tail: 0,
     seen: 0,
     bigs: [],

@@ -12,6 +12,7 @@ import { createBatchLane } from './pool-batch.ts'
 import { scoreInline } from './pool-inline.ts'
 import { createRingLane } from './pool-ring.ts'
 import { LANE_MAX } from './pool-shapes.ts'
+import { LARGE } from './ring.ts'
 import { cheapScore } from './score.ts'
 import type { Lane, LaneEvents, LaneOptions, Waiting } from './pool-shapes.ts'
 import type { Policy } from './policy.ts'
@@ -57,8 +58,8 @@ export const SCORE_MS_MAX = 150
 const TICK_MS = 10
 /** A body that fits into no slot of the ring, more or less. */
 const HEAVY_BYTES = 6_144
-/** Twice what can be answered within SCORE_MS_MAX at 5 ms each. Who waits does not send the next meanwhile; who gets the cheap answer at once does. */
-const HEAVY_MAX = 64
+/** Twice what can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. Who waits does not send the next meanwhile; who gets the cheap answer at once does. */
+const HEAVY_MAX = LARGE.slots
 const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
 
 export function createScoringPool (options: ScoringPoolOptions): ScoringPool {
@@ -125,7 +126,7 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
   }
 
   function startHeavy (): { lane: Lane, started: boolean } {
-    const begun = { lane: createLane(mode, { ...laneOptions, policy }), started: false }
+    const begun = { lane: createRingLane({ ...laneOptions, policy }, LARGE), started: false }
     all.push(begun.lane)
     begun.lane.ready.then(() => { begun.started = true })
     return begun

@@ -4,7 +4,7 @@
  * is lengths and text in the same way, or the number under which it was sent before. No JSON: that was a third of the thread's time.
  */
 import { HISTORY_LENGTH, decodeHistory, encodeHistory } from './history-shapes.ts'
-import { SLOT_BYTES, slotOffset } from './ring.ts'
+import { slotOffset } from './ring.ts'
 import { FACTOR_NAMES } from './shapes.ts'
 import type { Ring } from './ring.ts'
 import type { Evidence, FactorContribution, Grade, Observation, Score } from './shapes.ts'
@@ -49,14 +49,14 @@ export const TOO_WIDE = 3
 
 /** Writes a request; false when it does not fit, and then the slot's content means nothing. */
 export function encodeObservation (ring: Ring, slot: number, observation: Observation): boolean {
-  const { words, floats, shorts, bytes } = ring
+  const { words, floats, shorts, bytes, slotBytes } = ring
   const { headers, body, history, method, url, client, id } = observation
   const route = observation.route
-  const at = slotOffset(slot)
+  const at = slotOffset(ring, slot)
   const count = headers.length
   const textAt = LENGTHS_AT + 2 * count
   const bodyBytes = body === null ? 0 : body.length
-  const room = SLOT_BYTES - textAt - bodyBytes
+  const room = slotBytes - textAt - bodyBytes
   if (room < 0) return false
 
   let text = method + url + client + id
@@ -94,7 +94,7 @@ export function encodeObservation (ring: Ring, slot: number, observation: Observ
 /** The request of a slot, with a body of its own: the slot takes the result next. */
 export function decodeObservation (ring: Ring, slot: number): Observation {
   const { words, floats, shorts, bytes } = ring
-  const at = slotOffset(slot)
+  const at = slotOffset(ring, slot)
   const word = at >> 2
   const count = words[word + HEADERS] as number
   const textAt = at + LENGTHS_AT + 2 * count
@@ -181,9 +181,9 @@ export function createScoreWriter (): ScoreWriter {
   }
 
   /** All that was gathered; false when there is no room for it. */
-  function writeText ({ words, bytes }: Ring, at: number): boolean {
+  function writeText ({ words, bytes, slotBytes }: Ring, at: number): boolean {
     const textAt = detail << 2
-    const room = at + SLOT_BYTES - textAt
+    const room = at + slotBytes - textAt
     const isPlain = text.isWellFormed()
     if (isPlain && text.length * 3 > room && (text.length > room || Buffer.byteLength(text) > room)) return false
     if (!isPlain && text.length * 2 > room) return false
@@ -195,14 +195,14 @@ export function createScoreWriter (): ScoreWriter {
   return {
     write (ring, slot, score, policy) {
       const { words } = ring
-      const at = slotOffset(slot)
+      const at = slotOffset(ring, slot)
       const word = at >> 2
       if (score === null) {
         words[word + KIND] = FAILED
         return
       }
       const { factors, notInspected } = score
-      if (!hasRoomForDetails(factors, notInspected)) {
+      if (!hasRoomForDetails(ring, factors, notInspected)) {
         words[word + KIND] = TOO_WIDE
         return
       }
@@ -232,10 +232,10 @@ export function createScoreWriter (): ScoreWriter {
 }
 
 /** Half a slot for what is not text. */
-function hasRoomForDetails (factors: readonly FactorContribution[], notInspected: readonly string[]): boolean {
+function hasRoomForDetails ({ slotBytes }: Ring, factors: readonly FactorContribution[], notInspected: readonly string[]): boolean {
   let count = notInspected.length
   for (const { evidence } of factors) count += EVIDENCE_WORDS * evidence.length
-  return count * 4 <= SLOT_BYTES / 2
+  return count * 4 <= slotBytes / 2
 }
 
 /** Where a list is kept, by a few of its letters: two lists at one place drive each other out, and that is all. */
@@ -311,7 +311,7 @@ export function createScoreReader (): ScoreReader {
   return {
     read (ring, slot, policyVersions) {
       const { words } = ring
-      const word = slotOffset(slot) >> 2
+      const word = slotOffset(ring, slot) >> 2
       const kind = words[word + KIND]
       if (kind === FAILED) return null
       if (kind === TOO_WIDE) return 'too wide'

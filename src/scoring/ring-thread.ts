@@ -7,12 +7,14 @@ import { createScoreWriter, decodeObservation } from './ring-codec.ts'
 import { BIG_DONE, BIG_TAIL, BIG_TAKEN, DONE, POLICY, READY, STOP, TAIL, TAKEN, awaitWork, openRing, raiseResults, slotAt } from './ring.ts'
 import { attempt } from './thread.ts'
 import type { MessagePort } from 'node:worker_threads'
+import type { Geometry } from './ring.ts'
 import type { Policy } from './policy.ts'
 import type { Scorer } from './thread.ts'
 import type { Observation } from './shapes.ts'
 
 export interface RingTask {
   memory: SharedArrayBuffer
+  geometry: Geometry
   /** Big observations come in, their scores (null: the scorer threw) go out. */
   port: MessagePort
   /** Policies come in, each before POLICY names its number. */
@@ -35,7 +37,7 @@ const UNHEARD_MS_MAX = 2
 
 /** Returns when it is told to stop. */
 export function serveRing (task: RingTask, score: Scorer): void {
-  const ring = openRing(task.memory)
+  const ring = openRing(task.memory, task.geometry)
   const { words } = ring
   const writer = createScoreWriter()
   let { policy, policyNumber } = task

@@ -10,9 +10,14 @@
  */
 import { LANE_MAX } from './pool-shapes.ts'
 
+/** How many slots (a power of two, at most SLOTS_MAX) of how many bytes (a multiple of 8). */
+export interface Geometry { slots: number, slotBytes: number }
+
+const SLOTS_MAX = LANE_MAX
 /** A slot takes a request line, headers, history and a body of some 6 KiB; more travels by message. */
-export const SLOT_BYTES = 8_192
-export const SLOTS = LANE_MAX
+export const SMALL: Geometry = { slots: SLOTS_MAX, slotBytes: 8_192 }
+/** 64 KiB of body, 16 of headers, and what belongs to it. The memory is taken from the system as it is touched. */
+export const LARGE: Geometry = { slots: 64, slotBytes: 98_304 }
 
 // Each word on a cache line of its own: the two threads write different ones at the same time.
 export const TAIL = 0
@@ -34,40 +39,40 @@ export const READY = 160
 export const POLICY = 176
 const ORDER = 192
 
-const CONTROL_WORDS = ORDER + SLOTS
-const CONTROL_BYTES = CONTROL_WORDS * 4
-const RING_BYTES = CONTROL_BYTES + SLOTS * SLOT_BYTES
+const CONTROL_BYTES = (ORDER + SLOTS_MAX) * 4
 
 /** The same memory as words, numbers and bytes. */
 export interface Ring {
   readonly memory: SharedArrayBuffer
+  readonly slots: number
+  readonly slotBytes: number
   readonly words: Int32Array
   readonly floats: Float64Array
   readonly shorts: Uint16Array
   readonly bytes: Buffer<ArrayBufferLike>
 }
 
-export function createRing (): Ring {
-  return openRing(new SharedArrayBuffer(RING_BYTES))
+export function createRing (geometry: Geometry = SMALL): Ring {
+  return openRing(new SharedArrayBuffer(CONTROL_BYTES + geometry.slots * geometry.slotBytes), geometry)
 }
 
-export function openRing (memory: SharedArrayBuffer): Ring {
-  return { memory, words: new Int32Array(memory), floats: new Float64Array(memory), shorts: new Uint16Array(memory), bytes: Buffer.from(memory) as Buffer<ArrayBufferLike> }
+export function openRing (memory: SharedArrayBuffer, { slots, slotBytes }: Geometry): Ring {
+  return { memory, slots, slotBytes, words: new Int32Array(memory), floats: new Float64Array(memory), shorts: new Uint16Array(memory), bytes: Buffer.from(memory) as Buffer<ArrayBufferLike> }
 }
 
 /** Where a slot begins, in bytes; always a multiple of 8. */
-export function slotOffset (slot: number): number {
-  return CONTROL_BYTES + slot * SLOT_BYTES
+export function slotOffset ({ slotBytes }: Ring, slot: number): number {
+  return CONTROL_BYTES + slot * slotBytes
 }
 
 /** The slot of the request with this running number. */
-export function slotAt (ring: Ring, sequence: number): number {
-  return ring.words[ORDER + (sequence & (SLOTS - 1))] as number
+export function slotAt ({ words, slots }: Ring, sequence: number): number {
+  return words[ORDER + (sequence & (slots - 1))] as number
 }
 
 /** Main: gives request number `sequence` to the thread. A thread that is awake sees it; one that sleeps must be woken by `raiseWork`. */
-export function publishRequest ({ words }: Ring, sequence: number, slot: number): void {
-  words[ORDER + (sequence & (SLOTS - 1))] = slot
+export function publishRequest ({ words, slots }: Ring, sequence: number, slot: number): void {
+  words[ORDER + (sequence & (slots - 1))] = slot
   Atomics.store(words, TAIL, sequence + 1)
 }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHistory } from '../../src/scoring/history-shapes.ts'
-import { createRing, SLOTS, SLOT_BYTES } from '../../src/scoring/ring.ts'
+import { createRing, LARGE, SMALL } from '../../src/scoring/ring.ts'
 import { createScoreReader, createScoreWriter, decodeObservation, encodeObservation } from '../../src/scoring/ring-codec.ts'
 import { FACTOR_NAMES } from '../../src/scoring/shapes.ts'
 import { observation } from './observations.ts'
@@ -33,7 +33,7 @@ t.test('whatever fits into a slot comes out as it went in (10,000 observations)'
     history: fc.option(fc.constant(emptyHistory()))
   })
   let fitted = 0
-  fc.assert(fc.property(anyObservation, fc.nat(SLOTS - 1), (seen, slot) => {
+  fc.assert(fc.property(anyObservation, fc.nat(SMALL.slots - 1), (seen, slot) => {
     if (!encodeObservation(ring, slot, seen as Observation)) return true
     fitted++
     const back = decodeObservation(ring, slot)
@@ -42,9 +42,21 @@ t.test('whatever fits into a slot comes out as it went in (10,000 observations)'
   t.ok(fitted > 3_000, `${fitted} of 10,000 fitted`)
 })
 
+t.test('64 KiB of body with 16 of headers fit into a large slot', async (t) => {
+  const large = createRing(LARGE)
+  const seen = observation({ headers: ['x', 'y'.repeat(16_000)], body: new Uint8Array(65_536).fill(7) })
+  for (const slot of [0, LARGE.slots - 1]) {
+    t.ok(encodeObservation(large, slot, seen))
+    const back = decodeObservation(large, slot)
+    t.equal(back.headers[1], seen.headers[1])
+    t.equal(Buffer.compare(back.body!, seen.body!), 0)
+  }
+  t.equal(Buffer.compare(decodeObservation(large, 0).body!, seen.body!), 0)
+})
+
 t.test('what does not fit is said to, and writes into no other slot', async (t) => {
   encodeObservation(ring, 8, observation({ id: 'neighbour' }))
-  const big = new Uint8Array(SLOT_BYTES)
+  const big = new Uint8Array(SMALL.slotBytes)
   t.notOk(encodeObservation(ring, 7, observation({ body: big })))
   t.notOk(encodeObservation(ring, 7, observation({ url: '☕'.repeat(3_000) })))
   t.notOk(encodeObservation(ring, 7, observation({ headers: new Array(5_000).fill('') })))
