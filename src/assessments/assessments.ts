@@ -44,7 +44,7 @@ export type AddedListener = (receipt: Receipt, describe: () => Assessment) => vo
 export interface Assessments {
   /** A scored request whose answer has left. Never throws. */
   record (receipt: Recorded): void
-  /** A request refused before it was scored. */
+  /** A request refused before it was scored; of a flood of them the receipts of 500 a second are kept. */
   recordRefusal (receipt: Refused): void
   /** From memory, the process that made it, or the store; null when nobody has it any more. */
   get (id: string): Promise<Assessment | null>
@@ -94,6 +94,8 @@ const WATCHED_MAX = 10_000
 /** Requests of one `assess` that are with the threads at once, so that it does not crowd out live requests. */
 const ASSESSED_AT_ONCE = 16
 const CEILING_EVERY_MS = 5 * 60_000
+/** What a blocked client's flood adds beyond it is only counted: it must not push other clients' receipts out of memory. */
+const REFUSALS_KEPT_PER_SECOND = 500
 
 export function createAssessments (parts: AssessmentParts): Assessments {
   const { storage, fleet, clock, log, scoring } = parts
@@ -114,6 +116,8 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   const listeners = new Set<AddedListener>()
   const watched = new Map<string, number>()
   const mintId = createExternalIds(fleet.processId)
+  let refusalSecond = 0
+  let refusalsKept = 0
 
   const onAdded = (listener: AddedListener): () => void => {
     listeners.add(listener)
@@ -128,6 +132,15 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     if (until > clock.monotonic()) return true
     watched.delete(client)
     return false
+  }
+
+  function mayKeepRefusal (): boolean {
+    const second = Math.floor(clock.monotonic() / 1000)
+    if (second !== refusalSecond) {
+      refusalSecond = second
+      refusalsKept = 0
+    }
+    return refusalsKept++ < REFUSALS_KEPT_PER_SECOND
   }
 
   function add (given: Receipt, client: string): void {
@@ -202,7 +215,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     },
     recordRefusal (receipt) {
       stats.count('BLOCK', 0, [])
-      add(receipt, receipt.client)
+      if (mayKeepRefusal()) add(receipt, receipt.client)
     },
     get,
     async find (filter, { first, after }) {

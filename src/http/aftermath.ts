@@ -20,6 +20,9 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
   let loggedSecond = 0
   let loggedRefusals = 0
   let unlogged = 0
+  // Label sets are few (closed lists of ours) and hashed once: half of what counting a refused request costs.
+  const counted = new Map<string, { inc (): void }>()
+  const refusals = { decision: metrics.assessmentsTotal.labels('BLOCK', 'decision'), limit: metrics.assessmentsTotal.labels('BLOCK', 'limit') }
   const logsInfo = ['info', 'debug', 'trace'].includes(app.config.logLevel)
 
   return function aftermath (request, reply) {
@@ -31,11 +34,12 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
     if (passage === null) return
     const status = reply.statusCode
     const seconds = (clock.monotonic() - passage.startedMs) / 1000
-    metrics.httpRequestsTotal.inc({ method: methodLabel(request.method), status, route: request.is404 ? 'unknown' : request.routeOptions.url ?? 'unknown' })
+    countRequest(methodLabel(request.method), status, request.is404 ? 'unknown' : request.routeOptions.url ?? 'unknown')
     metrics.httpRequestDurationSeconds.observe(seconds)
     try {
       keepReceipt(request, passage, status)
-      learn(passage, status)
+      // A standing decision's refusal says nothing new of its client.
+      if (passage.refusedBy !== 'decision' || passage.credentialRefused !== null) learn(passage, status)
       respond(request, passage)
     } catch (error) {
       app.log.error({ err: error, assessment: passage.id }, 'the aftermath of a request failed')
@@ -43,10 +47,17 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
     logRequest(request, passage, status, seconds)
   }
 
+  function countRequest (method: string, status: number, route: string): void {
+    const key = `${method} ${status} ${route}`
+    let one = counted.get(key)
+    if (one === undefined) counted.set(key, one = metrics.httpRequestsTotal.labels(method, String(status), route))
+    one.inc()
+  }
+
   function keepReceipt (request: FastifyRequest, passage: Passage, status: number): void {
     const { id, at, client, address, score, verdict, observation, decision, refusedBy } = passage
     if (refusedBy === 'decision' || refusedBy === 'limit') {
-      metrics.assessmentsTotal.inc({ action: 'BLOCK', source: refusedBy })
+      refusals[refusedBy].inc()
       assessments.recordRefusal({ id, at, client, address, method: request.raw.method ?? '', url: request.raw.url ?? '', source: refusedBy, decisionId: decision?.id ?? null, status })
       return
     }

@@ -9,7 +9,11 @@ export interface Refusal {
   retryAfterSeconds?: number
   /** Outside production only: the real message of an unexpected error. */
   detail?: string
+  /** Of one that is sent many times: its bodies up to the receipt's id, and what follows it. */
+  prepared?: { plain: Prepared, graphql: Prepared }
 }
+
+type Prepared = readonly [before: string, after: string]
 
 /** The edge's answer to an error: ours pass, Fastify's become ours, everything else is masked. `masked` asks for a log line with the stack. */
 export function refusalOf (error: Error, production: boolean): Refusal & { masked: boolean } {
@@ -40,14 +44,27 @@ function fromFramework (error: Error): (Error & { code: string, statusCode: numb
 
 /** One of ours, to be sent many times. */
 export function refusalFrom ({ statusCode, code, message }: Error & { code: string, statusCode?: number }): Refusal {
-  return { status: statusCode ?? 500, code, message }
+  const refusal = { status: statusCode ?? 500, code, message }
+  return { ...refusal, prepared: { plain: prepare(refusal, false), graphql: prepare(refusal, true) } }
+}
+
+/** An id of ours needs no escaping, so the body around it can be made once: JSON.stringify was a tenth of a blocked request. */
+function prepare (refusal: Refusal, graphql: boolean): Prepared {
+  const mark = '<assessment>'
+  const [before, after] = refusalBody(refusal, mark, graphql).split(mark) as [string, string]
+  return [before, after]
 }
 
 /** Sends a refusal in the shape of its route: a GraphQL error on /graphql, `{"error": ...}` elsewhere. */
 export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', refusal.retryAfterSeconds)
   reply.code(refusal.status).type('application/json; charset=utf-8')
-  return reply.send(refusalBody(refusal, request.passage?.id ?? null, isGraphql(request)))
+  const assessment = request.passage?.id ?? null
+  const graphql = isGraphql(request)
+  const { prepared } = refusal
+  if (prepared === undefined || assessment === null || refusal.retryAfterSeconds !== undefined || refusal.detail !== undefined) return reply.send(refusalBody(refusal, assessment, graphql))
+  const [before, after] = graphql ? prepared.graphql : prepared.plain
+  return reply.send(before + assessment + after)
 }
 
 export function isGraphql (request: FastifyRequest): boolean {

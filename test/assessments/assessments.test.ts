@@ -43,6 +43,24 @@ t.test('any process finds a receipt of another one, and all give the same figure
   t.same(figures[2], figures[0])
 })
 
+t.test("a blocked client's flood is counted, and pushes nobody's receipt out of memory", async (t) => {
+  const { rooms: [room], clock } = await openRooms(t)
+  const made = ids(room!)
+  const kept = await room!.see(made())
+  const refuse = (): string => {
+    const { id } = made()
+    room!.assessments.recordRefusal({ id, at: clock.now(), client: 'ip:192.0.2.9', address: '192.0.2.9', method: 'GET', url: '/', source: 'decision', decisionId: 'dc_1', status: 403 })
+    return id
+  }
+  const flood = Array.from({ length: 50_000 }, refuse)
+  t.equal((await room!.assessments.stats(60)).requests, 50_001)
+  t.ok(await room!.assessments.get(flood[0]!))
+  t.equal(await room!.assessments.get(flood[1000]!), null)
+  t.ok(await room!.assessments.get(kept.observation.id), 'what others asked is still there')
+  clock.advance(1_000)
+  t.ok(await room!.assessments.get(refuse()), 'the next second has its own')
+})
+
 t.test('figures: by action, percentiles, factors; what is older than the window is out', async (t) => {
   const { rooms: [room], clock } = await openRooms(t)
   const made = ids(room!)
