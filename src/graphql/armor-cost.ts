@@ -94,6 +94,25 @@ export function costOf (schema: GraphQLSchema, document: DocumentNode, variables
   return root === undefined ? 1 : Math.max(1, set(operation.selectionSet, root).fixed)
 }
 
+/**
+ * What an operation came to, counted on what it returned: one point for each object, at least 1, at most what it was
+ * charged. Counting ends there, so that it costs no more than the answer that was paid for.
+ */
+export function usedPoints (data: unknown, charged: number): number {
+  let points = 0
+  const count = (value: unknown, isRoot: boolean): void => {
+    if (points >= charged) return
+    if (Array.isArray(value)) {
+      for (const item of value) count(item, isRoot)
+    } else if (typeof value === 'object' && value !== null) {
+      points++
+      for (const name in value) count((value as Record<string, unknown>)[name], false)
+    } else if (isRoot) points++
+  }
+  for (const value of Object.values(data ?? {})) count(value, true)
+  return Math.min(charged, Math.max(1, points))
+}
+
 const NOTHING: Line = Object.freeze({ fixed: 0, perItem: 0 })
 const ONE: Line = Object.freeze({ fixed: 1, perItem: 0 })
 

@@ -2,12 +2,13 @@ import fp from 'fastify-plugin'
 import type { GraphQLSchema } from 'graphql'
 import { NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_QUERY_TOO_COSTLY } from '../errors.ts'
 import { refuseDocument, refuseJsonSource } from './armor.ts'
-import { costOf } from './armor-cost.ts'
+import { costOf, usedPoints } from './armor-cost.ts'
 import type { OperationContext } from './route.ts'
 
 /**
  * Puts the armor around mercurius: before its parser, between parser and validation, and before execution. Only the last
- * runs for cached documents, and has what changes between requests: variables, and what the caller has left.
+ * runs for cached documents, and has what changes between requests: variables, and what the caller has left. After
+ * execution the caller gets back what was charged for lists that turned out shorter.
  */
 declare module 'fastify' {
   interface FastifyInstance {
@@ -43,5 +44,15 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
   app.graphql.addHook('preExecution', async (_schema, document, context, variables) => {
     const operation = context as unknown as OperationContext
     operation.cost = await app.chargeOperation({ principal: operation.principal, client: operation.client, document, variables })
+  })
+  app.graphql.addHook('onResolution', async ({ data, errors }, context) => {
+    const operation = context as unknown as OperationContext
+    // What failed on the way may have done all its work.
+    if (operation.cost === null || (errors !== undefined && errors.length > 0)) return
+    const points = usedPoints(data, operation.cost.points)
+    const unused = operation.cost.points - points
+    if (unused === 0) return
+    app.limits.refundCost(operation.principal?.tier ?? 'standard', operation.client, unused)
+    operation.cost = { ...operation.cost, points, remaining: operation.cost.remaining + unused }
   })
 }, { name: 'armor', dependencies: ['mercurius', 'limits', 'http'] })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parse } from 'graphql'
-import { costOf } from '../../src/graphql/armor-cost.ts'
+import { costOf, usedPoints } from '../../src/graphql/armor-cost.ts'
 import { rooms } from '../../src/graphql/rooms.ts'
 import { buildNekoSchema } from '../../src/graphql/schema.ts'
 
@@ -38,5 +38,16 @@ t.test('fragments cost where they are spread, with the page of whoever spreads t
 t.test('a list that goes in comes out', (t) => {
   t.equal(cost('mutation ($r: [AssessRequest!]!) { assess(requests: $r) { id } }', { r: new Array(30).fill({}) }), 30)
   t.equal(cost('mutation { assess(requests: [{ method: "GET", url: "/" }, { method: "GET", url: "/" }]) { id factors { name } } }'), 12)
+  t.end()
+})
+
+t.test('what came back is counted by the same rule, at most what was charged', (t) => {
+  t.equal(usedPoints({ threatActors: { nodes: [{ id: 1 }, { id: 2 }], pageInfo: { hasNextPage: false } } }, 22), 4)
+  t.equal(usedPoints({ threatActors: { edges: [{ cursor: 'a', node: { id: 1 } }] } }, 15), 3)
+  t.equal(usedPoints({ logout: true }, 1), 1)
+  t.equal(usedPoints({ threatActor: null }, 1), 1)
+  t.equal(usedPoints({ assess: [{ id: 1, factors: [{ name: 'a' }, { name: 'b' }] }] }, 12), 3)
+  t.equal(usedPoints({ many: new Array(1000).fill({ id: 1 }) }, 50), 50, 'never more than was charged')
+  t.equal(usedPoints(null, 5), 1)
   t.end()
 })
