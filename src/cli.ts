@@ -33,13 +33,15 @@ const VERBS: Record<string, Verb> = {
   reload: { usage: 'reload', about: 'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are replaced', arguments: 0, run: (call) => onServer(call, 'reload', null) },
   stop: { usage: 'stop', about: 'Finishes the requests under way and ends the server; returns when all its processes have drained', arguments: 0, run: (call) => onServer(call, 'stop', null) },
   'intel import': { usage: 'intel import <file or url> [--format stix|misp]', about: 'Imports a STIX bundle or a MISP galaxy cluster (plain or gzip), and ends with counts', arguments: 1, options: ['format'], run: importIntel },
-  explain: { usage: 'explain <id>', about: 'Says why a request got its score: the receipt stands in the header x-neko-assessment', arguments: 1, run: (call) => onServerOrStore(call, 'explain', { id: call.args[0]! }) },
-  replay: { usage: 'replay <id>', about: 'Scores a stored request again with the rules as they are now, and shows both', arguments: 1, run: (call) => onServerOrStore(call, 'replay', { id: call.args[0]! }) },
+  explain: { usage: 'explain <id>', about: 'Says why a request got its score: the receipt stands in the header x-neko-assessment', arguments: 1, run: (call) => aboutReceipt(call, 'explain') },
+  replay: { usage: 'replay <id>', about: 'Scores a stored request again with the rules as they are now, and shows both', arguments: 1, run: (call) => aboutReceipt(call, 'replay') },
   'audit verify': { usage: 'audit verify', about: 'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is missing. May run beside the server', arguments: 0, run: verifyTrail },
   backup: { usage: 'backup <file>', about: 'Copies the store into a new file, also while the server runs', arguments: 1, run: backup }
 }
 
 let shownMs = -Infinity
+/** Progress that came too soon after the last line: shown when it turns out to have been the end. */
+let heldBack: string | null = null
 const out = (text: string): void => { process.stdout.write(text.endsWith('\n') ? text : text + '\n') }
 const err = (text: string): void => { process.stderr.write(text.endsWith('\n') ? text : text + '\n') }
 
@@ -131,14 +133,17 @@ async function ask (call: Call, verb: string, args: Json): Promise<Exclude<Contr
 function showProgress (message: Json): void {
   const text = typeof message === 'string' ? message : JSON.stringify(message)
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
-  else if (performance.now() - shownMs >= 1000) {
+  else if (performance.now() - shownMs < 1000) heldBack = text
+  else {
     shownMs = performance.now()
+    heldBack = null
     err(text)
   }
 }
 
 function show (call: Call, reply: Exclude<ControlReply, { progress: Json }>): number {
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+  else if (heldBack !== null) err(heldBack)
   if (!reply.ok) {
     err(`neko: ${reply.error.message} (${reply.error.code})`)
     return EX_FAILED
@@ -163,6 +168,16 @@ async function onServer (call: Call, verb: string, args: Json): Promise<number> 
 
 async function onServerOrStore (call: Call, verb: string, args: Json): Promise<number> {
   return show(call, await ask(call, verb, args) ?? await onStore(call, verb, args))
+}
+
+/** Asking makes nothing: where no server ever ran there is no receipt, and no store is made to find that out. */
+async function aboutReceipt (call: Call, verb: string): Promise<number> {
+  requireData(call.dataDir)
+  return await onServerOrStore(call, verb, { id: call.args[0]! })
+}
+
+function requireData (dataDir: string): void {
+  if (!existsSync(dataDir)) throw new Error(`there is no data directory ${dataDir}`)
 }
 
 /** The whole application without its port, for one verb; it owns the data directory meanwhile, as a server does. */
@@ -254,6 +269,7 @@ async function backup (call: Call): Promise<number> {
 
 /** The store alone, beside a server or without one. */
 async function withStore<T> (config: Config, use: (storage: Awaited<ReturnType<typeof import('./storage/open.ts')['openStorage']>>) => Promise<T>): Promise<T> {
+  requireData(config.dataDir)
   const [{ openStorage }, { silentLog }, { systemClock }] = await Promise.all([import('./storage/open.ts'), import('./storage/log.ts'), import('./std/clock.ts')])
   const storage = await openStorage({ config, clock: systemClock, log: silentLog })
   try {

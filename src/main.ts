@@ -1,4 +1,4 @@
-import { enableCompileCache } from 'node:module'
+import { enableCompileCache, flushCompileCache } from 'node:module'
 
 /**
  * The process: what `npm start` runs, and what the primary forks. Decides nothing: cluster/run.ts tells whether this is
@@ -6,7 +6,9 @@ import { enableCompileCache } from 'node:module'
  * The only place that ends the process.
  */
 // First of all: compiled code is kept over starts, which saves 25-30 % of each.
-enableCompileCache()
+const { directory } = enableCompileCache()
+const { shareCompiledCode } = await import('./config.ts')
+shareCompiledCode(directory)
 
 const { run } = await import('./cluster/run.ts')
 
@@ -15,7 +17,10 @@ await run({
   exit: (code) => process.exit(code),
   prepare: async (config, { logging, clock }) => {
     const { prepareStore } = await import('./prepare.ts')
-    return { ...await prepareStore({ config, clock, log: logging.log }) }
+    const prepared = await prepareStore({ config, clock, log: logging.log })
+    // What a first start compiled is there for the workers that are forked next.
+    flushCompileCache()
+    return { ...prepared }
   },
   build: async (parts) => {
     const { buildApp } = await import('./app.ts')

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, rmSync, statSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { join, relative } from 'node:path'
@@ -77,10 +77,7 @@ export interface ControlServer { close (): Promise<void> }
  */
 export async function openControlSocket (options: { dataDir: string, verbs: Pick<ControlVerbs, 'run'>, log: Pick<Logger, 'warn'> }): Promise<ControlServer> {
   const path = socketPath(options.dataDir)
-  if (existsSync(path)) {
-    if (await isAlive(path)) throw new ConfigError('DATA_DIR', 'is owned by another server that runs')
-    unlinkSync(path)
-  }
+  await removeStale(path)
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -99,18 +96,38 @@ export async function openControlSocket (options: { dataDir: string, verbs: Pick
     process.umask(umask)
   })
   chmodSync(path, 0o600)
-  const inode = statSync(path).ino
+  const own = identityOf(path)
   return {
     async close () {
       for (const socket of sockets) socket.end()
       // Node unlinks the path on close; a file that is no longer ours (a server started after we lost it) must stay.
-      if (existsSync(path) && statSync(path).ino !== inode) return
+      if (identityOf(path) !== own) return void server.unref()
       await new Promise<void>((resolve) => {
         setTimeout(() => { for (const socket of sockets) socket.destroy() }, 200).unref()
         server.close(() => resolve())
       })
     }
   }
+}
+
+/**
+ * Removes what a dead server left. Two that start at the same moment both find it dead: the slower one must not remove
+ * what the faster has put in its place meanwhile, so it looks once more, and at a fresh one once again.
+ * @throws ConfigError naming DATA_DIR when a live server owns it.
+ */
+async function removeStale (path: string): Promise<void> {
+  for (let found = identityOf(path); found !== null; found = identityOf(path)) {
+    if (await isAlive(path)) throw new ConfigError('DATA_DIR', 'is owned by another server that runs')
+    if (identityOf(path) !== found) continue
+    rmSync(path, { force: true })
+    return
+  }
+}
+
+/** Which file it is: inode numbers alone are given out again at once. Null when there is none. */
+function identityOf (path: string): string | null {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stat === undefined ? null : `${stat.ino}:${stat.ctimeNs}`
 }
 
 function answer (socket: Socket, verbs: Pick<ControlVerbs, 'run'>): void {

@@ -32,6 +32,11 @@ t.test('neko beside a server of two workers, then on its store alone', async (t)
   const client = createTestClient(t, server)
   const admin = await asAdmin(client)
   t.match(await neko(dataDir, 'status'), { code: 0, stdout: /ready/ })
+  t.match(await neko(dataDir, 'intel', 'import', fixture('actors.stix.json'), '--data-dir', join(dataDir, 'another')), { code: 0, stderr: /write: \d+ objects, 1 actors\n$/ }, 'progress ends with the total')
+  for (const verb of [['explain', 'as_000000000000_0'], ['replay', 'as_000000000000_0'], ['audit', 'verify'], ['backup', 'x.db']]) {
+    t.match(await neko(dataDir, ...verb, '--data-dir', join(dataDir, 'nowhere')), { code: 1, stderr: /no data directory/ })
+    t.notOk(existsSync(join(dataDir, 'nowhere')), 'asking makes nothing')
+  }
   t.match(JSON.parse((await neko(dataDir, 'status', '--json')).stdout), { workers: 2, state: 'serving', url: server.url })
 
   const before = await countOf(client)
