@@ -101,7 +101,10 @@ export async function openControlSocket (options: { dataDir: string, verbs: Pick
     async close () {
       for (const socket of sockets) socket.end()
       // Node unlinks the path on close; a file that is no longer ours (a server started after we lost it) must stay.
-      if (identityOf(path) !== own) return void server.unref()
+      if (identityOf(path) !== own) {
+        server.unref()
+        return
+      }
       await new Promise<void>((resolve) => {
         setTimeout(() => { for (const socket of sockets) socket.destroy() }, 200).unref()
         server.close(() => resolve())
