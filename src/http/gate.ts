@@ -149,8 +149,10 @@ export function createGate (app: FastifyInstance): Gate {
     if (mayMore && route.streamed === true) return 'whole'
     const limitBytes = mayMore ? bodyLimit ?? BODY_LIMIT_BYTES : BODY_LIMIT_BYTES
     // Nothing of a body that says it is too large is read: it is refused as soon as the rest of the request is scored.
-    if (Number(request.headers['content-length'] ?? 0) > limitBytes) return 'over'
-    const read = await readBody(request.raw, limitBytes, mayMore ? LARGE_BODY_TIMEOUT_MS : BODY_TIMEOUT_MS)
+    const announced = Number(request.headers['content-length'] ?? 0)
+    if (announced > limitBytes) return 'over'
+    const room = mayMore ? null : app.bodies.take(announced)
+    const read = await readBody(request.raw, limitBytes, mayMore ? LARGE_BODY_TIMEOUT_MS : BODY_TIMEOUT_MS, room)
     passage.body = read.bytes
     return read.end
   }

@@ -8,7 +8,7 @@ import { createAftermath } from './aftermath.ts'
 import cors from './cors.ts'
 import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
-import { countBodiesWithHeap } from './body-memory.ts'
+import { createBodyPool } from './body-pool.ts'
 import { createGate } from './gate.ts'
 import ownKeys from './own-keys.ts'
 import nothing from './nothing.ts'
@@ -48,7 +48,6 @@ declare module 'fastify' {
 const PRESSURE = { maxEventLoopDelay: 1000, sampleInterval: 1000 }
 
 export default fp(async (app) => {
-  countBodiesWithHeap()
   decorate(app)
   const headers = await securityHeaders()
 
@@ -61,7 +60,10 @@ export default fp(async (app) => {
   const before = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     app.metrics.httpRequestsInFlight.inc()
     // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
-    reply.raw.once('close', () => after(request, reply))
+    reply.raw.once('close', () => {
+      after(request, reply)
+      giveBackBody(request)
+    })
     reply.header('x-request-id', request.id)
     reply.headers(headers)
     app.allowOrigin(request, reply)
@@ -73,7 +75,6 @@ export default fp(async (app) => {
   // The bytes the gate read are given to the parser as if they had just come.
   app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
 
-  await app.register(cors)
   await app.register(compress, {
     global: true,
     threshold: 1024,
@@ -90,11 +91,14 @@ export default fp(async (app) => {
   await app.register(slowReaders)
   await app.register(handlerBudget)
   await app.register(ownKeys)
+  // After the parsers and hooks above, which its own scope would otherwise lack.
+  await app.register(cors)
   await app.register(routes)
   await app.register(decoys)
 }, { name: 'http', dependencies: ['config', 'clock', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel', 'playbooks'] })
 
 function decorate (app: FastifyInstance): void {
+  app.decorate('bodies', createBodyPool())
   let forwarding = false
   app.decorateRequest('passage', null)
   app.decorateRequest('settled', false)
@@ -103,6 +107,13 @@ function decorate (app: FastifyInstance): void {
     forwarding = true
   })
   app.decorate('forwardingProblem', () => forwarding)
+}
+
+/** A request that is not scored yet may still be read by a scoring thread. */
+function giveBackBody ({ passage, server }: FastifyRequest): void {
+  if (passage === null || passage.score === null) return
+  server.bodies.give(passage.body)
+  passage.body = null
 }
 
 function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
