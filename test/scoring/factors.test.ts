@@ -1,4 +1,5 @@
 import t from 'tap'
+import { excerptOf } from '../../src/scoring/payload/findings.ts'
 import { classifyAgent } from '../../src/scoring/agents.ts'
 import { createPolicy } from '../../src/scoring/policy.ts'
 import { emptyHistory } from '../../src/scoring/history-shapes.ts'
@@ -160,5 +161,17 @@ t.test('behaviour: hostile habits are named, ordinary ones are not', (t) => {
   t.ok(measure({ badTokens600s: 30, badTokens3600s: 30, distinctCredentials3600s: 26, requests600s: 50, requests3600s: 50, distinctAgents3600s: 7, distinctShapes3600s: 14, distinctTargets3600s: 50, distinctHeaderSets3600s: 6 }).value < 0.3, 'an office whose tokens all ended')
   t.ok(measure({ probes3600s: 6, requests3600s: 40 }).value < 0.1, 'some odd requests among many')
   t.ok(measure({ distinctAddresses3600s: 12, distinctAgents3600s: 7, requests3600s: 40 }, { client: 'user:u1' }).value > 0.25, 'one user from everywhere')
+  t.end()
+})
+
+t.test('what matched is shown with whole words, and with an ellipsis where something was left out', (t) => {
+  const excerpt = (text: string, match: string): string => excerptOf({ text, flat: text.toLowerCase() }, match)
+  const union = "x' union select username,pass FROM users--"
+  t.equal(excerpt(union, union.slice(-20)), '…username,pass FROM users--')
+  t.equal(excerpt(union, 'union select'), 'union select')
+  t.equal(excerpt(union + ' and so on', union.slice(0, 40)), "x' union select username,pass FROM users…")
+  t.equal(excerpt('; DROP TABLE users', '; drop table'), '; drop table', 'found in the folded reading')
+  t.equal(excerpt('a'.repeat(100), 'a'.repeat(30)), 'a'.repeat(30) + '…')
+  t.equal(excerpt('short', 'not in it'), 'not in it')
   t.end()
 })

@@ -74,10 +74,14 @@ const SECRET_PLACE = /pass|pwd|secret|token|auth|session|sess\b|api[-_]?key|cred
 function evidenceOf (finding: Finding): Evidence {
   const shown = SECRET_PLACE.test(finding.place) ? 'matched (masked)' : `matched "${printable(finding.match)}"`
   const text = `${shown} in ${finding.place}`
-  return { rule: finding.rule, place: finding.place, grade: finding.grade, text: text.length > EVIDENCE_CHARACTERS_MAX ? text.slice(0, EVIDENCE_CHARACTERS_MAX) : text, technique: finding.technique }
+  return { rule: finding.rule, place: finding.place, grade: finding.grade, text: text.length > EVIDENCE_CHARACTERS_MAX ? text.slice(0, EVIDENCE_CHARACTERS_MAX - 1) + '…' : text, technique: finding.technique }
 }
+
+/** Characters of a match: the longest piece that a detector shows, its last word whole. */
+const SHOWN_MAX = 80
 
 /** No control characters in receipts and logs; long runs of digits are hidden, since they may be a card's. */
 function printable (match: string): string {
-  return match.slice(0, 60).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029"]/g, ' ').replace(/\d{9,}/g, '#')
+  const shown = match.length > SHOWN_MAX ? match.slice(0, SHOWN_MAX - 1) + '…' : match
+  return shown.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029"]/g, ' ').replace(/\d{9,}/g, '#')
 }

@@ -73,6 +73,36 @@ export function weak (subject: Subject, rule: string, value: number, match: stri
   subject.signs.push({ rule, grade: 'weak', value: subject.document ? value * 0.4 : value, match })
 }
 
+/** Lengths at which detectors cut what they show. */
+const CUT_LENGTHS = new Set([20, 30, 40, 50, 60])
+const WORD = /\w/
+/** A word that was cut is shown whole when this much more does it. */
+const WORD_REST_MAX = 12
+
+/** A matched piece as a person can read it: words that were cut are completed, what was left out on either side is an ellipsis. */
+export function excerptOf ({ text, flat }: Pick<Subject, 'text' | 'flat'>, match: string): string {
+  const inText = text.indexOf(match)
+  const source = inText === -1 ? flat : text
+  const at = inText === -1 ? flat.indexOf(match) : inText
+  if (at === -1 || match === '') return match
+  const isCut = CUT_LENGTHS.has(match.length)
+  const start = wordEdge(source, at, -1)
+  const end = wordEdge(source, at + match.length, 1)
+  const before = isWithinWord(source, start) || (isCut && start > 0 && end === source.length) ? '…' : ''
+  const after = isWithinWord(source, end) || (isCut && end < source.length) ? '…' : ''
+  return before + source.slice(start, end) + after
+}
+
+/** The nearest edge of a word in that direction, or `at` when there is none near. */
+function wordEdge (text: string, at: number, direction: 1 | -1): number {
+  for (let moved = 0; moved <= WORD_REST_MAX; moved++) if (!isWithinWord(text, at + direction * moved)) return at + direction * moved
+  return at
+}
+
+function isWithinWord (text: string, at: number): boolean {
+  return at > 0 && at < text.length && WORD.test(text[at - 1] as string) && WORD.test(text[at] as string)
+}
+
 /** MITRE ATT&CK technique per family of rules. */
 const TECHNIQUES: Record<string, string> = {
   sqli: 'T1190',

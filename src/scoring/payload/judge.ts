@@ -8,7 +8,7 @@ import { RUN_MIN, detectShape } from './detect/shape.ts'
 import { detectSql } from './detect/sql.ts'
 import { detectTemplate } from './detect/template.ts'
 import { detectXss } from './detect/xss.ts'
-import { NAME_FIELD, STREAM_START, techniqueOf } from './findings.ts'
+import { NAME_FIELD, STREAM_START, excerptOf, techniqueOf } from './findings.ts'
 import type { Finding, PlaceKind, Subject } from './findings.ts'
 import { WORD } from './words.ts'
 
@@ -39,7 +39,7 @@ export function judgeText (findings: Finding[], kind: PlaceKind, place: string, 
   if (kind === 'filename') detectFilename(subject)
   if (field === NAME_FIELD) detectName(subject)
   runDetectors(subject)
-  for (const sign of subject.signs) findings.push({ ...sign, place, technique: techniqueOf(sign.rule) })
+  for (const sign of subject.signs) findings.push({ ...sign, match: excerptOf(subject, sign.match), place, technique: techniqueOf(sign.rule) })
   return subject.leftOut
 }
 
