@@ -232,10 +232,9 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   }
 
   function sparesValue (decision: Decision, now: number): boolean {
-    if (decision.scope !== 'IP' && decision.scope !== 'RANGE') return standing.forId(decision.scope, decision.value, now)?.action === 'ALLOW'
-    const address = decision.value.split('/', 1)[0] as string
-    const held = standing.forAddress(address, now, true)
-    return coveredBy(spared, decision) || (held?.action === 'ALLOW' && !held.simulated)
+    const isNetwork = decision.scope === 'IP' || decision.scope === 'RANGE'
+    const held = isNetwork ? standing.forAddress(decision.value.split('/', 1)[0] as string, now, true) : standing.forId(decision.scope as 'KEY', decision.value, now)
+    return (held?.action === 'ALLOW' && !held.simulated) || coveredBy(spared, decision)
   }
 
   async function remove (id: string, actor: string): Promise<Decision> {
@@ -257,6 +256,8 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     behind.delete(id)
     ladderBehind.delete(ladderKey(decision))
     fleet.publish('decisions.remove', asDocument(decision))
+    // Whoever is let back in is let in: the quarantine that came with the block goes with it.
+    if (decision.action === 'BLOCK') for (const other of standing.about(decision)) if (other.action === 'CHALLENGE' && isByPlaybook(other)) await remove(other.id, actor)
     return decision
   }
 

@@ -16,6 +16,8 @@ export interface Standing {
   /** Bare address, canonical. `covered` false lifts the protection of NEVER_BLOCK from it. */
   forAddress (address: string, nowMs: number, covered: boolean): Decision | null
   forId (scope: 'KEY' | 'USER' | 'SESSION', id: string, nowMs: number): Decision | null
+  /** All about the same client, expired ones included. */
+  about (decision: Pick<Decision, 'scope' | 'value'>): readonly Decision[]
   /** What else a playbook decided about the same client, with the same action: two processes may have seen one offence. */
   rivalOf (decision: Decision, nowMs: number): Decision | null
   /** Takes out what expired and returns it. */
@@ -105,15 +107,19 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     return found !== null && found.action === 'BLOCK' && covered && spared.has(address) ? null : found
   }
 
+  function about ({ scope, value }: Pick<Decision, 'scope' | 'value'>): readonly Decision[] {
+    return isNetwork(scope) ? ranges.about(value) : named.get(keyOf(scope, value)) ?? []
+  }
+
   return {
     put,
     remove,
     get: (id) => byId.get(id) ?? null,
     forAddress,
     forId: (scope, id, nowMs) => strongest(named.get(keyOf(scope, id)), nowMs, null),
+    about,
     rivalOf (decision, nowMs) {
-      const about = isNetwork(decision.scope) ? ranges.about(decision.value) : named.get(keyOf(decision.scope, decision.value))
-      return about?.find((other) => other.id !== decision.id && other.action === decision.action && other.simulated === decision.simulated &&
+      return about(decision).find((other) => other.id !== decision.id && other.action === decision.action && other.simulated === decision.simulated &&
         isByPlaybook(other) && (other.expiresAt === null || other.expiresAt > nowMs)) ?? null
     },
     sweep (nowMs) {

@@ -151,8 +151,10 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     return last
   }
 
-  function foresee (step: Step, { attacker }: Sighting): Run['steps'][number] {
+  function foresee (step: Step, { attacker, crossed }: Sighting): Run['steps'][number] {
     const simulated = (detail: string): Run['steps'][number] => ({ do: step.do, result: 'simulated', detail, attempts: 0 })
+    if (step.do === 'limit' && crossed === null) return { ...simulated(UNCROSSED), result: 'skipped' }
+    if ((step.do === 'alert' || step.do === 'escalate') && !actions.mayNotify()) return { ...simulated(UNTOLD), result: 'skipped' }
     if (step.do !== 'block') return simulated(`would ${words(step)}`)
     const preview = actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds })
     return preview === null ? { ...simulated(SPARED), result: 'skipped' } : simulated(`would ${words({ ...step, ttlSeconds: preview.ttlSeconds })}`)
@@ -174,7 +176,7 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
         return { result: simulated ? 'simulated' : 'done', detail: words(step) }
       }
       case 'limit':
-        if (sighting.crossed === null) return { result: 'skipped', detail: 'no limit was crossed' }
+        if (sighting.crossed === null) return { result: 'skipped', detail: UNCROSSED }
         if (!simulated) actions.limitBlock(sighting.crossed.tier, sighting.crossed.key, step.seconds * 1000)
         return { result: simulated ? 'simulated' : 'done', detail: words(step) }
       case 'watch':
@@ -182,7 +184,7 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
         return { result: 'done', detail: words(step) }
       case 'escalate':
       case 'alert':
-        return actions.mayNotify() ? { result: 'done', detail: 'a webhook goes out with the incident' } : { result: 'skipped', detail: 'no WEBHOOK_URLS' }
+        return actions.mayNotify() ? { result: 'done', detail: 'a webhook goes out with the incident' } : { result: 'skipped', detail: UNTOLD }
       case 'capture':
       case 'tag':
         return { result: 'done', detail: words(step) }
@@ -235,6 +237,8 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
 }
 
 const SPARED = 'NEVER_BLOCK or an allow spares this client'
+const UNCROSSED = 'no limit was crossed'
+const UNTOLD = 'no WEBHOOK_URLS'
 
 /** Ends early, without an error, when the signal says so. */
 function pause (ms: number, signal: AbortSignal): Promise<void> {

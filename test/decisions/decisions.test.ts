@@ -196,6 +196,30 @@ t.test('an allow wins over every block, whichever of key, user, session and addr
   t.equal(decisions.forCaller(null, allow)?.id, allow.id)
 })
 
+t.test('a simulated allow spares nobody, a real one does', async (t) => {
+  const { decisions } = await openHouse(t)
+  const playbook = { origin: 'playbook:ACTIVE_ATTACK_DETECTED' }
+  for (const [scope, value] of [['KEY', 'k1'], ['USER', 'u1'], ['IP', '192.0.2.1'], ['RANGE', '2001:db8:0:1::/64']] as const) {
+    await decisions.add({ ...block(value, { scope }), action: 'ALLOW' }, { ...person, simulated: true })
+    const made = decisions.addNow({ ...block(value, { scope }), ttlSeconds: 60 }, playbook)
+    t.equal(made?.action, 'BLOCK', `${scope}: not by a simulated one`)
+    await decisions.remove(made!.id, 'user:anna')
+    await decisions.add({ ...block(value, { scope }), action: 'ALLOW' }, person)
+    t.equal(decisions.addNow({ ...block(value, { scope }), ttlSeconds: 60 }, playbook), null, `${scope}: by a real one`)
+  }
+})
+
+t.test('whoever is let back in is let out of the quarantine that came with the block; a challenge by a person stays', async (t) => {
+  const { decisions } = await openHouse(t)
+  const made = decisions.addNow({ ...block('192.0.2.1'), ttlSeconds: 60 }, { origin: 'playbook:ACTIVE_ATTACK_DETECTED' })!
+  decisions.addNow({ ...block('192.0.2.1'), action: 'CHALLENGE', ttlSeconds: 600 }, { origin: 'playbook:AUTOMATION_DETECTED', escalates: false })
+  const byPerson = await decisions.add({ ...block('192.0.2.1'), action: 'CHALLENGE' }, person)
+  await decisions.remove(made.id, 'user:anna')
+  t.equal(decisions.forAddress('192.0.2.1')?.id, byPerson.id)
+  await decisions.remove(byPerson.id, 'user:anna')
+  t.equal(decisions.forAddress('192.0.2.1'), null)
+})
+
 t.test('a range within NEVER_BLOCK is refused like an address, and a range around it spares what it holds', async (t) => {
   const { decisions } = await openHouse(t)
   await t.rejects(decisions.add(block('127.0.0.0/24', { scope: 'RANGE' }), person), { code: 'NEKO_ERR_INPUT_INVALID' })

@@ -147,6 +147,8 @@ t.test('a dry run says what would happen and does nothing; an ordered run is aud
   t.match(dry, { dryRun: true, result: 'simulated', attacker: 'user:u1', steps: [{ do: 'block', detail: 'would block for 86400 s' }, { do: 'capture' }, { do: 'tag' }, { do: 'escalate' }] })
   const honeypot = await room!.playbooks.runOn('HONEYPOT_CAPTURE', 'as_1', { dryRun: true, actor: 'user:anna' })
   t.same(honeypot.steps.map((step) => step.do), ['capture', 'tag'], 'below the threshold it would not block')
+  const limit = await room!.playbooks.runOn('RATE_LIMIT_VIOLATION', 'as_1', { dryRun: true, actor: 'user:anna' })
+  t.match(limit.steps, [{ do: 'limit', result: 'skipped', detail: 'no limit was crossed' }], 'what would not be done is not foretold')
   t.same([room!.acted, room!.audited, room!.runs], [[], [], []])
   await room!.playbooks.runOn('CRITICAL_THREAT_RESPONSE', 'as_1', { dryRun: false, actor: 'user:anna' })
   t.match(room!.audited[0], { type: 'playbook.order', actor: 'user:anna', assessmentId: 'as_1', target: 'user:u1' })
