@@ -62,7 +62,7 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
   function refuse ({ refusedBy, limit }: Inspected): void {
     if (refusedBy === 'limit') throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(limit.retryAfterSeconds)), { retryAfterSeconds: limit.retryAfterSeconds })
     if (refusedBy !== null) throw new NEKO_ERR_BLOCKED()
-    if (app.isUnderPressure()) throw new NEKO_ERR_OVERLOADED('1')
+    if (app.isOverloaded()) throw new NEKO_ERR_OVERLOADED('1')
   }
 
   async function execute (asked: SubscribePayload, context: OperationContext, { sink, running, outcome }: { sink: Sink, running: Running, outcome: Outcome }): Promise<void> {

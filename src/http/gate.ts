@@ -86,7 +86,7 @@ export function createGate (app: FastifyInstance): Gate {
     showLimit(reply, limit)
     metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: limit.store })
     if (!limit.allowed) return refuseByLimit(request, reply, passage, limit)
-    if (app.isUnderPressure()) return sendRefusal(request, reply, { ...OVERLOADED, retryAfterSeconds: 1 })
+    if (app.isOverloaded()) return sendRefusal(request, reply, { ...OVERLOADED, retryAfterSeconds: 1 })
 
     // Hops 5 to 7: what it is, what it scores, what that means.
     const end = await receive(request, passage)

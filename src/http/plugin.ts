@@ -1,5 +1,4 @@
 import compress from '@fastify/compress'
-import underPressure from '@fastify/under-pressure'
 import { METHODS } from 'node:http'
 import { constants } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -11,6 +10,7 @@ import { ReplayedBody } from './body.ts'
 import { createBodyPool } from './body-pool.ts'
 import { createGate } from './gate.ts'
 import ownKeys from './own-keys.ts'
+import pressure from './pressure.ts'
 import nothing from './nothing.ts'
 import { refusalOf, sendRefusal } from './refusal.ts'
 import handlerBudget from './handler-budget.ts'
@@ -41,17 +41,11 @@ declare module 'fastify' {
   }
 }
 
-/**
- * Above this the server answers 503 rather than late. Utilization is no sign on purpose: a full loop that answers in time
- * does its work, and the plugin counts from the start, which is all work: the first requests on a busy machine got 503.
- */
-const PRESSURE = { maxEventLoopDelay: 1000, sampleInterval: 1000 }
-
 export default fp(async (app) => {
   decorate(app)
   const headers = await securityHeaders()
 
-  await app.register(underPressure, { ...PRESSURE, pressureHandler: () => {} })
+  await app.register(pressure)
   // Methods that Fastify does not know would pass no hook: scanners like them.
   for (const method of METHODS) if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method, { hasBody: true })
 
