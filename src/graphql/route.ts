@@ -1,12 +1,13 @@
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GraphQLError, Kind, type DocumentNode } from 'graphql'
-import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_METHOD_INVALID, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
+import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
 import { showLimit, type ShownLimit } from '../http/limit-headers.ts'
 import type { Cost } from './armor-plugin.ts'
 import type { GraphqlContext } from './context.ts'
 import { statusOfErrors } from './errors.ts'
 import { decoyAnswer, touchesDecoy } from './decoy.ts'
+import { acceptsGraphqlResponse, RESPONSE_TYPE } from './negotiation.ts'
 
 /**
  * GET and POST /graphql: GraphQL over HTTP. What is asked is checked here, mercurius executes it.
@@ -38,7 +39,6 @@ type RefusingLimit = Pick<ShownLimit, 'tier' | 'limit' | 'windowSeconds'>
 /** What one operation comes to; `status` is null where only the transport's rules decide. */
 interface Answer { errors?: readonly unknown[], data?: unknown, extensions?: unknown, status: number | null, retryAfterSeconds: number | null, limited: RefusingLimit | null }
 
-const RESPONSE_JSON = 'application/graphql-response+json; charset=utf-8'
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 export default fp(async (app) => {
@@ -58,16 +58,6 @@ export default fp(async (app) => {
     }
   })
 
-  app.route({
-    method: ['PUT', 'PATCH', 'DELETE'],
-    url: '/graphql',
-    config: { graphql: true },
-    async handler (_request, reply) {
-      reply.header('allow', 'GET, HEAD, POST')
-      throw new NEKO_ERR_METHOD_INVALID()
-    }
-  })
-
   async function answer (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): Promise<FastifyReply> {
     const bait = decoyAnswer(asked.query)
     if (request.passage?.score && (bait !== null || touchesDecoy(asked.query))) request.passage.score.decoy = true
@@ -81,7 +71,7 @@ export default fp(async (app) => {
     if (status === 429 && limited !== null && retryAfterSeconds !== null) showLimit(reply, { ...limited, remaining: 0, resetSeconds: retryAfterSeconds })
     // Nothing was executed: 400 only for those who asked for the media type that says so.
     const refused = !('data' in body) && negotiated ? 400 : 200
-    return reply.code(status ?? refused).type(negotiated ? RESPONSE_JSON : JSON_TYPE).send(JSON.stringify(body))
+    return reply.code(status ?? refused).type(negotiated ? RESPONSE_TYPE : JSON_TYPE).send(JSON.stringify(body))
   }
 
   /** Several operations in one POST, where the operator allows it: one after the other, each charged like a request. */
@@ -204,18 +194,4 @@ function isObjectOrNothing (value: unknown): boolean {
 
 function isPlainObject (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** True when the caller prefers application/graphql-response+json over application/json. */
-function acceptsGraphqlResponse (accept: string | undefined): boolean {
-  if (accept === undefined || !accept.includes('graphql-response+json')) return false
-  let graphqlQuality = 0
-  let jsonQuality = 0
-  for (const part of accept.slice(0, 1000).split(',')) {
-    const [type, ...parameters] = part.trim().toLowerCase().split(';')
-    const quality = Number(parameters.map((parameter) => /^\s*q=([\d.]+)/.exec(parameter)?.[1]).find((q) => q !== undefined) ?? 1)
-    if (type === 'application/graphql-response+json') graphqlQuality = quality
-    else if (type === 'application/json') jsonQuality = quality
-  }
-  return graphqlQuality >= jsonQuality
 }

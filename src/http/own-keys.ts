@@ -23,7 +23,8 @@ declare module 'fastify' {
 export type KeyPlace = 'query' | 'body' | 'document'
 
 export default fp(async (app) => {
-  app.removeContentTypeParser('application/json')
+  // A text is a body of none of our routes: as shipped it would be read, and refused as if its JSON were wrong.
+  app.removeContentTypeParser(['application/json', 'text/plain'])
   app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('ignore', 'ignore'))
   decorate(app)
   app.addHook('preValidation', async (request) => {

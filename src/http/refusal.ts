@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isNekoError, NEKO_ERR_INTERNAL, NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_OVERLOADED, NEKO_ERR_URL_INVALID } from '../errors.ts'
+import { acceptsGraphqlResponse, RESPONSE_TYPE } from '../graphql/negotiation.ts'
 
 /** What a caller reads of an error. */
 export interface Refusal {
@@ -26,6 +27,8 @@ export function refusalOf (error: Error, production: boolean): Refusal & { maske
   return { status: 500, code: internal.code, message: internal.message, masked: true, ...(production ? {} : { detail: error.message.slice(0, 500) }) }
 }
 
+const VALIDATION_CHARACTERS_MAX = 500
+
 /** Fastify's own errors under our names. */
 function fromFramework (error: Error): (Error & { code: string, statusCode: number }) | null {
   const { code = '', statusCode } = error as { code?: string, statusCode?: number }
@@ -35,7 +38,8 @@ function fromFramework (error: Error): (Error & { code: string, statusCode: numb
   if (code === 'FST_ERR_CTP_INVALID_JSON_BODY') return new NEKO_ERR_BODY_INVALID('it is no JSON')
   if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') return new NEKO_ERR_BODY_INVALID('it is not as long as content-length says')
   if (code === 'FST_ERR_BAD_URL' || code === 'FST_ERR_ASYNC_CONSTRAINT') return new NEKO_ERR_URL_INVALID()
-  if (code === 'FST_ERR_VALIDATION') return new NEKO_ERR_INPUT_INVALID(error.message)
+  // It names the caller's own keys, which may be long.
+  if (code === 'FST_ERR_VALIDATION') return new NEKO_ERR_INPUT_INVALID(error.message.slice(0, VALIDATION_CHARACTERS_MAX))
   if (code === 'FST_UNDER_PRESSURE') return new NEKO_ERR_OVERLOADED('1')
   if (error instanceof SyntaxError && statusCode === 400) return new NEKO_ERR_BODY_INVALID('it is no JSON')
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) return new NEKO_ERR_BODY_INVALID('it does not fit this route')
@@ -58,17 +62,19 @@ function prepare (refusal: Refusal, graphql: boolean): Prepared {
 /** Sends a refusal in the shape of its route: a GraphQL error on /graphql, `{"error": ...}` elsewhere. */
 export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', refusal.retryAfterSeconds)
-  reply.code(refusal.status).type('application/json; charset=utf-8')
   const assessment = request.passage?.id ?? null
   const graphql = isGraphql(request)
+  reply.code(refusal.status).type(graphql && acceptsGraphqlResponse(request.headers.accept) ? RESPONSE_TYPE : 'application/json; charset=utf-8')
   const { prepared } = refusal
   if (prepared === undefined || assessment === null || refusal.retryAfterSeconds !== undefined || refusal.detail !== undefined) return reply.send(refusalBody(refusal, assessment, graphql))
   const [before, after] = graphql ? prepared.graphql : prepared.plain
   return reply.send(before + assessment + after)
 }
 
-export function isGraphql (request: FastifyRequest): boolean {
-  return request.routeOptions?.config?.graphql === true
+/** Also for methods that no route of /graphql takes. */
+export function isGraphql ({ routeOptions, is404, raw: { url = '' } }: FastifyRequest): boolean {
+  if (routeOptions?.config?.graphql === true) return true
+  return is404 && (url === '/graphql' || url.startsWith('/graphql?'))
 }
 
 function refusalBody ({ code, message, retryAfterSeconds, detail }: Refusal, assessment: string | null, graphql: boolean): string {

@@ -30,6 +30,7 @@ const TEXT_MAX = 65_536
 
 const headerText = { type: 'string', maxLength: TEXT_MAX }
 const assessSchema = {
+  querystring: { type: 'object', additionalProperties: false, properties: {} },
   body: {
     type: 'object',
     additionalProperties: false,
