@@ -4,6 +4,7 @@ import type { Config } from './config.ts'
 import type { ServerParts } from './cluster/serving.ts'
 import { prepareRooms, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
+import { requestLog } from './http/request-log.ts'
 import type { Logger } from './telemetry/logger.ts'
 import assessments from './assessments/plugin.ts'
 import audit from './audit/plugin.ts'
@@ -98,6 +99,7 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
   let requests = 0
   return {
     loggerInstance: logging.log,
+    childLoggerFactory: requestLog,
     // One line per request is the aftermath's.
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
