@@ -55,7 +55,7 @@ export interface ScoringPool {
 /** DESIGN.md section 7: longer than a Redis command may take, far shorter than a database call. */
 export const SCORE_MS_MAX = 150
 /** How often deadlines and stuck threads are looked for while anything waits. */
-const TICK_MS = 10
+const TICK_MS = 20
 /** A body that fits into no slot of the ring, more or less. */
 const HEAVY_BYTES = 6_144
 /** Twice what can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. Who waits does not send the next meanwhile; who gets the cheap answer at once does. */
