@@ -37,8 +37,10 @@ t.test('a limited login speaks of the strict tier alone', async (t) => {
 t.test('a query over what is left of its cost speaks of points', async (t) => {
   const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '10/60/0', LOG_LEVEL: 'warn' } })
   const client = createTestClient(t, server)
-  t.equal((await client.graphql('{ threatActors(first: 100) { nodes { id } } }')).status, 200)
-  const over = await client.graphql('{ threatActors(first: 100) { nodes { name } } }')
+  const ask = async (): Promise<Reply> => await client.graphql('{ threatActors(first: 100) { nodes { id } } }')
+  // What did not come back is not charged: some five of these use up half of the 200 points.
+  let over = await ask()
+  for (let i = 0; over.status === 200 && i < 8; i++) over = await ask()
   t.same(named(over), [429, 'NEKO_ERR_LIMIT_EXCEEDED', true])
   isConsistent(t, over, { tier: 'standard-cost', limit: 200 })
 })
