@@ -43,6 +43,12 @@ let shownMs = -Infinity
 /** Progress that came too soon after the last line: shown when it turns out to have been the end. */
 let heldBack: string | null = null
 const out = (text: string): void => { process.stdout.write(text.endsWith('\n') ? text : text + '\n') }
+/** Whoever read us has gone (`neko status --watch | head`): no failure, and nothing more to say. */
+let isReaderGone = false
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  isReaderGone = true
+})
 const err = (text: string): void => { process.stderr.write(text.endsWith('\n') ? text : text + '\n') }
 
 if (!handOver()) process.exitCode = await main(process.argv.slice(2))
@@ -220,7 +226,7 @@ async function importIntel (call: Call): Promise<number> {
 
 async function status (call: Call): Promise<number> {
   const { statusText } = await import('./cluster/status-text.ts')
-  for (;;) {
+  while (!isReaderGone) {
     const reply = await ask(call, 'status', null)
     if (reply === null) return noServer(call)
     if (!reply.ok || call.values.json === true) return show(call, reply)
@@ -229,6 +235,7 @@ async function status (call: Call): Promise<number> {
     if (call.values.watch !== true) return EX_OK
     await sleep(1000)
   }
+  return EX_OK
 }
 
 async function start (call: Call): Promise<number> {

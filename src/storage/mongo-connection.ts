@@ -1,4 +1,5 @@
 import { type Db, MongoClient, type MongoClientOptions, MongoError } from 'mongodb'
+import { ConfigError } from '../config.ts'
 import { NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
 import { BREAKER_STATE_VALUE, type Breaker, createBreaker } from '../resilience/breaker.ts'
 import { backoffMs, withDeadline } from '../resilience/deadline.ts'
@@ -58,14 +59,29 @@ const OPTIONS: Readonly<MongoClientOptions> = {
 
 /** The driver lets an option object win over the URI: so leave out what the URI names. */
 export function clientOptions (uri: string): MongoClientOptions {
-  const named = new Set([...uri.split('?').slice(1).join('?').matchAll(/(?:^|&)([^=&]+)=/g)].map((match) => match[1]!.toLowerCase()))
-  return Object.fromEntries(Object.entries(OPTIONS).filter(([name]) => !named.has(name.toLowerCase())))
+  const named = new Map([...uri.split('?').slice(1).join('?').matchAll(/(?:^|&)([^=&]+)=([^&]*)/g)].map((match) => [match[1]!.toLowerCase(), match[2]!]))
+  const options: MongoClientOptions = Object.fromEntries(Object.entries(OPTIONS).filter(([name]) => !named.has(name.toLowerCase())))
+  // One end of the pool named: ours of the other end must not cross it, or the driver never connects (0 is no bound).
+  const [least, most] = [Number(named.get('minpoolsize') ?? NaN), Number(named.get('maxpoolsize') ?? NaN)]
+  if (most > 0 && options.minPoolSize !== undefined) options.minPoolSize = Math.min(options.minPoolSize, most)
+  if (least > 0 && options.maxPoolSize !== undefined) options.maxPoolSize = Math.max(options.maxPoolSize, least)
+  return options
+}
+
+/** @throws ConfigError naming MONGODB_URI; never the driver's own words, which may repeat a password. */
+function createClient (uri: string): MongoClient {
+  try {
+    return new MongoClient(uri, clientOptions(uri))
+  } catch {
+    throw new ConfigError('MONGODB_URI', 'cannot be used: a host, or an option behind the question mark, is not what the MongoDB driver takes')
+  }
 }
 
 /** True when the URI names a host beyond this machine and no TLS: credentials and data would travel in the clear. */
 export function isRemoteWithoutTls (uri: string): boolean {
-  if (uri.startsWith('mongodb+srv:') || /[?&](tls|ssl)=true/i.test(uri)) return false
-  const hosts = uri.replace(/^mongodb:\/\//, '').replace(/[/?].*$/s, '').replace(/^.*@/, '').split(',')
+  // mongodb+srv means TLS, unless it says otherwise.
+  if (/[?&](tls|ssl)=true/i.test(uri) || (uri.startsWith('mongodb+srv:') && !/[?&](tls|ssl)=false/i.test(uri))) return false
+  const hosts = uri.replace(/^mongodb(\+srv)?:\/\//, '').replace(/[/?].*$/s, '').replace(/^.*@/, '').split(',')
   return !hosts.every((host) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|.*%2F.*)(:\d+)?$/i.test(host))
 }
 
@@ -81,7 +97,7 @@ export interface ConnectionOptions {
 export function connectMongo (options: ConnectionOptions): MongoConnection {
   const { uri, database, log, onBreaker, beforeUp } = options
   if (isRemoteWithoutTls(uri)) log.warn({ store: 'mongodb' }, 'MONGODB_URI names a remote host without TLS')
-  const client = new MongoClient(uri, clientOptions(uri))
+  const client = createClient(uri)
   const db = client.db(database)
   const health = createHealthState('mongodb', log)
   const breaker: Breaker = createBreaker({

@@ -39,6 +39,11 @@ t.test('neko beside a server of two workers, then on its store alone', async (t)
   }
   t.match(JSON.parse((await neko(dataDir, 'status', '--json')).stdout), { workers: 2, state: 'serving', url: server.url })
 
+  const watching = spawn(process.execPath, [cli, 'status', '--watch'], { cwd: dataDir, env: { ...bareEnvironment(), DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'pipe'] })
+  await once(watching.stdout, 'data')
+  watching.stdout.destroy()
+  t.equal((await once(watching, 'exit'))[0], 0, 'a reader that goes (head) is no failure')
+
   const before = await countOf(client)
   t.match(await neko(dataDir, 'intel', 'import', fixture('actors.stix.json')), { code: 0, stdout: /"added": ?1/ })
   // Counts are visible at once, whichever worker answers.

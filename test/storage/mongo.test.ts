@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MongoNetworkError, MongoServerError } from 'mongodb'
 import t from 'tap'
+import { spawnServer } from '../server.ts'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import { randomText } from '../../src/std/id.ts'
 import { type StorageLog, silentLog } from '../../src/storage/log.ts'
@@ -152,10 +153,23 @@ t.test('the URI wins over our options, and a remote host without TLS is noticed'
   t.match(clientOptions('mongodb://127.0.0.1/'), { minPoolSize: 2, maxPoolSize: 10, maxIdleTimeMS: 10_000, serverSelectionTimeoutMS: 5000, socketTimeoutMS: 45_000, retryWrites: true, retryReads: true, w: 'majority' })
   const given = clientOptions('mongodb://127.0.0.1/?maxPoolSize=50&W=1&retrywrites=false')
   t.notOk('maxPoolSize' in given || 'w' in given || 'retryWrites' in given)
+  t.match(clientOptions('mongodb://127.0.0.1/?maxPoolSize=1'), { minPoolSize: 1 }, 'a small pool is small at both ends')
+  t.match(clientOptions('mongodb://127.0.0.1/?maxPoolSize=0'), { minPoolSize: 2 }, '0 is no bound')
+  t.match(clientOptions('mongodb://127.0.0.1/?minPoolSize=20'), { maxPoolSize: 20 })
   t.equal(isRemoteWithoutTls('mongodb://db.example.org:27017/?w=1'), true)
+  t.equal(isRemoteWithoutTls('mongodb+srv://db.example.org/?tls=false'), true)
   for (const uri of ['mongodb://127.0.0.1:1,localhost/', 'mongodb://[::1]:5/', 'mongodb+srv://db.example.org/', 'mongodb://db.example.org/?tls=true']) t.equal(isRemoteWithoutTls(uri), false, uri)
   // Built here, because the tree holds no text of that form.
   t.equal(isRemoteWithoutTls('mongodb:' + '//user:word' + '@db.example.org/'), true)
+})
+
+t.test('a URI that the driver refuses ends the start with the variable, and none of its words', async (t) => {
+  for (const rest of ['127.0.0.1/?bogus=hunter2', '[hunter2', '127.0.0.1:1,127.0.0.1:2/?directConnection=true']) {
+    const server = spawnServer(t, { env: { MONGODB_URI: `mongodb://${rest}` } })
+    t.equal((await server.ended).code, 78, rest)
+    t.match(server.logs().at(-1), { level: 'fatal', variable: 'MONGODB_URI' })
+    t.notMatch(server.output(), /hunter2/)
+  }
 })
 
 t.test('failures are told apart: auth, refused, tls, timeout, full', async (t) => {
