@@ -8,12 +8,14 @@
  * The cheap score knows everything but the payload and stays below the block threshold, so that no request is refused
  * because its score is missing (R31).
  */
+import { createFairLine } from './fair-line.ts'
 import { createBatchLane } from './pool-batch.ts'
 import { scoreInline } from './pool-inline.ts'
 import { createRingLane } from './pool-ring.ts'
 import { LANE_MAX } from './pool-shapes.ts'
 import { LARGE } from './ring.ts'
 import { cheapScore } from './score.ts'
+import type { FairLine } from './fair-line.ts'
 import type { Lane, LaneEvents, LaneOptions, Waiting } from './pool-shapes.ts'
 import type { Policy } from './policy.ts'
 import type { Observation, Score } from './shapes.ts'
@@ -111,24 +113,30 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
   const lanes: Lane[] = Array.from({ length: options.threads }, () => createLane(mode, laneOptions))
   const all = [...lanes]
   const deadlines = createDeadlines({ lanes: all, clock, expire: (waiting) => events.answer(waiting, null) })
-  let heavy: { lane: Lane, started: boolean } | null = null
+  let heavy: { line: FairLine, started: boolean } | null = null
 
   /**
    * Large bodies have a thread of their own, started by the first: a person's request must not stand behind 5 ms of
-   * somebody's 64 KiB. Until it is there they go where all go. Null: too many wait.
+   * somebody's 64 KiB. Clients take turns there. Until it is there they go where all go. False: too many wait.
    */
-  function laneFor ({ body }: Observation): Lane | null {
-    const lane = lanes.length === 1 ? lanes[0] as Lane : emptiest(lanes)
-    if (mode === 'batch' || body === null || body.length <= HEAVY_BYTES) return lane
-    heavy ??= startHeavy()
-    if (!heavy.started) return lane
-    return heavy.lane.size() < HEAVY_MAX ? heavy.lane : null
+  function push (waiting: Waiting): boolean {
+    const { body } = waiting.observation
+    if (mode === 'ring' && body !== null && body.length > HEAVY_BYTES) {
+      heavy ??= startHeavy()
+      if (heavy.started) return heavy.line.push(waiting)
+    }
+    return (lanes.length === 1 ? lanes[0] as Lane : emptiest(lanes)).push(waiting)
   }
 
-  function startHeavy (): { lane: Lane, started: boolean } {
-    const begun = { lane: createRingLane({ ...laneOptions, policy }, LARGE), started: false }
-    all.push(begun.lane)
-    begun.lane.ready.then(() => { begun.started = true })
+  function startHeavy (): { line: FairLine, started: boolean } {
+    const answered = (waiting: Waiting, score: Score | null): void => {
+      events.answer(waiting, score)
+      begun.line.feed()
+    }
+    const lane = createRingLane({ ...laneOptions, policy, events: { ...events, answer: answered } }, LARGE)
+    const begun = { line: createFairLine(lane, HEAVY_MAX, (waiting) => events.answer(waiting, null)), started: false }
+    all.push(lane)
+    lane.ready.then(() => { begun.started = true })
     return begun
   }
 
@@ -137,7 +145,7 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
     score (observation) {
       return new Promise<Score>((resolve) => {
         const waiting: Waiting = { observation, startedMs: clock.monotonic(), answered: false, resolve }
-        if (closed || laneFor(observation)?.push(waiting) !== true) events.answer(waiting, null)
+        if (closed || !push(waiting)) events.answer(waiting, null)
         else deadlines.watch(waiting)
       })
     },
@@ -146,13 +154,14 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
       for (const lane of all) lane.usePolicy(next)
     },
     policy: () => policy,
-    queueSize: () => all.reduce((sum, lane) => sum + lane.size(), 0),
+    queueSize: () => lanes.reduce((sum, lane) => sum + lane.size(), heavy?.line.size() ?? 0),
     healthy: () => !closed && lanes.some((lane) => lane.isAlive()),
     ready: (timeoutMs) => within(Promise.all(lanes.map((lane) => lane.ready)), timeoutMs),
     async close () {
       if (closed) return
       closed = true
       deadlines.stop()
+      for (const waiting of heavy?.line.drain() ?? []) events.answer(waiting, null)
       await Promise.all(all.map((lane) => lane.close()))
     }
   }
