@@ -8,7 +8,8 @@ import type { Terms } from './terms.ts'
  * counts are exact; between hosts they are as close as this.
  */
 export interface Exchange {
-  note (key: string, tier: Tier): void
+  /** Points that are given back are negative. */
+  note (key: string, tier: Tier, points: number): void
   close (): void
 }
 
@@ -24,16 +25,16 @@ export function createExchange ({ fleet, ledger, terms: { rates } }: { fleet: Fl
   })
   const timer = setInterval(() => {
     if (admitted.size === 0) return
-    fleet.publish('limits.counts', Array.from(admitted, ([key, { tier, count }]) => [key, tier, count]))
+    fleet.publish('limits.counts', [...admitted].filter(([, { count }]) => count > 0).map(([key, { tier, count }]) => [key, tier, count]))
     admitted.clear()
   }, EXCHANGE_MS)
   timer.unref()
 
   return {
-    note (key, tier) {
+    note (key, tier, points) {
       const entry = admitted.get(key)
-      if (entry !== undefined) entry.count++
-      else if (admitted.size < EXCHANGE_KEYS) admitted.set(key, { tier, count: 1 })
+      if (entry !== undefined) entry.count += points
+      else if (admitted.size < EXCHANGE_KEYS) admitted.set(key, { tier, count: points })
     },
     close () {
       clearInterval(timer)

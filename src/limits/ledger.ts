@@ -15,7 +15,7 @@ import type { Rate, WindowLimiter } from './window.ts'
 export interface Ledger {
   readonly windows: WindowLimiter
   /** Told of each request that was admitted and of each named count, where somebody wants to know. */
-  onAdmitted: ((key: string, tier: Tier) => void) | null
+  onAdmitted: ((key: string, tier: Tier, points: number) => void) | null
   /** Counts, and notes a violation where a request crosses a limit. */
   count (order: Order, terms: Terms): LimitAnswer
   hold (clientKey: string, ms: number): void
@@ -90,7 +90,7 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
     const answer = windows.take(tier, key, rate, order.points)
     if (!answer.allowed) return answer.crossed ? { ...answer, crossed: false } : answer
     windows.absorb(own.key, own.rate, order.points)
-    self.onAdmitted?.(key, tier)
+    self.onAdmitted?.(key, tier, order.points)
     const remaining = Math.min(answer.remaining, left.remaining - order.points)
     return { ...answer, remaining, count: rate.max - remaining }
   }
@@ -111,7 +111,7 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
       const { key, tier, rate } = bucketOf(order, terms, false)
       const answer = windows.take(tier, key, rate, order.points)
       if (answer.allowed) {
-        if (self.onAdmitted !== null && order.kind !== 'cost' && order.kind !== 'attempt') self.onAdmitted(key, tier)
+        if (self.onAdmitted !== null && order.kind !== 'cost' && order.kind !== 'attempt') self.onAdmitted(key, tier, order.points)
         return answer
       }
       if (!answer.crossed) return answer

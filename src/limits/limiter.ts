@@ -19,7 +19,7 @@ export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './terms.ts'
  * Owns: what each tier grants, holds (a challenged client kept at the strict tier's rate), violations, and who counts. Never
  * does: work out who the client is, or answer HTTP.
  * Why so: each process counting alone and telling the others let 115 of 100 pass with two processes. The primary outlives
- * every worker and serves nobody, so it counts (desk.ts); workers ask it in batches (primary-store.ts). At WORKERS=1 the
+ * every worker and serves nobody, so it counts (desk.ts); workers ask it in batches, and a busy client's requests are counted ahead (primary-store.ts). At WORKERS=1 the
  * process counts for itself and answers without a promise. A restarted primary, and so a restarted server, starts with empty counts.
  */
 export interface Limits {
@@ -70,9 +70,9 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
   const counts = fleet.primaryId === null || fleet.primaryId === fleet.processId
   const ledger = createLedger({ clock, onViolation: (clientKey, ms, count) => fleet.publish('limits.violation', [clientKey, ms, count]) })
   const store: LimitStore = counts ? createLocalStore({ ledger, terms }) : createPrimaryStore({ fleet, clock, log, ledger, terms })
-  const desk = fleet.primaryId === fleet.processId ? createDesk({ fleet, ledger }) : null
+  const desk = fleet.primaryId === fleet.processId ? createDesk({ fleet, clock, ledger }) : null
   const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, ledger, terms }) : null
-  if (exchange !== null) ledger.onAdmitted = (key, tier) => exchange.note(key, tier)
+  if (exchange !== null) ledger.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
 
   fleet.subscribe('limits.hold', (message) => ledger.hold(...message as [string, number]))
   fleet.subscribe('limits.block', (message) => {
@@ -87,6 +87,7 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
   fleet.subscribe('limits.forget', (message) => {
     // What was answered before must not reach a worker after it forgot; and who asked to forget may have heard such an answer since.
     desk?.flush()
+    desk?.forget(message as string)
     store.applyForget(message as string)
     if (desk !== null) fleet.publish('limits.forgotten', message)
   })

@@ -4,18 +4,20 @@ import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Ledger } from './ledger.ts'
 import { createNotes } from './notes.ts'
+import { createPurse } from './purse.ts'
 import { createRefusals } from './refusals.ts'
 import { bucketOf, driftOf } from './terms.ts'
 import type { Bucket, Terms } from './terms.ts'
 import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
-import { ANSWERS_TOPIC, ORDERS_TOPIC, readCounted, readTold, writeBatch, writeTerms } from './wire.ts'
+import { ANSWERS_TOPIC, ORDERS_TOPIC, readCounted, readOrder, readTold, writeBatch, writeTerms } from './wire.ts'
+import type { Note } from './wire.ts'
 
 /**
  * A worker's side: the primary counts for all processes of the host, so that N pass at once and never more, whichever
  * process a connection lands on.
  *
  * Cheap: what one turn of the event loop orders travels in one message, and while that is under way the next ones gather; what is
- * known to be refused for a while is refused here; GraphQL points are asked for only once a client has used up this
+ * known to be refused for a while is refused here; a busy client's requests are lent ahead (purse.ts); GraphQL points are asked for only once a client has used up this
  * process's share of them, and told afterwards (so a client gets at most that share more than its budget, for as long as a message takes).
  *
  * When the primary does not answer in time this process decides alone, by its share of what is left as far as it knows,
@@ -36,11 +38,14 @@ const QUEUE_MAX = 5_000
 const NOTES_MS = 100
 /** A silent primary is asked again this often; it may have lost what it was asked. */
 const PROBE_MS = 1_000
+/** What was lent and not used is given back this soon after its time. */
+const ENDED_MS = 500
 
 export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: PrimaryStoreOptions): LimitStore {
   const { windows } = ledger
   const refusals = createRefusals(clock)
   const notes = createNotes()
+  const purse = createPurse(clock)
   const writtenTerms = writeTerms(terms)
   let queue: Waiting[] = []
   let sent: Sent | null = null
@@ -56,7 +61,7 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
 
   function take (order: Order): LimitAnswer | Promise<LimitAnswer> {
     const from = bucket(order)
-    const known = refusals.find(from) ?? (order.kind === 'cost' ? takeUnasked(order, from) : null)
+    const known = refusals.find(from) ?? (order.kind === 'cost' ? takeUnasked(order, from) : takeLent(from))
     if (known !== null) return known
     if (isSilent || queue.length >= QUEUE_MAX) return decideAlone(order)
     return new Promise((resolve) => {
@@ -64,6 +69,20 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
       flushSoon()
       if (watch === null) watchFor(ANSWER_MS_MAX)
     })
+  }
+
+  /** What was lent is in the count that this process was told. */
+  function takeLent ({ key, tier, rate }: Bucket): LimitAnswer | null {
+    if (purse.size() === 0) return null
+    const left = purse.spend(key)
+    if (left < 0) {
+      // Before anything is asked for again.
+      giveBackLater(key)
+      return null
+    }
+    const told = windows.peek(tier, key, rate)
+    const count = Math.max(0, told.count - left)
+    return { ...told, allowed: true, remaining: Math.max(0, rate.max - count), retryAfterSeconds: 0, retryAfterMs: 0, count, store: 'primary' }
   }
 
   function takeUnasked (order: Order, { key, tier, rate }: Bucket): LimitAnswer | null {
@@ -97,7 +116,7 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
     fleet.publish(ORDERS_TOPIC, writeBatch(ofSeq, writtenTerms, isSilent ? [] : notes.draw(BATCH_MAX), orders), { processId: fleet.primaryId! })
   }
 
-  function note (about: 'refund' | 'admitted' | 'violation', order: Order, ms = 0): void {
+  function note (about: Note['about'], order: Order, ms = 0): void {
     notes.add({ about, order, ms })
     notesTimer ??= setTimeout(sendNotes, NOTES_MS).unref()
   }
@@ -110,21 +129,49 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
 
   function onAnswers (message: Json, from: string): void {
     if (from !== fleet.primaryId) return
-    const [batches, told] = message as [Array<[number, Json[]]>, Json]
+    const [batches, told, recalls] = message as [Array<[number, Json[]]>, Json, Json[]]
     for (const [ofSeq, counted] of batches) if (sent !== null && ofSeq === sent.seq) settle(sent, counted)
     for (const { key, rate, count, refusedMs } of readTold(told)) {
       windows.tell(key, rate, count + notes.unsent(key))
       refusals.set(key, refusedMs)
     }
+    for (const order of recalls) giveBack(readOrder(order))
     if (isSilent) resume()
+    if (queue.length > 0 && purse.size() > 0) queue = queue.filter(({ order, settle }) => !settleLent(order, settle))
     if (queue.length > 0) flushSoon()
   }
 
-  function settle ({ waiting }: Sent, counted: Json[]): void {
+  /** What was lent serves those first that were waiting to ask. */
+  function settleLent (order: Order, settle: (answer: LimitAnswer) => void): boolean {
+    const answer = takeLent(bucket(order))
+    if (answer !== null) settle(answer)
+    return answer !== null
+  }
+
+  /** The primary waits for this, so it travels at once, and also when it is nothing. */
+  function giveBack (order: Order): void {
+    const { key } = bucketOf(order, terms, false)
+    const left = purse.empty(key) ?? { ...order, points: 0 }
+    // A lease that ended by itself is among the notes.
+    sendNotes()
+    windows.refund(key, left.points)
+    fleet.publish(ORDERS_TOPIC, writeBatch(0, writtenTerms, [{ about: 'returned', order: left, ms: 0 }], []), { processId: fleet.primaryId! })
+  }
+
+  function giveBackLater (key: string): void {
+    const left = purse.empty(key)
+    if (left === null || left.points === 0) return
+    windows.refund(key, left.points)
+    note('returned', left)
+  }
+
+  function settle ({ waiting, atMs }: Sent, counted: Json[]): void {
     sent = null
     for (const [i, { order, settle, decided }] of waiting.entries()) {
-      const { answer, bucket: { key, rate } } = readCounted(counted[i]!, order, terms)
-      windows.tell(key, rate, answer.count + notes.unsent(key))
+      const { answer, lease, bucket: { key, rate } } = readCounted(counted[i]!, order, terms)
+      windows.tell(key, rate, answer.count + (lease?.points ?? 0) + notes.unsent(key))
+      // Its time runs from when it was asked for: then it cannot end here later than where it is counted.
+      if (lease !== null) purse.put(key, order, { points: lease.points, untilMs: atMs + lease.ms })
       // A cheaper operation may still fit where a costly one did not.
       if (!answer.allowed && order.kind !== 'cost') refusals.set(key, answer.retryAfterMs)
       if (decided === null) settle(answer)
@@ -187,6 +234,9 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
   }
 
   const unsubscribe = fleet.subscribe(ANSWERS_TOPIC, onAnswers)
+  const endedTimer = setInterval(() => {
+    if (purse.size() > 0) for (const key of purse.keys('ended')) giveBackLater(key)
+  }, ENDED_MS).unref()
   return {
     take,
     peek (order) {
@@ -211,14 +261,18 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
     },
     applyForget (clientKey) {
       ledger.forget(clientKey)
+      purse.forget(clientKey)
       refusals.forget(clientKey)
     },
     close () {
       unsubscribe()
+      for (const key of purse.keys('all')) giveBackLater(key)
+      sendNotes()
       isSilent = true
       decideWaiting()
       if (watch !== null) clearTimeout(watch)
       if (notesTimer !== null) clearTimeout(notesTimer)
+      clearInterval(endedTimer)
     }
   }
 }

@@ -31,6 +31,8 @@ export interface WindowLimiter {
   tell (key: string, rate: Rate, count: number): void
   /** Takes back what was taken and not used; what is oldest goes first, so that no window ever holds more than it may. */
   refund (key: string, count: number): void
+  /** How long the sub-window in which the key is counted now lasts yet, ms. */
+  subWindowMs (key: string): number
   /** Refuses the key until then, whatever its count. */
   block (key: string, rate: Rate, ms: number): void
   forget (key: string): void
@@ -95,6 +97,12 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     const now = clock.monotonic() + 1
     const slot = find(key, now, false)
     if (slot >= 0) lower(slot, Math.min(count, advance(slot, now)))
+  }
+
+  function subWindowMs (key: string): number {
+    const now = clock.monotonic() + 1
+    const slot = find(key, now, false)
+    return slot < 0 ? 0 : Math.max(0, (newest[slot]! + 1) * (spanSeconds[slot]! * 1000 / SUB_WINDOWS) - now)
   }
 
   function block (key: string, rate: Rate, ms: number): void {
@@ -212,7 +220,7 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     }
   }
 
-  return { take, peek, absorb, tell, refund, block, forget }
+  return { take, peek, absorb, tell, refund, subWindowMs, block, forget }
 }
 
 /** Two independent 32-bit FNV-like hashes: 64 bits make a collision among 262,144 live keys a one-in-a-billion matter. */

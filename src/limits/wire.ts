@@ -11,16 +11,16 @@ import type { Rate } from './window.ts'
 export const ORDERS_TOPIC = 'limits.orders'
 export const ANSWERS_TOPIC = 'limits.answers'
 
-/** What needs no answer: points given back, points admitted without asking, a violation that the worker saw. */
-export interface Note { about: 'refund' | 'admitted' | 'violation', order: Order, /** Of a violation. */ ms: number }
+/** What needs no answer: points given back, points admitted without asking, what is left of a lease that ended, a violation that the worker saw. */
+export interface Note { about: 'refund' | 'admitted' | 'returned' | 'violation', order: Order, /** Of a violation. */ ms: number }
 /** `seq` 0 asks for no answer. */
 export interface Batch { seq: number, terms: Terms, notes: Note[], orders: Order[] }
 /** What others did to a bucket: its count, and for how long it refuses everything. */
 export interface Told { key: string, rate: Rate, count: number, refusedMs: number }
-/** `held`: the client's requests count at the strict rate. */
-export interface Counted { answer: LimitAnswer, held: boolean }
+/** `held`: the client's requests count at the strict rate. `lease`: more points that were counted ahead for the process that asks, and for how long. */
+export interface Counted { answer: LimitAnswer, held: boolean, lease: { points: number, ms: number } | null }
 
-const ABOUT: ReadonlyArray<Note['about']> = ['refund', 'admitted', 'violation']
+const ABOUT: ReadonlyArray<Note['about']> = ['refund', 'admitted', 'returned', 'violation']
 
 export function writeTerms ({ rates, shadow }: Terms): Json {
   return [...TIERS.map((tier) => [rates[tier].max, rates[tier].windowSeconds, rates[tier].blockSeconds]), shadow ? 1 : 0]
@@ -44,29 +44,31 @@ export function readBatch (message: Json): Batch {
   }
 }
 
-function writeOrder ({ kind, tier, client, points }: Order): Json {
+export function writeOrder ({ kind, tier, client, points }: Order): Json {
   return [kind, TIERS.indexOf(tier), client, points]
 }
 
-function readOrder (message: Json): Order {
+export function readOrder (message: Json): Order {
   const [kind, tier, client, points] = message as [string, number, string, number]
   return { kind, tier: TIERS[tier]!, client, points }
 }
 
-export function writeCounted ({ answer, held }: Counted): Json {
+export function writeCounted ({ answer, held, lease }: Counted): Json {
   const { allowed, count, resetSeconds, retryAfterSeconds, retryAfterMs, crossed } = answer
-  return allowed ? [count, resetSeconds, held ? 1 : 0] : [count, resetSeconds, held ? 1 : 0, retryAfterSeconds, retryAfterMs, crossed ? 1 : 0]
+  if (allowed) return lease === null ? [count, resetSeconds, held ? 1 : 0] : [count, resetSeconds, 0, 0, 0, 0, lease.points, Math.floor(lease.ms)]
+  return [count, resetSeconds, held ? 1 : 0, retryAfterSeconds, retryAfterMs, crossed ? 1 : 0]
 }
 
 export function readCounted (message: Json, order: Order, terms: Terms): Counted & { bucket: Bucket } {
-  const [count, resetSeconds, held, retryAfterSeconds = 0, retryAfterMs = 0, crossed = 0] = message as [number, number, number, number?, number?, number?]
+  const [count, resetSeconds, held, retryAfterSeconds = 0, retryAfterMs = 0, crossed = 0, points = 0, ms = 0] = message as [number, number, number, number?, number?, number?, number?, number?]
   const bucket = bucketOf(order, terms, held === 1)
   const { tier, rate } = bucket
   const allowed = retryAfterSeconds === 0
   return {
     answer: { allowed, tier, limit: rate.max, windowSeconds: rate.windowSeconds, remaining: allowed ? Math.max(0, rate.max - count) : 0, resetSeconds, retryAfterSeconds, retryAfterMs, crossed: crossed === 1, count, store: 'primary' },
     bucket,
-    held: held === 1
+    held: held === 1,
+    lease: points === 0 ? null : { points, ms }
   }
 }
 

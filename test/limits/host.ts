@@ -20,6 +20,8 @@ export interface TestHost {
   /** The primary neither reads nor writes until it is told to go on; then it reads what lies there. */
   stall (): void
   goOn (): void
+  /** A worker that hears nothing any more. */
+  freeze (slot: number): void
   /** A worker that died and its successor. */
   restart (slot: number): Limits
 }
@@ -43,6 +45,7 @@ export function createTestHost (t: Teardown, { clock, processes = 2, shadow = fa
   const waiting: Array<() => void> = []
   let isStalled = false
   let born = 0
+  const frozen = new Set<string>()
 
   const travel = (envelope: Envelope, deliver: (envelope: Envelope) => void): void => {
     const text = JSON.stringify(envelope)
@@ -64,7 +67,7 @@ export function createTestHost (t: Teardown, { clock, processes = 2, shadow = fa
     })
     hub.join(processId, (envelope) => {
       messages.down++
-      travel(envelope, (copy) => fleet.deliver(copy))
+      travel(envelope, (copy) => { if (!frozen.has(processId)) fleet.deliver(copy) })
     })
     const limits = createLimits({ rates, fleet, clock, shadow, log })
     t.teardown(() => limits.close())
@@ -82,6 +85,7 @@ export function createTestHost (t: Teardown, { clock, processes = 2, shadow = fa
       isStalled = false
       for (const arrive of waiting.splice(0)) arrive()
     },
+    freeze (slot) { frozen.add(living[slot]!.fleet.processId) },
     restart (slot) {
       hub.leave(living[slot]!.fleet.processId)
       living[slot]!.limits.close()

@@ -3,6 +3,7 @@ import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import type { Limits } from '../../src/limits/limiter.ts'
 import type { LimitAnswer } from '../../src/limits/shapes.ts'
 import { createLimits } from '../../src/limits/limiter.ts'
+import { withinBar } from '../bar.ts'
 import { joinedFleets } from '../fleet.ts'
 import { createTestHost, RATES } from './host.ts'
 
@@ -69,6 +70,63 @@ t.test('who is refused for a while costs no message, until shortly before that e
   t.same(messages, before)
   clock.advance(2_000)
   t.equal((await workers[0]!.take('standard', C)).allowed, true)
+})
+
+t.test('a busy client far from its limit is lent ahead: few messages, and still N at once over all processes', async (t) => {
+  const { workers, messages } = createTestHost(t, { clock: createTestClock(), processes: 3 })
+  const service = async (count: number, by: Limits[]): Promise<LimitAnswer[]> => await Promise.all(Array.from({ length: count }, (_, i) => by[i % by.length]!.take('service', C)))
+  const admitted: LimitAnswer[] = []
+  for (let i = 0; i < 25; i++) admitted.push(...await service(8, [workers[i % 2]!]))
+  t.equal(allowed(admitted), 200)
+  t.ok(messages.up < 25, `${messages.up} messages for 200 requests in 25 turns`)
+  // All of what is lent is called back before anybody is refused.
+  const rest = await service(1500, [workers[2]!])
+  t.equal(allowed(rest), 800)
+  t.equal(rest.filter(({ crossed }) => crossed).length, 1)
+  t.equal(allowed(await service(60, workers)), 0)
+})
+
+t.test('256 at a time over four processes: exactly 1000 of 4000, whatever was lent', async (t) => {
+  const { workers } = createTestHost(t, { clock: createTestClock(), processes: 4 })
+  let sent = 0
+  let admitted = 0
+  await Promise.all(Array.from({ length: 256 }, async (_, i) => {
+    while (sent++ < 4000) if ((await workers[(i + sent) % 4]!.take('service', C)).allowed) admitted++
+  }))
+  t.equal(admitted, 1000)
+})
+
+t.test('what was lent and not used comes back, and is not used after its time: never more than N in any window', async (t) => {
+  const clock = createTestClock()
+  const { workers } = createTestHost(t, { clock })
+  const at: number[] = []
+  let random = 7
+  const next = (below: number): number => { random = (random * 48271) % 2147483647; return random % below }
+  for (let round = 0; round < 60; round++) {
+    const answers = await Promise.all(Array.from({ length: next(80) }, async () => await workers[next(2)]!.take('service', C)))
+    for (const answer of answers) if (answer.allowed) at.push(clock.monotonic())
+    clock.advance(next(3000))
+    if (round % 20 === 19) await new Promise((resolve) => setTimeout(resolve, 700))
+  }
+  let worst = 0
+  for (let newest = 0, oldest = 0; newest < at.length; newest++) {
+    while (at[newest]! - at[oldest]! >= 60_000) oldest++
+    worst = Math.max(worst, newest - oldest + 1)
+  }
+  t.ok(worst <= 1000 && worst >= 900, `${worst} in the fullest window`)
+  clock.advance(70_000)
+  const burst = await Promise.all(Array.from({ length: 1200 }, async (_, i) => await workers[i % 2]!.take('service', C)))
+  t.equal(allowed(burst), 1000)
+})
+
+t.test('a process that cannot give back what it was lent makes nobody wait for long', async (t) => {
+  const { workers, freeze } = createTestHost(t, { clock: createTestClock() })
+  await Promise.all(Array.from({ length: 8 }, async () => await workers[0]!.take('service', C)))
+  freeze(0)
+  const startMs = performance.now()
+  const answers = await Promise.all(Array.from({ length: 1200 }, async () => await workers[1]!.take('service', C)))
+  withinBar(t, 'answers', performance.now() - startMs, 150)
+  t.equal(allowed(answers), 992 - 15, 'it is taken to have used them')
 })
 
 t.test('attempts and refused credentials are exact too', async (t) => {
