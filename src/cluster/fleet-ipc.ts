@@ -14,7 +14,12 @@ export function createIpcFleet (options: {
   processCount: () => number
   bridgeUp: () => boolean | null
 }): FleetEndpoint {
-  return createFleetEndpoint({
+  // Also the connections that the primary hands out: it is busy with them then, and not gone.
+  let heardMs = performance.now()
+  const heard = (): void => { heardMs = performance.now() }
+  process.on('internalMessage' as 'message', heard)
+  process.on('message', heard)
+  const endpoint = createFleetEndpoint({
     processId: options.processId,
     slot: options.slot,
     primaryId: options.primaryId,
@@ -23,4 +28,5 @@ export function createIpcFleet (options: {
     processCount: options.processCount,
     bridgeUp: options.bridgeUp
   })
+  return { ...endpoint, primaryHeardMs: () => heardMs }
 }

@@ -12,6 +12,8 @@ export interface Fleet {
   readonly slot: number
   /** The primary of this host, which answers questions too and outlives every worker; null at WORKERS=1. */
   readonly primaryId: string | null
+  /** When the primary last showed that it runs, monotonic ms; absent where there is none to hear. */
+  primaryHeardMs? (): number
   /** Processes that serve now, this one included; at least 1. */
   processCount (): number
   /** Whether other hosts are heard through Redis now; null without REDIS_URL. At most a second old. */

@@ -25,11 +25,13 @@ import type { Note } from './wire.ts'
  */
 export interface PrimaryStoreOptions { fleet: Fleet, clock: Clock, log: Pick<Logger, 'info' | 'warn'>, ledger: Ledger, terms: Terms }
 
-interface Waiting { order: Order, sinceMs: number, settle: (answer: LimitAnswer) => void, /** Decided here, since the answer was late. */ decided: LimitAnswer | null }
+interface Waiting { order: Order, settle: (answer: LimitAnswer) => void, /** Decided here, since the answer was late. */ decided: LimitAnswer | null }
 interface Sent { seq: number, atMs: number, waiting: Waiting[] }
 
 /** What a shared limiter may cost a request before the process decides alone. */
 export const ANSWER_MS_MAX = 100
+/** One that hands out hundreds of connections meanwhile (a burst at a cold start) is busy, not silent: it is waited for a little longer. */
+const BUSY_MS_MAX = 500
 /** Per message: with keys of a hundred characters well under 64 KiB. */
 const BATCH_MAX = 250
 /** Orders that wait for their batch; more are decided here. */
@@ -65,9 +67,8 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
     if (known !== null) return known
     if (isSilent || queue.length >= QUEUE_MAX) return decideAlone(order)
     return new Promise((resolve) => {
-      queue.push({ order, sinceMs: clock.monotonic(), settle: resolve, decided: null })
+      queue.push({ order, settle: resolve, decided: null })
       flushSoon()
-      if (watch === null) watchFor(ANSWER_MS_MAX)
     })
   }
 
@@ -109,6 +110,7 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
 
   function ask (waiting: Waiting[]): void {
     sent = { seq: ++seq, atMs: clock.monotonic(), waiting }
+    if (watch === null) watchFor(ANSWER_MS_MAX)
     send(seq, waiting.map(({ order }) => order))
   }
 
@@ -207,11 +209,12 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
       if (sent === null || now - sent.atMs >= PROBE_MS) ask([])
       return watchFor(PROBE_MS)
     }
-    const oldestMs = sent?.waiting[0]?.sinceMs ?? queue[0]?.sinceMs
-    if (oldestMs === undefined) return
-    if (now - oldestMs < ANSWER_MS_MAX) return watchFor(ANSWER_MS_MAX - (now - oldestMs))
+    // From when it was sent: a turn of our own that took long before that says nothing of the primary.
+    if (sent === null) return
+    const waitMs = Math.min(BUSY_MS_MAX - (now - sent.atMs), ANSWER_MS_MAX - (now - Math.max(sent.atMs, fleet.primaryHeardMs?.() ?? 0)))
+    if (waitMs > 0) return watchFor(waitMs)
     isSilent = true
-    log.warn({ waitedMs: Math.round(now - oldestMs) }, 'the primary does not count: limits are by the share of this process')
+    log.warn({ waitedMs: Math.round(now - sent.atMs) }, 'the primary does not count: limits are by the share of this process')
     decideWaiting()
     watchFor(PROBE_MS)
   }

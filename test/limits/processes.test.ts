@@ -63,6 +63,15 @@ t.test('300 requests to two processes: 100 pass, however they come', async (t) =
   t.equal(server.logs().filter(({ msg }) => msg === 'request').length, 900)
 })
 
+t.test('R11: four cold processes, 256 at a time on new connections, thirty times the limit', async (t) => {
+  const server = await startServer(t, { env: { ...env, WORKERS: '4' } })
+  const agent = new Agent({ connections: 256 })
+  t.teardown(() => agent.destroy())
+  const replies = await askMany(3000, 256, async () => await ask(server, agent, '198.51.100.6'))
+  t.equal(replies.filter(({ status }) => status === 200).length, 100)
+  t.equal(replies.filter(({ status }) => status === 429).length, 2900)
+})
+
 t.test('a primary that is stalled: answers go on, and nothing is looser', async (t) => {
   const server = await startServer(t, { env })
   const agent = new Agent({ connections: 16, keepAliveTimeout: 60_000 })
