@@ -7,9 +7,8 @@ import type { CollectionDefinition, Condition, Document, FindOptions, Scalar, Wh
  * and a field name cannot hold a `$`.
  */
 export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
-export const BATCH_DOCUMENTS_MAX = 1000
-export const DELETE_DOCUMENTS_MAX = 10_000
-export const GROUPS_MAX = 1000
+const BATCH_DOCUMENTS_MAX = 1000
+const DELETE_DOCUMENTS_MAX = 10_000
 const FIRST_MAX = 1000
 const IN_MAX = 1000
 const ID_CHARACTERS_MAX = 256
@@ -28,7 +27,7 @@ export type Test =
   | { kind: 'contains', text: string }
 
 /** @throws NEKO_ERR_INPUT_INVALID */
-export function checkField (field: string): string {
+function checkField (field: string): string {
   if (typeof field !== 'string' || field.length > 64 || !FIELD.test(field)) throw new NEKO_ERR_INPUT_INVALID('a field name is not allowed')
   return field
 }

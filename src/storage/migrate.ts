@@ -13,7 +13,7 @@ import { indexSql, tableName } from './sqlite-sql.ts'
  */
 export const SCHEMA_VERSION = 1
 /** The oldest code version that understands what this one writes. */
-export const COMPATIBLE_FROM = 1
+const COMPATIBLE_FROM = 1
 
 export interface SchemaMark { version: number, compatibleFrom: number }
 

@@ -3,13 +3,13 @@ import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import { makeCursor, readCursor } from './cursor.ts'
-import { GROUPS_MAX, checkBatch, checkDeleteLimit, checkField, checkFirst, checkId, checkSort } from './definition.ts'
+import { checkBatch, checkDeleteLimit, checkFirst, checkId, checkSort } from './definition.ts'
 import { withClaim } from './mongo-claim.ts'
 import type { Attempt, MongoConnection } from './mongo-connection.ts'
 import { type Change, type Record, fromRecord, toChange, toRecord, uniqueKeys } from './mongo-document.ts'
 import { isDuplicate } from './mongo-failure.ts'
-import { afterFilter, allOf, fieldPath, toSort, visibleFilter, whereFilter } from './mongo-filter.ts'
-import type { Collection, CollectionDefinition, Document, FindOptions, Scalar, Stored, Where } from './port.ts'
+import { afterFilter, allOf, toSort, visibleFilter, whereFilter } from './mongo-filter.ts'
+import type { Collection, CollectionDefinition, Document, FindOptions, Stored, Where } from './port.ts'
 
 /**
  * One collection of the port on MongoDB.
@@ -67,13 +67,6 @@ export function createMongoCollection<T extends Document> (context: Context): Co
     async count (given) {
       const filter = where(given)
       return call(({ timeoutMS }) => driver.countDocuments(filter, { ...reading, timeoutMS }))
-    },
-    async countBy (field, given) {
-      const path = fieldPath(checkField(field))
-      const match = allOf([where(given), ...(path.startsWith('doc.') ? [{ [path]: { $not: { $type: ['array', 'object'] } } } as Filter<Record>] : [])])
-      const groups = [{ $match: match }, { $group: { _id: `$${path}`, n: { $sum: 1 } } }, { $sort: { n: -1, _id: 1 } }, { $limit: GROUPS_MAX }]
-      const rows = await call(({ timeoutMS }) => driver.aggregate<{ _id?: Scalar, n: number }>(groups, { ...reading, timeoutMS }).toArray())
-      return rows.map((row) => ({ value: row._id ?? null, count: row.n }))
     },
     async insert (doc) {
       checkId(doc.id)

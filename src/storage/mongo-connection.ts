@@ -41,7 +41,7 @@ const RECONNECT_MS_MIN = 250
 const RECONNECT_MS_MAX = 5000
 const BREAKER_FAILURES_MAX = 3
 
-/** Pool and timeouts as issue 4 names them; whatever the URI says itself wins. */
+/** Pool and timeouts; whatever the URI says itself wins. */
 const OPTIONS: Readonly<MongoClientOptions> = {
   minPoolSize: 2,
   maxPoolSize: 10,

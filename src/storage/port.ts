@@ -58,8 +58,6 @@ export interface Collection<T extends Document> {
   findOne (where: Where): Promise<Stored<T> | null>
   find (options: FindOptions): Promise<Page<Stored<T>>>
   count (where?: Where): Promise<number>
-  /** How many documents hold each value of a field, largest first, at most 1000 groups. */
-  countBy (field: string, where?: Where): Promise<Array<{ value: Scalar, count: number }>>
   /** NEKO_ERR_STORE_DUPLICATE when the id or a unique index is taken. */
   insert (doc: T): Promise<Stored<T>>
   /** Up to 1000 in one commit; duplicates by id are skipped, not an error: replay stays idempotent. Returns how many were new. */

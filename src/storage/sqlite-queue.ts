@@ -23,8 +23,9 @@ export interface WriteQueue {
 /** Documents and bytes that may wait: some seconds of work for one disk; beyond it the caller is told to come back. */
 const QUEUE_DOCUMENTS_MAX = 20_000
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024
-const BATCH_DOCUMENTS_MAX = 2000
-/** DESIGN.md section 7: a database call has 2 s. Checked four times a second rather than by a timer per call. */
+/** Of one group commit, two full calls: who waits behind it must not be late. */
+const GROUP_DOCUMENTS_MAX = 2000
+/** A database call has 2 s, less than a resolver (3 s). Checked four times a second rather than by a timer per call. */
 const DEADLINE_MS = 2000
 const DEADLINE_CHECK_MS = 250
 /** Locked answers within a second also for those who waited behind another batch; less than this is no try at all. */
@@ -118,7 +119,7 @@ export async function openWriteQueue (options: { file: string, clock: Clock, hea
 
   function takeBatch (): Pending[] {
     let size = 0
-    const end = waiting.findIndex((pending) => (size += pending.documents) > BATCH_DOCUMENTS_MAX)
+    const end = waiting.findIndex((pending) => (size += pending.documents) > GROUP_DOCUMENTS_MAX)
     return waiting.splice(0, end === -1 ? waiting.length : Math.max(1, end))
   }
 

@@ -26,12 +26,12 @@ function jsonPath (field: string): string {
   return '$.' + field.split('.').map((key) => `"${key}"`).join('.')
 }
 
-export function typeSql (field: string): string {
+function typeSql (field: string): string {
   return field === 'id' || field === 'revision' ? `'${field === 'id' ? 'text' : 'integer'}'` : `json_type(doc,'${jsonPath(field)}')`
 }
 
 /** Visible now: the parameter is the wall clock. The unary plus keeps the planner from walking the expiry index. */
-export function visibleSql (definition: CollectionDefinition): string | null {
+function visibleSql (definition: CollectionDefinition): string | null {
   if (definition.expiryField === undefined) return null
   const field = fieldSql(definition.expiryField)
   return `(+${field} IS NULL OR +${field} > ?)`
@@ -97,7 +97,7 @@ function guardFor (field: string, values: Array<string | number>): string {
   return values.some(isMistakable) ? ` AND ${typeSql(field)} IN ('text','integer','real')` : ''
 }
 
-export function isMistakable (value: Scalar): boolean {
+function isMistakable (value: Scalar): boolean {
   return value === 0 || value === 1 || (typeof value === 'string' && /^[[{]/.test(value))
 }
 
@@ -113,7 +113,7 @@ export function orderSql (sort: Sort): string {
   return [...parts, `id ${idDirection(sort) === 1 ? 'ASC' : 'DESC'}`].join(', ')
 }
 
-export function idDirection (sort: Sort): 1 | -1 {
+function idDirection (sort: Sort): 1 | -1 {
   return sort.at(-1)?.[1] ?? 1
 }
 
@@ -153,7 +153,7 @@ function beyondSql (field: string, direction: 1 | -1, value: SqlValue): string {
   return value === null ? '0' : `(${expression} < ? OR ${expression} IS NULL)`
 }
 
-export function sqlValue (value: Scalar): SqlValue {
+function sqlValue (value: Scalar): SqlValue {
   return typeof value === 'boolean' ? Number(value) : value
 }
 

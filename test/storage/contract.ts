@@ -184,18 +184,6 @@ export async function runContract (t: Test, { open, plans }: ContractOptions): P
     await t.rejects(collection.find({ first: 1, sort: [['at', -1]], after: cursor }), { code: 'NEKO_ERR_CURSOR_INVALID' })
   })
 
-  await t.test('countBy groups scalars, largest first', async (t) => {
-    const { storage, clock } = await open(t)
-    const collection = storage.collection<Animal>(animals)
-    await collection.insertMany([{ id: 'a', kind: 'cat' }, { id: 'b', kind: 'cat' }, { id: 'c', kind: 'dog' }, { id: 'd' }, { id: 'e', kind: null }, { id: 'f', kind: null }, { id: 'g', wild: true, kind: 'dog' }, { id: 'h', tags: ['x'], kind: 'cat' }, { id: 'i', kind: 'cat' }])
-    t.strictSame(await collection.countBy('kind'), [{ value: 'cat', count: 4 }, { value: null, count: 3 }, { value: 'dog', count: 2 }])
-    t.strictSame(await collection.countBy('wild', { kind: 'dog' }), [{ value: null, count: 1 }, { value: true, count: 1 }])
-    t.strictSame(await collection.countBy('tags', { id: 'h' }), [])
-    await collection.insert({ id: 'j', kind: 'dog', expiresAt: clock.now() + 5 })
-    clock.advance(10)
-    t.strictSame(await collection.countBy('kind'), [{ value: 'cat', count: 4 }, { value: null, count: 3 }, { value: 'dog', count: 2 }], 'the expired are not counted')
-  })
-
   await t.test('an expired document is invisible at once and stands in nobody\'s way', async (t) => {
     const { storage, clock } = await open(t)
     const collection = storage.collection<Animal>(animals)
@@ -208,7 +196,6 @@ export async function runContract (t: Test, { open, plans }: ContractOptions): P
     t.equal(await collection.findOne({ name: 'Mia' }), null)
     t.equal(await collection.count(), 1)
     t.equal((await collection.find({ first: 10 })).items.length, 1)
-    t.equal((await collection.countBy('name')).length, 1)
     t.equal(await collection.delete('a'), false)
     t.equal(await collection.replace({ id: 'a' }, 1), null)
     t.equal(await collection.deleteWhere({ name: 'Mia' }, 10), 0)
