@@ -4,7 +4,7 @@ import type { Playbook, PlaybookCondition, Sighting, Step } from './shapes.ts'
 export interface ScoreThresholds { challenge: number, block: number }
 
 /** Which playbooks a sighting fires, in their order of priority, with the steps that are left to each (pure). */
-export interface Match { playbook: Playbook, steps: Step[], /** True for the one run that may block. */ blocks: boolean }
+export interface Match { playbook: Playbook, steps: Step[] }
 
 /** Violations within ten minutes that are more than impatience. */
 const VIOLATIONS_MIN = 3
@@ -20,9 +20,8 @@ export function matchPlaybooks (sighting: Sighting, playbooks: readonly Playbook
     if (!holds(playbook.when, sighting, thresholds)) continue
     if (!playbook.opensIncident && matches.length > 0) continue
     const steps = stepsOf(playbook, sighting, thresholds).filter((step) => step.do !== 'block' || !blocked)
-    const blocks = steps.some((step) => step.do === 'block')
-    blocked ||= blocks
-    matches.push({ playbook, steps, blocks })
+    blocked ||= steps.some((step) => step.do === 'block')
+    matches.push({ playbook, steps })
   }
   return matches
 }

@@ -3,6 +3,7 @@ import type { Audit } from '../audit/shapes.ts'
 import type { Decision, DecisionInput, DecisionOrigin } from '../decisions/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import type { Tier } from '../identity/shapes.ts'
+import { pause } from '../resilience/deadline.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import type { Incidents } from './incidents.ts'
@@ -225,7 +226,7 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
 
   return {
     sight,
-    runOne: (playbook, sighting, options) => run({ playbook, steps: stepsOf(playbook, sighting, thresholds), blocks: false }, sighting, options),
+    runOne: (playbook, sighting, options) => run({ playbook, steps: stepsOf(playbook, sighting, thresholds) }, sighting, options),
     forget (attacker) {
       for (const { name } of playbooks) recent.delete(`${attacker}|${name}`)
       if (forgiven.size >= FORGIVEN_MAX) forgiven.delete(forgiven.values().next().value as string)
@@ -239,15 +240,6 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
 const SPARED = 'NEVER_BLOCK or an allow spares this client'
 const UNCROSSED = 'no limit was crossed'
 const UNTOLD = 'no WEBHOOK_URLS'
-
-/** Ends early, without an error, when the signal says so. */
-function pause (ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    timer.unref()
-    signal.addEventListener('abort', () => { clearTimeout(timer); resolve() }, { once: true })
-  })
-}
 
 function story (run: Run, actor: string): string {
   const steps = run.steps.length === 0 ? 'recorded' : run.steps.map((step) => `${step.do} ${step.result}: ${step.detail}`).join('; ')

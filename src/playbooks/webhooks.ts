@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises'
 import type { LookupFunction } from 'node:net'
 import type { Agent, request } from 'undici'
 import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import { pause } from '../resilience/deadline.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import { canonicalAddress, createAddressSet } from '../std/ip.ts'
@@ -221,13 +222,4 @@ function publicLookup (resolve: (host: string) => Promise<string[]>): LookupFunc
       else callback(null, found[0]!.address, found[0]!.family)
     }).catch((error: Error) => callback(error, '', 0))
   }
-}
-
-/** Ends early, without an error, when the signal says so. */
-function pause (ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    timer.unref()
-    signal.addEventListener('abort', () => { clearTimeout(timer); resolve() }, { once: true })
-  })
 }

@@ -13,3 +13,19 @@ export function withDeadline<T> (work: Promise<T>, ms: number, late: () => Error
 export function backoffMs (attempt: number, base: number, max: number): number {
   return Math.min(max, base * 2 ** Math.min(attempt, 30)) * (0.5 + Math.random() / 2)
 }
+
+/**
+ * Waits `ms`, or less when the signal says so: ends early without an error, and holds up no exit. The signal of a room lives
+ * as long as its process, so nothing of a pause that is over may stay with it.
+ */
+export function pause (ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms).unref()
+    signal.addEventListener('abort', end)
+  })
+}

@@ -1,7 +1,8 @@
+import { getEventListeners } from 'node:events'
 import t from 'tap'
 import { createTestClock } from '../../src/std/clock.ts'
 import { type BreakerState, createBreaker } from '../../src/resilience/breaker.ts'
-import { backoffMs, withDeadline } from '../../src/resilience/deadline.ts'
+import { backoffMs, pause, withDeadline } from '../../src/resilience/deadline.ts'
 
 function create () {
   const clock = createTestClock()
@@ -68,4 +69,19 @@ t.test('backoff doubles up to its bound, jittered by half', async (t) => {
     const whole = Math.min(5000, 100 * 2 ** attempt)
     t.ok(ms >= whole / 2 && ms <= whole)
   }
+})
+
+t.test('a pause ends early when its signal says so, and leaves nothing on a signal that outlives it', async (t) => {
+  const ending = new AbortController()
+  // A pause holds up no exit, not even this test's.
+  const awake = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(awake))
+  await pause(1, ending.signal)
+  t.equal(getEventListeners(ending.signal, 'abort').length, 0, 'nothing stays behind')
+  const startedMs = performance.now()
+  const long = pause(60_000, ending.signal)
+  ending.abort()
+  await long
+  t.ok(performance.now() - startedMs < 10_000)
+  t.equal(getEventListeners(ending.signal, 'abort').length, 0)
 })
