@@ -21,7 +21,7 @@ import type { Fleet } from './fleet.ts'
 import { createFleetHub } from './fleet-hub.ts'
 import type { FleetBridge, FleetHub } from './fleet-hub.ts'
 import { runPrimary } from './primary.ts'
-import { listenProblem } from './serving.ts'
+import { listenProblem, urlOf } from './serving.ts'
 import type { BuildServer } from './serving.ts'
 import { runSingle } from './single.ts'
 import type { ClusterStatus } from './status.ts'
@@ -69,6 +69,9 @@ export interface Host {
   leave (code: number): void
   fail (error: unknown): never
 }
+
+/** What is still open at the end (a metrics scrape, Redis) gets this long to close. */
+const LEAVE_MS_MAX = 1_000
 
 /** Cluster child, primary or the one server: which of them this process is. */
 export async function run (options: RunOptions): Promise<void> {
@@ -139,8 +142,7 @@ function assembleHost (parts: HostParts): Host {
       } catch (error) {
         throw listenProblem(error, 'METRICS_PORT')
       }
-      const shown = config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host
-      host.urls.metricsUrl = `http://${shown.includes(':') ? `[${shown}]` : shown}:${metricsServer.port}`
+      host.urls.metricsUrl = urlOf(config.host, metricsServer.port)
     },
     announce (url) {
       if (host.state !== 'starting') return
@@ -167,7 +169,7 @@ function assembleHost (parts: HostParts): Host {
         logging.flush()
         options.exit(code)
       })
-      setTimeout(() => options.exit(code), 1000)
+      setTimeout(() => options.exit(code), LEAVE_MS_MAX)
     },
     fail (error) {
       fatalLine(error, logging)

@@ -42,7 +42,7 @@ export interface Serving {
  */
 const QUIET_MS = 1500
 const DRAIN_POLL_MS = 25
-/** Below the hard exit, DESIGN.md section 7: drain 20 s < hard exit 25 s. */
+/** Below the hard exit: of SHUTDOWN_TIMEOUT_MS' 25 s the drain may take 20. */
 const DRAIN_SHARE_OF_SHUTDOWN = 0.8
 
 /** Builds, listens, and knows how to stop without losing a request. @throws ConfigError naming PORT or HOST. */
@@ -59,7 +59,7 @@ export async function serve (build: BuildServer, parts: Omit<ServerParts, 'drain
   let drained: Promise<void> | null = null
   return {
     app,
-    url: urlOf(app.server, parts.config.host),
+    url: urlOf(parts.config.host, (app.server.address() as AddressInfo).port),
     drain () {
       drained ??= drainServer(app, upgraded, draining, parts.config.shutdownTimeoutMs * DRAIN_SHARE_OF_SHUTDOWN)
       return drained
@@ -97,10 +97,9 @@ function connectionsOf (server: Server): Promise<number> {
 }
 
 /** The address as people open it: a server on all addresses is shown by loopback. */
-export function urlOf (server: Pick<NetServer, 'address'>, host: string): string {
-  const address = server.address() as AddressInfo
+export function urlOf (host: string, port: number): string {
   const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`
+  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`
 }
 
 /** What listen() refused, said by the variable that can mend it; other errors as they are. */
