@@ -32,7 +32,7 @@ export interface Prepared {
 interface Parts { config: Config, clock: Clock, log: Logger }
 
 /** Every room's collections, by hand. */
-export const collections: readonly CollectionDefinition[] = [
+const collections: readonly CollectionDefinition[] = [
   ...auditCollections,
   ...identityCollections,
   ...intelCollections,

@@ -3,8 +3,8 @@ import type { StoredAssessment } from './shapes.ts'
 import type { Collection } from '../storage/port.ts'
 
 /** 500,000 receipts of some 2 KB are 1 GB; large ones lower the number. */
-export const ROWS_MAX = 500_000
-export const BYTES_MAX = 2 * 1_073_741_824
+const ROWS_MAX = 500_000
+const BYTES_MAX = 2 * 1_073_741_824
 const PORTION = 1_000
 const PORTIONS_MAX = 50
 

@@ -25,8 +25,8 @@ export interface RecorderParts {
   log: { warn: (facts: object, message: string) => void }
 }
 
-export const STORED_FROM_SCORE = 20
-export const STORED_PER_SECOND_MAX = 200
+const STORED_FROM_SCORE = 20
+const STORED_PER_SECOND_MAX = 200
 const SAMPLED_ONE_IN = 100
 /** 20 receipts of some 50 us each: a portion never holds up the loop for more than a few milliseconds. */
 const PORTION = 20

@@ -32,7 +32,7 @@ import { eventId, Trail } from './trail.ts'
 import type { Entry, TrailPosition } from './trail.ts'
 
 /** A caller waits at most this long for the disk: below the resolver's 3 s, above two syncs of a slow disk. */
-export const DURABLE_DEADLINE_MS = 2_500
+const DURABLE_DEADLINE_MS = 2_500
 const CHECKPOINT_EVENTS = 1_000
 const CHECKPOINT_MS = 60_000
 const RETAIN_MS = 3_600_000

@@ -33,7 +33,7 @@ const BODY = SIGNATURE_END + 2
 export type CheckpointInput = Omit<Checkpoint, 'keyId' | 'signature'>
 
 /** Signs; the signature covers every byte of the line behind it. */
-export function signCheckpoint (signer: Signer, input: CheckpointInput): { checkpoint: Checkpoint, text: string } {
+function signCheckpoint (signer: Signer, input: CheckpointInput): { checkpoint: Checkpoint, text: string } {
   const { processId, number, kind, segment, seq, hash, at } = input
   const fields = { processId, number, kind, segment, seq, hash, at, keyId: signer.keyId }
   const body = JSON.stringify(fields).slice(1)

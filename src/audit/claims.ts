@@ -11,7 +11,7 @@ const LOCK_FILE = 'recovery.lock'
 /** Two that find the same stale lock settle it within this. */
 const SETTLE_MS = 25
 
-export function claimName (processId: string): string {
+function claimName (processId: string): string {
   return `${processId}.pid`
 }
 

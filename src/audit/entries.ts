@@ -3,8 +3,8 @@ import type { AuditInput } from './shapes.ts'
 import type { Json } from '../std/json.ts'
 
 /** Bounds of one event: an audit trail must not be a way to fill the disk. */
-export const DETAILS_BYTES_MAX = 4096
-export const RECORD_BYTES_MAX = 1024 * 1024
+const DETAILS_BYTES_MAX = 4096
+const RECORD_BYTES_MAX = 1024 * 1024
 const TYPE_LENGTH_MAX = 64
 const NAME_LENGTH_MAX = 512
 

@@ -10,8 +10,8 @@ import { eventId } from './trail.ts'
 import type { Entry, TrailPosition } from './trail.ts'
 
 /** The customer's buffer: to the store at this many events, or after this long. */
-export const FLUSH_EVENTS = 100
-export const FLUSH_MS = 10_000
+const FLUSH_EVENTS = 100
+const FLUSH_MS = 10_000
 /** One insert of the store. */
 const CHUNK = 1_000
 /** Synced events kept in memory for the store; what does not fit is read again from the segments. */
@@ -32,7 +32,7 @@ export interface Replayed {
   done: boolean
 }
 
-export function replayedName (processId: string): string {
+function replayedName (processId: string): string {
   return `${processId}.replayed`
 }
 

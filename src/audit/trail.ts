@@ -23,10 +23,10 @@ import type { FileLayer, OpenFile } from './files.ts'
 import { SEGMENT_BYTES, segmentName } from './segments.ts'
 
 /** Records that may wait for the disk. */
-export const BACKLOG_MAX = 10_000
+const BACKLOG_MAX = 10_000
 /** A plain record waits at most this long for company; one with a caller behind it, DURABLE_DELAY_MS. */
-export const DELAY_MS = 8
-export const DURABLE_DELAY_MS = 1
+const DELAY_MS = 8
+const DURABLE_DELAY_MS = 1
 /** How often a failed disk is tried again: a fifth of the 5 s after which acknowledging must go on (R27). */
 const RETRY_MS = 500
 /** One write: keeps a group's buffer in memory small. */

@@ -46,7 +46,7 @@ export function createControlVerbs (log: Pick<Logger, 'error'>): ControlVerbs {
 }
 
 /** Whoever holds the socket owns the machine's data: they are told what happened, also when it is no error of ours. */
-export function controlError (error: unknown): { code: string, message: string } {
+function controlError (error: unknown): { code: string, message: string } {
   if (isNekoError(error)) return { code: error.code, message: error.message }
   if (error instanceof ConfigError) return { code: 'NEKO_ERR_CONFIG_INVALID', message: error.message }
   const fallback = new NEKO_ERR_INTERNAL()

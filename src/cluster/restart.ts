@@ -10,10 +10,10 @@ export interface RestartState {
 export const FRESH: RestartState = { failures: 0 }
 
 /** Doubling from 100 ms: 0.1 0.2 0.4 ... 12.8 15 15 s. */
-export const BACKOFF_FIRST_MS = 100
+const BACKOFF_FIRST_MS = 100
 export const BACKOFF_MS_MAX = 15_000
 /** A fifth to either side, so that slots that died together do not start together. */
-export const BACKOFF_JITTER = 0.2
+const BACKOFF_JITTER = 0.2
 /** A worker that served this long died of something new: its slot starts at the first delay again. */
 export const STABLE_MS = 10_000
 /** No worker was ever ready for this long: the primary gives up (R05 allows 60 s, of which the way out takes some). */

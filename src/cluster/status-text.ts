@@ -13,7 +13,7 @@ export function statusText (status: ClusterStatus): string {
   return [head, ...table].join('\n') + '\n'
 }
 
-export function durationText (seconds: number): string {
+function durationText (seconds: number): string {
   if (seconds < 120) return `${seconds} s`
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`
   return seconds < 172_800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`

@@ -41,8 +41,6 @@ export interface Decisions {
   get (id: string): Promise<Decision | null>
   list (filter: { scope?: DecisionScope, action?: Action, value?: string }, page: { first: number, after: string | null }): Promise<Page<Decision>>
   count (filter: { scope?: DecisionScope, action?: Action, value?: string }): Promise<number>
-  /** True when no standing block may be made for this address. */
-  isSpared (address: string): boolean
   /** Changes made here and by siblings. */
   onChanged (listener: (change: { decision: Decision, removed: boolean }) => void): () => void
   /** Loads what stands from the store. */
@@ -330,7 +328,6 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     },
     list: async ({ scope, action, value }, { first, after }) => await store.find({ where: whereOf({ scope, action, value }), sort: [['createdAt', -1]], first, after }),
     count: async (filter) => await store.count(whereOf(filter)),
-    isSpared: (address) => spared.has(address),
     onChanged (listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

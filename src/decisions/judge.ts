@@ -8,7 +8,7 @@ export interface Thresholds { challenge: number, block: number, shadow: boolean 
  * Score and standing decision to Verdict (pure).
  *
  * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never blocks: a missing
- * measurement is no evidence, so the risky are challenged instead (DESIGN.md section 7), and whoever writes is risky.
+ * measurement is no evidence, so the risky are challenged instead (README, "When something is missing"), and whoever writes is risky.
  */
 export function judge ({ score, decision, writes, thresholds }: { score: Score, decision: Decision | null, writes: boolean, thresholds: Thresholds }): Verdict {
   const standing = decision !== null && !decision.simulated ? decision.action : null

@@ -5,7 +5,7 @@
 export interface Step { step: number, at: number }
 
 export const STEP_MAX = 8
-export const TTL_SECONDS_MAX = 30 * 86_400
+const TTL_SECONDS_MAX = 30 * 86_400
 const DECAY_MS = 7 * 86_400_000
 
 /** The step that counts now: 0 for a first offence. */

@@ -8,7 +8,7 @@ import { withDeadline } from '../resilience/deadline.ts'
  *
  * Subscriptions last as long as somebody listens, and `assess` scores up to a hundred requests: the handler's budget is theirs.
  */
-export const RESOLVER_MS = 3_000
+const RESOLVER_MS = 3_000
 const UNBOUNDED = new Set(['Mutation.assess'])
 
 /** Bounds every resolver of the schema that answers with a promise. @throws (the resolvers) NEKO_ERR_TIMEOUT */

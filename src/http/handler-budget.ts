@@ -11,7 +11,7 @@ import { refusalFrom, sendRefusal } from './refusal.ts'
  * time, and makes an AbortController for each request. Routes that take what others sent (assess, imports) have bounds
  * of their own; a WebSocket never gets here.
  */
-export const HANDLER_MS = 10_000
+const HANDLER_MS = 10_000
 
 const TOO_LATE = refusalFrom(new NEKO_ERR_TIMEOUT())
 

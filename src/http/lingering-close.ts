@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
  * connection goes. Node destroys the socket at once; with unread bytes in it the kernel answers by a reset, and the client
  * never sees why it was refused (413 after 10 MB of body).
  */
-export const LINGER_MS = 1_000
+const LINGER_MS = 1_000
 
 /** For every connection of the server: `destroySoon` is what Node calls after the last response of a connection. */
 export function lingerOnClose (server: Server): void {

@@ -12,7 +12,7 @@ import type { Clock } from '../std/clock.ts'
  * - quiet: the kernel takes some 400 kB and more of an answer and does not say how much of it was read. After a large
  *   answer a connection that is not used for 8 s is ended instead of kept for 65.
  */
-export const SLOW_READER_MS = 8_000
+const SLOW_READER_MS = 8_000
 const TAKEN_BYTES_MIN = 32 * 1024
 const TAKEN_MS = 4_000
 const LARGE_BYTES = 64 * 1024

@@ -7,7 +7,7 @@ import type { Revocations } from './revocations.ts'
 import type { ApiKey, Principal, Scope } from './shapes.ts'
 
 /** Administration of API keys. The text of a key leaves once, from `createApiKey` and `rotateApiKey`. */
-export const OVERLAP_SECONDS_DEFAULT = 86_400
+const OVERLAP_SECONDS_DEFAULT = 86_400
 const NAME_CHARACTERS_MAX = 100
 
 /** What may be shown of a key. */

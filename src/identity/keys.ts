@@ -16,7 +16,7 @@ import type { ApiKey, Credential, KeySecret, Principal, Scope } from './shapes.t
  * process holds the keys it was shown; a secret that does not fit makes it look at the store again before it refuses
  * (at most once a second per key), so that a rotation needs no message to arrive. Revoking is revocations' business.
  */
-export const KEY_TEXT = /^neko_([0-9a-z]{16})_([0-9a-z]{40})$/
+const KEY_TEXT = /^neko_([0-9a-z]{16})_([0-9a-z]{40})$/
 export const KEY_ID = /^[0-9a-z]{16}$/
 const KEYS_HELD_MAX = 20_000
 /** Ids nobody has: kept for a short while, so that a flood of one invented key does not become a flood of reads. */

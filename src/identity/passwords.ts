@@ -10,8 +10,8 @@ import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED } from '../errors.ts'
  */
 export const HASHES_AT_ONCE = 2
 export const HASHES_WAITING_MAX = 32
-export const PASSWORD_BYTES_MAX = 256
-export const PASSWORD_CHARACTERS_MIN = 12
+const PASSWORD_BYTES_MAX = 256
+const PASSWORD_CHARACTERS_MIN = 12
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1 }
 const HASH_BYTES = 32
 const SALT_BYTES = 16

@@ -26,7 +26,7 @@ import { toActor } from './profile.ts'
 import { actorCollection, redirectCollection, type ActorDocument, type ActorInput, type ActorPatch, type ActorRedirect, type ImportCounts, type ImportProgress, type ThreatActor, type ThreatCategory, type ThreatCount } from './shapes.ts'
 
 /** Topic by which processes tell each other that actors changed. */
-export const INTEL_CHANGED = 'intel.changed'
+const INTEL_CHANGED = 'intel.changed'
 /** Asked after an import, so that the command returns when every process shows the new counts. */
 const INTEL_FORGET = 'intel.forget'
 /** Siblings answer within a tick; one that is stuck must not hold the import's answer for longer. */

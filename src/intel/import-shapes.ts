@@ -1,8 +1,7 @@
 /** What the two formats have in common for the importer. */
 import type { ActorRecord } from './shapes.ts'
 
-export const IMPORT_FORMATS = ['stix', 'misp'] as const
-export type ImportFormat = typeof IMPORT_FORMATS[number]
+export type ImportFormat = 'stix' | 'misp'
 
 /** Takes a file's elements one by one and gives its records at the end. Hostile elements are skipped with a reason, never thrown for. */
 export interface RecordReader {

@@ -24,7 +24,7 @@ export interface SourceBounds {
 export const SOURCE_BOUNDS: SourceBounds = { packedBytesMax: 64 * 1024 * 1024, plainBytesMax: 512 * 1024 * 1024 }
 
 export interface FetchOptions {
-  /** All of it: connecting, redirects, body. The time an import may take to arrive (DESIGN.md section 7). */
+  /** All of it: connecting, redirects, body. The time that an import may take to arrive, by whatever door. */
   timeoutMs: number
   redirectsMax: number
   /** Plain http and private addresses: for tests against a server of their own. */

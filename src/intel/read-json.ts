@@ -11,11 +11,11 @@ import { jsonParser, type Token } from 'stream-json/core/parser.js'
 import { NEKO_ERR_BODY_INVALID } from '../errors.ts'
 
 /** Real bundles nest 5 deep. */
-export const DEPTH_MAX = 32
+const DEPTH_MAX = 32
 /** The largest real object has 15 KiB; a report can hold a document. */
-export const ELEMENT_BYTES_MAX = 4 * 1024 * 1024
+const ELEMENT_BYTES_MAX = 4 * 1024 * 1024
 /** The whole ATT&CK has 25,000 objects. */
-export const ELEMENTS_MAX = 500_000
+const ELEMENTS_MAX = 500_000
 /** Fed at once: an error is located to this many bytes, and no call takes longer than about 0.1 ms. */
 const PIECE_BYTES = 4096
 /** After this much the event loop gets its turn (about 3 ms of parsing). */

@@ -54,7 +54,7 @@ export interface ScoringPool {
   close (): Promise<void>
 }
 
-/** DESIGN.md section 7: longer than a Redis command may take, far shorter than a database call. */
+/** Longer than a Redis command may take, far shorter than a database call. */
 export const SCORE_MS_MAX = 150
 /** How often deadlines and stuck threads are looked for while anything waits. */
 const TICK_MS = 20

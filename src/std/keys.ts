@@ -14,7 +14,7 @@ export function isPrototypeKey (key: string): boolean {
 }
 
 /** True for a key that begins with `$`, contains `.`, or reaches for the prototype. */
-export function isForbiddenKey (key: string): boolean {
+function isForbiddenKey (key: string): boolean {
   return key.charCodeAt(0) === 36 || key.includes('.') || PROTOTYPE_KEYS.has(key)
 }
 

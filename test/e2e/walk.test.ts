@@ -5,7 +5,7 @@ import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey } from './client.t
 import type { Reply, TestClient } from './client.ts'
 import { startServer } from '../server.ts'
 
-/** CONTRACT.md's HTTP part from outside, on one real server in enforcement. */
+/** The promises of the HTTP edge from outside, on one real server in enforcement. */
 const ATTACK = encodeURIComponent("1' UNION SELECT username, password FROM users WHERE 1=1--")
 const EXPLAIN = 'query ($id: ID!) { assessment(id: $id) { id score action source simulated method path factors { name contribution } decision { id scope value } } }'
 interface Receipt { id: string, score: number, action: string, source: string, simulated: boolean, method: string, path: string, factors: unknown[], decision: { id: string } | null }

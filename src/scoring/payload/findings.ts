@@ -49,7 +49,7 @@ export function leftOut (subject: Subject, what: string): void {
 }
 
 /** Highest value of each grade: only `certain` may reach a standing ban's score of 90. */
-export const CERTAIN = 0.95
+const CERTAIN = 0.95
 export const LIKELY_MAX = 0.86
 export const WEAK_MAX = 0.35
 

@@ -101,7 +101,7 @@ function judgeEntities (subject: Subject): void {
 }
 
 /** Operators of MongoDB and its kin: `$`-words that are part of its query language. */
-export const MONGO_OPERATOR = /^\$(?:eq|ne|gte?|lte?|n?in|regex|options|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|text|search|jsonschema|function|accumulator|lookup|match|group|project|unwind|merge|out|geowithin|near|slice|comment|rand|nin|func)$/
+const MONGO_OPERATOR = /^\$(?:eq|ne|gte?|lte?|n?in|regex|options|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|text|search|jsonschema|function|accumulator|lookup|match|group|project|unwind|merge|out|geowithin|near|slice|comment|rand|nin|func)$/
 
 function judgeDocumentStore (subject: Subject): void {
   const text = subject.flat
