@@ -6,7 +6,7 @@
  */
 const ROOMS = 'audit|identity|intel|scoring|decisions|assessments|playbooks|marketplace'
 const PLATFORM = 'std|telemetry|resilience|storage|limits|cache'
-const PURE = '^src/(scoring/(score|policy|agents|request-view|evidence|hash)\\.ts|scoring/(factors|payload)/|decisions/(judge|ladder|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|cluster/restart\\.ts)'
+const PURE = '^src/(scoring/(score|policy|patience|request-view|evidence|hash)\\.ts|scoring/(factors|payload|signs)/|decisions/(judge|ladder|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|cluster/restart\\.ts)'
 // Values only: `import type` leaves nothing behind at run time.
 const values = { dependencyTypesNot: ['type-only'] }
 

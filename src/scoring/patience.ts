@@ -1,4 +1,4 @@
-import { classifyAgent } from './agents.ts'
+import { classifyAgent } from './signs/agents.ts'
 import { ramp } from './evidence.ts'
 import { headerOf } from './request-view.ts'
 import type { HistorySnapshot } from './history-shapes.ts'

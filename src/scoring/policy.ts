@@ -6,7 +6,7 @@
  * alone. `ceilings` bound what a factor may say alone: the ones that ordinary life can trip stay below the challenge
  * threshold. Values are then combined as independent evidence (noisy-or): 1 - product of (1 - value).
  */
-import { AGENTS_VERSION } from './agents.ts'
+import { AGENTS_VERSION } from './signs/agents.ts'
 import { hashText, mixHash } from './hash.ts'
 import type { Allowance, FactorName } from './shapes.ts'
 

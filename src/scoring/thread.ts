@@ -5,6 +5,7 @@
  * observation. A scorer that throws fails one observation, never the thread.
  */
 import { flushCompileCache } from 'node:module'
+import { asBuffer } from './bytes.ts'
 import { emptyHistory } from './history-shapes.ts'
 import { createPolicy } from './policy.ts'
 import { inspectPayload } from './factors/payload.ts'
@@ -51,7 +52,7 @@ export function createThreadScorer (): Scorer {
 /** Everything of an observation that the payload factor may read, and nothing that says who or when. */
 function contentOf (observation: Observation, sensitivity: number): string {
   const { body } = observation
-  const bytes = body === null ? '' : Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1')
+  const bytes = body === null ? '' : asBuffer(body).toString('latin1')
   return `${sensitivity} ${observation.method} ${observation.url}\n${observation.route ?? ''}\n${observation.headers.join('\n')}\n\n${bytes}`
 }
 

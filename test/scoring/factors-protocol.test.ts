@@ -1,5 +1,5 @@
 import t from 'tap'
-import { judgeTokenHead } from '../../src/scoring/bearer-token.ts'
+import { judgeTokenHead } from '../../src/scoring/signs/bearer-token.ts'
 import { createPolicy } from '../../src/scoring/policy.ts'
 import { measureEndpoint } from '../../src/scoring/factors/endpoint.ts'
 import { measureHeaders } from '../../src/scoring/factors/headers.ts'

@@ -1,8 +1,9 @@
+import { asBuffer } from '../bytes.ts'
 import { addSign, resultOf } from '../evidence.ts'
-import { judgeOverride } from '../method-override.ts'
-import { judgePath } from '../scanner-paths.ts'
+import { judgeOverride } from '../signs/method-override.ts'
+import { judgePath } from '../signs/scanner-paths.ts'
 import { headerOf } from '../request-view.ts'
-import { isForeignReferer, judgeSessionNames, maySpeakOfSessions } from '../session-fixation.ts'
+import { isForeignReferer, judgeSessionNames, maySpeakOfSessions } from '../signs/session-fixation.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
 import type { RequestView } from '../request-view.ts'
@@ -96,6 +97,5 @@ function formOf (text: string): string {
 }
 
 function textOf (body: Uint8Array): string {
-  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
-  return bytes.toString('latin1', 0, Math.min(body.length, BODY_MAX))
+  return asBuffer(body).toString('latin1', 0, Math.min(body.length, BODY_MAX))
 }

@@ -1,4 +1,4 @@
-import { classifyAgent } from '../agents.ts'
+import { classifyAgent } from '../signs/agents.ts'
 import { addSign, resultOf } from '../evidence.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { asBuffer } from '../bytes.ts'
 import { BODY_BYTES_MAX, PARTS_MAX } from './bounds.ts'
 import { inspectBinary } from './binary.ts'
 import { inspectGraphql } from './graphql-values.ts'
@@ -30,7 +31,7 @@ export function inspectBody (inspection: Inspection, bytes: Uint8Array, contentT
 
 /** Bytes as text: UTF-16 by its mark, UTF-8 where valid, else Latin-1, which loses nothing. */
 function textOf (bytes: Uint8Array, type: string): string {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const buffer = asBuffer(bytes)
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return buffer.toString('utf16le')
   if (bytes[0] === 0xfe && bytes[1] === 0xff && bytes.length % 2 === 0) return Buffer.from(buffer).swap16().toString('utf16le')
   if (type.includes('utf-16')) return buffer.toString('utf16le')

@@ -25,7 +25,7 @@ export const PART_NAME_CHARACTERS_MAX = 400
 export const FILE_NAME_CHARACTERS_MAX = 1_000
 /** Segments of a path that are judged one by one; the path as a whole always is. */
 export const PATH_SEGMENTS_MAX = 32
-/** Path that is compared with what scanners ask for (scanner-paths.ts). */
+/** Path that is compared with what scanners ask for (signs/scanner-paths.ts). */
 export const SCANNED_PATH_CHARACTERS_MAX = 512
 /** Target that history remembers (traits.ts). */
 export const REMEMBERED_TARGET_CHARACTERS_MAX = 1_024

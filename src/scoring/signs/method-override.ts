@@ -4,10 +4,11 @@
  * that can send any method and overrides one, a link that becomes a change, and an override to a method that no
  * application offers are ways past a filter of methods (CWE-650, OWASP WSTG-CONF-06).
  */
-import { addSign } from './evidence.ts'
-import { headerOf } from './request-view.ts'
-import type { Signs } from './evidence.ts'
-import type { RequestView } from './request-view.ts'
+import { asBuffer } from '../bytes.ts'
+import { addSign } from '../evidence.ts'
+import { headerOf } from '../request-view.ts'
+import type { Signs } from '../evidence.ts'
+import type { RequestView } from '../request-view.ts'
 
 const CHANGES = new Set(['PUT', 'PATCH', 'DELETE'])
 const NAME = '_method='
@@ -20,7 +21,7 @@ export function judgeOverride (view: RequestView, body: Uint8Array | null, isFor
   const inQuery = valueOf(view.query)
   if (inQuery !== null) judgeParameter(view, inQuery, 'query._method', signs)
   if (body !== null && isForm) {
-    const inBody = valueIn(Buffer.from(body.buffer, body.byteOffset, body.length))
+    const inBody = valueIn(asBuffer(body))
     if (inBody !== null) judgeParameter(view, inBody, 'body._method', signs)
   }
   for (const name of HEADERS) {

@@ -3,8 +3,9 @@
  * encoding, a field name with a character that ends it for somebody else. File names are not judged: people call their
  * files `O'Brien; final.pdf`.
  */
-import { addSign } from './evidence.ts'
-import type { Signs } from './evidence.ts'
+import { asBuffer } from '../bytes.ts'
+import { addSign } from '../evidence.ts'
+import type { Signs } from '../evidence.ts'
 
 /** Heads stand before contents; later ones are the payload factor's, which reads all of them by the same rules (multipart.ts). */
 const TEXT_MAX = 8192
@@ -12,8 +13,7 @@ const PARTS_MAX = 64
 
 /** Adds what it finds in the first TEXT_MAX bytes of a multipart body. Linear. */
 export function judgePartHeads (body: Uint8Array, signs: Signs): void {
-  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
-  const text = bytes.toString('latin1', 0, Math.min(body.length, TEXT_MAX))
+  const text = asBuffer(body).toString('latin1', 0, Math.min(body.length, TEXT_MAX))
   let count = 0
   for (const match of text.matchAll(/\r?\n(content-(?:type|disposition|transfer-encoding)):([^\r\n]{0,300})/gi)) {
     if (++count > PARTS_MAX * 3) return
