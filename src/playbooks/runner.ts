@@ -81,27 +81,33 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     recent.set(key, clock.monotonic() + windowMs)
   }
 
-  /** True for the first run of this attacker and playbook in its window, over all processes as far as they have told. */
-  function claims (playbook: Playbook, sighting: Sighting): boolean {
-    const key = `${attackerName(sighting)}|${playbook.name}`
-    const until = recent.get(key)
+  /**
+   * True for the first run of this attacker and playbook in its window, over all processes as far as they have told. One
+   * that only recorded (a decoy touched at a low score) does not stand in the way of one that blocks.
+   */
+  function claims (match: Match, sighting: Sighting): boolean {
+    const keys = keysOf(attackerName(sighting), match)
+    const until = recent.get(keys[0])
     if (until !== undefined && until > clock.monotonic()) return false
-    remember(key, playbook.windowSeconds * 1000)
-    fleet.publish('playbooks.ran', [key, playbook.windowSeconds * 1000])
+    const windowMs = match.playbook.windowSeconds * 1000
+    for (const key of keys) {
+      remember(key, windowMs)
+      fleet.publish('playbooks.ran', [key, windowMs])
+    }
     return true
   }
 
   function sight (sighting: Sighting): Run[] {
     const runs: Run[] = []
     for (const match of matchPlaybooks(sighting, playbooks, thresholds)) {
-      if (claims(match.playbook, sighting)) runs.push(run(match, sighting, { dryRun: false, actor: 'system' }))
+      if (claims(match, sighting)) runs.push(run(match, sighting, { dryRun: false, actor: 'system' }))
     }
     return runs
   }
 
   function run ({ playbook, steps }: Match, sighting: Sighting, { dryRun, actor }: { dryRun: boolean, actor: string }): Run {
     const done: Run = {
-      id: runId(playbook, sighting, actor),
+      id: runId({ playbook, steps }, sighting, actor),
       playbook: playbook.name,
       attacker: attackerName(sighting),
       at: clock.now(),
@@ -127,11 +133,11 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
   }
 
   /** One id per attacker, playbook and window, in whichever process; who was let back in meanwhile is another matter, as is a person's run. */
-  function runId (playbook: Playbook, sighting: Sighting, actor: string): string {
+  function runId (match: Match, sighting: Sighting, actor: string): string {
     const attacker = attackerName(sighting)
-    const window = Math.floor(clock.now() / (playbook.windowSeconds * 1000))
+    const window = Math.floor(clock.now() / (match.playbook.windowSeconds * 1000))
     if (actor !== 'system' || forgiven.has(attacker)) return newId('pr', clock.now())
-    return `pr_${createHash('sha256').update(`${attacker}|${playbook.name}|${window}`).digest('hex').slice(0, 32)}`
+    return `pr_${createHash('sha256').update(`${keysOf(attacker, match)[0]}|${window}`).digest('hex').slice(0, 32)}`
   }
 
   function take (step: Step, playbook: Playbook, sighting: Sighting, attempts = 1): Run['steps'][number] {
@@ -228,7 +234,7 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     sight,
     runOne: (playbook, sighting, options) => run({ playbook, steps: stepsOf(playbook, sighting, thresholds) }, sighting, options),
     forget (attacker) {
-      for (const { name } of playbooks) recent.delete(`${attacker}|${name}`)
+      for (const playbook of playbooks) for (const key of keysOf(attacker, { playbook, steps: playbook.steps })) recent.delete(key)
       if (forgiven.size >= FORGIVEN_MAX) forgiven.delete(forgiven.values().next().value as string)
       forgiven.add(attacker)
     },
@@ -240,6 +246,12 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
 const SPARED = 'NEVER_BLOCK or an allow spares this client'
 const UNCROSSED = 'no limit was crossed'
 const UNTOLD = 'no WEBHOOK_URLS'
+
+/** Under which names a run is remembered, its own first: one that blocks where the playbook does not always counts also as one that does not. */
+function keysOf (attacker: string, { playbook, steps }: Match): [string, ...string[]] {
+  const any = `${attacker}|${playbook.name}`
+  return steps.some((step) => step.do === 'block' && step.when !== undefined) ? [`${any}|block`, any] : [any]
+}
 
 function story (run: Run, actor: string): string {
   const steps = run.steps.length === 0 ? 'recorded' : run.steps.map((step) => `${step.do} ${step.result}: ${step.detail}`).join('; ')

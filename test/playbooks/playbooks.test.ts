@@ -65,6 +65,19 @@ t.test('a decoy touched at a blocking score blocks for two hours', async (t) => 
   t.same(room!.acted, ['block ip:192.0.2.1 7200'])
 })
 
+t.test('a decoy touched at a low score does not spare who touches one at a blocking score', async (t) => {
+  const { rooms: [room, sibling] } = await openPlaybooks(t, { count: 2 })
+  room!.playbooks.sight(sighting({ score: 22, decoy: true }))
+  t.same(room!.acted, [])
+  room!.playbooks.sight(sighting({ score: 80, decoy: true }))
+  sibling!.playbooks.sight(sighting({ score: 80, decoy: true }))
+  room!.playbooks.sight(sighting({ score: 22, decoy: true }))
+  await room!.playbooks.settled()
+  t.same(room!.acted, ['block ip:192.0.2.1 7200'], 'once')
+  const { items: [incident] } = await room!.playbooks.incidents.list('OPEN', { first: 10, after: null })
+  t.equal(incident!.timeline.length, 2, 'and both runs are told of, whichever process had them')
+})
+
 t.test('the cheap score blocks nobody for longer than its request', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
   t.same(room!.playbooks.sight(sighting({ score: 99, degraded: true })).map((run) => run.playbook), ['STANDARD_MONITORING'])
