@@ -11,7 +11,7 @@ import type { Assessment, StoredAllowance } from './shapes.ts'
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import type { Action } from '../decisions/shapes.ts'
-import type { Allowance, Observation, Score } from '../scoring/shapes.ts'
+import type { Allowance, FactorName, Observation, Score } from '../scoring/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Collection } from '../storage/port.ts'
@@ -83,6 +83,8 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
       target: assessment.id,
       outcome: 'ok',
       assessmentId: assessment.id,
+      score: assessment.score,
+      factor: largestFactor(assessment),
       details: { allowed: allowances.map((one) => `${one.rule} in ${one.place} of ${one.route ?? 'unknown routes'}`) },
       effects: allowances.map((one) => ({ collection: store.definition.name, op: 'put', id: one.id, doc: { ...one } }))
     })
@@ -102,7 +104,8 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     for (let i = 0; i < touched.length; i += PORTION) {
       const verdicts = await Promise.all(touched.slice(i, i + PORTION).map(async (receipt) => {
         const score = await parts.score(receipt.observation)
-        return !score.degraded && parts.judge(score, receipt.observation) !== receipt.verdict.action
+        // Not against the recorded verdict: a standing decision may have had its say in that.
+        return !score.degraded && parts.judge(score, receipt.observation) !== parts.judge(receipt.score, receipt.observation)
       }))
       changed += verdicts.filter(Boolean).length
     }
@@ -143,6 +146,12 @@ function allowancesFor (assessment: Assessment, actor: string, nowMs: number): S
     }
   }
   return [...found.values()].slice(0, PER_RECEIPT_MAX)
+}
+
+/** The decisive one; null when nothing contributed. */
+function largestFactor ({ factors }: Assessment): FactorName | null {
+  const largest = factors.reduce<Assessment['factors'][number] | null>((best, one) => one.contribution > (best?.contribution ?? 0) ? one : best, null)
+  return largest?.name ?? null
 }
 
 function holdsAny ({ observation, score }: Recorded, keys: ReadonlySet<string>): boolean {

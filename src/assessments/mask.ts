@@ -28,7 +28,7 @@ export function maskPairs (text: string, place: string, onMasked: OnMasked): str
   return text.split(/([&;])/).map((pair) => {
     const equals = pair.indexOf('=')
     if (equals === -1) return maskTokens(pair, place, onMasked)
-    const name = decodeName(pair.slice(0, equals))
+    const name = decodeTwice(pair.slice(0, equals))
     const value = pair.slice(equals + 1)
     if (value !== '' && isSecretName(name)) {
       onMasked(`${place}.${name.slice(0, 64)}`)
@@ -53,6 +53,12 @@ function maskInside (value: string, place: string, onMasked: OnMasked): string {
 
 function maskEncoded (value: string): string {
   return value.replace(/%[0-9A-Fa-f]{2}|[\s\S]/g, (unit) => unit.length === 3 ? '%61' : maskShape(unit))
+}
+
+/** A name may be encoded twice, so that a filter in front does not know it. */
+function decodeTwice (text: string): string {
+  const once = decodeName(text)
+  return once.includes('%') ? decodeName(once) : once
 }
 
 function decodeName (text: string): string {

@@ -41,8 +41,14 @@ export function redactTarget (url: string, onMasked: (place: string) => void = (
   const text = url.length > TEXT_KEPT_MAX ? url.slice(0, TEXT_KEPT_MAX) : url
   if (text !== url) onMasked('url')
   const mark = text.indexOf('?')
-  if (mark === -1) return maskTokens(text, 'path', onMasked)
-  return maskTokens(text.slice(0, mark), 'path', onMasked) + '?' + maskPairs(text.slice(mark + 1), 'query', onMasked)
+  if (mark === -1) return maskPath(text, onMasked)
+  return maskPath(text.slice(0, mark), onMasked) + '?' + maskPairs(text.slice(mark + 1), 'query', onMasked)
+}
+
+/** `/reset;token=x/` and `/reset/token=x`: parameters may stand in segments. */
+function maskPath (path: string, onMasked: (place: string) => void): string {
+  if (!path.includes('=')) return maskTokens(path, 'path', onMasked)
+  return path.split('/').map((segment) => maskPairs(segment, 'path', onMasked)).join('/')
 }
 
 /** The path alone, at most 512 characters. */
@@ -131,7 +137,8 @@ function isOfBody (place: string): boolean {
 
 /** The scorer and the redaction walk differently: the kind of place and the last name must agree. */
 function samePlace (seen: string, masked: string): boolean {
-  if (seen === masked) return true
+  // A walk that went less deep saw the secret's surroundings as one text.
+  if (seen === masked || masked.startsWith(`${seen}.`)) return true
   const lastSeen = seen.slice(seen.lastIndexOf('.') + 1).toLowerCase()
   const lastMasked = masked.slice(masked.lastIndexOf('.') + 1).toLowerCase()
   return lastSeen === lastMasked || (seen.startsWith('cookie') && masked.startsWith('cookie'))

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { redactFactors } from '../assessments/redact.ts'
 import type { Decision, Verdict } from '../decisions/shapes.ts'
 import { assessesOnly } from '../http/assess-only.ts'
 import type { Passage } from '../http/passage.ts'
@@ -152,6 +153,7 @@ export function createInspection (app: FastifyInstance): Inspection {
       client,
       score: score?.value ?? 0,
       grade: score?.grade ?? null,
+      degraded: score?.degraded === true,
       decoy: score?.decoy === true,
       automation: score?.automation === true,
       anomaly: score?.anomaly === true,
@@ -162,7 +164,7 @@ export function createInspection (app: FastifyInstance): Inspection {
       method: 'POST',
       path: '/graphql',
       factor: decisiveFactor(score),
-      evidence: score === null ? [] : score.factors.flatMap((factor) => factor.evidence),
+      evidence: score === null ? [] : redactFactors(score.factors).flatMap((factor) => factor.evidence),
       crossed
     })
   }

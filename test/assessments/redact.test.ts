@@ -49,6 +49,9 @@ t.test('no secret survives, wherever it stands', async (t) => {
     ['credentials in a url', { headers: ['Referer', credentialUrl] }],
     ['query', { url: `/a?password=${SECRET}&q=1` }],
     ['query, encoded name', { url: `/a?pass%77ord=${SECRET}` }],
+    ['query, name encoded twice', { url: `/a?pass%2577ord=${SECRET}` }],
+    ['path parameter', { url: `/reset;token=${SECRET}/form` }],
+    ['path segment', { url: `/reset/password=${SECRET}/form` }],
     ['query, nested name', { url: `/a?user[password]=${SECRET}` }],
     ['query holding JSON', { url: `/a?filter=${encodeURIComponent(JSON.stringify({ token: SECRET }))}` }],
     ['query holding GraphQL', { url: `/graphql?query=${encodeURIComponent(`mutation{login(password:"${SECRET}"){id}}`)}` }],
@@ -119,6 +122,12 @@ t.test('evidence at a secret place does not repeat the secret', async (t) => {
   t.equal(factor?.evidence[0]?.text, 'sqli.tautology in body.user.password (masked)')
   t.ok(isSecretPlace('cookie.theme'))
   t.notOk(isSecretPlace('query.q'))
+})
+
+t.test('a replay cannot find again what was seen in the text around a masked place', async (t) => {
+  const factors = [{ name: 'payload' as const, contribution: 60, evidence: [{ rule: 'sqli.union-select', place: 'body', grade: 'certain' as const, text: 'matched "union select" in body', technique: 'T1190' }] }]
+  const { masked } = redactObservation(observation(withBody('application/xml', '<a><password>x</password></a>')), { factors })
+  t.same(masked, [{ place: 'body.password', factors: ['payload'] }])
 })
 
 t.test('a masked place names the factors that found something there', async (t) => {

@@ -34,3 +34,27 @@ t.test('a list is counted however often it is asked: compiled queries too', asyn
     t.ok(Number.isInteger(data?.threatActors.totalCount))
   }
 })
+
+t.test('what an incident keeps as evidence, and a webhook quotes, holds no secret of the request', async (t) => {
+  const server = await startServer(t, { env: { TRUST_PROXY: '127.0.0.1/32', ADMIN_PASSWORD: 'correct-horse-battery' } })
+  const secret = 'S3cretZqYw'
+  const injection = "' UNION SELECT login,hash FROM members-- "
+  const headers = { 'x-forwarded-for': '192.0.2.44', 'user-agent': `curl/8 token=${secret} ${injection}` }
+  const body = new TextEncoder().encode(`a=1&pwd=${secret}${injection}&q=${injection}`)
+  t.equal((await fetch(`${server.url}/articles;token=${secret}/1`, { method: 'POST', headers, body })).status, 403)
+  const ask = async (query: string, token = ''): Promise<{ data: Record<string, unknown> }> => {
+    const response = await fetch(`${server.url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json', ...(token === '' ? {} : { authorization: token }) }, body: JSON.stringify({ query }) })
+    return await response.json() as { data: Record<string, unknown> }
+  }
+  const { data: { login } } = await ask('mutation { login(username: "admin", password: "correct-horse-battery") { accessToken } }')
+  const token = `Bearer ${(login as { accessToken: string }).accessToken}`
+  let text = ''
+  for (let i = 0; i < 40 && !text.includes('UNION'); i++) {
+    await sleep(100)
+    text = JSON.stringify(await ask('{ incidents(first: 1) { nodes { attacker evidence { text } timeline { what } } } decisions(first: 1) { nodes { reason } } }', token))
+  }
+  t.match(text, 'ip:192.0.2.44')
+  t.match(text, 'UNION', 'evidence is there')
+  t.notOk(text.includes(secret))
+  t.notOk(server.output().includes(secret))
+})
