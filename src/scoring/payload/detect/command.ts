@@ -95,6 +95,9 @@ function endsGlued (text: string): boolean {
   return (/[\w)\]][;|`]\w+$|[a-z]\|\w+$/i.test(end) || (text.length >= 40 && !/\s/.test(text.slice(0, 400)))) && !/\d[;|]\w+$/.test(end)
 }
 
+/** What a clause began with, in evidence, where it is no character of the text. */
+const SHOWN: Readonly<Record<string, string>> = { prose: '', quoted: '', line: '\\n' }
+
 function judgeClause (subject: Subject, clause: Clause | null, separator: string): void {
   if (clause === null) return
   const unique = SHELL_COMMANDS.has(clause.name) || (WINDOWS_COMMANDS.has(clause.name) && clause.name.length > 3)
@@ -102,7 +105,7 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   if (!unique && !wordlike) return
   const flag = FLAG.test(clause.rest)
   const target = TARGET.test(clause.rest)
-  const match = `${separator === 'line' ? '\\n' : separator}${clause.name}${clause.rest.slice(0, 40)}`
+  const match = `${SHOWN[separator] ?? separator}${clause.name}${clause.rest.slice(0, 40)}`
   if (separator === '') return judgeStart(subject, clause, unique, flag, target, match)
   if (separator === 'quoted') return weak(subject, 'cmdi.quoted-command', 0.2, match)
   if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, separator, unique, flag, target, clause, match)
@@ -145,7 +148,7 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
 
 function judgeDoubtful (subject: Subject, separator: string, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {
   if (SYSTEM_FILE.test(clause.rest) && unique) return certain(subject, 'cmdi.separated-command', match)
-  if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', /^prose.*\b(?:me|to|it|you|into|the)\b/.test(match) ? 0.4 : separator === 'line' || /https?:|\/\w+\/|\d\.\d|[a-z]:\\/i.test(clause.rest) || (flag && subject.text.length < 48) ? 0.82 : 0.6, match)
+  if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', separator === 'prose' && /^.*\b(?:me|to|it|you|into|the)\b/.test(match) ? 0.4 : separator === 'line' || /https?:|\/\w+\/|\d\.\d|[a-z]:\\/i.test(clause.rest) || (flag && subject.text.length < 48) ? 0.82 : 0.6, match)
   if (unique && clause.bare && separator === 'line') likely(subject, 'cmdi.separated-command', 0.76, match)
   else if ((unique || clause.name === 'id') && clause.bare) likely(subject, 'cmdi.separated-command', subject.text.length < 40 ? 0.76 : 0.45, match)
   else if (flag || (target && SYSTEM_FILE.test(clause.rest))) likely(subject, 'cmdi.separated-word', 0.6, match)
