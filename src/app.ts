@@ -4,6 +4,7 @@ import type { Config } from './config.ts'
 import type { ServerParts } from './cluster/serving.ts'
 import { prepareRooms, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
+import { BODY_LIMIT_BYTES } from './http/gate.ts'
 import { requestLog } from './http/request-log.ts'
 import type { Logger } from './telemetry/logger.ts'
 import assessments from './assessments/plugin.ts'
@@ -107,9 +108,12 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
       const given = raw.headers['x-request-id']
       return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : `${fleet.processId}-${(requests++).toString(36)}`
     },
-    bodyLimit: 64 * 1024,
+    bodyLimit: BODY_LIMIT_BYTES,
+    // Longer than proxies keep an idle connection (60 s), or they would send into one that is closing.
     keepAliveTimeout: 65_000,
+    // Above the 120 s that an import's body may take (gate.ts), which has a timer of its own.
     requestTimeout: 125_000,
+    // handler-budget.ts says why not Fastify's own.
     handlerTimeout: 0,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },

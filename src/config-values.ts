@@ -20,26 +20,34 @@ export class ConfigError extends Error {
 /** Values seen in examples and tutorials: whoever runs with one of them has published their key. */
 const PLACEHOLDER = /^(change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure|default|test|password|x{8,}|0{8,}|1234)/i
 
-export const LIST_MAX = { decoys: 500, webhooks: 16 }
+/** Each decoy is a route of the server; a message is kept once per URL until it is delivered. */
+const DECOYS_MAX = 500
+const WEBHOOKS_MAX = 16
+/** A rotation needs two: more than this is a list of something else. */
+const KEYS_MAX = 8
 
 export type Environment = Record<string, string | undefined>
 
+/** One of a few words, spelled exactly. */
 export function oneOf<const T extends readonly string[]> (variable: string, value: string, values: T): T[number] {
   if (!values.includes(value)) throw new ConfigError(variable, `must be one of ${values.join(', ')}`)
   return value as T[number]
 }
 
+/** A whole number, `min` and `max` included; no sign, point or exponent. */
 export function number (variable: string, value: string, min: number, max: number): number {
   const parsed = Number(value)
   if (!/^\d{1,10}$/.test(value) || parsed < min || parsed > max) throw new ConfigError(variable, `must be a whole number from ${min} to ${max}`)
   return parsed
 }
 
+/** A text that fits; `problem` says what would. */
 export function pattern (variable: string, value: string, expected: RegExp, problem: string): string {
   if (!expected.test(value)) throw new ConfigError(variable, problem)
   return value
 }
 
+/** What stands between commas, trimmed; empty items are left out. */
 export function list (value: string): string[] {
   return value.split(',').map((item) => item.trim()).filter((item) => item !== '')
 }
@@ -69,10 +77,11 @@ export function trustedProxies (value: string): string[] {
 /** Addresses that NEKO itself answers: a decoy there would hide them, or ban whoever asks for them. */
 const OWN_ADDRESS = /^\/(?:graphql|graphiql|health|healthz|api\/health|v1|metrics)(?:\/|$)/
 
+/** Paths of decoys; `none` is none at all. */
 export function decoys (value: string): string[] {
   if (value === 'none') return []
   const paths = [...new Set(list(value))]
-  if (paths.length > LIST_MAX.decoys) throw new ConfigError('DECOY_PATHS', `may list at most ${LIST_MAX.decoys}`)
+  if (paths.length > DECOYS_MAX) throw new ConfigError('DECOY_PATHS', `may list at most ${DECOYS_MAX}`)
   for (const path of paths) {
     if (!/^(?:\/[A-Za-z0-9._~-]+)+\/?$/.test(path) || path.length > 200) throw new ConfigError('DECOY_PATHS', 'must be paths like /.env, separated by commas, or none')
     if (OWN_ADDRESS.test(path)) throw new ConfigError('DECOY_PATHS', 'names an address of NEKO itself')
@@ -80,6 +89,7 @@ export function decoys (value: string): string[] {
   return paths
 }
 
+/** Addresses and CIDRs; a bare address is one of full width. */
 export function cidrs (variable: string, value: string): string[] {
   return list(value).map((item) => {
     const [address, bits, more] = item.split('/') as [string, string | undefined, string | undefined]
@@ -100,12 +110,13 @@ function parsedUrl (variable: string, value: string): URL {
   }
 }
 
-export function webUrl (variable: string, value: string): string {
+function webUrl (variable: string, value: string): string {
   const url = parsedUrl(variable, value)
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new ConfigError(variable, 'must be http or https URLs')
   return url.href
 }
 
+/** An exact origin: scheme, host and port. */
 export function origin (variable: string, value: string): string {
   if (value === '*') throw new ConfigError(variable, 'must be a list of exact origins: "*" cannot go with credentials')
   const url = parsedUrl(variable, value)
@@ -113,11 +124,26 @@ export function origin (variable: string, value: string): string {
   return url.origin
 }
 
+/** A redis or rediss URL, as it was given: it may hold a password. */
 export function redisUrl (variable: string, value: string | null): string | null {
   if (value === null) return null
   const url = parsedUrl(variable, value)
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') throw new ConfigError(variable, 'must begin with redis:// or rediss://')
   return value
+}
+
+/** Bounds of the first administrator's password; those of everybody else's stand in identity/passwords.ts. */
+export function adminPassword (value: string | null): string | null {
+  if (value !== null && ([...value].length < 12 || Buffer.byteLength(value) > 256)) throw new ConfigError('ADMIN_PASSWORD', 'must have 12 characters or more, and at most 256 bytes')
+  return value
+}
+
+/** Where webhooks go; they are signed, so there is a secret where there is a URL. */
+export function webhookUrls (value: string, secret: string | null): string[] {
+  const urls = list(value).map((url) => webUrl('WEBHOOK_URLS', url))
+  if (urls.length > 0 && secret === null) throw new ConfigError('WEBHOOK_SECRET', 'is needed to sign what goes to WEBHOOK_URLS')
+  if (urls.length > WEBHOOKS_MAX) throw new ConfigError('WEBHOOK_URLS', `may list at most ${WEBHOOKS_MAX}`)
+  return urls
 }
 
 /** REDIS_PORT as a URL (`tcp://10.0.0.1:6379`) is what Kubernetes injects for a service named redis: not meant for us. */
@@ -130,6 +156,7 @@ export function redisFromHost (env: Environment): string | null {
   return `redis://${isIP(host) === 6 ? `[${host}]` : host}:${usable}`
 }
 
+/** A MongoDB URI, as it was given. Production refuses one that switches certificate checks off. */
 export function mongoUri (value: string | null, production: boolean): string | null {
   if (value === null) return null
   if (!/^mongodb(\+srv)?:\/\/[^/]+/.test(value)) throw new ConfigError('MONGODB_URI', 'must begin with mongodb:// or mongodb+srv:// and name a host')
@@ -139,9 +166,10 @@ export function mongoUri (value: string | null, production: boolean): string | n
   return value
 }
 
+/** Secrets that sign, the first one now; required and strong in production, 8 at most. */
 export function strongKeys (variable: string, keys: string[], production: boolean): string[] {
   if (keys.length === 0 && production) throw new ConfigError(variable, 'is required in production')
-  if (keys.length > 8) throw new ConfigError(variable, 'may list at most 8 keys')
+  if (keys.length > KEYS_MAX) throw new ConfigError(variable, `may list at most ${KEYS_MAX} keys`)
   for (const key of keys) requireStrong(variable, key, production)
   return keys
 }
@@ -150,7 +178,7 @@ export function strongKeys (variable: string, keys: string[], production: boolea
 export function signingKey (given: string | null, production: boolean): string | null {
   if (given === null && production) throw new ConfigError('AUDIT_SIGNING_KEY', 'is required in production')
   const keys = list(given ?? '')
-  if (keys.length > 8) throw new ConfigError('AUDIT_SIGNING_KEY', 'may list at most 8 keys')
+  if (keys.length > KEYS_MAX) throw new ConfigError('AUDIT_SIGNING_KEY', `may list at most ${KEYS_MAX} keys`)
   for (const [index, key] of keys.entries()) {
     if (!key.startsWith('-----BEGIN ')) requireStrong('AUDIT_SIGNING_KEY', key, production)
     else if (!isEd25519(key, index > 0)) throw new ConfigError('AUDIT_SIGNING_KEY', 'must be Ed25519 where it is a PEM: PKCS8, and behind the first key also public ones')
@@ -167,6 +195,7 @@ function isEd25519 (pem: string, mayBePublic: boolean): boolean {
   }
 }
 
+/** The same for one that may be left out. */
 export function strongKey (variable: string, key: string | null, production: boolean): string | null {
   if (key !== null) requireStrong(variable, key, production)
   return key

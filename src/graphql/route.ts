@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GraphQLError, Kind, type DocumentNode } from 'graphql'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_QUERY_TOO_LARGE } from '../errors.ts'
+import { BODY_LIMIT_BYTES } from '../http/gate.ts'
 import { showLimit, type ShownLimit } from '../http/limit-headers.ts'
 import type { Cost } from './armor-plugin.ts'
 import type { GraphqlContext } from './context.ts'
@@ -48,7 +49,7 @@ export default fp(async (app) => {
   app.route({
     method: ['GET', 'POST'],
     url: '/graphql',
-    bodyLimit: 64 * 1024,
+    bodyLimit: BODY_LIMIT_BYTES,
     config: { graphql: true },
     async handler (request, reply) {
       if (request.method !== 'POST') return await answer(request, reply, fromQuery(request))
