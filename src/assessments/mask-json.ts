@@ -11,6 +11,7 @@ const TOKEN = /"(?:[^"\\]|\\[\s\S])*(?:"|$)|-?\d[\w.+-]*|[{}[\],:]/g
 /** A name, a separator and something to hide need as much; most strings are shorter or plain. */
 const HIDING_LENGTH = 8
 
+/** The text with what stands under secret names masked, also where it is cut off or no JSON. */
 export function maskJson (text: string, place: string, onMasked: OnMasked): string {
   /** The names under which the open objects and lists stand. */
   const open: string[] = []

@@ -118,6 +118,7 @@ export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { coun
 
 interface Kept { readonly receipt: Receipt, readonly sinceMs: number, readonly bytes: number }
 
+/** The id of a receipt of either kind. */
 export function idOf (receipt: Receipt): string {
   return 'score' in receipt ? receipt.observation.id : receipt.id
 }

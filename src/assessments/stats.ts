@@ -38,6 +38,7 @@ const SLOT = FACTORS_AT + FACTOR_NAMES.length
 
 interface Ring { readonly sums: Float64Array, readonly times: Float64Array, readonly size: number, readonly unitMs: number }
 
+/** By second for two minutes and by minute for a day; its memory does not grow. */
 export function createStats (clock: Pick<Clock, 'now'>): StatsCounter {
   const seconds = createRing(SECONDS, 1_000)
   const minutes = createRing(MINUTES, 60_000)
@@ -90,6 +91,7 @@ function addTo (sums: Float64Array, at: number, action: Action, score: number, f
 const TALLY_SECONDS_MAX = 120
 const TAKEN_MAX = 30
 
+/** What a worker counts until it hands it over. */
 export function createTally (clock: Pick<Clock, 'now'>): StatsTally {
   const waiting = new Map<number, Float64Array>()
   let newest: { second: number, sums: Float64Array } | null = null
@@ -137,6 +139,7 @@ function isSums (given: Json): given is number[] {
   return Array.isArray(given) && given.length === SLOT && given.every((one) => typeof one === 'number')
 }
 
+/** Sums as people read them; quantiles are those of whole points. */
 export function describeSums (windowSeconds: number, total: readonly number[]): Stats {
   const requests = ACTIONS.reduce((sum, _, i) => sum + (total[i] as number), 0)
   const bins = total.slice(BINS_AT, FACTORS_AT)

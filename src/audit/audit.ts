@@ -172,7 +172,7 @@ export function createAudit (options: AuditOptions): AuditService {
     if (oversize) throw new NEKO_ERR_INPUT_INVALID('The change is too large to be recorded')
     if (!trail.healthy) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
     try {
-      await withDeadline(trail, entry, (target) => { trail.add(ownEntry('audit.withdrawn', target, {})) }, processId)
+      await addInTime(trail, entry, (target) => { trail.add(ownEntry('audit.withdrawn', target, {})) }, processId)
     } catch (cause) {
       throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause })
     }
@@ -215,7 +215,7 @@ export function createAudit (options: AuditOptions): AuditService {
  * Resolves when the entry is synced. When the disk takes longer than the deadline the caller is refused; a record that was
  * already on its way is followed by `audit.withdrawn`, so that replay does not apply what the caller was told did not happen.
  */
-function withDeadline (trail: Trail, entry: Entry, withdrawn: (eventId: string) => void, processId: string): Promise<void> {
+function addInTime (trail: Trail, entry: Entry, withdrawn: (eventId: string) => void, processId: string): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     let late = false
     const deadline = setTimeout(() => {

@@ -84,6 +84,7 @@ function decodeSeal (bytes: Buffer, start: number, end: number, signer: Signer):
   return JSON.parse(bytes.toString('utf8', start, end)) as Checkpoint
 }
 
+/** The file that holds the checkpoints of one process start. */
 export function sealsName (processId: string): string {
   return `${processId}.seals`
 }

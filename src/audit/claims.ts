@@ -25,6 +25,7 @@ export function claimLog (files: FileLayer, directory: string, processId: string
   }
 }
 
+/** After the last write. Never rejects: a claim that stays is one of a dead process, which recovery sees. */
 export async function releaseLog (files: FileLayer, directory: string, processId: string): Promise<void> {
   await files.remove(`${directory}/${claimName(processId)}`).catch(() => { /* never there, or gone already */ })
 }

@@ -11,6 +11,7 @@ const NAME_LENGTH_MAX = 512
 /** Turns an address into a stand-in: the same one gives the same, and only who holds the key can tell which. */
 export type Pseudonym = (address: string) => string
 
+/** Keyed by AUDIT_PSEUDONYM_KEY: 80 bits of HMAC-SHA256 behind a tilde. */
 export function createPseudonym (key: string): Pseudonym {
   return (address) => `~${createHmac('sha256', key).update(address).digest('hex').slice(0, 20)}`
 }

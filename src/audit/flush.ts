@@ -20,7 +20,7 @@ const RECENT_MAX = 2_000
 const RETRY_MS = 2_000
 /** Behind this many milliseconds with the store up, a room has written what it acknowledged: recovery need not apply it again. */
 const EFFECTS_SETTLED_MS = 300_000
-
+/** The mark costs two syncs of the disk. */
 const MARK_MS = 5_000
 
 /** How far the store has this process's log: `seq` by event, `effectsSeq` by what recovery would apply. */
@@ -75,7 +75,7 @@ export function createFlush (options: FlushOptions): Flush {
   let markedAt = 0
   /** Flushed, with their time: the newest that is old enough moves `effectsSeq`. At most 32. */
   let flushedAt: Array<{ seq: number, at: number }> = []
-  /** First event of each segment since the one that effectsSeq is in. */
+  /** First event of each segment since the one that effectsSeq is in; while the store is down one pair per segment on the disk. */
   let starts: Array<{ segment: number, seq: number }> = []
   let running: Promise<boolean> | null = null
   let timer: NodeJS.Timeout | null = null

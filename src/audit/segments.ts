@@ -14,6 +14,7 @@ export const SEGMENT_BYTES = 16 * 1024 * 1024
 const SEGMENT_NAME = /^([0-9a-z]{1,32})-(\d{1,9})\.log$/
 const SIDE_NAME = /^([0-9a-z]{1,32})\.(seals|replayed)$/
 
+/** The file of one segment; numbers rise from 0. */
 export function segmentName (processId: string, segment: number): string {
   return `${processId}-${segment}.log`
 }
@@ -21,6 +22,7 @@ export function segmentName (processId: string, segment: number): string {
 /** What the directory holds of each process start: segment numbers rising, and whether its seals are there. */
 export interface ProcessFiles { processId: string, segments: number[], seals: boolean }
 
+/** All process starts of the directory, by id. Names that are none of ours are passed over. */
 export async function listProcesses (files: FileLayer, directory: string): Promise<ProcessFiles[]> {
   const found = new Map<string, ProcessFiles>()
   const entry = (processId: string): ProcessFiles => {
@@ -78,6 +80,7 @@ export function countedLines (read: SegmentLines, next: Line | undefined): Line[
   return last < 0 ? read.lines.slice(0, next.prevHash === read.lines[0]?.prevHash ? 0 : undefined) : read.lines.slice(0, last + 1)
 }
 
+/** The event of a line, or null where the line is another kind of record. */
 export function eventOf (line: Line): WrittenEvent | null {
   return line.kind === 'event' ? line.event as WrittenEvent : null
 }
@@ -85,6 +88,7 @@ export function eventOf (line: Line): WrittenEvent | null {
 /** Names the directory in the store's checkpoints. */
 export const TRAIL_ID_FILE = 'trail.id'
 
+/** The name, or null where there is none yet or it is damaged. @throws the disk's error */
 export async function readTrailId (files: FileLayer, directory: string): Promise<string | null> {
   try {
     const text = (await files.read(`${directory}/${TRAIL_ID_FILE}`)).toString().trim()

@@ -10,6 +10,7 @@ export interface BannerFacts {
   oneTimePassword: string | null
 }
 
+/** The lines that a start prints, the one-time password among them: never logged. */
 export function bannerText ({ config, version, url, metricsUrl, oneTimePassword }: BannerFacts): string {
   const { standard, relaxed, service, strict } = config.rates
   const rate = (name: string, { max, windowSeconds }: { max: number, windowSeconds: number }): string => `${name} ${max}/${windowSeconds}s`

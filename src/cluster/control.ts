@@ -25,6 +25,7 @@ export interface ControlVerbs {
   run (verb: string, args: Json, progress: (message: Json) => void): Promise<ControlReply>
 }
 
+/** An empty table of verbs: rooms add theirs as they open. */
 export function createControlVerbs (log: Pick<Logger, 'error'>): ControlVerbs {
   const handlers = new Map<string, ControlHandler>()
   let elsewhere: ControlVerbs['run'] | null = null

@@ -29,6 +29,7 @@ const ORPHAN_CLOSE_MS = 1000
 
 export const CLUSTER_STATUS_TOPIC = 'cluster.status'
 
+/** Waits for its orders from the primary, serves until told to drain, and ends with the primary. */
 export async function runWorker (options: WorkerOptions): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => { /* the primary decides */ })
   const processId = newProcessId()

@@ -21,6 +21,7 @@ const POLL_MS = 2_000
 /** Clocks of hosts differ, and a store may be seconds behind. */
 const POLL_OVERLAP_MS = 60_000
 
+/** Begins at once; the intervals are given by tests alone. */
 export function reconcileWithSiblings ({ fleet, standing, clock, reload, readSince, tellMs = TELL_MS, againMs = AGAIN_MS, pollMs = POLL_MS }: {
   fleet: Fleet
   standing: Standing

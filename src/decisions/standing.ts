@@ -141,6 +141,7 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
   }
 }
 
+/** Made by a rule, not by a person. */
 export function isByPlaybook ({ origin }: Decision): boolean {
   return origin.startsWith('playbook:')
 }

@@ -19,6 +19,7 @@ const RETRY_MS = 1000
 // Small enough that one write fits the database call's two seconds on a slow server too.
 const BATCH = 100
 
+/** `onError` is told of each failed try, one a second while the store is down. */
 export function createWriteBehind<T extends Document> ({ store, onError }: { store: Collection<T>, onError (error: unknown): void }): WriteBehind<T> {
   const pending = new Map<string, T | null>()
   let running: Promise<void> | null = null

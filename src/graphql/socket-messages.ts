@@ -17,6 +17,7 @@ export interface SubscribePayload {
   extensions: Record<string, unknown> | null
 }
 
+/** A message of a client, or null when it is none of the protocol. */
 export function readMessage (text: string): ClientMessage | null {
   let message: unknown
   try {

@@ -7,6 +7,7 @@ export interface Health {
   notes: string[]
 }
 
+/** From what each room knows of itself: nothing is asked and nothing waited for. */
 export function health (app: FastifyInstance): Health {
   const storage = app.storage.health()
   const checks: Health['checks'] = {

@@ -176,6 +176,7 @@ export function newKey ({ name, scopes, createdBy, expiresAt, nowMs }: Pick<ApiK
   return { apiKey: { id, name, scopes, createdBy, createdAt: nowMs, updatedAt: nowMs, expiresAt, revokedAt: null, secrets: [secret] }, key }
 }
 
+/** A new secret and the text that is shown once: `neko_<id>_<40 characters>`, 206 bits; only its SHA-256 is kept. */
 export function newSecret (id: string, nowMs: number): { secret: KeySecret, key: string } {
   const text = randomText(40)
   return { secret: { hash: sha256(text), createdAt: nowMs, expiresAt: null }, key: `neko_${id}_${text}` }

@@ -11,6 +11,7 @@ export interface Recent<V> {
   readonly size: number
 }
 
+/** Holds at least the `max / 2` used last. */
 export function createRecent<V> (max: number): Recent<V> {
   // Two generations instead of a list: a get costs one lookup, and when the young one is full the old one is dropped whole.
   const half = Math.max(1, Math.floor(max / 2))

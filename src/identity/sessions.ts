@@ -74,6 +74,7 @@ export function sha256 (text: string): string {
   return hash('sha256', text, 'hex')
 }
 
+/** In a time that tells nothing of where they differ. */
 export function equal (a: string, b: string): boolean {
   return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b))
 }

@@ -33,6 +33,7 @@ export interface Catalogue {
   invalidate (): void
 }
 
+/** Read from the store when first asked for, again after `invalidate` or five minutes. */
 export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock): Catalogue {
   let loaded: { rows: CatalogueRow[], counts: ThreatCount[], atMs: number } | null = null
   let loading: Promise<{ rows: CatalogueRow[], counts: ThreatCount[] }> | null = null
@@ -87,6 +88,7 @@ function toRow (document: ActorDocument): CatalogueRow {
   return { id: document.id, nameKey: document.nameKey, category: document.category, names: `\n${searchNames(document).join('\n')}\n` }
 }
 
+/** By folded name, then id: the order of every page. */
 export function compareRows (a: Pick<CatalogueRow, 'nameKey' | 'id'>, b: Pick<CatalogueRow, 'nameKey' | 'id'>): number {
   if (a.nameKey !== b.nameKey) return a.nameKey < b.nameKey ? -1 : 1
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0

@@ -9,6 +9,7 @@ export function asFields (value: unknown): Fields | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Fields : null
 }
 
+/** A list of at most `itemsMax` items; what is no list is an empty one. */
 export function asList (value: unknown, itemsMax: number): unknown[] {
   return Array.isArray(value) ? value.slice(0, itemsMax) : []
 }
@@ -43,6 +44,7 @@ export function asAliases (names: string[], except: string): string[] {
   return [...byFold.values()].slice(0, BOUNDS.aliases)
 }
 
+/** A group of ATT&CK (`G0016`). */
 export function isAttackId (text: string): boolean {
   return /^G\d{4}$/.test(text)
 }
@@ -61,6 +63,7 @@ export function asReference (url: unknown, name: unknown): Reference | null {
   return { url: text.replace(/\s/g, '%20'), name: asText(name, BOUNDS.referenceNameChars) }
 }
 
+/** A technique of ATT&CK (`T1059` or `T1059.001`), or null when the id is none. */
 export function asTechnique (id: unknown, name: unknown): Technique | null {
   return typeof id === 'string' && /^T\d{4}(\.\d{3})?$/.test(id) ? { id, name: asText(name, BOUNDS.nameChars) } : null
 }

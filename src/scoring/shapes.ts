@@ -87,6 +87,7 @@ export interface Allowance {
 /** Whose evidence may be allowed: never what a client does over time, since nobody else shares it and an attacker would. */
 export const ALLOWABLE_FACTORS: ReadonlySet<FactorName> = new Set<FactorName>(['payload', 'endpoint', 'headers', 'userAgent'])
 
+/** One allowance, one text: two that say the same are one. */
 export function allowanceKey ({ rule, place, route }: Allowance): string {
   return JSON.stringify([rule, place, route])
 }

@@ -71,6 +71,7 @@ export function serveBatch (task: BatchTask, score: Scorer): Array<Score | null>
   })
 }
 
+/** A score, or null where the scorer threw: one observation fails, never the thread. */
 export function attempt (score: Scorer, observation: Observation, policy: Policy): Score | null {
   try {
     return score(observation, policy)

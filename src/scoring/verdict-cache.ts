@@ -17,6 +17,7 @@ export interface VerdictCache<T> {
 /** What one entry costs beside its key: map slot, findings, arrays. */
 const ENTRY_BYTES = 400
 
+/** `maxBytes`: of both generations together. */
 export function createVerdictCache<T> (maxBytes: number): VerdictCache<T> {
   const generationBytes = maxBytes / 2
   let young = new Map<string, T>()

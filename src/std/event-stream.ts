@@ -4,6 +4,7 @@
  */
 const WAITING_MAX = 256
 
+/** `subscribe` is called at once and returns the unsubscribe; at most 256 events wait. */
 export function eventStream<T> (subscribe: (push: (event: T) => void) => () => void): AsyncIterableIterator<T> {
   const waiting: T[] = []
   let wake: ((result: IteratorResult<T>) => void) | null = null

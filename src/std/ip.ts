@@ -86,6 +86,7 @@ function putGroup (out: Int32Array, index: number, group: number): void {
 /** Ranges to test addresses against, prepared once; for lists of up to some hundred ranges. */
 export interface AddressSet { has (canonical: string): boolean, readonly size: number }
 
+/** Texts that are no CIDR are passed over: config.ts refused them. */
 export function createAddressSet (cidrs: readonly string[]): AddressSet {
   const four: Array<[number, number]> = []
   const six: SixRange[] = []

@@ -9,6 +9,7 @@ export const JSON_DEPTH_MAX = 32
 
 const PROTOTYPE_KEYS = new Set(['__proto__', 'constructor', 'prototype'])
 
+/** True for a name of JavaScript's own on every object. */
 export function isPrototypeKey (key: string): boolean {
   return PROTOTYPE_KEYS.has(key)
 }

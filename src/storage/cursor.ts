@@ -11,6 +11,7 @@ type Sort = Array<[field: string, direction: 1 | -1]>
 
 const CURSOR_CHARACTERS_MAX = 4096
 
+/** An opaque text that says where in this sort the document stands. */
 export function makeCursor (sort: Sort, doc: Document): string {
   const values = sort.map(([field]) => valueAt(doc, field) ?? null)
   return Buffer.from(JSON.stringify([sortName(sort), values, doc.id])).toString('base64url')

@@ -8,6 +8,7 @@ export interface HealthState {
   onChange (listener: (health: StorageHealth) => void): void
 }
 
+/** `kind` names the store in the log; it starts up unless told otherwise. */
 export function createHealthState (kind: string, log: StorageLog, first: StorageHealth = { up: true, reason: null }): HealthState {
   let health = first
   const listeners: Array<(health: StorageHealth) => void> = []

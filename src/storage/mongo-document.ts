@@ -39,10 +39,12 @@ export function toChange (definition: CollectionDefinition, given: Document, wri
   return change
 }
 
+/** A new document at revision 1. */
 export function toRecord (definition: CollectionDefinition, given: Document, write: string): Record {
   return { _id: given.id, revision: 1, ...toChange(definition, given, write).set }
 }
 
+/** As callers see it: their document with its id and revision. */
 export function fromRecord<T extends Document> (record: Record): Stored<T> {
   return { id: record._id, ...mapKeys(record.doc, decodeKey) as object, revision: record.revision } as unknown as Stored<T>
 }

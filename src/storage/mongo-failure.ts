@@ -12,11 +12,13 @@ const SOCKET_CODES = /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ENOTFOUND|EAI
 const DUPLICATE_CODE = 11000
 export const NOT_IMPLEMENTED_CODE = 238
 
+/** The server's error code, 0 where there is none. */
 export function codeOf (error: unknown): number {
   const code = (error as { code?: unknown } | null)?.code
   return typeof code === 'number' ? code : 0
 }
 
+/** True when an id or a unique index was taken. */
 export function isDuplicate (error: unknown): boolean {
   if (!(error instanceof MongoServerError)) return false
   // FerretDB names duplicates of an insert only; those of an update come as SQLite's own words with code 1.
@@ -48,6 +50,7 @@ function isSocketError (error: unknown): boolean {
   return !(error instanceof MongoError) && typeof code === 'string' && SOCKET_CODES.test(code)
 }
 
+/** What a failure means to readiness, by the innermost cause that says something. */
 export function reasonOf (error: unknown): MongoReason {
   for (const cause of causesOf(error)) {
     const code = (cause as { code?: unknown }).code
@@ -76,6 +79,7 @@ function causesOf (error: unknown): unknown[] {
   return found
 }
 
+/** The typed error a caller sees; the driver's text stays in `cause`, for the log. */
 export function typedError (error: unknown, collection: string): Error {
   if (isNekoError(error)) return error
   if (isDuplicate(error)) return Object.assign(new NEKO_ERR_STORE_DUPLICATE(collection), { cause: error })

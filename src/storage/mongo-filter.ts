@@ -10,14 +10,17 @@ import type { Record } from './mongo-document.ts'
  */
 type Fields = Array<[field: string, direction: 1 | -1]>
 
+/** Where a field of the port stands in the record. */
 export function fieldPath (field: string): string {
   return field === 'id' ? '_id' : field === 'revision' ? 'revision' : `doc.${field}`
 }
 
+/** What has not expired; null where the collection knows no expiry. */
 export function visibleFilter (definition: CollectionDefinition, nowMs: number): Filter<Record> | null {
   return definition.expiryField === undefined ? null : { $or: [{ expires: { $exists: false } }, { expires: { $gt: new Date(nowMs) } }] }
 }
 
+/** Conditions of the port, and that nothing expired is seen. @throws NEKO_ERR_INPUT_INVALID */
 export function whereFilter (definition: CollectionDefinition, where: Where | undefined, nowMs: number): Filter<Record> {
   const parts: Array<Filter<Record>> = readWhere(where).map(([field, test]) => ({ [fieldPath(field)]: testFilter(field, test) }))
   const visible = visibleFilter(definition, nowMs)
@@ -25,6 +28,7 @@ export function whereFilter (definition: CollectionDefinition, where: Where | un
   return allOf(parts)
 }
 
+/** Filters that must all hold; none hold always. */
 export function allOf (parts: Array<Filter<Record>>): Filter<Record> {
   return parts.length === 0 ? {} : parts.length === 1 ? parts[0]! : { $and: parts }
 }
@@ -40,6 +44,7 @@ function testFilter (field: string, test: Test): object {
   }
 }
 
+/** The sort with the id behind it, so that no two documents stand in one place. */
 export function toSort (sort: Fields): Sort {
   const fields = sort.filter(([field]) => field !== 'id').map(([field, direction]) => [fieldPath(field), direction] as [string, 1 | -1])
   return [...fields, ['_id', sort.at(-1)?.[1] ?? 1]]

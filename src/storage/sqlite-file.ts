@@ -24,6 +24,7 @@ export function prepareFile (file: string): void {
   if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600)
 }
 
+/** Opens for reading and writing; waits at most `timeoutMs` for a lock. @throws the error of SQLite */
 export function openFile (file: string, options: { timeoutMs: number }): DatabaseSync {
   const db = new DatabaseSync(file, { timeout: options.timeoutMs, enableForeignKeyConstraints: false, allowExtension: false })
   try {
@@ -43,6 +44,7 @@ export function checkFile (db: DatabaseSync, file: string): void {
   if (full && answer !== 'ok') throw new NEKO_ERR_STORE_CORRUPT(file, String(answer).replaceAll('\n', ' ').slice(0, 200))
 }
 
+/** What a failure means to readiness: the primary result code of SQLite, sorted. */
 export function reasonOf (error: unknown): FailureReason {
   if (isNekoError(error)) return error.code === 'NEKO_ERR_STORE_CORRUPT' ? 'corrupt' : 'other'
   const code = errcodeOf(error) & 0xff

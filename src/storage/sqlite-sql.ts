@@ -13,10 +13,12 @@ export interface Sql { text: string, params: SqlValue[] }
 export type SqlValue = string | number | null
 type Sort = Array<[field: string, direction: 1 | -1]>
 
+/** Quoted; names of collections were checked by checkDefinition. */
 export function tableName (definition: CollectionDefinition): string {
   return `"c_${definition.name}"`
 }
 
+/** The expression that reads a field of `row`, and that indexes are made on. Field names were checked by checkField. */
 export function fieldSql (field: string, row = 'doc'): string {
   if (row === 'doc' && (field === 'id' || field === 'revision')) return field
   return `json_extract(${row},'${jsonPath(field)}')`

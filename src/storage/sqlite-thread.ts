@@ -10,6 +10,7 @@ export type ThreadData = { file: string, task: 'write', specs: Array<[name: stri
 export type ToThread = { kind: 'batch', batch: Batch } | { kind: 'close' }
 export type FromThread = { kind: 'ready' } | { kind: 'answers', answers: unknown[] } | { kind: 'closed' } | { kind: 'backed-up' }
 
+/** The writer's thread: batches in, answers out, until it is told to close. */
 export function serveWrites (port: MessagePort, data: ThreadData): void {
   if (data.task === 'backup') return backUp(port, data)
   const writer = createWriter(openFile(data.file, { timeoutMs: BUSY_TIMEOUT_MS }), new Map(data.specs))

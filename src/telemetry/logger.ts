@@ -33,6 +33,7 @@ export interface LoggerOptions {
   destination?: DestinationStream & { flushSync?: () => void }
 }
 
+/** The log of one process; without `destination` to stdout, written in the background. */
 export function createLogger (options: LoggerOptions): Logging {
   const destination = options.destination ?? pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES_MAX })
   const log = pino({

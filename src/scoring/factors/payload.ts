@@ -25,6 +25,7 @@ export type PayloadFinding = FactorResult & { grade: Grade | null, notInspected:
 const LIKELY_SHARE = { 1: 0.9, 2: 1, 3: 1.08, 4: 1.2 } as const
 const WEAK_SHARE = { 1: 0.5, 2: 1, 3: 1.3, 4: 1.8 } as const
 
+/** The payload factor. Linear in the bytes it reads, which are bounded (payload/bounds.ts). */
 export function inspectPayload (observation: Observation, options: PayloadOptions): PayloadFinding {
   const inspection = inspectRequest(observation)
   const findings = strongestPerRule(inspection.findings)

@@ -69,6 +69,7 @@ export function likely (subject: Subject, rule: string, value: number, match: st
   subject.signs.push({ rule, grade: 'likely', value: subject.document ? value * 0.55 : value, match })
 }
 
+/** A sign, which says nothing alone. */
 export function weak (subject: Subject, rule: string, value: number, match: string): void {
   subject.signs.push({ rule, grade: 'weak', value: subject.document ? value * 0.4 : value, match })
 }
@@ -132,6 +133,7 @@ const TECHNIQUES: Record<string, string> = {
   graphql: 'T1595.002'
 }
 
+/** The ATT&CK technique of a rule's family (the part before the point), or null. */
 export function techniqueOf (rule: string): string | null {
   return TECHNIQUES[rule.slice(0, rule.indexOf('.'))] ?? null
 }

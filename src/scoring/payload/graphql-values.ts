@@ -7,6 +7,7 @@ import type { Inspection } from './inspection.ts'
 
 const START = /^(?:\s|,|\ufeff|#[^\n]*\n)*(?:\{|(?:query|mutation|subscription|fragment)\b)/
 
+/** True when a text begins like a document; looks at the first 2,048 characters, comments skipped. */
 export function looksLikeGraphql (text: string): boolean {
   return START.test(text.length > 2048 ? text.slice(0, 2048) : text)
 }
