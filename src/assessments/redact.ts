@@ -110,6 +110,11 @@ export function redactFactors (factors: readonly FactorContribution[]): FactorCo
   return factors.map((factor) => factor.evidence.length === 0 ? factor : { ...factor, evidence: factor.evidence.map(redactEvidence) })
 }
 
+/** All evidence as it may be told, that of the decisive factor first. */
+export function tellableEvidence (factors: readonly FactorContribution[]): Evidence[] {
+  return redactFactors(factors.toSorted((a, b) => b.contribution - a.contribution)).flatMap((factor) => factor.evidence)
+}
+
 function redactEvidence (evidence: Evidence): Evidence {
   if (isSecretPlace(evidence.place)) return { ...evidence, text: `${evidence.rule} in ${evidence.place} (masked)` }
   const text = maskText(evidence.text, '', () => {})

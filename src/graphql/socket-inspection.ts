@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { redactFactors } from '../assessments/redact.ts'
+import { tellableEvidence } from '../assessments/redact.ts'
 import type { Decision, Verdict } from '../decisions/shapes.ts'
 import { assessesOnly } from '../http/assess-only.ts'
 import type { Passage } from '../http/passage.ts'
@@ -164,7 +164,7 @@ export function createInspection (app: FastifyInstance): Inspection {
       method: 'POST',
       path: '/graphql',
       factor: decisiveFactor(score),
-      evidence: score === null ? [] : redactFactors(score.factors).flatMap((factor) => factor.evidence),
+      evidence: score === null ? [] : tellableEvidence(score.factors),
       crossed
     })
   }

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { redactFactors, redactPath } from '../assessments/redact.ts'
+import { redactPath, tellableEvidence } from '../assessments/redact.ts'
 import { addressKey } from '../std/ip.ts'
 import { methodLabel } from '../telemetry/metrics.ts'
 import { attackerOf } from '../playbooks/shapes.ts'
@@ -108,7 +108,7 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
       method: methodLabel(request.method),
       path: redactPath(request.raw.url ?? ''),
       factor: decisiveFactor(passage),
-      evidence: score === null ? [] : redactFactors(score.factors).flatMap((factor) => factor.evidence),
+      evidence: score === null ? [] : tellableEvidence(score.factors),
       crossed
     })
   }

@@ -135,7 +135,7 @@ function sightingOf (assessment: Assessment): Sighting {
     method: assessment.method,
     path: assessment.path,
     factor: largest.name,
-    evidence: factors.flatMap((factor) => factor.evidence),
+    evidence: factors.toSorted((a, b) => b.contribution - a.contribution).flatMap((factor) => factor.evidence),
     crossed: null
   }
 }
