@@ -1,4 +1,5 @@
-import type { CollectionDefinition, Page, Storage } from '../storage/port.ts'
+import { pagesOf } from '../storage/pages.ts'
+import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import type { AuditEvent } from './shapes.ts'
 
@@ -31,11 +32,6 @@ const CHECKPOINTS_MAX = 10_000
 export async function newestCheckpoints (storage: Storage): Promise<StoredCheckpoint[]> {
   const collection = storage.collection<StoredCheckpoint>(auditCheckpoints)
   const found: StoredCheckpoint[] = []
-  let after: string | null = null
-  do {
-    const page: Page<StoredCheckpoint> = await collection.find({ sort: [['at', -1]], first: 1_000, after })
-    found.push(...page.items)
-    after = page.hasNextPage ? page.cursors.at(-1) as string : null
-  } while (after !== null && found.length < CHECKPOINTS_MAX)
+  for await (const page of pagesOf(collection, { sort: [['at', -1]], first: 1_000, most: CHECKPOINTS_MAX })) found.push(...page)
   return found
 }

@@ -2,7 +2,8 @@ import type { Fleet } from '../cluster/fleet.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED } from '../errors.ts'
 import { randomText } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
-import type { Page, Storage, Stored } from '../storage/port.ts'
+import { pagesOf } from '../storage/pages.ts'
+import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { keyCollection } from './collections.ts'
 import { createKeyUses } from './key-uses.ts'
 import { createRecent } from './recent.ts'
@@ -154,13 +155,8 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     }),
     markRevoked: (id) => change(id, (key) => ({ ...key, revokedAt: key.revokedAt ?? clock.now() })),
     async poll (sinceMs) {
-      let after: string | null = null
-      for (let read = 0; read < PRELOAD; read += PAGE) {
-        const page: Page<Stored<ApiKey>> = await store.find({ ...(sinceMs === undefined ? {} : { where: { updatedAt: { gte: sinceMs } } }), sort: [['updatedAt', 1]], first: PAGE, after })
-        for (const key of page.items) apply(key)
-        after = page.cursors.at(-1) ?? null
-        if (!page.hasNextPage) return
-      }
+      const where: Where = sinceMs === undefined ? {} : { updatedAt: { gte: sinceMs } }
+      for await (const page of pagesOf(store, { where, sort: [['updatedAt', 1]], first: PAGE, most: PRELOAD })) page.forEach(apply)
     },
     async close () {
       unsubscribe()

@@ -3,7 +3,8 @@ import type { Fleet } from '../cluster/fleet.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
-import type { Storage } from '../storage/port.ts'
+import { pagesOf } from '../storage/pages.ts'
+import type { Storage, Where } from '../storage/port.ts'
 import { revocationCollection } from './collections.ts'
 import type { Revocation, RevokedKind } from './shapes.ts'
 
@@ -17,8 +18,8 @@ import type { Revocation, RevokedKind } from './shapes.ts'
  */
 const RETRY_MS = 1_000
 const PAGE = 1_000
-/** Pages read in one go at most; the next poll goes on. */
-const PAGES_MAX = 1_000
+/** Read in one go at most; the next poll goes on. */
+const READ_MAX = 1_000_000
 
 export interface RevokeOrder {
   kind: RevokedKind
@@ -114,13 +115,8 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
       if (logged.status === 'rejected' && waiting.has(doc.id)) throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause: logged.reason })
     },
     async load (sinceMs) {
-      let after: string | null = null
-      for (let page = 0; page < PAGES_MAX; page++) {
-        const found: Awaited<ReturnType<typeof store.find>> = await store.find({ ...(sinceMs === undefined ? {} : { where: { at: { gte: sinceMs } } }), sort: [['at', 1]], first: PAGE, after })
-        for (const { kind, value, expiresAt } of found.items) apply(kind, value, expiresAt)
-        after = found.cursors.at(-1) ?? null
-        if (!found.hasNextPage) return
-      }
+      const where: Where = sinceMs === undefined ? {} : { at: { gte: sinceMs } }
+      for await (const page of pagesOf(store, { where, sort: [['at', 1]], first: PAGE, most: READ_MAX })) for (const { kind, value, expiresAt } of page) apply(kind, value, expiresAt)
     },
     tick () {
       const now = clock.now()

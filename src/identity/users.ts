@@ -2,7 +2,8 @@ import type { Fleet } from '../cluster/fleet.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED } from '../errors.ts'
 import { newId } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
-import type { Page, Storage, Stored } from '../storage/port.ts'
+import { pagesOf } from '../storage/pages.ts'
+import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { withAdminLock } from './admin-lock.ts'
 import { userCollection } from './collections.ts'
 import { createRecent } from './recent.ts'
@@ -101,13 +102,8 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
       return user === null ? null : apply(stateOf(user))
     },
     async poll (sinceMs) {
-      let after: string | null = null
-      for (let read = 0; read < PRELOAD; read += PAGE) {
-        const page: Page<Stored<User>> = await store.find({ ...(sinceMs === undefined ? {} : { where: { updatedAt: { gte: sinceMs } } }), sort: [['updatedAt', 1]], first: PAGE, after })
-        for (const user of page.items) apply(stateOf(user))
-        after = page.cursors.at(-1) ?? null
-        if (!page.hasNextPage) return
-      }
+      const where: Where = sinceMs === undefined ? {} : { updatedAt: { gte: sinceMs } }
+      for await (const page of pagesOf(store, { where, sort: [['updatedAt', 1]], first: PAGE, most: PRELOAD })) for (const user of page) apply(stateOf(user))
     },
     byName: (username) => store.findOne({ usernameKey: username.toLowerCase() }),
     byId: (id) => store.get(id),

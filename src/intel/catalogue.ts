@@ -8,6 +8,7 @@
  * one goes on serving.
  */
 import type { Clock } from '../std/clock.ts'
+import { pagesOf } from '../storage/pages.ts'
 import type { Collection } from '../storage/port.ts'
 import { searchNames } from './profile.ts'
 import { ACTORS_MAX, THREAT_CATEGORIES, type ActorDocument, type ThreatCategory, type ThreatCount } from './shapes.ts'
@@ -75,12 +76,7 @@ export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock
 
 async function readRows (actors: Collection<ActorDocument>): Promise<CatalogueRow[]> {
   const rows: CatalogueRow[] = []
-  let after: string | null = null
-  do {
-    const page: Awaited<ReturnType<typeof actors.find>> = await actors.find({ first: PAGE, after })
-    for (const document of page.items) rows.push(toRow(document))
-    after = page.hasNextPage ? page.cursors.at(-1) ?? null : null
-  } while (after !== null && rows.length < ACTORS_MAX * 2)
+  for await (const page of pagesOf(actors, { first: PAGE, most: ACTORS_MAX * 2 })) for (const document of page) rows.push(toRow(document))
   return rows.sort(compareRows)
 }
 

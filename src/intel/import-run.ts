@@ -7,6 +7,7 @@
  */
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_OVERLOADED } from '../errors.ts'
+import { pagesOf } from '../storage/pages.ts'
 import type { Collection, Stored } from '../storage/port.ts'
 import type { ImportOptions } from './actors.ts'
 import { planImport, readRecords, type ImportPlan } from './import.ts'
@@ -16,7 +17,7 @@ import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts }
 const ATTEMPTS_MAX = 8
 const INSERT_BATCH = 500
 /** Compare-and-set writes under way at once; the store's group commit makes one transaction of them. */
-const REPLACE_BATCH = 100
+const REPLACE_BATCH = 8
 const READ_PAGE = 200
 
 interface Parts { actors: Collection<ActorDocument>, redirects: Collection<ActorRedirect>, audit: Audit }
@@ -74,12 +75,7 @@ function isEmpty (plan: ImportPlan): boolean {
 
 async function readStored (actors: Collection<ActorDocument>): Promise<Array<Stored<ActorDocument>>> {
   const stored: Array<Stored<ActorDocument>> = []
-  let after: string | null = null
-  do {
-    const page: Awaited<ReturnType<typeof actors.find>> = await actors.find({ first: READ_PAGE, after })
-    stored.push(...page.items)
-    after = page.hasNextPage ? page.cursors.at(-1) ?? null : null
-  } while (after !== null && stored.length < ACTORS_MAX * 2)
+  for await (const page of pagesOf(actors, { first: READ_PAGE, most: ACTORS_MAX * 2 })) stored.push(...page)
   return stored
 }
 
