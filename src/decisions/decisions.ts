@@ -6,10 +6,12 @@ import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import { createAddressSet } from '../std/ip.ts'
 import type { Json } from '../std/json.ts'
-import type { Collection, Page, Storage, Stored, Where } from '../storage/port.ts'
+import { pagesOf } from '../storage/pages.ts'
+import type { Page, Storage } from '../storage/port.ts'
 import { currentStep, escalatedTtl, STEP_MAX, type Step } from './ladder.ts'
+import { createOffenders } from './offenders.ts'
 import { PENDING_ASKED_MAX, reconcileWithSiblings } from './reconcile.ts'
-import { decisionCollection, ladderCollection, type Action, type Decision, type DecisionInput, type DecisionOrigin, type DecisionScope } from './shapes.ts'
+import { decisionCollection, type Action, type Decision, type DecisionInput, type DecisionOrigin, type DecisionScope } from './shapes.ts'
 import { createStanding, isByPlaybook, stronger } from './standing.ts'
 import { canonicalValue, clientKeyOf, coveredBy, ladderKey } from './subject.ts'
 import { createWriteBehind } from './write-behind.ts'
@@ -65,9 +67,7 @@ export interface DecisionParts {
 
 const LOADED_MAX = 200_000
 const SWEEP_MS = 500
-const STEPS_MAX = 50_000
-const LADDER_KEPT_MS = 90 * 86_400_000
-const TTL_MAX = 10 * 365 * 86_400
+const TTL_SECONDS_MAX = 10 * 365 * 86_400
 const PAGE = 1000
 /** Ids remembered after their removal, so that a late message or page does not bring them back. */
 const REMOVED_MAX = 10_000
@@ -78,20 +78,16 @@ const FORGET_AGAIN_MS = 500
 const SETTLED_MS = 30_000
 const ASK_MS = 1000
 
-interface LadderStep { id: string, step: number, at: number, expiresAt: number }
-
 export function createDecisions ({ storage, audit, fleet, clock, neverBlock, forgetClient, log }: DecisionParts): Decisions {
   const standing = createStanding({ neverBlock })
   const spared = createAddressSet(neverBlock)
-  const steps = new Map<string, Step>()
+  const offenders = createOffenders(storage)
   const removedLately = new Set<string>()
   const madeHere = new Set<string>()
   const forgetting = new Set<NodeJS.Timeout>()
   const listeners = new Set<(change: { decision: Decision, removed: boolean }) => void>()
   const store = storage.collection<Decision>(decisionCollection)
-  const ladder = storage.collection<LadderStep>(ladderCollection)
   const behind = createWriteBehind({ store, onError: (error) => log.error({ err: error }, 'decisions wait for the store') })
-  const ladderBehind = createWriteBehind({ store: ladder, onError: () => { /* said by the one above */ } })
 
   function tell (decision: Decision, removed: boolean): void {
     for (const listener of listeners) listener({ decision, removed })
@@ -129,17 +125,10 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     if (decision !== null) tell(decision, true)
   }
 
-  function keepStep (key: string, step: Step | null): void {
-    steps.delete(key)
-    if (step === null) return
-    if (steps.size >= STEPS_MAX) steps.delete(steps.keys().next().value as string)
-    steps.set(key, step)
-  }
-
   fleet.subscribe('decisions.put', (message) => {
     const { decision, step } = message as unknown as { decision: Decision, step: Step | null }
     if (removedLately.has(decision.id)) return
-    if (step !== null) keepStep(ladderKey(decision), step)
+    if (step !== null) offenders.hear(ladderKey(decision), step)
     stand(decision)
   })
   fleet.subscribe('decisions.remove', (message) => {
@@ -193,16 +182,13 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     const key = ladderKey(made)
     const escalates = by.escalates !== false && by.simulated !== true
     const rival = standing.rivalOf(made, now)
-    const step = escalates ? currentStep(steps.get(key) ?? null, now) : 0
+    const step = escalates ? currentStep(offenders.stepOf(key), now) : 0
     // Who is blocked already and seen again was on the way when the block came: the same offence, no further step.
     const ttlSeconds = escalatedTtl(input.ttlSeconds, rival === null ? step : Math.max(0, step - 1))
     const decision = { ...made, expiresAt: now + ttlSeconds * 1000, ...(rival === null ? {} : { id: rival.id, createdAt: rival.createdAt }) }
     if (rival !== null && (rival.expiresAt === null || rival.expiresAt >= decision.expiresAt)) return rival
     const next: Step | null = escalates && rival === null ? { step: Math.min(STEP_MAX, step + 1), at: now } : null
-    if (next !== null) {
-      keepStep(key, next)
-      ladderBehind.put({ id: key, ...next, expiresAt: now + LADDER_KEPT_MS })
-    }
+    if (next !== null) offenders.raise(key, next)
     bound(madeHere, MADE_MAX).add(decision.id)
     stand(decision)
     behind.put(decision)
@@ -226,7 +212,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     const now = clock.now()
     const made = make({ ...input, reason: '' }, { origin: 'playbook:' })
     if (made.action === 'BLOCK' && sparesValue(made, now)) return null
-    return { ttlSeconds: escalatedTtl(input.ttlSeconds, currentStep(steps.get(ladderKey(made)) ?? null, now)) }
+    return { ttlSeconds: escalatedTtl(input.ttlSeconds, currentStep(offenders.stepOf(ladderKey(made)), now)) }
   }
 
   function sparesValue (decision: Decision, now: number): boolean {
@@ -252,7 +238,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     forget(decision)
     fall(id)
     behind.delete(id)
-    ladderBehind.delete(ladderKey(decision))
+    offenders.pardon(ladderKey(decision))
     fleet.publish('decisions.remove', asDocument(decision))
     // Whoever is let back in is let in: the quarantine that came with the block goes with it.
     if (decision.action === 'BLOCK') for (const other of standing.about(decision)) if (other.action === 'CHALLENGE' && isByPlaybook(other)) await remove(other.id, actor)
@@ -261,7 +247,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
 
   /** The next ordinary request of a client who was let back in must pass; what siblings had on the way is forgotten too. */
   function forget (decision: Decision): void {
-    keepStep(ladderKey(decision), null)
+    offenders.forget(ladderKey(decision))
     const client = clientKeyOf(decision)
     if (client === null) return
     forgetClient(client)
@@ -274,8 +260,8 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   }
 
   async function load (): Promise<void> {
-    for await (const decision of everything(store, LOADED_MAX)) takeIn(decision)
-    for await (const { id, step, at } of everything(ladder, STEPS_MAX)) if (!ladderBehind.isPending(id)) keepStep(id, { step, at })
+    for await (const page of pagesOf(store, { first: PAGE, most: LOADED_MAX })) page.forEach(takeIn)
+    await offenders.load()
   }
 
   function takeIn ({ id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }: Decision): void {
@@ -289,9 +275,11 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   async function reload (): Promise<void> {
     const before = clock.now() - SETTLED_MS
     const stored = new Set<string>()
-    for await (const decision of everything(store, LOADED_MAX)) {
-      stored.add(decision.id)
-      takeIn(decision)
+    for await (const page of pagesOf(store, { first: PAGE, most: LOADED_MAX })) {
+      for (const decision of page) {
+        stored.add(decision.id)
+        takeIn(decision)
+      }
     }
     const lacking = stored.size >= LOADED_MAX ? [] : [...standing.values()].filter(({ id, createdAt }) => !stored.has(id) && createdAt < before && !behind.isPending(id)).map(({ id }) => id).slice(0, PENDING_ASKED_MAX)
     if (lacking.length === 0) return
@@ -300,7 +288,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   }
 
   async function readSince (ms: number): Promise<void> {
-    for await (const decision of everything(store, LOADED_MAX, { createdAt: { gte: ms } })) takeIn(decision)
+    for await (const page of pagesOf(store, { where: { createdAt: { gte: ms } }, first: PAGE, most: LOADED_MAX })) page.forEach(takeIn)
   }
 
   const reconciling = reconcileWithSiblings({ fleet, standing, clock, reload, readSince })
@@ -334,25 +322,14 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     },
     load,
     active: () => standing.active(),
-    async settled () { await Promise.all([behind.settled(), ladderBehind.settled()]) },
+    async settled () { await Promise.all([behind.settled(), offenders.settled()]) },
     async close () {
       clearInterval(timer)
       for (const again of forgetting) clearTimeout(again)
       reconciling.close()
-      await Promise.all([behind.close(), ladderBehind.close()])
+      await Promise.all([behind.close(), offenders.close()])
     }
   }
-}
-
-async function * everything<T extends { id: string }> (store: Collection<T>, most: number, where: Where = {}): AsyncGenerator<Stored<T>> {
-  let after: string | null = null
-  let seen = 0
-  do {
-    const page: Page<Stored<T>> = await store.find({ where, first: PAGE, after })
-    yield * page.items
-    seen += page.items.length
-    after = page.hasNextPage && seen < most ? page.cursors.at(-1) ?? null : null
-  } while (after !== null)
 }
 
 /** The same answer in every process, whichever of the two it heard of first. */
@@ -372,7 +349,7 @@ function whereOf (filter: { scope?: string, action?: string, value?: string }): 
 }
 
 function checkTtl (ttlSeconds: number | null): void {
-  if (ttlSeconds !== null && (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > TTL_MAX)) throw new NEKO_ERR_INPUT_INVALID('ttlSeconds must be from 1 to ten years')
+  if (ttlSeconds !== null && (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > TTL_SECONDS_MAX)) throw new NEKO_ERR_INPUT_INVALID('ttlSeconds must be from 1 to ten years')
 }
 
 function asDocument (decision: Decision): { id: string } & { [key: string]: Json } {
