@@ -21,6 +21,6 @@ USER node
 EXPOSE 4000 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PORT || 4000) + '/health/live').then((r) => { process.exitCode = r.ok ? 0 : 1 }, () => { process.exitCode = 1 })"]
-# Above the hard exit of 25 s: see SHUTDOWN_TIMEOUT_MS.
+# Drains, and ends by itself after SHUTDOWN_TIMEOUT_MS (25 s) at the latest: whoever stops it must wait longer (40 s).
 STOPSIGNAL SIGTERM
 CMD ["node", "src/main.ts"]

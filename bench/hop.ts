@@ -75,11 +75,16 @@ function rowOf ({ done, seconds, mainUs, processUs, latencies, degraded }: Playe
 function show (key: string, rows: Row[]): void {
   const median = (of: (row: Row) => number): number => rows.map(of).sort((a, b) => a - b)[rows.length >> 1] as number
   const cells = [
-    median((row) => row.main).toFixed(2).padStart(14), median((row) => row.ofInline).toFixed(3).padStart(12), median((row) => row.making).toFixed(2).padStart(15),
+    median((row) => row.main).toFixed(2).padStart(14), shareOf(median((row) => row.ofInline)).padStart(12), median((row) => row.making).toFixed(2).padStart(15),
     median((row) => row.threads).toFixed(2).padStart(17), median((row) => row.perSecond).toFixed(0).padStart(9), median((row) => row.p50).toFixed(3).padStart(11),
     median((row) => row.p99).toFixed(3).padStart(11), String(rows.reduce((sum, row) => sum + row.degraded, 0)).padStart(11)
   ]
   console.log(key + cells.join(''))
+}
+
+/** Without inline in the same run there is nothing to compare with. */
+function shareOf (ofInline: number): string {
+  return Number.isNaN(ofInline) ? '-' : ofInline.toFixed(3)
 }
 
 interface Played { done: number, seconds: number, mainUs: number, processUs: number, latencies: Float64Array, degraded: number }

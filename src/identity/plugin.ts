@@ -5,6 +5,7 @@ declare module 'fastify' {
   interface FastifyInstance { identity: Identity }
 }
 
+/** Who asks, as `app.identity`. A store that is down at start delays it by 2.5 s and does not stop it: credentials are refused until it is read. */
 export default fp(async (app) => {
   const identity = createIdentity({
     config: app.config,

@@ -9,6 +9,7 @@ declare module 'fastify' {
   interface FastifyInstance { playbooks: Playbooks, webhooks: Webhooks }
 }
 
+/** What a request sets off, as `app.playbooks`, and webhooks, as `app.webhooks`. Here playbooks get the hands of other rooms: decisions, limits, receipts. */
 export default fp(async (app) => {
   const { config, storage, audit, fleet, clock, log, decisions, limits, assessments, metrics } = app
   const webhooks = createWebhooks({ urls: config.webhookUrls, secret: config.webhookSecret, storage, clock, log })
