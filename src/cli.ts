@@ -250,11 +250,10 @@ async function start (call: Call): Promise<number> {
 }
 
 async function verifyTrail (call: Call): Promise<number> {
-  const [{ verifyAudit }, { auditDirectory, auditSigner }, { newestCheckpoints }] = await Promise.all([import('./audit/verify.ts'), import('./audit/audit.ts'), import('./audit/collections.ts')])
+  const [{ verifyDataDir }, { auditSigner }] = await Promise.all([import('./audit/verify.ts'), import('./audit/audit.ts')])
   const config = await configOf(call.dataDir)
-  const checkpoints = await withStore(config, (storage) => newestCheckpoints(storage))
+  const report = await withStore(config, (storage) => verifyDataDir(config, storage))
   const signer = auditSigner(config)
-  const report = await verifyAudit({ directory: auditDirectory(config.dataDir), signer, checkpoints })
   // The public keys are what AUDIT_SIGNING_KEY may list instead of a secret that was rotated away.
   if (call.values.json === true) out(JSON.stringify({ ...report, keyId: signer.keyId, publicKeys: Object.fromEntries(signer.publicKeys) }, null, 2))
   else {

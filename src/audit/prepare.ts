@@ -1,4 +1,3 @@
-import type { Config } from '../config.ts'
 import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
@@ -7,10 +6,7 @@ import { claimedLogs, whileRecovering } from './claims.ts'
 import { systemFiles } from './files.ts'
 import { recoverAudit } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
-import { newestCheckpoints } from './collections.ts'
 import { applyRetention, retainIndex } from './retention.ts'
-import { verifyAudit } from './verify.ts'
-import type { VerifyReport } from './verify.ts'
 
 export interface PrepareAuditOptions {
   config: AuditConfig
@@ -46,14 +42,4 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
   await retainIndex(storage, clock, config.auditRetentionDays)
   if (removed.length > 0) log.info({ removed: removed.length }, 'old audit segments were removed')
   return report
-}
-
-/**
- * What `neko audit verify` does; also beside the server. `storage` null, or down: the files alone are verified.
- * @throws what reading the directory throws.
- */
-export async function verifyDataDir (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, storage: Storage | null): Promise<VerifyReport & { comparedWithStore: boolean }> {
-  const stored = storage === null ? null : await newestCheckpoints(storage).catch(() => null)
-  const report = await verifyAudit({ directory: auditDirectory(config.dataDir), signer: auditSigner(config), checkpoints: stored ?? [] })
-  return { ...report, comparedWithStore: stored !== null }
 }

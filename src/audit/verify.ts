@@ -8,10 +8,14 @@
  * May run beside the server: the store is read before the seals, and the seals before the segments, and each is written in
  * the opposite order, so that what is sealed is already there.
  */
+import type { Config } from '../config.ts'
+import type { Storage } from '../storage/port.ts'
+import { auditDirectory, auditSigner } from './audit.ts'
 import { decodeLine, GENESIS, splitLines } from './chain.ts'
 import type { Line } from './chain.ts'
 import { holdsCheckpoint, readSeals, sealsName } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
+import { newestCheckpoints } from './collections.ts'
 import type { StoredCheckpoint } from './collections.ts'
 import { isErrno, systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
@@ -50,6 +54,15 @@ export interface VerifyOptions {
 
 /** Findings kept, so that a file of garbage does not fill memory; the first ones locate it. */
 const FINDINGS_MAX = 1_000
+
+/**
+ * What `neko audit verify` does: the data directory against the store, read in this order; null: the files alone.
+ * @throws NEKO_ERR_STORE_UNAVAILABLE, and what reading the directory throws.
+ */
+export async function verifyDataDir (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, storage: Storage | null): Promise<VerifyReport> {
+  const checkpoints = storage === null ? [] : await newestCheckpoints(storage)
+  return await verifyAudit({ directory: auditDirectory(config.dataDir), signer: auditSigner(config), checkpoints })
+}
 
 /** @throws what reading the directory throws. */
 export async function verifyAudit ({ directory, signer, checkpoints, files = systemFiles }: VerifyOptions): Promise<VerifyReport> {
