@@ -60,6 +60,8 @@ const REQUEST_BYTES_MAX = 64 * 1024
 const CONNECTIONS_MAX = 32
 /** A client that connects and says nothing. */
 const REQUEST_TIMEOUT_MS = 10_000
+/** A client that still reads its answer when the server closes gets this long. */
+const LAST_ANSWER_MS = 200
 
 /** @throws ConfigError when the path is too long for a socket. */
 export function socketPath (dataDir: string): string {
@@ -107,7 +109,7 @@ export async function openControlSocket (options: { dataDir: string, verbs: Pick
         return
       }
       await new Promise<void>((resolve) => {
-        setTimeout(() => { for (const socket of sockets) socket.destroy() }, 200).unref()
+        setTimeout(() => { for (const socket of sockets) socket.destroy() }, LAST_ANSWER_MS).unref()
         server.close(() => resolve())
       })
     }

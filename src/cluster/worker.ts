@@ -104,7 +104,7 @@ function obey (orders: Orders): void {
     else if (message?.neko === 'metrics') metrics().then((series) => toPrimary({ neko: 'metrics', id: message.id, series }), () => { /* the primary shows the last it has */ })
     else if (message?.neko === 'control') {
       const reply = (answer: Extract<ToPrimary, { neko: 'control' }>['reply']): void => toPrimary({ neko: 'control', id: message.id, reply: answer })
-      control.run(message.verb, message.args, (progress) => reply({ progress })).then(reply, () => {})
+      control.run(message.verb, message.args, (progress) => reply({ progress })).then(reply, () => { /* run never rejects */ })
     } else if (message?.neko === 'drain') leave(orders, metrics)
   })
 }

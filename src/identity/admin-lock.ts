@@ -35,6 +35,7 @@ export async function withAdminLock<T> ({ storage, clock }: { storage: Storage, 
   try {
     return await work()
   } finally {
+    // A lock that cannot be given back runs out by itself.
     const current = await locks.get(LOCK_ID).catch(() => null)
     if (current?.holder === holder) await locks.replace({ id: LOCK_ID, holder: '', until: 0 }, current.revision).catch(() => null)
   }

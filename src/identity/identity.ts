@@ -186,6 +186,7 @@ function createReading ({ storage, clock, log, read, tick }: { storage: Storage,
   }, POLL_MS)
   timer.unref()
   storage.onHealth((health) => {
+    // Down again already: the next poll reads it all.
     if (health.up && !closed) full().catch(() => null)
   })
 
@@ -210,6 +211,7 @@ function createReading ({ storage, clock, log, read, tick }: { storage: Storage,
       closed = true
       clearInterval(timer)
       await polling
+      // Whoever asked for it hears of its failure.
       await running?.catch(() => null)
     }
   }

@@ -51,6 +51,12 @@ export function checkId (id: unknown): string {
 }
 
 /** @throws NEKO_ERR_INPUT_INVALID */
+export function checkIds (ids: string[]): string[] {
+  if (ids.length > BATCH_DOCUMENTS_MAX) throw new NEKO_ERR_INPUT_INVALID(`at most ${BATCH_DOCUMENTS_MAX} ids`)
+  return ids.map(checkId)
+}
+
+/** @throws NEKO_ERR_INPUT_INVALID */
 export function checkFirst (first: number): number {
   if (!Number.isInteger(first) || first < 1 || first > FIRST_MAX) throw new NEKO_ERR_INPUT_INVALID(`first must be 1 to ${FIRST_MAX}`)
   return first

@@ -1,9 +1,9 @@
 import type { Collection as Driver, Filter, FindOptions as DriverFind, UpdateFilter } from 'mongodb'
-import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
+import { NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import { makeCursor, readCursor } from './cursor.ts'
-import { checkBatch, checkDeleteLimit, checkFirst, checkId, checkSort } from './definition.ts'
+import { checkBatch, checkDeleteLimit, checkFirst, checkId, checkIds, checkSort } from './definition.ts'
 import { withClaim } from './mongo-claim.ts'
 import type { Attempt, MongoConnection } from './mongo-connection.ts'
 import { type Change, type Record, fromRecord, toChange, toRecord, uniqueKeys } from './mongo-document.ts'
@@ -46,8 +46,7 @@ export function createMongoCollection<T extends Document> (context: Context): Co
       return get(checkId(id))
     },
     async getMany (ids) {
-      if (ids.length > 1000) throw new NEKO_ERR_INPUT_INVALID('at most 1000 ids')
-      ids.forEach(checkId)
+      checkIds(ids)
       const records = await call(({ timeoutMS }) => driver.find(visibleOf({ _id: { $in: ids } }), { ...reading, timeoutMS }).toArray())
       const byId = new Map(records.map((record) => [record._id, record]))
       return ids.flatMap((id) => byId.has(id) ? [fromRecord<T>(byId.get(id)!)] : [])

@@ -6,7 +6,7 @@ import type { Clock } from '../std/clock.ts'
 import { newProcessId } from '../std/id.ts'
 import { makeCursor, readCursor } from './cursor.ts'
 import {
-  DOCUMENT_BYTES_MAX, checkBatch, checkDefinition, checkDeleteLimit, checkFirst, checkId, checkSort, withoutRevision
+  DOCUMENT_BYTES_MAX, checkBatch, checkDefinition, checkDeleteLimit, checkFirst, checkId, checkIds, checkSort, withoutRevision
 } from './definition.ts'
 import { createHealthState } from './health.ts'
 import type { StorageLog } from './log.ts'
@@ -178,8 +178,7 @@ function createCollection<T extends Document> (context: { definition: Collection
       return getById(checkId(id))
     },
     async getMany (ids) {
-      if (ids.length > 1000) throw new NEKO_ERR_INPUT_INVALID('at most 1000 ids')
-      return ids.flatMap((id) => getById(checkId(id)) ?? [])
+      return checkIds(ids).flatMap((id) => getById(id) ?? [])
     },
     async findOne (where) {
       return read(select(whereSql(definition, where, clock.now()), ' LIMIT 1'))[0] ?? null
