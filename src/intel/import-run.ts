@@ -5,6 +5,7 @@
  * the middle leaves that state, and the same import again completes it. One import at a time per process, because each
  * holds its records in memory; two processes at once are kept apart by compare-and-set alone.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_OVERLOADED } from '../errors.ts'
 import { pagesOf } from '../storage/pages.ts'
@@ -15,8 +16,11 @@ import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts }
 
 /** Each attempt but the first is owed to a change that others made within its second. */
 const ATTEMPTS_MAX = 8
+/** A store that went away in the middle is waited for: what was written stands, and a new plan finds the rest. With the calls' own 2 s each that is some 15 s. */
+const OUTAGES_MAX = 5
+const OUTAGE_MS = 1_000
 const INSERT_BATCH = 500
-/** Compare-and-set writes under way at once; the store's group commit makes one transaction of them. */
+/** Compare-and-set writes under way at once: fewer than the 10 connections to MongoDB, where a hundred waited beyond the 2 s of a call; SQLite's group commit makes one transaction of them. */
 const REPLACE_BATCH = 8
 const READ_PAGE = 200
 
@@ -61,11 +65,19 @@ async function runImport (parts: Parts, chunks: AsyncIterable<Uint8Array>, optio
  * insert the two halves of one adversary touch no common document, and only who looks again sees that they belong together.
  */
 async function writeUntilSettled (parts: Parts, first: ImportPlan, replan: () => Promise<ImportPlan>): Promise<void> {
-  let plan = first
-  for (let attempt = 1; !isEmpty(plan); attempt++) {
-    if (attempt > ATTEMPTS_MAX) throw new NEKO_ERR_OVERLOADED(5)
-    await writePlan(parts, plan)
-    plan = await replan()
+  let plan: ImportPlan | null = first
+  let outages = 0
+  for (let attempt = 1; ; attempt++) {
+    try {
+      plan ??= await replan()
+      if (isEmpty(plan)) return
+      if (attempt - outages > ATTEMPTS_MAX) throw new NEKO_ERR_OVERLOADED(5)
+      await writePlan(parts, plan)
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'NEKO_ERR_STORE_UNAVAILABLE' || ++outages > OUTAGES_MAX) throw error
+      await sleep(OUTAGE_MS)
+    }
+    plan = null
   }
 }
 

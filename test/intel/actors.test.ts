@@ -1,5 +1,5 @@
 import t from 'tap'
-import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../../src/errors.ts'
+import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import type { Intel } from '../../src/intel/actors.ts'
 import { prepareIntel } from '../../src/intel/prepare.ts'
 import { SEEDS } from '../../src/intel/seed.ts'
@@ -74,6 +74,28 @@ t.test('an import is not written when the audit cannot record it, and a second o
   t.match(second, { status: 'rejected', reason: { code: 'NEKO_ERR_OVERLOADED' } })
 })
 
+t.test('a store that goes away in the middle of an import is waited for', async (t) => {
+  let refusals = 0
+  const { intel, storage } = await openIntel(t, (real) => ({
+    ...real,
+    collection (definition) {
+      const inner = real.collection(definition)
+      return {
+        ...inner,
+        async insertMany (docs: never[]) {
+          if (refusals-- > 0) throw new NEKO_ERR_STORE_UNAVAILABLE()
+          return await inner.insertMany(docs)
+        }
+      } as never
+    }
+  }))
+  await prepareIntel({ storage })
+  refusals = 2
+  t.match(await load(intel, bundle(group(1, 'Alpha'), group(2, 'Beta'))), { added: 2 })
+  t.ok(refusals < 0)
+  t.match(await load(intel, bundle(group(1, 'Alpha'), group(2, 'Beta'))), { added: 0, unchanged: 2 })
+})
+
 t.test('two processes that import at once end with the same actors as one after the other', async (t) => {
   const { intel, sibling } = await openIntel(t)
   await Promise.all([load(intel, stix), load(sibling, misp)])
@@ -134,7 +156,7 @@ t.test('input out of bounds is refused with the field', async (t) => {
   const { intel } = await openIntel(t)
   const bad: Array<[unknown, RegExp]> = [
     [{ name: '' }, /name/], [{ name: '   ' }, /name/], [{ name: '\u200b' }, /name/], [{ name: 'x'.repeat(201) }, /name/], [{ name: { $ne: 1 } }, /name/],
-    [{ name: 'a', country: 'Russia' }, /country/], [{ name: 'a', category: 'EVIL' }, /category/], [{ name: 'a', techniques: ['T1'] }, /techniques/],
+    [{ name: 'a', country: 'Russia' }, /country: two capital letters/], [{ name: 'a', category: 'EVIL' }, /category/], [{ name: 'a', techniques: ['T1'] }, /techniques: .*T1566/],
     [{ name: 'a', references: [{ url: 'javascript:alert(1)' }] }, /references/], [{ name: 'a', references: [{ url: 'https://' + 'u:p@' + 'x.org' }] }, /references/],
     [{ name: 'a', aliases: Array(201).fill('a') }, /aliases/], [{ name: 'a', firstSeen: 2, lastSeen: 1 }, /lastSeen/], [{ name: 'a', firstSeen: -1 }, /firstSeen/], [{ name: 'a', extra: 1 }, /extra/],
     [{ name: 'a', description: 'x'.repeat(4001) }, /description/]

@@ -4,6 +4,7 @@ import { createIntel, type Intel } from '../../src/intel/actors.ts'
 import { intelCollections, type ActorRecord } from '../../src/intel/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import type { Json } from '../../src/std/json.ts'
+import type { Storage } from '../../src/storage/port.ts'
 import { openTestStorage } from '../storage.ts'
 
 type Test = Parameters<typeof openTestStorage>[0]
@@ -54,9 +55,9 @@ export function joinedFleets (count: number): Fleet[] {
   })
 }
 
-/** A room on a store of its own; `sibling` is the same store seen by another process. */
-export async function openIntel (t: Test): Promise<{ intel: Intel, sibling: Intel, audit: ReturnType<typeof keepingAudit>, storage: Awaited<ReturnType<typeof openTestStorage>> }> {
-  const storage = await openTestStorage(t)
+/** A room on a store of its own; `sibling` is the same store seen by another process; `through` is what stands between the room and its store. */
+export async function openIntel (t: Test, through: (storage: Storage) => Storage = (storage) => storage): Promise<{ intel: Intel, sibling: Intel, audit: ReturnType<typeof keepingAudit>, storage: Awaited<ReturnType<typeof openTestStorage>> }> {
+  const storage = through(await openTestStorage(t))
   await storage.migrate(intelCollections)
   const audit = keepingAudit()
   const clock = createTestClock()
