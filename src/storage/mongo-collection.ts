@@ -189,7 +189,7 @@ async function withoutExpired<V> (write: Write, docs: Document[], send: () => Pr
 }
 
 async function replaceOne (write: Write, doc: Document, revision: number): Promise<boolean> {
-  const { definition, connection, driver, call, visibleOf } = write
+  const { definition, connection, driver, call, clock, visibleOf } = write
   const writeName = randomText(WRITE_NAME_CHARACTERS)
   const update = updateOf(toChange(definition, doc, writeName))
   const send = async ({ timeoutMS, retried }: Attempt): Promise<boolean> => {
@@ -197,9 +197,15 @@ async function replaceOne (write: Write, doc: Document, revision: number): Promi
     if (matchedCount === 1 || !retried) return matchedCount === 1
     return await driver.findOne({ _id: doc.id, revision: revision + 1, write: writeName }, { readPreference: 'primary', timeoutMS }) !== null
   }
+  // FerretDB finds by _id alone in its index, and with any other condition beside it reads every document up to that one.
+  const sendClaimed = async ({ timeoutMS }: Attempt): Promise<boolean> => {
+    const there = await driver.findOne({ _id: doc.id }, { projection: { revision: 1, expires: 1 }, readPreference: 'primary', timeoutMS })
+    if (there === null || there.revision !== revision || (there.expires !== undefined && there.expires.getTime() <= clock.now())) return false
+    return (await driver.updateOne({ _id: doc.id }, update, { timeoutMS })).matchedCount === 1
+  }
   const key = `${definition.name}:${revision}:${doc.id}`
   return withoutExpired(write, [doc], () => call((attempt) =>
-    connection.atomicUpdates || attempt.retried ? send(attempt) : withClaim(connection.db, key, attempt.timeoutMS, () => send(attempt))))
+    connection.atomicUpdates || attempt.retried ? send(attempt) : withClaim(connection.db, key, attempt.timeoutMS, () => sendClaimed(attempt))))
 }
 
 async function deleteWhere ({ driver, call }: Write, filter: Filter<Record>, limit: number): Promise<number> {
