@@ -33,8 +33,22 @@ export type ActorInput = Static<typeof ActorInput>
 const ActorPatch = Type.Object({ name: OrNull(Name), ...facts }, { additionalProperties: false, minProperties: 1 })
 export type ActorPatch = Static<typeof ActorPatch>
 
-/** The first field that does not fit, and why; null when all do. */
+const EXPECTED: Readonly<Record<string, string>> = {
+  name: `a name has 1 to ${BOUNDS.nameChars} characters and is not blank`,
+  aliases: `at most ${BOUNDS.aliases} names of 1 to ${BOUNDS.nameChars} characters, none of them blank`,
+  country: 'two capital letters of ISO 3166-1, like RU',
+  motivation: `1 to ${BOUNDS.motivationChars} characters`,
+  techniques: `at most ${BOUNDS.techniques} ids of ATT&CK, like T1566.001`,
+  references: `at most ${BOUNDS.references}, each with an http or https address`,
+  firstSeen: 'a date from 1970 to 2099',
+  lastSeen: 'a date from 1970 to 2099',
+  description: `1 to ${BOUNDS.descriptionChars} characters`
+}
+
+/** The first field that does not fit, and what it takes; null when all do. */
 export function problemIn (kind: 'input' | 'patch', given: unknown): string | null {
   const problem = Value.Errors(kind === 'input' ? ActorInput : ActorPatch, given).First()
-  return problem === undefined ? null : `${problem.path === '' ? 'the input' : problem.path.slice(1)}: ${problem.message}`
+  if (problem === undefined) return null
+  const field = problem.path.split('/')[1]
+  return `${problem.path === '' ? 'the input' : problem.path.slice(1)}: ${EXPECTED[field ?? ''] ?? problem.message}`
 }
