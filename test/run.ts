@@ -15,8 +15,8 @@ const LINES_MIN_PERCENT = 95
 const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
 /** Rooms whose tests run on both stores. */
 const ON_BOTH_STORES = ['test/identity', 'test/intel', 'test/assessments', 'test/decisions', 'test/playbooks']
-/** Rooms whose tests need no service and no socket. */
-const PURE = ['test/std', 'test/scoring', 'test/intel', 'test/decisions']
+/** Tests of what is pure: no service, no socket, no store. */
+const PURE = ['test/std', 'test/scoring', 'test/intel/match.test.ts', 'test/intel/import.test.ts', 'test/intel/import-source.test.ts', 'test/decisions/standing.test.ts']
 
 const SERVICES: Array<{ name: string, command: string, args: string[], for: string }> = [
   { name: 'redis-server', command: 'redis-server', args: ['--version'], for: 'fleets of several hosts' },
