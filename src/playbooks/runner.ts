@@ -262,11 +262,8 @@ export function attackerName ({ attacker }: Pick<Sighting, 'attacker'>): string 
   return `${attacker.scope.toLowerCase()}:${attacker.value}`
 }
 
-const GRAVEST_FIRST = ['certain', 'likely', 'weak'] as const
-
-/** With the gravest evidence: that a browser sent no languages is not why somebody was blocked. */
 function reasonOf (playbook: Playbook, { score, evidence, method, path }: Sighting): string {
-  const first = GRAVEST_FIRST.map((grade) => evidence.find((one) => one.grade === grade)).find((one) => one !== undefined)
+  const first = evidence[0]
   return `${playbook.name}: score ${score} on ${method} ${path}${first === undefined ? '' : `; ${first.text}`}`.slice(0, 500)
 }
 

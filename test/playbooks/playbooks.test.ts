@@ -47,14 +47,6 @@ t.test('a login over the strict tier is a violation at once', async (t) => {
   t.same(room!.acted, ['limit strict ip:192.0.2.1 300000'])
 })
 
-t.test('a block gives the gravest evidence as its reason, not the first', async (t) => {
-  const { rooms: [room] } = await openPlaybooks(t)
-  const missing = { rule: 'headers.sparse', place: 'headers', grade: 'weak', text: 'a browser without languages', technique: null } as const
-  room!.playbooks.sight(sighting({ score: 95, evidence: [missing, ...sighting().evidence] }))
-  await room!.playbooks.settled()
-  t.match(room!.notices, [{ reason: 'CRITICAL_THREAT_RESPONSE: score 95 on GET /; matched "union select" in query.q' }])
-})
-
 t.test('one run blocks, the others of the same request record', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
   const runs = room!.playbooks.sight(sighting({ score: 95, grade: 'certain', decoy: true, refused: true, refusals600s: 3 }))
