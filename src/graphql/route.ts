@@ -66,7 +66,7 @@ export default fp(async (app) => {
       return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
     }
     const negotiated = acceptsGraphqlResponse(request.headers.accept)
-    const { status, retryAfterSeconds, limited, ...body } = await execute(request, asked)
+    const { status, retryAfterSeconds, limited, ...body } = await execute(request, reply, asked)
     if (retryAfterSeconds !== null) reply.header('retry-after', retryAfterSeconds)
     // The gate showed what is left of the requests: a refusal speaks of the limit that refused.
     if (status === 429 && limited !== null && retryAfterSeconds !== null) showLimit(reply, { ...limited, remaining: 0, resetSeconds: retryAfterSeconds })
@@ -84,7 +84,7 @@ export default fp(async (app) => {
     const answers: unknown[] = []
     for (const [i, one] of asked.entries()) {
       const refused = i === 0 ? null : await chargeAgain(request)
-      const { status, retryAfterSeconds, limited: _, ...body } = refused ?? await execute(request, one)
+      const { status, retryAfterSeconds, limited: _, ...body } = refused ?? await execute(request, reply, one)
       answers.push(body)
     }
     return reply.type(JSON_TYPE).send(JSON.stringify(answers))
@@ -100,8 +100,8 @@ export default fp(async (app) => {
   }
 
   /** `data` is left out when nothing was executed, and errors come first: that is what a person reads. */
-  async function execute (request: FastifyRequest, asked: GraphqlRequest): Promise<Answer> {
-    const context = contextOf(request, asked)
+  async function execute (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): Promise<Answer> {
+    const context = contextOf(request, reply, asked)
     const showsCost = request.headers['x-neko-cost'] === '1'
     try {
       const { data, errors } = await app.graphql(asked.query, context as never, asked.variables ?? undefined, asked.operationName ?? undefined)
@@ -120,7 +120,7 @@ export default fp(async (app) => {
     }
   }
 
-  function contextOf (request: FastifyRequest, asked: GraphqlRequest): OperationContext {
+  function contextOf (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): OperationContext {
     const passage = request.passage
     return {
       app,
@@ -130,7 +130,10 @@ export default fp(async (app) => {
       address: passage?.address ?? request.ip,
       requestId: request.id,
       assessmentId: passage?.id ?? null,
-      carriesSecret: () => { request.headers['x-no-compression'] = '1' },
+      carriesSecret () {
+        request.headers['x-no-compression'] = '1'
+        reply.header('cache-control', 'no-store')
+      },
       method: request.method === 'HEAD' ? 'GET' : request.method,
       operationName: asked.operationName,
       errorStatus: null,

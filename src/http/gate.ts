@@ -31,6 +31,8 @@ const LARGE_BODY_TIMEOUT_MS = 120_000
 /** Three challenges within ten minutes hold a client to the strict rate for ten. */
 const CHALLENGES_TO_HOLD = 3
 const HOLD_MS = 600_000
+/** Less is shown as 0, which says nothing. */
+const POINT_MIN = 0.5
 /** What an authorised caller sends to be assessed or imported is hostile by design, and not held against them. */
 const OTHERS_BODY = 'body: what others sent, from a caller who may hand it in'
 
@@ -62,7 +64,10 @@ export function createGate (app: FastifyInstance): Gate {
     // Hop 2: who asks. An address with too many refused credentials is refused before any cryptography.
     if (shows) {
       const guesses = limits.peekNamed('standard', 'failed', passage.client)
-      if (!guesses.allowed) return refuseByLimit(request, reply, passage, guesses)
+      if (!guesses.allowed) {
+        countLimit(guesses)
+        return refuseByLimit(request, reply, passage, guesses)
+      }
       const credential = await identity.authenticate(request.headers)
       if (credential.state === 'held') {
         passage.principal = credential.principal
@@ -70,6 +75,7 @@ export function createGate (app: FastifyInstance): Gate {
       } else if (credential.state === 'refused') {
         passage.credentialRefused = credential.reason
         const counted = await limits.takeNamed('standard', 'failed', passage.client)
+        countLimit(counted)
         if (!counted.allowed) return refuseByLimit(request, reply, passage, counted)
       }
     }
@@ -84,7 +90,7 @@ export function createGate (app: FastifyInstance): Gate {
     const limit = taken instanceof Promise ? await taken : taken
     passage.limit = limit
     showLimit(reply, limit)
-    metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: limit.store })
+    countLimit(limit)
     if (!limit.allowed) return refuseByLimit(request, reply, passage, limit)
     if (app.isOverloaded()) return sendRefusal(request, reply, { ...OVERLOADED, retryAfterSeconds: 1 })
 
@@ -109,6 +115,10 @@ export function createGate (app: FastifyInstance): Gate {
     if (end === 'over') return sendRefusal(request, closing(reply), TOO_LARGE)
     if (end === 'slow') return sendRefusal(request, closing(reply), TOO_SLOW)
     if (passage.credentialRefused !== null) return sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED)
+  }
+
+  function countLimit ({ tier, allowed, store }: LimitAnswer): void {
+    metrics.limitDecisionsTotal.inc({ tier, result: allowed ? 'allowed' : 'refused', store })
   }
 
   function begin (request: FastifyRequest, reply: FastifyReply): Passage {
@@ -171,9 +181,32 @@ export function createGate (app: FastifyInstance): Gate {
     if (before + 1 >= CHALLENGES_TO_HOLD) limits.hold(passage.client, HOLD_MS)
   }
 
+  function refuseByDecision (request: FastifyRequest, reply: FastifyReply, passage: Passage, decision: Decision): FastifyReply {
+    passage.decision = decision
+    passage.refusedBy = 'decision'
+    showUnscored(reply, passage)
+    return sendRefusal(request, unread(request, reply), BLOCKED)
+  }
+
+  function refuseByLimit (request: FastifyRequest, reply: FastifyReply, passage: Passage, limit: LimitAnswer): FastifyReply {
+    passage.limit = limit
+    passage.refusedBy = 'limit'
+    showUnscored(reply, passage)
+    showLimit(reply, limit)
+    return sendRefusal(request, unread(request, reply), { status: 429, code: 'NEKO_ERR_LIMIT_EXCEEDED', message: `Too many requests: try again in ${limit.retryAfterSeconds} s`, retryAfterSeconds: limit.retryAfterSeconds })
+  }
+
+  /** Refused before it was scored: as its receipt says. */
+  function showUnscored (reply: FastifyReply, { principal }: Passage): void {
+    if (!config.exposeScore && !maySeeAssessments(principal)) return
+    reply.header('x-neko-score', 0)
+    reply.header('x-neko-action', 'BLOCK')
+    reply.header('x-neko-factors', '')
+  }
+
   function showScore (reply: FastifyReply, { score, verdict, principal }: Passage): void {
     if (!config.exposeScore && !maySeeAssessments(principal)) return
-    const factors = score!.factors.filter((factor) => factor.contribution > 0).sort((a, b) => b.contribution - a.contribution)
+    const factors = score!.factors.filter((factor) => factor.contribution >= POINT_MIN).sort((a, b) => b.contribution - a.contribution)
     reply.header('x-neko-score', Math.round(score!.value))
     reply.header('x-neko-action', verdict!.action)
     reply.header('x-neko-factors', factors.map((factor) => `${factor.name}=${Math.round(factor.contribution)}`).join(','))
@@ -191,19 +224,6 @@ function maySeeAssessments (principal: Principal | null): boolean {
 
 function isBlock (decision: Decision | null): decision is Decision {
   return decision !== null && decision.action === 'BLOCK' && !decision.simulated
-}
-
-function refuseByDecision (request: FastifyRequest, reply: FastifyReply, passage: Passage, decision: Decision): FastifyReply {
-  passage.decision = decision
-  passage.refusedBy = 'decision'
-  return sendRefusal(request, unread(request, reply), BLOCKED)
-}
-
-function refuseByLimit (request: FastifyRequest, reply: FastifyReply, passage: Passage, limit: LimitAnswer): FastifyReply {
-  passage.limit = limit
-  passage.refusedBy = 'limit'
-  showLimit(reply, limit)
-  return sendRefusal(request, unread(request, reply), { status: 429, code: 'NEKO_ERR_LIMIT_EXCEEDED', message: `Too many requests: try again in ${limit.retryAfterSeconds} s`, retryAfterSeconds: limit.retryAfterSeconds })
 }
 
 /** A body that nobody will read must not hold the connection. */

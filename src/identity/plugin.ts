@@ -14,9 +14,13 @@ export default fp(async (app) => {
     fleet: app.fleet,
     clock: app.clock,
     log: app.log,
-    countAttempt: (key) => app.limits.takeAttempt(key)
+    async countAttempt (key) {
+      const answer = await app.limits.takeAttempt(key)
+      app.metrics.limitDecisionsTotal.inc({ tier: answer.tier, result: answer.allowed ? 'allowed' : 'refused', store: answer.store })
+      return answer
+    }
   })
   app.decorate('identity', identity)
   app.addHook('onClose', () => identity.close())
   await identity.start()
-}, { name: 'identity', dependencies: ['config', 'clock', 'storage', 'audit', 'fleet', 'limits'] })
+}, { name: 'identity', dependencies: ['config', 'clock', 'storage', 'audit', 'fleet', 'limits', 'metrics'] })

@@ -74,7 +74,7 @@ function combine (results: FactorResult[], policy: Policy, circumstances: Circum
     evidence.push(weight)
     sum += weight
   }
-  const hundredths = Math.min(boundHundredths, boundOfHistory(evidence, policy), Math.round(FULL * (1 - Math.exp(-sum))))
+  const hundredths = Math.min(boundHundredths, boundOfHistory(evidence, policy), boundOfPace(evidence, policy), Math.round(FULL * (1 - Math.exp(-sum))))
   const shares = apportion(hundredths, evidence, sum)
   const factors: FactorContribution[] = results.map((result, i) => ({ name: result.name, contribution: (shares[i] as number) / 100, evidence: result.evidence }))
   return {
@@ -103,6 +103,23 @@ function boundOfHistory (evidence: readonly number[], policy: Policy): number {
   let own = 0
   for (let i = 0; i < evidence.length; i++) if (!OF_HISTORY.includes(i)) own += evidence[i] as number
   return 100 * (1 - Math.exp(-own)) >= policy.challengeThreshold ? FULL : policy.blockThreshold * 100 - 1
+}
+
+/** Endpoint, payload and behavior: what is asked for (FACTOR_NAMES). */
+const OF_MATTER = [2, 5, 6]
+/** Evidence of a few points in a hundred. */
+const NEXT_TO_NOTHING = 0.05
+
+/**
+ * A rate that its tier allows and plain manners (a script without an agent, say) do not challenge together: the limiter is the
+ * judge of rates, and whoever is allowed N requests must get N. Manners that challenge by themselves still do.
+ */
+function boundOfPace (evidence: readonly number[], policy: Policy): number {
+  let matter = 0
+  for (const i of OF_MATTER) matter += evidence[i] as number
+  const manners = (evidence[1] as number) + (evidence[3] as number)
+  if (matter > NEXT_TO_NOTHING || 100 * (1 - Math.exp(-manners)) >= policy.challengeThreshold) return FULL
+  return policy.challengeThreshold * 100 - 1
 }
 
 /** -ln(1 - value): evidence that adds up. Sensitivity scales what is not strong by itself. */

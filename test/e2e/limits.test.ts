@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { Agent, request, type IncomingMessage } from 'node:http'
 import t from 'tap'
 import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey } from './client.ts'
 import type { Reply, TestClient } from './client.ts'
@@ -38,6 +40,31 @@ t.test('each tier admits exactly its number, and says so', async (t) => {
   const rest = await client.ask('/nothing')
   t.match(rest, { status: 429, json: { error: { code: 'NEKO_ERR_LIMIT_EXCEEDED', retryAfterSeconds: Number } } }, 'the body of REST')
   t.match(await client.ask('/health'), { status: 200 })
+})
+
+t.test('a script without an agent that asks one after the other gets its whole number, and a limited login is counted', async (t) => {
+  const server = await startServer(t, { env: { EXPOSE_SCORE: 'true', RATE_LIMIT_STRICT: '2/60/60', TRUST_PROXY: '127.0.0.1', WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  const statuses: Array<number | undefined> = []
+  let last: IncomingMessage | null = null
+  for (let i = 0; i < 110; i++) {
+    const asking = request(`${server.url}/graphql?query=%7Bhealth%7Bstatus%7D%7D`, { agent, headers: { 'x-forwarded-for': '198.51.100.20' } })
+    asking.end()
+    const [answer] = await once(asking, 'response') as [IncomingMessage]
+    statuses.push(answer.statusCode)
+    last = answer.resume()
+    await once(answer, 'end')
+  }
+  t.same([statuses.filter((status) => status === 200).length, statuses.filter((status) => status === 429).length], [100, 10])
+  t.match(last!.headers, { 'x-neko-score': '0', 'x-neko-action': 'BLOCK', 'x-neko-factors': '' }, 'refused before it was scored')
+
+  const client = createTestClient(t, server)
+  const login = await client.graphql(`mutation { login(username: "admin", password: "${PASSWORD}") { accessToken } }`)
+  t.match(login.headers, { 'cache-control': 'no-store' })
+  for (let i = 0; i < 2; i++) await client.graphql('mutation { login(username: "admin", password: "not the password") { accessToken } }')
+  const metrics = await (await fetch(`${server.metricsUrl}/metrics`)).text()
+  t.match(metrics, /neko_limit_decisions_total\{tier="strict",result="refused",store="(?:primary|local)"\} [1-9]/)
 })
 
 t.test('a refusal by a limit or a decision has a receipt, and stops nobody else', async (t) => {

@@ -103,6 +103,16 @@ t.test('the policy version names every number', (t) => {
   t.end()
 })
 
+t.test('a rate that the limiter allows does not challenge a script for its manners; what it asks for may', (t) => {
+  const busy: Partial<HistorySnapshot> = { requests10s: 100, requests60s: 100, limitUsed: 0.99 }
+  const script = { headers: ['Host', 'a.example', 'Content-Type', 'application/json', 'Connection', 'keep-alive'] }
+  const score = scoreObservation(observe({ ...script, history: { ...observe({}).history!, ...busy } }), policyOf())
+  t.ok(score.value > 20 && score.value < 40, String(score.value))
+  const asking = scoreObservation(observe({ ...script, url: '/search?q=1%27%20or%201=1--', history: { ...observe({}).history!, ...busy } }), policyOf())
+  t.ok(asking.value >= 75)
+  t.end()
+})
+
 t.test('no fact of ordinary life alone reaches the challenge threshold', (t) => {
   const alone: Array<Partial<HistorySnapshot>> = [
     { requests10s: 400, requests60s: 2000, requests600s: 9000, limitUsed: 1, habitPerMinute: 10 },
