@@ -191,12 +191,11 @@ export function createGate (app: FastifyInstance): Gate {
   function refuseByLimit (request: FastifyRequest, reply: FastifyReply, passage: Passage, limit: LimitAnswer): FastifyReply {
     passage.limit = limit
     passage.refusedBy = 'limit'
-    showUnscored(reply, passage)
     showLimit(reply, limit)
     return sendRefusal(request, unread(request, reply), { status: 429, code: 'NEKO_ERR_LIMIT_EXCEEDED', message: `Too many requests: try again in ${limit.retryAfterSeconds} s`, retryAfterSeconds: limit.retryAfterSeconds })
   }
 
-  /** Refused before it was scored: as its receipt says. */
+  /** Refused by a standing decision, before it was scored: as its receipt says. Who is over a limit is not called an attacker in a header. */
   function showUnscored (reply: FastifyReply, { principal }: Passage): void {
     if (!config.exposeScore && !maySeeAssessments(principal)) return
     reply.header('x-neko-score', 0)

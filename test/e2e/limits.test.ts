@@ -42,24 +42,26 @@ t.test('each tier admits exactly its number, and says so', async (t) => {
   t.match(await client.ask('/health'), { status: 200 })
 })
 
-t.test('a script without an agent that asks one after the other gets its whole number, and a limited login is counted', async (t) => {
-  const server = await startServer(t, { env: { EXPOSE_SCORE: 'true', RATE_LIMIT_STRICT: '2/60/60', TRUST_PROXY: '127.0.0.1', WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+t.test('a script without an agent that asks one after the other gets its whole number; a blocked one sees its score; a limited login is counted', async (t) => {
+  const server = await startServer(t, { env: { EXPOSE_SCORE: 'true', RATE_LIMIT_STRICT: '3/60/60', TRUST_PROXY: '127.0.0.1', WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.teardown(() => agent.destroy())
   const statuses: Array<number | undefined> = []
-  let last: IncomingMessage | null = null
   for (let i = 0; i < 110; i++) {
     const asking = request(`${server.url}/graphql?query=%7Bhealth%7Bstatus%7D%7D`, { agent, headers: { 'x-forwarded-for': '198.51.100.20' } })
     asking.end()
     const [answer] = await once(asking, 'response') as [IncomingMessage]
     statuses.push(answer.statusCode)
-    last = answer.resume()
+    answer.resume()
     await once(answer, 'end')
   }
   t.same([statuses.filter((status) => status === 200).length, statuses.filter((status) => status === 429).length], [100, 10])
-  t.match(last!.headers, { 'x-neko-score': '0', 'x-neko-action': 'BLOCK', 'x-neko-factors': '' }, 'refused before it was scored')
 
   const client = createTestClient(t, server)
+  const admin = await asAdmin(client)
+  await admin.graphql('mutation { addDecision(scope: IP, value: "198.51.100.21", action: BLOCK, ttlSeconds: 60, reason: "test") { id } }')
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  t.match((await client.as({ 'x-forwarded-for': '198.51.100.21' }).ask('/nothing')).headers, { 'x-neko-score': '0', 'x-neko-action': 'BLOCK', 'x-neko-factors': '' }, 'refused before it was scored')
   const login = await client.graphql(`mutation { login(username: "admin", password: "${PASSWORD}") { accessToken } }`)
   t.match(login.headers, { 'cache-control': 'no-store' })
   for (let i = 0; i < 2; i++) await client.graphql('mutation { login(username: "admin", password: "not the password") { accessToken } }')
