@@ -3,7 +3,7 @@
  * no longer there: the payload's contribution is then taken from the receipt, and the answer says so.
  */
 import type { Assessment, RedactedObservation } from './shapes.ts'
-import type { HistorySnapshot } from '../scoring/history-shapes.ts'
+import type { HistorySnapshot } from '../scoring/history/shapes.ts'
 import type { PayloadFinding } from '../scoring/factors/payload.ts'
 import type { Policy } from '../scoring/policy.ts'
 import type { FactorContribution, FactorName, Observation, Score } from '../scoring/shapes.ts'

@@ -4,15 +4,15 @@
  */
 import fp from 'fastify-plugin'
 import { withAllowances } from './allowances.ts'
-import { createHistory } from './history.ts'
+import { createHistory } from './history/history.ts'
 import { createPolicy } from './policy.ts'
-import { createScoringPool } from './pool.ts'
+import { createScoringPool } from './pool/pool.ts'
 import { rescore } from './rescore.ts'
 import type { PayloadFinding } from './factors/payload.ts'
-import type { History } from './history.ts'
+import type { History } from './history/history.ts'
 import type { Policy } from './policy.ts'
 import type { Allowance, Observation, Score } from './shapes.ts'
-import type { ScoringPool } from './pool.ts'
+import type { ScoringPool } from './pool/pool.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 
 /** What other rooms may ask of scoring. */

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { createFairLine } from '../../src/scoring/fair-line.ts'
+import { createFairLine } from '../../src/scoring/pool/fair-line.ts'
 import { observation } from './observations.ts'
-import type { Waiting } from '../../src/scoring/pool-shapes.ts'
+import type { Waiting } from '../../src/scoring/pool/shapes.ts'
 
 /** A lane that holds what it is given until it is told to be done with one. */
 function lane (): { taken: string[], size: () => number, push: (waiting: Waiting) => boolean, finish: () => void, close: () => void } {

@@ -1,8 +1,8 @@
 /** A scoring thread that fails on purpose when the path says so: R30 with real threads. */
-import { serveRing } from '../../src/scoring/ring-thread.ts'
-import { createThreadScorer, serveBatch, warmUp } from '../../src/scoring/thread.ts'
-import type { RingTask } from '../../src/scoring/ring-thread.ts'
-import type { BatchTask, Scorer } from '../../src/scoring/thread.ts'
+import { serveRing } from '../../src/scoring/pool/ring-thread.ts'
+import { createThreadScorer, serveBatch, warmUp } from '../../src/scoring/pool/thread.ts'
+import type { RingTask } from '../../src/scoring/pool/ring-thread.ts'
+import type { BatchTask, Scorer } from '../../src/scoring/pool/thread.ts'
 
 const real = createThreadScorer()
 warmUp(real)

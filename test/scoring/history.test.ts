@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import t from 'tap'
-import { createHistory } from '../../src/scoring/history.ts'
-import { readTraits } from '../../src/scoring/traits.ts'
+import { createHistory } from '../../src/scoring/history/history.ts'
+import { readTraits } from '../../src/scoring/history/traits.ts'
 import { createTestClock } from '../../src/std/clock.ts'
-import type { History, ObservedRequest } from '../../src/scoring/history.ts'
+import type { History, ObservedRequest } from '../../src/scoring/history/history.ts'
 import type { Json } from '../../src/std/json.ts'
 import { threadMs, withinBar } from '../bar.ts'
 
@@ -151,7 +151,7 @@ t.test('traits of anything are finite and quick (10,000 cases)', (t) => {
 
 t.test('R13: a million distinct clients grow a process by at most 64 MB', { timeout: 60_000 }, (t) => {
   const script = `
-    import { createHistory } from ${JSON.stringify(new URL('../../src/scoring/history.ts', import.meta.url).href)}
+    import { createHistory } from ${JSON.stringify(new URL('../../src/scoring/history/history.ts', import.meta.url).href)}
     let now = 0
     const clock = { monotonic: () => now }
     const headers = ['Host', 'a.example', 'User-Agent', 'curl/8.5.0', 'Accept', '*/*']

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { createHistory } from '../../src/scoring/history.ts'
+import { createHistory } from '../../src/scoring/history/history.ts'
 import { createWindowLimiter } from '../../src/limits/window.ts'
 import { systemClock } from '../../src/std/clock.ts'
 

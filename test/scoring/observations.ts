@@ -1,4 +1,4 @@
-import { emptyHistory } from '../../src/scoring/history-shapes.ts'
+import { emptyHistory } from '../../src/scoring/history/shapes.ts'
 import type { Observation } from '../../src/scoring/shapes.ts'
 
 let count = 0

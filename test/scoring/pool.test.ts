@@ -1,13 +1,13 @@
 import { enableCompileCache } from 'node:module'
 import { availableParallelism, loadavg } from 'node:os'
 import t from 'tap'
-import { createScoringPool } from '../../src/scoring/pool.ts'
+import { createScoringPool } from '../../src/scoring/pool/pool.ts'
 import { createPolicy } from '../../src/scoring/policy.ts'
 import { cheapScore, scoreObservation } from '../../src/scoring/score.ts'
 import { systemClock } from '../../src/std/clock.ts'
 import { observation } from './observations.ts'
 import type { Test } from 'tap'
-import type { PoolMode, ScoringPool, ScoringPoolOptions } from '../../src/scoring/pool.ts'
+import type { PoolMode, ScoringPool, ScoringPoolOptions } from '../../src/scoring/pool/pool.ts'
 import type { Observation, Score } from '../../src/scoring/shapes.ts'
 
 const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })

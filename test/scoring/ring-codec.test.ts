@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHistory } from '../../src/scoring/history-shapes.ts'
-import { createRing, LARGE, SMALL } from '../../src/scoring/ring.ts'
-import { createScoreReader, createScoreWriter, decodeObservation, encodeObservation } from '../../src/scoring/ring-codec.ts'
+import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHistory } from '../../src/scoring/history/shapes.ts'
+import { createRing, LARGE, SMALL } from '../../src/scoring/pool/ring.ts'
+import { createScoreReader, createScoreWriter, decodeObservation, encodeObservation } from '../../src/scoring/pool/ring-codec.ts'
 import { FACTOR_NAMES } from '../../src/scoring/shapes.ts'
 import { observation } from './observations.ts'
-import type { HistoryFact } from '../../src/scoring/history-shapes.ts'
+import type { HistoryFact } from '../../src/scoring/history/shapes.ts'
 import type { Observation, Score } from '../../src/scoring/shapes.ts'
 
 const ring = createRing()

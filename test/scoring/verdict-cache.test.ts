@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createVerdictCache } from '../../src/scoring/verdict-cache.ts'
+import { createVerdictCache } from '../../src/scoring/pool/verdict-cache.ts'
 
 t.test('keeps what is asked for again and stays below its bound', async (t) => {
   const cache = createVerdictCache<number>(100_000)

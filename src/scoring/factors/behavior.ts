@@ -2,7 +2,7 @@ import { addSign, ramp, resultOf } from '../evidence.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
 import { patienceWith } from '../patience.ts'
-import type { HistorySnapshot } from '../history-shapes.ts'
+import type { HistorySnapshot } from '../history/shapes.ts'
 import type { RequestView } from '../request-view.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
@@ -105,7 +105,7 @@ function judgeEnumeration (history: HistorySnapshot, patience: number, signs: Si
 
 /**
  * Ever new routes that nothing led to, and hardly one of them exists. A page that lost its files, an old bookmark and a
- * visitor of another site under our name miss as often, but links, cookies, forms or queries led them here (traits.ts).
+ * visitor of another site under our name miss as often, but links, cookies, forms or queries led them here (history/traits.ts).
  */
 function judgeScan (history: HistorySnapshot, patience: number, signs: Signs): void {
   const missing = history.notFound3600s / Math.max(1, history.requests3600s)

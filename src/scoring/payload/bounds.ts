@@ -27,7 +27,7 @@ export const FILE_NAME_CHARACTERS_MAX = 1_000
 export const PATH_SEGMENTS_MAX = 32
 /** Path that is compared with what scanners ask for (signs/scanner-paths.ts). */
 export const SCANNED_PATH_CHARACTERS_MAX = 512
-/** Target that history remembers (traits.ts). */
+/** Target that history remembers (history/traits.ts). */
 export const REMEMBERED_TARGET_CHARACTERS_MAX = 1_024
 /** What stands before the first element of XML, attributes of one element, texts read as one. */
 export const XML_PROLOG_CHARACTERS_MAX = 16_384

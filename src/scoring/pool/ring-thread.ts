@@ -8,9 +8,9 @@ import { BIG_DONE, BIG_TAIL, BIG_TAKEN, DONE, POLICY, READY, STOP, TAIL, TAKEN, 
 import { attempt } from './thread.ts'
 import type { MessagePort } from 'node:worker_threads'
 import type { Geometry } from './ring.ts'
-import type { Policy } from './policy.ts'
+import type { Policy } from '../policy.ts'
 import type { Scorer } from './thread.ts'
-import type { Observation } from './shapes.ts'
+import type { Observation } from '../shapes.ts'
 
 export interface RingTask {
   memory: SharedArrayBuffer

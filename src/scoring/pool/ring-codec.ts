@@ -3,11 +3,11 @@
  * its lengths on the other side; history is numbers; the body is copied as it came. A score is numbers too; its evidence
  * is lengths and text in the same way, or the number under which it was sent before. No JSON: that was a third of the thread's time.
  */
-import { HISTORY_LENGTH, decodeHistory, encodeHistory } from './history-shapes.ts'
+import { HISTORY_LENGTH, decodeHistory, encodeHistory } from '../history/shapes.ts'
 import { slotOffset } from './ring.ts'
-import { FACTOR_NAMES } from './shapes.ts'
+import { FACTOR_NAMES } from '../shapes.ts'
 import type { Ring } from './ring.ts'
-import type { Evidence, FactorContribution, Grade, Observation, Score } from './shapes.ts'
+import type { Evidence, FactorContribution, Grade, Observation, Score } from '../shapes.ts'
 
 // A request: 16 words, the numbers (time, history), the lengths of the header texts, all text, the body.
 const TEXT_BYTES = 0

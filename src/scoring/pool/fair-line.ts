@@ -5,7 +5,7 @@
  * Only a few are handed to the lane at a time; the rest wait here, each client's in the order of their coming. Bounded by
  * `max` for all together. Who has waited for too long was answered by the pool meanwhile, and is dropped.
  */
-import type { Lane, Waiting } from './pool-shapes.ts'
+import type { Lane, Waiting } from './shapes.ts'
 
 export interface FairLine {
   /** False when it is full. */

@@ -7,8 +7,8 @@
  * is one blank, and so are query values, JSON strings and GraphQL literals. Many targets of one shape are an
  * enumeration, a scrape, or a sync job; `number`, the last one in the request, says whether it counts upwards.
  */
-import { finish, hashText, mixHash } from './hash.ts'
-import type { Observation } from './shapes.ts'
+import { finish, hashText, mixHash } from '../hash.ts'
+import type { Observation } from '../shapes.ts'
 
 export interface RequestTraits {
   agentHash: number

@@ -1,23 +1,23 @@
 /**
  * The history of clients in this process: what each did within the last hour, in O(1) time per request and in a fixed
- * number of bytes however many clients there are (tables of typed arrays, see history-table.ts: 65,536 clients of 452
+ * number of bytes however many clients there are (tables of typed arrays, see table.ts: 65,536 clients of 452
  * bytes and 8,192 fingerprints, about 32 MB when full). It never judges, keeps no text and no address, only hashes and
  * counts, and never leaves the main thread; the factors see it as a HistorySnapshot.
  *
  * In: `observe` before a request is scored, `settle` when its outcome is known. Out: the snapshot, and deltas for the
  * siblings, so that a judgement does not depend on which process answers. Durations are monotonic (R32).
  */
-import { hashText, mixHash } from './hash.ts'
-import * as record from './history-record.ts'
-import { createDeltas } from './history-delta.ts'
-import { createHistoryTable } from './history-table.ts'
+import { hashText, mixHash } from '../hash.ts'
+import * as record from './record.ts'
+import { createDeltas } from './delta.ts'
+import { createHistoryTable } from './table.ts'
 import { readTraits } from './traits.ts'
 import type { RequestTraits } from './traits.ts'
-import type { HistorySnapshot } from './history-shapes.ts'
-import type { HistoryTable } from './history-table.ts'
-import type { FactorContribution, Observation } from './shapes.ts'
-import type { Clock } from '../std/clock.ts'
-import type { Json } from '../std/json.ts'
+import type { HistorySnapshot } from './shapes.ts'
+import type { HistoryTable } from './table.ts'
+import type { FactorContribution, Observation } from '../shapes.ts'
+import type { Clock } from '../../std/clock.ts'
+import type { Json } from '../../std/json.ts'
 
 /** What is needed of an Observation to remember it; an Observation will do. */
 export type ObservedRequest = Pick<Observation, 'client' | 'method' | 'url' | 'headers' | 'body' | 'route'>

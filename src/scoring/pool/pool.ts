@@ -9,17 +9,17 @@
  * because its score is missing (R31).
  */
 import { createFairLine } from './fair-line.ts'
-import { createBatchLane } from './pool-batch.ts'
-import { scoreInline } from './pool-inline.ts'
-import { createRingLane } from './pool-ring.ts'
-import { LANE_MAX } from './pool-shapes.ts'
+import { createBatchLane } from './batch-lane.ts'
+import { scoreInline } from './inline.ts'
+import { createRingLane } from './ring-lane.ts'
+import { LANE_MAX } from './shapes.ts'
 import { LARGE } from './ring.ts'
-import { cheapScore } from './score.ts'
+import { cheapScore } from '../score.ts'
 import type { FairLine } from './fair-line.ts'
-import type { Lane, LaneEvents, LaneOptions, Waiting } from './pool-shapes.ts'
-import type { Policy } from './policy.ts'
-import type { Observation, Score } from './shapes.ts'
-import type { Clock } from '../std/clock.ts'
+import type { Lane, LaneEvents, LaneOptions, Waiting } from './shapes.ts'
+import type { Policy } from '../policy.ts'
+import type { Observation, Score } from '../shapes.ts'
+import type { Clock } from '../../std/clock.ts'
 
 export type PoolMode = 'ring' | 'batch' | 'inline'
 
@@ -62,7 +62,7 @@ const TICK_MS = 20
 const HEAVY_BYTES = 6_144
 /** Twice what can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. Who waits does not send the next meanwhile; who gets the cheap answer at once does. */
 const HEAVY_MAX = LARGE.slots
-const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
+const DEFAULT_WORKER = new URL('../../../workers/score.ts', import.meta.url)
 
 export function createScoringPool (options: ScoringPoolOptions): ScoringPool {
   if (options.mode === 'inline') return createInlinePool(options)

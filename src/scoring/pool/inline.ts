@@ -2,9 +2,9 @@
  * Scoring on the calling thread: for one-off commands, tests and the comparison in bench/hop.ts. Hostile text then holds
  * up the event loop, which is why the ring exists.
  */
-import { scoreObservation } from './score.ts'
-import type { Observation, Score } from './shapes.ts'
-import type { Policy } from './policy.ts'
+import { scoreObservation } from '../score.ts'
+import type { Observation, Score } from '../shapes.ts'
+import type { Policy } from '../policy.ts'
 
 /** Null when the scorer threw: the cheap score is due. */
 export function scoreInline (observation: Observation, policy: Policy): Score | null {

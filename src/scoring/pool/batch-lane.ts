@@ -2,11 +2,11 @@
  * A lane by messages: observations gathered over one turn of the event loop travel as one Piscina task of up to 64.
  * Costs 1 us each when many are under way and 41 us when alone: the ring is the default, this is the plain way.
  */
-import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './pool-shapes.ts'
-import { startThread } from './pool-thread.ts'
-import type { Lane, LaneOptions, Waiting } from './pool-shapes.ts'
+import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
+import { startThread } from './start-thread.ts'
+import type { Lane, LaneOptions, Waiting } from './shapes.ts'
 import type { BatchTask } from './thread.ts'
-import type { Observation, Score } from './shapes.ts'
+import type { Observation, Score } from '../shapes.ts'
 
 interface Batch { waiting: Waiting[], controller: AbortController }
 

@@ -4,9 +4,9 @@
  * with bad outcomes have a list of their own, so that a flood of ordinary ones does not crowd them out. What finds no
  * place stays pending until the client's next request.
  */
-import * as record from './history-record.ts'
-import type { HistoryTable } from './history-table.ts'
-import type { Json } from '../std/json.ts'
+import * as record from './record.ts'
+import type { HistoryTable } from './table.ts'
+import type { Json } from '../../std/json.ts'
 
 const URGENT_MAX = 96
 const ORDINARY_MAX = 96

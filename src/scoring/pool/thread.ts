@@ -5,15 +5,15 @@
  * observation. A scorer that throws fails one observation, never the thread.
  */
 import { flushCompileCache } from 'node:module'
-import { asBuffer } from './bytes.ts'
-import { emptyHistory } from './history-shapes.ts'
-import { createPolicy } from './policy.ts'
-import { inspectPayload } from './factors/payload.ts'
-import { scoreWithPayload } from './score.ts'
+import { asBuffer } from '../bytes.ts'
+import { emptyHistory } from '../history/shapes.ts'
+import { createPolicy } from '../policy.ts'
+import { inspectPayload } from '../factors/payload.ts'
+import { scoreWithPayload } from '../score.ts'
 import { createVerdictCache } from './verdict-cache.ts'
-import type { PayloadFinding } from './factors/payload.ts'
-import type { Policy } from './policy.ts'
-import type { Observation, Score } from './shapes.ts'
+import type { PayloadFinding } from '../factors/payload.ts'
+import type { Policy } from '../policy.ts'
+import type { Observation, Score } from '../shapes.ts'
 
 export type Scorer = (observation: Observation, policy: Policy) => Score
 

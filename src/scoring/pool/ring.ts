@@ -8,7 +8,7 @@
  * a message port and are counted beside (BIG_*): small ones do not queue behind them. Whoever has nothing to do sleeps
  * on a word that the other side raises before it notifies, so no wake-up is lost.
  */
-import { LANE_MAX } from './pool-shapes.ts'
+import { LANE_MAX } from './shapes.ts'
 
 /** How many slots (a power of two, at most SLOTS_MAX) of how many bytes (a multiple of 8). */
 export interface Geometry { slots: number, slotBytes: number }

@@ -1,6 +1,6 @@
 /** Shapes that the pool's front and its lanes share: one lane per thread, whatever carries the observations to it. */
-import type { Observation, Score } from './shapes.ts'
-import type { Policy } from './policy.ts'
+import type { Observation, Score } from '../shapes.ts'
+import type { Policy } from '../policy.ts'
 
 /** One observation that waits for its score. */
 export interface Waiting {

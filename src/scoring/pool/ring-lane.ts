@@ -5,17 +5,17 @@
  * answered without it; the others wait for the next thread, which takes some 50 ms to load, and are tried again.
  */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
-import { compact } from './pool-batch.ts'
-import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './pool-shapes.ts'
-import { startThread } from './pool-thread.ts'
+import { compact } from './batch-lane.ts'
+import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
+import { startThread } from './start-thread.ts'
 import { createScoreReader, encodeObservation } from './ring-codec.ts'
 import { BIG_DONE, BIG_TAKEN, DONE, POLICY, READY, RESULTS, SMALL, STOP, TAKEN, createRing, publishBigRequest, publishRequest, raiseResults, raiseWork, slotAt } from './ring.ts'
 import type { MessagePort } from 'node:worker_threads'
-import type { Lane, LaneOptions, Waiting } from './pool-shapes.ts'
+import type { Lane, LaneOptions, Waiting } from './shapes.ts'
 import type { Geometry, Ring } from './ring.ts'
 import type { ScoreReader } from './ring-codec.ts'
 import type { PolicyMessage, RingTask } from './ring-thread.ts'
-import type { Score } from './shapes.ts'
+import type { Score } from '../shapes.ts'
 
 /** One thread's life: its memory and what main knows of it. */
 interface Life {
