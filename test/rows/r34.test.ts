@@ -11,6 +11,7 @@ const MB = 1_048_576
 const RSS_GROWTH_MAX = (process.env.NODE_V8_COVERAGE === undefined ? 16 : 64) * MB
 const ROUNDS = 10
 const WARM_ROUNDS = 5
+const SAMPLES = 5
 const head = (more: string): string => `POST /graphql HTTP/1.1\r\nHost: neko\r\nContent-Type: application/json\r\n${more}\r\n`
 
 function * tenMegabytes (): Generator<string | Buffer> {
@@ -68,10 +69,16 @@ t.test('R34: what is too large is refused and the connection ends', async (t) =>
   // The first rounds load code and fill buffers.
   for (let i = 0; i < WARM_ROUNDS; i++) await round()
   const before = await rss()
-  for (let i = 0; i < ROUNDS; i++) await round()
-  const peak = rssNow()
-  const growth = await rss() - before
-  t.comment(`${CASES.length * (ROUNDS + WARM_ROUNDS)} requests; RSS ${(before / MB).toFixed(0)} MB, then ${(growth / MB).toFixed(1)} MB more (${((peak - before) / MB).toFixed(1)} before a collection)`)
+  // What the allocator keeps for later goes up and down by 20 MB; what is held stays. So the lowest of the last samples counts.
+  const growths: number[] = []
+  let peak = 0
+  for (let i = 0; i < ROUNDS; i++) {
+    await round()
+    peak = Math.max(peak, rssNow())
+    growths.push(await rss() - before)
+  }
+  const growth = Math.min(...growths.slice(-SAMPLES))
+  t.comment(`${CASES.length * (ROUNDS + WARM_ROUNDS)} requests; RSS ${(before / MB).toFixed(0)} MB, then ${(growth / MB).toFixed(1)} MB more (${growths.map((one) => (one / MB).toFixed(0)).join(' ')}; ${((peak - before) / MB).toFixed(1)} before a collection)`)
   t.ok(growth <= RSS_GROWTH_MAX)
   t.equal((await fetch(`${server.url}/health`)).status, 200)
 })
