@@ -4,17 +4,19 @@ import { ConfigError } from '../config.ts'
 import { PLAYBOOK_NAMES } from './shapes.ts'
 
 /** What playbooks.json may hold. Loaded only where there is one: TypeBox is 260 files, a tenth of a process's start. */
+/** A condition is asked for or left out: what says `false` would hold for every request, and is refused. */
+const Asked = Type.Literal(true)
 const Seconds = Type.Integer({ minimum: 1, maximum: 30 * 86_400 })
 const Condition = Type.Partial(Type.Object({
   scoreAtLeast: Type.Number({ minimum: 0, maximum: 100 }),
-  challengingScore: Type.Boolean(),
-  blockingScore: Type.Boolean(),
-  certainEvidence: Type.Boolean(),
-  decoy: Type.Boolean(),
-  automation: Type.Boolean(),
-  anomaly: Type.Boolean(),
+  challengingScore: Asked,
+  blockingScore: Asked,
+  certainEvidence: Asked,
+  decoy: Asked,
+  automation: Asked,
+  anomaly: Asked,
   refusals600sAtLeast: Type.Integer({ minimum: 1, maximum: 1000 }),
-  limitViolation: Type.Boolean()
+  limitViolation: Asked
 }, { additionalProperties: false, minProperties: 1 }))
 const StepOf = Type.Union([
   Type.Object({ do: Type.Literal('block'), ttlSeconds: Seconds, when: Type.Optional(Condition) }, { additionalProperties: false }),

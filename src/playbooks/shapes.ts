@@ -10,23 +10,23 @@ export const PLAYBOOK_NAMES = [
 ] as const
 export type PlaybookName = typeof PLAYBOOK_NAMES[number]
 
-/** All that are given must hold. */
+/** All that are given must hold; there is no way to ask for the opposite of one. */
 export interface PlaybookCondition {
   /** 0-100. */
   scoreAtLeast?: number
-  /** True: the score reaches CHALLENGE_THRESHOLD. */
-  challengingScore?: boolean
-  /** True: the score reaches BLOCK_THRESHOLD. */
-  blockingScore?: boolean
-  /** True: payload evidence of grade certain. */
-  certainEvidence?: boolean
-  decoy?: boolean
-  automation?: boolean
-  anomaly?: boolean
+  /** The score reaches CHALLENGE_THRESHOLD. */
+  challengingScore?: true
+  /** The score reaches BLOCK_THRESHOLD. */
+  blockingScore?: true
+  /** Payload evidence of grade certain. */
+  certainEvidence?: true
+  decoy?: true
+  automation?: true
+  anomaly?: true
   /** Refused by its score, this request included, within ten minutes. */
   refusals600sAtLeast?: number
   /** login or refresh over the strict tier, or the third violation within ten minutes. */
-  limitViolation?: boolean
+  limitViolation?: true
 }
 
 export type Step =

@@ -199,3 +199,17 @@ t.test('overrides change what they name; a file that is wrong is refused with th
     await t.rejects(loadPlaybooks(dataDir), { name: 'ConfigError', variable: 'DATA_DIR' } as unknown as Error, JSON.stringify(bad))
   }
 })
+
+t.test('a condition that is false is refused where it stands: it would hold for every request', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'neko-playbooks-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true }))
+  const write = (value: unknown): void => writeFileSync(join(dataDir, 'playbooks.json'), JSON.stringify(value))
+  for (const name of ['challengingScore', 'blockingScore', 'certainEvidence', 'decoy', 'automation', 'anomaly', 'limitViolation']) {
+    write([{ name: 'HONEYPOT_CAPTURE', when: { [name]: false } }])
+    await t.rejects(loadPlaybooks(dataDir), { variable: 'DATA_DIR', message: new RegExp(`/0/when/${name}: Expected true`) } as unknown as Error, name)
+    write([{ name: 'HONEYPOT_CAPTURE', when: { [name]: true } }])
+    t.match((await loadPlaybooks(dataDir)).find((one) => one.name === 'HONEYPOT_CAPTURE'), { when: { [name]: true } })
+  }
+  write([{ name: 'HONEYPOT_CAPTURE', steps: [{ do: 'block', ttlSeconds: 60, when: { blockingScore: false } }] }])
+  await t.rejects(loadPlaybooks(dataDir), { message: /\/0\/steps\/0/ } as unknown as Error, 'also in a step')
+})
