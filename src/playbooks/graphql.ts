@@ -100,9 +100,17 @@ export const playbooksGraphql: RoomGraphql = {
       openedAt: DateTime!
       """When it last changed."""
       updatedAt: DateTime!
+      """Who acknowledged it, as user:<id> or key:<id>."""
+      acknowledgedBy: String
+      """When it was acknowledged."""
+      acknowledgedAt: DateTime
+      """Who resolved it."""
+      resolvedBy: String
+      """When it was resolved."""
+      resolvedAt: DateTime
       """How many runs joined it."""
       count: Int!
-      """What happened, oldest first, at most the newest 200."""
+      """What happened, oldest first, at most 200: the newest runs, and what people did."""
       timeline: [TimelineEntry!]!
       """Redacted evidence, at most 50 pieces."""
       evidence: [IncidentEvidence!]!

@@ -5,7 +5,7 @@ import type { Evidence } from '../scoring/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import type { Page, Storage, Stored } from '../storage/port.ts'
-import { incidentCollection, PLAYBOOK_NAMES, type Incident, type IncidentStatus, type Notice, type PlaybookName, type TimelineEntry } from './shapes.ts'
+import { incidentCollection, isByPerson, PLAYBOOK_NAMES, type Incident, type IncidentStatus, type Notice, type PlaybookName, type TimelineEntry } from './shapes.ts'
 
 /**
  * Incidents: what a person should see, one open one per attacker, whichever process saw it.
@@ -61,6 +61,8 @@ const EVIDENCE_MAX = 50
 const TECHNIQUES_MAX = 30
 const ATTEMPTS_MAX = 5
 const RETRY_MS = 500
+
+const UNSEEN = { acknowledgedBy: null, acknowledgedAt: null, resolvedBy: null, resolvedAt: null }
 
 export interface IncidentParts {
   storage: Storage
@@ -164,7 +166,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
 
   function opened (attacker: string, first: Joining): StoredIncident {
     const now = clock.now()
-    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [], notifiedAt: null, notifiedCritical: false }
+    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, ...UNSEEN, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [], notifiedAt: null, notifiedCritical: false }
   }
 
   async function setStatus (id: string, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
@@ -174,12 +176,13 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
       if (found.status === 'RESOLVED' || found.status === status) throw new NEKO_ERR_INPUT_INVALID(`The incident is ${found.status.toLowerCase()} already`)
       if (attempt === 0) await audit.durable({ category: 'security', type: `incident.${status.toLowerCase()}`, actor, target: id, outcome: 'ok' })
       const now = clock.now()
+      const isResolved = status === 'RESOLVED'
       const next: StoredIncident = {
         ...found,
         status,
         updatedAt: now,
-        openKey: status === 'RESOLVED' ? null : found.openKey,
-        timeline: bounded([...found.timeline, { at: now, actor, what: status === 'RESOLVED' ? 'resolved' : 'acknowledged', assessmentId: null }], TIMELINE_MAX)
+        ...(isResolved ? { openKey: null, resolvedBy: actor, resolvedAt: now } : { acknowledgedBy: actor, acknowledgedAt: now }),
+        timeline: storyOf([...found.timeline, { at: now, actor, what: isResolved ? 'resolved' : 'acknowledged', assessmentId: null }])
       }
       const written = await store.replace(withoutRevision(next), found.revision)
       if (written === null) continue
@@ -229,11 +232,18 @@ function joined (incident: StoredIncident, { playbook, critical, entry, assessme
     playbook: higher ? playbook : incident.playbook,
     updatedAt: Math.max(incident.updatedAt, entry.at),
     count: incident.count + 1,
-    timeline: bounded([...incident.timeline, entry], TIMELINE_MAX),
+    timeline: storyOf([...incident.timeline, entry]),
     assessmentIds: assessmentId === null || incident.assessmentIds.at(-1) === assessmentId ? incident.assessmentIds : bounded([...incident.assessmentIds, assessmentId], ASSESSMENTS_MAX),
     evidence: bounded([...incident.evidence, ...evidence.filter((one) => !known.has(`${one.rule}|${one.place}`))], EVIDENCE_MAX),
     techniques: [...new Set([...incident.techniques, ...techniques])].slice(0, TECHNIQUES_MAX)
   }
+}
+
+/** Within its bound: the oldest runs go first, so that a flood of them does not wash away what people did. */
+function storyOf (timeline: TimelineEntry[]): TimelineEntry[] {
+  if (timeline.length <= TIMELINE_MAX) return timeline
+  const oldestRun = timeline.findIndex((entry) => !isByPerson(entry))
+  return timeline.toSpliced(Math.max(0, oldestRun), 1)
 }
 
 function bounded<T> (list: T[], max: number): T[] {
@@ -247,7 +257,8 @@ function withoutRevision (incident: StoredIncident): StoredIncident {
 
 function shown (incident: StoredIncident): Incident {
   const { openKey: _openKey, notifiedAt: _notifiedAt, notifiedCritical: _notifiedCritical, ...rest } = withoutRevision(incident)
-  return rest
+  // One that an older version wrote has no names.
+  return { ...UNSEEN, ...rest }
 }
 
 function loudestOf (joinings: Joining[]): Notice | null {

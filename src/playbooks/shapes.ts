@@ -122,9 +122,14 @@ export interface Incident {
   attacker: string
   openedAt: number
   updatedAt: number
+  /** Who saw to it, and when; null until somebody did. */
+  acknowledgedBy: string | null
+  acknowledgedAt: number | null
+  resolvedBy: string | null
+  resolvedAt: number | null
   /** Runs that joined it. */
   count: number
-  /** Newest last, at most 200. */
+  /** Newest last, at most 200; what people did stays longest. */
   timeline: TimelineEntry[]
   /** Receipts, newest last, at most 200. */
   assessmentIds: string[]
@@ -153,6 +158,11 @@ export const runCollection: CollectionDefinition = {
 export const deadLetterCollection: CollectionDefinition = { name: 'webhookDeadLetters', expiryField: 'expiresAt', indexes: [{ name: 'dead_letters_at', fields: [['at', -1]] }] }
 
 export const playbookCollections: CollectionDefinition[] = [incidentCollection, runCollection, deadLetterCollection]
+
+/** What a playbook did is signed with its name, what a person did with theirs. */
+export function isByPerson ({ actor }: TimelineEntry): boolean {
+  return !actor.startsWith('playbook:')
+}
 
 /** Whom a client's key stands for: an address of IPv6 is its /64. */
 export function attackerOf (client: string): Attacker {

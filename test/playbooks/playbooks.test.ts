@@ -177,6 +177,7 @@ t.test('incidents go from open to acknowledged to resolved, and the next attack 
   const { items: [first] } = await incidents.list('OPEN', { first: 10, after: null })
   await incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna')
   const resolved = await incidents.setStatus(first!.id, 'RESOLVED', 'user:bob')
+  t.match(resolved, { acknowledgedBy: 'user:anna', acknowledgedAt: resolved.timeline.at(-2)!.at, resolvedBy: 'user:bob', resolvedAt: resolved.timeline.at(-1)!.at })
   t.match(resolved.timeline.slice(-2), [{ actor: 'user:anna', what: 'acknowledged' }, { actor: 'user:bob', what: 'resolved' }])
   t.match(room!.audited.slice(-2), [{ type: 'incident.acknowledged', actor: 'user:anna' }, { type: 'incident.resolved', actor: 'user:bob' }])
   await t.rejects(incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna'), { code: 'NEKO_ERR_INPUT_INVALID' })
@@ -185,6 +186,25 @@ t.test('incidents go from open to acknowledged to resolved, and the next attack 
   await room!.playbooks.settled()
   t.equal(await incidents.count('OPEN'), 1)
   t.equal(await incidents.count(null), 2)
+})
+
+t.test('who acknowledged an incident stays known, however many runs join it afterwards', async (t) => {
+  const { rooms: [room], clock } = await openPlaybooks(t)
+  const { incidents } = room!.playbooks
+  room!.playbooks.sight(sighting({ score: 95 }))
+  await room!.playbooks.settled()
+  const { items: [opened] } = await incidents.list('OPEN', { first: 10, after: null })
+  t.match(opened, { acknowledgedBy: null, acknowledgedAt: null, resolvedBy: null, resolvedAt: null })
+  const { acknowledgedAt } = await incidents.setStatus(opened!.id, 'ACKNOWLEDGED', 'user:anna')
+  for (let i = 0; i < 203; i++) {
+    clock.advance(61_000)
+    room!.playbooks.sight(sighting({ score: 95 }))
+    await room!.playbooks.settled()
+  }
+  const incident = await incidents.get(opened!.id)
+  t.match(incident, { status: 'ACKNOWLEDGED', count: 204, acknowledgedBy: 'user:anna', acknowledgedAt })
+  t.equal(incident!.timeline.length, 200)
+  t.match(incident!.timeline[0], { actor: 'user:anna', what: 'acknowledged', at: acknowledgedAt }, 'also in its story')
 })
 
 t.test('overrides change what they name; a file that is wrong is refused with the variable', async (t) => {
