@@ -47,10 +47,15 @@ interface StoredIncident extends Incident {
   /** When the webhooks last spoke of it, and whether as of something critical: one process tells, whichever wrote this. */
   notifiedAt: number | null
   notifiedCritical: boolean
+  /** The process whose webhooks spoke of it; absent in what an older version wrote. */
+  notifiedBy?: string | null
 }
 
-/** What the same attack sets off elsewhere while the first message is still gathering joins it. */
-const GATHERING_MS = 2_000
+/** As long as a message may gather: what turns critical meanwhile is told by the process that has it, so that one attack is one message. */
+const GATHERING_MS = 10_000
+const HANDOVER_MS = 500
+/** Beyond it each process tells what it has. */
+const HANDOVERS_MAX = 1_000
 const TOLD_AGAIN_MS = 3_600_000
 /** Incidents written at the same time, so that group commits are shared. */
 const WRITING_MAX = 16
@@ -78,6 +83,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
   const store = storage.collection<StoredIncident>(incidentCollection)
   const waiting = new Map<string, Joining[]>()
   const listeners = new Set<(incident: Incident) => void>()
+  const handovers = new Set<Promise<void>>()
   let writing: Promise<void> | null = null
   let retry: NodeJS.Timeout | null = null
   let closed = false
@@ -88,6 +94,12 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
 
   fleet.subscribe('incidents.changed', (id) => {
     if (listeners.size > 0) store.get(id as string).then((incident) => { if (incident !== null) tell(shown(incident)) }, () => { /* the store is down: the next change tells again */ })
+  })
+
+  fleet.answer('incidents.notice', (message) => {
+    if (closed) return null
+    notify(message as unknown as Notice)
+    return true
   })
 
   function join (joining: Joining): boolean {
@@ -135,10 +147,10 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
       const found = await store.findOne({ openKey: attacker })
       const incident = joinings.reduce<StoredIncident>((one, joining) => joined(one, joining), found ?? opened(attacker, joinings[0] as Joining))
       const notice = noticeFor(found, joinings)
-      if (notice !== null) Object.assign(incident, { notifiedAt: clock.now(), notifiedCritical: notice.kind === 'escalate' })
+      if (notice !== null) Object.assign(incident, { notifiedAt: clock.now(), notifiedCritical: notice.kind === 'escalate', notifiedBy: fleet.processId })
       const written = found === null ? await inserted(incident) : await store.replace(withoutRevision(incident), found.revision)
       if (written === null) continue
-      if (notice !== null) notify({ ...notice, incident: written.id })
+      if (notice !== null) tellByWebhook({ ...notice, incident: written.id }, found)
       tell(shown(written))
       fleet.publish('incidents.changed', written.id)
       return
@@ -150,9 +162,19 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
   function noticeFor (found: StoredIncident | null, joinings: Joining[]): Notice | null {
     const notice = loudestOf(joinings)
     if (notice === null || found === null || found.notifiedAt === null) return notice
-    const silentMs = clock.now() - found.notifiedAt
-    if (silentMs >= TOLD_AGAIN_MS) return notice
-    return notice.kind === 'escalate' && !found.notifiedCritical && silentMs >= GATHERING_MS ? notice : null
+    if (clock.now() - found.notifiedAt >= TOLD_AGAIN_MS) return notice
+    return notice.kind === 'escalate' && !found.notifiedCritical ? notice : null
+  }
+
+  /** A sibling whose message about this incident may still be gathering takes it in; one that does not say so in time is not relied on. */
+  function tellByWebhook (notice: Notice, before: StoredIncident | null): void {
+    const by = before?.notifiedBy ?? fleet.processId
+    if (by === fleet.processId || clock.now() - (before?.notifiedAt ?? 0) >= GATHERING_MS || handovers.size >= HANDOVERS_MAX) return notify(notice)
+    const handover: Promise<void> = fleet.ask('incidents.notice', { ...notice }, { timeoutMs: HANDOVER_MS, processId: by }).then((answers) => {
+      handovers.delete(handover)
+      if (answers[0] !== true) notify(notice)
+    })
+    handovers.add(handover)
   }
 
   async function inserted (incident: StoredIncident): Promise<Stored<StoredIncident> | null> {
@@ -166,7 +188,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
 
   function opened (attacker: string, first: Joining): StoredIncident {
     const now = clock.now()
-    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, ...UNSEEN, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [], notifiedAt: null, notifiedCritical: false }
+    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, ...UNSEEN, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [], notifiedAt: null, notifiedCritical: false, notifiedBy: null }
   }
 
   async function setStatus (id: string, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
@@ -213,11 +235,13 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
     },
     async settled () {
       while (waiting.size > 0 || writing !== null) await (writing ?? write())
+      await Promise.all(handovers)
     },
     async close () {
       closed = true
       if (retry !== null) clearTimeout(retry)
       await (writing ?? write())
+      await Promise.all(handovers)
     }
   }
 }
@@ -256,7 +280,7 @@ function withoutRevision (incident: StoredIncident): StoredIncident {
 }
 
 function shown (incident: StoredIncident): Incident {
-  const { openKey: _openKey, notifiedAt: _notifiedAt, notifiedCritical: _notifiedCritical, ...rest } = withoutRevision(incident)
+  const { openKey: _openKey, notifiedAt: _notifiedAt, notifiedCritical: _notifiedCritical, notifiedBy: _notifiedBy, ...rest } = withoutRevision(incident)
   // One that an older version wrote has no names.
   return { ...UNSEEN, ...rest }
 }

@@ -94,7 +94,8 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
     group.count++
     group.critical ||= notice.kind === 'escalate'
     const known = group.notices.get(notice.attacker)
-    if (known !== undefined) known.count++
+    // Of one attacker's the loudest is told.
+    if (known !== undefined) Object.assign(known, known.kind === 'alert' && notice.kind === 'escalate' ? notice : {}, { count: known.count + 1 })
     else if (group.notices.size < ATTACKERS_PER_MESSAGE) group.notices.set(notice.attacker, { ...notice, count: 1 })
     if (timer === null) {
       timer = setTimeout(flush, Math.max(gatherMs, lastSentMs + windowMs - clock.monotonic()))

@@ -109,10 +109,50 @@ t.test('two processes that see one attack at the same moment tell of it once', a
   const { rooms } = await openPlaybooks(t, { count: 3 })
   for (const { playbooks } of rooms) playbooks.sight(sighting({ score: 95, grade: 'certain' }))
   await Promise.all(rooms.map(({ playbooks }) => playbooks.settled()))
-  t.equal(rooms.reduce((sum, { notices }) => sum + notices.length, 0), 1)
+  t.equal(rooms.filter(({ notices }) => notices.length > 0).length, 1, 'one process tells, in one message')
   t.same(rooms.flatMap(({ runs }) => runs.map((run) => run.playbook)).sort(), ['ACTIVE_ATTACK_DETECTED', 'CRITICAL_THREAT_RESPONSE'])
   const { items: [incident] } = await rooms[0]!.playbooks.incidents.list('OPEN', { first: 10, after: null })
   t.equal(incident!.count, 2)
+})
+
+t.test('an escalation right after an alert about the same attacker is told too, once', async (t) => {
+  for (const afterMs of [0, 400, 600, 1_100, 1_900, 5_000]) {
+    const { rooms: [room], clock } = await openPlaybooks(t)
+    room!.playbooks.sight(sighting({ grade: 'certain', score: 80 }))
+    await room!.playbooks.settled()
+    clock.advance(afterMs)
+    for (let i = 0; i < 3; i++) {
+      room!.playbooks.sight(sighting({ score: 97 }))
+      await room!.playbooks.settled()
+      clock.advance(61_000)
+    }
+    t.match(room!.notices, [{ kind: 'alert' }, { kind: 'escalate', playbook: 'CRITICAL_THREAT_RESPONSE' }], `after ${afterMs} ms`)
+    t.equal(room!.notices.length, 2)
+  }
+})
+
+t.test('an escalation that a sibling sees travels with the message that gathers, and alone when nobody gathers any more', async (t) => {
+  const { rooms: [one, other], clock } = await openPlaybooks(t, { count: 2 })
+  one!.playbooks.sight(sighting({ grade: 'certain', score: 80 }))
+  await one!.playbooks.settled()
+  other!.playbooks.sight(sighting({ score: 97 }))
+  await other!.playbooks.settled()
+  t.match(one!.notices, [{ kind: 'alert' }, { kind: 'escalate' }])
+  t.same(other!.notices, [])
+  const late = attackerAt(1)
+  one!.playbooks.sight(sighting({ grade: 'certain', score: 80, ...late }))
+  await one!.playbooks.settled()
+  clock.advance(11_000)
+  other!.playbooks.sight(sighting({ score: 97, ...late }))
+  await other!.playbooks.settled()
+  t.match(other!.notices, [{ kind: 'escalate', attacker: 'ip:10.0.0.1' }])
+  const lost = attackerAt(2)
+  one!.playbooks.sight(sighting({ grade: 'certain', score: 80, ...lost }))
+  await one!.playbooks.settled()
+  await one!.playbooks.close()
+  other!.playbooks.sight(sighting({ score: 97, ...lost }))
+  await other!.playbooks.settled()
+  t.match(other!.notices.at(-1), { kind: 'escalate', attacker: 'ip:10.0.0.2' }, 'a process that ends takes nothing with it')
 })
 
 t.test('a failing action is tried again three times at most, with jitter, and recorded', async (t) => {

@@ -46,6 +46,23 @@ t.test('a storm is one message per window, with a count and at most 50 attackers
   t.equal(JSON.parse(to.bodies[0]!).attackers.length, 50)
 })
 
+t.test('an escalation that joins an alert speaks for its attacker, and one that comes after it has a message of its own', async (t) => {
+  const to = await receiver(t)
+  const webhooks = await open(t, `http://127.0.0.1:${to.port}/`)
+  const escalation: Notice = { ...notice('ip:192.0.2.1'), kind: 'escalate', playbook: 'CRITICAL_THREAT_RESPONSE', score: 97 }
+  webhooks.notify(notice('ip:192.0.2.1'))
+  webhooks.notify(escalation)
+  webhooks.notify(notice('ip:192.0.2.1'))
+  webhooks.notify(notice('ip:192.0.2.2'))
+  await webhooks.settled()
+  webhooks.notify(escalation)
+  await webhooks.settled()
+  t.match(to.bodies.map((body) => JSON.parse(body)), [
+    { count: 4, critical: true, attackers: [{ attacker: 'ip:192.0.2.1', kind: 'escalate', playbook: 'CRITICAL_THREAT_RESPONSE', score: 97, count: 3 }, { attacker: 'ip:192.0.2.2', kind: 'alert', count: 1 }] },
+    { count: 1, critical: true, attackers: [{ kind: 'escalate' }] }
+  ])
+})
+
 t.test('a receiver that fails is asked three times more; then the message is kept, and can be replayed', async (t) => {
   const to = await receiver(t, [503, 500, 429, 503])
   const webhooks = await open(t, `http://127.0.0.1:${to.port}/`)
