@@ -83,10 +83,11 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
 
   /**
    * True for the first run of this attacker and playbook in its window, over all processes as far as they have told. One
-   * that only recorded (a decoy touched at a low score) does not stand in the way of one that blocks.
+   * that only recorded (a decoy touched at a low score, an attacker whom an allow spared) does not stand in the way of one
+   * that blocks.
    */
   function claims (match: Match, sighting: Sighting): boolean {
-    const keys = keysOf(attackerName(sighting), match)
+    const keys = keysOf(match, sighting)
     const until = recent.get(keys[0])
     if (until !== undefined && until > clock.monotonic()) return false
     const windowMs = match.playbook.windowSeconds * 1000
@@ -134,10 +135,18 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
 
   /** One id per attacker, playbook and window, in whichever process; who was let back in meanwhile is another matter, as is a person's run. */
   function runId (match: Match, sighting: Sighting, actor: string): string {
-    const attacker = attackerName(sighting)
     const window = Math.floor(clock.now() / (match.playbook.windowSeconds * 1000))
-    if (actor !== 'system' || forgiven.has(attacker)) return newId('pr', clock.now())
-    return `pr_${createHash('sha256').update(`${keysOf(attacker, match)[0]}|${window}`).digest('hex').slice(0, 32)}`
+    if (actor !== 'system' || forgiven.has(attackerName(sighting))) return newId('pr', clock.now())
+    return `pr_${createHash('sha256').update(`${keysOf(match, sighting)[0]}|${window}`).digest('hex').slice(0, 32)}`
+  }
+
+  /** Under which names a run is remembered, its own first: one that blocks, or would if nobody spared the attacker, counts also as one that records. */
+  function keysOf ({ playbook, steps }: Match, sighting: Sighting): [string, ...string[]] {
+    const recorded = recordedKey(attackerName(sighting), playbook)
+    const block = steps.find((step) => step.do === 'block')
+    if (block === undefined) return [recorded]
+    const isSpared = actions.previewDecision({ ...sighting.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds }) === null
+    return [recorded + (isSpared ? SPARED_SUFFIX : BLOCKED_SUFFIX), recorded]
   }
 
   function take (step: Step, playbook: Playbook, sighting: Sighting, attempts = 1): Run['steps'][number] {
@@ -234,7 +243,7 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     sight,
     runOne: (playbook, sighting, options) => run({ playbook, steps: stepsOf(playbook, sighting, thresholds) }, sighting, options),
     forget (attacker) {
-      for (const playbook of playbooks) for (const key of keysOf(attacker, { playbook, steps: playbook.steps })) recent.delete(key)
+      for (const playbook of playbooks) for (const suffix of ['', BLOCKED_SUFFIX, SPARED_SUFFIX]) recent.delete(recordedKey(attacker, playbook) + suffix)
       if (forgiven.size >= FORGIVEN_MAX) forgiven.delete(forgiven.values().next().value as string)
       forgiven.add(attacker)
     },
@@ -247,10 +256,11 @@ const SPARED = 'NEVER_BLOCK or an allow spares this client'
 const UNCROSSED = 'no limit was crossed'
 const UNTOLD = 'no WEBHOOK_URLS'
 
-/** Under which names a run is remembered, its own first: one that blocks where the playbook does not always counts also as one that does not. */
-function keysOf (attacker: string, { playbook, steps }: Match): [string, ...string[]] {
-  const any = `${attacker}|${playbook.name}`
-  return steps.some((step) => step.do === 'block' && step.when !== undefined) ? [`${any}|block`, any] : [any]
+const BLOCKED_SUFFIX = '|block'
+const SPARED_SUFFIX = '|spared'
+
+function recordedKey (attacker: string, { name }: Playbook): string {
+  return `${attacker}|${name}`
 }
 
 function story (run: Run, actor: string): string {

@@ -78,6 +78,40 @@ t.test('a decoy touched at a low score does not spare who touches one at a block
   t.equal(incident!.timeline.length, 2, 'and both runs are told of, whichever process had them')
 })
 
+t.test('whom an allow spared is blocked by the next attack once the allow is gone; until then one run is recorded per window', async (t) => {
+  let spared = true
+  const blocks: string[] = []
+  const { rooms: [room, sibling] } = await openPlaybooks(t, {
+    count: 2,
+    actions: {
+      previewDecision: ({ ttlSeconds }) => spared ? null : { ttlSeconds },
+      addDecision (input, by) {
+        if (spared) return null
+        blocks.push(`${by.origin} ${input.value}`)
+        return { ...input, id: 'dc_1', origin: by.origin, simulated: false, createdAt: 0, expiresAt: 1, assessmentId: null }
+      }
+    }
+  })
+  const [strong, weaker] = [{ score: 97, grade: 'certain' }, { score: 80, grade: 'certain' }] as const
+  const attack = async (more: Partial<Sighting>, value: string): Promise<void> => {
+    for (const { playbooks } of [room!, sibling!]) {
+      playbooks.sight(sighting({ ...more, attacker: { scope: 'IP', value }, client: `ip:${value}` }))
+      await playbooks.settled()
+    }
+  }
+  for (let i = 0; i < 5; i++) await attack(strong, '192.0.2.1')
+  await attack(strong, '192.0.2.2')
+  t.same([...room!.runs, ...sibling!.runs].filter(({ attacker }) => attacker === 'ip:192.0.2.1').map(({ playbook }) => playbook), ['CRITICAL_THREAT_RESPONSE', 'ACTIVE_ATTACK_DETECTED'])
+  t.same(blocks, [])
+  spared = false
+  await attack(strong, '192.0.2.1')
+  t.same(blocks, ['playbook:CRITICAL_THREAT_RESPONSE 192.0.2.1'])
+  await attack(weaker, '192.0.2.2')
+  t.same(blocks[1], 'playbook:ACTIVE_ATTACK_DETECTED 192.0.2.2', 'also by a playbook whose run did not block, since another did')
+  await attack(strong, '192.0.2.1')
+  t.equal(blocks.length, 2, 'once')
+})
+
 t.test('the cheap score blocks nobody for longer than its request', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
   t.same(room!.playbooks.sight(sighting({ score: 99, degraded: true })).map((run) => run.playbook), ['STANDARD_MONITORING'])
