@@ -10,12 +10,19 @@ import type { Passage } from './passage.ts'
 /** Lines about requests that a standing decision refused. */
 const REFUSALS_LOGGED_PER_SECOND = 20
 
+export interface Aftermath {
+  /** Once per request, whoever calls it first. */
+  settle (request: FastifyRequest, reply: FastifyReply): void
+  /** Tells the playbooks now: for an answer that is slow on purpose, or a block would begin with its end. */
+  sight (request: FastifyRequest): void
+}
+
 /**
  * Hop 9, after the reply has left: the receipt is kept, the client's history learns what came of the request, metrics
  * count it, playbooks may act and one log line is written. Nothing here is waited for by the client, and nothing
  * throws: a fault is logged and the next request goes on.
  */
-export function createAftermath (app: FastifyInstance): (request: FastifyRequest, reply: FastifyReply) => void {
+export function createAftermath (app: FastifyInstance): Aftermath {
   const { assessments, clock, metrics, scoring } = app
   let loggedSecond = 0
   let loggedRefusals = 0
@@ -25,7 +32,7 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
   const refusals = { decision: metrics.assessmentsTotal.labels('BLOCK', 'decision'), limit: metrics.assessmentsTotal.labels('BLOCK', 'limit') }
   const logsInfo = ['info', 'debug', 'trace'].includes(app.config.logLevel)
 
-  return function aftermath (request, reply) {
+  function settle (request: FastifyRequest, reply: FastifyReply): void {
     if (request.settled) return
     request.settled = true
     metrics.httpRequestsInFlight.dec()
@@ -45,6 +52,16 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
       app.log.error({ err: error, assessment: passage.id }, 'the aftermath of a request failed')
     }
     logRequest(request, passage, status, seconds)
+  }
+
+  function sight (request: FastifyRequest): void {
+    const { passage } = request
+    if (passage === null) return
+    try {
+      respond(request, passage)
+    } catch (error) {
+      app.log.error({ err: error, assessment: passage.id }, 'playbooks could not be told of a request')
+    }
   }
 
   function countRequest (method: string, status: number, route: string): void {
@@ -83,8 +100,10 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
     })
   }
 
-  /** Playbooks are told of what was scored, and of limits that were crossed. */
+  /** Playbooks are told of what was scored, and of limits that were crossed; once. */
   function respond (request: FastifyRequest, passage: Passage): void {
+    if (passage.sighted) return
+    passage.sighted = true
     const { score, verdict, observation, limit } = passage
     const crossed = crossedLimit(passage)
     if (score === null || verdict === null || observation === null) {
@@ -149,6 +168,8 @@ export function createAftermath (app: FastifyInstance): (request: FastifyRequest
     }, 'request')
     if (passage.refusedBy === 'decision') unlogged = 0
   }
+
+  return { settle, sight }
 }
 
 /** The factor with the largest contribution, or null when the score is 0. */

@@ -1,9 +1,10 @@
 import fp from 'fastify-plugin'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /**
  * Decoys: routes that only scanners ask for. Each answers plausibly and cheaply, so that a scanner goes on touching them,
- * and slowly while few do: a held socket costs the scanner a worker and us a timer.
+ * and slowly while few do: a held socket costs the scanner a worker and us a timer. Playbooks act before that: the
+ * standing block starts with the next request, not with the end of the bait.
  *
  * Nothing in a bait is real, and none of it looks like a credential of anybody's: names and keys are plainly made up.
  */
@@ -40,7 +41,8 @@ const OWN_DECOYS = ['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', 
 export default fp(async (app) => {
   let held = 0
 
-  async function answer (bait: Bait, reply: FastifyReply): Promise<FastifyReply> {
+  async function answer (bait: Bait, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    app.gate.sight(request)
     if (held < HELD_MAX && !app.draining.aborted) {
       held++
       await hold(reply)
@@ -73,7 +75,7 @@ export default fp(async (app) => {
       const bait = BAITS.find(([fits]) => fits.test(path))?.[1] ?? SECRETS
       for (const url of path.length > 1 && path.endsWith('/') ? [path, path.slice(0, -1)] : [path]) {
         if (bare.hasRoute({ method: 'GET', url })) continue
-        bare.route({ method: ['GET', 'POST'], url, config: { decoy: true }, handler: async (_request, reply) => await answer(bait, reply) })
+        bare.route({ method: ['GET', 'POST'], url, config: { decoy: true }, handler: async (request, reply) => await answer(bait, request, reply) })
       }
     }
   })

@@ -143,7 +143,8 @@ export function createGate (app: FastifyInstance): Gate {
       bodyIsOthers: false,
       loginFailed: false,
       attemptLimited: false,
-      nothingFound: false
+      nothingFound: false,
+      sighted: false
     }
     request.passage = passage
     reply.header('x-neko-assessment', passage.id)

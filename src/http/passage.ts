@@ -37,6 +37,8 @@ export interface Passage {
   attemptLimited: boolean
   /** The handler found nothing, though it answers 200 as GraphQL does. */
   nothingFound: boolean
+  /** Playbooks were told, by whoever answers slowly on purpose. */
+  sighted: boolean
 }
 
 declare module 'fastify' {

@@ -37,6 +37,8 @@ declare module 'fastify' {
     gate: {
       before (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
       after (request: FastifyRequest, reply: FastifyReply): void
+      /** Playbooks act now, before an answer that is slow on purpose. */
+      sight (request: FastifyRequest): void
     }
   }
 }
@@ -50,7 +52,7 @@ export default fp(async (app) => {
   for (const method of METHODS) if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method, { hasBody: true })
 
   const gate = createGate(app)
-  const after = createAftermath(app)
+  const { settle: after, sight } = createAftermath(app)
   const before = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     app.metrics.httpRequestsInFlight.inc()
     // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
@@ -63,7 +65,7 @@ export default fp(async (app) => {
     app.allowOrigin(request, reply)
     return await gate(request, reply)
   }
-  app.decorate('gate', { before, after })
+  app.decorate('gate', { before, after, sight })
   app.addHook('onRequest', before)
   app.addHook('onRequest', refuseUnreadable)
   // The bytes the gate read are given to the parser as if they had just come.

@@ -1,0 +1,74 @@
+import { writeFileSync } from 'node:fs'
+import t from 'tap'
+import { request } from 'undici'
+import { makeDataDir, startServer, type StartedServer } from '../server.ts'
+
+/** What playbooks do to requests, on the real server. */
+const PASSWORD = 'a long enough password'
+const ATTACK = '/search?q=' + encodeURIComponent("1' UNION SELECT username, password FROM users--")
+const AGENT = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
+
+interface Answer { status: number, text: string, retryAfter: string | undefined }
+
+async function start (t: { teardown (handler: () => unknown): void }, env: Record<string, string> = {}, playbooks: object[] | null = null): Promise<StartedServer> {
+  const dataDir = makeDataDir(t)
+  if (playbooks !== null) writeFileSync(`${dataDir}/playbooks.json`, JSON.stringify(playbooks))
+  return await startServer(t, { dataDir, env: { TRUST_PROXY: '127.0.0.1/32', ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_STANDARD: '5000/60/1', LOG_LEVEL: 'warn', ...env } })
+}
+
+/** A new connection each time, so that every process is asked. */
+async function ask (server: StartedServer, from: string, path: string, options: { method?: 'GET' | 'POST', headers?: Record<string, string>, body?: string } = {}): Promise<Answer> {
+  const response = await request(server.url + path, { method: options.method ?? 'GET', headers: { 'x-forwarded-for': from, 'user-agent': AGENT, accept: '*/*', ...options.headers, connection: 'close' }, body: options.body ?? null })
+  return { status: response.statusCode, text: await response.body.text(), retryAfter: response.headers['retry-after'] as string | undefined }
+}
+
+async function post (server: StartedServer, from: string, query: string, token: string | null = null): Promise<Answer> {
+  return await ask(server, from, '/graphql', { method: 'POST', headers: { 'content-type': 'application/json', ...(token === null ? {} : { authorization: `Bearer ${token}` }) }, body: JSON.stringify({ query }) })
+}
+
+const ordinary = async (server: StartedServer, from: string): Promise<number> => (await post(server, from, '{ threatCounts { count } }')).status
+const logIn = async (server: StartedServer, from: string, username: string, password: string): Promise<Answer> => await post(server, from, `mutation { login(username: ${JSON.stringify(username)}, password: ${JSON.stringify(password)}) { accessToken } }`)
+
+/** Asks as the administrator. */
+async function administer (server: StartedServer): Promise<(query: string) => Promise<Record<string, any>>> {
+  const { data: { login } } = JSON.parse((await logIn(server, '198.51.100.7', 'admin', PASSWORD)).text) as { data: { login: { accessToken: string } } }
+  return async (query) => {
+    const { data, errors } = JSON.parse((await post(server, '198.51.100.7', query, login.accessToken)).text) as { data?: Record<string, unknown>, errors?: unknown }
+    if (data === undefined || data === null) throw new Error(JSON.stringify(errors))
+    return data
+  }
+}
+
+async function until (what: () => Promise<boolean>, ms: number): Promise<boolean> {
+  const end = performance.now() + ms
+  while (performance.now() < end) {
+    if (await what()) return true
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return await what()
+}
+
+t.test("a decoy's block begins while its bait is still held, and the capture is recorded once", async (t) => {
+  const server = await start(t, { WORKERS: '2' })
+  const administrate = await administer(server)
+  let isAnswered = false
+  const bait = ask(server, '203.0.113.31', '/.env' + ATTACK.slice('/search'.length)).finally(() => { isAnswered = true })
+  t.ok(await until(async () => (await Promise.all(Array.from({ length: 6 }, () => ordinary(server, '203.0.113.31')))).every((status) => status === 403), 1500), 'blocked in every process')
+  t.notOk(isAnswered, 'before the bait was answered')
+  t.equal((await bait).status, 200)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const { incidents: { nodes: [incident] } } = await administrate('{ incidents { nodes { attacker timeline { actor } } } }')
+  t.equal(incident.attacker, 'ip:203.0.113.31')
+  t.equal((incident.timeline as Array<{ actor: string }>).filter(({ actor }) => actor === 'playbook:HONEYPOT_CAPTURE').length, 1)
+  t.match(await (await request(server.metricsUrl + '/metrics')).body.text(), /neko_playbook_runs_total\{playbook="HONEYPOT_CAPTURE",result="done"\} 1\n/)
+})
+
+t.test('an attacker from a range whose allow was removed is blocked by the next attack', async (t) => {
+  const server = await start(t)
+  const administrate = await administer(server)
+  const { addDecision } = await administrate('mutation { addDecision(scope: RANGE, value: "203.0.113.160/29", action: ALLOW, reason: "ours") { id } }')
+  t.equal((await ask(server, '203.0.113.161', ATTACK)).status, 404, 'allowed')
+  await administrate(`mutation { removeDecision(id: "${addDecision.id}") { id } }`)
+  t.equal((await ask(server, '203.0.113.161', ATTACK)).status, 403)
+  t.ok(await until(async () => await ordinary(server, '203.0.113.161') === 403, 1000), 'the block stands')
+})
