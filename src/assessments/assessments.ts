@@ -28,7 +28,7 @@ import type { Fleet } from '../cluster/fleet.ts'
 import type { Config } from '../config.ts'
 import type { Action, Verdict } from '../decisions/shapes.ts'
 import type { Scoring } from '../scoring/plugin.ts'
-import type { Score } from '../scoring/shapes.ts'
+import type { Observation, Score } from '../scoring/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Page, Storage, Where } from '../storage/port.ts'
@@ -40,6 +40,9 @@ export interface AssessedRequest { id: string, score: number, action: Action, fa
 export interface AssessOptions { act: boolean, principal: { clientKey: string } }
 /** Told of each receipt when it is made; `describe` redacts, so call it only for those that are shown. */
 export type AddedListener = (receipt: Receipt, describe: () => Assessment) => void
+
+/** `isRefused`: the score refuses it, which only some decoys answer all the same. */
+export type DecoyTest = (request: Pick<Observation, 'method' | 'url' | 'body'>, isRefused: boolean) => boolean
 
 export interface Assessments {
   /** A scored request whose answer has left. Never throws. */
@@ -67,6 +70,8 @@ export interface Assessments {
   markFalsePositive (id: string, actor: string): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }>
   /** For this long every receipt of the client is stored, whatever its score (within the rate). */
   watch (client: string, ms: number): void
+  /** Whoever answers decoys says what touches one: asked of requests that are handed in to be acted on. */
+  recognizeDecoys (touches: DecoyTest): void
   onAdded (listener: AddedListener): () => void
   /** Receipts as they are made in any process, at most 50 a second of each. */
   onShown: Live['subscribe']
@@ -116,6 +121,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   const listeners = new Set<AddedListener>()
   const watched = new Map<string, number>()
   const mintId = createExternalIds(fleet.processId)
+  let touchesDecoy: DecoyTest = () => false
   let refusalSecond = 0
   let refusalsKept = 0
 
@@ -189,6 +195,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     if (address !== null) observation.history = act ? scoring.history.observe(observation, { address: observation.client.slice(3) }) : scoring.history.peek(observation)
     const score = await scoring.score(observation)
     const verdict = parts.judge(score, { address, method: observation.method })
+    if (act && touchesDecoy(observation, verdict.action === 'BLOCK' && !verdict.simulated)) score.decoy = true
     const receipt: Recorded = { observation, score, verdict, status: 0, decisionId: null, address: address ?? '', at: observation.at, external: true }
     if (act && address !== null) scoring.history.settle({ client: observation.client, address: observation.client.slice(3), status: 0, action: verdict.action, score: score.value })
     // Whoever acts on receipts hears of those only that are meant to be acted on.
@@ -259,6 +266,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
       if (watched.size >= WATCHED_MAX) watched.delete(watched.keys().next().value as string)
       watched.set(client, clock.monotonic() + ms)
     },
+    recognizeDecoys (touches) { touchesDecoy = touches },
     onAdded,
     onShown: live.subscribe,
     load: falsePositives.load,

@@ -28,13 +28,25 @@ export function touchesDecoy (query: string): boolean {
 
 /** What a body or query string of /graphql asks, when it touches nothing but decoys: those answer also what is refused. */
 export function asksDecoysOnly (url: string, body: Uint8Array | null): boolean {
+  const query = readQuery(url, body)
+  return query !== null && decoyAnswer(query) !== null
+}
+
+/** The same for a decoy anywhere in what is asked, also beside real fields. */
+export function asksDecoys (url: string, body: Uint8Array | null): boolean {
+  const query = readQuery(url, body)
+  return query !== null && touchesDecoy(query)
+}
+
+/** The document, where a decoy is named at all. */
+function readQuery (url: string, body: Uint8Array | null): string | null {
   const text = body === null ? '' : Buffer.from(body).toString('utf8')
-  if (!NAMES.test(text) && !NAMES.test(url)) return false
+  if (!NAMES.test(text) && !NAMES.test(url)) return null
   try {
     const query = body === null ? new URL(url, 'http://decoy').searchParams.get('query') : (JSON.parse(text) as { query?: unknown } | null)?.query
-    return typeof query === 'string' && decoyAnswer(query) !== null
+    return typeof query === 'string' ? query : null
   } catch {
-    return false
+    return null
   }
 }
 

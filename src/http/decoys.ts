@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { asksDecoys, asksDecoysOnly } from '../graphql/decoy.ts'
 
 /**
  * Decoys: routes that only scanners ask for. Each answers plausibly and cheaply, so that a scanner goes on touching them,
@@ -13,6 +14,9 @@ interface Bait { type: string, body: string | Buffer }
 /** Sockets held at the same time; who comes beyond it is answered at once. */
 const HELD_MAX = 50
 const HELD_MS = 2_000
+
+/** What a decoy's route answers. */
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST'])
 
 const text = (body: string): Bait => ({ type: 'text/plain; charset=utf-8', body })
 const SECRETS = text('APP_ENV=production\nAPP_DEBUG=false\nDB_HOST=db.internal\nDB_DATABASE=app\nDB_USERNAME=app\nDB_PASSWORD=\nMAIL_HOST=mail.internal\n')
@@ -39,6 +43,7 @@ const BAITS: ReadonlyArray<readonly [RegExp, Bait]> = [
 const OWN_DECOYS = ['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', '/old-console/']
 
 export default fp(async (app) => {
+  const urls = urlsOf(app.config.decoyPaths)
   let held = 0
 
   async function answer (bait: Bait, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -70,13 +75,34 @@ export default fp(async (app) => {
       payload.resume()
       done(null)
     })
-    const paths = app.config.decoyPaths.length === 0 ? [] : [...app.config.decoyPaths, ...OWN_DECOYS]
-    for (const path of new Set(paths)) {
+    for (const [url, path] of urls) {
       const bait = BAITS.find(([fits]) => fits.test(path))?.[1] ?? SECRETS
-      for (const url of path.length > 1 && path.endsWith('/') ? [path, path.slice(0, -1)] : [path]) {
-        if (bare.hasRoute({ method: 'GET', url })) continue
-        bare.route({ method: ['GET', 'POST'], url, config: { decoy: true }, handler: async (request, reply) => await answer(bait, request, reply) })
-      }
+      if (bare.hasRoute({ method: 'GET', url })) urls.delete(url)
+      else bare.route({ method: ['GET', 'POST'], url, config: { decoy: true }, handler: async (request, reply) => await answer(bait, request, reply) })
     }
   })
-}, { name: 'decoys', dependencies: ['config'] })
+
+  // What others saw and handed in to be acted on is judged as if it had been asked here.
+  app.assessments.recognizeDecoys(({ method, url, body }, isRefused) => {
+    const path = pathOf(url)
+    if (urls.has(path)) return METHODS.has(method)
+    if (path !== '/graphql') return false
+    return isRefused ? asksDecoysOnly(url, body) : asksDecoys(url, body)
+  })
+}, { name: 'decoys', dependencies: ['config', 'assessments'] })
+
+/** Where each decoy answers, with the path that it was configured as: a folder also without its slash. */
+function urlsOf (configured: readonly string[]): Map<string, string> {
+  const paths = configured.length === 0 ? [] : [...configured, ...OWN_DECOYS]
+  return new Map(paths.flatMap((path) => path.length > 1 && path.endsWith('/') ? [[path, path], [path.slice(0, -1), path]] : [[path, path]]))
+}
+
+/** As the router reads it. */
+function pathOf (url: string): string {
+  const path = url.split('?', 1)[0] as string
+  try {
+    return decodeURI(path)
+  } catch {
+    return path
+  }
+}

@@ -75,7 +75,8 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
         automation: score.automation,
         anomaly: score.anomaly,
         simulated: verdict.simulated,
-        refused: verdict.action === 'BLOCK',
+        // A decoy would have answered its bait.
+        refused: verdict.action === 'BLOCK' && (verdict.simulated || !score.decoy),
         refusals600s: (observation.history?.refused600s ?? 0) + 1
       })
     },

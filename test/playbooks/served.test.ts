@@ -72,3 +72,33 @@ t.test('an attacker from a range whose allow was removed is blocked by the next 
   t.equal((await ask(server, '203.0.113.161', ATTACK)).status, 403)
   t.ok(await until(async () => await ordinary(server, '203.0.113.161') === 403, 1000), 'the block stands')
 })
+
+t.test('act true captures who touched a decoy elsewhere as if it had been here, and without it nobody', async (t) => {
+  const server = await start(t)
+  const administrate = await administer(server)
+  const json = { host: 'shop.example', 'user-agent': AGENT, 'content-type': 'application/json' }
+  const graphql = (query: string): object => ({ method: 'POST', url: '/graphql', headers: json, body: JSON.stringify({ query }) })
+  const attack = ATTACK.slice('/search'.length)
+  const touches = [
+    { method: 'GET', url: '/.decoy', headers: json }, { method: 'GET', url: '/.env?x=1', headers: json }, { method: 'HEAD', url: '/%2eenv', headers: json }, { method: 'POST', url: '/wp-admin', headers: json },
+    { method: 'GET', url: '/.env' + attack, headers: json }, graphql('{ adminUsers { id } }'), graphql('{ health { status } internalTokens }'),
+    graphql('{ adminUsers(name: "1\' UNION SELECT username, password FROM users--") }'), { method: 'GET', url: '/graphql?query={adminUsers{id}}', headers: json }
+  ]
+  const others = [
+    { method: 'GET', url: '/', headers: json }, { method: 'PUT', url: '/.decoy', headers: json }, { method: 'GET', url: '/x/.decoy', headers: json }, graphql('{ health { status } }'),
+    graphql('{ health { status } adminUsers(name: "1\' UNION SELECT username, password FROM users--") }')
+  ]
+  const { createApiKey: { key } } = await administrate('mutation { createApiKey(name: "sensor", scopes: ["assess"]) { key } }')
+  const hand = async (requests: object[], act: boolean): Promise<number> => (await ask(server, '198.51.100.8', '/v1/assess', { method: 'POST', headers: { 'content-type': 'application/json', 'x-api-key': key as string }, body: JSON.stringify({ act, requests }) })).status
+  t.equal(await hand(touches.map((one, i) => ({ ...one, ip: `192.0.2.${i}` })), false), 200)
+  t.equal(await hand([...touches, ...others].map((one, i) => ({ ...one, ip: `203.0.113.${i}` })), true), 200)
+  const captured = async (): Promise<string[]> => {
+    const { incidents } = await administrate('{ incidents(first: 100) { nodes { attacker timeline { actor } } } }')
+    return (incidents.nodes as Array<{ attacker: string, timeline: Array<{ actor: string }> }>).filter(({ timeline }) => timeline.some(({ actor }) => actor === 'playbook:HONEYPOT_CAPTURE')).map(({ attacker }) => attacker).sort()
+  }
+  const expected = touches.map((_one, i) => `ip:203.0.113.${i}`)
+  t.ok(await until(async () => (await captured()).length >= expected.length, 2000))
+  t.same(await captured(), expected)
+  t.equal(await ordinary(server, '203.0.113.4'), 403, 'a decoy at a blocking score blocks')
+  t.same([await ordinary(server, '203.0.113.5'), await ordinary(server, '192.0.2.4')], [200, 200], 'at a low score, or handed in to be looked at, not')
+})
