@@ -60,7 +60,7 @@ export interface DecisionParts {
   fleet: Fleet
   clock: Clock
   neverBlock: readonly string[]
-  /** Forgets what this process knows about a client: history, limits. */
+  /** Forgets what this process knows about a client: history, limits, tries of login. */
   forgetClient (clientKey: string): void
   log: { error (details: object, message: string): void }
 }

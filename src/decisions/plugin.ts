@@ -27,8 +27,13 @@ export default fp(async (app) => {
     forgetClient (clientKey) {
       app.scoring.history.forget(clientKey)
       app.limits.forget(clientKey)
+      if (clientKey.startsWith('user:')) forgetTries(clientKey.slice('user:'.length))
     }
   })
+  /** Those on a user's account, whoever made them. The name under which they are counted may have to be read. */
+  const forgetTries = (userId: string): void => {
+    app.identity.accountOf(userId).then((account) => { if (account !== null) app.limits.forget(account) }, (error: unknown) => log.warn({ err: error }, 'the tries on an account could not be forgotten'))
+  }
   // A store that is down at start must not stop the process: decisions come in when it is up.
   const load = (): Promise<void> => decisions.load().catch((error: unknown) => log.warn({ err: error }, 'decisions could not be loaded yet'))
   await load()
@@ -45,4 +50,4 @@ export default fp(async (app) => {
     clearInterval(timer)
     await decisions.close()
   })
-}, { name: 'decisions', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'scoring', 'limits'] })
+}, { name: 'decisions', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'identity', 'scoring', 'limits'] })

@@ -18,6 +18,7 @@ import type { Users } from './users.ts'
  * address and by account, so that neither many accounts from one address nor many addresses on one account get far. What
  * others try on an account never shuts out an address that it logged in from before: that one has tries of its own.
  */
+/** Its key is `<what is tried>|<whose>`: whoever forgets a client, an account or a user forgets its tries by that. */
 export type CountAttempt = (key: string) => Promise<{ allowed: boolean, retryAfterSeconds: number }>
 
 /** What a name may be long; longer ones are not looked up, but take their time all the same. */
@@ -28,6 +29,8 @@ export interface Logins {
   login (given: { username: string, password: string, address: string }): Promise<SessionTokens>
   /** @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_STORE_UNAVAILABLE */
   refresh (given: { refreshToken: string, address: string }): Promise<SessionTokens>
+  /** Whose name the tries on a user's account are counted under; null for a user who does not exist. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  accountOf (userId: string): Promise<string | null>
 }
 
 interface LoginsOptions {
@@ -69,9 +72,8 @@ export function createLogins (options: LoginsOptions): Logins {
       requirePasswordBounds(password)
       const account = username.slice(0, USERNAME_CHARACTERS_MAX + 1).toLowerCase()
       const actor = `ip:${address}`
-      // Names are hashed: whoever types the password into the wrong field must not leave it in a limiter or a log.
-      const target = `account:${sha256(account).slice(0, 16)}`
-      const [ofAccount, ofAddress] = await Promise.all([tryOn(`login:${target}`), tryOn(`login:address:${addressKey(address)}`)])
+      const target = accountKey(account)
+      const [ofAccount, ofAddress] = await Promise.all([tryOn(`login|${target}`), tryOn(`login|ip:${addressKey(address)}`)])
       refuseWhenLimited(ofAddress, { type: 'login', actor, target })
       const user = await users.byName(account.slice(0, USERNAME_CHARACTERS_MAX))
       const exact = user !== null && user.usernameKey === account
@@ -89,7 +91,7 @@ export function createLogins (options: LoginsOptions): Logins {
     },
     async refresh ({ refreshToken, address }) {
       const actor = `ip:${address}`
-      refuseWhenLimited(await tryOn(`refresh:address:${addressKey(address)}`), { type: 'session.refresh', actor, target: null })
+      refuseWhenLimited(await tryOn(`refresh|ip:${addressKey(address)}`), { type: 'session.refresh', actor, target: null })
       const verdict = await sessions.refresh(refreshToken)
       if (verdict.state === 'reused') {
         await options.endSession(verdict.session, { actor, type: 'session.reuse' })
@@ -102,6 +104,10 @@ export function createLogins (options: LoginsOptions): Logins {
       }
       audit.record({ category: 'auth', type: 'session.refresh', actor, target: `session:${verdict.session.id}`, outcome: 'ok' })
       return answer(verdict.session, verdict.refreshToken)
+    },
+    async accountOf (userId) {
+      const user = users.state(userId) ?? await users.load(userId)
+      return user === null ? null : accountKey(user.username.toLowerCase())
     }
   }
 
@@ -110,4 +116,9 @@ export function createLogins (options: LoginsOptions): Logins {
     // Fail-open: the old hash is still good, and the next login tries again.
     await passwords.hash(password).then((passwordHash) => users.setPassword(userId, passwordHash, { endsSessions: false })).catch(() => null)
   }
+}
+
+/** Names are hashed: whoever types the password into the wrong field must not leave it in a limiter or a log. */
+function accountKey (account: string): string {
+  return `account:${sha256(account).slice(0, 16)}`
 }

@@ -71,7 +71,7 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
       if (by.kind !== 'user') throw new NEKO_ERR_FORBIDDEN('a signed-in user')
       requirePasswordBounds(currentPassword)
       requireUsablePassword(newPassword)
-      const attempt = await countAttempt(`password:${by.id}`)
+      const attempt = await countAttempt(`password|user:${by.id}`)
       if (!attempt.allowed) throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(attempt.retryAfterSeconds)), { retryAfterSeconds: attempt.retryAfterSeconds })
       const user = await existing(by.id)
       const { held } = await passwords.verify(currentPassword, user.passwordHash)

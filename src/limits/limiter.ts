@@ -35,7 +35,7 @@ export interface Limits {
   refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
-  /** A login or refresh attempt. */
+  /** A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS in terms.ts has the names). */
   takeAttempt (key: string): Promise<LimitAnswer>
   /**
    * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it was taken; that of an

@@ -30,7 +30,7 @@ export interface Order {
   /** `request`, `attempt` (login and refresh), `cost` (GraphQL points), or the name of another bucket of the client's. */
   kind: string
   tier: Tier
-  /** ClientKey; for an attempt the key that the caller made. */
+  /** ClientKey; for an attempt its name before it, `login|ip:192.0.2.1`. */
   client: string
   points: number
 }

@@ -19,6 +19,8 @@ export interface Bucket { key: string, tier: Tier, rate: Rate }
 export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service']
 /** Buckets of a client beside that of its requests: what is forgotten with it. */
 export const NAMED: readonly string[] = ['failed', 'cost']
+/** What is counted as an attempt: of an address, an account or a user, whichever the caller names. */
+export const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
 /**
  * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION), after the reply
  * has left: the reply must say so already, or who waits as told would be refused once more.
@@ -50,7 +52,7 @@ export function bucketOf ({ kind, tier, client }: Pick<Order, 'kind' | 'tier' | 
   return { key: `${tier}|${kind}|${client}`, tier, rate: kind === 'cost' ? costRates[tier] : rates[tier] }
 }
 
-/** Every bucket of a client but its attempts, which are counted by keys of their own. */
+/** Every bucket of a client. */
 export function keysOf (client: string): string[] {
-  return [`held|${client}`, ...TIERS.flatMap((tier) => [`${tier}|${client}`, ...NAMED.map((name) => `${tier}|${name}|${client}`)])]
+  return [`held|${client}`, ...ATTEMPTS.map((name) => `attempt|${name}|${client}`), ...TIERS.flatMap((tier) => [`${tier}|${client}`, ...NAMED.map((name) => `${tier}|${name}|${client}`)])]
 }

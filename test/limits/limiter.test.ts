@@ -131,7 +131,7 @@ t.test('a process that cannot give back what it was lent makes nobody wait for l
 
 t.test('attempts and refused credentials are exact too', async (t) => {
   const { workers } = createTestHost(t, { clock: createTestClock() })
-  const attempts = await Promise.all(Array.from({ length: 40 }, (_, i) => workers[i % 2]!.takeAttempt('login:a')))
+  const attempts = await Promise.all(Array.from({ length: 40 }, (_, i) => workers[i % 2]!.takeAttempt('login|account:a')))
   t.equal(allowed(attempts), 10)
   const failed = await Promise.all(Array.from({ length: 150 }, (_, i) => workers[i % 2]!.takeNamed('standard', 'failed', C)))
   t.equal(allowed(failed), 100)
@@ -191,6 +191,20 @@ t.test('a block and a forgetting reach every process, also what is on its way', 
   await late
   await settled()
   t.equal(allowed(await takeMany(workers, 150)), 100)
+})
+
+t.test('who is forgotten may try to log in again in every process, and nobody else', async (t) => {
+  const { workers } = createTestHost(t, { clock: createTestClock() })
+  const tryAll = async (key: string): Promise<number> => allowed(await Promise.all(Array.from({ length: 12 }, (_, i) => workers[i % 2]!.takeAttempt(key))))
+  const keys = [`login|${C}`, `refresh|${C}`, 'login|account:a', 'password|user:u1', 'login|ip:198.51.100.2']
+  for (const key of keys) t.equal(await tryAll(key), 10, key)
+  workers[0]!.forget(C)
+  await settled()
+  t.same(await Promise.all(keys.map(tryAll)), [10, 10, 0, 0, 0])
+  workers[1]!.forget('account:a')
+  workers[1]!.forget('user:u1')
+  await settled()
+  t.same(await Promise.all(keys.map(tryAll)), [0, 0, 10, 10, 0])
 })
 
 t.test('violations: one per crossing, over all processes; the third is told its lengthened block', async (t) => {

@@ -102,3 +102,31 @@ t.test('act true captures who touched a decoy elsewhere as if it had been here, 
   t.equal(await ordinary(server, '203.0.113.4'), 403, 'a decoy at a blocking score blocks')
   t.same([await ordinary(server, '203.0.113.5'), await ordinary(server, '192.0.2.4')], [200, 200], 'at a low score, or handed in to be looked at, not')
 })
+
+t.test('removeDecision lifts a login block: that of the address, and that of the account when it is about a user', async (t) => {
+  for (const WORKERS of ['1', '2']) {
+    const server = await start(t, { WORKERS })
+    const administrate = await administer(server)
+    const { createUser } = await administrate(`mutation { createUser(username: "Anna", password: "${PASSWORD}", role: VIEWER) { id } }`)
+    const pardon = async (scope: string, value: string): Promise<void> => {
+      const { addDecision } = await administrate(`mutation { addDecision(scope: ${scope}, value: "${value}", action: BLOCK, ttlSeconds: 60, reason: "test") { id } }`)
+      await administrate(`mutation { removeDecision(id: "${addDecision.id}") { id } }`)
+    }
+    const loggedIn = async (from: string): Promise<boolean> => (await logIn(server, from, 'anna', PASSWORD)).status === 200
+    const address = '203.0.113.71'
+    const statuses = []
+    for (let i = 0; i < 12; i++) statuses.push((await logIn(server, address, `nobody${i}`, 'wrong wrong wrong')).status)
+    t.same(statuses.slice(-2), [429, 429])
+    t.notOk(await loggedIn(address))
+    await pardon('IP', address)
+    t.ok(await until(async () => await loggedIn(address), 1000), `the address, WORKERS=${WORKERS}`)
+
+    for (let i = 0; i < 12; i++) await logIn(server, `203.0.113.${100 + i}`, 'anna', 'wrong wrong wrong')
+    t.notOk(await loggedIn('203.0.113.90'), 'a stranger is shut out of the account')
+    await pardon('IP', '203.0.113.90')
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    t.notOk(await loggedIn('203.0.113.90'), 'the account is not the address')
+    await pardon('USER', createUser.id as string)
+    t.ok(await until(async () => await loggedIn('203.0.113.90'), 1000), `the account, WORKERS=${WORKERS}`)
+  }
+})
