@@ -1,7 +1,7 @@
 import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
-import { bucketOf, keysOf, LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './terms.ts'
-import type { Terms } from './terms.ts'
+import { bucketOf, keysOf, VIOLATIONS_MAX } from './terms.ts'
+import type { Bucket, Terms } from './terms.ts'
 import type { LimitAnswer, Order } from './shapes.ts'
 import { createWindowLimiter } from './window.ts'
 import type { Rate, WindowLimiter } from './window.ts'
@@ -95,12 +95,13 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
     return { ...answer, remaining, count: rate.max - remaining }
   }
 
-  /** A client is told what will be done with its third crossing. */
-  function crossed (answer: LimitAnswer, { client }: Order, rate: Rate, shadow: boolean): LimitAnswer {
+  /** From its third crossing on a client is blocked for longer, and told so. */
+  function crossed (answer: LimitAnswer, { client }: Order, { key, tier, rate }: Bucket, { shadow, lengthenedSeconds }: Terms): LimitAnswer {
     const count = noteViolation(client, violationMs(rate))
-    if (shadow || count < VIOLATIONS_MAX) return answer
-    const seconds = Math.max(answer.retryAfterSeconds, LENGTHENED_BLOCK_SECONDS)
-    return { ...answer, retryAfterSeconds: seconds, resetSeconds: seconds }
+    if (shadow || count < VIOLATIONS_MAX || lengthenedSeconds === 0) return answer
+    windows.block(key, rate, lengthenedSeconds * 1000)
+    const { retryAfterSeconds, resetSeconds, retryAfterMs } = windows.peek(tier, key, rate)
+    return { ...answer, retryAfterSeconds, resetSeconds, retryAfterMs }
   }
 
   const self: Ledger = {
@@ -108,7 +109,8 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
     onAdmitted: null,
     count (order, terms) {
       if (order.kind === 'request' && isHeld(order.client)) return countHeld(order, terms)
-      const { key, tier, rate } = bucketOf(order, terms, false)
+      const bucket = bucketOf(order, terms, false)
+      const { key, tier, rate } = bucket
       const answer = windows.take(tier, key, rate, order.points)
       if (answer.allowed) {
         if (self.onAdmitted !== null && order.kind !== 'cost' && order.kind !== 'attempt') self.onAdmitted(key, tier, order.points)
@@ -116,7 +118,7 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
       }
       if (!answer.crossed) return answer
       // Only a client's own rate of requests is violated: what a challenge imposes never is, and attempts say so themselves.
-      return order.kind === 'request' ? crossed(answer, order, rate, terms.shadow) : { ...answer, crossed: false }
+      return order.kind === 'request' ? crossed(answer, order, bucket, terms) : { ...answer, crossed: false }
     },
     hold: (clientKey, ms) => note(holds, clientKey, ms),
     isHeld,

@@ -8,7 +8,7 @@ import { createLedger, violationMs } from './ledger.ts'
 import { createLocalStore } from './local-store.ts'
 import { createPrimaryStore } from './primary-store.ts'
 import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
-import { termsOf } from './terms.ts'
+import { LENGTHENED_BLOCK_SECONDS, termsOf } from './terms.ts'
 import type { Rate } from './window.ts'
 
 export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './terms.ts'
@@ -47,6 +47,8 @@ export interface Limits {
   isHeld (clientKey: string): boolean
   /** Lengthens the limiter's own block of a key in a tier (RATE_LIMIT_VIOLATION); told to siblings. */
   block (tier: Tier, clientKey: string, ms: number): void
+  /** How long the block that follows a violation lasts at least, in seconds: what the playbook in force says, 0 when it says nothing. Before the first request. */
+  lengthenBlocks (seconds: number): void
   /** Forgets holds, blocks and counts of a client; told to siblings. */
   forget (clientKey: string): void
   rate (tier: Tier): Rate
@@ -66,7 +68,7 @@ export interface LimitsOptions {
 const SILENT: Pick<Logger, 'info' | 'warn'> = { info () {}, warn () {} }
 
 export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: LimitsOptions): Limits {
-  const terms = termsOf(rates, shadow)
+  let terms = termsOf(rates, { shadow, lengthenedSeconds: LENGTHENED_BLOCK_SECONDS })
   const counts = fleet.primaryId === null || fleet.primaryId === fleet.processId
   const ledger = createLedger({ clock, onViolation: (clientKey, ms, count) => fleet.publish('limits.violation', [clientKey, ms, count]) })
   const store: LimitStore = counts ? createLocalStore({ ledger, terms }) : createPrimaryStore({ fleet, clock, log, ledger, terms })
@@ -111,6 +113,10 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     block (tier, clientKey, ms) {
       store.applyBlock(request(tier, clientKey), ms)
       fleet.publish('limits.block', [tier, clientKey, ms])
+    },
+    lengthenBlocks (seconds) {
+      terms = termsOf(rates, { shadow, lengthenedSeconds: seconds })
+      store.useTerms(terms)
     },
     forget (clientKey) {
       store.applyForget(clientKey)

@@ -4,7 +4,8 @@ import { bucketOf } from './terms.ts'
 import type { Terms } from './terms.ts'
 
 /** This process counts: the only one of its host, or the primary itself. Nothing is waited for. */
-export function createLocalStore ({ ledger, terms }: { ledger: Ledger, terms: Terms }): LimitStore {
+export function createLocalStore ({ ledger, terms: first }: { ledger: Ledger, terms: Terms }): LimitStore {
+  let terms = first
   const { windows } = ledger
   return {
     take: (order) => ledger.count(order, terms),
@@ -19,6 +20,7 @@ export function createLocalStore ({ ledger, terms }: { ledger: Ledger, terms: Te
       windows.block(key, rate, ms)
     },
     applyForget: (clientKey) => ledger.forget(clientKey),
+    useTerms (next) { terms = next },
     close () {}
   }
 }

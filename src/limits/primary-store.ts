@@ -43,12 +43,13 @@ const PROBE_MS = 1_000
 /** What was lent and not used is given back this soon after its time. */
 const ENDED_MS = 500
 
-export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: PrimaryStoreOptions): LimitStore {
+export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }: PrimaryStoreOptions): LimitStore {
   const { windows } = ledger
   const refusals = createRefusals(clock)
   const notes = createNotes()
   const purse = createPurse(clock)
-  const writtenTerms = writeTerms(terms)
+  let terms = first
+  let writtenTerms = writeTerms(terms)
   let queue: Waiting[] = []
   let sent: Sent | null = null
   let seq = 0
@@ -266,6 +267,10 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms }: Primar
       ledger.forget(clientKey)
       purse.forget(clientKey)
       refusals.forget(clientKey)
+    },
+    useTerms (next) {
+      terms = next
+      writtenTerms = writeTerms(next)
     },
     close () {
       unsubscribe()

@@ -1,4 +1,5 @@
 import type { Tier } from '../identity/shapes.ts'
+import type { Terms } from './terms.ts'
 
 /** Who counted: the primary for every process of the host, or this process for itself. */
 export type LimitStoreName = 'local' | 'primary'
@@ -16,7 +17,7 @@ export interface LimitAnswer {
   resetSeconds: number
   /** Whole seconds, at least 1, after which one more is certainly admitted; 0 when allowed. */
   retryAfterSeconds: number
-  /** The same in milliseconds: until then one more is certainly refused. A block that is only foretold is not in it. */
+  /** The same in milliseconds: until then one more is certainly refused. */
   retryAfterMs: number
   /** True for the one request that crossed the limit; what is refused while the block lasts belongs to the same violation. */
   crossed: boolean
@@ -50,5 +51,6 @@ export interface LimitStore {
   /** What somebody decided, applied to what this process knows: every process hears of it and does the same. */
   applyBlock (order: Order, ms: number): void
   applyForget (clientKey: string): void
+  useTerms (terms: Terms): void
   close (): void
 }

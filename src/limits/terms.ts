@@ -8,8 +8,10 @@ export interface Terms {
   costRates: Readonly<Record<Tier, Rate>>
   /** Of a client that is held: strict, without its block. */
   heldRate: Rate
-  /** Login and refresh: one crossing is a violation, and its block is five minutes whatever the tier's own is. */
+  /** Login and refresh: one crossing is a violation, and its block is the lengthened one, unless the tier's own is longer. */
   attemptRate: Rate
+  /** How long the block after a violation lasts at least; 0 when no playbook lengthens it. */
+  lengthenedSeconds: number
   /** Playbooks only record, so nobody is told of a longer block. */
   shadow: boolean
 }
@@ -22,8 +24,9 @@ export const NAMED: readonly string[] = ['failed', 'cost']
 /** What is counted as an attempt: of an address, an account or a user, whichever the caller names. */
 export const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
 /**
- * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION), after the reply
- * has left: the reply must say so already, or who waits as told would be refused once more.
+ * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION, whose file may say
+ * another length). The playbook acts after the reply has left, and once per its window: the limiter blocks at the crossing
+ * itself, or who waits as told would be refused once more.
  */
 export const VIOLATIONS_MAX = 3
 export const LENGTHENED_BLOCK_SECONDS = 300
@@ -31,12 +34,14 @@ const COST_PER_REQUEST = 20
 /** Six of a hundred: one message to the others for seven requests of a client that comes through several processes. */
 const DRIFT_SHARE = 16
 
-export function termsOf (rates: Readonly<Record<Tier, Rate>>, shadow: boolean): Terms {
+/** @param lengthenedSeconds what the playbook says, 0 when it lengthens nothing */
+export function termsOf (rates: Readonly<Record<Tier, Rate>>, { shadow, lengthenedSeconds }: { shadow: boolean, lengthenedSeconds: number }): Terms {
   return {
     rates,
     costRates: Object.fromEntries(TIERS.map((tier) => [tier, { ...rates[tier], max: rates[tier].max * COST_PER_REQUEST, blockSeconds: 0 }])) as Record<Tier, Rate>,
     heldRate: { ...rates.strict, blockSeconds: 0 },
-    attemptRate: { ...rates.strict, blockSeconds: Math.max(rates.strict.blockSeconds, LENGTHENED_BLOCK_SECONDS) },
+    attemptRate: { ...rates.strict, blockSeconds: Math.max(rates.strict.blockSeconds, shadow ? 0 : lengthenedSeconds) },
+    lengthenedSeconds,
     shadow
   }
 }

@@ -18,6 +18,8 @@ const CELLS = SUB_WINDOWS + 1
 const WAYS = 8
 /** A block ends this much before its round number of seconds, so that Retry-After can say that number and be kept. */
 const EARLY_MS = 5
+/** A block ordered again this much later is the same one: who was told when it ends must not find it moved. */
+const SAME_BLOCK_MS = 1_000
 
 export interface Rate { max: number, windowSeconds: number, blockSeconds: number }
 
@@ -108,7 +110,8 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
   function block (key: string, rate: Rate, ms: number): void {
     const now = clock.monotonic() + 1
     const slot = made(key, rate, now)
-    blockedUntilMs[slot] = Math.max(blockedUntilMs[slot]!, now + ms - EARLY_MS)
+    const untilMs = now + ms - EARLY_MS
+    if (blockedUntilMs[slot]! <= now || blockedUntilMs[slot]! < untilMs - SAME_BLOCK_MS) blockedUntilMs[slot] = Math.max(blockedUntilMs[slot]!, untilMs)
     crossedBefore[slot] = 1
   }
 

@@ -1,5 +1,5 @@
 import type { Json } from '../std/json.ts'
-import { bucketOf, TIERS, termsOf } from './terms.ts'
+import { bucketOf, LENGTHENED_BLOCK_SECONDS, TIERS, termsOf } from './terms.ts'
 import type { Bucket, Terms } from './terms.ts'
 import type { LimitAnswer, Order } from './shapes.ts'
 import type { Rate } from './window.ts'
@@ -22,8 +22,8 @@ export interface Counted { answer: LimitAnswer, held: boolean, lease: { points: 
 
 const ABOUT: ReadonlyArray<Note['about']> = ['refund', 'admitted', 'returned', 'violation']
 
-export function writeTerms ({ rates, shadow }: Terms): Json {
-  return [...TIERS.map((tier) => [rates[tier].max, rates[tier].windowSeconds, rates[tier].blockSeconds]), shadow ? 1 : 0]
+export function writeTerms ({ rates, shadow, lengthenedSeconds }: Terms): Json {
+  return [...TIERS.map((tier) => [rates[tier].max, rates[tier].windowSeconds, rates[tier].blockSeconds]), shadow ? 1 : 0, lengthenedSeconds]
 }
 
 export function writeBatch (seq: number, terms: Json, notes: readonly Note[], orders: readonly Order[]): Json {
@@ -38,7 +38,7 @@ export function readBatch (message: Json): Batch {
   })
   return {
     seq,
-    terms: termsOf(Object.fromEntries(rates) as Terms['rates'], terms[TIERS.length] === 1),
+    terms: termsOf(Object.fromEntries(rates) as Terms['rates'], { shadow: terms[TIERS.length] === 1, lengthenedSeconds: (terms[TIERS.length + 1] as number | undefined) ?? LENGTHENED_BLOCK_SECONDS }),
     notes: notes.map(([about, ms, order]) => ({ about: ABOUT[about]!, ms, order: readOrder(order) })),
     orders: orders.map(readOrder)
   }

@@ -26,6 +26,12 @@ export function matchPlaybooks (sighting: Sighting, playbooks: readonly Playbook
   return matches
 }
 
+/** For how long a violation of a limit is answered by the limit itself, in seconds: 0 when that depends on more than the violation. */
+export function violationSeconds (playbooks: readonly Playbook[]): number {
+  const unconditional = playbooks.filter(({ when }) => when.limitViolation === true && Object.keys(when).length === 1)
+  return Math.max(0, ...unconditional.flatMap(({ steps }) => steps.map((step) => step.do === 'limit' ? step.seconds : 0)))
+}
+
 /** The steps whose own condition, if they have one, holds too. */
 export function stepsOf (playbook: Playbook, sighting: Sighting, thresholds: ScoreThresholds): Step[] {
   return playbook.steps.filter((step) => step.do !== 'block' || step.when === undefined || holds(step.when, sighting, thresholds))

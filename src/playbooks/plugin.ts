@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Json } from '../std/json.ts'
 import { loadPlaybooks, readOverrides } from './override.ts'
+import { violationSeconds } from './match.ts'
 import { createPlaybooks, type Playbooks } from './playbooks.ts'
 import { attackerName } from './runner.ts'
 import { createWebhooks, type Webhooks } from './webhooks.ts'
@@ -13,8 +14,11 @@ declare module 'fastify' {
 export default fp(async (app) => {
   const { config, storage, audit, fleet, clock, log, decisions, limits, assessments, metrics } = app
   const webhooks = createWebhooks({ urls: config.webhookUrls, secret: config.webhookSecret, storage, clock, log })
+  const inForce = await loadPlaybooks(config.dataDir)
+  // The limiter answers the request that crosses a limit before any playbook can act on it.
+  limits.lengthenBlocks(violationSeconds(inForce))
   const playbooks = createPlaybooks({
-    playbooks: await loadPlaybooks(config.dataDir),
+    playbooks: inForce,
     thresholds: { challenge: config.challengeThreshold, block: config.blockThreshold },
     storage,
     audit,

@@ -42,7 +42,7 @@ export type Step =
   | { do: 'tag' }
   /** The strict tier's rate, and every request marked as challenged. */
   | { do: 'quarantine', seconds: number }
-  /** The limiter's own block of this key in this tier. */
+  /** The limiter's own block of this key in this tier becomes this long, unless the tier's is longer. */
   | { do: 'limit', seconds: number }
   /** Stores every request of the client. */
   | { do: 'watch', seconds: number }

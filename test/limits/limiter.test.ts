@@ -223,6 +223,46 @@ t.test('violations: one per crossing, over all processes; the third is told its 
   t.same(workers.map((worker) => worker.countViolation('ip:9', { tier: 'strict', attempt: true })), [1, 1])
 })
 
+t.test('how long a violation blocks is what the playbook says, in every answer, but never less than the tier does', async (t) => {
+  for (const [seconds, third, isFourthLong, ofAttempts] of [[900, 900, false, 900], [300, 300, true, 300], [10, 64, false, 300], [0, 64, false, 300]] as const) {
+    const clock = createTestClock()
+    const { workers } = createTestHost(t, { clock })
+    for (const worker of workers) worker.lengthenBlocks(seconds)
+    const [tries, crossings]: [LimitAnswer[], LimitAnswer[]] = [[], []]
+    for (let i = 0; i < 14; i++) tries.push(await workers[i % 2]!.takeAttempt(`login|${C}`))
+    t.same(tries.slice(10).map(({ retryAfterSeconds }) => retryAfterSeconds), Array(4).fill(ofAttempts), `login, ${seconds} s`)
+    for (let crossing = 1; crossing <= 4; crossing++) {
+      const answers = await takeMany(workers, 210)
+      const first = answers.find(({ crossed }) => crossed)!
+      crossings.push(first)
+      t.equal(new Set(answers.filter((answer) => !answer.allowed).map(({ retryAfterSeconds }) => retryAfterSeconds)).size, 1, 'all say the same')
+      clock.advance((first.retryAfterSeconds - 1) * 1000)
+      t.notOk((await workers[0]!.take('standard', C)).allowed)
+      clock.advance(1000)
+    }
+    t.same(crossings.slice(0, 3).map(({ retryAfterSeconds }) => retryAfterSeconds), [64, 64, third])
+    t.equal(crossings[3]!.retryAfterSeconds >= 300, isFourthLong, 'by those of the last ten minutes')
+  }
+})
+
+t.test('a playbook whose order comes a little later does not move the end of a block that was told', async (t) => {
+  const clock = createTestClock()
+  const { workers } = createTestHost(t, { clock })
+  workers[0]!.block('standard', C, 300_000)
+  await settled()
+  clock.advance(400)
+  workers[1]!.block('standard', C, 300_000)
+  await settled()
+  clock.advance(299_600)
+  t.ok((await workers[0]!.take('standard', C)).allowed)
+  workers[0]!.block('standard', C, 300_000)
+  clock.advance(2_000)
+  workers[0]!.block('standard', C, 300_000)
+  await settled()
+  clock.advance(298_500)
+  t.notOk((await workers[0]!.take('standard', C)).allowed, 'a new one does')
+})
+
 t.test('a silent primary: answers within the bar, by the share, nothing looser than N; told when it is back', async (t) => {
   const { workers, stall, goOn, lines, primary } = createTestHost(t, { clock: systemClock })
   t.equal(allowed(await takeMany(workers, 40)), 40)

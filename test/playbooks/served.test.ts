@@ -130,3 +130,31 @@ t.test('removeDecision lifts a login block: that of the address, and that of the
     t.ok(await until(async () => await loggedIn('203.0.113.90'), 1000), `the account, WORKERS=${WORKERS}`)
   }
 })
+
+t.test('whoever is over a limit is told the length that playbooks.json gives the block, by every answer', async (t) => {
+  const flood = async (server: StartedServer, from: string, count: number): Promise<number[]> => {
+    const waits = []
+    for (let i = 0; i < count; i++) waits.push(Number((await ask(server, from, '/nothing')).retryAfter ?? 0))
+    return waits.filter((seconds) => seconds > 0)
+  }
+  for (const [WORKERS, seconds] of [['1', 10], ['2', 900]] as const) {
+    const server = await start(t, { WORKERS, RATE_LIMIT_STANDARD: '6/1/1', RATE_LIMIT_STRICT: '4/60/0' }, [{ name: 'RATE_LIMIT_VIOLATION', steps: [{ do: 'limit', seconds }] }])
+    const around = (waits: number[], upTo: number): boolean => waits.length > 1 && waits.every((wait) => wait <= upTo && wait > upTo - 5)
+    for (let violation = 1; violation <= 3; violation++) {
+      const waits = await flood(server, '203.0.113.41', 9)
+      if (violation < 3) {
+        t.ok(around(waits, 3), `violation ${violation}: ${waits.join()}`)
+        await new Promise((resolve) => setTimeout(resolve, 2500))
+      } else {
+        t.equal(waits[0], seconds, 'the crossing itself')
+        t.ok(around(waits, seconds), waits.join())
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    t.ok(around(await flood(server, '203.0.113.41', 3), seconds), 'also when the playbook has acted')
+    const tries = []
+    for (let i = 0; i < 6; i++) tries.push(Number((await logIn(server, '203.0.113.42', `nobody${i}`, 'wrong wrong wrong')).retryAfter ?? 0))
+    // The window of the strict tier is longer than ten seconds.
+    t.ok(around(tries.slice(4), Math.max(seconds, 61)), `logging in: ${tries.join()}`)
+  }
+})
