@@ -109,6 +109,9 @@ export function findQuery (definition: CollectionDefinition, options: FindOption
   return { filter: allOf([filter, afterFilter(sort, readCursor(sort, options.after))]), sort }
 }
 
+/** Tries of an upsert that meets another of the same id; a batch may meet one for several of its documents. */
+const UPSERT_TRIES_MAX = 8
+
 interface Write {
   definition: CollectionDefinition
   connection: MongoConnection
@@ -157,7 +160,7 @@ async function putOne (write: Write, doc: Document): Promise<number> {
   const projection = connection.atomicUpdates ? { revision: 1 } : undefined
   const update = updateOf(toChange(definition, doc, randomText(WRITE_NAME_CHARACTERS)))
   const record = await withoutExpired(write, [doc], () => call(({ timeoutMS }) => upserted(() =>
-    driver.findOneAndUpdate({ _id: doc.id }, update, { upsert: true, returnDocument: 'after', projection, timeoutMS }), doc.id)))
+    driver.findOneAndUpdate({ _id: doc.id }, update, { upsert: true, returnDocument: 'after', projection, timeoutMS }))))
   return record?.revision ?? 1
 }
 
@@ -166,16 +169,21 @@ async function putAll (write: Write, docs: Document[]): Promise<void> {
   const { definition, driver, call } = write
   const writeName = randomText(WRITE_NAME_CHARACTERS)
   const operations = docs.map((doc) => ({ updateOne: { filter: { _id: doc.id }, update: updateOf(toChange(definition, doc, writeName)), upsert: true } }))
-  await withoutExpired(write, docs, () => call(({ timeoutMS }) => driver.bulkWrite(operations, { ordered: true, timeoutMS })))
+  await withoutExpired(write, docs, () => call(({ timeoutMS }) => upserted(() => driver.bulkWrite(operations, { ordered: true, timeoutMS }))))
 }
 
-/** Two upserts of one new id may race, and one then fails on the id that the other made: sent again, it updates. */
-async function upserted<V> (send: () => Promise<V>, id: string): Promise<V> {
-  try {
-    return await send()
-  } catch (error) {
-    if (!isDuplicate(error) || (error as { keyPattern?: { _id?: unknown } }).keyPattern?._id === undefined || id === '') throw error
-    return await send()
+/**
+ * Two upserts of one new id may race, and one then fails on the id that the other made: sent again, it updates. A unique
+ * value that is truly taken fails each time; only MongoDB says by `keyPattern` which of the two it was.
+ */
+async function upserted<V> (send: () => Promise<V>): Promise<V> {
+  for (let left = UPSERT_TRIES_MAX - 1; ; left--) {
+    try {
+      return await send()
+    } catch (error) {
+      const pattern = (error as { keyPattern?: { _id?: unknown } }).keyPattern
+      if (left === 0 || !isDuplicate(error) || (pattern !== undefined && pattern._id === undefined)) throw error
+    }
   }
 }
 

@@ -173,6 +173,15 @@ export async function runContract (t: Test, { open, plans }: ContractOptions): P
     }
   })
 
+  await t.test('several that put the same new documents at once all succeed', async (t) => {
+    const collection = (await open(t)).storage.collection<Animal>(animals)
+    for (let round = 0; round < 20; round++) {
+      const docs = Array.from({ length: 8 }, (_, i): Animal => ({ id: `r${round}-${i}`, name: `${round} ${i}` }))
+      await Promise.all([collection.putMany(docs), collection.putMany(docs.toReversed()), collection.putMany(docs), ...docs.map((doc) => collection.put(doc))])
+    }
+    t.equal(await collection.count(), 160)
+  })
+
   await t.test('a cursor that is none of ours, or of another list, is refused', async (t) => {
     const collection = (await open(t)).storage.collection<Animal>(animals)
     await collection.insertMany([{ id: 'a', at: 1 }, { id: 'b', at: 2 }])
