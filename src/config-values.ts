@@ -96,7 +96,7 @@ export function cidrs (variable: string, value: string): string[] {
     const family = isIP(address)
     const width = family === 4 ? 32 : 128
     if (family === 0 || more !== undefined || (bits !== undefined && (!/^\d{1,3}$/.test(bits) || Number(bits) > width))) {
-      throw new ConfigError(variable, 'must be addresses or CIDRs separated by commas (a hop count or "true" would trust the client)')
+      throw new ConfigError(variable, `must be addresses or CIDRs separated by commas${variable === 'TRUST_PROXY' ? ' (a hop count or "true" would trust the client)' : ''}`)
     }
     return bits === undefined ? `${address}/${width}` : item
   })

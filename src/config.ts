@@ -127,13 +127,20 @@ export const VARIABLES: Readonly<Record<string, string>> = {
 /** Secrets, each also readable from a file named by `NAME_FILE` (Docker and Kubernetes secrets). */
 const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'AUDIT_PSEUDONYM_KEY', 'WEBHOOK_SECRET'] as const
 
-/** process.env over `.env` of the working directory. Throws ConfigError when `.env` cannot be read for another reason than absence. */
+/**
+ * process.env over `.env` of the working directory; a secret and its `_FILE` form are one setting there, so that either
+ * form in the real environment wins over both of the file. Throws ConfigError when `.env` cannot be read for another reason than absence.
+ */
 export function readEnvironment (directory = process.cwd()): Environment {
   let fromFile: Environment = {}
   try {
     fromFile = parseEnv(readFileSync(resolve(directory, '.env'), 'utf8')) as Environment
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw new ConfigError('.env', 'cannot be read')
+  }
+  for (const name of SECRETS) {
+    const forms = [name, `${name}_FILE`]
+    if (forms.some((form) => (process.env[form] ?? '') !== '')) for (const form of forms) delete fromFile[form]
   }
   return { ...fromFile, ...process.env }
 }
@@ -205,7 +212,7 @@ export function loadConfig (given: Environment): Config {
     assessmentRetentionDays: number('ASSESSMENT_RETENTION_DAYS', text('ASSESSMENT_RETENTION_DAYS'), 1, 3650),
     decoyPaths: decoys(text('DECOY_PATHS')),
     webhookUrls: webhookUrls(text('WEBHOOK_URLS'), optional('WEBHOOK_SECRET')),
-    webhookSecret: optional('WEBHOOK_SECRET'),
+    webhookSecret: strongKey('WEBHOOK_SECRET', optional('WEBHOOK_SECRET'), production),
     workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null ? null : number('WORKER_MAX_RSS_MB', text('WORKER_MAX_RSS_MB'), 64, 1_048_576) * 1_048_576,
     region: optional('REGION') === null ? null : pattern('REGION', text('REGION'), /^[\w.:/ -]{1,64}$/, 'must be 1-64 letters, digits or . : / _ -'),
     shutdownTimeoutMs: number('SHUTDOWN_TIMEOUT_MS', text('SHUTDOWN_TIMEOUT_MS'), 1000, 600_000),

@@ -12,6 +12,8 @@ const CRASH_CLOSE_MS = 1000
 
 /** One line that says why the process cannot go on. A configuration error names its variable, never its value. */
 export function fatalLine (error: unknown, logging: Logging): void {
+  // Who wants no log still must learn why nothing runs.
+  if (logging.log.level === 'silent') logging.log.level = 'fatal'
   if (error instanceof ConfigError) logging.log.fatal({ variable: error.variable, message: error.message })
   else logging.log.fatal({ err: error }, 'cannot start')
   logging.flush()

@@ -52,12 +52,12 @@ export const platformGraphql: RoomGraphql = {
       """Whether the server can do its work."""
       health: Health! @public
       """The processes that serve."""
-      cluster: Cluster! @auth(scope: "manage")
+      cluster: Cluster! @auth(scope: "read")
       """Breakers of this process; all, or the one of that name."""
       breakers(
         """A breaker's name: storage, redis."""
         name: String
-      ): [Breaker!]! @auth(scope: "manage")
+      ): [Breaker!]! @auth(scope: "read")
     }
   `,
   resolvers: {

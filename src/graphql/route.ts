@@ -59,12 +59,16 @@ export default fp(async (app) => {
     }
   })
 
+  /** What a decoy answers, and a mark for whoever touched one, also beside real fields. */
+  function baitFor ({ passage }: FastifyRequest, { query }: GraphqlRequest): Record<string, unknown> | null {
+    const bait = decoyAnswer(query)
+    if (passage?.score && (bait !== null || touchesDecoy(query))) passage.score.decoy = true
+    return bait
+  }
+
   async function answer (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): Promise<FastifyReply> {
-    const bait = decoyAnswer(asked.query)
-    if (request.passage?.score && (bait !== null || touchesDecoy(asked.query))) request.passage.score.decoy = true
-    if (bait !== null) {
-      return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
-    }
+    const bait = baitFor(request, asked)
+    if (bait !== null) return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
     const negotiated = acceptsGraphqlResponse(request.headers.accept)
     const { status, retryAfterSeconds, limited, ...body } = await execute(request, reply, asked)
     if (retryAfterSeconds !== null) reply.header('retry-after', retryAfterSeconds)
@@ -84,6 +88,11 @@ export default fp(async (app) => {
     const answers: unknown[] = []
     for (const [i, one] of asked.entries()) {
       const refused = i === 0 ? null : await chargeAgain(request)
+      const bait = refused === null ? baitFor(request, one) : null
+      if (bait !== null) {
+        answers.push({ data: bait })
+        continue
+      }
       const { status, retryAfterSeconds, limited: _, ...body } = refused ?? await execute(request, reply, one)
       answers.push(body)
     }

@@ -36,6 +36,9 @@ const POINT_MIN = 0.5
 /** What an authorised caller sends to be assessed or imported is hostile by design, and not held against them. */
 const OTHERS_BODY = 'body: what others sent, from a caller who may hand it in'
 
+const TOKEN_RULE = 'headers.token-head'
+const BESIDE_TOKEN: ReadonlySet<string> = new Set(['payload', 'endpoint', 'userAgent'])
+
 // Made once: an error with its stack costs more than the whole of hop 1.
 const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
 const OVERLOADED = refusalFrom(new NEKO_ERR_OVERLOADED('1'))
@@ -61,6 +64,8 @@ export function createGate (app: FastifyInstance): Gate {
     const shows = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
     if (isBlock(byAddress) && !shows) return refuseByDecision(request, reply, passage, byAddress)
 
+    let failures: LimitAnswer | null = null
+
     // Hop 2: who asks. An address with too many refused credentials is refused before any cryptography.
     if (shows) {
       const guesses = limits.peekNamed('standard', 'failed', passage.client)
@@ -74,9 +79,9 @@ export function createGate (app: FastifyInstance): Gate {
         passage.client = credential.principal.clientKey
       } else if (credential.state === 'refused') {
         passage.credentialRefused = credential.reason
-        const counted = await limits.takeNamed('standard', 'failed', passage.client)
-        countLimit(counted)
-        if (!counted.allowed) return refuseByLimit(request, reply, passage, counted)
+        failures = await limits.takeNamed('standard', 'failed', passage.client)
+        countLimit(failures)
+        if (!failures.allowed) return refuseByLimit(request, reply, passage, failures)
       }
     }
 
@@ -85,12 +90,12 @@ export function createGate (app: FastifyInstance): Gate {
     passage.decision = decision
     if (isBlock(decision)) return refuseByDecision(request, reply, passage, decision)
 
-    // Hop 4: its limit.
-    const taken = limits.take(passage.principal?.tier ?? 'standard', passage.client)
+    // Hop 4: its limit. Refused credentials are counted already, and a rate that challenges impose must not hide from their bearer that they do not hold.
+    const taken = failures !== null && limits.isHeld(passage.client) ? failures : limits.take(passage.principal?.tier ?? 'standard', passage.client)
     const limit = taken instanceof Promise ? await taken : taken
     passage.limit = limit
     showLimit(reply, limit)
-    countLimit(limit)
+    if (limit !== failures) countLimit(limit)
     if (!limit.allowed) return refuseByLimit(request, reply, passage, limit)
     if (app.isOverloaded()) return sendRefusal(request, reply, { ...OVERLOADED, retryAfterSeconds: 1 })
 
@@ -110,11 +115,20 @@ export function createGate (app: FastifyInstance): Gate {
     if (passage.verdict.action === 'BLOCK' && isGraphql(request) && asksDecoysOnly(request.raw.url ?? '', passage.body)) passage.score.decoy = true
     if (passage.verdict.action === 'BLOCK' && !passage.verdict.simulated && !passage.score.decoy) {
       passage.refusedBy = 'score'
-      return sendRefusal(request, reply, BLOCKED)
+      return isTokenAlone(passage) ? sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED) : sendRefusal(request, reply, BLOCKED)
     }
     if (end === 'over') return sendRefusal(request, closing(reply), TOO_LARGE)
     if (end === 'slow') return sendRefusal(request, closing(reply), TOO_SLOW)
     if (passage.credentialRefused !== null) return sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED)
+  }
+
+  /** A token that is itself the attack is answered as any other that does not hold (R36); its receipt and the playbooks say BLOCK. */
+  function isTokenAlone ({ credentialRefused, score }: Passage): boolean {
+    if (credentialRefused === null || score === null) return false
+    if (!score.factors.some(({ evidence }) => evidence.some((one) => one.rule === TOKEN_RULE))) return false
+    // The others tell of the token, or of more like it before.
+    const rest = score.factors.reduce((sum, { name, contribution }) => BESIDE_TOKEN.has(name) ? sum + contribution : sum, 0)
+    return rest < thresholds.challenge
   }
 
   function countLimit ({ tier, allowed, store }: LimitAnswer): void {

@@ -84,6 +84,8 @@ export default fp(async (app) => {
   app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
   await app.register(nothing)
   lingerOnClose(app.server)
+  // An expectation that we do not know may be passed over (RFC 9110 10.1.1); Node would answer 417 past the gate.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   await app.register(slowReaders)
   await app.register(handlerBudget)
   await app.register(ownKeys)

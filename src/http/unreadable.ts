@@ -6,7 +6,7 @@ const HEADERS_MAX = 200
 
 /**
  * Requests that passed the gate and that no handler should read: too many headers, or a body that is packed (unpacking
- * multiplies it), or two hosts (RFC 9112 3.2; Node drops the second). The connection ends with them.
+ * multiplies it), or no host or two (RFC 9112 3.2; Node drops the second). The connection ends with them.
  * @throws NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_URL_INVALID
  */
 export async function refuseUnreadable (request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -15,7 +15,8 @@ export async function refuseUnreadable (request: FastifyRequest, reply: FastifyR
     reply.header('connection', 'close')
     throw new NEKO_ERR_HEADERS_TOO_LARGE()
   }
-  if (hasTwoHosts(rawHeaders)) {
+  const hosts = countHosts(rawHeaders)
+  if (hosts > 1 || (hosts === 0 && request.raw.httpVersionMajor === 1 && request.raw.httpVersionMinor >= 1)) {
     reply.header('connection', 'close')
     throw new NEKO_ERR_URL_INVALID()
   }
@@ -26,11 +27,11 @@ export async function refuseUnreadable (request: FastifyRequest, reply: FastifyR
   throw new NEKO_ERR_MEDIA_UNSUPPORTED()
 }
 
-function hasTwoHosts (rawHeaders: readonly string[]): boolean {
+function countHosts (rawHeaders: readonly string[]): number {
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string
     if (name.length === 4 && name.toLowerCase() === 'host') hosts++
   }
-  return hosts > 1
+  return hosts
 }

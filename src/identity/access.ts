@@ -1,4 +1,5 @@
-import type { Principal, Scope } from './shapes.ts'
+import { SCOPES_BY_ROLE } from './shapes.ts'
+import type { Principal, Role, Scope } from './shapes.ts'
 
 /**
  * Whether a caller may do what a scope stands for. Pure, and the only rule there is: anonymous callers hold no scope,
@@ -6,4 +7,13 @@ import type { Principal, Scope } from './shapes.ts'
  */
 export function may (principal: Pick<Principal, 'scopes'> | null, scope: Scope): boolean {
   return principal !== null && principal.scopes.includes(scope)
+}
+
+/**
+ * Whether a caller who may manage people and keys may make or open what holds these scopes: nobody hands on more than he
+ * holds, but for reading, which the least of people may.
+ */
+export function mayGrant (principal: Pick<Principal, 'scopes'>, given: Role | readonly Scope[]): boolean {
+  const scopes = typeof given === 'string' ? SCOPES_BY_ROLE[given] : given
+  return scopes.every((scope) => scope === 'read' || principal.scopes.includes(scope))
 }

@@ -1,6 +1,7 @@
-import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
+import { NEKO_ERR_FORBIDDEN, NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page } from '../storage/port.ts'
+import { mayGrant } from './access.ts'
 import { KEY_ID, newKey, newSecret, OVERLAP_SECONDS_MAX, requireScopes, type Keys } from './keys.ts'
 import type { Recorded } from './people.ts'
 import type { Revocations } from './revocations.ts'
@@ -16,7 +17,7 @@ export interface ShownKey { id: string, name: string, scopes: Scope[], createdBy
 export interface Keyring {
   /** @throws NEKO_ERR_INPUT_INVALID */
   createApiKey (by: Principal, given: { name: string, scopes: readonly string[], expiresAt: number | null }): Promise<{ key: string, apiKey: ShownKey }>
-  /** The old secret holds for the overlap (default a day, 0: not at all). @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID */
+  /** The old secret holds for the overlap (default a day, 0: not at all). @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID, NEKO_ERR_FORBIDDEN when the key holds more than the caller */
   rotateApiKey (by: Principal, id: string, overlapSeconds?: number): Promise<{ key: string, apiKey: ShownKey }>
   /** Also with the store down: then only its id and the time are known. @throws NEKO_ERR_NOT_FOUND */
   revokeApiKey (by: Principal, id: string): Promise<ShownKey>
@@ -47,8 +48,7 @@ export function createKeyring ({ keys, revocations, clock, recorded, storageUp }
   return {
     async createApiKey (by, { name, scopes, expiresAt }) {
       const usable = requireScopes(scopes)
-      // Nobody hands on more than he holds.
-      if (usable.some((scope) => !by.scopes.includes(scope))) throw new NEKO_ERR_INPUT_INVALID('scopes may hold what you hold yourself')
+      if (!mayGrant(by, usable)) throw new NEKO_ERR_INPUT_INVALID('scopes may hold what you hold yourself')
       const label = name.trim()
       if (label === '' || label.length > NAME_CHARACTERS_MAX) throw new NEKO_ERR_INPUT_INVALID(`name must have 1 to ${NAME_CHARACTERS_MAX} characters`)
       if (expiresAt !== null && expiresAt <= clock.now()) throw new NEKO_ERR_INPUT_INVALID('expiresAt must lie in the future')
@@ -62,6 +62,8 @@ export function createKeyring ({ keys, revocations, clock, recorded, storageUp }
       if (overlapSeconds < 0 || overlapSeconds > OVERLAP_SECONDS_MAX) throw new NEKO_ERR_INPUT_INVALID(`overlapSeconds must be 0 to ${OVERLAP_SECONDS_MAX}`)
       const current = await keys.get(id)
       if (current.revokedAt !== null || revocations.has('key', id)) throw new NEKO_ERR_INPUT_INVALID('The key is revoked')
+      // A rotation shows the new secret.
+      if (!mayGrant(by, current.scopes)) throw new NEKO_ERR_FORBIDDEN('every scope of that key')
       const { secret, key } = newSecret(id, clock.now())
       return await recorded({ type: 'key.rotate', actor: by.clientKey, target: `key:${id}` }, async () => {
         const rotated = await keys.rotate(id, secret, clock.now() + overlapSeconds * 1_000)
@@ -69,7 +71,7 @@ export function createKeyring ({ keys, revocations, clock, recorded, storageUp }
       })
     },
     async revokeApiKey (by, id) {
-      if (!KEY_ID.test(id)) throw new NEKO_ERR_INPUT_INVALID('id is none of an API key')
+      if (!KEY_ID.test(id)) throw new NEKO_ERR_NOT_FOUND('There is no such API key')
       const order = { kind: 'key' as const, id, expiresAt: null, actor: by.clientKey, type: 'key.revoke' }
       const known = await keys.get(id).catch((error: unknown) => {
         if ((error as { code?: string }).code === new NEKO_ERR_STORE_UNAVAILABLE().code || !storageUp()) return null

@@ -4,6 +4,7 @@ import type { Clock } from '../std/clock.ts'
 import type { Page, Stored } from '../storage/port.ts'
 import type { CountAttempt } from './logins.ts'
 import { requirePasswordBounds, requireUsablePassword, type Passwords } from './passwords.ts'
+import { mayGrant } from './access.ts'
 import type { Sessions } from './sessions.ts'
 import type { Principal, Role, User } from './shapes.ts'
 import { newUser, requireUsername, type Users } from './users.ts'
@@ -16,7 +17,7 @@ export type Recorded = <T>(event: { type: string, actor: string, target: string,
 
 /** Administration of people. Who may call is decided before (scope `manage`); what may happen is decided here. */
 export interface People {
-  /** @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_OVERLOADED */
+  /** @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_OVERLOADED, NEKO_ERR_FORBIDDEN when the role holds more than the caller */
   createUser (by: Principal, given: { username: string, password: string, role: Role }): Promise<Person>
   /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last active administrator */
   setUserRole (by: Principal, id: string, role: Role): Promise<Person>
@@ -42,6 +43,7 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
 
   return {
     async createUser (by, { username, password, role }) {
+      requireGrantable(by, role)
       requireUsername(username)
       requireUsablePassword(password)
       if (await users.byName(username) !== null) throw new NEKO_ERR_STORE_DUPLICATE('that username')
@@ -52,6 +54,7 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
       })
     },
     async setUserRole (by, id, role) {
+      requireGrantable(by, role)
       const { role: from } = await existing(id)
       return await recorded({ type: 'user.role', actor: by.clientKey, target: `user:${id}`, details: { from, role } }, async () => shown(await users.setRole(id, role)))
     },
@@ -64,7 +67,7 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
       })
     },
     async enableUser (by, id) {
-      await existing(id)
+      requireGrantable(by, (await existing(id)).role)
       return await recorded({ type: 'user.enable', actor: by.clientKey, target: `user:${id}` }, async () => shown(await users.setDisabled(id, false)))
     },
     async changePassword (by, { currentPassword, newPassword }) {
@@ -96,6 +99,11 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
   async function forgetSessions (userId: string): Promise<void> {
     await sessions.removeOf(userId).catch(() => 0)
   }
+}
+
+/** @throws NEKO_ERR_FORBIDDEN: a key that may manage people must not make itself a person who may do more. */
+function requireGrantable (by: Principal, role: Role): void {
+  if (!mayGrant(by, role)) throw new NEKO_ERR_FORBIDDEN(`every scope of the role ${role}`)
 }
 
 function shown ({ id, username, role, disabled, createdAt, updatedAt }: User): Person {

@@ -87,7 +87,7 @@ const BAD: Array<[variable: string, env: Environment]> = [
   ['ENFORCEMENT', { ENFORCEMENT: 'off' }], ['CHALLENGE_THRESHOLD', { CHALLENGE_THRESHOLD: '0' }], ['CHALLENGE_THRESHOLD', { CHALLENGE_THRESHOLD: '80' }], ['BLOCK_THRESHOLD', { BLOCK_THRESHOLD: '101' }],
   ['NEVER_BLOCK', { NEVER_BLOCK: 'localhost' }], ['EXPOSE_SCORE', { EXPOSE_SCORE: 'yes' }], ['GRAPHQL_BATCH_MAX', { GRAPHQL_BATCH_MAX: '11' }],
   ['AUDIT_SIGNING_KEY', { ...production(), AUDIT_SIGNING_KEY: `${strongKey()},short` }], ['AUDIT_SIGNING_KEY', { AUDIT_SIGNING_KEY: '-----BEGIN PUBLIC KEY-----\nx' }], ['AUDIT_SIGNING_KEY', { AUDIT_SIGNING_KEY: Array.from({ length: 9 }, strongKey).join() }],
-  ['AUDIT_PSEUDONYM_KEY', { ...production(), AUDIT_PSEUDONYM_KEY: 'short' }], ['AUDIT_RETENTION_DAYS', { AUDIT_RETENTION_DAYS: '0' }], ['AUDIT_RETENTION_MB', { AUDIT_RETENTION_MB: '1' }],
+  ['AUDIT_PSEUDONYM_KEY', { ...production(), AUDIT_PSEUDONYM_KEY: 'short' }], ['WEBHOOK_SECRET', { ...production(), WEBHOOK_URLS: 'https://hooks.example', WEBHOOK_SECRET: 'short' }], ['AUDIT_RETENTION_DAYS', { AUDIT_RETENTION_DAYS: '0' }], ['AUDIT_RETENTION_MB', { AUDIT_RETENTION_MB: '1' }],
   ['ASSESSMENT_RETENTION_DAYS', { ASSESSMENT_RETENTION_DAYS: '0' }], ['DECOY_PATHS', { DECOY_PATHS: 'env' }],
   ...['/graphql', '/.env,/graphql/', '/graphiql/graphiql.js', '/health', '/health/live/', '/healthz', '/api/health', '/v1/assess', '/v1/intel/import', '/metrics', '//', '/a//b'].map((paths): [string, Environment] => ['DECOY_PATHS', { DECOY_PATHS: paths }]),
   ['DECOY_PATHS', { DECOY_PATHS: Array.from({ length: 501 }, (_, i) => `/d${i}`).join() }],
@@ -140,7 +140,13 @@ t.test('secrets from files, and .env beneath the real environment', async (t) =>
   writeFileSync(join(directory, '.env'), 'REGION=from-dotenv\nPATH=/nowhere\n# a comment\nSENSITIVITY="3"\n')
   const FILE = join(directory, 'key')
   t.match(loadConfig({ JWT_SECRET_FILE: FILE, AUDIT_SIGNING_KEY_FILE: FILE, WEBHOOK_SECRET_FILE: FILE }), { jwtSecrets: ['from a file'], auditSigningKey: 'from a file', webhookSecret: 'from a file' })
+  // A secret and its _FILE form are one setting: either of the real environment wins over either of .env.
+  writeFileSync(join(directory, '.env'), `REGION=from-dotenv\nPATH=/nowhere\n# a comment\nSENSITIVITY="3"\nJWT_SECRET=beneath\nWEBHOOK_SECRET_FILE=${FILE}\n`)
+  process.env.JWT_SECRET_FILE = FILE
+  process.env.WEBHOOK_SECRET = 'real'
+  t.teardown(() => { delete process.env.JWT_SECRET_FILE; delete process.env.WEBHOOK_SECRET })
   const env = readEnvironment(directory)
+  t.match(loadConfig(env), { jwtSecrets: ['from a file'], webhookSecret: 'real' })
   t.match(env, { REGION: 'from-dotenv', SENSITIVITY: '3', PATH: process.env.PATH })
   t.equal(loadConfig(env).region, 'from-dotenv')
   t.equal(readEnvironment(join(directory, 'none')).REGION, process.env.REGION)

@@ -30,8 +30,8 @@ const NEEDS: Record<string, Record<string, Need>> = {
     incident: 'read',
     playbooks: 'read',
     auditEvents: 'manage',
-    breakers: 'manage',
-    cluster: 'manage',
+    breakers: 'read',
+    cluster: 'read',
     users: 'manage',
     apiKeys: 'manage',
     webhookDeadLetters: 'manage'

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { asAdmin, createTestClient, PASSWORD, type Reply } from '../e2e/client.ts'
+import { sendRaw } from '../raw-socket.ts'
 import { startServer } from '../server.ts'
 
 /** How refusals look to whoever sends odd things: always ours in code, shape and type, with a request id and a receipt. */
@@ -32,6 +33,18 @@ t.test('odd methods, addresses and bodies are refused in the shape of their rout
     t.match(answer.headers, { 'x-request-id': /./, 'x-neko-assessment': /^as_/, 'content-type': 'application/json; charset=utf-8' })
     t.ok(answer.text.length < 1000)
   }
+})
+
+t.test('what Node would refuse by itself goes through the gate: an odd expectation is passed over, a missing host is refused with a receipt', async (t) => {
+  const server = await startServer(t, { env: { ENFORCEMENT: 'shadow', LOG_LEVEL: 'warn' } })
+  const post = (headers: string): string => `POST /nothing HTTP/1.1\r\n${headers}Content-Length: 1\r\nConnection: close\r\n\r\nx`
+  const odd = await sendRaw(server.port, [post('Host: neko\r\nExpect: banana\r\n')])
+  t.same(odd.statuses, [404])
+  t.match(odd.text, /x-request-id: \S+\r\n[^]*x-neko-assessment: as_/)
+  const homeless = await sendRaw(server.port, [post('')])
+  t.same(homeless.statuses, [400])
+  t.match(homeless.text, /x-neko-assessment: as_[^]*NEKO_ERR_URL_INVALID/)
+  t.same((await sendRaw(server.port, ['GET /health/live HTTP/1.0\r\n\r\n'])).statuses, [200], 'HTTP/1.0 knows no host')
 })
 
 t.test('who asks for GraphQL\'s own media type gets refusals in it', async (t) => {

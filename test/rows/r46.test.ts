@@ -44,6 +44,7 @@ t.test('R46: bad configurations', async (t) => {
     ['TRUST_PROXY', { TRUST_PROXY: '10.0.0.0/64' }],
     ['DATA_DIR', { DATA_DIR: '/proc/neko' }],
     ['DATA_DIR', { DATA_DIR: file }],
+    ['DATA_DIR', { DATA_DIR: file, LOG_LEVEL: 'silent' }],
     ['REDIS_URL', { REDIS_URL: ['reddis://u:', secret, '@127.0.0.1'].join('') }],
     ['MONGODB_URI', { MONGODB_URI: ['mongo://u:', secret, '@127.0.0.1'].join('') }],
     ['RATE_LIMIT_STRICT', { RATE_LIMIT_STRICT: 'ten' }],
