@@ -179,11 +179,20 @@ async function onServerOrStore (call: Call, verb: string, args: Json): Promise<n
 /** Asking makes nothing: where no server ever ran there is no receipt, and no store is made to find that out. */
 async function aboutReceipt (call: Call, verb: string): Promise<number> {
   requireData(call.dataDir)
-  return await onServerOrStore(call, verb, { id: call.args[0]! })
+  const id = { id: call.args[0]! }
+  const reply = await ask(call, verb, id)
+  if (reply === null) await requireStore(await configOf(call.dataDir))
+  return show(call, reply ?? await onStore(call, verb, id))
 }
 
 function requireData (dataDir: string): void {
   if (!existsSync(dataDir)) throw new Error(`there is no data directory ${dataDir}`)
+}
+
+/** An embedded store that is not there is not made for the asking. */
+async function requireStore (config: Config): Promise<void> {
+  const { storageFile } = await import('./storage/open.ts')
+  if (config.mongodbUri === null && !existsSync(storageFile(config.dataDir))) throw new Error(`there is no store in ${config.dataDir}`)
 }
 
 /** The whole application without its port, for one verb; it owns the data directory meanwhile, as a server does. */
@@ -268,7 +277,10 @@ async function verifyTrail (call: Call): Promise<number> {
 
 async function backup (call: Call): Promise<number> {
   const file = resolve(call.args[0]!)
-  await withStore(await configOf(call.dataDir), (storage) => storage.backup(file))
+  requireData(call.dataDir)
+  const config = await configOf(call.dataDir)
+  await requireStore(config)
+  await withStore(config, (storage) => storage.backup(file))
   out(`written: ${file}`)
   return EX_OK
 }

@@ -60,7 +60,7 @@ export interface Assessments {
   stats (windowSeconds: number): Promise<Stats>
   /** The printable waterfall, or null. */
   explain (id: string): Promise<string | null>
-  /** The score worked out again from the stored observation, printable, or null. */
+  /** The score worked out again from the stored observation, printable, or null. @throws NEKO_ERR_INPUT_INVALID when it was refused before scoring or scored in a hurry */
   replay (id: string): Promise<string | null>
   /** Scores what others saw: up to 100, answers in the same order. @throws NEKO_ERR_INPUT_INVALID */
   assess (requests: readonly AssessRequest[], options: AssessOptions): Promise<AssessedRequest[]>
@@ -251,7 +251,10 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     },
     async replay (id) {
       const assessment = await get(id)
-      return assessment === null ? null : describeReplay(assessment, replayAssessment(assessment, scoring))
+      if (assessment === null) return null
+      const replay = replayAssessment(assessment, scoring)
+      if (replay === null) throw new NEKO_ERR_INPUT_INVALID(`${id} cannot be replayed: no thread scored it`)
+      return describeReplay(assessment, replay)
     },
     assessRequests,
     async assess (requests, options) {
@@ -289,7 +292,10 @@ function whereOf ({ minScore, action, since }: AssessmentFilter): Where {
   const where: Where = {}
   if (action !== null && action !== undefined) where['action'] = action
   if (since !== null && since !== undefined) where['at'] = { gte: since }
-  if (minScore !== null && minScore !== undefined) where['score'] = { gte: minScore }
+  if (minScore !== null && minScore !== undefined) {
+    if (!(minScore >= 0 && minScore <= 100)) throw new NEKO_ERR_INPUT_INVALID('minScore must be from 0 to 100')
+    where['score'] = { gte: minScore }
+  }
   return where
 }
 

@@ -67,8 +67,7 @@ function payloadOf (assessment: Assessment, recorded: FactorContribution, policy
 }
 
 /** For `neko replay`. */
-export function describeReplay (assessment: Assessment, replay: Replay | null): string {
-  if (replay === null) return `${assessment.id} cannot be replayed: it was not scored by a thread\n`
+export function describeReplay (assessment: Assessment, replay: Replay): string {
   const { score, recorded, reproduced, samePolicy, taken } = replay
   const lines = [`${assessment.id}  recorded ${recorded.toFixed(2)}, replayed ${score.value.toFixed(2)}: ${reproduced ? 'the same' : 'not the same'}`]
   if (!samePolicy) lines.push(`  policy then ${assessment.policyVersion}, now ${score.policyVersion}`)

@@ -5,8 +5,11 @@ import type { Json } from '../std/json.ts'
 
 /** What `neko` may ask of the rooms through the control socket; the rooms themselves know nothing of it. */
 export default fp(async (app: FastifyInstance) => {
-  app.control.handle('explain', async (args) => found(await app.assessments.explain(idOf(args))))
-  app.control.handle('replay', async (args) => found(await app.assessments.replay(idOf(args))))
+  app.control.handle('explain', async (args) => {
+    const id = idOf(args)
+    return { text: found(await app.assessments.explain(id)), assessment: await app.assessments.get(id) as unknown as Json }
+  })
+  app.control.handle('replay', async (args) => ({ text: found(await app.assessments.replay(idOf(args))) }))
   app.control.handle('intel import', async (args, progress) => {
     const { source, format } = args as { source?: Json, format?: Json }
     if (typeof source !== 'string') throw new NEKO_ERR_INPUT_INVALID('source must be a file or an address')

@@ -37,6 +37,9 @@ t.test('neko beside a server of two workers, then on its store alone', async (t)
     t.match(await neko(dataDir, ...verb, '--data-dir', join(dataDir, 'nowhere')), { code: 1, stderr: /no data directory/ })
     t.notOk(existsSync(join(dataDir, 'nowhere')), 'asking makes nothing')
   }
+  const empty = makeDataDir(t)
+  for (const verb of [['explain', 'as_000000000000_0'], ['replay', 'as_000000000000_0'], ['backup', 'x.db']]) t.match(await neko(dataDir, ...verb, '--data-dir', empty), { code: 1, stderr: /no store/ })
+  t.same(readdirSync(empty), [], 'nor does it in an empty directory')
   t.match(JSON.parse((await neko(dataDir, 'status', '--json')).stdout), { workers: 2, state: 'serving', url: server.url })
 
   const watching = spawn(process.execPath, [cli, 'status', '--watch'], { cwd: dataDir, env: { ...bareEnvironment(), DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -66,6 +69,7 @@ t.test('neko beside a server of two workers, then on its store alone', async (t)
   let replayed = await neko(dataDir, 'replay', id)
   for (let i = 0; i < 10 && replayed.code !== 0; i++) replayed = await neko(dataDir, 'replay', id)
   t.match(replayed, { code: 0, stdout: /\d/ }, replayed.stderr)
+  t.match(JSON.parse((await neko(dataDir, 'explain', id, '--json')).stdout), { text: /payload/, assessment: { id, action: 'BLOCK' } })
   t.match(await neko(dataDir, 'explain', 'as_000000000000_0'), { code: 1, stderr: /NEKO_ERR_NOT_FOUND/ })
   t.match(await neko(dataDir, 'explain', 'nonsense'), { code: 1 })
 
