@@ -248,8 +248,11 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
       return refusals.find(from) ?? { ...windows.peek(from.tier, from.key, from.rate), store: 'primary' }
     },
     refund (order) {
-      windows.refund(bucketOf(order, terms, false).key, order.points)
+      const { key, rate } = bucketOf(order, terms, false)
+      windows.refund(key, order.points)
       note('refund', order)
+      // The client's next operation may come to another process as soon as it has its answer.
+      if (order.points > driftOf(rate)) sendNotes()
     },
     countViolation (clientKey, ms) {
       const count = ledger.violations(clientKey)

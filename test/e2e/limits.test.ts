@@ -69,6 +69,16 @@ t.test('a script without an agent that asks one after the other gets its whole n
   t.match(metrics, /neko_limit_decisions_total\{tier="strict",result="refused",store="(?:primary|local)"\} [1-9]/)
 })
 
+t.test('what a wide query did not use is free again for the next one, whichever process takes it', async (t) => {
+  const server = await startServer(t, { env: { WORKERS: '2', TRUST_PROXY: '127.0.0.1', LOG_LEVEL: 'warn' } })
+  const client = createTestClient(t, server)
+  // Charged 1,101 of 2,000 before it runs, and some 80 after.
+  const wide = '{ threatActors(first: 100) { nodes { name techniques { id } references { url } } } }'
+  for (const address of ['198.51.100.31', '198.51.100.32', '198.51.100.33']) {
+    for (let i = 0; i < 8; i++) t.match(await client.graphql(wide, {}, { connection: 'close', 'x-forwarded-for': address }), { status: 200 }, `${address}, request ${i + 1}`)
+  }
+})
+
 t.test('a refusal by a limit or a decision has a receipt, and stops nobody else', async (t) => {
   const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '20/60/60', TRUST_PROXY: '127.0.0.1', WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
   const client = createTestClient(t, server)
