@@ -15,7 +15,7 @@ import type { Storage } from '../storage/port.ts'
 import { claimLog, releaseLog } from './claims.ts'
 import { createSeals } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
-import { createPseudonym, writeInput } from './entries.ts'
+import { createPseudonyms, writeInput } from './entries.ts'
 import { GENESIS } from './chain.ts'
 import { systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
@@ -90,7 +90,7 @@ export function createAudit (options: AuditOptions): AuditService {
   const files = options.files ?? systemFiles
   const directory = auditDirectory(config.dataDir)
   const signer = auditSigner(config)
-  const pseudonym = config.auditPseudonymKey == null ? null : createPseudonym(config.auditPseudonymKey)
+  const pseudonyms = config.auditPseudonymKey == null ? null : createPseudonyms(config.auditPseudonymKey)
   const seals = createSeals({ files, directory, processId, signer })
   const flush: Flush | null = storage === null ? null : createFlush({ storage, files, directory, processId, clock, log })
   let sealing = Promise.resolve()
@@ -163,7 +163,7 @@ export function createAudit (options: AuditOptions): AuditService {
   }
 
   function newEntry (input: AuditInput): { entry: Entry, fields: Omit<AuditInput, 'effects'>, oversize: boolean } {
-    const { fields, json, oversize } = writeInput(input, pseudonym)
+    const { fields, json, oversize } = writeInput(input, pseudonyms)
     return { entry: { json, category: fields.category, at: clock.now(), seq: -1, state: 'waiting', settle: null }, fields, oversize }
   }
 

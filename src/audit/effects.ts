@@ -71,16 +71,28 @@ export interface ApplyOptions {
   collections: CollectionDefinition[]
   isLive: (processId: string) => boolean
   effects: EffectSet
+  /** Undoes what AUDIT_PSEUDONYM_KEY did to them; throws where another key did it. */
+  open: (effect: StoreEffect) => StoreEffect
 }
 
-/** Puts and deletes what the store lacks. `unknown`: collections that are not declared. @throws NEKO_ERR_STORE_UNAVAILABLE */
-export async function applyEffects (options: ApplyOptions): Promise<{ applied: number, unknown: Set<string> }> {
+/** What became of them. `unknown`: collections that are not declared. `unreadable`: effects that another key sealed. */
+export interface Applied { applied: number, unknown: Set<string>, unreadable: number }
+
+/** Puts and deletes what the store lacks. @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function applyEffects (options: ApplyOptions): Promise<Applied> {
   const { effects, collections, storage } = options
   const unknown = new Set<string>()
-  if (effects.pending().length === 0) return { applied: 0, unknown }
+  if (effects.pending().length === 0) return { applied: 0, unknown, unreadable: 0 }
   await yieldToTheLiving(options)
   const byCollection = new Map<string, Pending[]>()
+  let unreadable = 0
   for (const pending of effects.pending()) {
+    try {
+      pending.effect = options.open(pending.effect)
+    } catch {
+      unreadable++
+      continue
+    }
     const group = byCollection.get(pending.effect.collection)
     if (group === undefined) byCollection.set(pending.effect.collection, [pending])
     else group.push(pending)
@@ -91,7 +103,7 @@ export async function applyEffects (options: ApplyOptions): Promise<{ applied: n
     if (definition === undefined) unknown.add(name)
     else for (let at = 0; at < group.length; at += CHUNK) applied += await applyChunk(storage, definition, group.slice(at, at + CHUNK))
   }
-  return { applied, unknown }
+  return { applied, unknown, unreadable }
 }
 
 /** What processes on this host logged and the store may not have yet. */

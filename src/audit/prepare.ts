@@ -36,7 +36,7 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
   const signer = auditSigner(config)
   const claimed = await claimedLogs(systemFiles, directory)
   const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || claimed.has(processId)
-  const report = await recoverAudit({ directory, signer, storage, clock, log, collections, isLive })
+  const report = await recoverAudit({ directory, signer, storage, clock, log, collections, isLive, auditPseudonymKey: config.auditPseudonymKey })
   if (report.processes > 0 || report.broken.length > 0) log.info({ recovery: report }, 'audit logs of dead processes were brought in')
   const removed = await applyRetention({ directory, signer, clock, isLive, days: config.auditRetentionDays, bytesMax: config.auditRetentionBytes })
   await retainIndex(storage, clock, config.auditRetentionDays)

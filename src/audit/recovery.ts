@@ -20,12 +20,15 @@ import type { Checkpoint } from './checkpoints.ts'
 import { auditCheckpoints, auditEvents } from './collections.ts'
 import type { StoredAuditEvent, StoredCheckpoint } from './collections.ts'
 import { applyEffects, EffectSet } from './effects.ts'
+import { createPseudonyms } from './entries.ts'
+import type { Pseudonyms } from './entries.ts'
 import { isErrno, systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
 import { readReplayed, storedEvent, writeReplayed } from './flush.ts'
 import type { Replayed } from './flush.ts'
 import { countedLines, ensureTrailId, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
 import type { SegmentLines } from './segments.ts'
+import type { StoreEffect } from './shapes.ts'
 import type { Signer } from './signing.ts'
 
 export interface RecoveryOptions {
@@ -38,6 +41,8 @@ export interface RecoveryOptions {
   collections: CollectionDefinition[]
   /** True for processes that still write their log. */
   isLive: (processId: string) => boolean
+  /** The key that the logs' effects are sealed with, where there is one. */
+  auditPseudonymKey?: string | null | undefined
   files?: FileLayer
 }
 
@@ -73,18 +78,27 @@ export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryR
     await closeLog({ ...options, files, processId, end, report })
     brought.push({ processId, replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true } })
   }
-  const applied = await applyEffects({ ...options, files, effects })
+  const pseudonyms = options.auditPseudonymKey == null ? null : createPseudonyms(options.auditPseudonymKey)
+  const applied = await applyEffects({ ...options, files, effects, open: (effect) => openEffect(effect, pseudonyms) })
+  const isWhole = applied.unknown.size === 0 && applied.unreadable === 0
   report.effects = applied.applied
   // Marked only now: killed before this, everything is read again.
   for (const { processId, replayed } of brought) {
-    if (applied.unknown.size === 0) {
+    if (isWhole) {
       await writeReplayed(files, directory, processId, replayed)
       await releaseLog(files, directory, processId)
     } else report.broken.push(processId)
   }
   if (applied.unknown.size > 0) log.error({ collections: [...applied.unknown] }, 'audit effects point to collections that nobody declared')
+  if (applied.unreadable > 0) log.error({ effects: applied.unreadable }, 'audit effects were sealed by another AUDIT_PSEUDONYM_KEY: start once with that one')
   report.processes = brought.length
   return report
+}
+
+function openEffect (effect: StoreEffect, pseudonyms: Pseudonyms | null): StoreEffect {
+  if (effect.sealed === undefined) return effect
+  if (pseudonyms === null) throw new Error('there is no key')
+  return pseudonyms.open(effect)
 }
 
 interface BringIn extends RecoveryOptions {

@@ -7,7 +7,14 @@ export type AuditCategory = 'auth' | 'access' | 'security' | 'data'
  * yet. The room writes its document itself. A `put` holds the whole document; with an `updatedAt` (ms) in it, one that is
  * newer in the store is kept.
  */
-export interface StoreEffect { collection: string, op: 'put' | 'delete', id: string, doc?: { id: string } & { [key: string]: Json } }
+export interface StoreEffect {
+  collection: string
+  op: 'put' | 'delete'
+  id: string
+  doc?: { id: string } & { [key: string]: Json }
+  /** In place of `doc` where the log was written with AUDIT_PSEUDONYM_KEY (entries.ts). */
+  sealed?: string
+}
 
 /** What a room says happened. Nothing secret goes in: values of credentials are never part of an event. */
 export interface AuditInput {
