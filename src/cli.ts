@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import type { VerifyReport } from './audit/verify.ts'
 import type { Config } from './config.ts'
 import type { ControlReply } from './cluster/messages.ts'
 import type { ClusterStatus } from './cluster/status.ts'
@@ -259,9 +260,9 @@ async function start (call: Call): Promise<number> {
 }
 
 async function verifyTrail (call: Call): Promise<number> {
-  const [{ verifyDataDir }, { auditSigner }] = await Promise.all([import('./audit/verify.ts'), import('./audit/audit.ts')])
+  const { auditSigner } = await import('./audit/audit.ts')
   const config = await configOf(call.dataDir)
-  const report = await withStore(config, (storage) => verifyDataDir(config, storage))
+  const report = await verifyWithStore(config)
   const signer = auditSigner(config)
   // The public keys are what AUDIT_SIGNING_KEY may list instead of a secret that was rotated away.
   if (call.values.json === true) out(JSON.stringify({ ...report, keyId: signer.keyId, publicKeys: Object.fromEntries(signer.publicKeys) }, null, 2))
@@ -273,6 +274,20 @@ async function verifyTrail (call: Call): Promise<number> {
     ].join('\n'))
   }
   return report.ok ? EX_OK : EX_FAILED
+}
+
+/** A store that is away, or cannot be opened, keeps nobody from judging the files. */
+async function verifyWithStore (config: Config): Promise<VerifyReport> {
+  requireData(config.dataDir)
+  const [{ verifyDataDir, isStoreError }, { storageFile }] = await Promise.all([import('./audit/verify.ts'), import('./storage/open.ts')])
+  // Opening would make an empty one.
+  if (config.mongodbUri === null && !existsSync(storageFile(config.dataDir))) return await verifyDataDir(config, null, `there is no ${storageFile(config.dataDir)}`)
+  try {
+    return await withStore(config, (storage) => verifyDataDir(config, storage))
+  } catch (error) {
+    if (!isStoreError(error)) throw error
+    return await verifyDataDir(config, null, (error as Error).message)
+  }
 }
 
 async function backup (call: Call): Promise<number> {

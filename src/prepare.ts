@@ -1,6 +1,6 @@
 import { assessmentCollections } from './assessments/shapes.ts'
 import { auditCollections } from './audit/collections.ts'
-import { prepareAudit } from './audit/prepare.ts'
+import { nameTrail, prepareAudit } from './audit/prepare.ts'
 import type { Config } from './config.ts'
 import { decisionCollections } from './decisions/shapes.ts'
 import { identityCollections } from './identity/collections.ts'
@@ -44,6 +44,8 @@ const collections: readonly CollectionDefinition[] = [
 /** @throws ConfigError, NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a store that is merely down is `pending`. */
 export async function prepareStore ({ config, clock, log }: Parts): Promise<Prepared> {
   await loadPlaybooks(config.dataDir)
+  // Before any fork: processes that made it together would each make another.
+  await nameTrail(config.dataDir)
   const storage = await openStorage({ config, clock, log })
   try {
     return await prepareRooms(storage, { config, clock, log })

@@ -23,6 +23,7 @@ import { createFlush } from './flush.ts'
 import type { Flush } from './flush.ts'
 import { auditCheckpoints } from './collections.ts'
 import type { StoredCheckpoint } from './collections.ts'
+import { placeOf, registerTrail } from './places.ts'
 import { ensureTrailId } from './segments.ts'
 import { retainIndex, retainOwn } from './retention.ts'
 import { createSigner, localSigningSecret } from './signing.ts'
@@ -36,6 +37,8 @@ const DURABLE_DEADLINE_MS = 2_500
 const CHECKPOINT_EVENTS = 1_000
 const CHECKPOINT_MS = 60_000
 const RETAIN_MS = 3_600_000
+/** Earlier trails that one event names. */
+const EARLIER_MAX = 20
 
 /** What the room needs of a logger (pino's shape). */
 export interface AuditLog {
@@ -68,6 +71,8 @@ export interface AuditService extends Audit {
   drained (): Promise<void>
   /** Writes the index of all that is synced; false when the store is down. */
   flush (): Promise<boolean>
+  /** Has the store remember this directory's trail, and says so where it stands in the place of one that is gone. Once per host. @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again. */
+  register (): Promise<void>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
   /** Syncs since start, for benches. */
@@ -179,6 +184,14 @@ export function createAudit (options: AuditOptions): AuditService {
     return { id: eventId(processId, entry.seq), at: entry.at, processId, seq: entry.seq, ...fields }
   }
 
+  async function register (): Promise<void> {
+    if (storage === null) return
+    await registerTrail({ storage, files, directory, place: placeOf(config.dataDir), nowMs: clock.now() }, async (lost) => {
+      log.warn({ ...lost }, 'the audit trail begins anew, and the store knows earlier logs of this directory that are gone: run neko audit verify')
+      await durable({ category: 'security', type: 'audit.begin', actor: 'system', target: lost.trailId, outcome: 'failed', details: { earlier: lost.earlier.slice(0, EARLIER_MAX), missingLogs: lost.logs } })
+    })
+  }
+
   async function close (): Promise<void> {
     clearInterval(timer)
     clearInterval(retainTimer)
@@ -202,6 +215,7 @@ export function createAudit (options: AuditOptions): AuditService {
     backlog: () => trail.backlog,
     drained: () => trail.idle(),
     flush: async () => await flush?.run() ?? false,
+    register,
     retain,
     syncs: () => trail.syncs,
     close () {

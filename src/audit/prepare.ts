@@ -6,6 +6,7 @@ import { claimedLogs, whileRecovering } from './claims.ts'
 import { systemFiles } from './files.ts'
 import { recoverAudit } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
+import { ensureTrailId } from './segments.ts'
 import { applyRetention, retainIndex } from './retention.ts'
 
 export interface PrepareAuditOptions {
@@ -29,6 +30,15 @@ export async function prepareAudit (options: PrepareAuditOptions): Promise<Recov
   const directory = auditDirectory(options.config.dataDir)
   return await whileRecovering(systemFiles, directory, () => recoverAndRetain(options, directory)) ??
     { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [] }
+}
+
+/** Makes `trail.id` where it is not there. A disk that cannot take it says so with the first event. */
+export async function nameTrail (dataDir: string): Promise<void> {
+  const directory = auditDirectory(dataDir)
+  try {
+    systemFiles.makeDirectory(directory)
+    await ensureTrailId(systemFiles, directory)
+  } catch { /* as said */ }
 }
 
 async function recoverAndRetain (options: PrepareAuditOptions, directory: string): Promise<RecoveryReport> {

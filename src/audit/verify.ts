@@ -15,10 +15,10 @@ import { decodeLine, GENESIS, splitLines } from './chain.ts'
 import type { Line } from './chain.ts'
 import { holdsCheckpoint, readSeals, sealsName } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
-import { newestCheckpoints } from './collections.ts'
 import type { StoredCheckpoint } from './collections.ts'
 import { isErrno, systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
+import { ownOf, placeOf, readStore } from './places.ts'
 import { listProcesses, readTrailId, segmentName, TRAIL_ID_FILE } from './segments.ts'
 import type { Signer } from './signing.ts'
 
@@ -47,8 +47,10 @@ export interface VerifyReport {
 export interface VerifyOptions {
   directory: string
   signer: Signer
-  /** The newest checkpoints that the store holds (newestCheckpoints), read before this is called; [] without a store. */
+  /** What the store holds of this directory's logs, read before this is called; [] without a store. */
   checkpoints: StoredCheckpoint[]
+  /** The trails that the store knows of this directory. */
+  trailIds?: ReadonlySet<string>
   files?: FileLayer
 }
 
@@ -56,28 +58,68 @@ export interface VerifyOptions {
 const FINDINGS_MAX = 1_000
 
 /**
- * What `neko audit verify` does: the data directory against the store, read in this order; null: the files alone.
- * @throws NEKO_ERR_STORE_UNAVAILABLE, and what reading the directory throws.
+ * What `neko audit verify` does: the data directory against the store, read in this order. A store that cannot answer
+ * is no word against the files: they are judged alone then, and a note says so. null: there is no store to ask, as
+ * `why` says.
+ * @throws what reading the directory throws.
  */
-export async function verifyDataDir (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, storage: Storage | null): Promise<VerifyReport> {
-  const checkpoints = storage === null ? [] : await newestCheckpoints(storage)
-  return await verifyAudit({ directory: auditDirectory(config.dataDir), signer: auditSigner(config), checkpoints })
+export async function verifyDataDir (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, storage: Storage | null, why = 'none was given'): Promise<VerifyReport> {
+  const directory = auditDirectory(config.dataDir)
+  const answer = await readStoreOf(storage, config.dataDir, why)
+  if (typeof answer !== 'string') {
+    const processIds = new Set((await listProcesses(systemFiles, directory)).map(({ processId }) => processId))
+    const known = ownOf(answer, await readTrailId(systemFiles, directory), processIds)
+    return await verifyAudit({ directory, signer: auditSigner(config), ...known })
+  }
+  const report = await verifyAudit({ directory, signer: auditSigner(config), checkpoints: [] })
+  note(report, 'store', null, null, `the files were not compared with the store: ${answer}`)
+  // Nothing that holds is no proof that nothing is missing.
+  if (report.processes === 0) find(report, 'audit', null, null, 'there is no log here and no store to ask for one')
+  report.ok = report.findings.length === 0
+  return report
+}
+
+async function readStoreOf (storage: Storage | null, dataDir: string, why: string): Promise<Awaited<ReturnType<typeof readStore>> | string> {
+  if (storage === null) return why
+  try {
+    return await readStore(storage, placeOf(dataDir))
+  } catch (error) {
+    if (!isStoreError(error)) throw error
+    return (error as Error).message
+  }
+}
+
+/** Something is wrong with the store, and not with the files. */
+export function isStoreError (error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' && (code.startsWith('NEKO_ERR_STORE_') || code === 'NEKO_ERR_TIMEOUT')
 }
 
 /** @throws what reading the directory throws. */
-export async function verifyAudit ({ directory, signer, checkpoints, files = systemFiles }: VerifyOptions): Promise<VerifyReport> {
+export async function verifyAudit ({ directory, signer, checkpoints, trailIds, files = systemFiles }: VerifyOptions): Promise<VerifyReport> {
   const report: VerifyReport = { ok: true, processes: 0, segments: 0, events: 0, unsealed: 0, checkpoints: 0, findings: [], notes: [] }
-  // Hosts that share a database keep their logs apart: only what was written from this directory must be in it.
-  const trailId = await readTrailId(files, directory)
-  const stored = new Map(checkpoints.filter((checkpoint) => checkpoint.trailId === trailId).map((checkpoint) => [checkpoint.processId, checkpoint]))
-  if (trailId === null && checkpoints.length > 0) note(report, TRAIL_ID_FILE, null, null, 'this directory does not say which checkpoints of the store are its own')
-  const processIds = new Set([...stored.keys(), ...(await listProcesses(files, directory)).map((process) => process.processId)])
-  for (const processId of processIds) {
+  const stored = new Map(checkpoints.map((checkpoint) => [checkpoint.processId, checkpoint]))
+  const present = (await listProcesses(files, directory)).map(({ processId }) => processId)
+  verifyTrails({ report, trailId: await readTrailId(files, directory), trailIds: trailIds ?? new Set(), lost: checkpoints.filter(({ processId }) => !present.includes(processId)) })
+  for (const processId of new Set([...stored.keys(), ...present])) {
     report.processes++
     await verifyProcess({ files, directory, signer, report, processId, stored: stored.get(processId) ?? null })
   }
   report.ok = report.findings.length === 0
   return report
+}
+
+/** The name of the directory's trail is not signed: the store says whether it is the right one, and the only one. */
+function verifyTrails ({ report, trailId, trailIds, lost }: { report: VerifyReport, trailId: string | null, trailIds: ReadonlySet<string>, lost: StoredCheckpoint[] }): void {
+  if (trailIds.size === 0) return
+  if (trailId === null) find(report, TRAIL_ID_FILE, null, null, `the file is missing or damaged; the store knows ${[...trailIds].join(', ')} of this directory`)
+  else if (!trailIds.has(trailId)) find(report, TRAIL_ID_FILE, null, null, `the store does not know the trail ${trailId}: it knows ${[...trailIds].join(', ')} of this directory`)
+  for (const id of trailIds) {
+    if (id === trailId) continue
+    const logs = lost.filter((checkpoint) => checkpoint.trailId === id).length
+    if (logs === 0) find(report, TRAIL_ID_FILE, null, null, `the trail ${id} was begun in this directory, which now names another: the file was changed or removed`)
+    else find(report, TRAIL_ID_FILE, null, null, `the trail ${id}, of which the store knows ${logs} logs that are not here, was begun in this directory: its files were removed, or the store was restored without them`)
+  }
 }
 
 interface ProcessCheck {

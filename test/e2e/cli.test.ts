@@ -1,21 +1,26 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { PASSWORD, asAdmin, createTestClient, dataOf } from './client.ts'
 import type { TestClient } from './client.ts'
 import { bareEnvironment, makeDataDir, startServer } from '../server.ts'
+import { freePort } from '../services/mongo.ts'
 import { sharedPath } from '../shared.ts'
 
 /** `neko` against a real server, and on the store alone: what each verb does, and its exit code. */
 const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url))
 
-async function neko (dataDir: string, ...args: string[]): Promise<{ code: number, stdout: string, stderr: string, ms: number }> {
+interface Done { code: number, stdout: string, stderr: string, ms: number }
+
+const neko = (dataDir: string, ...args: string[]): Promise<Done> => nekoWith({}, dataDir, ...args)
+
+async function nekoWith (env: Record<string, string>, dataDir: string, ...args: string[]): Promise<Done> {
   const startMs = performance.now()
-  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir, ADMIN_PASSWORD: PASSWORD }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir, ADMIN_PASSWORD: PASSWORD, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const texts = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk: Buffer) => { texts.stdout += chunk.toString() })
   child.stderr.on('data', (chunk: Buffer) => { texts.stderr += chunk.toString() })
@@ -97,6 +102,36 @@ t.test('neko beside a server of two workers, then on its store alone', async (t)
   const edited = readFileSync(segments[0]!, 'latin1').replace('198.51.100.1', '198.51.100.2')
   writeFileSync(segments[0]!, edited, 'latin1')
   t.match(await neko(dataDir, 'audit', 'verify'), { code: 1, stdout: /FAILED[^]*DOES NOT HOLD/ }, 'an edited record')
+})
+
+t.test('audit verify judges the files without their store, and misses with it what both trail.id and the files lost', async (t) => {
+  const dataDir = makeDataDir(t)
+  const server = await startServer(t, { dataDir, env: { ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  await asAdmin(createTestClient(t, server))
+  await server.stop()
+  const copyOf = (): string => {
+    const copy = makeDataDir(t)
+    cpSync(dataDir, copy, { recursive: true })
+    return copy
+  }
+  const files = (directory: string, pattern: RegExp): string[] => readdirSync(directory).filter((name) => pattern.test(name)).map((name) => join(directory, name))
+  const verify = ['audit', 'verify']
+
+  t.match(await nekoWith({ MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/` }, dataDir, ...verify), { code: 0, stdout: /note store: [^\n]*not compared[^]*holds/ }, 'a database that is away')
+  const storeless = copyOf()
+  for (const file of files(storeless, /^neko\.db/)) rmSync(file)
+  t.match(await neko(storeless, ...verify), { code: 0, stdout: /note store: [^\n]*neko\.db/ }, 'a store that is gone')
+  t.notOk(existsSync(join(storeless, 'neko.db')), 'asking makes none')
+  for (const file of files(join(storeless, 'audit'), /\.log$/)) writeFileSync(file, readFileSync(file, 'latin1').replace('login', 'logim'), 'latin1')
+  t.match(await neko(storeless, ...verify), { code: 1, stdout: /FAILED [^\n]*\.log:/ }, 'an edit shows without one')
+
+  const emptied = copyOf()
+  for (const file of files(join(emptied, 'audit'), /./)) rmSync(file)
+  t.match(await neko(emptied, ...verify), { code: 1, stdout: /FAILED trail\.id/ })
+  const again = await startServer(t, { dataDir: emptied, env: { LOG_LEVEL: 'warn' } })
+  t.match(again.output(), /the audit trail begins anew/)
+  await again.stop()
+  t.match(await neko(emptied, ...verify), { code: 1, stdout: /FAILED trail\.id: the trail/ }, 'a start does not hide it')
 })
 
 t.test('both real files through the socket of two workers, in under 5 s', { skip: sharedPath('intel/attack-groups.stix.json.gz') === null ? '../shared is absent' : false }, async (t) => {
