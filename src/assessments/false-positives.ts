@@ -8,7 +8,7 @@ import { newId } from '../std/id.ts'
 import { isWhole } from './receipts.ts'
 import type { Receipts, Recorded } from './receipts.ts'
 import type { Assessment, StoredAllowance } from './shapes.ts'
-import type { Audit } from '../audit/shapes.ts'
+import { attempt, type Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import type { Action } from '../decisions/shapes.ts'
 import type { Allowance, FactorName, Observation, Score } from '../scoring/shapes.ts'
@@ -76,20 +76,20 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
   async function mark (assessment: Assessment, actor: string): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }> {
     const allowances = allowancesFor(assessment, actor, clock.now())
     if (allowances.length === 0) throw new NEKO_ERR_INPUT_INVALID('this assessment holds no evidence that can be allowed: what a client does over time cannot')
-    await audit.durable({
+    await attempt(audit, {
       category: 'security',
       type: 'falsePositive.mark',
       actor,
       target: assessment.id,
-      outcome: 'ok',
       assessmentId: assessment.id,
       score: assessment.score,
       factor: largestFactor(assessment),
       details: { allowed: allowances.map((one) => `${one.rule} in ${one.place} of ${one.route ?? 'unknown routes'}`) },
       effects: allowances.map((one) => ({ collection: store.definition.name, op: 'put', id: one.id, doc: { ...one } }))
+    }, async () => {
+      take(allowances)
+      await store.putMany(allowances)
     })
-    take(allowances)
-    await store.putMany(allowances)
     fleet.publish(TOPIC, allowances as unknown as Json)
     const others = await fleet.ask(QUESTION, allowances as unknown as Json, { timeoutMs: ASK_MS })
     const changedVerdicts = others.reduce<number>((sum, one) => sum + (typeof one === 'number' ? one : 0), await countChanged(allowances))

@@ -44,6 +44,28 @@ export interface AuditEvent extends Omit<AuditInput, 'effects'> {
   seq: number
 }
 
+/**
+ * Records a privileged change before it is made, as a change without a trace must not exist; one that then fails is
+ * followed by an event that says so, why, and which event it takes back.
+ * @throws NEKO_ERR_AUDIT_UNAVAILABLE before anything was done, and what `change` throws.
+ */
+export async function attempt<T> (audit: Audit, event: Omit<AuditInput, 'outcome'>, change: () => Promise<T>): Promise<T> {
+  const { id } = await audit.durable({ ...event, outcome: 'ok' })
+  try {
+    return await change()
+  } catch (error) {
+    const { effects: _effects, ...failed } = event
+    audit.record({ ...failed, outcome: 'failed', details: { ...event.details, takesBack: id, code: codeOf(error) } })
+    throw error
+  }
+}
+
+/** Of an error of ours; of others only that there was one. */
+export function codeOf (error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? code.slice(0, 64) : 'unknown'
+}
+
 export interface Audit {
   /**
    * Written with the next group commit; never throws. When the backlog (10,000) is full the oldest are never dropped: `durable`

@@ -1,4 +1,4 @@
-import type { Audit } from '../audit/shapes.ts'
+import { attempt, type Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import type { Config } from '../config.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
@@ -102,13 +102,7 @@ export function createIdentity (options: IdentityOptions): Identity {
   /** Privileged changes are recorded before they are made, and refused when they cannot be. */
   async function recorded<T> (event: { type: string, actor: string, target: string, details?: { [key: string]: string | null } }, work: () => Promise<T>): Promise<T> {
     if (!audit.healthy()) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
-    await audit.durable({ category: 'auth', outcome: 'ok', ...event })
-    try {
-      return await work()
-    } catch (error) {
-      audit.record({ category: 'auth', outcome: 'failed', ...event, details: { ...event.details, code: (error as { code?: string }).code ?? 'unknown' } })
-      throw error
-    }
+    return await attempt(audit, { category: 'auth', ...event }, work)
   }
 
   return {

@@ -3,7 +3,7 @@
  * the sources (lane `administrator`), which goes before them in what is shown; so an import never overwrites a
  * person, and taking a word back (null) lets the sources speak again.
  */
-import type { Audit } from '../audit/shapes.ts'
+import { attempt, type Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
 import { newId } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
@@ -103,18 +103,10 @@ async function remove (parts: Parts, find: Edits['find'], id: string, by: string
 /** Somebody else's write came between reading and writing. */
 class Outrun extends Error {}
 
-/** The event is on disk before the change is made: a change without a trace must not exist; a trace of a change that failed says so in the next event. */
 async function audited (parts: Parts, type: string, actor: string, target: string, change: () => Promise<ActorDocument>): Promise<ThreatActor> {
-  const event = { category: 'data', type, actor, target } as const
-  await parts.audit.durable({ ...event, outcome: 'ok' })
-  try {
-    const document = await change()
-    parts.changed()
-    return toActor(document)
-  } catch (error) {
-    parts.audit.record({ ...event, outcome: 'failed' })
-    throw error
-  }
+  const document = await attempt(parts.audit, { category: 'data', type, actor, target }, change)
+  parts.changed()
+  return toActor(document)
 }
 
 /** @throws NEKO_ERR_STORE_DUPLICATE when another actor bears the name, proper or alias. */

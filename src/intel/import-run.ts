@@ -6,7 +6,7 @@
  * holds its records in memory; two processes at once are kept apart by compare-and-set alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Audit } from '../audit/shapes.ts'
+import { attempt, type Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_OVERLOADED } from '../errors.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Collection, Stored } from '../storage/port.ts'
@@ -48,15 +48,12 @@ async function runImport (parts: Parts, chunks: AsyncIterable<Uint8Array>, optio
   const plan = await replan()
   // What the first plan says is what the import did; later ones only finish it.
   const { counts } = plan
-  const event = { category: 'data', type: 'intel.import', actor: options.actor, target: options.target ?? null } as const
-  await parts.audit.durable({ ...event, outcome: 'ok', details: { added: counts.added, updated: counts.updated, merged: counts.merged, unchanged: counts.unchanged, skipped: counts.skipped.reduce((sum, { count }) => sum + count, 0) } })
-  options.onProgress?.({ phase: 'write', ...progress })
-  try {
+  const skipped = counts.skipped.reduce((sum, { count }) => sum + count, 0)
+  const details = { added: counts.added, updated: counts.updated, merged: counts.merged, unchanged: counts.unchanged, skipped }
+  await attempt(parts.audit, { category: 'data', type: 'intel.import', actor: options.actor, target: options.target ?? null, details }, async () => {
+    options.onProgress?.({ phase: 'write', ...progress })
     await writeUntilSettled(parts, plan, replan)
-  } catch (error) {
-    parts.audit.record({ ...event, outcome: 'failed' })
-    throw error
-  }
+  })
   return counts
 }
 

@@ -1,3 +1,6 @@
+import type { FastifyInstance } from 'fastify'
+import { codeOf } from '../audit/shapes.ts'
+import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../errors.ts'
 import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
 import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
 import { eventStream } from '../std/event-stream.ts'
@@ -241,10 +244,7 @@ export const playbooksGraphql: RoomGraphql = {
       }
     },
     Mutation: {
-      async replayWebhook (_parent, { id }: { id: string }, { app, principal, assessmentId }: GraphqlContext) {
-        await app.audit.durable({ category: 'security', type: 'webhook.replay', actor: principal!.clientKey, target: id, outcome: 'ok', assessmentId })
-        return await app.webhooks.replay(id)
-      },
+      replayWebhook: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => replayAudited(app, id, principal!.clientKey),
       acknowledgeIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'ACKNOWLEDGED', principal!.clientKey),
       resolveIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'RESOLVED', principal!.clientKey),
       runPlaybook: (_parent, { name, assessmentId, dryRun = false }: RunArgs, { app, principal }: GraphqlContext) => app.playbooks.runOn(name, assessmentId, { dryRun, actor: principal!.clientKey })
@@ -264,4 +264,16 @@ export const playbooksGraphql: RoomGraphql = {
       }
     }
   }
+}
+
+/** What it came to is known only afterwards, and a message changes nothing here: it is recorded then, and refused before when it could not be. */
+async function replayAudited ({ audit, webhooks }: Pick<FastifyInstance, 'audit' | 'webhooks'>, id: string, actor: string): Promise<boolean> {
+  if (!audit.healthy()) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
+  const event = { category: 'security', type: 'webhook.replay', actor, target: id } as const
+  const isDelivered = await webhooks.replay(id).catch((error: unknown) => {
+    audit.record({ ...event, outcome: 'failed', details: { code: codeOf(error) } })
+    throw error
+  })
+  await audit.durable({ ...event, outcome: isDelivered ? 'ok' : 'failed' })
+  return isDelivered
 }

@@ -1,5 +1,5 @@
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
-import type { Audit } from '../audit/shapes.ts'
+import { attempt, type Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import type { Evidence } from '../scoring/shapes.ts'
 import type { Clock } from '../std/clock.ts'
@@ -192,11 +192,19 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
   }
 
   async function setStatus (id: string, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const found = await store.get(id)
-      if (found === null) throw new NEKO_ERR_NOT_FOUND('There is no such incident')
-      if (found.status === 'RESOLVED' || found.status === status) throw new NEKO_ERR_INPUT_INVALID(`The incident is ${found.status.toLowerCase()} already`)
-      if (attempt === 0) await audit.durable({ category: 'security', type: `incident.${status.toLowerCase()}`, actor, target: id, outcome: 'ok' })
+    const found = await changeable(id, status)
+    return await attempt(audit, { category: 'security', type: `incident.${status.toLowerCase()}`, actor, target: id }, () => writeStatus(found, status, actor))
+  }
+
+  async function changeable (id: string, status: IncidentStatus): Promise<Stored<StoredIncident>> {
+    const found = await store.get(id)
+    if (found === null) throw new NEKO_ERR_NOT_FOUND('There is no such incident')
+    if (found.status === 'RESOLVED' || found.status === status) throw new NEKO_ERR_INPUT_INVALID(`The incident is ${found.status.toLowerCase()} already`)
+    return found
+  }
+
+  async function writeStatus (first: Stored<StoredIncident>, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
+    for (let found = first, attempts = 0; attempts < ATTEMPTS_MAX; attempts++, found = await changeable(first.id, status)) {
       const now = clock.now()
       const isResolved = status === 'RESOLVED'
       const next: StoredIncident = {
@@ -209,7 +217,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
       const written = await store.replace(withoutRevision(next), found.revision)
       if (written === null) continue
       tell(shown(written))
-      fleet.publish('incidents.changed', id)
+      fleet.publish('incidents.changed', first.id)
       return shown(written)
     }
     throw new NEKO_ERR_INPUT_INVALID('The incident changes too fast: try again')

@@ -1,4 +1,4 @@
-import type { Audit } from '../audit/shapes.ts'
+import { attempt, type Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../cluster/fleet.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Recorded } from '../assessments/receipts.ts'
@@ -86,20 +86,17 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
       if (assessment === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt')
       const playbook = playbooks.find((one) => one.name === name) as Playbook
       const sighting = sightingOf(assessment)
-      if (!options.dryRun) {
-        await audit.durable({
-          category: 'security',
-          type: 'playbook.order',
-          actor: options.actor,
-          target: attackerName(sighting),
-          outcome: 'ok',
-          assessmentId,
-          score: sighting.score,
-          factor: sighting.factor,
-          details: { playbook: name }
-        })
-      }
-      return runner.runOne(playbook, sighting, options)
+      if (options.dryRun) return runner.runOne(playbook, sighting, options)
+      return await attempt(audit, {
+        category: 'security',
+        type: 'playbook.order',
+        actor: options.actor,
+        target: attackerName(sighting),
+        assessmentId,
+        score: sighting.score,
+        factor: sighting.factor,
+        details: { playbook: name }
+      }, async () => runner.runOne(playbook, sighting, options))
     },
     forget: runner.forget,
     settled,
