@@ -68,6 +68,8 @@ export interface Config {
   readonly workerMaxRssBytes: number | null
   readonly region: string | null
   readonly shutdownTimeoutMs: number
+  /** Each variable's text in force, as the audit trail compares it with the last start; those of SECRETS are secret here too. */
+  readonly settings: Readonly<Record<string, string>>
   /** Variables that look like ours but are not: `[given, meant]`. */
   readonly nearMisses: ReadonlyArray<readonly [string, string]>
 }
@@ -125,7 +127,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
 }
 
 /** Secrets, each also readable from a file named by `NAME_FILE` (Docker and Kubernetes secrets). */
-const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'AUDIT_PSEUDONYM_KEY', 'WEBHOOK_SECRET'] as const
+export const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'AUDIT_PSEUDONYM_KEY', 'WEBHOOK_SECRET'] as const
 
 /**
  * process.env over `.env` of the working directory; a secret and its `_FILE` form are one setting there, so that either
@@ -216,6 +218,7 @@ export function loadConfig (given: Environment): Config {
     workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null ? null : number('WORKER_MAX_RSS_MB', text('WORKER_MAX_RSS_MB'), 64, 1_048_576) * 1_048_576,
     region: optional('REGION') === null ? null : pattern('REGION', text('REGION'), /^[\w.:/ -]{1,64}$/, 'must be 1-64 letters, digits or . : / _ -'),
     shutdownTimeoutMs: number('SHUTDOWN_TIMEOUT_MS', text('SHUTDOWN_TIMEOUT_MS'), 1000, 600_000),
+    settings: Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, text(name)])),
     nearMisses: nearMisses(given)
   }
   return deepFreeze(config)

@@ -14,7 +14,7 @@ import { startMongo } from './services/mongo.ts'
 const LINES_MIN_PERCENT = 95
 const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
 /** Rooms whose tests run on both stores. */
-const ON_BOTH_STORES = ['test/audit/places.test.ts', 'test/audit/pseudonyms.test.ts', 'test/audit/rotation.test.ts', 'test/identity', 'test/intel', 'test/assessments', 'test/decisions', 'test/playbooks']
+const ON_BOTH_STORES = ['test/audit/places.test.ts', 'test/audit/pseudonyms.test.ts', 'test/audit/rotation.test.ts', 'test/audit/settings.test.ts', 'test/identity', 'test/intel', 'test/assessments', 'test/decisions', 'test/playbooks']
 /** Tests of what is pure: no service, no socket, no store. */
 const PURE = ['test/std', 'test/scoring', 'test/intel/match.test.ts', 'test/intel/import.test.ts', 'test/intel/import-source.test.ts', 'test/decisions/standing.test.ts']
 

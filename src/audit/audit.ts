@@ -8,6 +8,7 @@
  * Log segments are the evidence and the store is their index, so a failing store costs nothing but the index's freshness,
  * and a failing disk refuses what must be provable: `durable` rejects, and the caller changes nothing.
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Config } from '../config.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
@@ -15,6 +16,8 @@ import type { Storage } from '../storage/port.ts'
 import { claimLog, releaseLog } from './claims.ts'
 import { createSeals } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
+import { createDenials } from './denials.ts'
+import type { Denial } from './denials.ts'
 import { createPseudonyms, writeInput } from './entries.ts'
 import { GENESIS } from './chain.ts'
 import { systemFiles } from './files.ts'
@@ -26,9 +29,10 @@ import type { StoredCheckpoint } from './collections.ts'
 import { placeOf, registerTrail } from './places.ts'
 import { ensureTrailId } from './segments.ts'
 import { retainIndex, retainOwn } from './retention.ts'
+import { noteSettings } from './settings.ts'
 import { createSigner, localSigningSecret } from './signing.ts'
 import type { Signer } from './signing.ts'
-import type { Audit, AuditEvent, AuditInput } from './shapes.ts'
+import type { Audit, AuditEvent, AuditInput, Receipt } from './shapes.ts'
 import { eventId, Trail } from './trail.ts'
 import type { Entry, TrailPosition } from './trail.ts'
 
@@ -65,6 +69,13 @@ export interface AuditOptions {
 
 /** Audit, and what its own process may ask of it. */
 export interface AuditService extends Audit {
+  /**
+   * What is recorded while `work` runs, and in what it awaits, belongs to that request: its receipt stands in every event,
+   * whichever room records it. An event about another receipt (a run on an old request) names this one in its details.
+   */
+  within<T> (receipt: Receipt, work: () => T): T
+  /** Somebody was refused what he may not: recorded without being waited for, at most twice a minute for each caller and place. */
+  denied (denial: Denial): void
   /** Records that wait for the disk, 0 to 10,000. */
   backlog (): number
   /** Resolves when the queue is empty and synced, or the disk fails: for producers that could outrun the disk. */
@@ -73,6 +84,8 @@ export interface AuditService extends Audit {
   flush (): Promise<boolean>
   /** Has the store remember this directory's trail, and says so where it stands in the place of one that is gone. Once per host. @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again. */
   register (): Promise<void>
+  /** Records what changed of the configuration since the last start of this place. Once per host. @throws as `register` */
+  noteSettings (settings: Readonly<Record<string, string>>): Promise<void>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
   /** Syncs since start, for benches. */
@@ -104,6 +117,10 @@ export function createAudit (options: AuditOptions): AuditService {
   let sealDue = CHECKPOINT_EVENTS
   let closing: Promise<void> | null = null
 
+  // In place of an argument through some thirty verbs of five rooms, which the next verb would forget. Entered for
+  // mutations and imports alone: where it is not entered it costs nothing (Node keeps it in V8's own context slot).
+  const receipts = new AsyncLocalStorage<Receipt>()
+
   const ownEntry = (type: string, target: string | null, details: { [key: string]: number | { [key: string]: number } }): Entry => (
     newEntry({ category: 'security', type, actor: 'system', target, outcome: 'ok', details }).entry
   )
@@ -134,6 +151,8 @@ export function createAudit (options: AuditOptions): AuditService {
   timer.unref()
   const retainTimer = setInterval(() => { retain().catch(() => { /* logged by whoever finds the disk full */ }) }, RETAIN_MS)
   retainTimer.unref()
+
+  const denials = createDenials({ clock, record: (event) => record(event) })
 
   /** In turn with the checkpoints, as both write the seals. */
   function retain (): Promise<string[]> {
@@ -172,8 +191,14 @@ export function createAudit (options: AuditOptions): AuditService {
     return { entry: { json, category: fields.category, at: clock.now(), seq: -1, state: 'waiting', settle: null }, fields, oversize }
   }
 
+  function record (input: AuditInput): void {
+    const { entry, oversize } = newEntry(withReceipt(input, receipts.getStore()))
+    if (oversize) log.error({ type: input.type }, 'an audit event was recorded without its effects, which are too large')
+    trail.add(entry)
+  }
+
   async function durable (input: AuditInput): Promise<AuditEvent> {
-    const { entry, fields, oversize } = newEntry(input)
+    const { entry, fields, oversize } = newEntry(withReceipt(input, receipts.getStore()))
     if (oversize) throw new NEKO_ERR_INPUT_INVALID('The change is too large to be recorded')
     if (!trail.healthy) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
     try {
@@ -195,6 +220,7 @@ export function createAudit (options: AuditOptions): AuditService {
   async function close (): Promise<void> {
     clearInterval(timer)
     clearInterval(retainTimer)
+    denials.close()
     const last = await trail.close()
     if (last !== null) seal('close', last)
     await sealing
@@ -205,17 +231,18 @@ export function createAudit (options: AuditOptions): AuditService {
   }
 
   return {
-    record (input) {
-      const { entry, oversize } = newEntry(input)
-      if (oversize) log.error({ type: input.type }, 'an audit event was recorded without its effects, which are too large')
-      trail.add(entry)
-    },
+    record,
     durable,
+    within: (receipt, work) => receipts.run(receipt, work),
+    denied: (denial) => { denials.note(denial) },
     healthy: () => trail.healthy,
     backlog: () => trail.backlog,
     drained: () => trail.idle(),
     flush: async () => await flush?.run() ?? false,
     register,
+    async noteSettings (settings) {
+      if (storage !== null) await noteSettings({ storage, place: placeOf(config.dataDir), signer, settings, nowMs: clock.now(), durable })
+    },
     retain,
     syncs: () => trail.syncs,
     close () {
@@ -223,6 +250,13 @@ export function createAudit (options: AuditOptions): AuditService {
       return closing
     }
   }
+}
+
+function withReceipt (input: AuditInput, receipt: Receipt | undefined): AuditInput {
+  if (receipt === undefined || receipt.assessmentId === null) return input
+  const { assessmentId, score, factor } = input
+  if (assessmentId == null || assessmentId === receipt.assessmentId) return { ...input, ...receipt, score: score ?? receipt.score, factor: factor ?? receipt.factor }
+  return { ...input, details: { ...input.details, request: receipt.assessmentId } }
 }
 
 /**

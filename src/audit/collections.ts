@@ -28,7 +28,12 @@ export interface StoredTrail { id: string, place: string, at: number }
 
 export const auditTrails: CollectionDefinition = { name: 'auditTrails', indexes: [{ name: 'auditTrails_place', fields: [['place', 1]] }] }
 
-export const auditCollections: CollectionDefinition[] = [auditEvents, auditCheckpoints, auditTrails]
+/** The configuration of a place's last start: texts, and digests of what is secret (settings.ts). */
+export interface StoredSettings { id: string, at: number, values: Record<string, string>, keyId: string, expiresAt: number }
+
+export const auditSettings: CollectionDefinition = { name: 'auditSettings', indexes: [], expiryField: 'expiresAt' }
+
+export const auditCollections: CollectionDefinition[] = [auditEvents, auditCheckpoints, auditTrails, auditSettings]
 
 /** Process starts whose checkpoints are compared: the newest ones, which are those that can still be edited unnoticed. */
 const CHECKPOINTS_MAX = 10_000

@@ -22,23 +22,29 @@ export default fp(async (app) => {
   const gauge = setInterval(() => { app.metrics.auditBacklog.set(audit.backlog()) }, GAUGE_MS)
   gauge.unref()
   app.decorate('audit', audit)
-  // Before any room records something; one process per host, as all of them write into one directory.
-  if (app.fleet.slot === 0) await registerWhenUp(audit, app.storage)
+  // One process per host, as all of them write into one directory and run on one configuration.
+  if (app.fleet.slot === 0) {
+    // Before any room records something; a store that is known to be down is not waited for.
+    const registered = onceUp(app.storage, () => audit.register())
+    if (!app.prepared.pending) await registered
+    // Only a server listens: a verb of `neko` that runs on the store alone has a configuration of its own.
+    app.addHook('onListen', async () => { onceUp(app.storage, () => audit.noteSettings(app.config.settings)) })
+  }
   app.addHook('onClose', async () => {
     clearInterval(gauge)
     await audit.close()
   })
 }, { name: 'audit', dependencies: ['storage', 'clock', 'config', 'fleet', 'metrics'] })
 
-/** The store may be down: then as soon as it is back. */
-async function registerWhenUp (audit: AuditService, storage: Storage): Promise<void> {
+/** Now, or as soon as the store is back. Resolves after the first try. */
+async function onceUp (storage: Storage, work: () => Promise<void>): Promise<void> {
   let state: 'due' | 'running' | 'done' = 'due'
-  const register = async (): Promise<void> => {
+  const tryNow = async (): Promise<void> => {
     if (state !== 'due') return
     state = 'running'
     // Fail-open: the store or the disk is away, as their own alarms tell.
-    state = await audit.register().then(() => 'done' as const, () => 'due' as const)
+    state = await work().then(() => 'done' as const, () => 'due' as const)
   }
-  await register()
-  storage.onHealth(({ up }) => { if (up) register() })
+  await tryNow()
+  storage.onHealth(({ up }) => { if (up) tryNow() })
 }

@@ -44,6 +44,9 @@ export interface AuditEvent extends Omit<AuditInput, 'effects'> {
   seq: number
 }
 
+/** The request that an event belongs to, with what it scored. */
+export interface Receipt { assessmentId: string | null, score: number | null, factor: string | null }
+
 /**
  * Records a privileged change before it is made, as a change without a trace must not exist; one that then fails is
  * followed by an event that says so, why, and which event it takes back.

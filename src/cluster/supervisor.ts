@@ -229,9 +229,13 @@ function statusOf (child: Child, slots: Slots): ProcessStatus {
 /** What the primary itself stands on: these need a restart. */
 const FIXED = ['host', 'port', 'metricsPort', 'dataDir', 'workers', 'redisUrl', 'mongodbUri', 'mongodbDatabase'] as const
 
+/** The same, as they are called outside. */
+const FIXED_VARIABLES = ['HOST', 'PORT', 'METRICS_PORT', 'DATA_DIR', 'WORKERS', 'REDIS_URL', 'REDIS_HOST', 'REDIS_PORT', 'MONGODB_URI', 'MONGODB_DATABASE'] as const
+
 function keepFixed (current: Config, next: Config): Config {
   const kept = Object.fromEntries(FIXED.map((name) => [name, current[name]])) as Pick<Config, typeof FIXED[number]>
-  return { ...next, ...kept }
+  const settings = { ...next.settings, ...Object.fromEntries(FIXED_VARIABLES.map((name) => [name, current.settings[name] ?? ''])) }
+  return { ...next, ...kept, settings }
 }
 
 function warnOfFixed (current: Config, next: Config, warn: (facts: object, text: string) => void): void {

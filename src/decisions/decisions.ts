@@ -230,8 +230,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
       actor,
       target: `${decision.scope}|${decision.value}`,
       outcome: 'ok',
-      assessmentId: decision.assessmentId,
-      details: { id },
+      details: { id, receipt: decision.assessmentId },
       effects: [{ collection: decisionCollection.name, op: 'delete', id }]
     })
     bound(removedLately, REMOVED_MAX).add(id)

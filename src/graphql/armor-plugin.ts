@@ -36,8 +36,8 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
     try {
       refuseDocument(document)
     } catch (error) {
-      const { client, assessmentId } = context as unknown as OperationContext
-      if (error instanceof NEKO_ERR_KEY_FORBIDDEN) app.forbiddenKeySeen({ client, assessmentId, place: 'document', key: 'prototype', target: '/graphql' })
+      const { client, assessmentId, score } = context as unknown as OperationContext
+      if (error instanceof NEKO_ERR_KEY_FORBIDDEN) app.forbiddenKeySeen({ client, assessmentId, score, place: 'document', key: 'prototype', target: '/graphql' })
       throw error
     }
   })

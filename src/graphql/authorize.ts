@@ -1,5 +1,8 @@
 import { defaultFieldResolver, getDirectiveValues, isObjectType, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql'
+import type { Denial } from '../audit/denials.ts'
+import { codeOf } from '../audit/shapes.ts'
 import { NEKO_ERR_FORBIDDEN, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import { receiptOf } from '../http/receipt.ts'
 import type { Principal, Scope } from '../identity/shapes.ts'
 import type { GraphqlContext } from './context.ts'
 
@@ -17,12 +20,15 @@ export function authorizeSchema (schema: GraphQLSchema): void {
     for (const field of Object.values(type.getFields())) {
       const isRoot = roots.includes(type)
       const node = field.astNode
+      // What it records belongs to the request, whoever may call it.
+      if (type === schema.getMutationType()) field.resolve = withinRequest(field.resolve ?? defaultFieldResolver)
       if (node && getDirectiveValues(publicDirective, node) !== undefined) continue
       const auth = node ? getDirectiveValues(authDirective, node) as { scope: string } | undefined : undefined
       if (auth === undefined && !isRoot) continue
+      const place = { target: `${type.name}.${field.name}`, needs: auth?.scope ?? 'nobody' }
       const check = auth === undefined ? refuseAll : (principal: Principal | null) => requireScope(principal, auth.scope)
-      if (type === schema.getSubscriptionType()) field.subscribe = guard(field.subscribe ?? defaultFieldResolver, check)
-      else field.resolve = guard(field.resolve ?? defaultFieldResolver, check)
+      if (type === schema.getSubscriptionType()) field.subscribe = guard(field.subscribe ?? defaultFieldResolver, check, place)
+      else field.resolve = guard(field.resolve ?? defaultFieldResolver, check, place)
     }
   }
 }
@@ -42,9 +48,19 @@ function refuseAll (): void {
 
 type AnyResolver = GraphQLFieldResolver<unknown, GraphqlContext>
 
-function guard (resolve: AnyResolver, check: (principal: Principal | null) => void): AnyResolver {
+function guard (resolve: AnyResolver, check: (principal: Principal | null) => void, place: Pick<Denial, 'target' | 'needs'>): AnyResolver {
   return (parent, args, context, info) => {
-    check(context.principal)
+    try {
+      check(context.principal)
+    } catch (error) {
+      const { app, client, assessmentId, score } = context
+      app.audit.denied({ ...place, actor: client, code: codeOf(error), ...receiptOf(assessmentId, score) })
+      throw error
+    }
     return resolve(parent, args, context, info)
   }
+}
+
+function withinRequest (resolve: AnyResolver): AnyResolver {
+  return (parent, args, context, info) => context.app.audit.within(receiptOf(context.assessmentId, context.score), () => resolve(parent, args, context, info))
 }

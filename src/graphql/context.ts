@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../std/clock.ts'
 import type { Principal } from '../identity/shapes.ts'
+import type { Score } from '../scoring/shapes.ts'
 
 /** What every resolver gets as its third argument, over HTTP and over WebSocket alike. */
 export interface GraphqlContext {
@@ -15,6 +16,8 @@ export interface GraphqlContext {
   requestId: string
   /** Receipt of the request that carries this operation. */
   assessmentId: string | null
+  /** What that request scored, which is known before it is executed. */
+  score: Score | null
   /** Keeps this answer from being compressed (BREACH): called by whoever returns a credential. */
   carriesSecret (): void
 }

@@ -139,6 +139,7 @@ export default fp(async (app) => {
       address: passage?.address ?? request.ip,
       requestId: request.id,
       assessmentId: passage?.id ?? null,
+      score: passage?.score ?? null,
       carriesSecret () {
         request.headers['x-no-compression'] = '1'
         reply.header('cache-control', 'no-store')

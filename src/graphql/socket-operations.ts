@@ -46,7 +46,7 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
       refuse(inspected)
       if (bait !== null) answer(sink, { data: bait })
       else {
-        const context = contextOf(caller, inspected.id, asked, outcome)
+        const context = contextOf(caller, inspected, asked, outcome)
         refuseKeys(fault, context)
         await execute(asked, context, { sink, running, outcome })
       }
@@ -121,11 +121,11 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
     throw new NEKO_ERR_KEY_FORBIDDEN()
   }
 
-  function noteKey ({ client, assessmentId }: OperationContext, place: 'body' | 'document', key: string): void {
-    app.forbiddenKeySeen({ client, assessmentId, place, key, target: '/graphql' })
+  function noteKey ({ client, assessmentId, score }: OperationContext, place: 'body' | 'document', key: string): void {
+    app.forbiddenKeySeen({ client, assessmentId, score, place, key, target: '/graphql' })
   }
 
-  function contextOf ({ principal, client, address, requestId }: Caller, assessmentId: string, { operationName }: SubscribePayload, outcome: Outcome): OperationContext {
+  function contextOf ({ principal, client, address, requestId }: Caller, { id, score }: Inspected, { operationName }: SubscribePayload, outcome: Outcome): OperationContext {
     return {
       app,
       clock: app.clock,
@@ -133,7 +133,8 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
       client,
       address,
       requestId,
-      assessmentId,
+      assessmentId: id,
+      score,
       // Nothing is compressed here.
       carriesSecret () {},
       method: 'WS',

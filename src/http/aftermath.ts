@@ -173,7 +173,7 @@ export function createAftermath (app: FastifyInstance): Aftermath {
 }
 
 /** The factor with the largest contribution, or null when the score is 0. */
-export function decisiveFactor (passage: Passage): FactorName | null {
+export function decisiveFactor (passage: Pick<Passage, 'score'>): FactorName | null {
   let largest: { name: FactorName, contribution: number } | null = null
   for (const factor of passage.score?.factors ?? []) if (factor.contribution > (largest?.contribution ?? 0)) largest = factor
   return largest?.name ?? null

@@ -2,7 +2,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter } from 'prom-client'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_KEY_FORBIDDEN } from '../errors.ts'
+import type { Score } from '../scoring/shapes.ts'
 import { faultOfKeys, isForbiddenParameter, JSON_DEPTH_MAX } from '../std/keys.ts'
+import { receiptOf } from './receipt.ts'
 
 /**
  * Refuses keys that no caller of ours has a reason to send, in query strings and JSON bodies of NEKO's own routes, and
@@ -16,7 +18,7 @@ declare module 'fastify' {
     /** @throws NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_BODY_INVALID when it is nested too deep */
     refuseKeys (request: FastifyRequest, value: object, place: KeyPlace): void
     /** Counts and records one refusal. */
-    forbiddenKeySeen (seen: { client: string, assessmentId: string | null, place: KeyPlace, key: string, target: string }): void
+    forbiddenKeySeen (seen: { client: string, assessmentId: string | null, score: Score | null, place: KeyPlace, key: string, target: string }): void
   }
 }
 
@@ -39,9 +41,9 @@ export default fp(async (app) => {
 function decorate (app: FastifyInstance): void {
   const counter = new Counter({ name: 'neko_forbidden_keys_total', help: 'Requests refused for a key that begins with $, contains a dot or names a prototype, by place', labelNames: ['place'], registers: [app.metrics.registry] })
   app.decorate('refuseKeys', (request, value, place) => refuseKeys(request, value, place))
-  app.decorate('forbiddenKeySeen', ({ client, assessmentId, place, key, target }) => {
+  app.decorate('forbiddenKeySeen', ({ client, assessmentId, score, place, key, target }) => {
     counter.inc({ place })
-    app.audit.record({ category: 'security', type: 'key.forbidden', actor: client, target, outcome: 'refused', assessmentId, details: { place, key } })
+    app.audit.record({ category: 'security', type: 'key.forbidden', actor: client, target, outcome: 'refused', ...receiptOf(assessmentId, score), details: { place, key } })
   })
 }
 
@@ -57,7 +59,7 @@ function refuseKeys (request: FastifyRequest, value: object, place: KeyPlace, sk
 
 function refuse (request: FastifyRequest, place: KeyPlace, key: string): never {
   const { passage, server } = request
-  server.forbiddenKeySeen({ client: passage?.client ?? 'unknown', assessmentId: passage?.id ?? null, place, key: key.slice(0, 64), target: request.routeOptions.url ?? '' })
+  server.forbiddenKeySeen({ client: passage?.client ?? 'unknown', assessmentId: passage?.id ?? null, score: passage?.score ?? null, place, key: key.slice(0, 64), target: request.routeOptions.url ?? '' })
   throw new NEKO_ERR_KEY_FORBIDDEN()
 }
 

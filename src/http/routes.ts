@@ -1,15 +1,18 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { codeOf } from '../audit/shapes.ts'
 import { requireScope } from '../graphql/authorize.ts'
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
+import type { Scope } from '../identity/shapes.ts'
 import { health } from './health.ts'
+import { receiptOf } from './receipt.ts'
 
 /** Routes beside GraphQL: health for orchestrators, `/v1/assess` for gateways, imports for administrators. */
 export default fp(async (app) => {
   healthRoutes(app)
   assessRoute(app)
   importRoute(app)
-}, { name: 'routes', dependencies: ['assessments', 'intel', 'identity'] })
+}, { name: 'routes', dependencies: ['audit', 'assessments', 'intel', 'identity'] })
 
 function healthRoutes (app: FastifyInstance): void {
   const route = { config: { ungated: true }, logLevel: 'silent' as const }
@@ -70,11 +73,22 @@ function assessRoute (app: FastifyInstance): void {
     config: { bodyScope: 'assess' },
     schema: assessSchema,
     // Before the body is parsed: a caller without the scope learns that, not whether the body was well formed.
-    onRequest: async (request) => requireScope(request.passage?.principal ?? null, 'assess')
+    onRequest: async (request) => requireScopeOf(request, 'assess')
   }, async (request) => {
     const { requests, act = false } = request.body as { requests: never[], act?: boolean }
-    return { assessments: await app.assessments.assess(requests, { act, principal: request.passage!.principal! }) }
+    const { id, score, principal } = request.passage!
+    return { assessments: await app.audit.within(receiptOf(id, score), () => app.assessments.assess(requests, { act, principal: principal! })) }
   })
+}
+
+/** @throws NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_FORBIDDEN, which the audit trail is told of */
+function requireScopeOf ({ server, method, routeOptions, passage, ip }: FastifyRequest, scope: Scope): void {
+  try {
+    requireScope(passage?.principal ?? null, scope)
+  } catch (error) {
+    server.audit.denied({ actor: passage?.client ?? `ip:${ip}`, target: `${method} ${routeOptions.url}`, needs: scope, code: codeOf(error), ...receiptOf(passage?.id ?? null, passage?.score ?? null) })
+    throw error
+  }
 }
 
 const IMPORT_BYTES_MAX = 64 * 1_048_576
@@ -88,13 +102,14 @@ function importRoute (app: FastifyInstance): void {
       bodyLimit: IMPORT_BYTES_MAX,
       config: { bodyScope: 'manage', streamed: true },
       schema: { querystring: { type: 'object', additionalProperties: false, required: ['format'], properties: { format: { type: 'string', enum: ['stix', 'misp'] } } } },
-      onRequest: async (request) => requireScope(request.passage?.principal ?? null, 'manage')
+      onRequest: async (request) => requireScopeOf(request, 'manage')
     }, async (request) => {
       const { format } = request.query as { format: 'stix' | 'misp' }
       const encoding = request.headers['content-encoding']
       if (encoding !== undefined && encoding !== 'gzip') throw new NEKO_ERR_INPUT_INVALID('content-encoding may be gzip')
       // The import unpacks what begins like gzip itself, within its own bounds.
-      return await app.intel.importStream(request.raw, { format, actor: request.passage!.principal!.clientKey })
+      const { id, score, principal } = request.passage!
+      return await app.audit.within(receiptOf(id, score), () => app.intel.importStream(request.raw, { format, actor: principal!.clientKey }))
     })
   })
 }
