@@ -34,10 +34,13 @@ export interface Decisions {
   forCaller (principal: Principal | null, byAddress: Decision | null): Decision | null
   /** By a person: durable before it returns. @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE */
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
-  /** By a playbook: stands at once, longer for repeat offenders; null when NEVER_BLOCK or an allow spares the client. */
+  /**
+   * By a playbook: stands at once, longer for repeat offenders; null when NEVER_BLOCK (by the client's own address or by the one
+   * that its request came from) or an allow spares the client.
+   */
   addNow (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin): Decision | null
   /** What `addNow` would do: how long it would stand, null when the client is spared. */
-  preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }): { ttlSeconds: number } | null
+  preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }, address?: string | null): { ttlSeconds: number } | null
   /** Also forgets the client's history, limits and step. @throws NEKO_ERR_NOT_FOUND */
   remove (id: string, actor: string): Promise<Decision>
   get (id: string): Promise<Decision | null>
@@ -178,7 +181,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   function addNow (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin): Decision | null {
     const now = clock.now()
     const made = make(input, by)
-    if (made.action === 'BLOCK' && sparesValue(made, now)) return null
+    if (made.action === 'BLOCK' && (sparesValue(made, now) || sparesOrigin(by.address))) return null
     const key = ladderKey(made)
     const escalates = by.escalates !== false && by.simulated !== true
     const rival = standing.rivalOf(made, now)
@@ -208,11 +211,16 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     return decision
   }
 
-  function preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }): { ttlSeconds: number } | null {
+  function preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }, address: string | null = null): { ttlSeconds: number } | null {
     const now = clock.now()
     const made = make({ ...input, reason: '' }, { origin: 'playbook:' })
-    if (made.action === 'BLOCK' && sparesValue(made, now)) return null
+    if (made.action === 'BLOCK' && (sparesValue(made, now) || sparesOrigin(address))) return null
     return { ttlSeconds: escalatedTtl(input.ttlSeconds, currentStep(offenders.stepOf(ladderKey(made)), now)) }
+  }
+
+  /** An administrator who tries things out on the machine itself must not lock himself out, whatever his name. */
+  function sparesOrigin (address: string | null | undefined): boolean {
+    return address !== null && address !== undefined && spared.has(address)
   }
 
   function sparesValue (decision: Decision, now: number): boolean {

@@ -47,6 +47,8 @@ export interface DecisionOrigin {
   /** Of that receipt, for the audit trail: its score and decisive factor. */
   score?: number | null
   factor?: string | null
+  /** Where the offender's request came from: NEVER_BLOCK spares who comes from there, under whatever name. */
+  address?: string | null
   /** False: no step of the ladder (a quarantine that is renewed is no new offence). */
   escalates?: boolean
 }

@@ -29,7 +29,7 @@ export interface Caller {
 export interface Inspected {
   readonly id: string
   readonly at: number
-  readonly caller: Pick<Caller, 'address' | 'client'>
+  readonly caller: Pick<Caller, 'address' | 'covered' | 'client'>
   readonly limit: LimitAnswer
   readonly decision: Decision | null
   readonly refusedBy: 'decision' | 'limit' | 'score' | null
@@ -66,11 +66,11 @@ export function createInspection (app: FastifyInstance): Inspection {
   }
 
   async function inspect (caller: Caller, text: string, touchesDecoy: boolean): Promise<Inspected> {
-    const { address, client, principal } = caller
+    const { address, covered, client, principal } = caller
     const decision = standing(caller)
     const limit = await limits.take(principal?.tier ?? 'standard', client)
     metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: limit.store })
-    const begun = { id: mintId(), at: clock.now(), caller: { address, client }, limit, decision, observation: null, score: null, verdict: null }
+    const begun = { id: mintId(), at: clock.now(), caller: { address, covered, client }, limit, decision, observation: null, score: null, verdict: null }
     if (isBlock(decision)) return { ...begun, refusedBy: 'decision' }
     if (!limit.allowed) return { ...begun, refusedBy: 'limit' }
     let observation = observe(begun, caller.headers, text)
@@ -142,7 +142,7 @@ export function createInspection (app: FastifyInstance): Inspection {
   }
 
   function respond (inspected: Inspected, { attemptLimited }: Outcome): void {
-    const { id, at, caller: { client }, score, verdict, observation, refusedBy } = inspected
+    const { id, at, caller: { address, covered, client }, score, verdict, observation, refusedBy } = inspected
     const crossed = crossedLimit(inspected, attemptLimited)
     const isNotable = score !== null && (score.value >= app.config.challengeThreshold || score.decoy || score.automation || score.anomaly)
     if (crossed === null && !isNotable) return
@@ -151,6 +151,7 @@ export function createInspection (app: FastifyInstance): Inspection {
       at,
       attacker: attackerOf(client),
       client,
+      address: covered ? address : null,
       score: score?.value ?? 0,
       grade: score?.grade ?? null,
       degraded: score?.degraded === true,

@@ -9,6 +9,7 @@ import { createIncidents, type Incidents } from './incidents.ts'
 import type { ScoreThresholds } from './match.ts'
 import { createRunLog, type StoredRun } from './run-log.ts'
 import { attackerName, createRunner, type Actions } from './runner.ts'
+import { createSecondLook } from './second-look.ts'
 import { attackerOf, runCollection, type Playbook, type PlaybookName, type Run, type Sighting } from './shapes.ts'
 
 /**
@@ -40,6 +41,8 @@ export interface PlaybookParts {
   clock: Clock
   log: { error (details: object, message: string): void }
   findAssessment (id: string): Promise<Assessment | null>
+  /** Refusals of a client within ten minutes, in all processes as far as they have told. */
+  refusalsOf (client: string): number
   onRun (run: Run): void
   retryBaseMs?: number
 }
@@ -49,6 +52,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
   const incidents = createIncidents({ ...parts, notify: (notice) => actions.notify(notice) })
   const runLog = createRunLog({ store: storage.collection<StoredRun>(runCollection), processId: fleet.processId, log })
   const runner = createRunner({ ...parts, incidents, runLog })
+  const secondLook = createSecondLook({ fleet, clock: parts.clock, refusalsOf: parts.refusalsOf, sight: (sighting) => { sight(sighting) } })
 
   async function settled (): Promise<void> {
     await runner.settled()
@@ -56,15 +60,20 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
     await incidents.settled()
   }
 
+  function sight (sighting: Sighting): Run[] {
+    try {
+      return runner.sight(sighting)
+    } catch (error) {
+      log.error({ err: error, assessment: sighting.assessmentId }, 'playbooks failed on a request')
+      return []
+    }
+  }
+
   const service: Playbooks = {
     incidents,
     sight (sighting) {
-      try {
-        return runner.sight(sighting)
-      } catch (error) {
-        log.error({ err: error, assessment: sighting.assessmentId }, 'playbooks failed on a request')
-        return []
-      }
+      secondLook.offer(sighting)
+      return sight(sighting)
     },
     sightExternal ({ score, verdict, observation }, assessment) {
       // Without an address there is nobody to act against.
@@ -101,6 +110,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
     forget: runner.forget,
     settled,
     async close () {
+      secondLook.close()
       runner.close()
       await runner.settled()
       await runLog.close()
@@ -120,6 +130,8 @@ function sightingOf (assessment: Assessment): Sighting {
     at: assessment.at,
     attacker: attackerOf(client),
     client,
+    // A person's order says whom it means.
+    address: null,
     score: assessment.score,
     grade: assessment.grade,
     decoy: false,

@@ -33,11 +33,12 @@ export default fp(async (app) => {
         assessments.watch(client, ms)
         fleet.publish('playbooks.watch', [client, ms])
       },
-      previewDecision: (input) => decisions.preview(input),
+      previewDecision: (input, address) => decisions.preview(input, address),
       mayNotify: () => webhooks.mayNotify(),
       notify: (notice) => webhooks.notify(notice)
     },
     findAssessment: (id) => assessments.get(id),
+    refusalsOf: (client) => app.scoring.history.refusals(client),
     onRun: (run) => metrics.playbookRunsTotal.inc({ playbook: run.playbook, result: run.result })
   })
   assessments.onAdded((receipt, describe) => {
@@ -60,4 +61,4 @@ export default fp(async (app) => {
     await playbooks.close()
     await webhooks.close()
   })
-}, { name: 'playbooks', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'decisions', 'limits', 'assessments'] })
+}, { name: 'playbooks', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'decisions', 'limits', 'assessments', 'scoring'] })

@@ -25,7 +25,7 @@ export interface Actions {
   limitBlock (tier: Tier, key: string, ms: number): void
   watch (client: string, ms: number): void
   /** What addDecision would do: null when the client is spared. */
-  previewDecision (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }): { ttlSeconds: number } | null
+  previewDecision (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }, address: string | null): { ttlSeconds: number } | null
   /** False when nobody is to be told. */
   mayNotify (): boolean
   notify (notice: Notice): void
@@ -145,7 +145,7 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     const recorded = recordedKey(attackerName(sighting), playbook)
     const block = steps.find((step) => step.do === 'block')
     if (block === undefined) return [recorded]
-    const isSpared = actions.previewDecision({ ...sighting.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds }) === null
+    const isSpared = actions.previewDecision({ ...sighting.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds }, sighting.address) === null
     return [recorded + (isSpared ? SPARED_SUFFIX : BLOCKED_SUFFIX), recorded]
   }
 
@@ -167,18 +167,18 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     return last
   }
 
-  function foresee (step: Step, { attacker, crossed }: Sighting): Run['steps'][number] {
+  function foresee (step: Step, { attacker, address, crossed }: Sighting): Run['steps'][number] {
     const simulated = (detail: string): Run['steps'][number] => ({ do: step.do, result: 'simulated', detail, attempts: 0 })
     if (step.do === 'limit' && crossed === null) return { ...simulated(UNCROSSED), result: 'skipped' }
     if ((step.do === 'alert' || step.do === 'escalate') && !actions.mayNotify()) return { ...simulated(UNTOLD), result: 'skipped' }
     if (step.do !== 'block') return simulated(`would ${words(step)}`)
-    const preview = actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds })
+    const preview = actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds }, address)
     return preview === null ? { ...simulated(SPARED), result: 'skipped' } : simulated(`would ${words({ ...step, ttlSeconds: preview.ttlSeconds })}`)
   }
 
   function act (step: Step, playbook: Playbook, sighting: Sighting): { result: RunResult, detail: string } {
     const { attacker, simulated, assessmentId } = sighting
-    const by = { origin: `playbook:${playbook.name}`, simulated, assessmentId, score: sighting.score, factor: sighting.factor }
+    const by = { origin: `playbook:${playbook.name}`, simulated, assessmentId, score: sighting.score, factor: sighting.factor, address: sighting.address }
     const reason = reasonOf(playbook, sighting)
     switch (step.do) {
       case 'block': {

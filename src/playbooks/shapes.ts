@@ -68,6 +68,8 @@ export interface Sighting {
   attacker: Attacker
   /** ClientKey. */
   client: string
+  /** Where it came from, as far as NEVER_BLOCK may look at it; null otherwise. */
+  address: string | null
   score: number
   grade: Grade | null
   /** True when the score is only the cheap one. */

@@ -51,6 +51,7 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
       log: { error () {} },
       retryBaseMs: 1,
       findAssessment: async (id) => receipts.get(id) ?? null,
+      refusalsOf: () => 0,
       onRun: (run) => { runs.push(run) },
       actions: {
         addDecision (input, by) {
@@ -81,6 +82,7 @@ export function sighting (more: Partial<Sighting> = {}): Sighting {
     at: 1_800_000_000_000,
     attacker: { scope: 'IP', value: '192.0.2.1' },
     client: 'ip:192.0.2.1',
+    address: '192.0.2.1',
     score: 50,
     grade: 'likely',
     decoy: false,

@@ -159,3 +159,30 @@ t.test('whoever is over a limit is told the length that playbooks.json gives the
     t.ok(around(tries.slice(2), seconds), `logging in: ${tries.join()}`)
   }))
 })
+
+t.test('the third refusal blocks, however quickly the three came and to whichever process', async (t) => {
+  const server = await start(t, { WORKERS: '2' })
+  const certain = '/nowhere?f=../../etc/'
+  for (let i = 1; i <= 6; i++) {
+    const address = `203.0.113.${200 + i}`
+    t.same(await Promise.all([1, 2, 3].map(async () => (await ask(server, address, certain)).status)), [403, 403, 403])
+    t.ok(await until(async () => (await Promise.all([1, 2, 3, 4].map(() => ordinary(server, address)))).every((status) => status === 403), 2_000), address)
+  }
+  for (let i = 0; i < 2; i++) t.equal((await ask(server, '203.0.113.210', certain)).status, 403)
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  t.equal(await ordinary(server, '203.0.113.210'), 200, 'two are not three')
+})
+
+t.test('who works on the machine itself is refused by the score, and never locked out, by whatever name', async (t) => {
+  const server = await start(t, { TRUST_PROXY: '' })
+  const local = async (query: string, token: string | null = null): Promise<Answer> => {
+    const response = await request(server.url + '/graphql', { method: 'POST', headers: { 'user-agent': AGENT, 'content-type': 'application/json', ...(token === null ? {} : { authorization: `Bearer ${token}` }) }, body: JSON.stringify({ query }) })
+    return { status: response.statusCode, text: await response.body.text(), retryAfter: undefined }
+  }
+  const token = (JSON.parse((await local(`mutation { login(username: "admin", password: "${PASSWORD}") { accessToken } }`)).text) as { data: { login: { accessToken: string } } }).data.login.accessToken
+  for (let i = 0; i < 4; i++) t.equal((await local(`{ assessment(id: "1' UNION SELECT username, password FROM users WHERE ${i}=${i}--") { id } }`, token)).status, 403)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const { status, text } = await local('{ decisions { totalCount nodes { action } } }', token)
+  t.equal(status, 200)
+  t.same((JSON.parse(text) as { data: { decisions: { nodes: Array<{ action: string }> } } }).data.decisions.nodes.filter(({ action }) => action === 'BLOCK'), [])
+})

@@ -53,6 +53,8 @@ export interface History {
   settle (outcome: Outcome): void
   /** The snapshot of somebody as things stand, without counting anything; null for a client that is not remembered. */
   peek (request: ObservedRequest): HistorySnapshot | null
+  /** Requests of a client that were refused by their score within ten minutes, in all processes as far as they have told. */
+  refusals (client: string): number
   /** After a false alarm or the end of a block: starts with a clean record. */
   forget (client: string): void
   /** What happened here since the last call, at most 60 KiB of JSON; null when nothing did. */
@@ -160,6 +162,13 @@ export function createHistory (options: HistoryOptions): History {
       const traits = readTraits(request)
       const print = takePrint(traits.fingerprintHash, nowMs)
       return snapshotOf(clients, prints, { at, print, nowMs, intervalMs: (nowMs - (words[at + record.LAST_REQUEST] as number)) >>> 0, loginAttempt: traits.loginAttempt, limit: null })
+    },
+    refusals (client) {
+      const nowMs = Math.floor(options.clock.monotonic()) >>> 0
+      const at = clients.find(hashText(client, HIGH_SEED, 256), hashText(client, 0, 256))
+      if (at === -1) return 0
+      record.rollClient(words, clients.floats, at, nowMs)
+      return record.within600s(words, at, record.REFUSED, nowMs)
     },
     forget (client) { clients.remove(hashText(client, HIGH_SEED, 256), hashText(client, 0, 256)) },
     drainDelta: deltas.drain,
