@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Whatever runs teardowns: tap's `t`, or node:test's by a wrapper. */
@@ -50,6 +50,13 @@ export function bareEnvironment (): Record<string, string> {
   return { PATH, HOME, ...(TZ === undefined ? {} : { TZ }), ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }) }
 }
 
+/** With NEKO_TEST_STORE=mongodb a database of its own for each data directory, so that a restart finds what it left (as test/storage.ts). */
+function storeEnvironment (dataDir: string): Record<string, string> {
+  const { NEKO_TEST_STORE, MONGODB_TEST_URL } = process.env
+  if (NEKO_TEST_STORE !== 'mongodb' || MONGODB_TEST_URL === undefined) return {}
+  return { MONGODB_URI: MONGODB_TEST_URL, MONGODB_DATABASE: basename(dataDir) }
+}
+
 /** A new data directory, removed after the test. */
 export function makeDataDir (t: Teardown): string {
   const dataDir = mkdtempSync(join(tmpdir(), 'neko-test-'))
@@ -63,7 +70,7 @@ export function spawnServer (t: Teardown, options: StartOptions = {}): Omit<Star
   const child = spawn(process.execPath, [fileURLToPath(options.main ?? MAIN)], {
     // Away from the project, so that nobody's .env is read; relative paths in tests are none.
     cwd: dataDir,
-    env: { ...bareEnvironment(), NODE_ENV: 'test', HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', WORKERS: '1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SHUTDOWN_TIMEOUT_MS: '25000', ...options.env },
+    env: { ...bareEnvironment(), NODE_ENV: 'test', HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', WORKERS: '1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SHUTDOWN_TIMEOUT_MS: '25000', ...storeEnvironment(dataDir), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let text = ''
