@@ -81,8 +81,9 @@ const SMOOTHED_INTERVALS = 32
 const INTERVAL_MAX_MS = 600_000
 const STEP_MAX = 10
 const LIST_MAX = 2 ** 30
-/** From here an unsuccessful request is remembered as a probe. */
+/** From here an unsuccessful request is remembered as a probe, when this much of it is what was asked for: a poor client that misses is no probe. */
 const PROBE_POINTS = 15
+const PROBE_MATTER_POINTS = 5
 
 /** A history of its own memory; make one per process. */
 export function createHistory (options: HistoryOptions): History {
@@ -276,19 +277,21 @@ function countersOf (outcome: Outcome): number[] {
   if (outcome.badToken === true) counters.push(record.BAD_TOKENS)
   if (outcome.notFound === true || status === 404) counters.push(record.NOT_FOUND)
   else if (status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 429) counters.push(record.CLIENT_ERRORS)
-  if (status >= 400 && requestPoints(outcome.factors) >= PROBE_POINTS) counters.push(record.PROBES)
+  if (status >= 400 && isProbe(outcome.factors)) counters.push(record.PROBES)
   if (outcome.action === 'CHALLENGE') counters.push(record.CHALLENGED)
   else if (outcome.action === 'BLOCK') counters.push(record.REFUSED)
   return counters
 }
 
-/** Points of what stood in the request itself: were those of its history counted, suspicion would feed on itself. */
-function requestPoints (factors: FactorContribution[] | undefined): number {
-  let points = 0
-  for (const factor of factors ?? []) {
-    if (factor.name === 'userAgent' || factor.name === 'endpoint' || factor.name === 'headers' || factor.name === 'payload') points += factor.contribution
+/** By what stood in the request itself: were the points of its history counted, suspicion would feed on itself. */
+function isProbe (factors: FactorContribution[] | undefined): boolean {
+  let matter = 0
+  let manners = 0
+  for (const { name, contribution } of factors ?? []) {
+    if (name === 'endpoint' || name === 'payload') matter += contribution
+    else if (name === 'userAgent' || name === 'headers') manners += contribution
   }
-  return points
+  return matter >= PROBE_MATTER_POINTS && matter + manners >= PROBE_POINTS
 }
 
 interface Moment {
