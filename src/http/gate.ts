@@ -46,7 +46,8 @@ const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE())
 const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT())
 const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED())
 
-export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
+/** A reply when it refused, undefined when the request may go on. Hop 1 answers without a promise: a blocked flood is most of what a defence sees. */
+export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined> | FastifyReply | undefined
 
 export function createGate (app: FastifyInstance): Gate {
   const { config, clock, decisions, identity, limits, scoring, metrics } = app
@@ -55,15 +56,18 @@ export function createGate (app: FastifyInstance): Gate {
   const thresholds: Thresholds = { challenge: config.challengeThreshold, block: config.blockThreshold, shadow: config.enforcement === 'shadow' }
   const observe = createObserver(app)
 
-  return async function gate (request, reply) {
-    if (request.routeOptions.config?.ungated === true) return
+  return function gate (request, reply) {
+    if (request.routeOptions.config?.ungated === true) return undefined
     const passage = begin(request, reply)
 
     // Hop 1: an address that is blocked and shows no credential goes no further.
     const byAddress = decisions.forAddress(passage.address, !passage.untrustedForwarding || !config.neverBlockIsDefault)
     const shows = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
     if (isBlock(byAddress) && !shows) return refuseByDecision(request, reply, passage, byAddress)
+    return goOn(request, reply, passage, { byAddress, shows })
+  }
 
+  async function goOn (request: FastifyRequest, reply: FastifyReply, passage: Passage, { byAddress, shows }: { byAddress: Decision | null, shows: boolean }): Promise<FastifyReply | undefined> {
     let failures: LimitAnswer | null = null
 
     // Hop 2: who asks. An address with too many refused credentials is refused before any cryptography.

@@ -9,6 +9,7 @@ import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
 import { createBodyPool } from './body-pool.ts'
 import { createGate } from './gate.ts'
+import type { Gate } from './gate.ts'
 import ownKeys from './own-keys.ts'
 import pressure from './pressure.ts'
 import nothing from './nothing.ts'
@@ -35,7 +36,7 @@ declare module 'fastify' {
     forwardingProblem (): boolean
     /** What stands before and after every handler. */
     gate: {
-      before (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
+      before: Gate
       after (request: FastifyRequest, reply: FastifyReply): void
       /** Playbooks act now, before an answer that is slow on purpose. */
       sight (request: FastifyRequest): void
@@ -53,7 +54,7 @@ export default fp(async (app) => {
 
   const gate = createGate(app)
   const { settle: after, sight } = createAftermath(app)
-  const before = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+  const before: Gate = (request, reply) => {
     app.metrics.httpRequestsInFlight.inc()
     // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
     reply.raw.once('close', () => {
@@ -63,10 +64,15 @@ export default fp(async (app) => {
     reply.header('x-request-id', request.id)
     reply.headers(headers)
     app.allowOrigin(request, reply)
-    return await gate(request, reply)
+    return gate(request, reply)
   }
   app.decorate('gate', { before, after, sight })
-  app.addHook('onRequest', before)
+  app.addHook('onRequest', (request, reply, done) => {
+    const end = before(request, reply)
+    if (end instanceof Promise) return end
+    // A reply is on its way: nothing comes after it.
+    if (end === undefined) done()
+  })
   app.addHook('onRequest', refuseUnreadable)
   // The bytes the gate read are given to the parser as if they had just come.
   app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
