@@ -158,7 +158,7 @@ export default fp(async (app) => {
     if (passage === null) throw new Error('an upgrade did not pass the gate')
     return {
       address: passage.address,
-      covered: !passage.untrustedForwarding || !app.config.neverBlockIsDefault,
+      covered: passage.covered,
       headers: keptHeaders(raw.rawHeaders),
       requestId: id,
       client: passage.client,

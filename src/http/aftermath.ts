@@ -114,7 +114,7 @@ export function createAftermath (app: FastifyInstance): Aftermath {
       at: passage.at,
       attacker: attackerOf(passage.client),
       client: passage.client,
-      address: passage.untrustedForwarding && app.config.neverBlockIsDefault ? null : passage.address,
+      address: passage.covered ? passage.address : null,
       score: score?.value ?? 0,
       grade: score?.grade ?? null,
       degraded: score?.degraded === true,

@@ -61,7 +61,7 @@ export function createGate (app: FastifyInstance): Gate {
     const passage = begin(request, reply)
 
     // Hop 1: an address that is blocked and shows no credential goes no further.
-    const byAddress = decisions.forAddress(passage.address, !passage.untrustedForwarding || !config.neverBlockIsDefault)
+    const byAddress = decisions.forAddress(passage.address, passage.covered)
     const shows = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
     if (isBlock(byAddress) && !shows) return refuseByDecision(request, reply, passage, byAddress)
     return goOn(request, reply, passage, { byAddress, shows })
@@ -147,7 +147,7 @@ export function createGate (app: FastifyInstance): Gate {
       startedMs: clock.monotonic(),
       at: clock.now(),
       address,
-      untrustedForwarding,
+      covered: !untrustedForwarding || !config.neverBlockIsDefault,
       client: anonymousClient(address),
       principal: null,
       credentialRefused: null,

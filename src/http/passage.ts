@@ -13,8 +13,8 @@ export interface Passage {
   readonly at: number
   /** Canonical address of the client; the peer's when there is no proxy to believe. */
   readonly address: string
-  /** True when a peer that TRUST_PROXY does not name sent X-Forwarded-For: default NEVER_BLOCK does not cover it. */
-  readonly untrustedForwarding: boolean
+  /** False where NEVER_BLOCK does not look at the address: its default, for a peer that TRUST_PROXY does not name and that sent X-Forwarded-For. */
+  readonly covered: boolean
   /** ClientKey. */
   client: string
   principal: Principal | null

@@ -1,5 +1,5 @@
 import type { Json } from '../std/json.ts'
-import { bucketOf, LENGTHENED_BLOCK_SECONDS, TIERS, termsOf } from './terms.ts'
+import { bucketOf, TIERS, termsOf } from './terms.ts'
 import type { Bucket, Terms } from './terms.ts'
 import type { LimitAnswer, Order } from './shapes.ts'
 import type { Rate } from './window.ts'
@@ -38,7 +38,7 @@ export function readBatch (message: Json): Batch {
   })
   return {
     seq,
-    terms: termsOf(Object.fromEntries(rates) as Terms['rates'], { shadow: terms[TIERS.length] === 1, lengthenedSeconds: (terms[TIERS.length + 1] as number | undefined) ?? LENGTHENED_BLOCK_SECONDS }),
+    terms: termsOf(Object.fromEntries(rates) as Terms['rates'], { shadow: terms[TIERS.length] === 1, lengthenedSeconds: terms[TIERS.length + 1] as number }),
     notes: notes.map(([about, ms, order]) => ({ about: ABOUT[about]!, ms, order: readOrder(order) })),
     orders: orders.map(readOrder)
   }
