@@ -4,9 +4,9 @@
  * Who may import whom. Between rooms only `shapes.ts` is imported for its value: behaviour is reached through the
  * application (`app.<room>`), which the owner's plugin declares. Types may come from anywhere.
  */
-const ROOMS = 'audit|identity|intel|scoring|decisions|assessments|playbooks|marketplace'
-const PLATFORM = 'std|telemetry|resilience|storage|limits|cache'
-const PURE = '^src/(scoring/(score|policy|patience|request-view|evidence|hash)\\.ts|scoring/(factors|payload|signs)/|decisions/(judge|ladder|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|cluster/restart\\.ts)'
+const ROOMS = 'audit|identity|intel|detect|clients|threads|decisions|receipts|incidents|webhooks|playbooks|marketplace'
+const PLATFORM = 'std|telemetry|storage|limits|cache'
+const PURE = '^src/(detect/(score|policy|tolerance|request-view|evidence|hash)\\.ts|detect/(factors|payload|signs)/|decisions/(verdict|ladder|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|processes/restart\\.ts)'
 // Values only: `import type` leaves nothing behind at run time.
 const values = { dependencyTypesNot: ['type-only'] }
 

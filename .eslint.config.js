@@ -1,7 +1,7 @@
 import neostandard from 'neostandard'
 
 // Two names are closed everywhere but in the one file that owns them, so that time and configuration enter by one door.
-const onlyInConfig = { object: 'process', property: 'env', message: 'Read the environment in src/config.ts only.' }
+const onlyInConfig = { object: 'process', property: 'env', message: 'Read the environment in src/config/config.ts only.' }
 const onlyInClock = { object: 'Date', property: 'now', message: 'Take the time from a Clock (src/std/clock.ts).' }
 const onlyInMain = { object: 'process', property: 'exit', message: 'Only src/main.ts ends the process.' }
 
@@ -26,7 +26,7 @@ export default [
       'no-restricted-properties': ['error', onlyInConfig, onlyInClock, onlyInMain]
     }
   },
-  { files: ['src/config.ts'], rules: { 'no-restricted-properties': ['error', onlyInClock, onlyInMain] } },
+  { files: ['src/config/config.ts'], rules: { 'no-restricted-properties': ['error', onlyInClock, onlyInMain] } },
   { files: ['src/std/clock.ts'], rules: { 'no-restricted-properties': ['error', onlyInConfig, onlyInMain] } },
   { files: ['src/main.ts'], rules: { 'no-restricted-properties': ['error', onlyInConfig, onlyInClock] } }
 ]

@@ -5,7 +5,7 @@
  *   node bench/clients.ts [clients, default 1,000,000]
  */
 import { machine } from './machine.ts'
-import { meetClients } from '../test/scoring/many-clients.ts'
+import { meetClients } from '../test/clients/many-clients.ts'
 
 const clients = Number(process.argv[2] ?? 1_000_000)
 const { grownMb, firstUs, lastUs } = meetClients(clients)

@@ -1,9 +1,9 @@
 /** A scoring thread that gives every observation one and the same score: what is left is the hop (bench/hop.ts). */
-import { serveRing } from '../src/scoring/pool/ring-thread.ts'
-import { serveBatch } from '../src/scoring/pool/thread.ts'
-import { FACTOR_NAMES } from '../src/scoring/shapes.ts'
-import type { RingTask } from '../src/scoring/pool/ring-thread.ts'
-import type { BatchTask, Scorer } from '../src/scoring/pool/thread.ts'
+import { serveRing } from '../src/threads/ring-thread.ts'
+import { serveBatch } from '../src/threads/thread.ts'
+import { FACTOR_NAMES } from '../src/detect/shapes.ts'
+import type { RingTask } from '../src/threads/ring-thread.ts'
+import type { BatchTask, Scorer } from '../src/threads/thread.ts'
 
 const score: Scorer = (_observation, policy) => ({
   value: 3.5,

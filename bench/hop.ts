@@ -10,14 +10,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
-import { createHistory } from '../src/scoring/history/history.ts'
-import { createPolicy } from '../src/scoring/policy.ts'
-import { createScoringPool } from '../src/scoring/pool/pool.ts'
+import { createHistory } from '../src/clients/history.ts'
+import { createPolicy } from '../src/detect/policy.ts'
+import { createScoringPool } from '../src/threads/pool.ts'
 import { systemClock } from '../src/std/clock.ts'
 import { createReceiptIds } from '../src/std/id.ts'
 import { machine } from './machine.ts'
-import type { PoolMode, ScoringPool } from '../src/scoring/pool/pool.ts'
-import type { Observation } from '../src/scoring/shapes.ts'
+import type { PoolMode, ScoringPool } from '../src/threads/pool.ts'
+import type { Observation } from '../src/detect/shapes.ts'
 
 interface Wire { method: string, url: string, headers: string[], body: Buffer | null, address: string }
 

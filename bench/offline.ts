@@ -2,10 +2,10 @@
  * Scores a corpus without a server, through the pure modules only: TPR and FPR per class, balanced accuracy, AUC, the worst
  * misses and false alarms. `node bench/offline.ts <jsonl or jsonl.gz>... [--holdout 0..4 --fifth train|holdout] [--worst n] [--class name] [--payload]`
  */
-import { inspectPayload } from '../src/scoring/factors/payload.ts'
-import { createPolicy } from '../src/scoring/policy.ts'
-import { scoreObservation } from '../src/scoring/score.ts'
-import type { Observation } from '../src/scoring/shapes.ts'
+import { inspectPayload } from '../src/detect/factors/payload.ts'
+import { createPolicy } from '../src/detect/policy.ts'
+import { scoreObservation } from '../src/detect/score.ts'
+import type { Observation } from '../src/detect/shapes.ts'
 import { bodyOf, headersOf, option, readCorpora } from './corpus.ts'
 import type { CorpusRecord, Scored } from './corpus.ts'
 import { out, printReport } from './detection-report.ts'

@@ -6,9 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { VerifyReport } from './audit/verify.ts'
-import type { Config } from './config.ts'
-import type { ControlReply } from './cluster/messages.ts'
-import type { ClusterStatus } from './cluster/status.ts'
+import type { Config } from './config/config.ts'
+import type { ControlReply } from './processes/messages.ts'
+import type { ClusterStatus } from './processes/status.ts'
 import type { Json } from './std/json.ts'
 
 /**
@@ -113,26 +113,26 @@ function misuse (problem: string): number {
 
 async function failed (error: unknown): Promise<number> {
   if ((error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true) return misuse((error as Error).message)
-  const { ConfigError } = await import('./config.ts')
+  const { ConfigError } = await import('./config/config.ts')
   err(`neko: ${error instanceof Error ? error.message : 'failed'}`)
   return error instanceof ConfigError ? EX_CONFIG : EX_FAILED
 }
 
 /** The directory alone: asking a running server needs none of the secrets that its own environment holds. */
 async function dataDirOf (values: Values): Promise<string> {
-  const { readEnvironment, VARIABLES } = await import('./config.ts')
+  const { readEnvironment, VARIABLES } = await import('./config/config.ts')
   const given = values['data-dir'] ?? readEnvironment().DATA_DIR
   return resolve(given === undefined || given === '' ? VARIABLES.DATA_DIR! : given)
 }
 
 async function configOf (dataDir: string): Promise<Config> {
-  const { loadConfig, readEnvironment } = await import('./config.ts')
+  const { loadConfig, readEnvironment } = await import('./config/config.ts')
   // One process, nothing forked, scored where it is asked.
   return loadConfig({ ...readEnvironment(), DATA_DIR: dataDir, WORKERS: '1', SCORING_MODE: 'inline' })
 }
 
 async function ask (call: Call, verb: string, args: Json): Promise<Exclude<ControlReply, { progress: Json }> | null> {
-  const { askServer } = await import('./cluster/control-client.ts')
+  const { askServer } = await import('./processes/control-client.ts')
   return askServer({ dataDir: call.dataDir, verb, args }, showProgress)
 }
 
@@ -199,7 +199,7 @@ async function requireStore (config: Config): Promise<void> {
 /** The whole application without its port, for one verb; it owns the data directory meanwhile, as a server does. */
 async function onStore (call: Call, verb: string, args: Json): Promise<Exclude<ControlReply, { progress: Json }>> {
   const [{ createLogger }, { createLocalFleet }, control, { prepareStore }, { buildApp }, { systemClock }, { newProcessId }] = await Promise.all([
-    import('./telemetry/logger.ts'), import('./cluster/fleet-local.ts'), import('./cluster/control.ts'), import('./prepare.ts'), import('./app.ts'), import('./std/clock.ts'), import('./std/id.ts')
+    import('./telemetry/logger.ts'), import('./fleet/local.ts'), import('./processes/control.ts'), import('./prepare.ts'), import('./app.ts'), import('./std/clock.ts'), import('./std/id.ts')
   ])
   const config = await configOf(call.dataDir)
   const processId = newProcessId()
@@ -235,7 +235,7 @@ async function importIntel (call: Call): Promise<number> {
 }
 
 async function status (call: Call): Promise<number> {
-  const { statusText } = await import('./cluster/status-text.ts')
+  const { statusText } = await import('./processes/status-text.ts')
   while (!isReaderGone) {
     const reply = await ask(call, 'status', null)
     if (reply === null) return noServer(call)
@@ -250,7 +250,7 @@ async function status (call: Call): Promise<number> {
 
 async function start (call: Call): Promise<number> {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url))
-  const { environmentWith } = await import('./config.ts')
+  const { environmentWith } = await import('./config/config.ts')
   const server = spawn(process.execPath, [main], { stdio: 'inherit', env: environmentWith({ DATA_DIR: call.dataDir }) })
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => { server.kill(signal) })
   return new Promise((resolve, reject) => {

@@ -16,9 +16,9 @@ const AGAIN_FILES_MAX = 3
 const LINES_MIN_PERCENT = 95
 const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
 /** Rooms whose tests run on both stores. */
-const ON_BOTH_STORES = ['test/audit/places.test.ts', 'test/audit/pseudonyms.test.ts', 'test/audit/rotation.test.ts', 'test/audit/settings.test.ts', 'test/identity', 'test/intel', 'test/assessments', 'test/decisions', 'test/playbooks']
+const ON_BOTH_STORES = ['test/audit/trail-registry.test.ts', 'test/audit/pseudonyms.test.ts', 'test/audit/rotation.test.ts', 'test/audit/settings.test.ts', 'test/identity', 'test/intel', 'test/receipts', 'test/decisions', 'test/playbooks']
 /** Tests of what is pure: no service, no socket, no store. */
-const PURE = ['test/std', 'test/scoring', 'test/intel/match.test.ts', 'test/intel/import.test.ts', 'test/intel/import-source.test.ts', 'test/decisions/standing.test.ts']
+const PURE = ['test/std', 'test/detect', 'test/clients', 'test/threads', 'test/intel/match.test.ts', 'test/intel/import.test.ts', 'test/intel/import-source.test.ts', 'test/decisions/standing.test.ts']
 
 const SERVICES: Array<{ name: string, command: string, args: string[], for: string }> = [
   { name: 'redis-server', command: 'redis-server', args: ['--version'], for: 'fleets of several hosts' },

@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { isObjectType, printSchema } from 'graphql'
-import { VARIABLES } from '../src/config.ts'
+import { VARIABLES } from '../src/config/config.ts'
 import * as errors from '../src/errors.ts'
-import { rooms } from '../src/graphql/rooms.ts'
-import { buildNekoSchema } from '../src/graphql/schema.ts'
+import { rooms } from '../src/transports/graphql/rooms.ts'
+import { buildNekoSchema } from '../src/schema/build-schema.ts'
 
 /** The repository tests itself: what two places say must be the same in both. */
 const root = new URL('..', import.meta.url)

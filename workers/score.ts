@@ -1,8 +1,8 @@
-/** Entry of a scoring thread, opened by path by src/scoring/pool/start-thread.ts: one handler per way of bringing observations. */
-import { serveRing } from '../src/scoring/pool/ring-thread.ts'
-import { createThreadScorer, serveBatch, warmUp } from '../src/scoring/pool/thread.ts'
-import type { RingTask } from '../src/scoring/pool/ring-thread.ts'
-import type { BatchTask } from '../src/scoring/pool/thread.ts'
+/** Entry of a scoring thread, opened by path by src/threads/start-thread.ts: one handler per way of bringing observations. */
+import { serveRing } from '../src/threads/ring-thread.ts'
+import { createThreadScorer, serveBatch, warmUp } from '../src/threads/thread.ts'
+import type { RingTask } from '../src/threads/ring-thread.ts'
+import type { BatchTask } from '../src/threads/thread.ts'
 
 const score = createThreadScorer()
 warmUp(score)

@@ -1,5 +1,5 @@
-import type { FileLayer, OpenFile } from './files.ts'
-import { splitLines } from './chain.ts'
+import type { FileLayer, OpenFile } from '../journal/files.ts'
+import { splitLines } from '../journal/chain.ts'
 import type { Signer } from './signing.ts'
 
 /**

@@ -23,7 +23,7 @@ export type StoredCheckpoint = Checkpoint & { id: string, trailId: string | null
 /** The newest checkpoint of each process start; its id is the process id. */
 export const auditCheckpoints: CollectionDefinition = { name: 'auditCheckpoints', indexes: [{ name: 'auditCheckpoints_at', fields: [['at', -1]] }] }
 
-/** A trail and the data directory that it was begun in: `<host name>:<path>` (places.ts). */
+/** A trail and the data directory that it was begun in: `<host name>:<path>` (trail-registry.ts). */
 export interface StoredTrail { id: string, place: string, at: number }
 
 export const auditTrails: CollectionDefinition = { name: 'auditTrails', indexes: [{ name: 'auditTrails_place', fields: [['place', 1]] }] }

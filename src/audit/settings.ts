@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { SECRETS, VARIABLES } from '../config.ts'
+import { SECRETS, VARIABLES } from '../config/config.ts'
 import type { Json } from '../std/json.ts'
 import type { Storage } from '../storage/port.ts'
 import { auditSettings } from './collections.ts'

@@ -1,8 +1,8 @@
 import { createHash, createPrivateKey, createPublicKey, hkdfSync, randomBytes, sign, verify } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { KeyObject } from 'node:crypto'
-import { isErrno } from './files.ts'
-import type { FileLayer } from './files.ts'
+import { isErrno } from '../journal/files.ts'
+import type { FileLayer } from '../journal/files.ts'
 
 /** DER prefix of a PKCS8 Ed25519 private key (RFC 8410): the 32 bytes of the seed follow. */
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')

@@ -8,18 +8,18 @@
  * May run beside the server: the store is read before the seals, and the seals before the segments, and each is written in
  * the opposite order, so that what is sealed is already there.
  */
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { Storage } from '../storage/port.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
-import { decodeLine, GENESIS, splitLines } from './chain.ts'
-import type { Line } from './chain.ts'
+import { decodeLine, GENESIS, splitLines } from '../journal/chain.ts'
+import type { Line } from '../journal/chain.ts'
 import { holdsCheckpoint, readSeals, sealsName } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import type { StoredCheckpoint } from './collections.ts'
-import { isErrno, systemFiles } from './files.ts'
-import type { FileLayer } from './files.ts'
-import { ownOf, placeOf, readStore } from './places.ts'
-import { listProcesses, readTrailId, segmentName, TRAIL_ID_FILE } from './segments.ts'
+import { isErrno, systemFiles } from '../journal/files.ts'
+import type { FileLayer } from '../journal/files.ts'
+import { ownOf, placeOf, readStore } from './trail-registry.ts'
+import { listProcesses, readTrailId, segmentName, TRAIL_ID_FILE } from '../journal/segments.ts'
 import type { Signer } from './signing.ts'
 
 export interface Finding {

@@ -1,5 +1,5 @@
 import type { Audit } from '../audit/shapes.ts'
-import type { Fleet } from '../cluster/fleet.ts'
+import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Principal } from '../identity/shapes.ts'
 import type { Clock } from '../std/clock.ts'

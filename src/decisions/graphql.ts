@@ -1,5 +1,5 @@
-import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
-import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
+import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
 import { eventStream } from '../std/event-stream.ts'
 import type { Action, Decision, DecisionScope } from './shapes.ts'
 

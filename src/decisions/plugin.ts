@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 import { createDecisions, type Decisions } from './decisions.ts'
-import { judge } from './judge.ts'
+import { judge } from './verdict.ts'
 import type { Decision, Verdict } from './shapes.ts'
-import type { Score } from '../scoring/shapes.ts'
+import type { Score } from '../detect/shapes.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

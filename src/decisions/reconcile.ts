@@ -1,4 +1,4 @@
-import type { Fleet } from '../cluster/fleet.ts'
+import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Standing } from './standing.ts'

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../std/clock.ts'
 import type { Keys } from './keys.ts'
-import { createRecent } from './recent.ts'
+import { createRecent } from '../std/bounded-map.ts'
 import type { Revocations } from './revocations.ts'
 import { SCOPES_BY_ROLE, type Credential, type Principal, type UserState } from './shapes.ts'
 import { TOKEN_CHARACTERS_MAX, type AccessClaims, type Tokens } from './tokens.ts'

@@ -1,5 +1,5 @@
-import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
-import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
+import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import type { Principal, Role, SessionTokens } from './shapes.ts'
 

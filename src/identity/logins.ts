@@ -1,7 +1,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { addressKey } from '../std/ip.ts'
-import type { Familiar } from './familiar.ts'
+import type { Familiar } from './known-addresses.ts'
 import type { Passwords } from './passwords.ts'
 import { requirePasswordBounds } from './passwords.ts'
 import type { Revocations } from './revocations.ts'

@@ -1,5 +1,5 @@
 import type { Audit } from '../audit/shapes.ts'
-import type { Fleet } from '../cluster/fleet.ts'
+import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'

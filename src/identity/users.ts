@@ -1,4 +1,4 @@
-import type { Fleet } from '../cluster/fleet.ts'
+import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED } from '../errors.ts'
 import { newId } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
@@ -6,7 +6,7 @@ import { pagesOf } from '../storage/pages.ts'
 import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { withAdminLock } from './admin-lock.ts'
 import { userCollection } from './collections.ts'
-import { createRecent } from './recent.ts'
+import { createRecent } from '../std/bounded-map.ts'
 import type { Role, User, UserState } from './shapes.ts'
 
 /**

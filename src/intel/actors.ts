@@ -12,7 +12,7 @@
  */
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Audit } from '../audit/shapes.ts'
-import type { Fleet } from '../cluster/fleet.ts'
+import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import { makeCursor, readCursor } from '../storage/cursor.ts'
 import type { Page, Storage } from '../storage/port.ts'

@@ -1,5 +1,5 @@
-import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
-import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
+import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
 import type { ActorInput, ActorPatch, Technique, ThreatCategory } from './shapes.ts'
 
 const inputFields = /* GraphQL */ `

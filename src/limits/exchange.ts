@@ -1,7 +1,7 @@
-import type { Fleet } from '../cluster/fleet.ts'
+import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
-import type { Ledger } from './ledger.ts'
-import type { Terms } from './terms.ts'
+import type { Ledger } from './counters.ts'
+import type { Terms } from './rates.ts'
 
 /**
  * Between hosts joined by Redis: each host's counting process tells the others four times a second what it admitted. Within a host

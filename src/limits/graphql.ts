@@ -1,4 +1,4 @@
-import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
 import type { LimitAnswer } from './shapes.ts'
 
 export const limitsGraphql: RoomGraphql = {

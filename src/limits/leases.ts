@@ -1,5 +1,5 @@
 import type { Clock } from '../std/clock.ts'
-import { keysOf } from './terms.ts'
+import { keysOf } from './rates.ts'
 import type { Rate, WindowLimiter } from './window.ts'
 
 /**

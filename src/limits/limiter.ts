@@ -1,17 +1,17 @@
 import type { Clock } from '../std/clock.ts'
-import type { Fleet } from '../cluster/fleet.ts'
+import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { createDesk } from './desk.ts'
+import { createDesk } from './primary-counter.ts'
 import { createExchange } from './exchange.ts'
-import { createLedger, violationMs } from './ledger.ts'
+import { createLedger, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
 import { createPrimaryStore } from './primary-store.ts'
 import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
-import { LENGTHENED_BLOCK_SECONDS, termsOf } from './terms.ts'
+import { LENGTHENED_BLOCK_SECONDS, termsOf } from './rates.ts'
 import type { Rate } from './window.ts'
 
-export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './terms.ts'
+export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
 
 /**
  * Limits per tier and client, exact over the processes of a host: N at once, never more than N in any window.

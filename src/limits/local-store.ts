@@ -1,7 +1,7 @@
 import type { LimitStore } from './shapes.ts'
-import type { Ledger } from './ledger.ts'
-import { bucketOf } from './terms.ts'
-import type { Terms } from './terms.ts'
+import type { Ledger } from './counters.ts'
+import { bucketOf } from './rates.ts'
+import type { Terms } from './rates.ts'
 
 /** This process counts: the only one of its host, or the primary itself. Nothing is waited for. */
 export function createLocalStore ({ ledger, terms: first }: { ledger: Ledger, terms: Terms }): LimitStore {

@@ -1,7 +1,7 @@
 import type { Clock } from '../std/clock.ts'
 import type { LimitAnswer } from './shapes.ts'
-import { keysOf } from './terms.ts'
-import type { Bucket } from './terms.ts'
+import { keysOf } from './rates.ts'
+import type { Bucket } from './rates.ts'
 
 /**
  * Buckets that the primary refuses for a while yet: until then nobody needs to ask it again, so that a client that goes on

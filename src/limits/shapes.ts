@@ -1,5 +1,5 @@
 import type { Tier } from '../identity/shapes.ts'
-import type { Terms } from './terms.ts'
+import type { Terms } from './rates.ts'
 
 /** Who counted: the primary for every process of the host, or this process for itself. */
 export type LimitStoreName = 'local' | 'primary'

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { codeOf } from '../audit/shapes.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../errors.ts'
-import { connection, connectionSdl, pageSize } from '../graphql/connection.ts'
-import type { GraphqlContext, RoomGraphql } from '../graphql/context.ts'
+import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
+import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
 import { eventStream } from '../std/event-stream.ts'
 import type { Incident, IncidentStatus, PlaybookName } from './shapes.ts'
 

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../config/config.ts'
 import { PLAYBOOK_NAMES } from './shapes.ts'
 
 /** What playbooks.json may hold. Loaded only where there is one: TypeBox is 260 files, a tenth of a process's start. */

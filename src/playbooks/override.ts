@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../config/config.ts'
 import { PLAYBOOKS } from './catalogue.ts'
 import type { Overrides } from './override-shape.ts'
 import type { Playbook } from './shapes.ts'

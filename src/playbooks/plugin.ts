@@ -4,7 +4,7 @@ import { loadPlaybooks, readOverrides } from './override.ts'
 import { violationSeconds } from './match.ts'
 import { createPlaybooks, type Playbooks } from './playbooks.ts'
 import { attackerName } from './runner.ts'
-import { createWebhooks, type Webhooks } from './webhooks.ts'
+import { createWebhooks, type Webhooks } from '../webhooks/webhooks.ts'
 
 declare module 'fastify' {
   interface FastifyInstance { playbooks: Playbooks, webhooks: Webhooks }

@@ -1,6 +1,6 @@
 import type { Action, DecisionScope } from '../decisions/shapes.ts'
 import type { Tier } from '../identity/shapes.ts'
-import type { Evidence, FactorName, Grade } from '../scoring/shapes.ts'
+import type { Evidence, FactorName, Grade } from '../detect/shapes.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
 /** Shapes of playbooks: the rule (Playbook), what it is held against (Sighting), one execution (Run), what a person sees (Incident). */

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
 import { openStorage } from './open.ts'
-import { BREAKER_STATE_VALUE } from '../resilience/breaker.ts'
+import { BREAKER_STATE_VALUE } from '../std/breaker.ts'
 import type { Storage, StorageHealth } from './port.ts'
 
 declare module 'fastify' {

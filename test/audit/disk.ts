@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { systemFiles } from '../../src/audit/files.ts'
-import type { FileLayer, OpenFile } from '../../src/audit/files.ts'
+import { systemFiles } from '../../src/journal/files.ts'
+import type { FileLayer, OpenFile } from '../../src/journal/files.ts'
 import type { AuditInput } from '../../src/audit/shapes.ts'
 
 export const silentLog = { info () {}, warn () {}, error () {} }

@@ -1,4 +1,4 @@
-import type { FileLayer, OpenFile } from '../../src/audit/files.ts'
+import type { FileLayer, OpenFile } from '../../src/journal/files.ts'
 import { failure } from './disk.ts'
 
 /** What one file would be found as after a power cut, and what it is now. */

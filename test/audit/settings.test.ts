@@ -3,7 +3,7 @@ import { auditCollections, auditSettings } from '../../src/audit/collections.ts'
 import { noteSettings } from '../../src/audit/settings.ts'
 import type { AuditInput } from '../../src/audit/shapes.ts'
 import { createSigner } from '../../src/audit/signing.ts'
-import { loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import type { Storage } from '../../src/storage/port.ts'
 import { openTestStorage } from '../storage.ts'
 

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { ConfigError, VARIABLES, environmentWith, loadConfig, readEnvironment } from '../../src/config.ts'
-import type { Config } from '../../src/config.ts'
+import { ConfigError, VARIABLES, environmentWith, loadConfig, readEnvironment } from '../../src/config/config.ts'
+import type { Config } from '../../src/config/config.ts'
 import { strongKey } from '../e2e/client.ts'
 
 /** Every variable: a good value and what it becomes, and values that are refused by name, never showing themselves. */

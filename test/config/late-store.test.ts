@@ -2,7 +2,7 @@ import t from 'tap'
 import { PASSWORD, createTestClient, dataOf } from '../e2e/client.ts'
 import { startServer } from '../server.ts'
 import { startMongo } from '../services/mongo.ts'
-import { until } from '../cluster/load.ts'
+import { until } from '../processes/load.ts'
 
 /** The database comes up after NEKO: everything that a start prepares is prepared then, without a restart. */
 for (const WORKERS of ['1', '2']) {

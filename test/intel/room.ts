@@ -1,5 +1,5 @@
 import type { Audit, AuditInput } from '../../src/audit/shapes.ts'
-import type { Fleet } from '../../src/cluster/fleet.ts'
+import type { Fleet } from '../../src/fleet/port.ts'
 import { createIntel, type Intel } from '../../src/intel/actors.ts'
 import { intelCollections, type ActorRecord } from '../../src/intel/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'

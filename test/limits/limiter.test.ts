@@ -4,7 +4,7 @@ import type { Limits } from '../../src/limits/limiter.ts'
 import type { LimitAnswer } from '../../src/limits/shapes.ts'
 import { createLimits } from '../../src/limits/limiter.ts'
 import { withinBar } from '../bar.ts'
-import { joinedFleets } from '../fleet.ts'
+import { joinedFleets } from '../local-fleet.ts'
 import { createTestHost, RATES } from './host.ts'
 
 const C = 'ip:198.51.100.1'

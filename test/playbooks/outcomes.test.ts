@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Audit, AuditInput } from '../../src/audit/shapes.ts'
 import { NEKO_ERR_NOT_FOUND, NEKO_ERR_STORE_UNAVAILABLE } from '../../src/errors.ts'
-import type { GraphqlContext, Resolver } from '../../src/graphql/context.ts'
+import type { GraphqlContext, Resolver } from '../../src/schema/context.ts'
 import { playbooksGraphql } from '../../src/playbooks/graphql.ts'
 import { incidentCollection, playbookCollections } from '../../src/playbooks/shapes.ts'
 import type { Collection, CollectionDefinition, Document, Storage } from '../../src/storage/port.ts'

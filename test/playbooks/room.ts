@@ -1,14 +1,14 @@
 import type { Test } from 'tap'
 import type { AuditInput } from '../../src/audit/shapes.ts'
 import type { Decision } from '../../src/decisions/shapes.ts'
-import type { Assessment } from '../../src/assessments/shapes.ts'
+import type { Assessment } from '../../src/receipts/shapes.ts'
 import { PLAYBOOKS } from '../../src/playbooks/catalogue.ts'
 import { createPlaybooks, type Playbooks } from '../../src/playbooks/playbooks.ts'
 import type { Actions } from '../../src/playbooks/runner.ts'
 import { playbookCollections, type Notice, type Playbook, type Run, type Sighting } from '../../src/playbooks/shapes.ts'
 import { createTestClock, type TestClock } from '../../src/std/clock.ts'
 import type { Storage } from '../../src/storage/port.ts'
-import { joinedFleets } from '../fleet.ts'
+import { joinedFleets } from '../local-fleet.ts'
 import { openTestStorage } from '../storage.ts'
 
 export interface Room {

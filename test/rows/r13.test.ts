@@ -4,7 +4,7 @@ import { Client } from 'undici'
 import { BROWSER } from '../e2e/client.ts'
 import { openInspector } from '../inspector.ts'
 import { startServer } from '../server.ts'
-import { meetClients } from '../scoring/many-clients.ts'
+import { meetClients } from '../clients/many-clients.ts'
 
 /** R13: a million distinct addresses cost a bounded part of memory and time. 200,000 here; `node bench/clients.ts` meets all. */
 const CLIENTS = 200_000

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf, makeKey, strongKey } from '../e2e/client.ts'
 import type { TestClient } from '../e2e/client.ts'
-import { until } from '../cluster/load.ts'
+import { until } from '../processes/load.ts'
 import { makeDataDir, startServer } from '../server.ts'
 
 /**

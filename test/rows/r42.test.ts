@@ -3,7 +3,7 @@ import t from 'tap'
 import { getIntrospectionQuery } from 'graphql'
 import { startServer } from '../server.ts'
 import { openInspector } from '../inspector.ts'
-import { connect, eventually, login, metric, PEOPLE, type Peer } from '../graphql/socket-client.ts'
+import { connect, eventually, login, metric, PEOPLE, type Peer } from '../transports/websocket/client.ts'
 
 /**
  * R42: what a hostile client may do with a WebSocket. The server runs in shadow, so that it is the transport that ends

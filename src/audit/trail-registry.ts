@@ -1,0 +1,68 @@
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import type { Storage } from '../storage/port.ts'
+import { auditTrails, newestCheckpoints } from './collections.ts'
+import type { StoredCheckpoint, StoredTrail } from './collections.ts'
+import type { FileLayer } from '../journal/files.ts'
+import { ensureTrailId, listProcesses } from '../journal/segments.ts'
+
+/**
+ * Whose logs the store knows. A directory names its trail in `trail.id`, which nobody signs: who can remove logs can
+ * remove or change that name too. So the store remembers which trails were written where, and what belongs to this
+ * directory is told by the store, never by the directory alone.
+ *
+ * The embedded store lies in the same DATA_DIR: all that it knows belongs here. A database that hosts share knows other
+ * directories too; theirs are told apart by host name and path, so hosts that share one need different names or paths.
+ */
+export interface Known {
+  /** Checkpoints whose logs this directory must hold. */
+  checkpoints: StoredCheckpoint[]
+  /** Trails that were begun in this directory, with a checkpoint or without. */
+  trailIds: Set<string>
+}
+
+/** The place of a data directory, as the store names it. */
+export function placeOf (dataDir: string): string {
+  return `${hostname()}:${resolve(dataDir)}`
+}
+
+/** Read before the directory is: what the store knows was in the files before. @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function readStore (storage: Storage, place: string): Promise<{ checkpoints: StoredCheckpoint[], trails: StoredTrail[], isShared: boolean }> {
+  const isShared = storage.kind === 'mongodb'
+  const checkpoints = await newestCheckpoints(storage)
+  const reading = storage.collection<StoredTrail>(auditTrails).find({ where: isShared ? { place } : {}, first: 1_000 })
+  // A store of an older version has no such table before the first start; its checkpoints say enough.
+  const { items } = isShared ? await reading : await reading.catch(() => ({ items: [] }))
+  return { checkpoints, trails: items, isShared }
+}
+
+/** What of it this directory must hold: everything of the trails that it ever had, and whatever logs it holds. */
+export function ownOf ({ checkpoints, trails, isShared }: Awaited<ReturnType<typeof readStore>>, trailId: string | null, processIds: ReadonlySet<string>): Known {
+  const trailIds = new Set(trails.map(({ id }) => id))
+  const own = checkpoints.filter((checkpoint) => !isShared || checkpoint.trailId === trailId || trailIds.has(checkpoint.trailId ?? '') || processIds.has(checkpoint.processId))
+  for (const checkpoint of own) if (checkpoint.trailId !== null && checkpoint.trailId !== '' && !processIds.has(checkpoint.processId)) trailIds.add(checkpoint.trailId)
+  if (trailId !== null && own.some((checkpoint) => checkpoint.trailId === trailId)) trailIds.add(trailId)
+  return { checkpoints: own, trailIds }
+}
+
+/** A trail that begins where the store knows earlier ones, whose logs are not here. */
+export interface LostTrails { trailId: string, earlier: string[], logs: number }
+
+export interface BeginOptions { storage: Storage, files: FileLayer, directory: string, place: string, nowMs: number }
+
+/**
+ * Has the store remember this directory's trail; `onLost` is told first when that trail stands in the place of others.
+ * @throws NEKO_ERR_STORE_UNAVAILABLE, the disk's error, and what `onLost` throws: call again.
+ */
+export async function registerTrail ({ storage, files, directory, place, nowMs }: BeginOptions, onLost: (lost: LostTrails) => Promise<unknown>): Promise<void> {
+  const trails = storage.collection<StoredTrail>(auditTrails)
+  const trailId = await ensureTrailId(files, directory)
+  const known = await trails.get(trailId)
+  if (trailId === '' || known?.place === place) return
+  const stored = await readStore(storage, place)
+  const processIds = new Set((await listProcesses(files, directory)).map(({ processId }) => processId))
+  const { checkpoints, trailIds } = ownOf(stored, trailId, processIds)
+  const earlier = [...trailIds].filter((id) => id !== trailId)
+  if (known === null && earlier.length > 0) await onLost({ trailId, earlier, logs: checkpoints.filter(({ processId }) => !processIds.has(processId)).length })
+  await trails.put({ id: trailId, place, at: known?.at ?? nowMs })
+}

@@ -1,0 +1,26 @@
+import type { Score } from '../detect/shapes.ts'
+import type { Action, Decision, Verdict } from './shapes.ts'
+
+/** What the judge needs of the configuration. */
+export interface Thresholds { challenge: number, block: number, shadow: boolean }
+
+/**
+ * Score and standing decision to Verdict (pure).
+ *
+ * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never blocks: a missing
+ * measurement is no evidence, so the risky are challenged instead (README, "When something is missing"), and whoever writes is risky.
+ */
+export function judge ({ score, decision, writes, thresholds }: { score: Score, decision: Decision | null, writes: boolean, thresholds: Thresholds }): Verdict {
+  const standing = decision !== null && !decision.simulated ? decision.action : null
+  return { action: standing === 'ALLOW' ? 'ALLOW' : raise(byScore(score, writes, thresholds), standing), simulated: thresholds.shadow }
+}
+
+function byScore (score: Score, writes: boolean, { challenge, block }: Thresholds): Action {
+  if (score.degraded) return score.value >= challenge || (writes && score.source === 'none') ? 'CHALLENGE' : 'ALLOW'
+  if (score.value >= block) return 'BLOCK'
+  return score.value >= challenge ? 'CHALLENGE' : 'ALLOW'
+}
+
+function raise (action: Action, standing: Action | null): Action {
+  return standing === 'CHALLENGE' && action === 'ALLOW' ? 'CHALLENGE' : action
+}

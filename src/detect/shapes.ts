@@ -1,0 +1,93 @@
+/** Shapes of scoring: what we saw (Observation), what a measure says (FactorResult), what it comes to (Score). */
+import type { HistorySnapshot } from '../clients/shapes.ts'
+
+export const FACTOR_NAMES = ['frequency', 'userAgent', 'endpoint', 'headers', 'timing', 'payload', 'behavior'] as const
+export type FactorName = typeof FACTOR_NAMES[number]
+
+/** Flat, bounded, cloneable; the only input of the scorer. Bytes are as they came over the wire. */
+export interface Observation {
+  /** The assessment's id. */
+  id: string
+  /** Wall clock, ms. */
+  at: number
+  /** ClientKey: `user:<id>`, `key:<id>` or `ip:<canonical address>`. */
+  client: string
+  method: string
+  /** The request target exactly as on the wire. */
+  url: string
+  /** name, value, name, value ... in wire order, repeats kept. */
+  headers: string[]
+  /** Raw bytes, not decompressed; null when there were none. */
+  body: Uint8Array | null
+  /** The route pattern that answers, or null for an unknown route. */
+  route: string | null
+  /** What the client did before, or null when scored without history (`/v1/assess` without ip). */
+  history: HistorySnapshot | null
+}
+
+/** certain: no ordinary reading; likely: attack structure that prose or code may contain; weak: a sign. */
+export type Grade = 'certain' | 'likely' | 'weak'
+
+export interface Evidence {
+  /** Stable id of the rule, like `sqli.union-select`. */
+  rule: string
+  /** Where, like `query.q`, `body.user.name`, `variables.input.name`, `header.user-agent`, `path`. */
+  place: string
+  grade: Grade
+  /** For a person, never with a secret: `matched "union select" in variables.input.name`. At most 160 characters. */
+  text: string
+  /** MITRE ATT&CK technique, or null. */
+  technique: string | null
+}
+
+export interface FactorResult {
+  name: FactorName
+  /** 0-1. */
+  value: number
+  /** Strongest first, at most 8. */
+  evidence: Evidence[]
+}
+
+export interface FactorContribution {
+  name: FactorName
+  /** Points of the score; the seven add up to it exactly (in hundredths, integer arithmetic). */
+  contribution: number
+  evidence: Evidence[]
+}
+
+export interface Score {
+  /** 0-100, two decimals. */
+  value: number
+  /** All seven, in FACTOR_NAMES order. */
+  factors: FactorContribution[]
+  /** The strongest grade of payload evidence, or null. */
+  grade: Grade | null
+  /** True when a decoy was touched. */
+  decoy: boolean
+  /** True when automation signs reach the policy's bar (AUTOMATION_DETECTED). */
+  automation: boolean
+  /** True when behaviour signs reach the policy's bar (BEHAVIORAL_ANOMALY). */
+  anomaly: boolean
+  policyVersion: string
+  /** What was not looked at and why, like `body: 1 MiB over the 64 KiB bound`. */
+  notInspected: string[]
+  source: 'thread' | 'inline' | 'none'
+  /** True when this is the cheap answer. */
+  degraded: boolean
+}
+
+/** One piece of evidence that counts for nothing at this place of this route (allowances.ts). */
+export interface Allowance {
+  rule: string
+  place: string
+  /** The route pattern, or null for unknown routes. */
+  route: string | null
+}
+
+/** Whose evidence may be allowed: never what a client does over time, since nobody else shares it and an attacker would. */
+export const ALLOWABLE_FACTORS: ReadonlySet<FactorName> = new Set<FactorName>(['payload', 'endpoint', 'headers', 'userAgent'])
+
+/** One allowance, one text: two that say the same are one. */
+export function allowanceKey ({ rule, place, route }: Allowance): string {
+  return JSON.stringify([rule, place, route])
+}

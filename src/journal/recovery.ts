@@ -1,0 +1,209 @@
+/**
+ * Recovery: what dead processes left behind, closed and brought into the store.
+ *
+ * Owns: the logs of processes that no longer run. In: their segments. Out: each event in the store exactly once, each
+ * document as its last acknowledged change left it, each log closed and sealed, so that it verifies to its end.
+ * Never does: touch a log whose chain is broken (it is evidence; what stands before the break is still indexed).
+ *
+ * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is run again.
+ * Rooms write their documents themselves; effects are for those who died between the acknowledgement and that write. So
+ * an effect is left out where somebody changed the same document later, and where the document says so itself (`updatedAt`).
+ */
+import type { Clock } from '../std/clock.ts'
+import type { CollectionDefinition, Storage } from '../storage/port.ts'
+import type { AuditLog } from '../audit/audit.ts'
+import { encodeLine, GENESIS } from './chain.ts'
+import type { Line } from './chain.ts'
+import { releaseLog } from './log-locks.ts'
+import { createSeals, readSeals, sealsName } from '../audit/checkpoints.ts'
+import type { Checkpoint } from '../audit/checkpoints.ts'
+import { auditCheckpoints, auditEvents } from '../audit/collections.ts'
+import type { StoredAuditEvent, StoredCheckpoint } from '../audit/collections.ts'
+import { applyEffects, EffectSet } from './effects.ts'
+import { createPseudonyms } from './entries.ts'
+import type { Pseudonyms } from './entries.ts'
+import { isErrno, systemFiles } from './files.ts'
+import type { FileLayer } from './files.ts'
+import { readReplayed, storedEvent, writeReplayed } from './flush.ts'
+import type { Replayed } from './flush.ts'
+import { countedLines, ensureTrailId, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
+import type { SegmentLines } from './segments.ts'
+import type { StoreEffect } from '../audit/shapes.ts'
+import type { Signer } from '../audit/signing.ts'
+
+export interface RecoveryOptions {
+  directory: string
+  signer: Signer
+  storage: Storage
+  clock: Clock
+  log: AuditLog
+  /** Where effects may point. An effect on another collection is logged and keeps its log from being done. */
+  collections: CollectionDefinition[]
+  /** True for processes that still write their log. */
+  isLive: (processId: string) => boolean
+  /** The key that the logs' effects are sealed with, where there is one. */
+  auditPseudonymKey?: string | null | undefined
+  files?: FileLayer
+}
+
+export interface RecoveryReport {
+  /** Logs of dead processes that were brought in. */
+  processes: number
+  /** Events that the store did not have. */
+  events: number
+  /** Documents written or deleted. */
+  effects: number
+  /** Unfinished bytes cut from the ends of logs. */
+  tornBytes: number
+  /** Logs left alone because their chain is broken, or an effect could not be applied. */
+  broken: string[]
+}
+
+const CHUNK = 1_000
+const IN_FLIGHT = 4
+
+/** @throws NEKO_ERR_STORE_UNAVAILABLE: call again later, nothing is lost. */
+export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryReport> {
+  const { directory, isLive, log } = options
+  const files = options.files ?? systemFiles
+  const report: RecoveryReport = { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [] }
+  const effects = new EffectSet()
+  const brought: Array<{ processId: string, replayed: Replayed }> = []
+  for (const { processId, segments } of await listProcesses(files, directory)) {
+    if (isLive(processId)) continue
+    const replayed = await readReplayed(files, directory, processId)
+    if (replayed.done) continue
+    const end = await bringIn({ ...options, files, processId, segments, replayed, effects, report })
+    if (end === null) continue
+    await closeLog({ ...options, files, processId, end, report })
+    brought.push({ processId, replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true } })
+  }
+  const pseudonyms = options.auditPseudonymKey == null ? null : createPseudonyms(options.auditPseudonymKey)
+  const applied = await applyEffects({ ...options, files, effects, open: (effect) => openEffect(effect, pseudonyms) })
+  const isWhole = applied.unknown.size === 0 && applied.unreadable === 0
+  report.effects = applied.applied
+  // Marked only now: killed before this, everything is read again.
+  for (const { processId, replayed } of brought) {
+    if (isWhole) {
+      await writeReplayed(files, directory, processId, replayed)
+      await releaseLog(files, directory, processId)
+    } else report.broken.push(processId)
+  }
+  if (applied.unknown.size > 0) log.error({ collections: [...applied.unknown] }, 'audit effects point to collections that nobody declared')
+  if (applied.unreadable > 0) log.error({ effects: applied.unreadable }, 'audit effects were sealed by another AUDIT_PSEUDONYM_KEY: start once with that one')
+  report.processes = brought.length
+  return report
+}
+
+function openEffect (effect: StoreEffect, pseudonyms: Pseudonyms | null): StoreEffect {
+  if (effect.sealed === undefined) return effect
+  if (pseudonyms === null) throw new Error('there is no key')
+  return pseudonyms.open(effect)
+}
+
+interface BringIn extends RecoveryOptions {
+  files: FileLayer
+  processId: string
+  segments: number[]
+  replayed: Replayed
+  effects: EffectSet
+  report: RecoveryReport
+}
+
+/** Where a dead log ends. */
+interface LogEnd { segment: number, seq: number, hash: string, nextSeq: number, length: number, closed: boolean }
+
+/** Events into the store, effects into the set. Returns where the log ends, or null when its chain is broken. */
+async function bringIn (options: BringIn): Promise<LogEnd | null> {
+  const { files, directory, processId, segments, replayed, effects, report, storage, log } = options
+  const events = storage.collection<StoredAuditEvent>(auditEvents)
+  const wanted = segments.filter((segment) => segment >= replayed.segment)
+  const end: LogEnd = { segment: -1, seq: replayed.seq, hash: GENESIS, nextSeq: 0, length: 0, closed: false }
+  const read = async (index: number): Promise<SegmentLines | undefined> => (
+    wanted[index] === undefined ? undefined : readLines(await files.read(`${directory}/${segmentName(processId, wanted[index])}`))
+  )
+  const inFlight: Array<Promise<number>> = []
+  let current = await read(0)
+  for (let index = 0; current !== undefined; index++) {
+    const next = await read(index + 1)
+    const lines = countedLines(current, next?.lines[0])
+    for (let at = 0; at < lines.length; at += CHUNK) {
+      const chunk = lines.slice(at, at + CHUNK).map(eventOf).filter((event) => event !== null)
+      for (const event of chunk) effects.add(event, event.seq > replayed.effectsSeq)
+      const missing = chunk.filter((event) => event.seq > replayed.seq)
+      if (missing.length === 0) continue
+      // The store's thread writes while the next chunk is read.
+      const insert = events.insertMany(missing.map(storedEvent))
+      // Awaited below; when an earlier one fails, this one's failure must not be an unhandled one.
+      insert.catch(() => {})
+      inFlight.push(insert)
+      if (inFlight.length >= IN_FLIGHT) report.events += await inFlight.shift()!
+    }
+    for (const inserted of await Promise.all(inFlight.splice(0))) report.events += inserted
+    const last = lines.at(-1)
+    const cutShort = current.problem !== null && lines.length === current.lines.length
+    if (cutShort || !follows(lines[0], end, index)) {
+      log.error({ processId, segment: wanted[index], problem: current.problem ?? 'the segment does not follow the one before' }, 'an audit log is damaged: run neko audit verify')
+      report.broken.push(processId)
+      return null
+    }
+    if (last !== undefined) Object.assign(end, endOf(last, wanted[index] as number, current, lines.length))
+    current = next
+  }
+  return end
+}
+
+function follows (first: Line | undefined, end: LogEnd, index: number): boolean {
+  return first === undefined || index === 0 || end.segment < 0 || first.prevHash === end.hash
+}
+
+function endOf (last: Line, segment: number, read: SegmentLines, count: number): LogEnd {
+  const nextSeq = last.kind === 'event' ? last.seq + 1 : last.seq
+  return { segment, seq: nextSeq - 1, hash: last.hash, nextSeq, length: read.ends[count - 1] as number, closed: last.kind === 'close' }
+}
+
+interface CloseLog extends RecoveryOptions { files: FileLayer, processId: string, end: LogEnd, report: RecoveryReport }
+
+/** Cuts what is torn, writes the `close` line, and seals it. */
+async function closeLog (options: CloseLog): Promise<void> {
+  const { files, directory, processId, end, report, clock, storage } = options
+  if (end.segment < 0) return
+  const path = `${directory}/${segmentName(processId, end.segment)}`
+  if (!end.closed) {
+    const torn = await files.size(path) - end.length
+    const file = files.open(path, 'existing')
+    try {
+      if (torn > 0) file.truncate(end.length)
+      const line = encodeLine(end.hash, 'close', end.nextSeq, `"at":${clock.now()},"tornBytes":${torn}`)
+      await file.write(Buffer.from(line.text), end.length)
+      await file.sync()
+      end.hash = line.hash
+      report.tornBytes += torn
+    } finally {
+      file.close()
+    }
+  }
+  const checkpoint = await sealClose(options)
+  if (checkpoint === null) return
+  const trailId = await ensureTrailId(files, directory)
+  await storage.collection<StoredCheckpoint>(auditCheckpoints).put({ id: processId, trailId, ...checkpoint })
+}
+
+/** The `close` checkpoint behind what the seals hold, or null when it is there already. */
+async function sealClose ({ files, directory, processId, signer, clock, end }: CloseLog): Promise<Checkpoint | null> {
+  const bytes = await files.read(`${directory}/${sealsName(processId)}`).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return Buffer.alloc(0)
+    throw error
+  })
+  const read = readSeals(bytes, processId, signer)
+  if (read.checkpoints.some((seal) => seal.kind === 'close' && seal.hash === end.hash)) return null
+  const newest = read.checkpoints.at(-1)
+  const length = read.tornAt < 0 ? bytes.length : read.tornAt
+  const seals = createSeals({ files, directory, processId, signer, resume: { number: (newest?.number ?? -1) + 1, length } })
+  try {
+    if (newest === undefined) seals.begin(clock.now(), GENESIS)
+    return await seals.append({ kind: 'close', segment: end.segment, seq: end.seq, hash: end.hash, at: clock.now() })
+  } finally {
+    seals.close()
+  }
+}

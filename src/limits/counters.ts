@@ -1,0 +1,150 @@
+import type { Clock } from '../std/clock.ts'
+import type { Tier } from '../identity/shapes.ts'
+import { bucketOf, keysOf, VIOLATIONS_MAX } from './rates.ts'
+import type { Bucket, Terms } from './rates.ts'
+import type { LimitAnswer, Order } from './shapes.ts'
+import { createWindowLimiter } from './window.ts'
+import type { Rate, WindowLimiter } from './window.ts'
+
+/**
+ * What one process knows of its clients: counts, who is held, who crossed a limit when. In the process that counts (the
+ * primary, or the only one) it is the truth; in a worker it is what the primary told, and what it falls back to.
+ *
+ * Never does: talk to another process.
+ */
+export interface Ledger {
+  readonly windows: WindowLimiter
+  /** Told of each request that was admitted and of each named count, where somebody wants to know. */
+  onAdmitted: ((key: string, tier: Tier, points: number) => void) | null
+  /** Counts, and notes a violation where a request crosses a limit. */
+  count (order: Order, terms: Terms): LimitAnswer
+  hold (clientKey: string, ms: number): void
+  isHeld (clientKey: string): boolean
+  /** One violation, unless one lasts; returns those of the last ten minutes. */
+  noteViolation (clientKey: string, ms: number): number
+  /** As somebody else noted it: `count` of the last ten minutes, or one more when null. */
+  hearViolation (clientKey: string, ms: number, count: number | null): void
+  violations (clientKey: string): number
+  isViolating (clientKey: string): boolean
+  forget (clientKey: string): void
+}
+
+export interface LedgerOptions {
+  clock: Clock
+  /** A violation was noted here. */
+  onViolation (clientKey: string, ms: number, count: number): void
+}
+
+/** 131,072 keys of 109 bytes: 14 MB when all are touched. */
+const CAPACITY = 131_072
+const HOLDS_MAX = 20_000
+/** A client of a tier without a block that asks on and on crosses again with each sub-window: twice within this is one. */
+const VIOLATION_MS_MIN = 500
+/** Counts without ever refusing. */
+const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
+
+export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
+  const windows = createWindowLimiter({ clock, capacity: CAPACITY })
+  const holds = new Map<string, number>()
+  const violating = new Map<string, number>()
+
+  function isHeld (clientKey: string): boolean {
+    return holds.size > 0 && isOn(holds, clientKey)
+  }
+
+  function isOn (times: Map<string, number>, clientKey: string): boolean {
+    const until = times.get(clientKey)
+    if (until === undefined) return false
+    if (until > clock.monotonic()) return true
+    times.delete(clientKey)
+    return false
+  }
+
+  function note (times: Map<string, number>, clientKey: string, ms: number): void {
+    times.delete(clientKey)
+    if (times.size >= HOLDS_MAX) times.delete(times.keys().next().value as string)
+    times.set(clientKey, clock.monotonic() + ms)
+  }
+
+  function violations (clientKey: string): number {
+    return windows.peek('standard', violationKey(clientKey), VIOLATION_RATE).count
+  }
+
+  function noteViolation (clientKey: string, ms: number): number {
+    if (isOn(violating, clientKey)) return violations(clientKey)
+    note(violating, clientKey, ms)
+    const { count } = windows.take('standard', violationKey(clientKey), VIOLATION_RATE)
+    onViolation(clientKey, ms, count)
+    return count
+  }
+
+  /** Both its own limit and the strict one must have room, so that a hold never grants more; shown is what is left of the two. */
+  function countHeld (order: Order, terms: Terms): LimitAnswer {
+    const own = bucketOf(order, terms, false)
+    const { key, tier, rate } = bucketOf(order, terms, true)
+    const left = windows.peek(own.tier, own.key, own.rate)
+    if (!left.allowed) {
+      const { resetSeconds, retryAfterSeconds, retryAfterMs } = left
+      return { ...windows.peek(tier, key, rate), allowed: false, remaining: 0, resetSeconds, retryAfterSeconds, retryAfterMs, count: rate.max }
+    }
+    const answer = windows.take(tier, key, rate, order.points)
+    if (!answer.allowed) return answer.crossed ? { ...answer, crossed: false } : answer
+    windows.absorb(own.key, own.rate, order.points)
+    self.onAdmitted?.(key, tier, order.points)
+    const remaining = Math.min(answer.remaining, left.remaining - order.points)
+    return { ...answer, remaining, count: rate.max - remaining }
+  }
+
+  /** From its third crossing on a client is blocked for longer, and told so. */
+  function crossed (answer: LimitAnswer, { client }: Order, { key, tier, rate }: Bucket, { shadow, lengthenedSeconds }: Terms): LimitAnswer {
+    const count = noteViolation(client, violationMs(rate))
+    if (shadow || count < VIOLATIONS_MAX || lengthenedSeconds === 0) return answer
+    windows.block(key, rate, lengthenedSeconds * 1000)
+    const { retryAfterSeconds, resetSeconds, retryAfterMs } = windows.peek(tier, key, rate)
+    return { ...answer, retryAfterSeconds, resetSeconds, retryAfterMs }
+  }
+
+  const self: Ledger = {
+    windows,
+    onAdmitted: null,
+    count (order, terms) {
+      if (order.kind === 'request' && isHeld(order.client)) return countHeld(order, terms)
+      const bucket = bucketOf(order, terms, false)
+      const { key, tier, rate } = bucket
+      const answer = windows.take(tier, key, rate, order.points)
+      if (answer.allowed) {
+        if (self.onAdmitted !== null && order.kind !== 'cost' && order.kind !== 'attempt') self.onAdmitted(key, tier, order.points)
+        return answer
+      }
+      if (!answer.crossed) return answer
+      // Only a client's own rate of requests is violated: what a challenge imposes never is, and attempts say so themselves.
+      return order.kind === 'request' ? crossed(answer, order, bucket, terms) : { ...answer, crossed: false }
+    },
+    hold: (clientKey, ms) => note(holds, clientKey, ms),
+    isHeld,
+    noteViolation,
+    hearViolation (clientKey, ms, count) {
+      note(violating, clientKey, ms)
+      if (count === null) windows.absorb(violationKey(clientKey), VIOLATION_RATE, 1)
+      else windows.tell(violationKey(clientKey), VIOLATION_RATE, count)
+    },
+    violations,
+    isViolating: (clientKey) => isOn(violating, clientKey),
+    forget (clientKey) {
+      holds.delete(clientKey)
+      violating.delete(clientKey)
+      windows.forget(violationKey(clientKey))
+      for (const key of keysOf(clientKey)) windows.forget(key)
+    }
+  }
+  return self
+}
+
+/** How long a violation lasts, ms: a little less than its block, since who comes back the moment that ends may cross again. */
+export function violationMs ({ blockSeconds }: Rate): number {
+  return Math.max(VIOLATION_MS_MIN, blockSeconds * 900)
+}
+
+function violationKey (clientKey: string): string {
+  return `violations|${clientKey}`
+}

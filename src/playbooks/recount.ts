@@ -1,0 +1,55 @@
+import type { Fleet } from '../fleet/port.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Sighting } from './shapes.ts'
+
+/**
+ * What was refused here is looked at again when the other processes of the host have told what they refused: three quick
+ * requests of one client may land on three processes, none of which has seen more than one when it judges. Each
+ * playbook still acts once per attacker and window.
+ */
+export interface SecondLook {
+  offer (sighting: Sighting): void
+  close (): void
+}
+
+/** Twice the time in which processes tell each other of their clients (clients/plugin.ts), and a little. */
+const AGAIN_MS = 600
+/** In a storm the oldest are dropped: their clients come again. */
+const WAITING_MAX = 1_000
+
+export interface SecondLookParts {
+  fleet: Pick<Fleet, 'processCount'>
+  clock: Pick<Clock, 'monotonic'>
+  /** Refusals of a client within ten minutes, in all processes as far as they have told. */
+  refusalsOf (client: string): number
+  sight (sighting: Sighting): void
+}
+
+export function createSecondLook ({ fleet, clock, refusalsOf, sight }: SecondLookParts): SecondLook {
+  /** In the order of their times. */
+  let waiting: Array<{ sighting: Sighting, dueMs: number }> = []
+  let timer: NodeJS.Timeout | null = null
+
+  function look (): void {
+    const nowMs = clock.monotonic()
+    const due = waiting.filter(({ dueMs }) => dueMs <= nowMs)
+    waiting = waiting.slice(due.length)
+    timer = waiting.length === 0 ? null : setTimeout(look, waiting[0]!.dueMs - nowMs).unref()
+    for (const { sighting } of due) {
+      const refusals600s = refusalsOf(sighting.client)
+      if (refusals600s > sighting.refusals600s) sight({ ...sighting, refusals600s })
+    }
+  }
+
+  return {
+    offer (sighting) {
+      if (!sighting.refused || fleet.processCount() < 2) return
+      if (waiting.length >= WAITING_MAX) waiting.shift()
+      waiting.push({ sighting, dueMs: clock.monotonic() + AGAIN_MS })
+      timer ??= setTimeout(look, AGAIN_MS).unref()
+    },
+    close () {
+      if (timer !== null) clearTimeout(timer)
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { loadConfig, readEnvironment } from '../config/config.ts'
+import type { Json } from '../std/json.ts'
+import { EXIT_CRASH } from './ending.ts'
+import type { Host, PrimaryDuties } from './run.ts'
+import { superviseCluster } from './supervisor.ts'
+import type { Supervisor } from './supervisor.ts'
+import { CLUSTER_STATUS_TOPIC } from './worker.ts'
+
+/** Below the hard exit, so that the primary still can say that it had to kill. */
+const KILL_BEFORE_EXIT_MS = 1000
+
+/** The primary of WORKERS > 1: signals and control verbs on one side, the supervisor on the other. */
+export async function runPrimary (host: Host): Promise<void> {
+  const { config, logging, control, clock, hub, options } = host
+  const held: { duties?: PrimaryDuties } = {}
+  const workerDied = async (): Promise<void> => held.duties?.workerDied?.(hub.members(), supervisor.config())
+  // Before any fork: a port in use is said once, by one process.
+  await host.openMetrics(() => supervisor.renderMetrics())
+  const supervisor: Supervisor = superviseCluster({
+    config,
+    prepared: host.prepared,
+    workerFile: options.workerFile,
+    logging,
+    clock,
+    hub,
+    onDeath: () => { workerDied().catch((error) => logging.log.error({ err: error }, 'what a dead worker left was not taken in')) }
+  })
+  held.duties = await options.onPrimary?.({ fleet: supervisor.fleet, config, clock, logging })
+  const status = (): Json => host.status(supervisor.processes()) as unknown as Json
+  const reload = createReload(supervisor)
+
+  const stop = async (why: string): Promise<void> => {
+    await host.stop(() => supervisor.stop(config.shutdownTimeoutMs - KILL_BEFORE_EXIT_MS), why)
+    await held.duties?.close()
+  }
+  // A second signal finds the first drain under way and changes nothing.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stop(signal).then(() => host.leave(0), (error) => host.fail(error)) })
+  process.on('SIGHUP', () => {
+    reload(() => {}).catch((error: Error) => logging.log.error({ reason: error.message }, 'not reloaded'))
+  })
+  process.on('exit', () => supervisor.killAll())
+
+  supervisor.fleet.answer(CLUSTER_STATUS_TOPIC, status)
+  control.handle('status', status)
+  control.handle('reload', (_args, progress) => reload(progress))
+  control.handle('stop', async () => {
+    await stop('neko stop')
+    setImmediate(() => host.leave(0))
+    return null
+  })
+  control.forward((verb, args, progress) => supervisor.forward(verb, args, progress))
+
+  supervisor.hopeless.then((code) => {
+    supervisor.killAll()
+    host.leave(code)
+  }, () => host.leave(EXIT_CRASH))
+  supervisor.ready.then((url) => host.announce(url), () => {})
+}
+
+/** One reload at a time; one asked for meanwhile runs after it, and further ones join that. */
+function createReload (supervisor: Supervisor): (progress: (message: Json) => void) => Promise<Json> {
+  let running: Promise<Json> | null = null
+  let next: Promise<Json> | null = null
+  const reloadOnce = async (progress: (message: Json) => void): Promise<Json> => supervisor.reload(loadConfig(readEnvironment()), progress)
+  return (progress) => {
+    if (running === null) {
+      running = reloadOnce(progress).finally(() => { running = null })
+      return running
+    }
+    next ??= running.catch(() => null).then(() => {
+      next = null
+      running = reloadOnce(progress).finally(() => { running = null })
+      return running
+    })
+    return next
+  }
+}

@@ -1,0 +1,165 @@
+import cluster from 'node:cluster'
+import { getHeapStatistics } from 'node:v8'
+import { ConfigError } from '../config/config.ts'
+import { systemClock } from '../std/clock.ts'
+import { newProcessId } from '../std/id.ts'
+import { createLogger } from '../telemetry/logger.ts'
+import type { Logging } from '../telemetry/logger.ts'
+import { createControlVerbs } from './control.ts'
+import type { ControlVerbs } from './control.ts'
+import { crashOn, EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
+import { createIpcFleet } from '../fleet/ipc.ts'
+import type { FleetEndpoint } from '../fleet/endpoint.ts'
+import type { MetricSeries, ToPrimary, ToWorker } from './messages.ts'
+import { serve } from './serving.ts'
+import type { BuildServer, Serving } from './serving.ts'
+import type { ClusterStatus } from './status.ts'
+
+/**
+ * One worker of the cluster. It obeys its primary and no signal: the primary alone knows whether a signal means a
+ * drain or a reload, and a signal to the whole process group must not cut what the primary has begun. When the
+ * primary is gone the worker ends within a second, for a worker without one can neither be reloaded nor stopped (R07).
+ */
+export interface WorkerOptions { build: BuildServer, exit: (code: number) => never }
+
+/** Often enough that a stalled event loop shows within a second (R09). */
+const BEAT_MS = 250
+/** For flushing the audit when the primary is gone: R07 wants the worker gone within 2 s. */
+const ORPHAN_CLOSE_MS = 1000
+
+export const CLUSTER_STATUS_TOPIC = 'cluster.status'
+
+/** Waits for its orders from the primary, serves until told to drain, and ends with the primary. */
+export async function runWorker (options: WorkerOptions): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => { /* the primary decides */ })
+  const processId = newProcessId()
+  const started = Promise.withResolvers<Serving>()
+  started.promise.catch(() => { /* told below; a drain before the start has nothing to wait for */ })
+  let logging = createLogger({ level: 'info', processId, slot: null })
+  endWithPrimary(options, started.promise, () => logging)
+
+  const init = await initOf(processId)
+  logging = createLogger({ level: init.config.logLevel, processId, slot: init.slot })
+  const control = createControlVerbs(logging.log)
+  let { processCount, bridgeUp } = init
+  const fleet = createIpcFleet({
+    processId,
+    slot: init.slot,
+    primaryId: init.primaryId,
+    log: logging.log,
+    toPrimary: (envelope) => toPrimary({ neko: 'fleet', envelope }),
+    processCount: () => processCount,
+    bridgeUp: () => bridgeUp
+  })
+  obey({ fleet, control, started: started.promise, exit: options.exit, logging, setCount: (count, bridge) => { [processCount, bridgeUp] = [count, bridge] } })
+  crashOn({ logging, exit: options.exit, serving: started.promise })
+  try {
+    const clusterStatus = async (): Promise<ClusterStatus> => {
+      const [status] = await fleet.ask(CLUSTER_STATUS_TOPIC, null, { timeoutMs: 1000, processId: init.primaryId })
+      return status as unknown as ClusterStatus
+    }
+    const serving = await serve(options.build, { config: init.config, fleet, clock: systemClock, prepared: init.prepared, logging, control, clusterStatus })
+    started.resolve(serving)
+    beat(serving)
+    toPrimary({ neko: 'ready', url: serving.url })
+  } catch (error) {
+    started.reject(error)
+    fatalLine(error, logging)
+    options.exit(error instanceof ConfigError ? EXIT_CONFIG : EXIT_CRASH)
+  }
+}
+
+function toPrimary (message: ToPrimary): void {
+  // The callback takes the error of a channel that is closing; 'disconnect' says the rest.
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
+}
+
+function initOf (processId: string): Promise<Extract<ToWorker, { neko: 'init' }>> {
+  return new Promise((resolve) => {
+    const onMessage = (message: ToWorker): void => {
+      if (message?.neko !== 'init') return
+      process.off('message', onMessage)
+      resolve(message)
+    }
+    process.on('message', onMessage)
+    toPrimary({ neko: 'hello', processId })
+  })
+}
+
+interface Orders {
+  fleet: FleetEndpoint
+  control: ControlVerbs
+  started: Promise<Serving>
+  logging: Logging
+  exit: (code: number) => never
+  setCount: (count: number, bridgeUp: boolean | null) => void
+}
+
+function obey (orders: Orders): void {
+  const { fleet, control, started } = orders
+  const metrics = async (): Promise<MetricSeries[]> => await (await started).app.metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
+  process.on('message', (message: ToWorker) => {
+    if (message?.neko === 'fleet') fleet.deliver(message.envelope)
+    else if (message?.neko === 'count') orders.setCount(message.processCount, message.bridgeUp)
+    else if (message?.neko === 'metrics') metrics().then((series) => toPrimary({ neko: 'metrics', id: message.id, series }), () => { /* the primary shows the last it has */ })
+    else if (message?.neko === 'control') {
+      const reply = (answer: Extract<ToPrimary, { neko: 'control' }>['reply']): void => toPrimary({ neko: 'control', id: message.id, reply: answer })
+      control.run(message.verb, message.args, (progress) => reply({ progress })).then(reply, () => { /* run never rejects */ })
+    } else if (message?.neko === 'drain') leave(orders, metrics)
+  })
+}
+
+/** Drains, hands the primary the last figures (counters must not fall when this process is gone), and ends. */
+function leave ({ started, logging, exit }: Orders, metrics: () => Promise<MetricSeries[]>): void {
+  const work = async (): Promise<void> => {
+    const serving = await started
+    await serving.drain()
+    const series = await metrics()
+    await new Promise((resolve) => process.connected ? process.send!({ neko: 'metrics', id: 0, series } satisfies ToPrimary, undefined, undefined, resolve) : resolve(null))
+  }
+  work().then(() => {
+    logging.flush()
+    exit(0)
+  }, (error) => {
+    logging.log.error({ err: error }, 'the drain failed')
+    logging.flush()
+    exit(EXIT_CRASH)
+  })
+}
+
+/** Node itself exits a worker at once when its primary is gone; we take one second to write down what was acknowledged. */
+function endWithPrimary ({ exit }: WorkerOptions, started: Promise<Serving>, logging: () => Logging): void {
+  const worker = cluster.worker!
+  worker.on('disconnect', () => {
+    worker.exitedAfterDisconnect = true
+    logging().log.error('the primary is gone: this worker ends')
+    setTimeout(() => exit(EXIT_CRASH), ORPHAN_CLOSE_MS)
+    const close = async (): Promise<void> => {
+      const { app } = await started
+      app.server.closeAllConnections()
+      await app.close()
+    }
+    close().catch(() => { /* it ends either way */ }).finally(() => {
+      logging().flush()
+      exit(EXIT_CRASH)
+    })
+  })
+}
+
+function beat (serving: Serving): void {
+  let before = performance.eventLoopUtilization()
+  let dueMs = performance.now() + BEAT_MS
+  const send = (): void => {
+    const now = performance.eventLoopUtilization()
+    const { utilization } = performance.eventLoopUtilization(now, before)
+    before = now
+    const lagMs = Math.max(0, performance.now() - dueMs)
+    dueMs = performance.now() + BEAT_MS
+    const heap = getHeapStatistics()
+    serving.app.server.getConnections((_error, connections = 0) => {
+      toPrimary({ neko: 'beat', rssBytes: process.memoryUsage.rss(), heapUsedBytes: heap.used_heap_size, heapMaxBytes: heap.heap_size_limit, utilization, lagMs, connections })
+    })
+  }
+  setInterval(send, BEAT_MS).unref()
+  send()
+}

@@ -1,0 +1,100 @@
+/**
+ * Which receipts are stored, and how they get there: those from 20 points on, at most 200 a second; of the others every
+ * hundredth, chosen by its id so that a repetition chooses the same. Redaction and JSON are done in small portions off
+ * the request path; a store that is down costs receipts, never requests.
+ */
+import { describeReceipt, idOf } from './recent-receipts.ts'
+import type { Receipt } from './recent-receipts.ts'
+import type { StoredAssessment } from './shapes.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Collection } from '../storage/port.ts'
+
+export interface Recorder {
+  offer (receipt: Receipt, always: boolean): void
+  /** What was not stored, and why. */
+  left (): { overRate: number, failed: number }
+  /** Everything offered so far is in the store or given up. */
+  flush (): Promise<void>
+  close (): Promise<void>
+}
+
+export interface RecorderParts {
+  store: Collection<StoredAssessment>
+  clock: Clock
+  retentionDays: number
+  log: { warn: (facts: object, message: string) => void }
+}
+
+const STORED_FROM_SCORE = 20
+const STORED_PER_SECOND_MAX = 200
+const SAMPLED_ONE_IN = 100
+/** 20 receipts of some 50 us each: a portion never holds up the loop for more than a few milliseconds. */
+const PORTION = 20
+const PORTION_EVERY_MS = 80
+const WAITING_MAX = 1_000
+const WARN_EVERY_MS = 60_000
+const DAY_MS = 86_400_000
+
+export function createRecorder ({ store, clock, retentionDays, log }: RecorderParts): Recorder {
+  let waiting: Receipt[] = []
+  let writing: Promise<void> | null = null
+  let second = -1
+  let inSecond = 0
+  let overRate = 0
+  let failed = 0
+  let warnedMs = -Infinity
+  const timer = setInterval(() => { if (waiting.length > 0 && writing === null) writePortion() }, PORTION_EVERY_MS).unref()
+
+  function mayStore (): boolean {
+    const now = Math.floor(clock.monotonic() / 1000)
+    if (now !== second) {
+      second = now
+      inSecond = 0
+    }
+    if (inSecond >= STORED_PER_SECOND_MAX || waiting.length >= WAITING_MAX) {
+      overRate++
+      return false
+    }
+    inSecond++
+    return true
+  }
+
+  function writePortion (): Promise<void> {
+    const docs = waiting.splice(0, PORTION).map((receipt) => ({ ...describeReceipt(receipt), expiresAt: receipt.at + retentionDays * DAY_MS }))
+    writing = store.insertMany(docs).then(() => {}, (error: unknown) => {
+      failed += docs.length
+      warn(error)
+    }).finally(() => { writing = null })
+    return writing
+  }
+
+  function warn (error: unknown): void {
+    if (clock.monotonic() - warnedMs < WARN_EVERY_MS) return
+    warnedMs = clock.monotonic()
+    log.warn({ err: error, failed }, 'receipts could not be stored')
+  }
+
+  async function flush (): Promise<void> {
+    while (waiting.length > 0 || writing !== null) await (writing ?? writePortion())
+  }
+
+  return {
+    offer (receipt, always) {
+      if (isWorthStoring(receipt, always) && mayStore()) waiting.push(receipt)
+    },
+    left: () => ({ overRate, failed }),
+    flush,
+    async close () {
+      clearInterval(timer)
+      await flush()
+      waiting = []
+    }
+  }
+}
+
+function isWorthStoring (receipt: Receipt, always: boolean): boolean {
+  if (always || ('score' in receipt && receipt.score.value >= STORED_FROM_SCORE)) return true
+  // Ids end in a running number.
+  const id = idOf(receipt)
+  return parseInt(id.slice(id.lastIndexOf('_') + 1), 36) % SAMPLED_ONE_IN === 0
+}

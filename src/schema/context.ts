@@ -1,0 +1,36 @@
+import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../std/clock.ts'
+import type { Principal } from '../identity/shapes.ts'
+import type { Score } from '../detect/shapes.ts'
+
+/** What every resolver gets as its third argument, over HTTP and over WebSocket alike. */
+export interface GraphqlContext {
+  app: FastifyInstance
+  clock: Clock
+  /** Who asks, or null for an anonymous caller. */
+  principal: Principal | null
+  /** ClientKey. */
+  client: string
+  /** Canonical address of the caller. */
+  address: string
+  requestId: string
+  /** Receipt of the request that carries this operation. */
+  assessmentId: string | null
+  /** What that request scored, which is known before it is executed. */
+  score: Score | null
+  /** Keeps this answer from being compressed (BREACH): called by whoever returns a credential. */
+  carriesSecret (): void
+}
+
+// A resolver's arguments are checked by the schema before it runs; each resolver names their type itself.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Resolver = (parent: any, args: any, context: GraphqlContext) => unknown
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export interface SubscriptionResolver { subscribe: (parent: any, args: any, context: GraphqlContext) => AsyncIterable<unknown>, resolve?: Resolver }
+export type TypeResolvers = Record<string, Resolver | SubscriptionResolver>
+
+/** What a room gives to the schema: its SDL and one line per field to its service. */
+export interface RoomGraphql {
+  sdl: string
+  resolvers: Record<string, TypeResolvers>
+}

@@ -1,0 +1,91 @@
+/**
+ * Wiring of scoring: the policy, the pool and the history of clients behind `app.scoring`.
+ * Who judges what a score means is decisions; who remembers it is assessments.
+ */
+import fp from 'fastify-plugin'
+import { withAllowances } from '../detect/allowances.ts'
+import { createHistory } from '../clients/history.ts'
+import { createPolicy } from '../detect/policy.ts'
+import { createScoringPool } from './pool.ts'
+import { rescore } from '../detect/rescore.ts'
+import type { PayloadFinding } from '../detect/factors/payload.ts'
+import type { History } from '../clients/history.ts'
+import type { Policy } from '../detect/policy.ts'
+import type { Allowance, Observation, Score } from '../detect/shapes.ts'
+import type { ScoringPool } from './pool.ts'
+import type { Fleet } from '../fleet/port.ts'
+
+/** What other rooms may ask of scoring. */
+export interface Scoring {
+  /** Never rejects: a score, or within 150 ms a cheap one marked degraded. */
+  score (observation: Observation): Promise<Score>
+  /** What every client did lately, in this process and, by deltas, in its siblings. */
+  readonly history: History
+  policy (): Policy
+  /** Observations that wait for a thread. */
+  queueSize (): number
+  /** True while a thread takes work (always in inline mode). */
+  healthy (): boolean
+  /** From now on this evidence counts for nothing at its place; replaces what was allowed before. */
+  allow (allowances: readonly Allowance[]): void
+  /** Scores what a receipt kept, here and now; `payload` takes the place of what cannot be read any more. */
+  rescore (observation: Observation, payload: PayloadFinding | null): Score
+  readonly pool: ScoringPool
+}
+
+declare module 'fastify' {
+  interface FastifyInstance { scoring: Scoring }
+}
+
+/** Start goes on after this long even when a thread is still loading: until then the cheap score answers. */
+const THREADS_READY_MS_MAX = 2_000
+/** Siblings learn what a client did here four times a second. */
+const DELTA_INTERVAL_MS = 250
+/** How often the gauge of the queue is set. */
+const QUEUE_SHOWN_MS = 1_000
+const DELTA_TOPIC = 'scoring.history'
+
+export default fp(async (app) => {
+  const { config, clock, fleet, metrics } = app
+  const duration = metrics.scoringDurationSeconds.labels(config.scoringMode)
+  const pool = createScoringPool({
+    mode: config.scoringMode,
+    threads: config.scoringThreads,
+    policy: createPolicy({ sensitivity: config.sensitivity, challengeThreshold: config.challengeThreshold, blockThreshold: config.blockThreshold }),
+    clock,
+    log: app.log,
+    onScored: (seconds) => duration.observe(seconds)
+  })
+  const history = createHistory({ clock })
+  const stopDeltas = shareHistory(history, fleet)
+  const gauge = setInterval(() => metrics.scoringQueueSize.set(pool.queueSize()), QUEUE_SHOWN_MS).unref()
+  app.decorate('scoring', {
+    score: pool.score,
+    history,
+    policy: pool.policy,
+    queueSize: pool.queueSize,
+    healthy: pool.healthy,
+    allow: (allowances: readonly Allowance[]) => pool.usePolicy(withAllowances(pool.policy(), allowances)),
+    rescore: (observation: Observation, payload: PayloadFinding | null) => rescore(observation, payload, pool.policy()),
+    pool
+  })
+  app.addHook('onClose', () => {
+    stopDeltas()
+    clearInterval(gauge)
+    return pool.close()
+  })
+  await pool.ready(THREADS_READY_MS_MAX)
+}, { name: 'scoring', dependencies: ['config', 'clock', 'fleet', 'metrics'] })
+
+/** Publishes what happened here and takes in what happened elsewhere. Returns what ends it. */
+function shareHistory (history: History, fleet: Fleet): () => void {
+  const unsubscribe = fleet.subscribe(DELTA_TOPIC, (delta) => history.absorb(delta))
+  const timer = setInterval(() => {
+    const delta = history.drainDelta()
+    if (delta !== null && fleet.processCount() > 1) fleet.publish(DELTA_TOPIC, delta)
+  }, DELTA_INTERVAL_MS).unref()
+  return () => {
+    clearInterval(timer)
+    unsubscribe()
+  }
+}

@@ -1,0 +1,342 @@
+/**
+ * How an Observation and its Score lie in a slot of the ring. All text of a request is written by one call and cut by
+ * its lengths on the other side; history is numbers; the body is copied as it came. A score is numbers too; its evidence
+ * is lengths and text in the same way, or the number under which it was sent before. No JSON: that was a third of the thread's time.
+ */
+import { HISTORY_LENGTH, decodeHistory, encodeHistory } from '../clients/shapes.ts'
+import { slotOffset } from './ring.ts'
+import { FACTOR_NAMES } from '../detect/shapes.ts'
+import type { Ring } from './ring.ts'
+import type { Evidence, FactorContribution, Grade, Observation, Score } from '../detect/shapes.ts'
+
+// A request: 16 words, the numbers (time, history), the lengths of the header texts, all text, the body.
+const TEXT_BYTES = 0
+const BODY_BYTES = 1
+const HEADERS = 2
+const METHOD_LENGTH = 3
+const URL_LENGTH = 4
+const ROUTE_LENGTH = 5
+const CLIENT_LENGTH = 6
+const ID_LENGTH = 7
+const HAS_HISTORY = 8
+const NUMBERS_AT = 64
+const LENGTHS_AT = NUMBERS_AT + 8 * (1 + HISTORY_LENGTH)
+
+// A result: 28 words, five for each piece of evidence that is sent, one for each thing not inspected, then all text.
+const KIND = 0
+const VALUE = 1
+const CONTRIBUTIONS = 2
+const GRADE = 9
+const FLAGS = 10
+const POLICY = 11
+/** Negative: UTF-16, for text with half a surrogate pair, which UTF-8 would not bring back as it was. */
+const RESULT_TEXT_BYTES = 12
+const EVIDENCE_COUNT = 13
+const EVIDENCE_NUMBER = 20
+const NOT_INSPECTED = 27
+const DETAILS_AT = 112
+const EVIDENCE_WORDS = 5
+
+const GRADES: ReadonlyArray<Grade | null> = [null, 'weak', 'likely', 'certain']
+const DECOY = 1
+const AUTOMATION = 2
+const ANOMALY = 4
+
+/** What a slot holds after the thread was there: a score, nothing (the scorer threw), or a score too wide for the slot. */
+export const SCORED = 1
+export const FAILED = 2
+export const TOO_WIDE = 3
+
+/** Writes a request; false when it does not fit, and then the slot's content means nothing. */
+export function encodeObservation (ring: Ring, slot: number, observation: Observation): boolean {
+  const { words, floats, shorts, bytes, slotBytes } = ring
+  const { headers, body, history, method, url, client, id } = observation
+  const route = observation.route
+  const at = slotOffset(ring, slot)
+  const count = headers.length
+  const textAt = LENGTHS_AT + 2 * count
+  const bodyBytes = body === null ? 0 : body.length
+  const room = slotBytes - textAt - bodyBytes
+  if (room < 0) return false
+
+  let text = method + url + client + id
+  if (route !== null) text += route
+  const lengthsAt = (at + LENGTHS_AT) >> 1
+  for (let i = 0; i < count; i++) {
+    const header = headers[i] as string
+    if (header.length > 0xffff) return false
+    shorts[lengthsAt + i] = header.length
+    // Not join: that copies once more.
+    text += header
+  }
+  // UTF-8 takes up to three bytes for each unit; half a surrogate pair would not come back as it was.
+  if (text.length * 3 > room && (text.length > room || Buffer.byteLength(text) > room)) return false
+  if (!text.isWellFormed()) return false
+  const textBytes = bytes.write(text, at + textAt, room, 'utf8')
+  if (body !== null) bytes.set(body, at + textAt + textBytes)
+
+  const word = at >> 2
+  words[word + TEXT_BYTES] = textBytes
+  words[word + BODY_BYTES] = body === null ? -1 : bodyBytes
+  words[word + HEADERS] = count
+  words[word + METHOD_LENGTH] = method.length
+  words[word + URL_LENGTH] = url.length
+  words[word + ROUTE_LENGTH] = route === null ? -1 : route.length
+  words[word + CLIENT_LENGTH] = client.length
+  words[word + ID_LENGTH] = id.length
+  words[word + HAS_HISTORY] = history === null ? 0 : 1
+  const number = (at + NUMBERS_AT) >> 3
+  floats[number] = observation.at
+  if (history !== null) encodeHistory(history, floats, number + 1)
+  return true
+}
+
+/** The request of a slot, with a body of its own: the slot takes the result next. */
+export function decodeObservation (ring: Ring, slot: number): Observation {
+  const { words, floats, shorts, bytes } = ring
+  const at = slotOffset(ring, slot)
+  const word = at >> 2
+  const count = words[word + HEADERS] as number
+  const textAt = at + LENGTHS_AT + 2 * count
+  const bodyAt = textAt + (words[word + TEXT_BYTES] as number)
+  const bodyBytes = words[word + BODY_BYTES] as number
+  const text = bytes.toString('utf8', textAt, bodyAt)
+  let from = 0
+  const cut = (length: number): string => {
+    from += length
+    return text.slice(from - length, from)
+  }
+  const method = cut(words[word + METHOD_LENGTH] as number)
+  const url = cut(words[word + URL_LENGTH] as number)
+  const client = cut(words[word + CLIENT_LENGTH] as number)
+  const id = cut(words[word + ID_LENGTH] as number)
+  const routeLength = words[word + ROUTE_LENGTH] as number
+  const route = routeLength < 0 ? null : cut(routeLength)
+  const headers: string[] = []
+  const lengthsAt = (at + LENGTHS_AT) >> 1
+  for (let i = 0; i < count; i++) headers.push(cut(shorts[lengthsAt + i] as number))
+  const number = (at + NUMBERS_AT) >> 3
+  return {
+    id,
+    at: floats[number] as number,
+    client,
+    method,
+    url,
+    headers,
+    body: bodyBytes < 0 ? null : new Uint8Array(bytes.subarray(bodyAt, bodyAt + bodyBytes)),
+    route,
+    history: words[word + HAS_HISTORY] === 0 ? null : decodeHistory(floats, number + 1)
+  }
+}
+
+/** Evidence lists that both sides know by number (a power of two), and the longest text of one worth it: some 1 MB on each side at most. */
+const KEPT_MAX = 512
+const KEPT_TEXT_MAX = 2_048
+/** Factors whose evidence comes again: what counts a client's requests never says the same twice, and would push the others out. */
+const RECURRING: readonly boolean[] = FACTOR_NAMES.map((name) => name !== 'frequency' && name !== 'timing' && name !== 'behavior')
+
+/** The thread's side of results. One for each ring: it and the ring's reader number the evidence alike. */
+export interface ScoreWriter {
+  /** Writes the thread's answer over the request. `policy`: the number of the policy under which it was scored. */
+  write (ring: Ring, slot: number, score: Score | null, policy: number): void
+}
+
+export function createScoreWriter (): ScoreWriter {
+  /** By number less one. */
+  const kept = new Array<readonly Evidence[] | null>(KEPT_MAX).fill(null)
+  /** Numbers given in the result at hand, less one: void when it does not fit. */
+  let fresh: number[] = []
+  let text = ''
+  /** The word after the last detail. */
+  let detail = 0
+
+  /** Details and text of one factor's evidence, or nothing but its number when main knows it. */
+  function writeEvidence (words: Int32Array, word: number, factor: number, evidence: readonly Evidence[]): void {
+    words[word + EVIDENCE_NUMBER + factor] = 0
+    words[word + EVIDENCE_COUNT + factor] = 0
+    if (evidence.length === 0) return
+    if (RECURRING[factor] === true) {
+      const place = placeOf(evidence)
+      if (isSame(kept[place] as readonly Evidence[] | null, evidence)) {
+        words[word + EVIDENCE_NUMBER + factor] = place + 1
+        return
+      }
+      if (textLength(evidence) <= KEPT_TEXT_MAX) {
+        words[word + EVIDENCE_NUMBER + factor] = place + 1
+        kept[place] = evidence
+        fresh.push(place)
+      }
+    }
+    words[word + EVIDENCE_COUNT + factor] = evidence.length
+    for (const one of evidence) {
+      words[detail] = GRADES.indexOf(one.grade)
+      words[detail + 1] = one.rule.length
+      words[detail + 2] = one.place.length
+      words[detail + 3] = one.text.length
+      words[detail + 4] = one.technique === null ? -1 : one.technique.length
+      detail += EVIDENCE_WORDS
+      text += one.rule + one.place + one.text
+      if (one.technique !== null) text += one.technique
+    }
+  }
+
+  /** All that was gathered; false when there is no room for it. */
+  function writeText ({ words, bytes, slotBytes }: Ring, at: number): boolean {
+    const textAt = detail << 2
+    const room = at + slotBytes - textAt
+    const isPlain = text.isWellFormed()
+    if (isPlain && text.length * 3 > room && (text.length > room || Buffer.byteLength(text) > room)) return false
+    if (!isPlain && text.length * 2 > room) return false
+    const written = text === '' ? 0 : bytes.write(text, textAt, room, isPlain ? 'utf8' : 'utf16le')
+    words[(at >> 2) + RESULT_TEXT_BYTES] = isPlain ? written : -written
+    return true
+  }
+
+  return {
+    write (ring, slot, score, policy) {
+      const { words } = ring
+      const at = slotOffset(ring, slot)
+      const word = at >> 2
+      if (score === null) {
+        words[word + KIND] = FAILED
+        return
+      }
+      const { factors, notInspected } = score
+      if (!hasRoomForDetails(ring, factors, notInspected)) {
+        words[word + KIND] = TOO_WIDE
+        return
+      }
+      if (fresh.length > 0) fresh = []
+      text = ''
+      detail = (at + DETAILS_AT) >> 2
+      words[word + VALUE] = Math.round(score.value * 100)
+      words[word + GRADE] = GRADES.indexOf(score.grade)
+      words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) | (score.anomaly ? ANOMALY : 0)
+      words[word + POLICY] = policy
+      for (let i = 0; i < FACTOR_NAMES.length; i++) {
+        const factor = factors[i] as FactorContribution
+        words[word + CONTRIBUTIONS + i] = Math.round(factor.contribution * 100)
+        writeEvidence(words, word, i, factor.evidence)
+      }
+      words[word + NOT_INSPECTED] = notInspected.length
+      for (const one of notInspected) {
+        words[detail++] = one.length
+        text += one
+      }
+      const fits = writeText(ring, at)
+      words[word + KIND] = fits ? SCORED : TOO_WIDE
+      if (!fits) for (const place of fresh) kept[place] = null
+      text = ''
+    }
+  }
+}
+
+/** Half a slot for what is not text. */
+function hasRoomForDetails ({ slotBytes }: Ring, factors: readonly FactorContribution[], notInspected: readonly string[]): boolean {
+  let count = notInspected.length
+  for (const { evidence } of factors) count += EVIDENCE_WORDS * evidence.length
+  return count * 4 <= slotBytes / 2
+}
+
+/** Where a list is kept, by a few of its letters: two lists at one place drive each other out, and that is all. */
+function placeOf (evidence: readonly Evidence[]): number {
+  let hash = evidence.length
+  for (const { rule, place, text } of evidence) {
+    hash = Math.imul(hash ^ (rule.length << 16) ^ (place.length << 8) ^ text.length, 0x01000193)
+    hash = Math.imul(hash ^ rule.charCodeAt(rule.length - 1) ^ (text.charCodeAt(text.length >> 1) << 8) ^ (place.charCodeAt(place.length - 1) << 16), 0x01000193)
+  }
+  return (hash ^ (hash >>> 15)) & (KEPT_MAX - 1)
+}
+
+function isSame (a: readonly Evidence[] | null, b: readonly Evidence[]): boolean {
+  if (a === null || a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) {
+    const one = a[i] as Evidence
+    const other = b[i] as Evidence
+    if (one !== other && (one.rule !== other.rule || one.text !== other.text || one.place !== other.place || one.grade !== other.grade || one.technique !== other.technique)) return false
+  }
+  return true
+}
+
+function textLength (evidence: readonly Evidence[]): number {
+  let length = 0
+  for (const { rule, place, text } of evidence) length += rule.length + place.length + text.length
+  return length
+}
+
+/** Reads results in the order in which they were written; keeps the numbered evidence, since the same few pieces come with most requests. One for each ring. */
+export interface ScoreReader {
+  /** Null when the scorer threw; 'too wide' when the observation must be asked again by message. */
+  read (ring: Ring, slot: number, policyVersions: readonly string[]): Score | null | 'too wide'
+}
+
+export function createScoreReader (): ScoreReader {
+  const kept = new Array<Evidence[]>(KEPT_MAX + 1)
+  let text = ''
+  let from = 0
+  let detail = 0
+
+  function cut (length: number): string {
+    from += length
+    return text.slice(from - length, from)
+  }
+
+  function evidenceOf (words: Int32Array, word: number, factor: number): Evidence[] {
+    const count = words[word + EVIDENCE_COUNT + factor] as number
+    const number = words[word + EVIDENCE_NUMBER + factor] as number
+    if (count === 0) return number === 0 ? [] : kept[number] as Evidence[]
+    const evidence: Evidence[] = []
+    for (let i = 0; i < count; i++) {
+      const rule = cut(words[detail + 1] as number)
+      const place = cut(words[detail + 2] as number)
+      const said = cut(words[detail + 3] as number)
+      const techniqueLength = words[detail + 4] as number
+      evidence.push({ rule, place, grade: GRADES[words[detail] as number] as Grade, text: said, technique: techniqueLength < 0 ? null : cut(techniqueLength) })
+      detail += EVIDENCE_WORDS
+    }
+    if (number !== 0) kept[number] = evidence
+    return evidence
+  }
+
+  function openText ({ words, bytes }: Ring, word: number): void {
+    let details = words[word + NOT_INSPECTED] as number
+    for (let i = 0; i < FACTOR_NAMES.length; i++) details += EVIDENCE_WORDS * (words[word + EVIDENCE_COUNT + i] as number)
+    detail = word + DETAILS_AT / 4
+    from = 0
+    const textAt = (detail + details) << 2
+    const length = words[word + RESULT_TEXT_BYTES] as number
+    text = length === 0 ? '' : length > 0 ? bytes.toString('utf8', textAt, textAt + length) : bytes.toString('utf16le', textAt, textAt - length)
+  }
+
+  return {
+    read (ring, slot, policyVersions) {
+      const { words } = ring
+      const word = slotOffset(ring, slot) >> 2
+      const kind = words[word + KIND]
+      if (kind === FAILED) return null
+      if (kind === TOO_WIDE) return 'too wide'
+      openText(ring, word)
+      const factors: FactorContribution[] = []
+      for (let i = 0; i < FACTOR_NAMES.length; i++) {
+        const contribution = words[word + CONTRIBUTIONS + i] as number
+        factors.push({ name: FACTOR_NAMES[i] as FactorContribution['name'], contribution: contribution / 100, evidence: evidenceOf(words, word, i) })
+      }
+      const flags = words[word + FLAGS] as number
+      const notInspected: string[] = []
+      for (let left = words[word + NOT_INSPECTED] as number; left > 0; left--) notInspected.push(cut(words[detail++] as number))
+      text = ''
+      return {
+        value: (words[word + VALUE] as number) / 100,
+        factors,
+        grade: GRADES[words[word + GRADE] as number] ?? null,
+        decoy: (flags & DECOY) !== 0,
+        automation: (flags & AUTOMATION) !== 0,
+        anomaly: (flags & ANOMALY) !== 0,
+        policyVersion: policyVersions[(words[word + POLICY] as number) % policyVersions.length] as string,
+        notInspected,
+        source: 'thread',
+        degraded: false
+      }
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import compress from '@fastify/compress'
+import { METHODS } from 'node:http'
+import { constants } from 'node:zlib'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { createAftermath } from '../../transaction/settle.ts'
+import cors from './cors.ts'
+import decoys from './decoys.ts'
+import { ReplayedBody } from './body.ts'
+import { createBodyPool } from './body-pool.ts'
+import { createGate } from './gate.ts'
+import type { Gate } from './gate.ts'
+import ownKeys from './own-keys.ts'
+import pressure from './pressure.ts'
+import nothing from './not-found.ts'
+import { refusalOf, sendRefusal } from './refusal.ts'
+import handlerBudget from './handler-budget.ts'
+import { lingerOnClose } from './lingering-close.ts'
+import { securityHeaders } from './security-headers.ts'
+import slowReaders from './slow-readers.ts'
+import { refuseUnreadable } from './malformed.ts'
+import routes from './routes.ts'
+import '../../transaction/transaction.ts'
+
+/**
+ * The HTTP edge: the order in which a request meets what stands before its handler.
+ *
+ * Owns: security headers, CORS, the gate, compression, how errors and unknown routes are answered. Never does: judge.
+ * The gate comes before everything that could answer, preflights too, so that every response carries a receipt; what a
+ * browser needs to show a refusal to its page is set before it.
+ */
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** A peer that is no trusted proxy sent X-Forwarded-For: one warning, then a note of readiness. */
+    forwardingSeen (): void
+    forwardingProblem (): boolean
+    /** What stands before and after every handler. */
+    gate: {
+      before: Gate
+      after (request: FastifyRequest, reply: FastifyReply): void
+      /** Playbooks act now, before an answer that is slow on purpose. */
+      sight (request: FastifyRequest): void
+    }
+  }
+}
+
+export default fp(async (app) => {
+  decorate(app)
+  const headers = await securityHeaders()
+
+  await app.register(pressure)
+  // Methods that Fastify does not know would pass no hook: scanners like them.
+  for (const method of METHODS) if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method, { hasBody: true })
+
+  const gate = createGate(app)
+  const { settle: after, sight } = createAftermath(app)
+  const before: Gate = (request, reply) => {
+    app.metrics.httpRequestsInFlight.inc()
+    // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
+    reply.raw.once('close', () => {
+      after(request, reply)
+      giveBackBody(request)
+    })
+    reply.header('x-request-id', request.id)
+    reply.headers(headers)
+    app.allowOrigin(request, reply)
+    return gate(request, reply)
+  }
+  app.decorate('gate', { before, after, sight })
+  app.addHook('onRequest', (request, reply, done) => {
+    const end = before(request, reply)
+    if (end instanceof Promise) return end
+    // A reply is on its way: nothing comes after it.
+    if (end === undefined) done()
+  })
+  app.addHook('onRequest', refuseUnreadable)
+  // The bytes the gate read are given to the parser as if they had just come.
+  app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
+
+  await app.register(compress, {
+    global: true,
+    threshold: 1024,
+    encodings: ['br', 'zstd', 'gzip'],
+    requestEncodings: ['identity'],
+    globalDecompression: false,
+    zlibOptions: { level: 6 },
+    brotliOptions: { params: { [constants.BROTLI_PARAM_QUALITY]: 6 } }
+  })
+
+  app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
+  await app.register(nothing)
+  lingerOnClose(app.server)
+  // An expectation that we do not know may be passed over (RFC 9110 10.1.1); Node would answer 417 past the gate.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  await app.register(slowReaders)
+  await app.register(handlerBudget)
+  await app.register(ownKeys)
+  // After the parsers and hooks above, which its own scope would otherwise lack.
+  await app.register(cors)
+  await app.register(routes)
+  await app.register(decoys)
+}, { name: 'http', dependencies: ['config', 'clock', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel', 'playbooks'] })
+
+function decorate (app: FastifyInstance): void {
+  app.decorate('bodies', createBodyPool())
+  let forwarding = false
+  app.decorateRequest('passage', null)
+  app.decorateRequest('settled', false)
+  app.decorate('forwardingSeen', () => {
+    if (!forwarding) app.log.warn('X-Forwarded-For from a peer that TRUST_PROXY does not name: it is ignored')
+    forwarding = true
+  })
+  app.decorate('forwardingProblem', () => forwarding)
+}
+
+/** A request that is not scored yet may still be read by a scoring thread. */
+function giveBackBody ({ passage, server }: FastifyRequest): void {
+  if (passage === null || passage.score === null) return
+  server.bodies.give(passage.body)
+  passage.body = null
+}
+
+function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { masked, ...refusal } = refusalOf(error, app.config.production)
+  if (masked) request.log.error({ err: error, requestId: request.id }, 'unexpected error')
+  return sendRefusal(request, reply, refusal)
+}
+
+/**
+ * For what Fastify refuses before routing (`/%zz`): no hook runs then, so the gate and the aftermath are called by hand.
+ */
+export async function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const app = request.server
+  const gated = await app.gate.before(request, reply)
+  if (gated === undefined && !reply.sent) answerError(app, error, request, reply)
+}

@@ -1,0 +1,180 @@
+import { ServerResponse, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { Gauge } from 'prom-client'
+import { WebSocketServer, type ServerOptions, type WebSocket } from 'ws'
+import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_OVERLOADED } from '../../errors.ts'
+import { refusalOf, sendRefusal } from '../http/refusal.ts'
+import type { Tier } from '../../identity/shapes.ts'
+import { ClientCounts, CLOSE, SOCKET } from './bounds.ts'
+import { SocketConnection, type SocketEdge } from './connection.ts'
+import { asksForSocket, handshakeFault, PROTOCOL } from './handshake.ts'
+import { createInspection, type Caller } from './inspection.ts'
+import { createOperations } from './operations.ts'
+
+/**
+ * GraphQL over WebSocket (graphql-transport-ws) at /graphql.
+ *
+ * Owns: which upgrades are taken, the open sockets, and when each must go. Never does: judge, authenticate or execute by
+ * itself. In: an upgrade that passed the gate. Out: frames.
+ *
+ * Why not mercurius' transport: it validates and bounds no subscription, leaks timers on repeated inits, knows neither
+ * a time limit for the init nor duplicate ids, and makes request headers of what the init's payload holds. Why the upgrade is
+ * given to Fastify as a request: so that it passes the one gate, with receipt, limit and score, like everything else.
+ */
+interface Upgrade { socket: Socket, head: Buffer, response: ServerResponse }
+
+/** Names that belong to the handshake, or to its credential, and say nothing about an operation. */
+const HANDSHAKE_ONLY = /^(?:connection|upgrade|sec-websocket-.*|authorization|x-api-key|content-.*|transfer-encoding)$/i
+/** A quarter of a kilobyte per header pair at most is kept with an open socket. */
+const HEADER_CHARACTERS_MAX = 256
+const HEADERS_KEPT_MAX = 48
+
+const SERVER_OPTIONS: ServerOptions = Object.freeze({
+  noServer: true,
+  clientTracking: false,
+  // Compression holds some 300 kB per socket, and small hostile messages unpack to large ones.
+  perMessageDeflate: false,
+  maxPayload: SOCKET.messageBytes,
+  autoPong: false,
+  // What the types of ws do not know yet.
+  ...{ maxFragments: SOCKET.fragments, maxBufferedChunks: SOCKET.chunks, closeTimeout: SOCKET.closeMs },
+  handleProtocols: () => PROTOCOL
+})
+
+export default fp(async (app) => {
+  const upgrades = new WeakMap<IncomingMessage, Upgrade>()
+  const connections = new Set<SocketConnection>()
+  const counts = new ClientCounts()
+  const inspection = createInspection(app)
+  const edge: SocketEdge = { app, inspection, start: createOperations(app, inspection), recount }
+  const server = new WebSocketServer(SERVER_OPTIONS)
+  const receiptHeaders = new WeakMap<IncomingMessage, string[]>()
+  server.on('headers', (headers, raw) => headers.push(...receiptHeaders.get(raw) ?? []))
+  const gauge = new Gauge({ name: 'neko_websockets', help: 'Open WebSockets', registers: [app.metrics.registry], aggregator: 'sum' })
+  let timer: NodeJS.Timeout | null = null
+  let standingChanged = false
+  let closing = false
+
+  Object.assign(app.server, { shouldUpgradeCallback: asksForSocket })
+  app.server.on('upgrade', (raw, socket, head) => admit(raw, socket as Socket, head))
+  app.addHook('onRequest', async (request, reply) => {
+    const upgrade = upgrades.get(request.raw)
+    return upgrade === undefined || reply.sent ? undefined : shake(request, reply, upgrade)
+  })
+  const forgetChanges = app.decisions.onChanged(() => { standingChanged = true })
+  app.draining.addEventListener('abort', goAway, { once: true })
+  app.addHook('preClose', leave)
+
+  /** Gives an upgrade to Fastify as a request, with a response that writes to its socket. */
+  function admit (raw: IncomingMessage, socket: Socket, head: Buffer): void {
+    // Node no longer listens to it.
+    socket.on('error', ignore)
+    const response = new ServerResponse(raw)
+    response.shouldKeepAlive = false
+    response.assignSocket(socket)
+    response.once('finish', () => socket.destroySoon())
+    upgrades.set(raw, { socket, head, response })
+    app.routing(raw, response)
+  }
+
+  /** After the gate: a refusal like any other, or a WebSocket. */
+  function shake (request: FastifyRequest, reply: FastifyReply, { socket, head, response }: Upgrade): FastifyReply {
+    const caller = callerOf(request)
+    const fault = handshakeFault(request.headers, app.config.corsOrigins) ?? roomFault(caller)
+    if (fault !== null) return sendRefusal(request, reply, refusalOf(fault, app.config.production))
+    reply.hijack()
+    reply.raw.statusCode = 101
+    response.detachSocket(socket)
+    receiptHeaders.set(request.raw, [`x-request-id: ${request.id}`, `x-neko-assessment: ${request.passage?.id ?? ''}`])
+    let isOpen = false
+    server.handleUpgrade(request.raw, socket, head, (ws) => {
+      isOpen = true
+      open(ws, caller)
+    })
+    // The peer left meanwhile.
+    if (!isOpen) counts.remove(caller.client)
+    app.gate.after(request, reply)
+    return reply
+  }
+
+  /** Counts the socket where there is room for it. */
+  function roomFault ({ client, principal }: Caller): Error | null {
+    if (closing || app.draining.aborted || connections.size >= SOCKET.sockets) return Object.assign(new NEKO_ERR_OVERLOADED('1'), { retryAfterSeconds: 1 })
+    if (counts.add(client, socketsMax(principal?.tier ?? 'standard'))) return null
+    return Object.assign(new NEKO_ERR_LIMIT_EXCEEDED('60'), { retryAfterSeconds: 60 })
+  }
+
+  function socketsMax (tier: Tier): number {
+    return Math.max(1, Math.floor(app.limits.rate(tier).max / SOCKET.requestsPerSocket))
+  }
+
+  function recount (from: string, to: string, { tier }: { tier: Tier }): boolean {
+    if (from === to) return true
+    if (!counts.add(to, socketsMax(tier))) return false
+    counts.remove(from)
+    return true
+  }
+
+  function open (ws: WebSocket, caller: Caller): void {
+    const connection = new SocketConnection(ws, caller, edge)
+    connections.add(connection)
+    gauge.set(connections.size)
+    ws.once('close', () => {
+      connections.delete(connection)
+      counts.remove(connection.client)
+      gauge.set(connections.size)
+      if (connections.size > 0 || timer === null) return
+      clearInterval(timer)
+      timer = null
+    })
+    timer ??= setInterval(look, SOCKET.lookMs).unref()
+  }
+
+  function look (): void {
+    const nowMs = app.clock.monotonic()
+    const changed = standingChanged
+    standingChanged = false
+    for (const connection of connections) connection.look(nowMs, changed)
+  }
+
+  function goAway (): void {
+    closing = true
+    for (const connection of connections) connection.close(CLOSE.goingAway, 'Going away')
+  }
+
+  /** Resolves when all are gone; ws cuts those that do not answer within a second. */
+  async function leave (): Promise<void> {
+    goAway()
+    forgetChanges()
+    const deadlineMs = app.clock.monotonic() + 2 * SOCKET.closeMs
+    while (connections.size > 0 && app.clock.monotonic() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, SOCKET.lookMs / 10))
+    for (const connection of connections) connection.terminate()
+    if (timer !== null) clearInterval(timer)
+  }
+
+  function callerOf ({ id, raw, passage }: FastifyRequest): Caller {
+    if (passage === null) throw new Error('an upgrade did not pass the gate')
+    return {
+      address: passage.address,
+      covered: passage.covered,
+      headers: keptHeaders(raw.rawHeaders),
+      requestId: id,
+      client: passage.client,
+      principal: passage.principal
+    }
+  }
+}, { name: 'socket', dependencies: ['config', 'clock', 'metrics', 'fleet', 'http', 'graphql', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'playbooks'] })
+
+function keptHeaders (raw: readonly string[]): string[] {
+  const kept: string[] = []
+  for (let i = 0; i + 1 < raw.length && kept.length < HEADERS_KEPT_MAX; i += 2) {
+    const [name, value] = [raw[i] as string, raw[i + 1] as string]
+    if (!HANDSHAKE_ONLY.test(name)) kept.push(name.slice(0, HEADER_CHARACTERS_MAX), value.slice(0, HEADER_CHARACTERS_MAX))
+  }
+  return kept
+}
+
+/** A peer that resets its connection while the gate looks at it; what follows sees a destroyed socket. */
+function ignore (): void {}

@@ -1,0 +1,177 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import t from 'tap'
+import { createFleetHub } from '../../src/fleet/hub.ts'
+import { createLocalFleet } from '../../src/fleet/local.ts'
+import { createRedisBridge } from '../../src/fleet/redis.ts'
+import { systemClock } from '../../src/std/clock.ts'
+import { until } from '../processes/load.ts'
+import { Redis } from 'ioredis'
+import { PASSWORD, asAdmin, createTestClient, dataOf } from '../e2e/client.ts'
+import { startServer } from '../server.ts'
+import type { Teardown } from '../server.ts'
+import { withinBar } from '../bar.ts'
+
+const isHere = spawnSync('redis-server', ['--version']).status === 0
+const skip = isHere || process.env.REQUIRE_SERVICES === '1' ? false : 'redis-server is absent'
+const log = { error: () => {}, warn: () => {}, info: () => {} }
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  return port
+}
+
+async function startRedis (t: Teardown, port: number): Promise<{ kill: () => Promise<void>, signal: (name: NodeJS.Signals) => void }> {
+  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const ended = once(child, 'exit')
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    await ended
+  }
+  t.teardown(kill)
+  let text = ''
+  child.stdout.on('data', (chunk: Buffer) => { text += chunk.toString() })
+  await until('redis listens', () => text.includes('Ready to accept'))
+  return { kill, signal: (name) => { child.kill(name) } }
+}
+
+/** One host: its hub, its bridge, and two processes on it. */
+function host (t: Teardown, port: number, name: string) {
+  const hub = createFleetHub()
+  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock: systemClock, log, presenceMs: 100 })
+  hub.setBridge(bridge)
+  t.teardown(() => bridge.close())
+  const fleets = [1, 2].map((n) => createLocalFleet({ processId: `${name}${n}`, log, hub }))
+  return { hub, bridge, first: fleets[0]!, second: fleets[1]! }
+}
+
+t.test('hosts hear each other through Redis, and nobody hears itself', { skip }, async (t) => {
+  const port = await freePort()
+  await startRedis(t, port)
+  const x = host(t, port, 'x')
+  const y = host(t, port, 'y')
+  await until('all four are counted everywhere', () => x.first.processCount() === 4 && y.first.processCount() === 4)
+  const heard: string[] = []
+  for (const fleet of [x.first, x.second, y.first, y.second]) fleet.subscribe('topic', (_message, from) => heard.push(`${fleet.processId}<${from}`))
+  x.first.publish('topic', { n: 1 })
+  await until('three others heard', () => heard.length >= 3)
+  t.same(heard.sort(), ['x2<x1', 'y1<x1', 'y2<x1'])
+
+  for (const fleet of [x.second, y.first, y.second]) fleet.answer('who', () => fleet.processId)
+  const startMs = performance.now()
+  t.same((await x.first.ask('who', null, { timeoutMs: 5000 })).sort(), ['x2', 'y1', 'y2'])
+  t.same(await x.first.ask('who', null, { timeoutMs: 5000, processId: 'y2' }), ['y2'])
+  withinBar(t, 'no timeout was waited for', performance.now() - startMs, 900)
+})
+
+t.test('Redis dying, stalling and returning costs messages, never a wait or a crash', { skip }, async (t) => {
+  const port = await freePort()
+  const redis = await startRedis(t, port)
+  const x = host(t, port, 'x')
+  const y = host(t, port, 'y')
+  await until('all four are counted', () => x.first.processCount() === 4 && y.first.processCount() === 4)
+  let heard = 0
+  y.first.subscribe('topic', () => { heard++ })
+  x.second.answer('who', () => 'x2')
+
+  await redis.kill()
+  const startMs = performance.now()
+  x.first.publish('topic', 1)
+  withinBar(t, 'publishing does not wait', performance.now() - startMs, 50)
+  t.ok((await x.first.ask('who', null, { timeoutMs: 300 })).includes('x2'), 'this host still answers')
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  t.equal(x.first.processCount(), 4, 'the last known hosts stay while Redis is away: shares of a limit never become looser')
+
+  const again = await startRedis(t, port)
+  await until('messages pass again', () => {
+    x.first.publish('topic', 1)
+    return heard > 0
+  })
+  again.signal('SIGSTOP')
+  for (let i = 0; i < 100; i++) x.first.publish('topic', i)
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  again.signal('SIGCONT')
+  heard = 0
+  await until('messages pass after the stall', () => {
+    x.first.publish('topic', 1)
+    return heard > 0
+  })
+})
+
+t.test('a host that ends says goodbye and is no longer counted', { skip }, async (t) => {
+  const port = await freePort()
+  await startRedis(t, port)
+  const x = host(t, port, 'x')
+  const y = host(t, port, 'y')
+  await until('all four are counted', () => x.first.processCount() === 4 && y.first.processCount() === 4)
+  await y.bridge.close()
+  await until('two are left', () => x.first.processCount() === 2, 2000)
+})
+
+t.test('Redis that is not there at start delays nothing', { skip }, async (t) => {
+  const x = host(t, await freePort(), 'x')
+  x.second.answer('who', () => 'x2')
+  const startMs = performance.now()
+  t.same(await x.first.ask('who', null, { timeoutMs: 5000 }), ['x2'])
+  withinBar(t, 'in time', performance.now() - startMs, 500)
+})
+
+t.test('the bridge is up when Redis takes what it says, whatever the sockets look like', { skip }, async (t) => {
+  const port = await freePort()
+  const lines: string[] = []
+  const hub = createFleetHub()
+  const note = (_facts: unknown, text: string): void => { lines.push(text) }
+  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock: systemClock, log: { error: note, warn: note, info: note } as never, presenceMs: 100 })
+  hub.setBridge(bridge)
+  t.teardown(() => bridge.close())
+  await until('a Redis that is away from the start is said', () => lines.length === 1)
+  t.equal(hub.bridgeUp(), false)
+
+  const redis = await startRedis(t, port)
+  await until('up', () => hub.bridgeUp() === true)
+  redis.signal('SIGSTOP')
+  await until('a stalled Redis is not up, though its sockets are open', () => hub.bridgeUp() === false)
+  redis.signal('SIGCONT')
+  await until('up again', () => hub.bridgeUp() === true)
+
+  const operator = new Redis(port, '127.0.0.1')
+  t.teardown(() => { operator.disconnect() })
+  for (const type of ['normal', 'pubsub'] as const) {
+    const told = lines.length
+    await operator.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+    await until(`the ${type} connection alone is cut`, () => lines.length > told)
+    await until('and comes back', () => hub.bridgeUp() === true)
+  }
+  await operator.config('SET', 'requirepass', 'changed')
+  await operator.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await until('a Redis that refuses us is not up', () => hub.bridgeUp() === false)
+})
+
+t.test('readiness, the gauges and `breakers` say how Redis is', { skip }, async (t) => {
+  const port = await freePort()
+  const redis = await startRedis(t, port)
+  const server = await startServer(t, { env: { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_RELAXED: '100000/60/0', REDIS_URL: `redis://127.0.0.1:${port}` } })
+  const admin = await asAdmin(createTestClient(t, server))
+  const seen = async (): Promise<unknown> => {
+    const ready = await (await fetch(`${server.url}/health/ready`)).json() as { status: string, checks: { redis: { up: boolean } } }
+    const metrics = await (await fetch(`${server.metricsUrl}/metrics`)).text()
+    const gauge = (name: string): string | undefined => new RegExp(`^${name} (\\d)`, 'm').exec(metrics)?.[1]
+    const { breakers } = await dataOf<{ breakers: Array<{ name: string, state: string }> }>(admin.graphql('{ breakers { name state } }'))
+    return { status: ready.status, redis: ready.checks.redis, up: gauge('neko_redis_up'), breaker: gauge('neko_breaker_state{name="redis"}'), breakers: breakers.map(({ name, state }) => `${name} ${state}`).sort() }
+  }
+  const becomes = async (what: string, wanted: unknown): Promise<void> => {
+    let last: unknown
+    await until(what, async () => JSON.stringify(last = await seen()) === JSON.stringify(wanted)).catch(() => {})
+    t.same(last, wanted, what)
+  }
+  await becomes('Redis is up', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
+  await redis.kill()
+  await becomes('Redis is away', { status: 'degraded', redis: { up: false }, up: '0', breaker: '2', breakers: ['redis open', 'storage closed'] })
+  await startRedis(t, port)
+  await becomes('Redis is back', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
+})

@@ -1,0 +1,89 @@
+import { writeFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { request } from 'undici'
+import { askServer } from '../../src/processes/control-client.ts'
+import type { ClusterStatus } from '../../src/processes/status.ts'
+import type { Json } from '../../src/std/json.ts'
+import { startServer } from '../server.ts'
+import type { StartedServer } from '../server.ts'
+import { startLoad, until } from './load.ts'
+import { slack, withinBar } from '../bar.ts'
+
+const main = new URL('small-main.ts', import.meta.url)
+
+async function get<T> (url: string): Promise<T> {
+  const { body } = await request(url)
+  return await body.json() as T
+}
+
+async function statusOf (server: StartedServer): Promise<ClusterStatus> {
+  const reply = await askServer({ dataDir: server.dataDir, verb: 'status', args: null }, () => {})
+  if (reply === null || !reply.ok) throw new Error('no status')
+  return reply.result as unknown as ClusterStatus
+}
+
+const readyOf = (status: ClusterStatus): ClusterStatus['processes'] => status.processes.filter(({ state }) => state === 'ready')
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+t.test('R05: a slot that crashes at every start is tried ever more rarely, and the others serve', async (t) => {
+  const server = await startServer(t, { main, env: { WORKERS: '2' } })
+  writeFileSync(join(server.dataDir, 'broken-1'), '')
+  const load = startLoad(server.url, { connections: 8, thinkMs: () => 5 })
+  const victim = (await statusOf(server)).processes.find(({ slot }) => slot === 1)!
+  process.kill(victim.pid, 'SIGKILL')
+  const deaths = (): Array<Record<string, unknown>> => server.logs().filter(({ msg, workerSlot }) => msg === 'a worker died' && workerSlot === 1)
+  await until('the slot failed several times', () => deaths().length >= 4, 20_000)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  const afterKill = load.seen.failures.length
+  t.ok(afterKill <= 8 / 2 + 2)
+  const delays = deaths().map(({ restartInMs }) => restartInMs as number)
+  delays.forEach((delay, i) => t.ok(delay >= 80 * 2 ** i && delay <= 120 * 2 ** i, `${delay} ms after death ${i + 1}`))
+  rmSync(join(server.dataDir, 'broken-1'))
+  await until('the slot is whole again', async () => readyOf(await statusOf(server)).length === 2, 10_000)
+  t.equal((await load.stop()).failures.length, afterKill, 'the healthy worker lost nothing')
+})
+
+t.test('R06: a reload to a broken build or configuration leaves the old workers serving', async (t) => {
+  const server = await startServer(t, { main, env: { WORKERS: '2' } })
+  const load = startLoad(server.url, { connections: 8, thinkMs: () => 5 })
+  const before = (await statusOf(server)).processes.map(({ pid }) => pid).sort()
+  writeFileSync(join(server.dataDir, 'broken'), '')
+  const broken = await askServer({ dataDir: server.dataDir, verb: 'reload', args: null }, () => {})
+  t.equal(broken?.ok, false)
+  const errorLines = (): number => server.logs().filter(({ msg }) => msg === 'the reload failed: the workers that were not replaced stay').length
+  await until('the error line is written', () => errorLines() > 0)
+  t.equal(errorLines(), 1)
+  rmSync(join(server.dataDir, 'broken'))
+
+  writeFileSync(join(server.dataDir, '.env'), 'SENSITIVITY=99\n')
+  const misconfigured = await askServer({ dataDir: server.dataDir, verb: 'reload', args: null }, () => {})
+  t.match(misconfigured, { ok: false, error: { code: 'NEKO_ERR_CONFIG_INVALID', message: /^SENSITIVITY: / } })
+  t.same((await statusOf(server)).processes.map(({ pid }) => pid).sort(), before)
+
+  writeFileSync(join(server.dataDir, '.env'), 'ENFORCEMENT=shadow\n')
+  const progress: Json[] = []
+  t.match(await askServer({ dataDir: server.dataDir, verb: 'reload', args: null }, (message) => progress.push(message)), { ok: true, result: { replaced: 2 } })
+  t.equal(progress.length, 2)
+  t.match(await get(server.url), { enforcement: 'shadow', isWorker: true, prepared: { prepared: 'yes', oneTimePassword: undefined } }, 'new workers run on the new configuration')
+  t.same((await load.stop()).failures, [])
+})
+
+t.test('R07: with the primary killed no worker is left behind, and a new server starts at once', async (t) => {
+  const server = await startServer(t, { main, env: { WORKERS: '2' } })
+  const pids = (await statusOf(server)).processes.map(({ pid }) => pid)
+  const killMs = performance.now()
+  await Promise.race([server.kill(), new Promise((resolve) => setTimeout(resolve, 100))])
+  await until('all workers are gone', () => pids.every((pid) => !isAlive(pid)), slack(2000))
+  const again = await startServer(t, { main, dataDir: server.dataDir, env: { WORKERS: '2', PORT: String(server.port) } })
+  t.equal(again.port, server.port)
+  withinBar(t, 'R07: from kill to serving', performance.now() - killMs, 3000)
+  t.equal(await again.stop(), 0)
+})

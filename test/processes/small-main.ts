@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import cluster from 'node:cluster'
+import { run } from '../../src/processes/run.ts'
+import fleetPlugin from '../../src/fleet/plugin.ts'
+import metricsPlugin from '../../src/telemetry/plugin.ts'
+
+/**
+ * A process of NEKO with a small application in it: the faults that the cluster must survive are its routes, and a file
+ * in DATA_DIR (`broken`, `broken-<slot>`) makes every new worker die at its start.
+ */
+await run({
+  workerFile: new URL(import.meta.url),
+  exit: (code) => process.exit(code),
+  prepare: async () => ({ prepared: 'yes', oneTimePassword: 'shown-once' }),
+  build: async (parts) => {
+    const { dataDir } = parts.config
+    if (existsSync(join(dataDir, 'broken')) || existsSync(join(dataDir, `broken-${parts.fleet.slot}`))) throw new Error('a broken build')
+    const app = Fastify({ loggerInstance: parts.logging.log, disableRequestLogging: true, keepAliveTimeout: 65_000, return503OnClosing: false })
+    await app.register(metricsPlugin)
+    await app.register(fleetPlugin, parts)
+    const heard: unknown[] = []
+    parts.fleet.subscribe('note', (message, from) => heard.push({ message, from }))
+    parts.fleet.answer('who', (message) => message === 'silent' ? null : parts.fleet.slot)
+    parts.control.handle('echo', async (args, progress) => {
+      progress('half')
+      return { args, slot: parts.fleet.slot }
+    })
+    app.addHook('onResponse', async (request, reply) => app.metrics.httpRequestsTotal.inc({ method: request.method, status: String(reply.statusCode), route: '/' }))
+    app.get('/health/ready', async () => ({ status: app.draining.aborted ? 'stopping' : 'ok' }))
+    app.get('/', async () => ({ pid: process.pid, slot: parts.fleet.slot, processId: parts.fleet.processId, prepared: parts.prepared, isWorker: cluster.isWorker, enforcement: parts.config.enforcement }))
+    app.get('/slow', async () => {
+      await sleep(2000)
+      return { slow: true }
+    })
+    app.get('/throw', (_request, reply) => {
+      reply.hijack()
+      setImmediate(() => { throw new Error('thrown on purpose') })
+    })
+    app.get('/reject', (_request, reply) => {
+      reply.hijack()
+      Promise.reject(new Error('rejected on purpose'))
+    })
+    app.get('/publish', async () => {
+      parts.fleet.publish('note', 'hello')
+      return { from: parts.fleet.processId }
+    })
+    app.get('/heard', async () => heard)
+    app.get('/ask', async () => parts.fleet.ask('who', null, { timeoutMs: 5000 }))
+    app.get('/ask-silent', async () => parts.fleet.ask('who', 'silent', { timeoutMs: 5000 }))
+    app.get('/count', async () => parts.fleet.processCount())
+    app.get('/status', async () => parts.clusterStatus())
+    // The application's own logger type is narrower than the one that plugins are declared with.
+    return app as unknown as FastifyInstance
+  }
+})

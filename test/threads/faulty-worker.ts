@@ -1,0 +1,24 @@
+/** A scoring thread that fails on purpose when the path says so: R30 with real threads. */
+import { serveRing } from '../../src/threads/ring-thread.ts'
+import { createThreadScorer, serveBatch, warmUp } from '../../src/threads/thread.ts'
+import type { RingTask } from '../../src/threads/ring-thread.ts'
+import type { BatchTask, Scorer } from '../../src/threads/thread.ts'
+
+const real = createThreadScorer()
+warmUp(real)
+const hoard: unknown[] = []
+
+const score: Scorer = (observation, policy) => {
+  const fault = /^\/fault\/([a-z]+)/.exec(observation.url)?.[1]
+  if (fault === 'throw') throw new Error('thrown on purpose')
+  if (fault === 'exit') process.exit(3)
+  if (fault === 'hang') for (;;);
+  if (fault === 'memory') for (;;) hoard.push(new Array(4_000_000).fill(1.5))
+  if (fault === 'slow') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  // A pattern with nested quantifiers over a text that nearly matches: exponential time.
+  if (fault === 'redos') /^(a+)+$/.test('a'.repeat(50) + '!')
+  return real(observation, policy)
+}
+
+export const batch = (task: BatchTask): unknown => serveBatch(task, score)
+export const ring = (task: RingTask): void => serveRing(task, score)

@@ -1,0 +1,192 @@
+import { enableCompileCache } from 'node:module'
+import { availableParallelism, loadavg } from 'node:os'
+import t from 'tap'
+import { createScoringPool } from '../../src/threads/pool.ts'
+import { createPolicy } from '../../src/detect/policy.ts'
+import { cheapScore, scoreObservation } from '../../src/detect/score.ts'
+import { systemClock } from '../../src/std/clock.ts'
+import { observation } from '../detect/observations.ts'
+import type { Test } from 'tap'
+import type { PoolMode, ScoringPool, ScoringPoolOptions } from '../../src/threads/pool.ts'
+import type { Observation, Score } from '../../src/detect/shapes.ts'
+
+const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })
+// As src/main.ts does: a new thread is there in 30 ms.
+enableCompileCache()
+const faulty = new URL('./faulty-worker.ts', import.meta.url)
+const START_MS_MAX = 10_000
+
+async function pool (t: Test, options: Partial<ScoringPoolOptions> & { mode: PoolMode }): Promise<ScoringPool & { deaths: string[] }> {
+  const deaths: string[] = []
+  const made = createScoringPool({ threads: 1, policy, clock: systemClock, log: { warn () {} }, onDeath: (reason) => deaths.push(reason), ...options })
+  t.teardown(() => made.close())
+  await made.ready(START_MS_MAX)
+  return Object.assign(made, { deaths })
+}
+
+/** What all modes must agree on: everything but which thread said it. */
+function meaning (score: Score): object {
+  return { ...score, source: null }
+}
+
+/** Times are hard bars on a machine that is ours; one that is busy with more than its cores gets thrice as long. */
+function inTime (ms: number): number {
+  return (loadavg()[0] as number) > availableParallelism() ? 3 * ms : ms
+}
+
+/** Asks again while the answer is the cheap one: a cold thread on a busy machine may miss the deadline. */
+async function inFull (pool: ScoringPool, seen: Observation): Promise<Score> {
+  for (let tries = 0; tries < 20; tries++) {
+    const score = await pool.score(seen)
+    if (!score.degraded) return score
+  }
+  return pool.score(seen)
+}
+
+async function timed (pool: ScoringPool, seen: Observation): Promise<{ score: Score, ms: number }> {
+  const startedMs = performance.now()
+  const score = await pool.score(seen)
+  return { score, ms: performance.now() - startedMs }
+}
+
+async function wholeAgain (pool: ScoringPool): Promise<number> {
+  const startedMs = performance.now()
+  while (performance.now() - startedMs < 5_000) {
+    if (!(await pool.score(observation())).degraded) break
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  return performance.now() - startedMs
+}
+
+for (const mode of ['ring', 'batch', 'inline'] as const) {
+  t.test(`${mode}: gives the score that the pure scorer gives`, async (t) => {
+    const made = await pool(t, { mode })
+    const seen = [
+      observation(),
+      observation({ history: null, route: null, client: 'key:абв', headers: [] }),
+      observation({ method: 'POST', url: '/find?q=%27%20union%20select%201', body: new TextEncoder().encode('{"name":"ok ☕","at":"\u0000"}') }),
+      observation({ headers: ['User-Agent', 'sqlmap/1.8', 'X-Odd', 'a\nb\u0000c', 'X-Wide', '☕'.repeat(40)] }),
+      observation({ url: '/' + 'a'.repeat(20_000), body: new Uint8Array(64 * 1024).fill(97) }),
+      observation({ body: new Uint8Array(0) }),
+      observation({ headers: Array.from({ length: 3_000 }, (_, i) => `h${i}`) })
+    ]
+    const scores = await Promise.all(seen.map((one) => inFull(made, one)))
+    scores.forEach((score, i) => {
+      t.same(meaning(score), meaning(scoreObservation(seen[i] as Observation, policy)), `observation ${i}`)
+      t.equal(score.source, mode === 'inline' ? 'inline' : 'thread')
+    })
+    t.equal(made.queueSize(), 0)
+    t.ok(made.healthy())
+  })
+
+  t.test(`${mode}: the seven contributions add up to the score exactly`, async (t) => {
+    const made = await pool(t, { mode })
+    const score = await inFull(made, observation({ headers: ['User-Agent', 'nikto/2.5'], history: { ...observation().history!, failedLogins600s: 7, requests10s: 300 } }))
+    t.equal(score.factors.reduce((sum, one) => sum + Math.round(one.contribution * 100), 0), Math.round(score.value * 100))
+    t.equal(score.factors.length, 7)
+  })
+
+  t.test(`${mode}: repeated payloads get the same findings, and the history of the moment`, async (t) => {
+    const made = await pool(t, { mode })
+    const calm = await inFull(made, observation({ url: '/same' }))
+    const stuffing = await inFull(made, observation({ url: '/same', history: { ...observation().history!, failedLogins600s: 9 } }))
+    t.ok(stuffing.value > calm.value)
+  })
+
+  t.test(`${mode}: answers every one of many observations, in the right places`, async (t) => {
+    const made = await pool(t, { mode })
+    for (let round = 0; round < 5; round++) {
+      const seen = Array.from({ length: 200 }, (_, i) => observation({ history: { ...observation().history!, failedLogins600s: i % 11 } }))
+      const scores = await Promise.all(seen.map((one) => made.score(one)))
+      scores.forEach((score, i) => { if (!score.degraded) t.same(meaning(score), meaning(scoreObservation(seen[i] as Observation, policy))) })
+    }
+  })
+
+  t.test(`${mode}: after close the answer is the cheap score`, async (t) => {
+    const made = await pool(t, { mode })
+    const under = made.score(observation())
+    await made.close()
+    t.ok(await under)
+    const score = await made.score(observation())
+    t.equal(score.degraded, mode !== 'inline')
+  })
+
+  t.test(`${mode}: a new policy answers from then on`, async (t) => {
+    const made = await pool(t, { mode })
+    const next = createPolicy({ sensitivity: 4, challengeThreshold: 30, blockThreshold: 60 })
+    made.usePolicy(next)
+    t.equal((await inFull(made, observation())).policyVersion, next.version)
+  })
+}
+
+for (const mode of ['ring', 'batch'] as const) {
+  for (const fault of ['exit', 'throw', 'hang', 'memory', 'redos']) {
+    t.test(`${mode}: R30 a thread's ${fault} costs one degraded answer, and the pool is whole again`, async (t) => {
+      const made = await pool(t, { mode, workerUrl: faulty })
+      const bad = timed(made, observation({ url: `/fault/${fault}` }))
+      const others = Array.from({ length: 20 }, () => timed(made, observation()))
+      const answer = await bad
+      t.ok(answer.score.degraded, 'the one in hand is degraded')
+      t.ok(answer.score.value < policy.blockThreshold)
+      t.comment(`${mode} ${fault}: in hand answered after ${answer.ms.toFixed(0)} ms`)
+      const rest = await Promise.all(others)
+      const worst = Math.max(answer.ms, ...rest.map((one) => one.ms))
+      t.comment(`others: ${rest.filter((one) => !one.score.degraded).length} of 20 scored in full, slowest ${worst.toFixed(0)} ms`)
+      t.ok(worst <= inTime(200), 'everybody is answered in time (150 ms and the machine\'s noise)')
+      const ms = await wholeAgain(made)
+      t.comment(`whole again after ${ms.toFixed(0)} ms more; ${made.deaths[0] ?? 'no death'}`)
+      t.ok(ms <= inTime(500))
+      t.equal(made.deaths.length, fault === 'throw' ? 0 : 1)
+      t.ok(made.healthy())
+    })
+  }
+
+  t.test(`${mode}: R31 what the queue cannot hold is answered by the cheap scorer at once`, async (t) => {
+    const made = await pool(t, { mode, workerUrl: faulty })
+    const startedMs = performance.now()
+    const held = Array.from({ length: 256 }, () => made.score(observation({ url: '/fault/slow' })))
+    const bound = made.queueSize()
+    const overflowMs = performance.now()
+    const attack = observation({ headers: ['User-Agent', 'sqlmap/1.8'], url: '/decoy?q=union select', history: { ...observation().history!, failedLogins600s: 90, requests10s: 3_000 } })
+    const over = await Promise.all(Array.from({ length: 50 }, () => made.score(attack)))
+    const perAnswerMs = (performance.now() - overflowMs) / 50
+    t.ok(bound <= 256, `the queue holds ${bound}`)
+    t.ok(over.every((score) => score.degraded && score.value < policy.blockThreshold), 'none may be refused for a missing score')
+    t.same(meaning(over[0] as Score), meaning(cheapScore(attack, policy)))
+    t.ok(perAnswerMs <= 5, `${perAnswerMs.toFixed(3)} ms each`)
+    const scores = await Promise.all(held)
+    t.ok(performance.now() - startedMs < inTime(400), 'the deadline ends the wait of the others')
+    t.ok(scores.some((score) => score.degraded))
+    // A thread that gets no processor for 50 ms looks hung, rightly: what follows holds on a machine that is not overloaded.
+    const overloaded = inTime(1) > 1
+    t.ok(overloaded || scores.some((score) => !score.degraded))
+    await wholeAgain(made)
+    t.ok(overloaded || made.deaths.length === 0, 'slow is not hung')
+  })
+}
+
+t.test('ring: small observations do not wait behind a flood of big ones, and big ones are not starved', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  let bigs = 0
+  // Whoever waits past the deadline gets the cheap score, at once with all others of its time: that says nothing of turns.
+  const big = Array.from({ length: 20 }, (_, i) => made.score(observation({ url: '/fault/slow', body: new Uint8Array(64 * 1024).fill(97 + i) })).then((score) => { if (!score.degraded) bigs++ }))
+  const crowd = async (): Promise<unknown> => await Promise.all(Array.from({ length: 100 }, () => made.score(observation())))
+  await crowd()
+  t.ok(bigs <= 10, `${bigs} of 20 big ones came before the last of 100 small ones`)
+  // Two crowds in turns, so that there are always small ones.
+  let crowds = 0
+  const go = async (): Promise<void> => { while (bigs === 0 && crowds++ < 100) await crowd() }
+  await Promise.all([go(), go()])
+  t.ok(bigs >= 1, `a big one had its turn after ${crowds} more crowds`)
+  await Promise.all(big)
+})
+
+t.test('two threads share the work, and one of them failing leaves the other', async (t) => {
+  const made = await pool(t, { mode: 'batch', threads: 2, workerUrl: faulty })
+  const bad = made.score(observation({ url: '/fault/hang' }))
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const other = await made.score(observation())
+  t.notOk(other.degraded)
+  t.ok(made.healthy())
+  t.ok((await bad).degraded)
+})

@@ -1,0 +1,54 @@
+import { EventEmitter } from 'node:events'
+import t from 'tap'
+import { readBody } from '../../../src/transports/http/body.ts'
+import { POOLED_BYTES_MIN, createBodyPool } from '../../../src/transports/http/body-pool.ts'
+import { startServer } from '../../server.ts'
+import type { IncomingMessage } from 'node:http'
+
+t.test('memory is lent to one at a time, and only for large bodies', async (t) => {
+  const pool = createBodyPool()
+  for (const bytes of [0, POOLED_BYTES_MIN - 1, 65_537, NaN, -1]) t.equal(pool.take(bytes), null)
+  const first = pool.take(20_000)!
+  const second = pool.take(65_536)!
+  t.equal(second.length, 65_536)
+  t.not(first.buffer, second.buffer)
+  pool.give(first.subarray(0, 20_000))
+  pool.give(first)
+  pool.give(null)
+  pool.give(Buffer.alloc(65_536))
+  const third = pool.take(30_000)!
+  const fourth = pool.take(30_000)!
+  t.equal(third.buffer, first.buffer, 'used again')
+  t.not(fourth.buffer, first.buffer, 'but not by two')
+})
+
+t.test('what is read into lent memory is what came, no more', async (t) => {
+  const pieces = [Buffer.alloc(20_000, 1), Buffer.alloc(10_000, 2)]
+  for (const room of [null, Buffer.alloc(65_536, 9)]) {
+    for (const [limit, length, end] of [[65_536, 30_000, 'whole'], [25_000, 25_000, 'over']] as const) {
+      const raw = Object.assign(new EventEmitter(), { pause () {} })
+      const reading = readBody(raw as unknown as IncomingMessage, limit, 1_000, room)
+      for (const piece of pieces) raw.emit('data', piece)
+      raw.emit('end')
+      const read = await reading
+      t.equal(read.end, end)
+      t.equal(read.bytes.length, length)
+      t.same([read.bytes[19_999], read.bytes[20_000], read.bytes[length - 1]], [1, 2, 2])
+    }
+  }
+})
+
+t.test('large bodies of many at once are not mixed up', async (t) => {
+  const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '9999999/60/0', CHALLENGE_THRESHOLD: '100', BLOCK_THRESHOLD: '100', LOG_LEVEL: 'error' } })
+  const ask = async (i: number): Promise<void> => {
+    const bytes = POOLED_BYTES_MIN + (i * 977) % 40_000
+    // Parsed by the server: a body with another's bytes in it would not be JSON, or would name another field.
+    const body = JSON.stringify({ query: `{ field${i} }`, variables: { note: String(i % 10).repeat(bytes) } })
+    const reply = await fetch(`${server.url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    const text = await reply.text()
+    if (!text.includes(`field${i}`)) t.fail(`request ${i} was answered ${reply.status} ${text.slice(0, 200)}`)
+  }
+  // As many as the budget of query cost allows.
+  for (let i = 0; i < 24; i += 12) await Promise.all(Array.from({ length: 12 }, (_, j) => ask(i + j)))
+  t.pass()
+})
