@@ -38,7 +38,7 @@ declare module 'fastify' {
 
 export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(parts))
-  await app.register(given, parts)
+  await app.register(processContext, parts)
   await app.register(metrics)
   await app.register(fleet, parts)
   await app.register(storage)
@@ -88,7 +88,7 @@ function prepareWhenUp (app: FastifyInstance): void {
 }
 
 /** What the process has before any room opens. */
-const given = fp(async (app: FastifyInstance, { config, clock, prepared }: ServerParts) => {
+const processContext = fp(async (app: FastifyInstance, { config, clock, prepared }: ServerParts) => {
   app.decorate('config', config)
   app.decorate('clock', clock)
   app.decorate('prepared', prepared as unknown as Prepared)

@@ -13,7 +13,7 @@ import type { Config } from '../config/config.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
-import { claimLog, releaseLog } from '../journal/log-locks.ts'
+import { lockLog, releaseLog } from '../journal/log-locks.ts'
 import { createSeals } from './checkpoints.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { createDenials } from './denials.ts'
@@ -130,7 +130,7 @@ export function createAudit (options: AuditOptions): AuditService {
     processId,
     now: () => clock.now(),
     begin () {
-      claimLog(files, directory, processId)
+      lockLog(files, directory, processId)
       seals.begin(clock.now(), GENESIS)
     },
     ownEntry,

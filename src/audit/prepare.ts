@@ -2,7 +2,7 @@ import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditConfig, AuditLog } from './audit.ts'
-import { claimedLogs, whileRecovering } from '../journal/log-locks.ts'
+import { lockedLogs, whileRecovering } from '../journal/log-locks.ts'
 import { systemFiles } from '../journal/files.ts'
 import { recoverAudit } from '../journal/recovery.ts'
 import type { RecoveryReport } from '../journal/recovery.ts'
@@ -44,7 +44,7 @@ export async function nameTrail (dataDir: string): Promise<void> {
 async function recoverAndRetain (options: PrepareAuditOptions, directory: string): Promise<RecoveryReport> {
   const { config, storage, clock, log, collections, liveProcessIds = [] } = options
   const signer = auditSigner(config)
-  const claimed = await claimedLogs(systemFiles, directory)
+  const claimed = await lockedLogs(systemFiles, directory)
   const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || claimed.has(processId)
   const report = await recoverAudit({ directory, signer, storage, clock, log, collections, isLive, auditPseudonymKey: config.auditPseudonymKey })
   if (report.processes > 0 || report.broken.length > 0) log.info({ recovery: report }, 'audit logs of dead processes were brought in')

@@ -97,7 +97,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   }
 
   /** Puts it in force, unless a playbook's other decision about the same client outlasts it. */
-  function stand (decision: Decision): void {
+  function activate (decision: Decision): void {
     const rival = isByPlaybook(decision) ? standing.rivalOf(decision, clock.now()) : null
     if (rival === null || outlasts(decision, rival)) {
       if (rival !== null) supersede(rival)
@@ -123,7 +123,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     })
   }
 
-  function fall (id: string): void {
+  function deactivate (id: string): void {
     const decision = standing.remove(id)
     if (decision !== null) tell(decision, true)
   }
@@ -131,14 +131,14 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   fleet.subscribe('decisions.put', (message) => {
     const { decision, step } = message as unknown as { decision: Decision, step: Step | null }
     if (removedLately.has(decision.id)) return
-    if (step !== null) offenders.hear(ladderKey(decision), step)
-    stand(decision)
+    if (step !== null) offenders.applyRemote(ladderKey(decision), step)
+    activate(decision)
   })
   fleet.subscribe('decisions.remove', (message) => {
     const decision = message as unknown as Decision
     bound(removedLately, REMOVED_MAX).add(decision.id)
     forget(decision)
-    fall(decision.id)
+    deactivate(decision.id)
   })
   fleet.answer('decisions.pending', (ids) => (ids as string[]).filter((id) => behind.isPending(id)))
 
@@ -172,7 +172,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
       details: { id: decision.id, action: decision.action, reason: decision.reason, expiresAt: decision.expiresAt },
       effects: [{ collection: decisionCollection.name, op: 'put', id: decision.id, doc: asDocument(decision) }]
     })
-    stand(decision)
+    activate(decision)
     behind.put(decision)
     fleet.publish('decisions.put', { decision: asDocument(decision), step: null })
     return decision
@@ -193,7 +193,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     const next: Step | null = escalates && rival === null ? { step: Math.min(STEP_MAX, step + 1), at: now } : null
     if (next !== null) offenders.raise(key, next)
     bound(madeHere, MADE_MAX).add(decision.id)
-    stand(decision)
+    activate(decision)
     behind.put(decision)
     fleet.publish('decisions.put', { decision: asDocument(decision), step: next === null ? null : { ...next } })
     audit.record({
@@ -243,9 +243,9 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     })
     bound(removedLately, REMOVED_MAX).add(id)
     forget(decision)
-    fall(id)
+    deactivate(id)
     behind.delete(id)
-    offenders.pardon(ladderKey(decision))
+    offenders.reset(ladderKey(decision))
     fleet.publish('decisions.remove', asDocument(decision))
     // Whoever is let back in is let in: the quarantine that came with the block goes with it.
     if (decision.action === 'BLOCK') for (const other of standing.about(decision)) if (other.action === 'CHALLENGE' && isByPlaybook(other)) await remove(other.id, actor)
@@ -275,7 +275,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     if (behind.isPending(id) || removedLately.has(id)) return
     const decision = { id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }
     const known = standing.get(id)
-    if (known === null || known.expiresAt !== expiresAt) stand(decision)
+    if (known === null || known.expiresAt !== expiresAt) activate(decision)
   }
 
   /** The store's word counts, but for what is too young to be there, or still on its way from a sibling. */
@@ -291,7 +291,7 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     const lacking = stored.size >= LOADED_MAX ? [] : [...standing.values()].filter(({ id, createdAt }) => !stored.has(id) && createdAt < before && !behind.isPending(id)).map(({ id }) => id).slice(0, PENDING_ASKED_MAX)
     if (lacking.length === 0) return
     const onTheirWay = new Set((await fleet.ask('decisions.pending', lacking, { timeoutMs: ASK_MS })).flat())
-    for (const id of lacking) if (!onTheirWay.has(id)) fall(id)
+    for (const id of lacking) if (!onTheirWay.has(id)) deactivate(id)
   }
 
   async function readSince (ms: number): Promise<void> {

@@ -14,10 +14,10 @@ export interface Offenders {
   /** What was decided here: kept, and on its way to the store. */
   raise (key: string, step: Step): void
   /** What a sibling decided, who also stores it. */
-  hear (key: string, step: Step): void
+  applyRemote (key: string, step: Step): void
   /** Here alone: whoever lets a client back in forgets it in the store (`pardon`). */
   forget (key: string): void
-  pardon (key: string): void
+  reset (key: string): void
   /** @throws NEKO_ERR_STORE_UNAVAILABLE */
   load (): Promise<void>
   settled (): Promise<void>
@@ -48,9 +48,9 @@ export function createOffenders (storage: Storage): Offenders {
       keep(key, step)
       behind.put({ id: key, ...step, expiresAt: step.at + KEPT_MS })
     },
-    hear: keep,
+    applyRemote: keep,
     forget: (key) => { steps.delete(key) },
-    pardon: (key) => behind.delete(key),
+    reset: (key) => behind.delete(key),
     async load () {
       for await (const page of pagesOf(store, { first: PAGE, most: OFFENDERS_MAX })) {
         for (const { id, step, at } of page) if (!behind.isPending(id)) keep(id, { step, at })

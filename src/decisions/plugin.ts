@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { createDecisions, type Decisions } from './decisions.ts'
-import { judge } from './verdict.ts'
+import { decideVerdict } from './verdict.ts'
 import type { Decision, Verdict } from './shapes.ts'
 import type { Score } from '../detect/shapes.ts'
 
@@ -45,7 +45,7 @@ export default fp(async (app) => {
   app.decorate('decisions', decisions)
   const thresholds = { challenge: config.challengeThreshold, block: config.blockThreshold, shadow: config.enforcement === 'shadow' }
   app.decorate('judge', (score: Score, { decision, method }: { decision: Decision | null, method: string }) =>
-    judge({ score, decision, writes: method !== 'GET' && method !== 'HEAD', thresholds }))
+    decideVerdict({ score, decision, writes: method !== 'GET' && method !== 'HEAD', thresholds }))
   app.addHook('onClose', async () => {
     clearInterval(timer)
     await decisions.close()

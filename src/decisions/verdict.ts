@@ -10,7 +10,7 @@ export interface Thresholds { challenge: number, block: number, shadow: boolean 
  * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never blocks: a missing
  * measurement is no evidence, so the risky are challenged instead (README, "When something is missing"), and whoever writes is risky.
  */
-export function judge ({ score, decision, writes, thresholds }: { score: Score, decision: Decision | null, writes: boolean, thresholds: Thresholds }): Verdict {
+export function decideVerdict ({ score, decision, writes, thresholds }: { score: Score, decision: Decision | null, writes: boolean, thresholds: Thresholds }): Verdict {
   const standing = decision !== null && !decision.simulated ? decision.action : null
   return { action: standing === 'ALLOW' ? 'ALLOW' : raise(byScore(score, writes, thresholds), standing), simulated: thresholds.shadow }
 }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../std/clock.ts'
 import type { Keys } from './keys.ts'
-import { createRecent } from '../std/bounded-map.ts'
+import { createBoundedMap } from '../std/bounded-map.ts'
 import type { Revocations } from './revocations.ts'
 import { SCOPES_BY_ROLE, type Credential, type Principal, type UserState } from './shapes.ts'
 import { TOKEN_CHARACTERS_MAX, type AccessClaims, type Tokens } from './tokens.ts'
@@ -42,7 +42,7 @@ interface AuthenticationOptions {
 }
 
 export function createAuthentication ({ tokens, users, keys, revocations, clock, ready }: AuthenticationOptions): Authentication {
-  const verified = createRecent<Verified>(VERIFIED_MAX)
+  const verified = createBoundedMap<Verified>(VERIFIED_MAX)
 
   function authenticateToken (token: string): Credential | Promise<Credential> {
     const isReady = ready()
@@ -50,23 +50,23 @@ export function createAuthentication ({ tokens, users, keys, revocations, clock,
     if (token.length > TOKEN_CHARACTERS_MAX) return refused('malformed')
     const digest = hash('sha256', token, 'base64url')
     const known = verified.get(digest)
-    if (known !== undefined && known.version === tokens.version) return judge(known)
+    if (known !== undefined && known.version === tokens.version) return checkToken(known)
     const verdict = tokens.verify(token)
     if (!verdict.held) return refused(verdict.reason)
     const fresh: Verified = { claims: verdict.claims, user: null, principal: null, version: tokens.version }
     verified.set(digest, fresh)
-    return judge(fresh)
+    return checkToken(fresh)
   }
 
-  function judge (token: Verified): Credential | Promise<Credential> {
+  function checkToken (token: Verified): Credential | Promise<Credential> {
     const { claims } = token
     if (claims.expiresAt <= clock.now()) return refused('expired')
     if (revocations.has('session', claims.sessionId)) return refused('revoked')
     const user = users.state(claims.userId)
-    return user === undefined ? users.load(claims.userId).then((loaded) => loaded === null ? refused('user') : judgeUser(token, loaded)) : judgeUser(token, user)
+    return user === undefined ? users.load(claims.userId).then((loaded) => loaded === null ? refused('user') : checkUser(token, loaded)) : checkUser(token, user)
   }
 
-  function judgeUser (token: Verified, user: UserState): Credential {
+  function checkUser (token: Verified, user: UserState): Credential {
     if (user.disabled) return refused('disabled')
     if (user.generation !== token.claims.generation) return refused('revoked')
     if (token.user !== user || token.principal === null) {

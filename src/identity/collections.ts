@@ -35,10 +35,10 @@ export const revocationCollection: PrimaryCollection = {
   expiryField: 'expiresAt'
 }
 
-export const familiarCollection: PrimaryCollection = { name: 'familiar_addresses', primaryReads: true, indexes: [], expiryField: 'expiresAt' }
+export const knownAddressCollection: PrimaryCollection = { name: 'familiar_addresses', primaryReads: true, indexes: [], expiryField: 'expiresAt' }
 
 export const lockCollection: PrimaryCollection = { name: 'identity_locks', primaryReads: true, indexes: [] }
 
 export const identityCollections: CollectionDefinition[] = [
-  userCollection, sessionCollection, keyCollection, keyUseCollection, revocationCollection, familiarCollection, lockCollection
+  userCollection, sessionCollection, keyCollection, keyUseCollection, revocationCollection, knownAddressCollection, lockCollection
 ]

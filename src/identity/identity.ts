@@ -5,7 +5,7 @@ import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../error
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
 import { createAuthentication, type Authentication, type CredentialHeaders } from './authentication.ts'
-import { createFamiliar } from './known-addresses.ts'
+import { createKnownAddresses } from './known-addresses.ts'
 import { createKeys } from './keys.ts'
 import { createLogins, type CountAttempt, type Logins } from './logins.ts'
 import { createPasswords } from './passwords.ts'
@@ -87,7 +87,7 @@ export function createIdentity (options: IdentityOptions): Identity {
   const users = createUsers({ storage, fleet, clock, onChanged: (id) => announce({ kind: 'user', id }) })
   const keys = createKeys({ storage, fleet, clock })
   const sessions = createSessions({ storage, clock })
-  const familiar = createFamiliar({ storage, clock })
+  const knownAddresses = createKnownAddresses({ storage, clock })
   const passwords = createPasswords()
   const tokens = createTokens({ secrets: signingSecrets(config), expirationSeconds: config.jwtExpirationSeconds, clock })
   const reading = createReading({ storage, clock, log, read: async (sinceMs) => { await Promise.all([revocations.load(sinceMs), users.poll(sinceMs), keys.poll(sinceMs)]) }, tick: () => revocations.tick() })
@@ -107,7 +107,7 @@ export function createIdentity (options: IdentityOptions): Identity {
 
   return {
     ...createAuthentication({ tokens, users, keys, revocations, clock, ready: () => reading.ready() ? true : reading.whenReady() }),
-    ...createLogins({ users, sessions, familiar, passwords, tokens, revocations, audit, expirationSeconds: config.jwtExpirationSeconds, countAttempt, endSession }),
+    ...createLogins({ users, sessions, knownAddresses, passwords, tokens, revocations, audit, expirationSeconds: config.jwtExpirationSeconds, countAttempt, endSession }),
     ...createPeople({ users, sessions, passwords, clock, audit, recorded, countAttempt }),
     ...createKeyring({ keys, revocations, clock, recorded, storageUp: () => storage.health().up }),
     start: () => reading.start(),

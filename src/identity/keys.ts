@@ -6,7 +6,7 @@ import { pagesOf } from '../storage/pages.ts'
 import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { keyCollection } from './collections.ts'
 import { createKeyUses } from './key-uses.ts'
-import { createRecent } from '../std/bounded-map.ts'
+import { createBoundedMap } from '../std/bounded-map.ts'
 import { equal, sha256 } from './sessions.ts'
 import type { ApiKey, Credential, KeySecret, Principal, Scope } from './shapes.ts'
 
@@ -48,10 +48,10 @@ export interface Keys {
 
 export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet: Fleet, clock: Clock }): Keys {
   const store = storage.collection<ApiKey>(keyCollection)
-  const held = createRecent<HeldKey>(KEYS_HELD_MAX)
-  const unknown = createRecent<number>(UNKNOWN_HELD_MAX)
+  const held = createBoundedMap<HeldKey>(KEYS_HELD_MAX)
+  const unknown = createBoundedMap<number>(UNKNOWN_HELD_MAX)
   /** When a key was last looked up again because a secret did not fit. */
-  const lookedAgain = createRecent<number>(UNKNOWN_HELD_MAX)
+  const lookedAgain = createBoundedMap<number>(UNKNOWN_HELD_MAX)
   const loading = new Map<string, Promise<HeldKey | null>>()
   const uses = createKeyUses({ storage, clock })
 
@@ -86,7 +86,7 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     return true
   }
 
-  function judge (key: HeldKey, secretHash: string): Credential {
+  function checkKey (key: HeldKey, secretHash: string): Credential {
     const now = clock.now()
     const match = key.secrets.find((secret) => equal(secret.hash, secretHash))
     if (match === undefined) return refused('api key')
@@ -96,9 +96,9 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     return { state: 'held', principal: key.principal }
   }
 
-  async function judgeByStore (id: string, secretHash: string): Promise<Credential> {
+  async function checkKeyInStore (id: string, secretHash: string): Promise<Credential> {
     const key = await load(id)
-    return key === null ? refused('api key') : judge(key, secretHash)
+    return key === null ? refused('api key') : checkKey(key, secretHash)
   }
 
   /** Siblings look again; what they hold stays good until they have. */
@@ -139,9 +139,9 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       const id = match[1] as string
       const secretHash = sha256(match[2] as string)
       const key = held.get(id)
-      if (key === undefined) return (unknown.get(id) ?? 0) > clock.monotonic() ? refused('api key') : judgeByStore(id, secretHash)
-      const credential = judge(key, secretHash)
-      return credential.state === 'held' || key.revoked || !mayLookAgain(id) ? credential : judgeByStore(id, secretHash)
+      if (key === undefined) return (unknown.get(id) ?? 0) > clock.monotonic() ? refused('api key') : checkKeyInStore(id, secretHash)
+      const credential = checkKey(key, secretHash)
+      return credential.state === 'held' || key.revoked || !mayLookAgain(id) ? credential : checkKeyInStore(id, secretHash)
     },
     get: require,
     list: (first, after) => store.find({ first, after }),

@@ -1,7 +1,7 @@
 import { addressKey } from '../std/ip.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
-import { familiarCollection } from './collections.ts'
+import { knownAddressCollection } from './collections.ts'
 import { sha256 } from './sessions.ts'
 
 /**
@@ -9,19 +9,19 @@ import { sha256 } from './sessions.ts'
  * account, from anywhere, locks its owner out: when the tries on an account are used up, an address it knows still has
  * its own (OWASP's device cookies, by address). Kept as hashes, for thirty days since the last login from there.
  */
-export interface Familiar {
+export interface KnownAddresses {
   /** The same time for a user who does not exist (null). @throws NEKO_ERR_STORE_UNAVAILABLE */
   knows (userId: string | null, address: string): Promise<boolean>
   /** Never rejects: a login does not fail because of it. */
   note (userId: string, address: string): Promise<void>
 }
 
-interface FamiliarAddress { id: string, expiresAt: number }
+interface KnownAddress { id: string, expiresAt: number }
 
-const FAMILIAR_MS = 30 * 86_400_000
+const KNOWN_MS = 30 * 86_400_000
 
-export function createFamiliar ({ storage, clock }: { storage: Storage, clock: Clock }): Familiar {
-  const store = storage.collection<FamiliarAddress>(familiarCollection)
+export function createKnownAddresses ({ storage, clock }: { storage: Storage, clock: Clock }): KnownAddresses {
+  const store = storage.collection<KnownAddress>(knownAddressCollection)
   const idOf = (userId: string, address: string): string => sha256(`${userId} ${addressKey(address)}`).slice(0, 40)
   return {
     async knows (userId, address) {
@@ -29,7 +29,7 @@ export function createFamiliar ({ storage, clock }: { storage: Storage, clock: C
     },
     async note (userId, address) {
       // Fail-open: the next login from there tries again.
-      await store.put({ id: idOf(userId, address), expiresAt: clock.now() + FAMILIAR_MS }).catch(() => null)
+      await store.put({ id: idOf(userId, address), expiresAt: clock.now() + KNOWN_MS }).catch(() => null)
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { addressKey } from '../std/ip.ts'
-import type { Familiar } from './known-addresses.ts'
+import type { KnownAddresses } from './known-addresses.ts'
 import type { Passwords } from './passwords.ts'
 import { requirePasswordBounds } from './passwords.ts'
 import type { Revocations } from './revocations.ts'
@@ -36,7 +36,7 @@ export interface Logins {
 interface LoginsOptions {
   users: Users
   sessions: Sessions
-  familiar: Familiar
+  knownAddresses: KnownAddresses
   passwords: Passwords
   tokens: Tokens
   revocations: Revocations
@@ -48,7 +48,7 @@ interface LoginsOptions {
 }
 
 export function createLogins (options: LoginsOptions): Logins {
-  const { users, sessions, familiar, passwords, tokens, revocations, audit, expirationSeconds } = options
+  const { users, sessions, knownAddresses, passwords, tokens, revocations, audit, expirationSeconds } = options
 
   /** How long to wait, 0 when the try may be made. */
   async function tryOn (key: string): Promise<number> {
@@ -77,7 +77,7 @@ export function createLogins (options: LoginsOptions): Logins {
       refuseWhenLimited(ofAddress, { type: 'login', actor, target })
       const user = await users.byName(account.slice(0, USERNAME_CHARACTERS_MAX))
       const exact = user !== null && user.usernameKey === account
-      if (ofAccount > 0 && !await familiar.knows(exact ? user.id : null, address)) refuseWhenLimited(ofAccount, { type: 'login', actor, target })
+      if (ofAccount > 0 && !await knownAddresses.knows(exact ? user.id : null, address)) refuseWhenLimited(ofAccount, { type: 'login', actor, target })
       const { held, outdated } = await passwords.verify(password, exact ? user.passwordHash : null)
       if (!held || !exact || user.disabled) {
         audit.record({ category: 'auth', type: 'login', actor, target, outcome: 'refused' })
@@ -85,7 +85,7 @@ export function createLogins (options: LoginsOptions): Logins {
       }
       if (outdated) await upgrade(user.id, password)
       const { session, refreshToken } = await sessions.open(user.id, user.generation)
-      await Promise.all([users.load(user.id), familiar.note(user.id, address)])
+      await Promise.all([users.load(user.id), knownAddresses.note(user.id, address)])
       audit.record({ category: 'auth', type: 'login', actor, target: `user:${user.id}`, outcome: 'ok', details: { session: session.id } })
       return answer(session, refreshToken)
     },

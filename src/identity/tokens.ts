@@ -66,7 +66,7 @@ export function createTokens ({ secrets, expirationSeconds, clock }: { secrets: 
       const check = keys.verifiers.get(kid)
       if (check === undefined) return refused('kid')
       try {
-        return judgeClaims(check(token) as Record<string, unknown>, clock.now() / 1000)
+        return checkClaims(check(token) as Record<string, unknown>, clock.now() / 1000)
       } catch {
         // Whatever the library dislikes (a signature, a claim, JSON that is none) is one thing to the caller: refused.
         return refused('signature')
@@ -118,7 +118,7 @@ function kidOf (segment: string): string | null {
   return alg === 'HS256' && typ === 'JWT' && typeof kid === 'string' ? kid : null
 }
 
-function judgeClaims (claims: Record<string, unknown>, nowSeconds: number): TokenVerdict {
+function checkClaims (claims: Record<string, unknown>, nowSeconds: number): TokenVerdict {
   const { sub, sid, gen, aud, iat, exp, nbf } = claims
   if (!isId(sub) || !isId(sid) || !Number.isSafeInteger(gen) || typeof aud !== 'string') return refused('claims')
   if (!isSeconds(iat) || !isSeconds(exp) || (nbf !== undefined && !isSeconds(nbf))) return refused('times')

@@ -212,7 +212,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
         status,
         updatedAt: now,
         ...(isResolved ? { openKey: null, resolvedBy: actor, resolvedAt: now } : { acknowledgedBy: actor, acknowledgedAt: now }),
-        timeline: storyOf([...found.timeline, { at: now, actor, what: isResolved ? 'resolved' : 'acknowledged', assessmentId: null }])
+        timeline: boundedTimeline([...found.timeline, { at: now, actor, what: isResolved ? 'resolved' : 'acknowledged', assessmentId: null }])
       }
       const written = await store.replace(withoutRevision(next), found.revision)
       if (written === null) continue
@@ -264,7 +264,7 @@ function joined (incident: StoredIncident, { playbook, critical, entry, assessme
     playbook: higher ? playbook : incident.playbook,
     updatedAt: Math.max(incident.updatedAt, entry.at),
     count: incident.count + 1,
-    timeline: storyOf([...incident.timeline, entry]),
+    timeline: boundedTimeline([...incident.timeline, entry]),
     assessmentIds: assessmentId === null || incident.assessmentIds.at(-1) === assessmentId ? incident.assessmentIds : bounded([...incident.assessmentIds, assessmentId], ASSESSMENTS_MAX),
     evidence: bounded([...incident.evidence, ...evidence.filter((one) => !known.has(`${one.rule}|${one.place}`))], EVIDENCE_MAX),
     techniques: [...new Set([...incident.techniques, ...techniques])].slice(0, TECHNIQUES_MAX)
@@ -272,7 +272,7 @@ function joined (incident: StoredIncident, { playbook, critical, entry, assessme
 }
 
 /** Within its bound: the oldest runs go first, so that a flood of them does not wash away what people did. */
-function storyOf (timeline: TimelineEntry[]): TimelineEntry[] {
+function boundedTimeline (timeline: TimelineEntry[]): TimelineEntry[] {
   if (timeline.length <= TIMELINE_MAX) return timeline
   const oldestRun = timeline.findIndex((entry) => !isByPerson(entry))
   return timeline.toSpliced(Math.max(0, oldestRun), 1)

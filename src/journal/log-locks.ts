@@ -11,14 +11,14 @@ const LOCK_FILE = 'recovery.lock'
 /** Two that find the same stale lock settle it within this. */
 const SETTLE_MS = 25
 
-function claimName (processId: string): string {
+function lockName (processId: string): string {
   return `${processId}.pid`
 }
 
 /** Written before a log's first byte. Throws like the disk. */
-export function claimLog (files: FileLayer, directory: string, processId: string): void {
+export function lockLog (files: FileLayer, directory: string, processId: string): void {
   try {
-    writeMark(files, `${directory}/${claimName(processId)}`)
+    writeMark(files, `${directory}/${lockName(processId)}`)
   } catch (error) {
     // A second try to begin: the mark is this process's own, as its id is.
     if (!isErrno(error, 'EEXIST')) throw error
@@ -27,14 +27,14 @@ export function claimLog (files: FileLayer, directory: string, processId: string
 
 /** After the last write. Never rejects: a claim that stays is one of a dead process, which recovery sees. */
 export async function releaseLog (files: FileLayer, directory: string, processId: string): Promise<void> {
-  await files.remove(`${directory}/${claimName(processId)}`).catch(() => { /* never there, or gone already */ })
+  await files.remove(`${directory}/${lockName(processId)}`).catch(() => { /* never there, or gone already */ })
 }
 
 /**
  * Logs whose writer runs in another process of this machine. Those of the calling process are not among them: whoever
  * asks knows which of its own are open.
  */
-export async function claimedLogs (files: FileLayer, directory: string): Promise<Set<string>> {
+export async function lockedLogs (files: FileLayer, directory: string): Promise<Set<string>> {
   const claimed = new Set<string>()
   for (const name of await files.list(directory)) {
     if (!name.endsWith('.pid')) continue

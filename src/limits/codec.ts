@@ -1,45 +1,45 @@
 import type { Json } from '../std/json.ts'
-import { bucketOf, TIERS, termsOf } from './rates.ts'
-import type { Bucket, Terms } from './rates.ts'
+import { bucketOf, TIERS, ratesInForce } from './rates.ts'
+import type { Bucket, RatesInForce } from './rates.ts'
 import type { LimitAnswer, Order } from './shapes.ts'
 import type { Rate } from './window.ts'
 
 /**
  * How orders and answers look between a worker and the primary of its host: arrays, because each request's travel.
- * The worker's own terms travel along, since a reload gives workers new ones and leaves the primary as it was.
+ * The worker's own rates travel along, since a reload gives workers new ones and leaves the primary as it was.
  */
 export const ORDERS_TOPIC = 'limits.orders'
 export const ANSWERS_TOPIC = 'limits.answers'
 
 /** What needs no answer: points given back, points admitted without asking, what is left of a lease that ended, a violation that the worker saw. */
-export interface Note { about: 'refund' | 'admitted' | 'returned' | 'violation', order: Order, /** Of a violation. */ ms: number }
+export interface Update { about: 'refund' | 'admitted' | 'returned' | 'violation', order: Order, /** Of a violation. */ ms: number }
 /** `seq` 0 asks for no answer. */
-export interface Batch { seq: number, terms: Terms, notes: Note[], orders: Order[] }
+export interface Batch { seq: number, inForce: RatesInForce, updates: Update[], orders: Order[] }
 /** What others did to a bucket: its count, and for how long it refuses everything. */
 export interface Told { key: string, rate: Rate, count: number, refusedMs: number }
 /** `held`: the client's requests count at the strict rate. `lease`: more points that were counted ahead for the process that asks, and for how long. */
 export interface Counted { answer: LimitAnswer, held: boolean, lease: { points: number, ms: number } | null }
 
-const ABOUT: ReadonlyArray<Note['about']> = ['refund', 'admitted', 'returned', 'violation']
+const ABOUT: ReadonlyArray<Update['about']> = ['refund', 'admitted', 'returned', 'violation']
 
-export function writeTerms ({ rates, shadow, lengthenedSeconds }: Terms): Json {
+export function writeRates ({ rates, shadow, lengthenedSeconds }: RatesInForce): Json {
   return [...TIERS.map((tier) => [rates[tier].max, rates[tier].windowSeconds, rates[tier].blockSeconds]), shadow ? 1 : 0, lengthenedSeconds]
 }
 
-export function writeBatch (seq: number, terms: Json, notes: readonly Note[], orders: readonly Order[]): Json {
-  return [seq, terms, notes.map(({ about, order, ms }) => [ABOUT.indexOf(about), ms, writeOrder(order)]), orders.map(writeOrder)]
+export function writeBatch (seq: number, inForce: Json, updates: readonly Update[], orders: readonly Order[]): Json {
+  return [seq, inForce, updates.map(({ about, order, ms }) => [ABOUT.indexOf(about), ms, writeOrder(order)]), orders.map(writeOrder)]
 }
 
 export function readBatch (message: Json): Batch {
-  const [seq, terms, notes, orders] = message as [number, Json[], Array<[number, number, Json]>, Json[]]
+  const [seq, inForce, updates, orders] = message as [number, Json[], Array<[number, number, Json]>, Json[]]
   const rates = TIERS.map((tier, i) => {
-    const [max, windowSeconds, blockSeconds] = terms[i] as [number, number, number]
+    const [max, windowSeconds, blockSeconds] = inForce[i] as [number, number, number]
     return [tier, { max, windowSeconds, blockSeconds }]
   })
   return {
     seq,
-    terms: termsOf(Object.fromEntries(rates) as Terms['rates'], { shadow: terms[TIERS.length] === 1, lengthenedSeconds: terms[TIERS.length + 1] as number }),
-    notes: notes.map(([about, ms, order]) => ({ about: ABOUT[about]!, ms, order: readOrder(order) })),
+    inForce: ratesInForce(Object.fromEntries(rates) as RatesInForce['rates'], { shadow: inForce[TIERS.length] === 1, lengthenedSeconds: inForce[TIERS.length + 1] as number }),
+    updates: updates.map(([about, ms, order]) => ({ about: ABOUT[about]!, ms, order: readOrder(order) })),
     orders: orders.map(readOrder)
   }
 }
@@ -59,9 +59,9 @@ export function writeCounted ({ answer, held, lease }: Counted): Json {
   return [count, resetSeconds, held ? 1 : 0, retryAfterSeconds, retryAfterMs, crossed ? 1 : 0]
 }
 
-export function readCounted (message: Json, order: Order, terms: Terms): Counted & { bucket: Bucket } {
+export function readCounted (message: Json, order: Order, inForce: RatesInForce): Counted & { bucket: Bucket } {
   const [count, resetSeconds, held, retryAfterSeconds = 0, retryAfterMs = 0, crossed = 0, points = 0, ms = 0] = message as [number, number, number, number?, number?, number?, number?, number?]
-  const bucket = bucketOf(order, terms, held === 1)
+  const bucket = bucketOf(order, inForce, held === 1)
   const { tier, rate } = bucket
   const allowed = retryAfterSeconds === 0
   return {

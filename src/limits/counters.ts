@@ -1,7 +1,7 @@
 import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
 import { bucketOf, keysOf, VIOLATIONS_MAX } from './rates.ts'
-import type { Bucket, Terms } from './rates.ts'
+import type { Bucket, RatesInForce } from './rates.ts'
 import type { LimitAnswer, Order } from './shapes.ts'
 import { createWindowLimiter } from './window.ts'
 import type { Rate, WindowLimiter } from './window.ts'
@@ -12,24 +12,24 @@ import type { Rate, WindowLimiter } from './window.ts'
  *
  * Never does: talk to another process.
  */
-export interface Ledger {
+export interface Counters {
   readonly windows: WindowLimiter
   /** Told of each request that was admitted and of each named count, where somebody wants to know. */
   onAdmitted: ((key: string, tier: Tier, points: number) => void) | null
   /** Counts, and notes a violation where a request crosses a limit. */
-  count (order: Order, terms: Terms): LimitAnswer
+  count (order: Order, inForce: RatesInForce): LimitAnswer
   hold (clientKey: string, ms: number): void
   isHeld (clientKey: string): boolean
   /** One violation, unless one lasts; returns those of the last ten minutes. */
   noteViolation (clientKey: string, ms: number): number
   /** As somebody else noted it: `count` of the last ten minutes, or one more when null. */
-  hearViolation (clientKey: string, ms: number, count: number | null): void
+  applyRemoteViolation (clientKey: string, ms: number, count: number | null): void
   violations (clientKey: string): number
   isViolating (clientKey: string): boolean
   forget (clientKey: string): void
 }
 
-export interface LedgerOptions {
+export interface CountersOptions {
   clock: Clock
   /** A violation was noted here. */
   onViolation (clientKey: string, ms: number, count: number): void
@@ -43,7 +43,7 @@ const VIOLATION_MS_MIN = 500
 /** Counts without ever refusing. */
 const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
 
-export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
+export function createCounters ({ clock, onViolation }: CountersOptions): Counters {
   const windows = createWindowLimiter({ clock, capacity: CAPACITY })
   const holds = new Map<string, number>()
   const violating = new Map<string, number>()
@@ -60,7 +60,7 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
     return false
   }
 
-  function note (times: Map<string, number>, clientKey: string, ms: number): void {
+  function remember (times: Map<string, number>, clientKey: string, ms: number): void {
     times.delete(clientKey)
     if (times.size >= HOLDS_MAX) times.delete(times.keys().next().value as string)
     times.set(clientKey, clock.monotonic() + ms)
@@ -72,16 +72,16 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
 
   function noteViolation (clientKey: string, ms: number): number {
     if (isOn(violating, clientKey)) return violations(clientKey)
-    note(violating, clientKey, ms)
+    remember(violating, clientKey, ms)
     const { count } = windows.take('standard', violationKey(clientKey), VIOLATION_RATE)
     onViolation(clientKey, ms, count)
     return count
   }
 
   /** Both its own limit and the strict one must have room, so that a hold never grants more; shown is what is left of the two. */
-  function countHeld (order: Order, terms: Terms): LimitAnswer {
-    const own = bucketOf(order, terms, false)
-    const { key, tier, rate } = bucketOf(order, terms, true)
+  function countHeld (order: Order, inForce: RatesInForce): LimitAnswer {
+    const own = bucketOf(order, inForce, false)
+    const { key, tier, rate } = bucketOf(order, inForce, true)
     const left = windows.peek(own.tier, own.key, own.rate)
     if (!left.allowed) {
       const { resetSeconds, retryAfterSeconds, retryAfterMs } = left
@@ -96,7 +96,7 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
   }
 
   /** From its third crossing on a client is blocked for longer, and told so. */
-  function crossed (answer: LimitAnswer, { client }: Order, { key, tier, rate }: Bucket, { shadow, lengthenedSeconds }: Terms): LimitAnswer {
+  function crossed (answer: LimitAnswer, { client }: Order, { key, tier, rate }: Bucket, { shadow, lengthenedSeconds }: RatesInForce): LimitAnswer {
     const count = noteViolation(client, violationMs(rate))
     if (shadow || count < VIOLATIONS_MAX || lengthenedSeconds === 0) return answer
     windows.block(key, rate, lengthenedSeconds * 1000)
@@ -104,12 +104,12 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
     return { ...answer, retryAfterSeconds, resetSeconds, retryAfterMs }
   }
 
-  const self: Ledger = {
+  const self: Counters = {
     windows,
     onAdmitted: null,
-    count (order, terms) {
-      if (order.kind === 'request' && isHeld(order.client)) return countHeld(order, terms)
-      const bucket = bucketOf(order, terms, false)
+    count (order, inForce) {
+      if (order.kind === 'request' && isHeld(order.client)) return countHeld(order, inForce)
+      const bucket = bucketOf(order, inForce, false)
       const { key, tier, rate } = bucket
       const answer = windows.take(tier, key, rate, order.points)
       if (answer.allowed) {
@@ -118,13 +118,13 @@ export function createLedger ({ clock, onViolation }: LedgerOptions): Ledger {
       }
       if (!answer.crossed) return answer
       // Only a client's own rate of requests is violated: what a challenge imposes never is, and attempts say so themselves.
-      return order.kind === 'request' ? crossed(answer, order, bucket, terms) : { ...answer, crossed: false }
+      return order.kind === 'request' ? crossed(answer, order, bucket, inForce) : { ...answer, crossed: false }
     },
-    hold: (clientKey, ms) => note(holds, clientKey, ms),
+    hold: (clientKey, ms) => remember(holds, clientKey, ms),
     isHeld,
     noteViolation,
-    hearViolation (clientKey, ms, count) {
-      note(violating, clientKey, ms)
+    applyRemoteViolation (clientKey, ms, count) {
+      remember(violating, clientKey, ms)
       if (count === null) windows.absorb(violationKey(clientKey), VIOLATION_RATE, 1)
       else windows.tell(violationKey(clientKey), VIOLATION_RATE, count)
     },

@@ -1,7 +1,7 @@
 import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
-import type { Ledger } from './counters.ts'
-import type { Terms } from './rates.ts'
+import type { Counters } from './counters.ts'
+import type { RatesInForce } from './rates.ts'
 
 /**
  * Between hosts joined by Redis: each host's counting process tells the others four times a second what it admitted. Within a host
@@ -17,11 +17,11 @@ const EXCHANGE_MS = 250
 /** Keys told per exchange; the busiest clients are in it because they are counted first and most. */
 const EXCHANGE_KEYS = 1000
 
-export function createExchange ({ fleet, ledger, terms: { rates } }: { fleet: Fleet, ledger: Pick<Ledger, 'windows'>, terms: Terms }): Exchange {
+export function createExchange ({ fleet, counters, inForce: { rates } }: { fleet: Fleet, counters: Pick<Counters, 'windows'>, inForce: RatesInForce }): Exchange {
   const admitted = new Map<string, { tier: Tier, count: number }>()
 
   const unsubscribe = fleet.subscribe('limits.counts', (message) => {
-    for (const [key, tier, count] of message as Array<[string, Tier, number]>) ledger.windows.absorb(key, rates[tier] ?? rates.standard, count)
+    for (const [key, tier, count] of message as Array<[string, Tier, number]>) counters.windows.absorb(key, rates[tier] ?? rates.standard, count)
   })
   const timer = setInterval(() => {
     if (admitted.size === 0) return

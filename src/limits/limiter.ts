@@ -2,13 +2,13 @@ import type { Clock } from '../std/clock.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { createDesk } from './primary-counter.ts'
+import { createPrimaryCounter } from './primary-counter.ts'
 import { createExchange } from './exchange.ts'
-import { createLedger, violationMs } from './counters.ts'
+import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
 import { createPrimaryStore } from './primary-store.ts'
 import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
-import { LENGTHENED_BLOCK_SECONDS, termsOf } from './rates.ts'
+import { LENGTHENED_BLOCK_SECONDS, ratesInForce } from './rates.ts'
 import type { Rate } from './window.ts'
 
 export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
@@ -19,7 +19,7 @@ export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
  * Owns: what each tier grants, holds (a challenged client kept at the strict tier's rate), violations, and who counts. Never
  * does: work out who the client is, or answer HTTP.
  * Why so: each process counting alone and telling the others let 115 of 100 pass with two processes. The primary outlives
- * every worker and serves nobody, so it counts (desk.ts); workers ask it in batches, and a busy client's requests are counted ahead (primary-store.ts). At WORKERS=1 the
+ * every worker and serves nobody, so it counts (primary-counter.ts); workers ask it in batches, and a busy client's requests are counted ahead (primary-store.ts). At WORKERS=1 the
  * process counts for itself and answers without a promise. A restarted primary, and so a restarted server, starts with empty counts.
  */
 export interface Limits {
@@ -35,7 +35,7 @@ export interface Limits {
   refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
-  /** A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS in terms.ts has the names). */
+  /** A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS in rates.ts has the names). */
   takeAttempt (key: string): Promise<LimitAnswer>
   /**
    * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it was taken; that of an
@@ -68,30 +68,30 @@ export interface LimitsOptions {
 const SILENT: Pick<Logger, 'info' | 'warn'> = { info () {}, warn () {} }
 
 export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: LimitsOptions): Limits {
-  let terms = termsOf(rates, { shadow, lengthenedSeconds: LENGTHENED_BLOCK_SECONDS })
+  let inForce = ratesInForce(rates, { shadow, lengthenedSeconds: LENGTHENED_BLOCK_SECONDS })
   const counts = fleet.primaryId === null || fleet.primaryId === fleet.processId
-  const ledger = createLedger({ clock, onViolation: (clientKey, ms, count) => fleet.publish('limits.violation', [clientKey, ms, count]) })
-  const store: LimitStore = counts ? createLocalStore({ ledger, terms }) : createPrimaryStore({ fleet, clock, log, ledger, terms })
-  const desk = fleet.primaryId === fleet.processId ? createDesk({ fleet, clock, ledger }) : null
-  const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, ledger, terms }) : null
-  if (exchange !== null) ledger.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
+  const counters = createCounters({ clock, onViolation: (clientKey, ms, count) => fleet.publish('limits.violation', [clientKey, ms, count]) })
+  const store: LimitStore = counts ? createLocalStore({ counters, inForce }) : createPrimaryStore({ fleet, clock, log, counters, inForce })
+  const primaryCounter = fleet.primaryId === fleet.processId ? createPrimaryCounter({ fleet, clock, counters }) : null
+  const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, counters, inForce }) : null
+  if (exchange !== null) counters.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
 
-  fleet.subscribe('limits.hold', (message) => ledger.hold(...message as [string, number]))
+  fleet.subscribe('limits.hold', (message) => counters.hold(...message as [string, number]))
   fleet.subscribe('limits.block', (message) => {
     const [tier, clientKey, ms] = message as [Tier, string, number]
     store.applyBlock(request(tier, clientKey), ms)
   })
   fleet.subscribe('limits.violation', (message, from) => {
     const [clientKey, ms, count] = message as [string, number, number]
-    if (counts) ledger.hearViolation(clientKey, ms, null)
-    else if (from === fleet.primaryId) ledger.hearViolation(clientKey, ms, count)
+    if (counts) counters.applyRemoteViolation(clientKey, ms, null)
+    else if (from === fleet.primaryId) counters.applyRemoteViolation(clientKey, ms, count)
   })
   fleet.subscribe('limits.forget', (message) => {
     // What was answered before must not reach a worker after it forgot; and who asked to forget may have heard such an answer since.
-    desk?.flush()
-    desk?.forget(message as string)
+    primaryCounter?.flush()
+    primaryCounter?.forget(message as string)
     store.applyForget(message as string)
-    if (desk !== null) fleet.publish('limits.forgotten', message)
+    if (primaryCounter !== null) fleet.publish('limits.forgotten', message)
   })
   fleet.subscribe('limits.forgotten', (message, from) => { if (from === fleet.primaryId) store.applyForget(message as string) })
 
@@ -104,19 +104,19 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     refundCost (tier, clientKey, points) { if (points > 0) store.refund({ kind: 'cost', tier, client: clientKey, points }) },
     peekCost: (tier, clientKey) => store.peek({ kind: 'cost', tier, client: clientKey, points: 1 }),
     takeAttempt: async (key) => await store.take({ kind: 'attempt', tier: 'strict', client: key, points: 1 }),
-    countViolation: (clientKey, { attempt }) => attempt ? store.countViolation(clientKey, violationMs(terms.attemptRate)) : ledger.violations(clientKey),
+    countViolation: (clientKey, { attempt }) => attempt ? store.countViolation(clientKey, violationMs(inForce.attemptRate)) : counters.violations(clientKey),
     hold (clientKey, ms) {
-      ledger.hold(clientKey, ms)
+      counters.hold(clientKey, ms)
       fleet.publish('limits.hold', [clientKey, ms])
     },
-    isHeld: (clientKey) => ledger.isHeld(clientKey),
+    isHeld: (clientKey) => counters.isHeld(clientKey),
     block (tier, clientKey, ms) {
       store.applyBlock(request(tier, clientKey), ms)
       fleet.publish('limits.block', [tier, clientKey, ms])
     },
     lengthenBlocks (seconds) {
-      terms = termsOf(rates, { shadow, lengthenedSeconds: seconds })
-      store.useTerms(terms)
+      inForce = ratesInForce(rates, { shadow, lengthenedSeconds: seconds })
+      store.useRates(inForce)
     },
     forget (clientKey) {
       store.applyForget(clientKey)
@@ -125,7 +125,7 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     rate: (tier) => rates[tier],
     close () {
       store.close()
-      desk?.close()
+      primaryCounter?.close()
       exchange?.close()
     }
   }

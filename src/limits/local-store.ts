@@ -1,26 +1,26 @@
 import type { LimitStore } from './shapes.ts'
-import type { Ledger } from './counters.ts'
+import type { Counters } from './counters.ts'
 import { bucketOf } from './rates.ts'
-import type { Terms } from './rates.ts'
+import type { RatesInForce } from './rates.ts'
 
 /** This process counts: the only one of its host, or the primary itself. Nothing is waited for. */
-export function createLocalStore ({ ledger, terms: first }: { ledger: Ledger, terms: Terms }): LimitStore {
-  let terms = first
-  const { windows } = ledger
+export function createLocalStore ({ counters, inForce: first }: { counters: Counters, inForce: RatesInForce }): LimitStore {
+  let inForce = first
+  const { windows } = counters
   return {
-    take: (order) => ledger.count(order, terms),
+    take: (order) => counters.count(order, inForce),
     peek (order) {
-      const { key, tier, rate } = bucketOf(order, terms, false)
+      const { key, tier, rate } = bucketOf(order, inForce, false)
       return windows.peek(tier, key, rate)
     },
-    refund: (order) => windows.refund(bucketOf(order, terms, false).key, order.points),
-    countViolation: (clientKey, ms) => ledger.noteViolation(clientKey, ms),
+    refund: (order) => windows.refund(bucketOf(order, inForce, false).key, order.points),
+    countViolation: (clientKey, ms) => counters.noteViolation(clientKey, ms),
     applyBlock (order, ms) {
-      const { key, rate } = bucketOf(order, terms, false)
+      const { key, rate } = bucketOf(order, inForce, false)
       windows.block(key, rate, ms)
     },
-    applyForget: (clientKey) => ledger.forget(clientKey),
-    useTerms (next) { terms = next },
+    applyForget: (clientKey) => counters.forget(clientKey),
+    useRates (next) { inForce = next },
     close () {}
   }
 }

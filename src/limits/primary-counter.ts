@@ -2,12 +2,12 @@ import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import { createLeases } from './leases.ts'
-import type { Ledger } from './counters.ts'
+import type { Counters } from './counters.ts'
 import { bucketOf, driftOf } from './rates.ts'
-import type { Bucket, Terms } from './rates.ts'
+import type { Bucket, RatesInForce } from './rates.ts'
 import type { Order } from './shapes.ts'
 import { ANSWERS_TOPIC, ORDERS_TOPIC, readBatch, writeCounted, writeOrder, writeTold } from './codec.ts'
-import type { Batch, Note, Told } from './codec.ts'
+import type { Batch, Update, Told } from './codec.ts'
 
 /**
  * The primary's side: counts what its workers order, and answers each batch once.
@@ -19,7 +19,7 @@ import type { Batch, Note, Told } from './codec.ts'
  * A batch that holds a bucket twice is a busy client's: it is lent some (leases.ts). Before anybody is refused for what is lent
  * to others that is called back, and the batch waits for it.
  */
-export interface Desk {
+export interface PrimaryCounter {
   /** What was answered leaves now. */
   flush (): void
   /** What was lent of a client's counts for nothing any more. */
@@ -54,8 +54,8 @@ interface Recall { waitsFor: Set<string>, then: Array<() => void>, timer: NodeJS
 /** A batch on its way through. */
 interface Work { batch: Batch, processId: string, outbox: Outbox, answers: Json[] }
 
-export function createDesk ({ fleet, clock, ledger }: { fleet: Fleet, clock: Clock, ledger: Ledger }): Desk {
-  const { windows } = ledger
+export function createPrimaryCounter ({ fleet, clock, counters }: { fleet: Fleet, clock: Clock, counters: Counters }): PrimaryCounter {
+  const { windows } = counters
   const leases = createLeases({ clock, windows })
   const outboxes = new Map<string, Outbox>()
   const recalls = new Map<string, Recall>()
@@ -71,10 +71,10 @@ export function createDesk ({ fleet, clock, ledger }: { fleet: Fleet, clock: Clo
   }
 
   function work (job: Work): void {
-    const { batch: { seq, orders, terms }, outbox, answers } = job
+    const { batch: { seq, orders, inForce }, outbox, answers } = job
     while (answers.length < orders.length) {
       const order = orders[answers.length]!
-      const bucket = bucketOf(order, terms, isHeld(order))
+      const bucket = bucketOf(order, inForce, isHeld(order))
       if (mustRecall(bucket, order, job)) return
       answers.push(count(order, bucket, job))
     }
@@ -82,13 +82,13 @@ export function createDesk ({ fleet, clock, ledger }: { fleet: Fleet, clock: Clo
     flushSoon()
   }
 
-  function count (order: Order, { key, rate }: Bucket, { batch: { orders, terms }, processId, outbox, answers }: Work): Json {
-    const answer = ledger.count(order, terms)
+  function count (order: Order, { key, rate }: Bucket, { batch: { orders, inForce }, processId, outbox, answers }: Work): Json {
+    const answer = counters.count(order, inForce)
     const isCost = order.kind === 'cost'
     const isBusy = answer.allowed && !isHeld(order) && isLastOfSeveral(order, orders, answers.length)
     if (order.kind === 'request') leases.end(key, processId)
     const lease = isBusy ? leases.grant(key, rate, processId) : null
-    if (lease !== null) ledger.onAdmitted?.(key, order.tier, lease.points)
+    if (lease !== null) counters.onAdmitted?.(key, order.tier, lease.points)
     // A cheaper operation may still fit where a costly one did not.
     tellOthers({ key, rate, count: answer.count + (lease?.points ?? 0), refusedMs: isCost ? 0 : answer.retryAfterMs }, outbox, !isCost)
     return writeCounted({ answer, held: isHeld(order), lease })
@@ -134,26 +134,26 @@ export function createDesk ({ fleet, clock, ledger }: { fleet: Fleet, clock: Clo
     // What was forgotten meanwhile is not lent any more.
     if (leases.end(key, processId)) {
       windows.refund(key, order.points)
-      ledger.onAdmitted?.(key, order.tier, -order.points)
+      counters.onAdmitted?.(key, order.tier, -order.points)
     }
     const recall = recalls.get(key)
     if (recall?.waitsFor.delete(processId) === true && recall.waitsFor.size === 0) goOn(key)
   }
 
-  function apply ({ about, order, ms }: Note, terms: Terms, { processId, outbox }: Pick<Work, 'processId' | 'outbox'>): void {
+  function apply ({ about, order, ms }: Update, inForce: RatesInForce, { processId, outbox }: Pick<Work, 'processId' | 'outbox'>): void {
     if (about === 'violation') {
-      ledger.noteViolation(order.client, ms)
+      counters.noteViolation(order.client, ms)
       return
     }
-    if (about === 'returned') return takeBack(bucketOf(order, terms, false).key, order, processId)
-    const { key, tier, rate } = bucketOf(order, terms, isHeld(order))
+    if (about === 'returned') return takeBack(bucketOf(order, inForce, false).key, order, processId)
+    const { key, tier, rate } = bucketOf(order, inForce, isHeld(order))
     if (about === 'refund') windows.refund(key, order.points)
     else windows.absorb(key, rate, order.points)
     tellOthers({ key, rate, count: windows.peek(tier, key, rate).count, refusedMs: 0 }, outbox, order.kind !== 'cost')
   }
 
   function isHeld ({ kind, client }: Order): boolean {
-    return kind === 'request' && ledger.isHeld(client)
+    return kind === 'request' && counters.isHeld(client)
   }
 
   function tellOthers (told: Told, from: Outbox, isUrgent: boolean): void {
@@ -201,7 +201,7 @@ export function createDesk ({ fleet, clock, ledger }: { fleet: Fleet, clock: Clo
   const unsubscribe = fleet.subscribe(ORDERS_TOPIC, (message, processId) => {
     const batch = readBatch(message)
     const outbox = outboxOf(processId)
-    for (const note of batch.notes) apply(note, batch.terms, { processId, outbox })
+    for (const update of batch.updates) apply(update, batch.inForce, { processId, outbox })
     if (batch.seq > 0) work({ batch, processId, outbox, answers: [] })
     flushSoon()
   })

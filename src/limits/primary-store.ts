@@ -2,28 +2,28 @@ import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Ledger } from './counters.ts'
-import { createNotes } from './pending-updates.ts'
-import { createPurse } from './worker-leases.ts'
+import type { Counters } from './counters.ts'
+import { createPendingUpdates } from './pending-updates.ts'
+import { createWorkerLeases } from './worker-leases.ts'
 import { createRefusals } from './refusals.ts'
 import { bucketOf, driftOf } from './rates.ts'
-import type { Bucket, Terms } from './rates.ts'
+import type { Bucket, RatesInForce } from './rates.ts'
 import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
-import { ANSWERS_TOPIC, ORDERS_TOPIC, readCounted, readOrder, readTold, writeBatch, writeTerms } from './codec.ts'
-import type { Note } from './codec.ts'
+import { ANSWERS_TOPIC, ORDERS_TOPIC, readCounted, readOrder, readTold, writeBatch, writeRates } from './codec.ts'
+import type { Update } from './codec.ts'
 
 /**
  * A worker's side: the primary counts for all processes of the host, so that N pass at once and never more, whichever
  * process a connection lands on.
  *
  * Cheap: what one turn of the event loop orders travels in one message, and while that is under way the next ones gather; what is
- * known to be refused for a while is refused here; a busy client's requests are lent ahead (purse.ts); GraphQL points are asked for only once a client has used up this
+ * known to be refused for a while is refused here; a busy client's requests are lent ahead (worker-leases.ts); GraphQL points are asked for only once a client has used up this
  * process's share of them, and told afterwards (so a client gets at most that share more than its budget, for as long as a message takes).
  *
  * When the primary does not answer in time this process decides alone, by its share of what is left as far as it knows,
  * and goes on so, without waiting, until the primary is heard again: what it admitted meanwhile is then told.
  */
-export interface PrimaryStoreOptions { fleet: Fleet, clock: Clock, log: Pick<Logger, 'info' | 'warn'>, ledger: Ledger, terms: Terms }
+export interface PrimaryStoreOptions { fleet: Fleet, clock: Clock, log: Pick<Logger, 'info' | 'warn'>, counters: Counters, inForce: RatesInForce }
 
 interface Waiting { order: Order, settle: (answer: LimitAnswer) => void, /** Decided here, since the answer was late. */ decided: LimitAnswer | null }
 interface Sent { seq: number, atMs: number, waiting: Waiting[] }
@@ -43,13 +43,13 @@ const PROBE_MS = 1_000
 /** What was lent and not used is given back this soon after its time. */
 const ENDED_MS = 500
 
-export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }: PrimaryStoreOptions): LimitStore {
-  const { windows } = ledger
+export function createPrimaryStore ({ fleet, clock, log, counters, inForce: first }: PrimaryStoreOptions): LimitStore {
+  const { windows } = counters
   const refusals = createRefusals(clock)
-  const notes = createNotes()
-  const purse = createPurse(clock)
-  let terms = first
-  let writtenTerms = writeTerms(terms)
+  const updates = createPendingUpdates()
+  const leases = createWorkerLeases(clock)
+  let inForce = first
+  let writtenRates = writeRates(inForce)
   let queue: Waiting[] = []
   let sent: Sent | null = null
   let seq = 0
@@ -59,7 +59,7 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
   let notesTimer: NodeJS.Timeout | null = null
 
   function bucket (order: Order): Bucket {
-    return bucketOf(order, terms, order.kind === 'request' && ledger.isHeld(order.client))
+    return bucketOf(order, inForce, order.kind === 'request' && counters.isHeld(order.client))
   }
 
   function take (order: Order): LimitAnswer | Promise<LimitAnswer> {
@@ -75,8 +75,8 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
 
   /** What was lent is in the count that this process was told. */
   function takeLent ({ key, tier, rate }: Bucket): LimitAnswer | null {
-    if (purse.size() === 0) return null
-    const left = purse.spend(key)
+    if (leases.size() === 0) return null
+    const left = leases.spend(key)
     if (left < 0) {
       // Before anything is asked for again.
       giveBackLater(key)
@@ -90,7 +90,7 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
   function takeUnasked (order: Order, { key, tier, rate }: Bucket): LimitAnswer | null {
     const share = Math.floor(rate.max / Math.max(1, fleet.processCount()))
     if (isSilent || windows.peek(tier, key, rate).count + order.points > share) return null
-    note('admitted', order)
+    queueUpdate('admitted', order)
     return { ...windows.take(tier, key, rate, order.points), store: 'primary' }
   }
 
@@ -116,18 +116,18 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
   }
 
   function send (ofSeq: number, orders: Order[]): void {
-    fleet.publish(ORDERS_TOPIC, writeBatch(ofSeq, writtenTerms, isSilent ? [] : notes.draw(BATCH_MAX), orders), { processId: fleet.primaryId! })
+    fleet.publish(ORDERS_TOPIC, writeBatch(ofSeq, writtenRates, isSilent ? [] : updates.draw(BATCH_MAX), orders), { processId: fleet.primaryId! })
   }
 
-  function note (about: Note['about'], order: Order, ms = 0): void {
-    notes.add({ about, order, ms })
+  function queueUpdate (about: Update['about'], order: Order, ms = 0): void {
+    updates.add({ about, order, ms })
     notesTimer ??= setTimeout(sendNotes, NOTES_MS).unref()
   }
 
   /** Those that found no order to travel with. A silent primary gets them when it is back. */
   function sendNotes (): void {
     notesTimer = null
-    while (!isSilent && notes.size() > 0) send(0, [])
+    while (!isSilent && updates.size() > 0) send(0, [])
   }
 
   function onAnswers (message: Json, from: string): void {
@@ -135,12 +135,12 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
     const [batches, told, recalls] = message as [Array<[number, Json[]]>, Json, Json[]]
     for (const [ofSeq, counted] of batches) if (sent !== null && ofSeq === sent.seq) settle(sent, counted)
     for (const { key, rate, count, refusedMs } of readTold(told)) {
-      windows.tell(key, rate, count + notes.unsent(key))
+      windows.tell(key, rate, count + updates.unsent(key))
       refusals.set(key, refusedMs)
     }
     for (const order of recalls) giveBack(readOrder(order))
     if (isSilent) resume()
-    if (queue.length > 0 && purse.size() > 0) queue = queue.filter(({ order, settle }) => !settleLent(order, settle))
+    if (queue.length > 0 && leases.size() > 0) queue = queue.filter(({ order, settle }) => !settleLent(order, settle))
     if (queue.length > 0) flushSoon()
   }
 
@@ -153,32 +153,32 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
 
   /** The primary waits for this, so it travels at once, and also when it is nothing. */
   function giveBack (order: Order): void {
-    const { key } = bucketOf(order, terms, false)
-    const left = purse.empty(key) ?? { ...order, points: 0 }
-    // A lease that ended by itself is among the notes.
+    const { key } = bucketOf(order, inForce, false)
+    const left = leases.empty(key) ?? { ...order, points: 0 }
+    // A lease that ended by itself is among the updates.
     sendNotes()
     windows.refund(key, left.points)
-    fleet.publish(ORDERS_TOPIC, writeBatch(0, writtenTerms, [{ about: 'returned', order: left, ms: 0 }], []), { processId: fleet.primaryId! })
+    fleet.publish(ORDERS_TOPIC, writeBatch(0, writtenRates, [{ about: 'returned', order: left, ms: 0 }], []), { processId: fleet.primaryId! })
   }
 
   function giveBackLater (key: string): void {
-    const left = purse.empty(key)
+    const left = leases.empty(key)
     if (left === null || left.points === 0) return
     windows.refund(key, left.points)
-    note('returned', left)
+    queueUpdate('returned', left)
   }
 
   function settle ({ waiting, atMs }: Sent, counted: Json[]): void {
     sent = null
     for (const [i, { order, settle, decided }] of waiting.entries()) {
-      const { answer, lease, bucket: { key, rate } } = readCounted(counted[i]!, order, terms)
-      windows.tell(key, rate, answer.count + (lease?.points ?? 0) + notes.unsent(key))
+      const { answer, lease, bucket: { key, rate } } = readCounted(counted[i]!, order, inForce)
+      windows.tell(key, rate, answer.count + (lease?.points ?? 0) + updates.unsent(key))
       // Its time runs from when it was asked for: then it cannot end here later than where it is counted.
-      if (lease !== null) purse.put(key, order, { points: lease.points, untilMs: atMs + lease.ms })
+      if (lease !== null) leases.put(key, order, { points: lease.points, untilMs: atMs + lease.ms })
       // A cheaper operation may still fit where a costly one did not.
       if (!answer.allowed && order.kind !== 'cost') refusals.set(key, answer.retryAfterMs)
       if (decided === null) settle(answer)
-      else if (answer.allowed && !decided.allowed) note('refund', order)
+      else if (answer.allowed && !decided.allowed) queueUpdate('refund', order)
     }
   }
 
@@ -194,7 +194,7 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
 
   function decideAlone (order: Order): LimitAnswer {
     const answer = decide(order)
-    if (answer.allowed) note('admitted', order)
+    if (answer.allowed) queueUpdate('admitted', order)
     return answer
   }
 
@@ -232,52 +232,52 @@ export function createPrimaryStore ({ fleet, clock, log, ledger, terms: first }:
 
   function resume (): void {
     isSilent = false
-    log.info({ told: notes.size() }, 'the primary counts again: limits are shared by all processes')
+    log.info({ told: updates.size() }, 'the primary counts again: limits are shared by all processes')
     // Before any order that comes now: the channel keeps the order.
     sendNotes()
   }
 
   const unsubscribe = fleet.subscribe(ANSWERS_TOPIC, onAnswers)
   const endedTimer = setInterval(() => {
-    if (purse.size() > 0) for (const key of purse.keys('ended')) giveBackLater(key)
+    if (leases.size() > 0) for (const key of leases.keys('ended')) giveBackLater(key)
   }, ENDED_MS).unref()
   return {
     take,
     peek (order) {
-      const from = bucketOf(order, terms, false)
+      const from = bucketOf(order, inForce, false)
       return refusals.find(from) ?? { ...windows.peek(from.tier, from.key, from.rate), store: 'primary' }
     },
     refund (order) {
-      const { key, rate } = bucketOf(order, terms, false)
+      const { key, rate } = bucketOf(order, inForce, false)
       windows.refund(key, order.points)
-      note('refund', order)
+      queueUpdate('refund', order)
       // The client's next operation may come to another process as soon as it has its answer.
       if (order.points > driftOf(rate)) sendNotes()
     },
     countViolation (clientKey, ms) {
-      const count = ledger.violations(clientKey)
-      if (ledger.isViolating(clientKey)) return count
-      ledger.hearViolation(clientKey, ms, count + 1)
-      note('violation', { kind: 'attempt', tier: 'strict', client: clientKey, points: 0 }, ms)
+      const count = counters.violations(clientKey)
+      if (counters.isViolating(clientKey)) return count
+      counters.applyRemoteViolation(clientKey, ms, count + 1)
+      queueUpdate('violation', { kind: 'attempt', tier: 'strict', client: clientKey, points: 0 }, ms)
       return count + 1
     },
     applyBlock (order, ms) {
-      const { key, rate } = bucketOf(order, terms, false)
+      const { key, rate } = bucketOf(order, inForce, false)
       windows.block(key, rate, ms)
       refusals.set(key, ms)
     },
     applyForget (clientKey) {
-      ledger.forget(clientKey)
-      purse.forget(clientKey)
+      counters.forget(clientKey)
+      leases.forget(clientKey)
       refusals.forget(clientKey)
     },
-    useTerms (next) {
-      terms = next
-      writtenTerms = writeTerms(next)
+    useRates (next) {
+      inForce = next
+      writtenRates = writeRates(next)
     },
     close () {
       unsubscribe()
-      for (const key of purse.keys('all')) giveBackLater(key)
+      for (const key of leases.keys('all')) giveBackLater(key)
       sendNotes()
       isSilent = true
       decideWaiting()

@@ -3,7 +3,7 @@ import type { Order } from './shapes.ts'
 import type { Rate } from './window.ts'
 
 /** What each tier grants, and which bucket an order draws from (pure). */
-export interface Terms {
+export interface RatesInForce {
   rates: Readonly<Record<Tier, Rate>>
   costRates: Readonly<Record<Tier, Rate>>
   /** Of a client that is held: strict, without its block. */
@@ -35,7 +35,7 @@ const COST_PER_REQUEST = 20
 const DRIFT_SHARE = 16
 
 /** @param lengthenedSeconds what the playbook says, 0 when it lengthens nothing */
-export function termsOf (rates: Readonly<Record<Tier, Rate>>, { shadow, lengthenedSeconds }: { shadow: boolean, lengthenedSeconds: number }): Terms {
+export function ratesInForce (rates: Readonly<Record<Tier, Rate>>, { shadow, lengthenedSeconds }: { shadow: boolean, lengthenedSeconds: number }): RatesInForce {
   return {
     rates,
     costRates: Object.fromEntries(TIERS.map((tier) => [tier, { ...rates[tier], max: rates[tier].max * COST_PER_REQUEST, blockSeconds: 0 }])) as Record<Tier, Rate>,
@@ -51,7 +51,7 @@ export function driftOf ({ max }: Rate): number {
   return Math.floor(max / DRIFT_SHARE)
 }
 
-export function bucketOf ({ kind, tier, client }: Pick<Order, 'kind' | 'tier' | 'client'>, { rates, costRates, heldRate, attemptRate }: Terms, isHeld: boolean): Bucket {
+export function bucketOf ({ kind, tier, client }: Pick<Order, 'kind' | 'tier' | 'client'>, { rates, costRates, heldRate, attemptRate }: RatesInForce, isHeld: boolean): Bucket {
   if (kind === 'request') return isHeld ? { key: `held|${client}`, tier: 'strict', rate: heldRate } : { key: `${tier}|${client}`, tier, rate: rates[tier] }
   if (kind === 'attempt') return { key: `attempt|${client}`, tier: 'strict', rate: attemptRate }
   return { key: `${tier}|${kind}|${client}`, tier, rate: kind === 'cost' ? costRates[tier] : rates[tier] }

@@ -1,5 +1,5 @@
 import type { Tier } from '../identity/shapes.ts'
-import type { Terms } from './rates.ts'
+import type { RatesInForce } from './rates.ts'
 
 /** Who counted: the primary for every process of the host, or this process for itself. */
 export type LimitStoreName = 'local' | 'primary'
@@ -51,6 +51,6 @@ export interface LimitStore {
   /** What somebody decided, applied to what this process knows: every process hears of it and does the same. */
   applyBlock (order: Order, ms: number): void
   applyForget (clientKey: string): void
-  useTerms (terms: Terms): void
+  useRates (inForce: RatesInForce): void
   close (): void
 }

@@ -3,7 +3,7 @@ import type { Order } from './shapes.ts'
 import { keysOf } from './rates.ts'
 
 /** A worker's side of lending: points of a few busy buckets that the primary counted ahead for this process. */
-export interface Purse {
+export interface WorkerLeases {
   /** Takes one; returns how many are left, or -1 when there is none. */
   spend (key: string): number
   put (key: string, order: Order, lease: { points: number, untilMs: number }): void
@@ -17,7 +17,7 @@ export interface Purse {
 
 interface Lease { order: Order, points: number, untilMs: number }
 
-export function createPurse (clock: Clock): Purse {
+export function createWorkerLeases (clock: Clock): WorkerLeases {
   const leases = new Map<string, Lease>()
 
   return {

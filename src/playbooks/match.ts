@@ -1,9 +1,9 @@
-import type { Playbook, PlaybookCondition, Sighting, Step } from './shapes.ts'
+import type { Playbook, PlaybookCondition, Detection, Step } from './shapes.ts'
 
 /** CHALLENGE_THRESHOLD and BLOCK_THRESHOLD. */
 export interface ScoreThresholds { challenge: number, block: number }
 
-/** Which playbooks a sighting fires, in their order of priority, with the steps that are left to each (pure). */
+/** Which playbooks a detection fires, in their order of priority, with the steps that are left to each (pure). */
 export interface Match { playbook: Playbook, steps: Step[] }
 
 /** Violations within ten minutes that are more than impatience. */
@@ -13,13 +13,13 @@ const VIOLATIONS_MIN = 3
  * One blocking run per request: the first that blocks keeps its block, later ones record. STANDARD_MONITORING is for
  * what nothing else says: it fires only alone.
  */
-export function matchPlaybooks (sighting: Sighting, playbooks: readonly Playbook[], thresholds: ScoreThresholds): Match[] {
+export function matchPlaybooks (detection: Detection, playbooks: readonly Playbook[], thresholds: ScoreThresholds): Match[] {
   const matches: Match[] = []
   let blocked = false
   for (const playbook of playbooks) {
-    if (!holds(playbook.when, sighting, thresholds)) continue
+    if (!holds(playbook.when, detection, thresholds)) continue
     if (!playbook.opensIncident && matches.length > 0) continue
-    const steps = stepsOf(playbook, sighting, thresholds).filter((step) => step.do !== 'block' || !blocked)
+    const steps = stepsOf(playbook, detection, thresholds).filter((step) => step.do !== 'block' || !blocked)
     blocked ||= steps.some((step) => step.do === 'block')
     matches.push({ playbook, steps })
   }
@@ -33,20 +33,20 @@ export function violationSeconds (playbooks: readonly Playbook[]): number {
 }
 
 /** The steps whose own condition, if they have one, holds too. */
-export function stepsOf (playbook: Playbook, sighting: Sighting, thresholds: ScoreThresholds): Step[] {
-  return playbook.steps.filter((step) => step.do !== 'block' || step.when === undefined || holds(step.when, sighting, thresholds))
+export function stepsOf (playbook: Playbook, detection: Detection, thresholds: ScoreThresholds): Step[] {
+  return playbook.steps.filter((step) => step.do !== 'block' || step.when === undefined || holds(step.when, detection, thresholds))
 }
 
 /** A score that is only the cheap one is no evidence for anything that stands: it reaches no threshold but the lowest. */
-function holds (when: PlaybookCondition, sighting: Sighting, { challenge, block }: ScoreThresholds): boolean {
-  const measured = sighting.degraded !== true
-  return (when.scoreAtLeast === undefined || (measured && sighting.score >= when.scoreAtLeast)) &&
-    (when.challengingScore !== true || sighting.score >= challenge) &&
-    (when.blockingScore !== true || (measured && sighting.score >= block)) &&
-    (when.certainEvidence !== true || sighting.grade === 'certain') &&
-    (when.decoy !== true || sighting.decoy) &&
-    (when.automation !== true || sighting.automation) &&
-    (when.anomaly !== true || sighting.anomaly) &&
-    (when.refusals600sAtLeast === undefined || (sighting.refused && sighting.refusals600s >= when.refusals600sAtLeast)) &&
-    (when.limitViolation !== true || (sighting.crossed !== null && (sighting.crossed.attempt || sighting.crossed.violations600s >= VIOLATIONS_MIN)))
+function holds (when: PlaybookCondition, detection: Detection, { challenge, block }: ScoreThresholds): boolean {
+  const measured = detection.degraded !== true
+  return (when.scoreAtLeast === undefined || (measured && detection.score >= when.scoreAtLeast)) &&
+    (when.challengingScore !== true || detection.score >= challenge) &&
+    (when.blockingScore !== true || (measured && detection.score >= block)) &&
+    (when.certainEvidence !== true || detection.grade === 'certain') &&
+    (when.decoy !== true || detection.decoy) &&
+    (when.automation !== true || detection.automation) &&
+    (when.anomaly !== true || detection.anomaly) &&
+    (when.refusals600sAtLeast === undefined || (detection.refused && detection.refusals600s >= when.refusals600sAtLeast)) &&
+    (when.limitViolation !== true || (detection.crossed !== null && (detection.crossed.attempt || detection.crossed.violations600s >= VIOLATIONS_MIN)))
 }

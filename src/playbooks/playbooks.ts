@@ -9,8 +9,8 @@ import { createIncidents, type Incidents } from '../incidents/incidents.ts'
 import type { ScoreThresholds } from './match.ts'
 import { createRunLog, type StoredRun } from './run-log.ts'
 import { attackerName, createRunner, type Actions } from './runner.ts'
-import { createSecondLook } from './recount.ts'
-import { attackerOf, runCollection, type Playbook, type PlaybookName, type Run, type Sighting } from './shapes.ts'
+import { createRecount } from './recount.ts'
+import { attackerOf, runCollection, type Playbook, type PlaybookName, type Run, type Detection } from './shapes.ts'
 
 /**
  * The room's service: what a request set off, what a person runs by hand, and the record of both.
@@ -18,9 +18,9 @@ import { attackerOf, runCollection, type Playbook, type PlaybookName, type Run, 
 export interface Playbooks {
   readonly incidents: Incidents
   /** Hop 9: acts at once, records behind. Never throws. */
-  sight (sighting: Sighting): Run[]
+  respond (detection: Detection): Run[]
   /** A request that others saw and handed in to be acted on (`act: true`): as if it had been asked of us. */
-  sightExternal (receipt: Recorded, assessment: Assessment): Run[]
+  respondToSample (receipt: Recorded, assessment: Assessment): Run[]
   list (): Array<Omit<Playbook, 'steps'> & { steps: string[] }>
   /** Runs one on a receipt, for a person: durable in the audit trail before it acts. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE */
   runOn (name: PlaybookName, assessmentId: string, options: { dryRun: boolean, actor: string }): Promise<Run>
@@ -52,7 +52,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
   const incidents = createIncidents({ ...parts, notify: (notice) => actions.notify(notice) })
   const runLog = createRunLog({ store: storage.collection<StoredRun>(runCollection), processId: fleet.processId, log })
   const runner = createRunner({ ...parts, incidents, runLog })
-  const secondLook = createSecondLook({ fleet, clock: parts.clock, refusalsOf: parts.refusalsOf, sight: (sighting) => { sight(sighting) } })
+  const recount = createRecount({ fleet, clock: parts.clock, refusalsOf: parts.refusalsOf, respond: (detection) => { respondNow(detection) } })
 
   async function settled (): Promise<void> {
     await runner.settled()
@@ -60,26 +60,26 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
     await incidents.settled()
   }
 
-  function sight (sighting: Sighting): Run[] {
+  function respondNow (detection: Detection): Run[] {
     try {
-      return runner.sight(sighting)
+      return runner.respond(detection)
     } catch (error) {
-      log.error({ err: error, assessment: sighting.assessmentId }, 'playbooks failed on a request')
+      log.error({ err: error, assessment: detection.assessmentId }, 'playbooks failed on a request')
       return []
     }
   }
 
   const service: Playbooks = {
     incidents,
-    sight (sighting) {
-      secondLook.offer(sighting)
-      return sight(sighting)
+    respond (detection) {
+      recount.offer(detection)
+      return respondNow(detection)
     },
-    sightExternal ({ score, verdict, observation }, assessment) {
+    respondToSample ({ score, verdict, observation }, assessment) {
       // Without an address there is nobody to act against.
       if (!/^(ip|key|user):/.test(assessment.client)) return []
-      return service.sight({
-        ...sightingOf(assessment),
+      return service.respond({
+        ...detectionOf(assessment),
         decoy: score.decoy,
         automation: score.automation,
         anomaly: score.anomaly,
@@ -94,23 +94,23 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
       const assessment = await parts.findAssessment(assessmentId)
       if (assessment === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt')
       const playbook = playbooks.find((one) => one.name === name) as Playbook
-      const sighting = sightingOf(assessment)
-      if (options.dryRun) return runner.runOne(playbook, sighting, options)
+      const detection = detectionOf(assessment)
+      if (options.dryRun) return runner.runOne(playbook, detection, options)
       return await attempt(audit, {
         category: 'security',
         type: 'playbook.order',
         actor: options.actor,
-        target: attackerName(sighting),
+        target: attackerName(detection),
         assessmentId,
-        score: sighting.score,
-        factor: sighting.factor,
+        score: detection.score,
+        factor: detection.factor,
         details: { playbook: name }
-      }, async () => runner.runOne(playbook, sighting, options))
+      }, async () => runner.runOne(playbook, detection, options))
     },
     forget: runner.forget,
     settled,
     async close () {
-      secondLook.close()
+      recount.close()
       runner.close()
       await runner.settled()
       await runLog.close()
@@ -121,10 +121,10 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
 }
 
 /** A stored receipt as the runner sees it. */
-function sightingOf (assessment: Assessment): Sighting {
+function detectionOf (assessment: Assessment): Detection {
   const { client, factors } = assessment
   if (!/^(ip|key|user):/.test(client)) throw new NEKO_ERR_INPUT_INVALID('The receipt names no client to act against')
-  const largest = factors.reduce<{ name: Sighting['factor'], contribution: number }>((best, one) => one.contribution > best.contribution ? one : best, { name: null, contribution: 0 })
+  const largest = factors.reduce<{ name: Detection['factor'], contribution: number }>((best, one) => one.contribution > best.contribution ? one : best, { name: null, contribution: 0 })
   return {
     assessmentId: assessment.id,
     at: assessment.at,

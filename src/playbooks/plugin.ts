@@ -44,7 +44,7 @@ export default fp(async (app) => {
   assessments.onAdded((receipt, describe) => {
     if (!('score' in receipt) || receipt.external !== true) return
     const { score } = receipt
-    if (score.value >= config.challengeThreshold || score.decoy || score.automation || score.anomaly) playbooks.sightExternal(receipt, describe())
+    if (score.value >= config.challengeThreshold || score.decoy || score.automation || score.anomaly) playbooks.respondToSample(receipt, describe())
   })
   fleet.subscribe('playbooks.watch', (message) => assessments.watch(...message as [string, number]))
   decisions.onChanged(({ decision: { scope, value }, removed }) => {

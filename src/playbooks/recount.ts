@@ -1,14 +1,14 @@
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
-import type { Sighting } from './shapes.ts'
+import type { Detection } from './shapes.ts'
 
 /**
  * What was refused here is looked at again when the other processes of the host have told what they refused: three quick
  * requests of one client may land on three processes, none of which has seen more than one when it judges. Each
  * playbook still acts once per attacker and window.
  */
-export interface SecondLook {
-  offer (sighting: Sighting): void
+export interface Recount {
+  offer (detection: Detection): void
   close (): void
 }
 
@@ -17,17 +17,17 @@ const AGAIN_MS = 600
 /** In a storm the oldest are dropped: their clients come again. */
 const WAITING_MAX = 1_000
 
-export interface SecondLookParts {
+export interface RecountParts {
   fleet: Pick<Fleet, 'processCount'>
   clock: Pick<Clock, 'monotonic'>
   /** Refusals of a client within ten minutes, in all processes as far as they have told. */
   refusalsOf (client: string): number
-  sight (sighting: Sighting): void
+  respond (detection: Detection): void
 }
 
-export function createSecondLook ({ fleet, clock, refusalsOf, sight }: SecondLookParts): SecondLook {
+export function createRecount ({ fleet, clock, refusalsOf, respond }: RecountParts): Recount {
   /** In the order of their times. */
-  let waiting: Array<{ sighting: Sighting, dueMs: number }> = []
+  let waiting: Array<{ detection: Detection, dueMs: number }> = []
   let timer: NodeJS.Timeout | null = null
 
   function look (): void {
@@ -35,17 +35,17 @@ export function createSecondLook ({ fleet, clock, refusalsOf, sight }: SecondLoo
     const due = waiting.filter(({ dueMs }) => dueMs <= nowMs)
     waiting = waiting.slice(due.length)
     timer = waiting.length === 0 ? null : setTimeout(look, waiting[0]!.dueMs - nowMs).unref()
-    for (const { sighting } of due) {
-      const refusals600s = refusalsOf(sighting.client)
-      if (refusals600s > sighting.refusals600s) sight({ ...sighting, refusals600s })
+    for (const { detection } of due) {
+      const refusals600s = refusalsOf(detection.client)
+      if (refusals600s > detection.refusals600s) respond({ ...detection, refusals600s })
     }
   }
 
   return {
-    offer (sighting) {
-      if (!sighting.refused || fleet.processCount() < 2) return
+    offer (detection) {
+      if (!detection.refused || fleet.processCount() < 2) return
       if (waiting.length >= WAITING_MAX) waiting.shift()
-      waiting.push({ sighting, dueMs: clock.monotonic() + AGAIN_MS })
+      waiting.push({ detection, dueMs: clock.monotonic() + AGAIN_MS })
       timer ??= setTimeout(look, AGAIN_MS).unref()
     },
     close () {

@@ -9,10 +9,10 @@ import { newId } from '../std/id.ts'
 import type { Incidents } from '../incidents/incidents.ts'
 import { matchPlaybooks, stepsOf, type Match, type ScoreThresholds } from './match.ts'
 import type { RunLog } from './run-log.ts'
-import type { Notice, Playbook, Run, RunResult, Sighting, Step } from './shapes.ts'
+import type { Notice, Playbook, Run, RunResult, Detection, Step } from './shapes.ts'
 
 /**
- * Runs playbooks: one request's sighting in, actions out.
+ * Runs playbooks: one request's detection in, actions out.
  *
  * Owns: that a playbook acts once per attacker and window, and what each step came to. Never does: decide what matches
  * (match.ts), write incidents (incidents.ts) or send webhooks. What protects (blocks, limits, quarantine) acts from
@@ -33,9 +33,9 @@ export interface Actions {
 
 export interface Runner {
   /** What fired, highest first; the actions have been taken. Never throws. */
-  sight (sighting: Sighting): Run[]
+  respond (detection: Detection): Run[]
   /** What one playbook would do, or does, whatever its condition says. */
-  runOne (playbook: Playbook, sighting: Sighting, options: { dryRun: boolean, actor: string }): Run
+  runOne (playbook: Playbook, detection: Detection, options: { dryRun: boolean, actor: string }): Run
   /** Whoever was let back in and attacks again is met as if for the first time. */
   forget (attacker: string): void
   /** Resolves when no step waits to be tried again. */
@@ -86,8 +86,8 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
    * that only recorded (a decoy touched at a low score, an attacker whom an allow spared) does not stand in the way of one
    * that blocks.
    */
-  function claims (match: Match, sighting: Sighting): boolean {
-    const keys = keysOf(match, sighting)
+  function mayRun (match: Match, detection: Detection): boolean {
+    const keys = keysOf(match, detection)
     const until = recent.get(keys[0])
     if (until !== undefined && until > clock.monotonic()) return false
     const windowMs = match.playbook.windowSeconds * 1000
@@ -98,33 +98,33 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     return true
   }
 
-  function sight (sighting: Sighting): Run[] {
+  function respond (detection: Detection): Run[] {
     const runs: Run[] = []
-    for (const match of matchPlaybooks(sighting, playbooks, thresholds)) {
-      if (claims(match, sighting)) runs.push(run(match, sighting, { dryRun: false, actor: 'system' }))
+    for (const match of matchPlaybooks(detection, playbooks, thresholds)) {
+      if (mayRun(match, detection)) runs.push(run(match, detection, { dryRun: false, actor: 'system' }))
     }
     return runs
   }
 
-  function run ({ playbook, steps }: Match, sighting: Sighting, { dryRun, actor }: { dryRun: boolean, actor: string }): Run {
+  function run ({ playbook, steps }: Match, detection: Detection, { dryRun, actor }: { dryRun: boolean, actor: string }): Run {
     const done: Run = {
-      id: runId({ playbook, steps }, sighting, actor),
+      id: runId({ playbook, steps }, detection, actor),
       playbook: playbook.name,
-      attacker: attackerName(sighting),
+      attacker: attackerName(detection),
       at: clock.now(),
-      assessmentId: sighting.assessmentId,
+      assessmentId: detection.assessmentId,
       result: 'done',
-      steps: steps.map((step) => dryRun ? foresee(step, sighting) : take(step, playbook, sighting)),
+      steps: steps.map((step) => dryRun ? previewStep(step, detection) : take(step, playbook, detection)),
       dryRun
     }
-    const result = (): RunResult => worst(done.steps.map((step) => step.result), sighting.simulated || dryRun)
+    const result = (): RunResult => worst(done.steps.map((step) => step.result), detection.simulated || dryRun)
     done.result = result()
     if (dryRun) return done
     const finish = (): void => {
       done.result = result()
-      runLog.offer(done, () => tell(done, playbook, sighting, actor))
+      runLog.offer(done, () => tell(done, playbook, detection, actor))
     }
-    const failed = steps.flatMap((step, i) => done.steps[i]!.result === 'failed' ? [async () => { done.steps[i] = await takeAgain(step, playbook, sighting, done.steps[i]!) }] : [])
+    const failed = steps.flatMap((step, i) => done.steps[i]!.result === 'failed' ? [async () => { done.steps[i] = await takeAgain(step, playbook, detection, done.steps[i]!) }] : [])
     if (failed.length === 0 || retrying.size >= RETRYING_MAX) finish()
     else {
       const work: Promise<void> = Promise.all(failed.map((again) => again())).then(finish).finally(() => { retrying.delete(work) })
@@ -134,52 +134,52 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
   }
 
   /** One id per attacker, playbook and window, in whichever process; who was let back in meanwhile is another matter, as is a person's run. */
-  function runId (match: Match, sighting: Sighting, actor: string): string {
+  function runId (match: Match, detection: Detection, actor: string): string {
     const window = Math.floor(clock.now() / (match.playbook.windowSeconds * 1000))
-    if (actor !== 'system' || forgiven.has(attackerName(sighting))) return newId('pr', clock.now())
-    return `pr_${createHash('sha256').update(`${keysOf(match, sighting)[0]}|${window}`).digest('hex').slice(0, 32)}`
+    if (actor !== 'system' || forgiven.has(attackerName(detection))) return newId('pr', clock.now())
+    return `pr_${createHash('sha256').update(`${keysOf(match, detection)[0]}|${window}`).digest('hex').slice(0, 32)}`
   }
 
   /** Under which names a run is remembered, its own first: one that blocks, or would if nobody spared the attacker, counts also as one that records. */
-  function keysOf ({ playbook, steps }: Match, sighting: Sighting): [string, ...string[]] {
-    const recorded = recordedKey(attackerName(sighting), playbook)
+  function keysOf ({ playbook, steps }: Match, detection: Detection): [string, ...string[]] {
+    const recorded = recordedKey(attackerName(detection), playbook)
     const block = steps.find((step) => step.do === 'block')
     if (block === undefined) return [recorded]
-    const isSpared = actions.previewDecision({ ...sighting.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds }, sighting.address) === null
+    const isSpared = actions.previewDecision({ ...detection.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds }, detection.address) === null
     return [recorded + (isSpared ? SPARED_SUFFIX : BLOCKED_SUFFIX), recorded]
   }
 
-  function take (step: Step, playbook: Playbook, sighting: Sighting, attempts = 1): Run['steps'][number] {
+  function take (step: Step, playbook: Playbook, detection: Detection, attempts = 1): Run['steps'][number] {
     try {
-      return { do: step.do, ...act(step, playbook, sighting), attempts }
+      return { do: step.do, ...act(step, playbook, detection), attempts }
     } catch (error) {
       return { do: step.do, result: 'failed', detail: (error as Error).message.slice(0, 200), attempts }
     }
   }
 
   /** Full jitter: what failed together must not come back together. */
-  async function takeAgain (step: Step, playbook: Playbook, sighting: Sighting, first: Run['steps'][number]): Promise<Run['steps'][number]> {
+  async function takeAgain (step: Step, playbook: Playbook, detection: Detection, first: Run['steps'][number]): Promise<Run['steps'][number]> {
     let last = first
     for (let retry = 1; retry <= RETRIES_MAX && last.result === 'failed' && !closing.signal.aborted; retry++) {
       await pause(Math.random() * retryBaseMs * 2 ** retry, closing.signal)
-      last = take(step, playbook, sighting, retry + 1)
+      last = take(step, playbook, detection, retry + 1)
     }
     return last
   }
 
-  function foresee (step: Step, { attacker, address, crossed }: Sighting): Run['steps'][number] {
+  function previewStep (step: Step, { attacker, address, crossed }: Detection): Run['steps'][number] {
     const simulated = (detail: string): Run['steps'][number] => ({ do: step.do, result: 'simulated', detail, attempts: 0 })
     if (step.do === 'limit' && crossed === null) return { ...simulated(UNCROSSED), result: 'skipped' }
     if ((step.do === 'alert' || step.do === 'escalate') && !actions.mayNotify()) return { ...simulated(UNTOLD), result: 'skipped' }
-    if (step.do !== 'block') return simulated(`would ${words(step)}`)
+    if (step.do !== 'block') return simulated(`would ${describeStep(step)}`)
     const preview = actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds }, address)
-    return preview === null ? { ...simulated(SPARED), result: 'skipped' } : simulated(`would ${words({ ...step, ttlSeconds: preview.ttlSeconds })}`)
+    return preview === null ? { ...simulated(SPARED), result: 'skipped' } : simulated(`would ${describeStep({ ...step, ttlSeconds: preview.ttlSeconds })}`)
   }
 
-  function act (step: Step, playbook: Playbook, sighting: Sighting): { result: RunResult, detail: string } {
-    const { attacker, simulated, assessmentId } = sighting
-    const by = { origin: `playbook:${playbook.name}`, simulated, assessmentId, score: sighting.score, factor: sighting.factor, address: sighting.address }
-    const reason = reasonOf(playbook, sighting)
+  function act (step: Step, playbook: Playbook, detection: Detection): { result: RunResult, detail: string } {
+    const { attacker, simulated, assessmentId } = detection
+    const by = { origin: `playbook:${playbook.name}`, simulated, assessmentId, score: detection.score, factor: detection.factor, address: detection.address }
+    const reason = reasonOf(playbook, detection)
     switch (step.do) {
       case 'block': {
         const decision = actions.addDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds, reason }, by)
@@ -187,42 +187,42 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
         return { result: simulated ? 'simulated' : 'done', detail: `blocked until ${new Date(decision.expiresAt as number).toISOString()} by ${decision.id}` }
       }
       case 'quarantine': {
-        if (!simulated) actions.hold(sighting.client, step.seconds * 1000)
+        if (!simulated) actions.hold(detection.client, step.seconds * 1000)
         actions.addDecision({ ...attacker, action: 'CHALLENGE', ttlSeconds: step.seconds, reason }, { ...by, escalates: false })
-        return { result: simulated ? 'simulated' : 'done', detail: words(step) }
+        return { result: simulated ? 'simulated' : 'done', detail: describeStep(step) }
       }
       case 'limit':
-        if (sighting.crossed === null) return { result: 'skipped', detail: UNCROSSED }
-        if (!simulated) actions.limitBlock(sighting.crossed.tier, sighting.crossed.key, step.seconds * 1000)
-        return { result: simulated ? 'simulated' : 'done', detail: words(step) }
+        if (detection.crossed === null) return { result: 'skipped', detail: UNCROSSED }
+        if (!simulated) actions.limitBlock(detection.crossed.tier, detection.crossed.key, step.seconds * 1000)
+        return { result: simulated ? 'simulated' : 'done', detail: describeStep(step) }
       case 'watch':
-        actions.watch(sighting.client, step.seconds * 1000)
-        return { result: 'done', detail: words(step) }
+        actions.watch(detection.client, step.seconds * 1000)
+        return { result: 'done', detail: describeStep(step) }
       case 'escalate':
       case 'alert':
         return actions.mayNotify() ? { result: 'done', detail: 'a webhook goes out with the incident' } : { result: 'skipped', detail: UNTOLD }
       case 'capture':
       case 'tag':
-        return { result: 'done', detail: words(step) }
+        return { result: 'done', detail: describeStep(step) }
     }
   }
 
-  function tell (run: Run, playbook: Playbook, sighting: Sighting, actor: string): void {
+  function tell (run: Run, playbook: Playbook, detection: Detection, actor: string): void {
     audit.record({
       category: 'security',
       type: 'playbook.run',
       actor,
       target: run.attacker,
       outcome: run.result === 'failed' ? 'failed' : 'ok',
-      assessmentId: sighting.assessmentId,
-      score: sighting.score,
-      factor: sighting.factor,
+      assessmentId: detection.assessmentId,
+      score: detection.score,
+      factor: detection.factor,
       details: { playbook: playbook.name, run: run.id, result: run.result, steps: run.steps.map((step) => `${step.do}: ${step.result}`).join(', ') }
     })
     onRun(run)
     const does = new Set(run.steps.map((step) => step.do))
     const kind = does.has('escalate') ? 'escalate' : does.has('alert') ? 'alert' : null
-    const notice: Notice | null = kind === null ? null : { kind, playbook: playbook.name, attacker: run.attacker, assessmentId: sighting.assessmentId, score: sighting.score, reason: reasonOf(playbook, sighting), simulated: sighting.simulated, incident: null }
+    const notice: Notice | null = kind === null ? null : { kind, playbook: playbook.name, attacker: run.attacker, assessmentId: detection.assessmentId, score: detection.score, reason: reasonOf(playbook, detection), simulated: detection.simulated, incident: null }
     if (!playbook.opensIncident) {
       if (notice !== null) actions.notify(notice)
       return
@@ -231,17 +231,17 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
       attacker: run.attacker,
       playbook: playbook.name,
       critical: does.has('escalate'),
-      entry: { at: run.at, actor: actor === 'system' ? `playbook:${playbook.name}` : actor, what: story(run, actor), assessmentId: sighting.assessmentId },
-      assessmentId: sighting.assessmentId,
-      evidence: does.has('capture') ? sighting.evidence.slice(0, 8) : [],
+      entry: { at: run.at, actor: actor === 'system' ? `playbook:${playbook.name}` : actor, what: timelineText(run, actor), assessmentId: detection.assessmentId },
+      assessmentId: detection.assessmentId,
+      evidence: does.has('capture') ? detection.evidence.slice(0, 8) : [],
       notice,
-      techniques: does.has('tag') ? [...new Set(sighting.evidence.flatMap((one) => one.technique === null ? [] : [one.technique]))] : []
+      techniques: does.has('tag') ? [...new Set(detection.evidence.flatMap((one) => one.technique === null ? [] : [one.technique]))] : []
     })
   }
 
   return {
-    sight,
-    runOne: (playbook, sighting, options) => run({ playbook, steps: stepsOf(playbook, sighting, thresholds) }, sighting, options),
+    respond,
+    runOne: (playbook, detection, options) => run({ playbook, steps: stepsOf(playbook, detection, thresholds) }, detection, options),
     forget (attacker) {
       for (const playbook of playbooks) for (const suffix of ['', BLOCKED_SUFFIX, SPARED_SUFFIX]) recent.delete(recordedKey(attacker, playbook) + suffix)
       if (forgiven.size >= FORGIVEN_MAX) forgiven.delete(forgiven.values().next().value as string)
@@ -263,21 +263,21 @@ function recordedKey (attacker: string, { name }: Playbook): string {
   return `${attacker}|${name}`
 }
 
-function story (run: Run, actor: string): string {
+function timelineText (run: Run, actor: string): string {
   const steps = run.steps.length === 0 ? 'recorded' : run.steps.map((step) => `${step.do} ${step.result}: ${step.detail}`).join('; ')
   return (actor === 'system' ? steps : `ran ${run.playbook}: ${steps}`).slice(0, 500)
 }
 
-export function attackerName ({ attacker }: Pick<Sighting, 'attacker'>): string {
+export function attackerName ({ attacker }: Pick<Detection, 'attacker'>): string {
   return `${attacker.scope.toLowerCase()}:${attacker.value}`
 }
 
-function reasonOf (playbook: Playbook, { score, evidence, method, path }: Sighting): string {
+function reasonOf (playbook: Playbook, { score, evidence, method, path }: Detection): string {
   const first = evidence[0]
   return `${playbook.name}: score ${score} on ${method} ${path}${first === undefined ? '' : `; ${first.text}`}`.slice(0, 500)
 }
 
-function words (step: Step): string {
+function describeStep (step: Step): string {
   switch (step.do) {
     case 'block': return `block for ${step.ttlSeconds} s`
     case 'quarantine': return `hold to the strict tier and challenge for ${step.seconds} s`

@@ -3,7 +3,7 @@ import type { Tier } from '../identity/shapes.ts'
 import type { Evidence, FactorName, Grade } from '../detect/shapes.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
-/** Shapes of playbooks: the rule (Playbook), what it is held against (Sighting), one execution (Run), what a person sees (Incident). */
+/** Shapes of playbooks: the rule (Playbook), what it is held against (Detection), one execution (Run), what a person sees (Incident). */
 export const PLAYBOOK_NAMES = [
   'CRITICAL_THREAT_RESPONSE', 'ACTIVE_ATTACK_DETECTED', 'RATE_LIMIT_VIOLATION', 'AUTOMATION_DETECTED',
   'HONEYPOT_CAPTURE', 'BEHAVIORAL_ANOMALY', 'HIGH_THREAT_RESPONSE', 'STANDARD_MONITORING'
@@ -62,7 +62,7 @@ export interface Playbook {
 export interface Attacker { scope: Exclude<DecisionScope, 'SESSION'>, value: string }
 
 /** What the playbooks are told of one answered request: flat facts, nothing secret. */
-export interface Sighting {
+export interface Detection {
   assessmentId: string
   at: number
   attacker: Attacker

@@ -2,7 +2,7 @@
  * A map that never holds more than `max` entries: the one used longest ago goes first. For what can be looked up again
  * (verified tokens, users, keys), never for what must be remembered (revocations).
  */
-export interface Recent<V> {
+export interface BoundedMap<V> {
   /** Also marks it as used. */
   get (key: string): V | undefined
   set (key: string, value: V): void
@@ -12,7 +12,7 @@ export interface Recent<V> {
 }
 
 /** Holds at least the `max / 2` used last. */
-export function createRecent<V> (max: number): Recent<V> {
+export function createBoundedMap<V> (max: number): BoundedMap<V> {
   // Two generations instead of a list: a get costs one lookup, and when the young one is full the old one is dropped whole.
   const half = Math.max(1, Math.floor(max / 2))
   let young = new Map<string, V>()

@@ -2,15 +2,15 @@
  * A lane by messages: observations gathered over one turn of the event loop travel as one Piscina task of up to 64.
  * Costs 1 us each when many are under way and 41 us when alone: the ring is the default, this is the plain way.
  */
-import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
+import { BATCH_MAX, HANG_MS, CHANNEL_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
 import { startThread } from './start-thread.ts'
-import type { Lane, LaneOptions, Waiting } from './shapes.ts'
+import type { Channel, ChannelOptions, Waiting } from './shapes.ts'
 import type { BatchTask } from './thread.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 
 interface Batch { waiting: Waiting[], controller: AbortController }
 
-export function createBatchLane (options: LaneOptions): Lane {
+export function createBatchLane (options: ChannelOptions): Channel {
   const { events } = options
   const thread = startThread(options.workerUrl, 'batch')
   const progress = new Int32Array(new SharedArrayBuffer(4))
@@ -56,14 +56,14 @@ export function createBatchLane (options: LaneOptions): Lane {
       if (queue.length > 0) schedule()
     } catch (error) {
       current = null
-      bury(waiting, error)
+      endThread(waiting, error)
     } finally {
       if (loading !== null) clearTimeout(loading)
     }
   }
 
   /** The one in hand is not tried again: it may be what killed the thread. The others are, also those whose answers died with it. */
-  function bury (waiting: Waiting[], error: unknown): void {
+  function endThread (waiting: Waiting[], error: unknown): void {
     const inHand = Atomics.load(progress, 0) - 1
     if (state === 'closed') {
       for (const one of waiting) events.answer(one, null)
@@ -98,7 +98,7 @@ export function createBatchLane (options: LaneOptions): Lane {
     ready: run([]),
     size: () => queue.length + (current === null ? 0 : current.waiting.length),
     push (waiting) {
-      if (state === 'closed' || queue.length + (current?.waiting.length ?? 0) >= LANE_MAX) return false
+      if (state === 'closed' || queue.length + (current?.waiting.length ?? 0) >= CHANNEL_MAX) return false
       queue.push(waiting)
       schedule()
       return true

@@ -5,7 +5,7 @@
  * Only a few are handed to the lane at a time; the rest wait here, each client's in the order of their coming. Bounded by
  * `max` for all together. Who has waited for too long was answered by the pool meanwhile, and is dropped.
  */
-import type { Lane, Waiting } from './shapes.ts'
+import type { Channel, Waiting } from './shapes.ts'
 
 export interface FairLine {
   /** False when it is full. */
@@ -22,7 +22,7 @@ export interface FairLine {
 const IN_LANE_MAX = 3
 
 /** `refuse` gets what the lane does not take. */
-export function createFairLine (lane: Pick<Lane, 'size' | 'push'>, max: number, refuse: (waiting: Waiting) => void): FairLine {
+export function createFairLine (lane: Pick<Channel, 'size' | 'push'>, max: number, refuse: (waiting: Waiting) => void): FairLine {
   /** In the order of their turns; no list is empty. */
   const byClient = new Map<string, Waiting[]>()
   let waitingHere = 0

@@ -11,12 +11,12 @@
 import { createFairLine } from './fair-line.ts'
 import { createBatchLane } from './batch-lane.ts'
 import { scoreInline } from './inline.ts'
-import { createRingLane } from './ring-lane.ts'
-import { LANE_MAX } from './shapes.ts'
+import { createRingChannel } from './ring-lane.ts'
+import { CHANNEL_MAX } from './shapes.ts'
 import { LARGE } from './ring.ts'
 import { cheapScore } from '../detect/score.ts'
 import type { FairLine } from './fair-line.ts'
-import type { Lane, LaneEvents, LaneOptions, Waiting } from './shapes.ts'
+import type { Channel, ChannelEvents, ChannelOptions, Waiting } from './shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Clock } from '../std/clock.ts'
@@ -94,7 +94,7 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
   let policy = options.policy
   let closed = false
 
-  const events: LaneEvents = {
+  const events: ChannelEvents = {
     answer (waiting, score) {
       if (waiting.answered) return
       waiting.answered = true
@@ -110,7 +110,7 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
   }
 
   const laneOptions = { workerUrl: options.workerUrl ?? DEFAULT_WORKER, policy, events }
-  const lanes: Lane[] = Array.from({ length: options.threads }, () => createLane(mode, laneOptions))
+  const lanes: Channel[] = Array.from({ length: options.threads }, () => createLane(mode, laneOptions))
   const all = [...lanes]
   const deadlines = createDeadlines({ lanes: all, clock, expire: (waiting) => events.answer(waiting, null) })
   let heavy: { line: FairLine, started: boolean } | null = null
@@ -125,7 +125,7 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
       heavy ??= startHeavy()
       if (heavy.started) return heavy.line.push(waiting)
     }
-    return (lanes.length === 1 ? lanes[0] as Lane : emptiest(lanes)).push(waiting)
+    return (lanes.length === 1 ? lanes[0] as Channel : emptiest(lanes)).push(waiting)
   }
 
   function startHeavy (): { line: FairLine, started: boolean } {
@@ -133,7 +133,7 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
       events.answer(waiting, score)
       begun.line.feed()
     }
-    const lane = createRingLane({ ...laneOptions, policy, events: { ...events, answer: answered } }, LARGE)
+    const lane = createRingChannel({ ...laneOptions, policy, events: { ...events, answer: answered } }, LARGE)
     const begun = { line: createFairLine(lane, HEAVY_MAX, (waiting) => events.answer(waiting, null)), started: false }
     all.push(lane)
     lane.ready.then(() => { begun.started = true })
@@ -167,8 +167,8 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
   }
 }
 
-function createLane (mode: 'ring' | 'batch', options: LaneOptions): Lane {
-  return mode === 'ring' ? createRingLane(options) : createBatchLane(options)
+function createLane (mode: 'ring' | 'batch', options: ChannelOptions): Channel {
+  return mode === 'ring' ? createRingChannel(options) : createBatchLane(options)
 }
 
 /** Microseconds and never throws: what a factor chokes on cheaply must not take the request down either. */
@@ -180,18 +180,18 @@ function cheapAnswer (observation: Observation, policy: Policy): Score {
   }
 }
 
-function emptiest (lanes: Lane[]): Lane {
-  let best = lanes[0] as Lane
-  let least = LANE_MAX + 1
+function emptiest (lanes: Channel[]): Channel {
+  let best = lanes[0] as Channel
+  let least = CHANNEL_MAX + 1
   for (const lane of lanes) {
-    const size = lane.isAlive() ? lane.size() : LANE_MAX
+    const size = lane.isAlive() ? lane.size() : CHANNEL_MAX
     if (size < least) { best = lane; least = size }
   }
   return best
 }
 
 /** One timer for all deadlines, running only while anything waits: all have the same length, so they end in the order they began. */
-function createDeadlines ({ lanes, clock, expire }: { lanes: Lane[], clock: Clock, expire: (waiting: Waiting) => void }): { watch: (waiting: Waiting) => void, stop: () => void } {
+function createDeadlines ({ lanes, clock, expire }: { lanes: Channel[], clock: Clock, expire: (waiting: Waiting) => void }): { watch: (waiting: Waiting) => void, stop: () => void } {
   let watched: Waiting[] = []
   let timer: NodeJS.Timeout | null = null
   let lastMs = 0

@@ -6,12 +6,12 @@
  */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import { compact } from './batch-lane.ts'
-import { BATCH_MAX, HANG_MS, LANE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
+import { BATCH_MAX, HANG_MS, CHANNEL_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
 import { startThread } from './start-thread.ts'
 import { createScoreReader, encodeObservation } from './ring-codec.ts'
 import { BIG_DONE, BIG_TAKEN, DONE, POLICY, READY, RESULTS, SMALL, STOP, TAKEN, createRing, publishBigRequest, publishRequest, raiseResults, raiseWork, slotAt } from './ring.ts'
 import type { MessagePort } from 'node:worker_threads'
-import type { Lane, LaneOptions, Waiting } from './shapes.ts'
+import type { Channel, ChannelOptions, Waiting } from './shapes.ts'
 import type { Geometry, Ring } from './ring.ts'
 import type { ScoreReader } from './ring-codec.ts'
 import type { PolicyMessage, RingTask } from './ring-thread.ts'
@@ -43,7 +43,7 @@ const POLICIES_KEPT = 16
 /** Requests of one turn of the loop after which a sleeping thread is woken at once. */
 const REQUESTS_PER_WAKE = BATCH_MAX
 
-export function createRingLane (options: LaneOptions, geometry: Geometry = SMALL): Lane {
+export function createRingChannel (options: ChannelOptions, geometry: Geometry = SMALL): Channel {
   const { events } = options
   const thread = startThread(options.workerUrl, 'ring')
   const firstReady = Promise.withResolvers<void>()
@@ -73,7 +73,7 @@ export function createRingLane (options: LaneOptions, geometry: Geometry = SMALL
       reason = error instanceof Error ? error.message : String(error)
     }
     clearTimeout(loading)
-    bury(current, reason)
+    endThread(current, reason)
   }
 
   /** Hears of results until the life is over. */
@@ -161,14 +161,14 @@ export function createRingLane (options: LaneOptions, geometry: Geometry = SMALL
     announceSoon(current)
   }
 
-  function bury (current: Life, reason: string): void {
+  function endThread (current: Life, reason: string): void {
     collect(current)
     life = null
     // Its waiter in `listen` must not outlive it.
     raiseResults(current.ring)
     current.port.close()
     current.policyPort.close()
-    const { inHand, others } = orphans(current)
+    const { inHand, others } = unanswered(current)
     if (inHand !== null) events.answer(inHand, null)
     if (closed) {
       for (const one of others) events.answer(one, null)
@@ -199,7 +199,7 @@ export function createRingLane (options: LaneOptions, geometry: Geometry = SMALL
     ready: firstReady.promise,
     size,
     push (waiting) {
-      if (closed || size() >= LANE_MAX) return false
+      if (closed || size() >= CHANNEL_MAX) return false
       if (life?.ready === true) send(life, waiting)
       else backlog.push(waiting)
       return true
@@ -257,7 +257,7 @@ function beginLife (geometry: Geometry, port: MessagePort, policyPort: MessagePo
 }
 
 /** Who waited for a thread that is gone: the one it was at, and the others in their order. */
-function orphans ({ ring, holders, bigs, seen, tail }: Life): { inHand: Waiting | null, others: Waiting[] } {
+function unanswered ({ ring, holders, bigs, seen, tail }: Life): { inHand: Waiting | null, others: Waiting[] } {
   const { words } = ring
   const others: Waiting[] = []
   let inHand: Waiting | null = null

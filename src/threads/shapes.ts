@@ -12,14 +12,14 @@ export interface Waiting {
 }
 
 /** What a lane tells the front. */
-export interface LaneEvents {
+export interface ChannelEvents {
   answer (waiting: Waiting, score: Score | null): void
   /** A thread ended before it was told to. */
   onDeath (reason: string): void
 }
 
 /** One thread and the way to it. */
-export interface Lane {
+export interface Channel {
   /** Observations that wait or are in hand. */
   size (): number
   /** False when it is full. */
@@ -35,15 +35,15 @@ export interface Lane {
   close (): Promise<void>
 }
 
-export interface LaneOptions {
+export interface ChannelOptions {
   workerUrl: URL
   policy: Policy
-  events: LaneEvents
+  events: ChannelEvents
 }
 
 /** Observations per lane, 4 batches of 64 (R31): beyond it the answer is the cheap score. */
 export const BATCH_MAX = 64
-export const LANE_MAX = 4 * BATCH_MAX
+export const CHANNEL_MAX = 4 * BATCH_MAX
 /** A thread at one observation for longer is stopped: 64 KiB of the worst text take 5 ms. */
 export const HANG_MS = 50
 /** How long a thread may take to load before it is given up and another one is started. */

@@ -3,7 +3,7 @@ import { redactPath, tellableEvidence } from '../receipts/redact.ts'
 import { addressKey } from '../std/ip.ts'
 import { methodLabel } from '../telemetry/metrics.ts'
 import { attackerOf } from '../playbooks/shapes.ts'
-import type { Sighting } from '../playbooks/shapes.ts'
+import type { Detection } from '../playbooks/shapes.ts'
 import type { FactorName } from '../detect/shapes.ts'
 import type { Passage } from './transaction.ts'
 
@@ -109,7 +109,7 @@ export function createAftermath (app: FastifyInstance): Aftermath {
     if (score === null || verdict === null || observation === null) {
       if (limit === null || crossed === null) return
     } else if (crossed === null && score.value < app.config.challengeThreshold && !score.decoy && !score.automation && !score.anomaly) return
-    app.playbooks.sight({
+    app.playbooks.respond({
       assessmentId: passage.id,
       at: passage.at,
       attacker: attackerOf(passage.client),
@@ -134,7 +134,7 @@ export function createAftermath (app: FastifyInstance): Aftermath {
   }
 
   /** A violation is one crossing of a limit; the rate that a challenge imposes never counts. */
-  function crossedLimit (passage: Passage): Sighting['crossed'] {
+  function crossedLimit (passage: Passage): Detection['crossed'] {
     const { client, limit } = passage
     if (passage.attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: app.limits.countViolation(client, { tier: 'strict', attempt: true }) }
     if (limit === null || !limit.crossed || app.limits.isHeld(client)) return null

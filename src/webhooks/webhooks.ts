@@ -43,7 +43,7 @@ const ATTACKERS_PER_MESSAGE = 50
 const QUEUE_MAX = 100
 const RETRIES_MAX = 3
 /** Dead letters that wait for the store. */
-const UNBURIED_MAX = 100
+const UNSAVED_MAX = 100
 const CLOSE_MS = 3_000
 const RETRY_BASE_MS = 500
 const TIMEOUT_MS = 5_000
@@ -73,7 +73,7 @@ export interface WebhookParts {
 export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = WINDOW_MS, retryBaseMs = RETRY_BASE_MS, gatherMs = GATHER_MS, resolve = resolveName }: WebhookParts): Webhooks {
   const deadLetters = storage.collection<DeadLetter & { expiresAt: number }>(deadLetterCollection)
   let client: { agent: Agent, request: typeof request } | null = null
-  const unburied: Array<DeadLetter & { expiresAt: number }> = []
+  const unsavedDeadLetters: Array<DeadLetter & { expiresAt: number }> = []
   const ending = new AbortController()
   let group: Group | null = null
   let timer: NodeJS.Timeout | null = null
@@ -113,7 +113,7 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
     const body = JSON.stringify({ id: newId('wh', clock.now()), at: new Date(clock.now()).toISOString(), critical, count, attackers: [...notices.values()] })
     for (const url of urls) {
       const message = { id: newId('wm', clock.now()), url, body }
-      if (sending.size >= QUEUE_MAX) { track(bury(message, 'too many messages wait')); continue }
+      if (sending.size >= QUEUE_MAX) { track(keepDeadLetter(message, 'too many messages wait')); continue }
       track(deliver(message))
     }
   }
@@ -137,17 +137,17 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
       }
     }
     log.warn({ url: new URL(message.url).origin, problem }, 'a webhook could not be delivered')
-    await bury(message, problem === '' ? 'the server was stopped' : problem)
+    await keepDeadLetter(message, problem === '' ? 'the server was stopped' : problem)
   }
 
   /** A store that is down gets its dead letters with the next one, or at the end. */
-  async function bury (message: Message, problem: string): Promise<void> {
+  async function keepDeadLetter (message: Message, problem: string): Promise<void> {
     const at = clock.now()
-    if (unburied.length >= UNBURIED_MAX) unburied.shift()
-    unburied.push({ ...message, at, problem, expiresAt: at + DEAD_LETTER_KEPT_MS })
-    const batch = [...unburied]
+    if (unsavedDeadLetters.length >= UNSAVED_MAX) unsavedDeadLetters.shift()
+    unsavedDeadLetters.push({ ...message, at, problem, expiresAt: at + DEAD_LETTER_KEPT_MS })
+    const batch = [...unsavedDeadLetters]
     await deadLetters.insertMany(batch)
-    unburied.splice(0, batch.length)
+    unsavedDeadLetters.splice(0, batch.length)
   }
 
   async function post ({ url, body }: Message): Promise<void> {

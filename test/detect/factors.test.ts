@@ -3,7 +3,7 @@ import { excerptOf } from '../../src/detect/payload/findings.ts'
 import { classifyAgent } from '../../src/detect/signs/agents.ts'
 import { createPolicy } from '../../src/detect/policy.ts'
 import { emptyHistory } from '../../src/clients/shapes.ts'
-import { judgePath } from '../../src/detect/signs/scanner-paths.ts'
+import { matchScannerPath } from '../../src/detect/signs/scanner-paths.ts'
 import { measureBehavior } from '../../src/detect/factors/behavior.ts'
 import { measureEndpoint } from '../../src/detect/factors/endpoint.ts'
 import { measureFrequency } from '../../src/detect/factors/frequency.ts'
@@ -58,10 +58,10 @@ t.test('an attack tool blocks by itself, odd agents never do', (t) => {
 
 t.test('scanner paths are known by their structure', (t) => {
   for (const path of ['/.env', '/app/.git/HEAD', '/%2egit/config', '/.aws/credentials', '/wp-login.php', '/phpMyAdmin/index.php', '/actuator/heapdump', '/backup.sql', '/site/config.php.bak', '/index.php~', '/cgi-bin/test-cgi', '/WEB-INF/web.xml', '/uploads/c99.php', '/id_rsa', '/vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php', '/zebra.conf', '/manager/html']) {
-    t.ok((judgePath(path)?.value ?? 0) >= 0.75, path)
+    t.ok((matchScannerPath(path)?.value ?? 0) >= 0.75, path)
   }
   for (const path of ['/', '/graphql', '/robots.txt', '/.well-known/security.txt', '/blog/env-files-explained', '/products/42', '/files/fex-20070729.tar.gz', '/docs/config', '/scripts/backup/', '/health', '/assets/app.min.js', '/actuator/health', '/wp-content/themes/x/style.css', '/sdk/urs.js', '/a%zz']) {
-    t.ok((judgePath(path)?.value ?? 0) < 0.4, path)
+    t.ok((matchScannerPath(path)?.value ?? 0) < 0.4, path)
   }
   t.end()
 })

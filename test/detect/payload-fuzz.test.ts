@@ -7,7 +7,7 @@ import { resolveLookups } from '../../src/detect/payload/detectors/template.ts'
 import type { Finding } from '../../src/detect/payload/findings.ts'
 import { readGraphql } from '../../src/detect/payload/graphql-document.ts'
 import { decodeOnce } from '../../src/detect/payload/inspection.ts'
-import { judgeText } from '../../src/detect/payload/inspect-value.ts'
+import { inspectReading } from '../../src/detect/payload/inspect-reading.ts'
 import { inspect } from './payload-observation.ts'
 import { threadMs } from '../bar.ts'
 
@@ -62,7 +62,7 @@ test('every detector is total and quick over random text in every kind of place'
   let turn = 0
   t.ok(holds((value) => {
     const findings: Finding[] = []
-    judgeText(findings, kinds[turn++ % kinds.length] as 'query', 'p', value, turn % 5 === 0 ? 'name' : 'q')
+    inspectReading(findings, kinds[turn++ % kinds.length] as 'query', 'p', value, turn % 5 === 0 ? 'name' : 'q')
     for (const finding of findings) if (!(finding.value > 0 && finding.value <= 1)) throw new Error(`${finding.rule} has ${finding.value}`)
   }) <= CASE_MS_MAX)
   t.end()
@@ -90,7 +90,7 @@ test('64 KiB of any repeated piece is judged in linear time', (t) => {
     let best = Infinity
     for (let round = 0; round < 3 && best > budgetMs; round++) {
       const started = threadMs()
-      judgeText([], 'form', 'p', value, 'q')
+      inspectReading([], 'form', 'p', value, 'q')
       best = Math.min(best, threadMs() - started)
     }
     if (best > budgetMs) slow.push(`${JSON.stringify(piece)} ${best.toFixed(0)} ms`)

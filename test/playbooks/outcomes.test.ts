@@ -6,7 +6,7 @@ import { playbooksGraphql } from '../../src/playbooks/graphql.ts'
 import { incidentCollection, playbookCollections } from '../../src/playbooks/shapes.ts'
 import type { Collection, CollectionDefinition, Document, Storage } from '../../src/storage/port.ts'
 import { openTestStorage } from '../storage.ts'
-import { openPlaybooks, sighting } from './room.ts'
+import { openPlaybooks, detection } from './room.ts'
 
 /** A change that failed must not stand in the trail as one that was made. */
 t.test('an incident that could not be changed is recorded as failed, and names the event that it takes back', async (t) => {
@@ -23,7 +23,7 @@ t.test('an incident that could not be changed is recorded as failed, and names t
     }
   } as Storage
   const { rooms: [room] } = await openPlaybooks(t, { storage: failing })
-  room!.playbooks.sight(sighting({ score: 95, refused: true }))
+  room!.playbooks.respond(detection({ score: 95, refused: true }))
   await room!.playbooks.settled()
   const { items: [incident] } = await room!.playbooks.incidents.list(null, { first: 1, after: null })
   isDown = true

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadPlaybooks } from '../../src/playbooks/override.ts'
-import { PLAYBOOK_NAMES, type PlaybookName, type Sighting } from '../../src/playbooks/shapes.ts'
-import { attackerAt, openPlaybooks, sighting } from './room.ts'
+import { PLAYBOOK_NAMES, type PlaybookName, type Detection } from '../../src/playbooks/shapes.ts'
+import { attackerAt, openPlaybooks, detection } from './room.ts'
 
 /** What fires each, what it does, and a request just short of it. */
-const fixtures: Record<PlaybookName, { fires: Partial<Sighting>, short: Partial<Sighting>, does: string[] }> = {
+const fixtures: Record<PlaybookName, { fires: Partial<Detection>, short: Partial<Detection>, does: string[] }> = {
   CRITICAL_THREAT_RESPONSE: { fires: { score: 90, refused: true }, short: { score: 89.99, refused: true }, does: ['block ip:192.0.2.1 86400'] },
   ACTIVE_ATTACK_DETECTED: { fires: { grade: 'certain' }, short: { grade: 'likely' }, does: ['block ip:192.0.2.1 14400'] },
   RATE_LIMIT_VIOLATION: {
@@ -26,12 +26,12 @@ for (const name of PLAYBOOK_NAMES) {
   t.test(`${name} fires on its fixture and on nothing short of it`, async (t) => {
     const { fires, short, does } = fixtures[name]
     const { rooms: [room] } = await openPlaybooks(t)
-    room!.playbooks.sight(sighting(short))
+    room!.playbooks.respond(detection(short))
     await room!.playbooks.settled()
     t.notOk(room!.runs.some((run) => run.playbook === name))
     room!.playbooks.forget('ip:192.0.2.1')
     room!.acted.length = 0
-    const runs = room!.playbooks.sight(sighting(fires))
+    const runs = room!.playbooks.respond(detection(fires))
     await room!.playbooks.settled()
     t.same(runs.map((run) => run.playbook), [name], 'and nothing else does')
     t.same(room!.acted, does)
@@ -43,13 +43,13 @@ for (const name of PLAYBOOK_NAMES) {
 
 t.test('a login over the strict tier is a violation at once', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
-  room!.playbooks.sight(sighting({ score: 0, crossed: { tier: 'strict', key: 'ip:192.0.2.1', attempt: true, violations600s: 1 } }))
+  room!.playbooks.respond(detection({ score: 0, crossed: { tier: 'strict', key: 'ip:192.0.2.1', attempt: true, violations600s: 1 } }))
   t.same(room!.acted, ['limit strict ip:192.0.2.1 300000'])
 })
 
 t.test('one run blocks, the others of the same request record', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
-  const runs = room!.playbooks.sight(sighting({ score: 95, grade: 'certain', decoy: true, refused: true, refusals600s: 3 }))
+  const runs = room!.playbooks.respond(detection({ score: 95, grade: 'certain', decoy: true, refused: true, refusals600s: 3 }))
   await room!.playbooks.settled()
   t.same(runs.map((run) => run.playbook), ['CRITICAL_THREAT_RESPONSE', 'ACTIVE_ATTACK_DETECTED', 'HONEYPOT_CAPTURE', 'HIGH_THREAT_RESPONSE'])
   t.same(room!.acted, ['block ip:192.0.2.1 86400'])
@@ -61,17 +61,17 @@ t.test('one run blocks, the others of the same request record', async (t) => {
 
 t.test('a decoy touched at a blocking score blocks for two hours', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
-  room!.playbooks.sight(sighting({ score: 80, decoy: true }))
+  room!.playbooks.respond(detection({ score: 80, decoy: true }))
   t.same(room!.acted, ['block ip:192.0.2.1 7200'])
 })
 
 t.test('a decoy touched at a low score does not spare who touches one at a blocking score', async (t) => {
   const { rooms: [room, sibling] } = await openPlaybooks(t, { count: 2 })
-  room!.playbooks.sight(sighting({ score: 22, decoy: true }))
+  room!.playbooks.respond(detection({ score: 22, decoy: true }))
   t.same(room!.acted, [])
-  room!.playbooks.sight(sighting({ score: 80, decoy: true }))
-  sibling!.playbooks.sight(sighting({ score: 80, decoy: true }))
-  room!.playbooks.sight(sighting({ score: 22, decoy: true }))
+  room!.playbooks.respond(detection({ score: 80, decoy: true }))
+  sibling!.playbooks.respond(detection({ score: 80, decoy: true }))
+  room!.playbooks.respond(detection({ score: 22, decoy: true }))
   await room!.playbooks.settled()
   t.same(room!.acted, ['block ip:192.0.2.1 7200'], 'once')
   const { items: [incident] } = await room!.playbooks.incidents.list('OPEN', { first: 10, after: null })
@@ -93,9 +93,9 @@ t.test('whom an allow spared is blocked by the next attack once the allow is gon
     }
   })
   const [strong, weaker] = [{ score: 97, grade: 'certain' }, { score: 80, grade: 'certain' }] as const
-  const attack = async (more: Partial<Sighting>, value: string): Promise<void> => {
+  const attack = async (more: Partial<Detection>, value: string): Promise<void> => {
     for (const { playbooks } of [room!, sibling!]) {
-      playbooks.sight(sighting({ ...more, attacker: { scope: 'IP', value }, client: `ip:${value}` }))
+      playbooks.respond(detection({ ...more, attacker: { scope: 'IP', value }, client: `ip:${value}` }))
       await playbooks.settled()
     }
   }
@@ -114,25 +114,25 @@ t.test('whom an allow spared is blocked by the next attack once the allow is gon
 
 t.test('the cheap score blocks nobody for longer than its request', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
-  t.same(room!.playbooks.sight(sighting({ score: 99, degraded: true })).map((run) => run.playbook), ['STANDARD_MONITORING'])
+  t.same(room!.playbooks.respond(detection({ score: 99, degraded: true })).map((run) => run.playbook), ['STANDARD_MONITORING'])
   t.same(room!.acted, [])
 })
 
 t.test('in shadow decisions are simulated and nobody is held or limited', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
-  room!.playbooks.sight(sighting({ score: 95, simulated: true, automation: true, crossed: { tier: 'strict', key: 'k', attempt: true, violations600s: 1 } }))
+  room!.playbooks.respond(detection({ score: 95, simulated: true, automation: true, crossed: { tier: 'strict', key: 'k', attempt: true, violations600s: 1 } }))
   t.same(room!.acted, ['block ip:192.0.2.1 86400 simulated', 'challenge ip:192.0.2.1 600 simulated'])
 })
 
 t.test('the same attacker a thousand times is one run, one incident and one webhook per window', async (t) => {
   const { rooms: [room], clock } = await openPlaybooks(t)
-  for (let i = 0; i < 1000; i++) room!.playbooks.sight(sighting({ score: 95 }))
+  for (let i = 0; i < 1000; i++) room!.playbooks.respond(detection({ score: 95 }))
   await room!.playbooks.settled()
   t.equal(room!.acted.length, 1)
   t.equal(room!.runs.length, 1)
   t.equal(room!.notices.length, 1)
   clock.advance(61_000)
-  room!.playbooks.sight(sighting({ score: 95 }))
+  room!.playbooks.respond(detection({ score: 95 }))
   await room!.playbooks.settled()
   t.equal(room!.runs.length, 2)
   t.equal((await room!.playbooks.incidents.count(null)), 1)
@@ -141,7 +141,7 @@ t.test('the same attacker a thousand times is one run, one incident and one webh
 
 t.test('two processes that see one attack at the same moment tell of it once', async (t) => {
   const { rooms } = await openPlaybooks(t, { count: 3 })
-  for (const { playbooks } of rooms) playbooks.sight(sighting({ score: 95, grade: 'certain' }))
+  for (const { playbooks } of rooms) playbooks.respond(detection({ score: 95, grade: 'certain' }))
   await Promise.all(rooms.map(({ playbooks }) => playbooks.settled()))
   t.equal(rooms.filter(({ notices }) => notices.length > 0).length, 1, 'one process tells, in one message')
   t.same(rooms.flatMap(({ runs }) => runs.map((run) => run.playbook)).sort(), ['ACTIVE_ATTACK_DETECTED', 'CRITICAL_THREAT_RESPONSE'])
@@ -152,11 +152,11 @@ t.test('two processes that see one attack at the same moment tell of it once', a
 t.test('an escalation right after an alert about the same attacker is told too, once', async (t) => {
   for (const afterMs of [0, 400, 600, 1_100, 1_900, 5_000]) {
     const { rooms: [room], clock } = await openPlaybooks(t)
-    room!.playbooks.sight(sighting({ grade: 'certain', score: 80 }))
+    room!.playbooks.respond(detection({ grade: 'certain', score: 80 }))
     await room!.playbooks.settled()
     clock.advance(afterMs)
     for (let i = 0; i < 3; i++) {
-      room!.playbooks.sight(sighting({ score: 97 }))
+      room!.playbooks.respond(detection({ score: 97 }))
       await room!.playbooks.settled()
       clock.advance(61_000)
     }
@@ -167,24 +167,24 @@ t.test('an escalation right after an alert about the same attacker is told too, 
 
 t.test('an escalation that a sibling sees travels with the message that gathers, and alone when nobody gathers any more', async (t) => {
   const { rooms: [one, other], clock } = await openPlaybooks(t, { count: 2 })
-  one!.playbooks.sight(sighting({ grade: 'certain', score: 80 }))
+  one!.playbooks.respond(detection({ grade: 'certain', score: 80 }))
   await one!.playbooks.settled()
-  other!.playbooks.sight(sighting({ score: 97 }))
+  other!.playbooks.respond(detection({ score: 97 }))
   await other!.playbooks.settled()
   t.match(one!.notices, [{ kind: 'alert' }, { kind: 'escalate' }])
   t.same(other!.notices, [])
   const late = attackerAt(1)
-  one!.playbooks.sight(sighting({ grade: 'certain', score: 80, ...late }))
+  one!.playbooks.respond(detection({ grade: 'certain', score: 80, ...late }))
   await one!.playbooks.settled()
   clock.advance(11_000)
-  other!.playbooks.sight(sighting({ score: 97, ...late }))
+  other!.playbooks.respond(detection({ score: 97, ...late }))
   await other!.playbooks.settled()
   t.match(other!.notices, [{ kind: 'escalate', attacker: 'ip:10.0.0.1' }])
   const lost = attackerAt(2)
-  one!.playbooks.sight(sighting({ grade: 'certain', score: 80, ...lost }))
+  one!.playbooks.respond(detection({ grade: 'certain', score: 80, ...lost }))
   await one!.playbooks.settled()
   await one!.playbooks.close()
-  other!.playbooks.sight(sighting({ score: 97, ...lost }))
+  other!.playbooks.respond(detection({ score: 97, ...lost }))
   await other!.playbooks.settled()
   t.match(other!.notices.at(-1), { kind: 'escalate', attacker: 'ip:10.0.0.2' }, 'a process that ends takes nothing with it')
 })
@@ -192,7 +192,7 @@ t.test('an escalation that a sibling sees travels with the message that gathers,
 t.test('a failing action is tried again three times at most, with jitter, and recorded', async (t) => {
   let tries = 0
   const { rooms: [room] } = await openPlaybooks(t, { actions: { watch () { tries++; throw new Error('not now') } } })
-  room!.playbooks.sight(sighting({ score: 10, anomaly: true }))
+  room!.playbooks.respond(detection({ score: 10, anomaly: true }))
   await room!.playbooks.settled()
   t.equal(tries, 4)
   t.match(room!.runs, [{ result: 'failed', steps: [{ do: 'watch', result: 'failed', attempts: 4, detail: 'not now' }] }])
@@ -202,7 +202,7 @@ t.test('a failing action is tried again three times at most, with jitter, and re
 t.test('an action that fails once is done at the second try, and the others did not wait', async (t) => {
   let tries = 0
   const { rooms: [room] } = await openPlaybooks(t, { actions: { hold () { if (tries++ === 0) throw new Error('not now') } } })
-  room!.playbooks.sight(sighting({ grade: 'certain', automation: true }))
+  room!.playbooks.respond(detection({ grade: 'certain', automation: true }))
   t.same(room!.acted, ['block ip:192.0.2.1 14400'])
   await room!.playbooks.settled()
   t.match(room!.runs.find((run) => run.playbook === 'AUTOMATION_DETECTED'), { result: 'done', steps: [{ attempts: 2 }] })
@@ -215,7 +215,7 @@ t.test(`${STORM} incidents at once stay bounded, and every attacker is blocked`,
   const { rooms: [room] } = await openPlaybooks(t)
   const start = performance.now()
   for (let i = 0; i < STORM; i++) {
-    room!.playbooks.sight(sighting({ score: 95, ...attackerAt(i) }))
+    room!.playbooks.respond(detection({ score: 95, ...attackerAt(i) }))
     // Requests come one by one: the event loop turns between them.
     if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
@@ -246,7 +246,7 @@ t.test('a dry run says what would happen and does nothing; an ordered run is aud
 t.test('incidents go from open to acknowledged to resolved, and the next attack opens another', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
   const { incidents } = room!.playbooks
-  room!.playbooks.sight(sighting({ score: 95 }))
+  room!.playbooks.respond(detection({ score: 95 }))
   await room!.playbooks.settled()
   const { items: [first] } = await incidents.list('OPEN', { first: 10, after: null })
   await incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna')
@@ -256,7 +256,7 @@ t.test('incidents go from open to acknowledged to resolved, and the next attack 
   t.match(room!.audited.slice(-2), [{ type: 'incident.acknowledged', actor: 'user:anna' }, { type: 'incident.resolved', actor: 'user:bob' }])
   await t.rejects(incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna'), { code: 'NEKO_ERR_INPUT_INVALID' })
   room!.playbooks.forget('ip:192.0.2.1')
-  room!.playbooks.sight(sighting({ score: 95 }))
+  room!.playbooks.respond(detection({ score: 95 }))
   await room!.playbooks.settled()
   t.equal(await incidents.count('OPEN'), 1)
   t.equal(await incidents.count(null), 2)
@@ -265,14 +265,14 @@ t.test('incidents go from open to acknowledged to resolved, and the next attack 
 t.test('who acknowledged an incident stays known, however many runs join it afterwards', async (t) => {
   const { rooms: [room], clock } = await openPlaybooks(t)
   const { incidents } = room!.playbooks
-  room!.playbooks.sight(sighting({ score: 95 }))
+  room!.playbooks.respond(detection({ score: 95 }))
   await room!.playbooks.settled()
   const { items: [opened] } = await incidents.list('OPEN', { first: 10, after: null })
   t.match(opened, { acknowledgedBy: null, acknowledgedAt: null, resolvedBy: null, resolvedAt: null })
   const { acknowledgedAt } = await incidents.setStatus(opened!.id, 'ACKNOWLEDGED', 'user:anna')
   for (let i = 0; i < 203; i++) {
     clock.advance(61_000)
-    room!.playbooks.sight(sighting({ score: 95 }))
+    room!.playbooks.respond(detection({ score: 95 }))
     await room!.playbooks.settled()
   }
   const incident = await incidents.get(opened!.id)

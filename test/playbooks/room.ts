@@ -5,7 +5,7 @@ import type { Assessment } from '../../src/receipts/shapes.ts'
 import { PLAYBOOKS } from '../../src/playbooks/catalogue.ts'
 import { createPlaybooks, type Playbooks } from '../../src/playbooks/playbooks.ts'
 import type { Actions } from '../../src/playbooks/runner.ts'
-import { playbookCollections, type Notice, type Playbook, type Run, type Sighting } from '../../src/playbooks/shapes.ts'
+import { playbookCollections, type Notice, type Playbook, type Run, type Detection } from '../../src/playbooks/shapes.ts'
 import { createTestClock, type TestClock } from '../../src/std/clock.ts'
 import type { Storage } from '../../src/storage/port.ts'
 import { joinedFleets } from '../local-fleet.ts'
@@ -76,7 +76,7 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
 let count = 0
 
 /** A request of 50 points that nothing but STANDARD_MONITORING minds. */
-export function sighting (more: Partial<Sighting> = {}): Sighting {
+export function detection (more: Partial<Detection> = {}): Detection {
   return {
     assessmentId: `as_000000000000_${(count++).toString(36)}`,
     at: 1_800_000_000_000,
@@ -101,7 +101,7 @@ export function sighting (more: Partial<Sighting> = {}): Sighting {
   }
 }
 
-export function attackerAt (index: number): Pick<Sighting, 'attacker' | 'client'> {
+export function attackerAt (index: number): Pick<Detection, 'attacker' | 'client'> {
   const value = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
   return { attacker: { scope: 'IP', value }, client: `ip:${value}` }
 }

@@ -1,6 +1,6 @@
 import { createAssessments } from '../../src/receipts/receipts.ts'
 import { assessmentCollections } from '../../src/receipts/shapes.ts'
-import { judge } from '../../src/decisions/verdict.ts'
+import { decideVerdict } from '../../src/decisions/verdict.ts'
 import { withAllowances } from '../../src/detect/allowances.ts'
 import { createHistory } from '../../src/clients/history.ts'
 import { createPolicy } from '../../src/detect/policy.ts'
@@ -51,7 +51,7 @@ export async function openRooms (t: Test, count = 1): Promise<Rooms> {
         allow: (allowances) => pool.usePolicy(withAllowances(pool.policy(), allowances)),
         rescore: (observation, payload) => rescore(observation, payload, pool.policy())
       },
-      judge: (score, { method }) => judge({ score, decision: null, writes: method !== 'GET', thresholds })
+      judge: (score, { method }) => decideVerdict({ score, decision: null, writes: method !== 'GET', thresholds })
     })
     t.teardown(() => assessments.close())
     return {
@@ -60,7 +60,7 @@ export async function openRooms (t: Test, count = 1): Promise<Rooms> {
       processId: fleet.processId,
       async see (observation) {
         const score = await pool.score(observation)
-        const receipt: Recorded = { observation, score, verdict: judge({ score, decision: null, writes: false, thresholds }), status: 200, decisionId: null, address: '192.0.2.7', at: observation.at }
+        const receipt: Recorded = { observation, score, verdict: decideVerdict({ score, decision: null, writes: false, thresholds }), status: 200, decisionId: null, address: '192.0.2.7', at: observation.at }
         assessments.record(receipt)
         return receipt
       }

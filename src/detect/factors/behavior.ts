@@ -15,16 +15,16 @@ export function measureBehavior (observation: Observation, view: RequestView, po
   const signs: Signs = { found: null }
   const history = observation.history
   if (history === null) return resultOf('behavior', signs, 0)
-  judgeLogins(history, signs)
-  judgeTokens(history, signs)
-  judgeFingerprint(history, signs)
+  addLoginSigns(history, signs)
+  addTokenSigns(history, signs)
+  addFingerprintSigns(history, signs)
   const patience = patienceWith(observation.client, history, view)
-  judgeSweep(history, patience, signs)
-  judgeEnumeration(history, patience, signs)
-  judgeScan(history, patience, signs)
-  judgeProbes(history, signs)
-  judgeRotation(observation.client, history, signs)
-  judgeRoaming(observation.client, history, signs)
+  addSweepSigns(history, patience, signs)
+  addEnumerationSigns(history, patience, signs)
+  addScanSigns(history, patience, signs)
+  addProbeSigns(history, signs)
+  addRotationSigns(observation.client, history, signs)
+  addRoamingSigns(observation.client, history, signs)
   return resultOf('behavior', signs, policy.ceilings.behavior)
 }
 
@@ -32,7 +32,7 @@ export function measureBehavior (observation: Observation, view: RequestView, po
  * A person mistypes up to five times; a list of stolen passwords goes on, and faster than anybody types. Of an office's logins
  * most succeed in the end, and they are few among what its people ask for.
  */
-function judgeLogins (history: HistorySnapshot, signs: Signs): void {
+function addLoginSigns (history: HistorySnapshot, signs: Signs): void {
   const failed = Math.max(history.failedLogins600s, history.failedLogins3600s * 0.7)
   if (failed < 2) return
   const typed = history.intervalMeanMs > 2500 ? 0 : 1
@@ -51,7 +51,7 @@ const LOGINS_VALUE_MAX = 0.56
  * One expired token is shown again and again by a forgotten program; guesses differ. Where tokens come with several agents
  * and many kinds of questions, an office or a mobile network showed those of its people after we changed our key.
  */
-function judgeTokens (history: HistorySnapshot, signs: Signs): void {
+function addTokenSigns (history: HistorySnapshot, signs: Signs): void {
   const bad = Math.max(history.badTokens600s, history.badTokens3600s * 0.7)
   if (bad < 2) return
   const guesses = Math.min(bad, history.distinctCredentials3600s)
@@ -62,7 +62,7 @@ function judgeTokens (history: HistorySnapshot, signs: Signs): void {
 }
 
 /** The same tool behind many addresses: nearly all of its logins fail, and a newcomer begins with one. */
-function judgeFingerprint (history: HistorySnapshot, signs: Signs): void {
+function addFingerprintSigns (history: HistorySnapshot, signs: Signs): void {
   const isUsed = history.loginAttempt === 1 || history.failedLogins600s > 0
   const addresses = history.fingerprintFailingAddresses600s
   if (!isUsed || addresses < PRINT_ADDRESSES_MIN) return
@@ -75,7 +75,7 @@ function judgeFingerprint (history: HistorySnapshot, signs: Signs): void {
 const PRINT_ADDRESSES_MIN = 4
 
 /** One question with ever new values, without a pause: a scraper, whatever its rhythm. */
-function judgeSweep (history: HistorySnapshot, patience: number, signs: Signs): void {
+function addSweepSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
   const novelty = noveltyOf(history)
   const variations = Math.max(0, history.variations600s - history.strays600s)
   const share = variations / Math.max(1, history.requests600s)
@@ -94,7 +94,7 @@ function noveltyOf (history: HistorySnapshot): number {
 const TARGETS_MANY = 250
 
 /** Numbers that count upwards, or that mostly do not exist. */
-function judgeEnumeration (history: HistorySnapshot, patience: number, signs: Signs): void {
+function addEnumerationSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
   addSign(signs, 0.62 * patience * ramp(history.sequentialRun, 6, 18), 'behavior.enumeration', 'client', `${history.sequentialRun} numbers in a row`, 'T1119')
   // What a link, a form or an app led to is missed by many visitors alike.
   const notFound = Math.max(0, history.notFound600s - history.strays600s)
@@ -107,7 +107,7 @@ function judgeEnumeration (history: HistorySnapshot, patience: number, signs: Si
  * Ever new routes that nothing led to, and hardly one of them exists. A page that lost its files, an old bookmark and a
  * visitor of another site under our name miss as often, but links, cookies, forms or queries led them here (history/traits.ts).
  */
-function judgeScan (history: HistorySnapshot, patience: number, signs: Signs): void {
+function addScanSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
   const missing = history.notFound3600s / Math.max(1, history.requests3600s)
   const breadth = Math.min(history.distinctShapes3600s, history.guesses3600s)
   // Several visitors behind one address miss some each.
@@ -116,7 +116,7 @@ function judgeScan (history: HistorySnapshot, patience: number, signs: Signs): v
 }
 
 /** Single odd requests that failed add up over the hour, however slowly they come; in ordinary traffic they are few among many. */
-function judgeProbes (history: HistorySnapshot, signs: Signs): void {
+function addProbeSigns (history: HistorySnapshot, signs: Signs): void {
   const share = history.probes3600s / Math.max(1, history.requests3600s)
   addSign(signs, 0.5 * ramp(history.probes3600s, 1, 6) * ramp(share, 0.3, 0.6), 'behavior.probes', 'client', `${history.probes3600s} odd requests that failed within the hour`, 'T1595.002')
 }
@@ -125,7 +125,7 @@ function judgeProbes (history: HistorySnapshot, signs: Signs): void {
  * Agents that change while one thing is pursued. In an office people ask for different things, their programs differ in
  * more than the agent's text, and each agent comes back; a disguise changes the text alone, or with every request.
  */
-function judgeRotation (client: string, history: HistorySnapshot, signs: Signs): void {
+function addRotationSigns (client: string, history: HistorySnapshot, signs: Signs): void {
   const agents = history.distinctAgents3600s
   if (agents < 3) return
   const requests = Math.max(1, history.requests3600s)
@@ -147,7 +147,7 @@ function pursuitOf (history: HistorySnapshot): number {
 }
 
 /** One credential from many addresses with many agents. A phone changes its address and keeps its agent. */
-function judgeRoaming (client: string, history: HistorySnapshot, signs: Signs): void {
+function addRoamingSigns (client: string, history: HistorySnapshot, signs: Signs): void {
   if (client.startsWith('ip:')) return
   addSign(signs, 0.4 * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6), 'behavior.roaming', 'client', `one credential from about ${history.distinctAddresses3600s} addresses with ${history.distinctAgents3600s} agents`, 'T1078')
 }

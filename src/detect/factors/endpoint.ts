@@ -1,9 +1,9 @@
 import { asBuffer } from '../bytes.ts'
 import { addSign, resultOf } from '../evidence.ts'
-import { judgeOverride } from '../signs/method-override.ts'
-import { judgePath } from '../signs/scanner-paths.ts'
+import { addOverrideSigns } from '../signs/method-override.ts'
+import { matchScannerPath } from '../signs/scanner-paths.ts'
 import { headerOf } from '../request-view.ts'
-import { isForeignReferer, judgeSessionNames, maySpeakOfSessions } from '../signs/session-fixation.ts'
+import { isForeignReferer, addSessionNameSigns, maySpeakOfSessions } from '../signs/session-fixation.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
 import type { RequestView } from '../request-view.ts'
@@ -21,21 +21,21 @@ const BODY_MAX = 1_048_576
  */
 export function measureEndpoint (observation: Observation, view: RequestView, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
-  judgeTarget(observation, view, signs)
-  judgeMethod(view, signs)
-  judgeOverride(view, observation.body, isForm(view), signs)
-  judgeEncoding(observation.url, signs)
-  judgeSession(observation, view, signs)
+  addTargetSigns(observation, view, signs)
+  addMethodSigns(view, signs)
+  addOverrideSigns(view, observation.body, isForm(view), signs)
+  addEncodingSigns(observation.url, signs)
+  addSessionSigns(observation, view, signs)
   return resultOf('endpoint', signs, policy.ceilings.endpoint)
 }
 
-function judgeTarget (observation: Observation, view: RequestView, signs: Signs): void {
+function addTargetSigns (observation: Observation, view: RequestView, signs: Signs): void {
   if (observation.route !== null) return
-  const scanner = judgePath(view.path)
+  const scanner = matchScannerPath(view.path)
   if (scanner !== null) addSign(signs, scanner.value, scanner.rule, 'path', scanner.text, 'T1595.003')
 }
 
-function judgeMethod (view: RequestView, signs: Signs): void {
+function addMethodSigns (view: RequestView, signs: Signs): void {
   const { method } = view
   if (view.query.length > 2 * PARAMETERS_MAX && view.query.split('&', PARAMETERS_MAX + 1).length > PARAMETERS_MAX) addSign(signs, 0.76, 'endpoint.parameter-flood', 'query', `more than ${PARAMETERS_MAX} parameters`, 'T1499')
   if (view.bodyBytes > 0 && (method === 'GET' || method === 'HEAD')) addSign(signs, isForm(view) ? (method === 'HEAD' ? 0.76 : 0.5) : 0.2, 'endpoint.body', 'body', `${method} with a body`)
@@ -50,8 +50,8 @@ const ENCODED_WORD = /(?:%(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]|3[0-9])){5}/i
 const PARAMETERS_MAX = 250
 
 /** Encodings that no browser makes: overlong UTF-8, letters as %u escapes, encoded zeros. */
-function judgeEncoding (url: string, signs: Signs): void {
-  if (url.charCodeAt(0) !== 47) judgeForm(url, signs)
+function addEncodingSigns (url: string, signs: Signs): void {
+  if (url.charCodeAt(0) !== 47) addFormSigns(url, signs)
   if (/[\x00-\x1f]/.test(url)) addSign(signs, 0.78, 'endpoint.raw-control', 'url', 'a control character in the target', 'T1190')
   if (!url.includes('%')) return
   if (/%c0%[89ab][0-9a-f]|%c1%[89ab]|%e0%80%|%f0%80%80/i.test(url)) addSign(signs, 0.78, 'endpoint.overlong', 'url', 'overlong UTF-8', 'T1027')
@@ -67,7 +67,7 @@ function judgeEncoding (url: string, signs: Signs): void {
 }
 
 /** A target that is a whole URL is for proxies; `*` is for OPTIONS. */
-function judgeForm (url: string, signs: Signs): void {
+function addFormSigns (url: string, signs: Signs): void {
   if (url === '*' || url === '') return
   if (/^(?:https?|wss?):\/\//i.test(url)) addSign(signs, 0.3, 'endpoint.absolute-target', 'url', 'a whole URL for a target, as for a proxy', 'T1090')
   else addSign(signs, 0.78, 'endpoint.target', 'url', 'a target that is no path', 'T1190')
@@ -77,18 +77,18 @@ function isForm (view: RequestView): boolean {
   return (headerOf(view, 'content-type') ?? '').startsWith('application/x-www-form-urlencoded')
 }
 
-function judgeSession (observation: Observation, view: RequestView, signs: Signs): void {
+function addSessionSigns (observation: Observation, view: RequestView, signs: Signs): void {
   const { body } = observation
   const inQuery = view.query !== '' && maySpeakOfSessions(view.query)
   const inBody = body !== null && body.length >= 2 && (observation.method === 'POST' || observation.method === 'PUT')
   if (!inQuery && !inBody) return
   const isForeign = isForeignReferer(headerOf(view, 'referer'), headerOf(view, 'host'))
-  if (inQuery) addSign(signs, judgeSessionNames(view.query, view.path, isForeign), 'endpoint.session-fixation', 'query', 'a session id handed in by another page', 'T1563')
+  if (inQuery) addSign(signs, addSessionNameSigns(view.query, view.path, isForeign), 'endpoint.session-fixation', 'query', 'a session id handed in by another page', 'T1563')
   if (!inBody || !isForeign) return
   const text = textOf(body)
   // A GraphQL document names fields, not parameters.
   if (text.includes('"query"') || !maySpeakOfSessions(text)) return
-  addSign(signs, judgeSessionNames(text.charCodeAt(0) === 123 ? formOf(text) : text, view.path, true), 'endpoint.session-fixation', 'body', 'a session id handed in by another page', 'T1563')
+  addSign(signs, addSessionNameSigns(text.charCodeAt(0) === 123 ? formOf(text) : text, view.path, true), 'endpoint.session-fixation', 'body', 'a session id handed in by another page', 'T1563')
 }
 
 /** The names of a flat JSON object as form pairs. */

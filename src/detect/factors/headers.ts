@@ -1,7 +1,7 @@
 import { classifyAgent } from '../signs/agents.ts'
-import { judgeTokenHead } from '../signs/bearer-token.ts'
+import { addTokenHeadSigns } from '../signs/bearer-token.ts'
 import { addSign, resultOf } from '../evidence.ts'
-import { judgePartHeads } from '../signs/part-heads.ts'
+import { addPartHeadSigns } from '../signs/part-heads.ts'
 import { headerOf } from '../request-view.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
@@ -16,11 +16,11 @@ import type { FactorResult } from '../shapes.ts'
  */
 export function measureHeaders (view: RequestView, policy: Policy, body: Uint8Array | null = null): FactorResult {
   const signs: Signs = { found: null }
-  judgeFraming(view, signs)
-  judgeNames(view, signs)
-  judgeContentType(view, body, signs)
-  judgeRanges(view, signs)
-  judgeClaims(view, signs)
+  addFramingSigns(view, signs)
+  addNameListSigns(view, signs)
+  addContentTypeSigns(view, body, signs)
+  addRangeSigns(view, signs)
+  addClaimSigns(view, signs)
   return resultOf('headers', signs, policy.ceilings.headers)
 }
 
@@ -28,7 +28,7 @@ const SOFT_MAX = 0.3
 /** Headers of which a request has one; a second one is how two readers are made to disagree. */
 const SINGLE = new Set(['host', 'content-length', 'content-type', 'transfer-encoding', 'user-agent', 'authorization'])
 
-function judgeFraming (view: RequestView, signs: Signs): void {
+function addFramingSigns (view: RequestView, signs: Signs): void {
   const { names } = view
   const length = names.indexOf('content-length')
   const coding = names.indexOf('transfer-encoding')
@@ -51,7 +51,7 @@ function kindOfName (name: string): NameKind {
   return kind
 }
 
-function judgeRepeat (view: RequestView, name: string, at: number, signs: Signs): void {
+function addRepeatSigns (view: RequestView, name: string, at: number, signs: Signs): void {
   const same = view.values[at] === view.values[view.names.indexOf(name)]
   const framing = name === 'content-length' || name === 'transfer-encoding' || name === 'host'
   addSign(signs, framing ? (same ? 0.6 : 0.85) : same ? 0.1 : 0.3, 'headers.repeated', `header.${name}`, `${name} twice${same ? '' : ', with different values'}`, 'T1190')
@@ -87,19 +87,19 @@ const OUT_OF_PLACE = 0.76
 /** Controls other than a tab; the parser of a live server lets none through, an assessment of others' requests may. */
 const CONTROL = /[\x00-\x08\x0a-\x1f]/
 
-function judgeNames (view: RequestView, signs: Signs): void {
+function addNameListSigns (view: RequestView, signs: Signs): void {
   const { names, values } = view
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string
     const kind = kindOfName(name)
-    if (kind !== 'plain') judgeName(view, kind, i, signs)
+    if (kind !== 'plain') addNameSigns(view, kind, i, signs)
     if (CONTROL.test(values[i] as string)) addSign(signs, 0.82, 'headers.control', 'headers', 'a control character in a value', 'T1190')
   }
 }
 
-function judgeName (view: RequestView, kind: NameKind, at: number, signs: Signs): void {
+function addNameSigns (view: RequestView, kind: NameKind, at: number, signs: Signs): void {
   const name = view.names[at] as string
-  if (kind === 'single' && view.names.indexOf(name) !== at) judgeRepeat(view, name, at, signs)
+  if (kind === 'single' && view.names.indexOf(name) !== at) addRepeatSigns(view, name, at, signs)
   if (kind === 'odd') addSign(signs, 0.6, 'headers.name', 'headers', 'a header name with a character that names cannot have', 'T1190')
   const steering = kind === 'steering' ? STEERING.get(name) : undefined
   if (steering === undefined) return
@@ -110,17 +110,17 @@ function judgeName (view: RequestView, kind: NameKind, at: number, signs: Signs)
 const CHARSETS = new Set('utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251 windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16'.split(' '))
 
 /** A type that a parser behind us may read otherwise than we do: two charsets, odd ones, a type hidden in a boundary. */
-function judgeContentType (view: RequestView, body: Uint8Array | null, signs: Signs): void {
+function addContentTypeSigns (view: RequestView, body: Uint8Array | null, signs: Signs): void {
   const raw = headerOf(view, 'content-type')
   if (raw === null || raw === '' || PLAIN_TYPES.has(raw)) return
   const type = raw.toLowerCase()
-  if (body !== null && type.startsWith('multipart/')) judgePartHeads(body, signs)
+  if (body !== null && type.startsWith('multipart/')) addPartHeadSigns(body, signs)
   if (/%\{|\$\{|#\w+=/.test(type)) addSign(signs, 0.88, 'headers.content-type-code', 'header.content-type', 'an expression in the content type', 'T1190')
   const charsets = type.match(/charset\s*=\s*"?[\w.:-]*/g) ?? []
   if (charsets.length > 1) addSign(signs, 0.8, 'headers.charsets', 'header.content-type', 'more than one charset', 'T1027')
   else if (charsets.length === 1 && !CHARSETS.has((charsets[0] as string).replace(/^charset\s*=\s*"?/, ''))) addSign(signs, 0.76, 'headers.charset', 'header.content-type', 'a charset that no client uses', 'T1027')
   if (/^(?!multipart\/).*;\s*boundary\s*=/.test(type)) addSign(signs, 0.76, 'headers.boundary', 'header.content-type', 'a boundary where there are no parts', 'T1027')
-  if (/^multipart\//.test(type)) judgeMultipart(type, signs)
+  if (/^multipart\//.test(type)) addMultipartSigns(type, signs)
   else if (/;\s*[\w-]+\s*(?:;|$)/.test(type)) addSign(signs, 0.76, 'headers.type-parameter', 'header.content-type', 'a parameter without a value', 'T1027')
   if (!/^[\w.+*-]+\/[\w.+*-]+\s*(?:;|$)/.test(type)) addSign(signs, 0.76, 'headers.content-type', 'header.content-type', 'a content type that is none')
 }
@@ -128,7 +128,7 @@ function judgeContentType (view: RequestView, body: Uint8Array | null, signs: Si
 /** RFC 2046 and the registry: what is no known kind of parts is read as one by some and as text by others. */
 const MULTIPARTS = /^multipart\/(?:form-data|mixed|related|alternative|byteranges|digest|parallel|signed|encrypted|report|x-mixed-replace|batch)\s*(?:;|$)/
 
-function judgeMultipart (type: string, signs: Signs): void {
+function addMultipartSigns (type: string, signs: Signs): void {
   if (!MULTIPARTS.test(type)) addSign(signs, 0.76, 'headers.multipart', 'header.content-type', 'parts of a kind that does not exist', 'T1027')
   // Programs that set the type of a form by hand forget the boundary.
   else if (!/boundary\s*=/.test(type)) addSign(signs, type.startsWith('multipart/form-data') ? 0.4 : 0.76, 'headers.no-boundary', 'header.content-type', 'parts without a boundary')
@@ -136,7 +136,7 @@ function judgeMultipart (type: string, signs: Signs): void {
 
 const PLAIN_TYPES = new Set(['application/json', 'application/x-www-form-urlencoded', 'application/json; charset=utf-8', 'application/json;charset=UTF-8', 'application/json; charset=UTF-8', 'application/graphql', 'text/plain;charset=UTF-8'])
 
-function judgeRanges (view: RequestView, signs: Signs): void {
+function addRangeSigns (view: RequestView, signs: Signs): void {
   const range = headerOf(view, 'range')
   if (range === null) return
   const ranges = range.split(',', RANGES_MAX)
@@ -162,15 +162,15 @@ function overlaps (ranges: string[]): boolean {
 }
 
 /** What the claimed browser would send. Chromium 89 and later sends sec-ch-ua on secure origins, every browser a language. */
-function judgeClaims (view: RequestView, signs: Signs): void {
+function addClaimSigns (view: RequestView, signs: Signs): void {
   const agent = view.agent
   if (headerOf(view, 'host') === null) addSign(signs, 0.2, 'headers.host', 'headers', 'no host')
-  judgeOdd(view, signs)
+  addOddSigns(view, signs)
   if (agent === null || classifyAgent(agent).kind !== 'browser') return
   const soft: Signs = { found: null }
   const brands = headerOf(view, 'sec-ch-ua')
   const chrome = /Chrome\/(\d{1,4})\./.exec(agent)
-  if (brands !== null) judgeHints(view, agent, brands, chrome, soft)
+  if (brands !== null) addHintSigns(view, agent, brands, chrome, soft)
   if (headerOf(view, 'accept-language') === null && headerOf(view, 'accept-encoding') === null) addSign(soft, 0.06, 'headers.sparse', 'headers', 'a browser without languages and encodings')
   if (chrome !== null && Number(chrome[1]) >= 89 && brands === null && headerOf(view, 'sec-fetch-mode') === null) addSign(soft, 0.05, 'headers.no-hints', 'headers', `Chrome ${chrome[1]} without its client hints`)
   const result = resultOf('headers', soft, SOFT_MAX)
@@ -178,7 +178,7 @@ function judgeClaims (view: RequestView, signs: Signs): void {
 }
 
 /** Connections that close and stay, lists of codings that are none, an address for a host: small signs of hand-made requests. */
-function judgeOdd (view: RequestView, signs: Signs): void {
+function addOddSigns (view: RequestView, signs: Signs): void {
   const connection = headerOf(view, 'connection')
   if (connection !== null && connection.includes(',') && /^(?:close|keep-alive) ?, ?(?:close|keep-alive)/i.test(connection)) addSign(signs, /close/i.test(connection) && /keep-alive/i.test(connection) ? 0.76 : 0.6, 'headers.connection', 'header.connection', 'a connection that is told twice')
   const encoding = headerOf(view, 'accept-encoding')
@@ -189,7 +189,7 @@ function judgeOdd (view: RequestView, signs: Signs): void {
   const expect = headerOf(view, 'expect')
   if (expect !== null && !/^100-continue$/i.test(expect.trim())) addSign(signs, 0.78, 'headers.expect', 'header.expect', 'an expectation that does not exist', 'T1190')
   const authorization = headerOf(view, 'authorization')
-  const token = authorization === null ? null : judgeTokenHead(authorization)
+  const token = authorization === null ? null : addTokenHeadSigns(authorization)
   if (token !== null) addSign(signs, token.value, 'headers.token-head', 'header.authorization', token.text, 'T1550.001')
   const cookie = headerOf(view, 'cookie')
   if (cookie !== null && cookie.startsWith('$Version')) addSign(signs, /="[^";]*;[^"]*"/.test(cookie) ? 0.78 : 0.3, 'headers.old-cookies', 'header.cookie', 'cookies as of RFC 2965, in quotes that swallow others', 'T1539')
@@ -199,7 +199,7 @@ function judgeOdd (view: RequestView, signs: Signs): void {
   if (view.bodyBytes > 0 && headerOf(view, 'content-type') === null) addSign(signs, 0.12, 'headers.no-type', 'headers', 'a body without a type')
 }
 
-function judgeHints (view: RequestView, agent: string, brands: string, chrome: RegExpExecArray | null, soft: Signs): void {
+function addHintSigns (view: RequestView, agent: string, brands: string, chrome: RegExpExecArray | null, soft: Signs): void {
   if (chrome === null && /Firefox\/|Version\/[\d.]+.*Safari\//.test(agent)) addSign(soft, 0.2, 'headers.hints-of-another', 'header.sec-ch-ua', 'client hints that this browser does not send')
   const claimed = /"Chromium";v="(\d{1,4})/.exec(brands)
   if (chrome !== null && claimed !== null && claimed[1] !== chrome[1]) addSign(soft, 0.2, 'headers.hints-version', 'header.sec-ch-ua', `hints say ${claimed[1]}, the agent ${chrome[1]}`)

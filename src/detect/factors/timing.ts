@@ -16,7 +16,7 @@ export function measureTiming (observation: Observation, view: RequestView, poli
   const history = observation.history
   if (history === null || history.intervals < INTERVALS_MIN) return resultOf('timing', signs, 0)
   const loudness = loudnessOf(history) * patienceWith(observation.client, history, view)
-  judgeRegularity(history, loudness, signs)
+  addRegularitySigns(history, loudness, signs)
   addSign(signs, 0.22 * loudness * ramp(400 - history.intervalMeanMs, 0, 300) * ramp(history.streakRequests, 12, 40), 'timing.inhuman', 'client', `${Math.round(history.intervalMeanMs)} ms between requests, ${history.streakRequests} in a row`, 'T1119')
   addSign(signs, 0.14 * loudness * ramp(history.streakRequests, 25, 80) * ramp(history.streakSeconds, 15, 60), 'timing.tireless', 'client', `${history.streakRequests} requests in ${Math.round(history.streakSeconds)} s without a pause of ten`, 'T1119')
   return resultOf('timing', signs, policy.ceilings.timing)
@@ -29,7 +29,7 @@ const TIMER_DEVIATION = 0.1
 const LOOSE_DEVIATION = 0.4
 const SLOW_MS = 30_000
 
-function judgeRegularity (history: HistorySnapshot, loudness: number, signs: Signs): void {
+function addRegularitySigns (history: HistorySnapshot, loudness: number, signs: Signs): void {
   const mean = history.intervalMeanMs
   if (mean <= 0 || mean > SLOW_MS) return
   const deviation = history.intervalDeviationMs / mean

@@ -8,7 +8,7 @@ import { walkJson } from './json-values.ts'
 
 /** `a=1&b=2` of a query or a form. */
 export function inspectForm (inspection: Inspection, text: string, kind: PlaceKind, place: string, graphqlRoute: boolean): void {
-  if (kind === 'form' && text.includes('%')) judgeEscapes(inspection, text, place)
+  if (kind === 'form' && text.includes('%')) addEscapeSigns(inspection, text, place)
   let from = 0
   for (let count = 0; from <= text.length; count++) {
     if (count >= PARTS_MAX) return leaveOut(inspection, `${place}: parameters beyond the ${PARTS_MAX}th`)
@@ -20,7 +20,7 @@ export function inspectForm (inspection: Inspection, text: string, kind: PlaceKi
 }
 
 /** A browser escapes a whole form or nothing: an escape that is none among others was written by hand, for a reader that is laxer than we are. */
-function judgeEscapes (inspection: Inspection, text: string, place: string): void {
+function addEscapeSigns (inspection: Inspection, text: string, place: string): void {
   const broken = /%(?![0-9a-f]{2}|u[0-9a-f]{4})[0-9a-z]/i.exec(text)
   if (broken === null) return
   const mixed = /%[0-9a-f]{2}/i.test(text)

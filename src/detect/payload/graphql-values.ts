@@ -20,7 +20,7 @@ export function inspectGraphql (inspection: Inspection, place: string, text: str
   for (const literal of reading.literals) inspectValue(inspection, 'graphql', placeOf(place, literal.name), literal.value, literal.name.toLowerCase(), 0)
   if (reading.cut) leaveOut(inspection, `${place}: GraphQL beyond the lexer's bound`)
   if (reading.repeats > GUESSES_MAX && countGuesses(text) > GUESSES_MAX) inspection.findings.push({ rule: 'graphql.guess-flood', grade: 'likely', value: 0.8, match: `one credential asked for ${reading.repeats} times`, place, technique: 'T1110' })
-  judgeShape(inspection, place, reading, way)
+  addShapeSigns(inspection, place, reading, way)
   return !reading.open
 }
 
@@ -45,7 +45,7 @@ function countGuesses (text: string): number {
   return text.match(GUESSED)?.length ?? 0
 }
 
-function judgeShape (inspection: Inspection, place: string, reading: GraphqlReading, way: 'post' | 'link' | 'batch'): void {
+function addShapeSigns (inspection: Inspection, place: string, reading: GraphqlReading, way: 'post' | 'link' | 'batch'): void {
   const add = (rule: string, value: number, match: string): void => {
     inspection.findings.push({ rule, grade: value >= 0.4 ? 'likely' : 'weak', value, match, place, technique: rule === 'graphql.introspection' ? 'T1595.002' : 'T1499.003' })
   }
@@ -66,7 +66,7 @@ function judgeShape (inspection: Inspection, place: string, reading: GraphqlRead
 }
 
 /** Batches: the same operation many times is brute force or load, unequal ones are a page. */
-export function judgeBatch (inspection: Inspection, place: string, documents: string[]): void {
+export function addBatchSigns (inspection: Inspection, place: string, documents: string[]): void {
   if (documents.length <= GUESSES_MAX) return
   const counts = new Map<string, number>()
   let most = 0

@@ -1,7 +1,7 @@
 import { CHARACTERS_MAX, DECODE_STEPS_MAX, NESTED_TEXT_CHARACTERS_MAX, NESTED_TEXT_DEPTH_MAX, PLACE_CHARACTERS_MAX, REMARKS_MAX, VALUES_MAX, WINDOW_CHARACTERS, WINDOW_OVERLAP } from './bounds.ts'
 import { CHAR, scan, seen } from './characters.ts'
 import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
-import { judgeText } from './inspect-value.ts'
+import { inspectReading } from './inspect-reading.ts'
 import { isForbiddenParameter } from '../../std/keys.ts'
 import { NAME_FIELD, STREAM_START, techniqueOf } from './findings.ts'
 import type { Finding, PlaceKind } from './findings.ts'
@@ -84,7 +84,7 @@ function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string
   if (BASE64_PICTURE.test(text.slice(0, 64))) return
   let reading = text
   for (let step = 0; ; step++) {
-    for (const what of judgeText(inspection.findings, kind, place, reading, field)) leaveOut(inspection, `${place}: ${what}`)
+    for (const what of inspectReading(inspection.findings, kind, place, reading, field)) leaveOut(inspection, `${place}: ${what}`)
     const next = decodeOnce(reading)
     if (next === reading) break
     if (step >= DECODE_STEPS_MAX) {

@@ -1,5 +1,5 @@
 import { PARTS_MAX } from './bounds.ts'
-import { inspectGraphql, judgeBatch } from './graphql-values.ts'
+import { inspectGraphql, addBatchSigns } from './graphql-values.ts'
 import { inspectName, inspectValue, leaveOut, parseJson } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 import { walkJson } from './json-values.ts'
@@ -7,7 +7,7 @@ import { walkJson } from './json-values.ts'
 /** JSON that may be one GraphQL request, a batch of them, or anything else. */
 export function inspectJson (inspection: Inspection, value: unknown, place: string, graphqlRoute: boolean): void {
   if (Array.isArray(value) && value.length > 0 && value.length <= PARTS_MAX && value.every(hasDocument)) {
-    judgeBatch(inspection, 'graphql', value.map((request: { query: string }) => request.query))
+    addBatchSigns(inspection, 'graphql', value.map((request: { query: string }) => request.query))
     for (const request of value) inspectGraphqlRequest(inspection, request as Record<string, unknown>, place, value.length > 1 ? 'batch' : 'post')
   } else if (hasDocument(value)) inspectGraphqlRequest(inspection, value as unknown as Record<string, unknown>, place, 'post')
   else walk(inspection, value, graphqlRoute ? 'graphql' : 'json', place)

@@ -34,8 +34,8 @@ function inspectPart (inspection: Inspection, part: string): void {
   const field = name?.[1] ?? name?.[2] ?? ''
   const place = placeOf('body', field)
   if (field.length >= PART_NAME_CHARACTERS_MAX) leaveOut(inspection, `body: a field's name beyond ${PART_NAME_CHARACTERS_MAX} characters`)
-  if (field !== '') judgePartName(inspection, place, field)
-  judgeHead(inspection, place, head, type)
+  if (field !== '') addPartNameSigns(inspection, place, field)
+  addHeadSigns(inspection, place, head, type)
   const filename = file?.[1] ?? file?.[2]
   if (filename !== undefined && filename.length >= FILE_NAME_CHARACTERS_MAX) leaveOut(inspection, `body: a file's name beyond ${FILE_NAME_CHARACTERS_MAX} characters`)
   if (filename !== undefined && filename !== '') inspectValue(inspection, 'filename', place + '.filename', filename, 'filename', 1)
@@ -46,13 +46,13 @@ function inspectPart (inspection: Inspection, part: string): void {
 
 const USUAL_CHARSET = /^(?:utf-?8|us-ascii|ascii|iso-8859-1|iso-8859-15|windows-1252|latin1)$/
 
-function judgePartName (inspection: Inspection, place: string, field: string): void {
+function addPartNameSigns (inspection: Inspection, place: string, field: string): void {
   inspectName(inspection, 'multipart', place, field)
   if (/[;'"=\\]/.test(field)) inspection.findings.push({ rule: 'upload.odd-field', grade: 'likely', value: 0.76, match: field.slice(0, 40), place, technique: 'T1190' })
 }
 
 /** Charsets and encodings that browsers never use in a part, and that make the reader decode something else than we do. */
-function judgeHead (inspection: Inspection, place: string, head: string, type: string): void {
+function addHeadSigns (inspection: Inspection, place: string, head: string, type: string): void {
   const charset = /charset\s{0,2}=\s{0,2}"?'?([\w-]{1,30})/.exec(type)
   if (charset !== null && !USUAL_CHARSET.test(charset[1] as string)) {
     inspection.findings.push({ rule: 'upload.charset', grade: 'likely', value: 0.77, match: charset[0], place, technique: 'T1027' })

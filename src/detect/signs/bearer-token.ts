@@ -14,7 +14,7 @@ export interface TokenHead {
 }
 
 /** What is wrong with the head of a bearer token, or null. `authorization` is the header's value. */
-export function judgeTokenHead (authorization: string): TokenHead | null {
+export function addTokenHeadSigns (authorization: string): TokenHead | null {
   const at = authorization.indexOf('eyJ')
   const end = at === -1 ? -1 : authorization.indexOf('.', at)
   if (end === -1 || end - at > HEAD_MAX) return null

@@ -17,16 +17,16 @@ const VALUE_BYTES_MAX = 32
 const HEADERS = ['x-http-method-override', 'x-http-method', 'x-method-override']
 
 /** Adds what it finds in the query, a form's body and the headers. */
-export function judgeOverride (view: RequestView, body: Uint8Array | null, isForm: boolean, signs: Signs): void {
+export function addOverrideSigns (view: RequestView, body: Uint8Array | null, isForm: boolean, signs: Signs): void {
   const inQuery = valueOf(view.query)
-  if (inQuery !== null) judgeParameter(view, inQuery, 'query._method', signs)
+  if (inQuery !== null) addParameterSigns(view, inQuery, 'query._method', signs)
   if (body !== null && isForm) {
     const inBody = valueIn(asBuffer(body))
-    if (inBody !== null) judgeParameter(view, inBody, 'body._method', signs)
+    if (inBody !== null) addParameterSigns(view, inBody, 'body._method', signs)
   }
   for (const name of HEADERS) {
     const value = headerOf(view, name)
-    if (value !== null) judgeHeader(view, name, value.trim().toUpperCase(), signs)
+    if (value !== null) addHeaderSigns(view, name, value.trim().toUpperCase(), signs)
   }
 }
 
@@ -44,7 +44,7 @@ function valueIn (bytes: Buffer): string | null {
   return at === -1 ? null : valueOf(bytes.toString('latin1', Math.max(0, at - 1), at + NAME.length + VALUE_BYTES_MAX))
 }
 
-function judgeParameter (view: RequestView, value: string, place: string, signs: Signs): void {
+function addParameterSigns (view: RequestView, value: string, place: string, signs: Signs): void {
   if (!CHANGES.has(value)) add(signs, 0.77, place, 'an override to a method that no form needs')
   else if (view.method !== 'POST') add(signs, 0.78, place, `${value} asked for by ${isName(view.method) ? view.method : 'another method'}`)
   else if (cameFromPage(view)) add(signs, 0.15, place, 'another method than the request line says')
@@ -52,7 +52,7 @@ function judgeParameter (view: RequestView, value: string, place: string, signs:
 }
 
 /** Proxies of old let only GET and POST through, so clients of APIs override in a header; `GET` for a long query is one of them. */
-function judgeHeader (view: RequestView, name: string, value: string, signs: Signs): void {
+function addHeaderSigns (view: RequestView, name: string, value: string, signs: Signs): void {
   const place = `header.${name}`
   if (value !== 'GET' && value !== 'MERGE' && !CHANGES.has(value)) add(signs, 0.77, place, 'an override to a method that no application offers')
   else if (view.method === 'GET' || view.method === 'HEAD') add(signs, CHANGES.has(value) ? 0.78 : 0.15, place, 'a read that asks to be taken for a change')

@@ -12,16 +12,16 @@ const TEXT_MAX = 8192
 const PARTS_MAX = 64
 
 /** Adds what it finds in the first TEXT_MAX bytes of a multipart body. Linear. */
-export function judgePartHeads (body: Uint8Array, signs: Signs): void {
+export function addPartHeadSigns (body: Uint8Array, signs: Signs): void {
   const text = asBuffer(body).toString('latin1', 0, Math.min(body.length, TEXT_MAX))
   let count = 0
   for (const match of text.matchAll(/\r?\n(content-(?:type|disposition|transfer-encoding)):([^\r\n]{0,300})/gi)) {
     if (++count > PARTS_MAX * 3) return
-    judgeHead((match[1] as string).toLowerCase(), match[2] as string, signs)
+    addHeadSigns((match[1] as string).toLowerCase(), match[2] as string, signs)
   }
 }
 
-function judgeHead (name: string, value: string, signs: Signs): void {
+function addHeadSigns (name: string, value: string, signs: Signs): void {
   if (name === 'content-type') {
     const charset = /charset\s*=\s*"?([\w.:-]{1,40})/i.exec(value)
     if (charset !== null && !/^(?:utf-?8|us-ascii|ascii|iso-8859-\d{1,2}|windows-125\d|latin1|shift_jis|gbk|gb2312|gb18030|big5|euc-(?:jp|kr))$/i.test(charset[1] as string)) addSign(signs, 0.76, 'headers.part-charset', 'body', `a part in ${charset[1]}, which no client sends`, 'T1027')

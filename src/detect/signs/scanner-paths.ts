@@ -64,13 +64,13 @@ const JAVA_CLASS = /(^|\/)org\.apache\.|\/servlets?\.[A-Z]/i
 const PATH_MAX = 512
 
 /** What the path is worth, or null. `path` as on the wire, without the query; at most PATH_MAX characters are read. Linear. */
-export function judgePath (path: string): ScannerPath | null {
+export function matchScannerPath (path: string): ScannerPath | null {
   const plain = plainPath(path)
   const segments = plain.split('/').filter((segment) => segment !== '')
   if (segments.length === 0) return null
   const dot = segments.find((segment) => segment.charCodeAt(0) === 46 && !PUBLIC_DOT.has(segment))
   if (dot !== undefined) return found(CERTAIN, 'endpoint.hidden-file', `a hidden file or folder: ${dot}`)
-  return judgeNames(plain, segments) ?? judgeFile(segments, plain.endsWith('/'))
+  return matchNames(plain, segments) ?? matchFile(segments, plain.endsWith('/'))
 }
 
 function found (value: number, rule: string, text: string): ScannerPath {
@@ -88,7 +88,7 @@ function plainPath (path: string): string {
   }
 }
 
-function judgeNames (plain: string, segments: string[]): ScannerPath | null {
+function matchNames (plain: string, segments: string[]): ScannerPath | null {
   const first = segments[0] as string
   const value = FIRST_SEGMENTS.get(first)
   if (value !== undefined) return found(value, 'endpoint.scanner-path', `a product's console or internals: /${first}`)
@@ -102,7 +102,7 @@ function judgeNames (plain: string, segments: string[]): ScannerPath | null {
   return null
 }
 
-function judgeFile (segments: string[], isFolder: boolean): ScannerPath | null {
+function matchFile (segments: string[], isFolder: boolean): ScannerPath | null {
   const file = segments[segments.length - 1] as string
   const isRoot = segments.length === 1
   const value = FILES.get(file)
@@ -110,13 +110,13 @@ function judgeFile (segments: string[], isFolder: boolean): ScannerPath | null {
   if (PUBLIC_FILES.has(file)) return null
   if (SHELL_NAME.test(file)) return found(CERTAIN, 'endpoint.web-shell', `the name of a web shell: ${file}`)
   if (SECRET_NAME.test(file) && file.includes('.') && !file.endsWith('.html')) return found(CERTAIN, 'endpoint.secret-file', `a file of secrets: ${file}`)
-  const byExtension = isFolder ? null : judgeExtension(file, isRoot)
+  const byExtension = isFolder ? null : matchExtension(file, isRoot)
   if (byExtension !== null) return byExtension
   if (isRoot && CODE_FOLDERS.has(file)) return found(0.76, 'endpoint.guess', `a folder of code or settings: /${file}`)
   return isRoot && GUESSES.has(file) ? found(WEAK, 'endpoint.guess', `a name that is guessed: /${file}`) : null
 }
 
-function judgeExtension (file: string, isRoot: boolean): ScannerPath | null {
+function matchExtension (file: string, isRoot: boolean): ScannerPath | null {
   if (file.endsWith('~')) return found(CERTAIN, 'endpoint.leftover', `an editor's leftover: ${file}`)
   const parts = file.split('.')
   if (parts.length < 2) return null

@@ -16,11 +16,11 @@ export function maySpeakOfSessions (text: string): boolean {
 }
 
 /** 0-1. `text` is a query or a form body, `isForeign` whether the page that sent it is another site's. */
-export function judgeSessionNames (text: string, path: string, isForeign: boolean): number {
+export function addSessionNameSigns (text: string, path: string, isForeign: boolean): number {
   let value = 0
   for (const pair of text.split('&', PAIRS_MAX)) {
     const equals = pair.indexOf('=')
-    if (equals > 0 && equals < 48) value = Math.max(value, judgeName(plainName(pair.slice(0, equals)), path, isForeign))
+    if (equals > 0 && equals < 48) value = Math.max(value, addNameSigns(plainName(pair.slice(0, equals)), path, isForeign))
   }
   return value
 }
@@ -29,7 +29,7 @@ function plainName (name: string): string {
   return name.replace(/%3a/gi, ':').replace(/%2e/gi, '.').toLowerCase()
 }
 
-function judgeName (name: string, path: string, isForeign: boolean): number {
+function addNameSigns (name: string, path: string, isForeign: boolean): number {
   const isFramework = FRAMEWORK_NAME.test(name)
   if (!isFramework && !GENERIC_NAME.test(name)) return 0
   // Old links carry their own session id; that is bad practice and no attack.

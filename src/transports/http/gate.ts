@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_OVERLOADED, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../../errors.ts'
-import { judge, type Thresholds } from '../../decisions/verdict.ts'
+import { decideVerdict, type Thresholds } from '../../decisions/verdict.ts'
 import type { Decision } from '../../decisions/shapes.ts'
 import { asksDecoysOnly } from '../../transaction/graphql-decoys.ts'
 import type { Principal } from '../../identity/shapes.ts'
@@ -111,7 +111,7 @@ export function createGate (app: FastifyInstance): Gate {
     if (passage.bodyIsOthers) note(passage.score, OTHERS_BODY)
     if (end === 'over') note(passage.score, `body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
     if (request.routeOptions.config?.decoy === true) passage.score.decoy = true
-    passage.verdict = judge({ score: passage.score, decision, writes: request.method !== 'GET' && request.method !== 'HEAD', thresholds })
+    passage.verdict = decideVerdict({ score: passage.score, decision, writes: request.method !== 'GET' && request.method !== 'HEAD', thresholds })
     if (passage.verdict.action === 'BLOCK' && assessesOnly(request, passage)) await scoreWithoutBody(passage)
     showScore(reply, passage)
     if (passage.verdict.action === 'CHALLENGE' && !passage.verdict.simulated) holdAfterChallenges(passage)
@@ -192,7 +192,7 @@ export function createGate (app: FastifyInstance): Gate {
     passage.observation = observation
     passage.score = await scoring.score(observation)
     note(passage.score, OTHERS_BODY)
-    passage.verdict = judge({ score: passage.score, decision: passage.decision, writes: true, thresholds })
+    passage.verdict = decideVerdict({ score: passage.score, decision: passage.decision, writes: true, thresholds })
   }
 
   function holdAfterChallenges (passage: Passage): void {

@@ -146,7 +146,7 @@ export function createInspection (app: FastifyInstance): Inspection {
     const crossed = crossedLimit(inspected, attemptLimited)
     const isNotable = score !== null && (score.value >= app.config.challengeThreshold || score.decoy || score.automation || score.anomaly)
     if (crossed === null && !isNotable) return
-    app.playbooks.sight({
+    app.playbooks.respond({
       assessmentId: id,
       at,
       attacker: attackerOf(client),
@@ -175,7 +175,7 @@ export function createInspection (app: FastifyInstance): Inspection {
     app.log.info({ assessment: id, client, method: 'WS', route: '/graphql', status, ...(refusedBy === null ? {} : { refusedBy }), ...judged }, 'operation')
   }
 
-  function crossedLimit ({ caller: { client }, limit }: Inspected, attemptLimited: boolean): Parameters<typeof app.playbooks.sight>[0]['crossed'] {
+  function crossedLimit ({ caller: { client }, limit }: Inspected, attemptLimited: boolean): Parameters<typeof app.playbooks.respond>[0]['crossed'] {
     if (attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: limits.countViolation(client, { tier: 'strict', attempt: true }) }
     if (!limit.crossed || limits.isHeld(client)) return null
     return { tier: limit.tier, key: client, attempt: false, violations600s: limits.countViolation(client, { tier: limit.tier, attempt: false }) }

@@ -2,27 +2,27 @@ import { CHAR } from '../characters.ts'
 import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
-import { judgePrototype } from './injection.ts'
+import { addPrototypeSigns } from './injection.ts'
 import { PHP_SETTINGS, PHP_SETTING_PREFIXES, PHP_SHARED, PHP_STRONG } from './php-words.ts'
 
 /** Code of server languages in values (PHP, Java, JavaScript, Perl, Ruby, Python) and serialised objects. */
 export function detectCode (subject: Subject): void {
   const { characters, words } = subject
-  if ((characters & CHAR.less) !== 0) judgePhpTag(subject)
+  if ((characters & CHAR.less) !== 0) addPhpTagSigns(subject)
   if ((characters & (CHAR.bracket | CHAR.brace)) !== 0 && /[[{][\\/]?php[\]}]/.test(subject.flat)) likely(subject, 'php.bracket-tag', 0.77, subject.flat.slice(0, 40))
   if ((characters & CHAR.bracket) !== 0 && /\) ?\}? ?(?:\[ ?\d ?\] ?){1,3}\}? ?\(/.test(subject.flat)) likely(subject, 'php.indirect-call', 0.78, subject.flat.slice(0, 50))
-  if ((characters & CHAR.dollar) !== 0) judgePhpVariables(subject)
-  if ((characters & CHAR.paren) !== 0) judgePhpCalls(subject)
-  if ((characters & (CHAR.equals | CHAR.dot)) !== 0 || subject.kind === 'name') judgeSettings(subject)
-  if ((characters & CHAR.colon) !== 0 && (characters & CHAR.brace) !== 0) judgeSerialized(subject)
-  if ((words & WORD.java) !== 0 && (characters & (CHAR.dot | CHAR.paren | CHAR.bracket)) !== 0) judgeJava(subject)
-  judgeMarkers(subject)
-  if ((words & (WORD.script | WORD.template)) !== 0 || ((characters & CHAR.percent) !== 0 && subject.flat.startsWith('%x'))) judgeScript(subject)
-  if ((words & WORD.prototype) !== 0) judgePrototype(subject, subject.flat)
-  if ((characters & CHAR.at) !== 0 && (characters & CHAR.brace) !== 0) judgePerl(subject)
+  if ((characters & CHAR.dollar) !== 0) addPhpVariableSigns(subject)
+  if ((characters & CHAR.paren) !== 0) addPhpCallSigns(subject)
+  if ((characters & (CHAR.equals | CHAR.dot)) !== 0 || subject.kind === 'name') addSettingSigns(subject)
+  if ((characters & CHAR.colon) !== 0 && (characters & CHAR.brace) !== 0) addSerializedSigns(subject)
+  if ((words & WORD.java) !== 0 && (characters & (CHAR.dot | CHAR.paren | CHAR.bracket)) !== 0) addJavaSigns(subject)
+  addMarkerSigns(subject)
+  if ((words & (WORD.script | WORD.template)) !== 0 || ((characters & CHAR.percent) !== 0 && subject.flat.startsWith('%x'))) addScriptSigns(subject)
+  if ((words & WORD.prototype) !== 0) addPrototypeSigns(subject, subject.flat)
+  if ((characters & CHAR.at) !== 0 && (characters & CHAR.brace) !== 0) addPerlSigns(subject)
 }
 
-function judgePhpTag (subject: Subject): void {
+function addPhpTagSigns (subject: Subject): void {
   const at = subject.flat.indexOf('<?')
   if (at === -1) return
   const tag = subject.flat.slice(at, at + 80)
@@ -33,7 +33,7 @@ function judgePhpTag (subject: Subject): void {
   if (!/^<\?(?:xml|mso|import|xpacket|javascript|adobe)/.test(tag)) likely(subject, 'php.short-tag', 0.77, tag)
 }
 
-function judgePhpVariables (subject: Subject): void {
+function addPhpVariableSigns (subject: Subject): void {
   const text = subject.flat
   const global = /\$(?:_(?:get|post|request|cookie|server|session|files|env)\b|globals\b|http_(?:\w+_vars|raw_post_data)|argv\b|php_errormsg)/.exec(text)
   if (global !== null) return /[[{(;]/.test(text.slice(global.index + global[0].length, global.index + global[0].length + 3)) ? certain(subject, 'php.superglobal', text.slice(global.index, global.index + 50)) : likely(subject, 'php.superglobal', 0.77, global[0])
@@ -51,7 +51,7 @@ const CALLED = /([a-z_][a-z0-9_]{1,40})(?: |\/\*[^*]{0,40}\*\/|\/\/[^(]{0,30}|#[
 const CALLS_MAX = 512
 
 /** Calls by name: one of a kind is enough where the name exists in PHP alone; shared names need arguments of their own. */
-function judgePhpCalls (subject: Subject): void {
+function addPhpCallSigns (subject: Subject): void {
   if ((subject.words & WORD.php) !== 0) {
     CALLED.lastIndex = 0
     for (let count = 0; ; count++) {
@@ -61,7 +61,7 @@ function judgePhpCalls (subject: Subject): void {
         leftOut(subject, `calls beyond the ${CALLS_MAX}th`)
         break
       }
-      if (judgeCall(subject, match[1] as string, match.index + match[0].length)) break
+      if (addCallSigns(subject, match[1] as string, match.index + match[0].length)) break
     }
     if (/\[ ?\w{2,30} ?\] ?\[ ?\d ?\] ?\(/.test(subject.flat)) likely(subject, 'php.indirect-call', 0.8, subject.flat.slice(0, 50))
   }
@@ -75,7 +75,7 @@ function judgePhpCalls (subject: Subject): void {
   if (/^[^a-z]{0,4}(?:\((?:string|int)\))?[("'\\]/.test(subject.flat) && /\(? ?["'](?:\w|\\x?\w{2,3}|["'] ?\. ?["']|[ .]){2,40}["'] ?\)? ?\( ?["'\w$]/.test(subject.flat)) likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
 }
 
-function judgeCall (subject: Subject, name: string, at: number): boolean {
+function addCallSigns (subject: Subject, name: string, at: number): boolean {
   const rest = subject.flat.slice(at, at + 80)
   const match = name + '(' + rest.slice(0, 40)
   if (PHP_STRONG.has(name)) {
@@ -99,13 +99,13 @@ function judgeCall (subject: Subject, name: string, at: number): boolean {
   return false
 }
 
-function judgeSettings (subject: Subject): void {
+function addSettingSigns (subject: Subject): void {
   const match = /^([a-z_0-9]{3,20})\.([a-z_]{3,40})(?: ?=|$)/.exec(subject.flat) ?? /(?:^|[ ?&;-]d? ?)([a-z_0-9]{5,40}) ?= ?(?:1|0|on|off|true|false|php:|none|\/|\d+[mk]\b)/.exec(subject.flat)
   if (match === null) return
   if (match[2] === undefined ? PHP_SETTINGS.has(match[1] as string) : PHP_SETTING_PREFIXES.has(match[1] as string) && (match[2] as string).includes('_')) likely(subject, 'php.setting', 0.77, match[0])
 }
 
-function judgeSerialized (subject: Subject): void {
+function addSerializedSigns (subject: Subject): void {
   const object = /(?:^|[;{"'= ])[oc]:\+?\d{1,5}:["'\\&][^:]{0,80}:\d+:\{/.exec(subject.flat)
   if (object !== null) return certain(subject, 'deserial.php-object', object[0])
   if (/^a:\d{1,5}:\{(?:[isbdna]:|\})/.test(subject.flat)) likely(subject, 'deserial.php-array', 0.4, subject.flat.slice(0, 40))
@@ -114,7 +114,7 @@ function judgeSerialized (subject: Subject): void {
 const JAVA_CLASS = /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\b|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b[\w.$]*/
 const JAVA_GADGET = /\b(?:processbuilder|runtime)\b.{0,80}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
 
-function judgeJava (subject: Subject): void {
+function addJavaSigns (subject: Subject): void {
   const text = subject.flat
   if (/@java\.lang|getruntime\( ?\) ?\.? ?exec|new (?:java\.lang\.)?processbuilder ?\(|class\.module\.classloader|class\.classloader\.|#_memberaccess|\(#\w+ ?=|@ognl\.|%\{ ?[#(]|#context\b|\["?class"?\]\.|allowstaticmethodaccess|\.getclass\(\)\.forname|t\(java\.lang/.test(text)) return certain(subject, 'java.expression', text.slice(0, 60))
   const gadget = JAVA_GADGET.exec(text)
@@ -129,7 +129,7 @@ function judgeJava (subject: Subject): void {
 /** Java's stream header AC ED 00 05 raw, in hex and in base64 at its three alignments; .NET and Python streams. */
 const MARKER = /(?:^|[^A-Za-z0-9+/])(?:rO0ABQ|KztAAU|Cs7QAF|rO0AB[A-Za-z0-9+/])|^(?:AAEAAAD\/{5}|gASV[A-Za-z0-9+/]{2,4}AAAAAA|BAh[vV1lj][A-Za-z0-9+/]{8}|H4sIAAAAAAAA\w{2,}AO29B)|aced0005|\u00ac\u00ed\u0000\u0005|"(?:\$type|@type|javaClass)" ?: ?"[\w.]+\.[\w.]+/
 
-function judgeMarkers (subject: Subject): void {
+function addMarkerSigns (subject: Subject): void {
   const marker = MARKER.exec(subject.text)
   if (marker !== null) likely(subject, 'deserial.stream', 0.82, marker[0])
   if ((subject.characters & CHAR.bang) !== 0 && /!!(?:python\/(?:object|name|module)|javax?\.|ruby\/(?:object|hash)|org\.|com\.sun)/.test(subject.flat)) certain(subject, 'deserial.yaml-type', '!!')
@@ -138,7 +138,7 @@ function judgeMarkers (subject: Subject): void {
 const NODE = /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)(?:\.(?:call|apply|bind))?\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(|\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]](?! ?:)|\bsystem\.diagnostics\.process\b|\bdeno\.(?:run|command|readtextfile|env)\b ?[.(]|\bbun\.(?:spawn|\$|file)\b/
 const LOOP = /\b(?:while|for) ?\( ?(?:!+[\w"'`[{+]|true|1|;;|infinity|[-+(]|new |\d+(?:[=<>]|\)))/
 
-function judgeScript (subject: Subject): void {
+function addScriptSigns (subject: Subject): void {
   const text = subject.flat
   const node = NODE.exec(text)
   if (node !== null) {
@@ -152,7 +152,7 @@ function judgeScript (subject: Subject): void {
   if (python !== null) certain(subject, 'code.system-call', python[0])
 }
 
-function judgePerl (subject: Subject): void {
+function addPerlSigns (subject: Subject): void {
   if (/@\{ ?\[/.test(subject.flat)) certain(subject, 'code.perl-interpolation', subject.flat.slice(0, 50))
   else if (/@\{ ?\w+/.test(subject.flat)) weak(subject, 'code.perl-interpolation', 0.2, '@{')
 }

@@ -10,19 +10,19 @@ export function detectCommand (subject: Subject): void {
   const syntax = characters & (CHAR.dollar | CHAR.backtick | CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.lineBreak | CHAR.less | CHAR.greater | CHAR.brace | CHAR.backslash | CHAR.bang | CHAR.caret | CHAR.percent | CHAR.question | CHAR.star | CHAR.bracket | CHAR.quote)
   const named = words & (WORD.shell | WORD.shellWordlike | WORD.windows)
   if (syntax === 0 && !subject.flat.includes('bin/') && subject.text.charCodeAt(0) !== 45 && (named === 0 || (characters & (CHAR.space | CHAR.slash)) === 0)) return
-  judgeSyntax(subject)
+  addSyntaxSigns(subject)
   const line = (characters & (CHAR.plus | CHAR.space)) === CHAR.plus ? subject.text.replaceAll('+', ' ') : subject.text
-  if (named !== 0) judgePositions(subject, line)
-  if ((characters & CHAR.dollar) !== 0 && (characters & CHAR.equals) !== 0 && subject.text.length < 400 && !subject.document) judgeVariables(subject)
+  if (named !== 0) addPositionSigns(subject, line)
+  if ((characters & CHAR.dollar) !== 0 && (characters & CHAR.equals) !== 0 && subject.text.length < 400 && !subject.document) addVariableSigns(subject)
   if ((characters & (CHAR.dollar | CHAR.backslash | CHAR.quote | CHAR.doubleQuote | CHAR.caret | CHAR.brace | CHAR.percent)) === 0 || subject.document) return
   const plain = withoutTricks(subject.text)
-  if (plain !== subject.text) judgeHidden(subject, plain)
+  if (plain !== subject.text) addHiddenSigns(subject, plain)
 }
 
 const ASSIGNED = /(?:^|[;&| ])([a-z_]\w{0,15})=[^;&\s=]{1,40}(?=[;&])/gi
 
 /** A command put together from variables: `a=c;b=at;$a$b`. */
-function judgeVariables (subject: Subject): void {
+function addVariableSigns (subject: Subject): void {
   let count = 0
   for (const match of subject.text.matchAll(ASSIGNED)) {
     if (++count > 32) return leftOut(subject, 'variables of a command beyond the 32nd')
@@ -53,8 +53,8 @@ function readClause (text: string, from: number): Clause | null {
   return { name: (match[3] as string).toLowerCase().replace(/[\d.]+$/, ''), rest: end === -1 ? rest : rest.slice(0, end), bare: end === -1 ? rest.trim() === '' : rest.slice(0, end).trim() === '', path: match[2] !== undefined, prefixed: match[1] !== '' }
 }
 
-function judgePositions (subject: Subject, text: string): void {
-  judgeClause(subject, readClause(text, 0), '')
+function addPositionSigns (subject: Subject, text: string): void {
+  addClauseSigns(subject, readClause(text, 0), '')
   SEPARATOR.lastIndex = 0
   for (let count = 0; ; count++) {
     const match = SEPARATOR.exec(text)
@@ -62,7 +62,7 @@ function judgePositions (subject: Subject, text: string): void {
     if (count >= POSITIONS_MAX) return leftOut(subject, `commands beyond the ${POSITIONS_MAX}th`)
     const separator = text.startsWith('$(', match.index - 1) ? '$(' : match[0]
     if (separator === '&' && ENTITY.test(text.slice(match.index, match.index + 8))) continue
-    if (separator !== '(') judgeClause(subject, readClause(text, match.index + 1), context(text, match.index, separator))
+    if (separator !== '(') addClauseSigns(subject, readClause(text, match.index + 1), context(text, match.index, separator))
   }
 }
 
@@ -98,7 +98,7 @@ function endsGlued (text: string): boolean {
 /** What a clause began with, in evidence, where it is no character of the text. */
 const SHOWN: Readonly<Record<string, string>> = { prose: '', quoted: '', line: '\\n' }
 
-function judgeClause (subject: Subject, clause: Clause | null, separator: string): void {
+function addClauseSigns (subject: Subject, clause: Clause | null, separator: string): void {
   if (clause === null) return
   const unique = SHELL_COMMANDS.has(clause.name) || (WINDOWS_COMMANDS.has(clause.name) && clause.name.length > 3)
   const wordlike = SHELL_WORDLIKE.has(clause.name) || WINDOWS_COMMANDS.has(clause.name)
@@ -106,9 +106,9 @@ function judgeClause (subject: Subject, clause: Clause | null, separator: string
   const flag = FLAG.test(clause.rest)
   const target = TARGET.test(clause.rest)
   const match = `${SHOWN[separator] ?? separator}${clause.name}${clause.rest.slice(0, 40)}`
-  if (separator === '') return judgeStart(subject, clause, unique, flag, target, match)
+  if (separator === '') return addStartSigns(subject, clause, unique, flag, target, match)
   if (separator === 'quoted') return weak(subject, 'cmdi.quoted-command', 0.2, match)
-  if (separator === 'prose' || separator === 'line') return judgeDoubtful(subject, separator, unique, flag, target, clause, match)
+  if (separator === 'prose' || separator === 'line') return addDoubtfulSigns(subject, separator, unique, flag, target, clause, match)
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) return certain(subject, 'cmdi.separated-command', match)
   if (unique && SYSTEM_FILE.test(clause.rest)) return certain(subject, 'cmdi.separated-command', match)
   if (separator === '$(' && (unique || SUBSTITUTED.has(clause.name)) && /^ \S/.test(clause.rest)) return likely(subject, 'cmdi.substitution', subject.text.length < 240 ? 0.82 : 0.6, match)
@@ -131,7 +131,7 @@ const NETWORK_COMMANDS = new Set('curl wget ping ping6 nslookup traceroute trace
 /** Commands that are clients, and say so in their agent. */
 const CLIENT_COMMANDS = new Set('curl wget git svn php python python2 python3 perl ruby lua nodejs java docker podman helm kubectl aws gcloud az npm yarn pip pip3 gem cpan apt dnf yum vagrant terraform puppet lftp aria2c axel ansible fish mail mutt emacs screen'.split(' '))
 
-function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: boolean, target: boolean, match: string): void {
+function addStartSigns (subject: Subject, clause: Clause, unique: boolean, flag: boolean, target: boolean, match: string): void {
   if (subject.document) return
   if (clause.path && unique && /bin[/\\]|system32/i.test(subject.text.slice(0, 40))) return likely(subject, 'cmdi.command-path', 0.8, match)
   if (SYSTEM_FILE.test(clause.rest) && (unique || flag)) return certain(subject, 'cmdi.command-line', match)
@@ -146,7 +146,7 @@ function judgeStart (subject: Subject, clause: Clause, unique: boolean, flag: bo
   else if (unique && subject.text.length < 80 && (clause.rest.trim() !== '' || subject.kind === 'header')) weak(subject, 'cmdi.command-line', clause.name.includes('-') ? 0.3 : 0.14, match)
 }
 
-function judgeDoubtful (subject: Subject, separator: string, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {
+function addDoubtfulSigns (subject: Subject, separator: string, unique: boolean, flag: boolean, target: boolean, clause: Clause, match: string): void {
   if (SYSTEM_FILE.test(clause.rest) && unique) return certain(subject, 'cmdi.separated-command', match)
   if (unique && (flag || target)) return likely(subject, 'cmdi.separated-command', separator === 'prose' && /^.*\b(?:me|to|it|you|into|the)\b/.test(match) ? 0.4 : separator === 'line' || /https?:|\/\w+\/|\d\.\d|[a-z]:\\/i.test(clause.rest) || (flag && subject.text.length < 48) ? 0.82 : 0.6, match)
   if (unique && clause.bare && separator === 'line') likely(subject, 'cmdi.separated-command', 0.76, match)
@@ -193,7 +193,7 @@ const SYNTAX: Syntax[] = [
   { rule: 'cmdi.brace-expansion', value: 0.78, needs: CHAR.brace | CHAR.comma, pattern: /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}|\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/ }
 ]
 
-function judgeSyntax (subject: Subject): void {
+function addSyntaxSigns (subject: Subject): void {
   for (const entry of SYNTAX) {
     if (entry.needs !== undefined && (subject.characters & entry.needs) !== entry.needs) continue
     if (entry.word !== undefined && (subject.words & entry.word) === 0) continue
@@ -217,10 +217,10 @@ function withoutTricks (text: string): string {
     .replace(/\{([\w/$-]+),([^{}]{0,60})\}/g, (_whole: string, first: string, rest: string) => `${first} ${rest.replaceAll(',', ' ')}`)
 }
 
-function judgeHidden (subject: Subject, plain: string): void {
+function addHiddenSigns (subject: Subject, plain: string): void {
   const signs = subject.signs
   const before = signs.length
-  judgePositions(subject, plain)
+  addPositionSigns(subject, plain)
   const system = /\/etc\/(?:passwd|shadow|group|hosts)|\/bin\/(?:ba)?sh/.exec(plain)
   if (system !== null && !subject.text.includes(system[0])) likely(subject, 'cmdi.hidden-word', 0.84, subject.text.slice(0, 60))
   // Hiding is a sign of its own: what is stronger than before came out of it.

@@ -8,18 +8,18 @@ export function detectInjection (subject: Subject): void {
   const { characters, words } = subject
   if ((characters & CHAR.slash) !== 0 && REQUEST_VALUE.test(subject.flat)) likely(subject, 'crlf.request-line', 0.77, subject.flat.slice(0, 50))
   if ((characters & CHAR.semicolon) !== 0 && /\.cookie ?; ?(?:expires|domain|path|max-age) ?=/.test(subject.flat)) likely(subject, 'session.cookie-set', 0.78, subject.flat.slice(0, 40))
-  if ((characters & (CHAR.lineBreak | CHAR.control)) !== 0) judgeLines(subject)
+  if ((characters & (CHAR.lineBreak | CHAR.control)) !== 0) addLineSigns(subject)
   if ((characters & CHAR.paren) !== 0) {
-    judgeDirectory(subject)
-    judgeXpath(subject)
-  } else if ((characters & CHAR.star) !== 0) judgeWildcard(subject)
+    addDirectorySigns(subject)
+    addXpathSigns(subject)
+  } else if ((characters & CHAR.star) !== 0) addWildcardSigns(subject)
   if ((characters & CHAR.less) !== 0) {
-    judgeIncludes(subject)
-    judgeEntities(subject)
+    addIncludeSigns(subject)
+    addEntitySigns(subject)
   }
   // U+560A and U+560D end in the bytes of a line break: who keeps the low byte writes one.
   if ((characters & CHAR.nonAscii) !== 0 && /\u560a\u560d|\u560d\u560a|[\u560a\u560d][a-z-]{3,30} ?:/i.test(subject.text)) likely(subject, 'crlf.low-byte', 0.82, '\\u560a\\u560d')
-  if ((characters & CHAR.dollar) !== 0 || ((words & WORD.script) !== 0 && (characters & (CHAR.semicolon | CHAR.paren | CHAR.dot | CHAR.pipe)) !== 0)) judgeDocumentStore(subject)
+  if ((characters & CHAR.dollar) !== 0 || ((words & WORD.script) !== 0 && (characters & (CHAR.semicolon | CHAR.paren | CHAR.dot | CHAR.pipe)) !== 0)) addDocumentStoreSigns(subject)
 }
 
 /** A value that is a request line from end to end: the first piece of a smuggled request. */
@@ -30,7 +30,7 @@ const REQUEST_LINE = /[\r\n](?:get|post|put|head|delete|options|patch|trace|conn
 const MAIL_HEADER = /[\r\n](?:bcc|cc|to|from|reply-to|subject|content-type|mime-version|return-path)\s{0,2}:\s{0,2}\S/i
 const MAIL_COMMAND = /[\r\n]\s{0,3}(?:a\d{3} )?(?:mail from ?:|rcpt to ?:|ehlo |helo |data[\r\n]|vrfy |expn |rset\b|starttls\b|auth (?:login|plain|\S+ \S{8,})|apop \S+ [0-9a-f]{16,}|user \w+[\r\n]|(?:uidl|retr|top|list|dele|stat|noop|quit|capa)\b(?: \d+)*\s*$|(?:fetch|select|status|examine|append|capability|authenticate|login|subscribe|rename|search|store|copy|uid) ?(?:[\w"*(]|$))/i
 
-function judgeLines (subject: Subject): void {
+function addLineSigns (subject: Subject): void {
   const { text, kind } = subject
   const line = kind === 'path' || kind === 'query' || kind === 'header' || kind === 'referer' || kind === 'cookie' || kind === 'name' || kind === 'agent'
   if (text.includes('\0') && /[/\\]\w[\w.-]{0,60}\0|\.[a-z]\w{1,5}\0/i.test(text)) likely(subject, 'lfi.nul-extension', 0.78, '\\0')
@@ -58,7 +58,7 @@ function isOrdinaryLabel (header: string, text: string): boolean {
   return /^\s*(?:location|link|status|host|via|connection|refresh|referer|cookie|authorization)\s{0,2}:/i.test(header) && !/:\s*(?:https?:|\/|\w+=|<)|http\/\d|\r?\n\r?\n\s*</i.test(text)
 }
 
-function judgeDirectory (subject: Subject): void {
+function addDirectorySigns (subject: Subject): void {
   const text = subject.flat
   const filter = /\) ?\( ?[|&!]|\( ?[|&!] ?\( ?[\w-]{1,30} ?[=~<>]|[*\w] ?\) ?[&|!]? ?\( ?[\w.:-]{1,30} ?(?:=|~=|[<>]=)|\( ?(?:objectclass|uid|cn|mail|sn|userpassword|homedirectory|memberof|samaccountname|\w{2,20}) ?[~<>]?= ?\*|\*\(\)?\|/.exec(text)
   if (filter === null) return
@@ -66,7 +66,7 @@ function judgeDirectory (subject: Subject): void {
   else likely(subject, 'ldapi.filter', 0.78, filter[0])
 }
 
-function judgeWildcard (subject: Subject): void {
+function addWildcardSigns (subject: Subject): void {
   if (/^\W{0,2}\*[|&(]|^\w{2,24}\*$|^\*$/.test(subject.flat) && (subject.kind === 'query' || subject.kind === 'form')) {
     if (/^\*[|&]/.test(subject.flat)) likely(subject, 'ldapi.wildcard', 0.77, subject.flat)
     else weak(subject, 'ldapi.wildcard', 0.3, subject.flat.slice(0, 30))
@@ -75,21 +75,21 @@ function judgeWildcard (subject: Subject): void {
 
 const XPATH = /\bcount ?\( ?(?:\/|\.|child::|\*[/[]|@)|\b(?:child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?|preceding(?:-sibling)?|attribute|self|namespace)::(?:node|text|comment|\*|\w)|\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]|(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)|\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\/|^doc(?:ument)?\( ?['"](?:https?|file|ftp):/
 
-function judgeXpath (subject: Subject): void {
+function addXpathSigns (subject: Subject): void {
   const match = XPATH.exec(subject.flat)
   if (match === null) return
   if (/["'] ?(?:or|and|\||\]) |\] ?\|/.test(subject.flat)) certain(subject, 'xpathi.expression', match[0])
   else likely(subject, 'xpathi.expression', 0.78, match[0])
 }
 
-function judgeIncludes (subject: Subject): void {
+function addIncludeSigns (subject: Subject): void {
   const match = /<! ?-- ?# ?(?:exec|include|echo|config|printenv|fsize|flastmod|set|if|elif|else|endif)\b/.exec(subject.flat)
   if (match !== null) certain(subject, 'ssi.directive', subject.flat.slice(match.index, match.index + 60))
   else if (/<esi:(?:include|inline|vars|remove|assign|debug|try|choose)\b/.test(subject.flat)) certain(subject, 'ssi.edge-include', '<esi:')
 }
 
 /** Entities declared inside what a client sends: an ordinary document has none. */
-function judgeEntities (subject: Subject): void {
+function addEntitySigns (subject: Subject): void {
   const text = subject.flat
   const entity = /<!entity (?:% )?[\w.%-]{1,40} (?:(?:system|public)\b|["'])/.exec(text)
   if (entity !== null) {
@@ -103,7 +103,7 @@ function judgeEntities (subject: Subject): void {
 /** Operators of MongoDB and its kin: `$`-words that are part of its query language. */
 const MONGO_OPERATOR = /^\$(?:eq|ne|gte?|lte?|n?in|regex|options|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|text|search|jsonschema|function|accumulator|lookup|match|group|project|unwind|merge|out|geowithin|near|slice|comment|rand|nin|func)$/
 
-function judgeDocumentStore (subject: Subject): void {
+function addDocumentStoreSigns (subject: Subject): void {
   const text = subject.flat
   if ((subject.characters & CHAR.dollar) !== 0) {
     const operator = /["'{,[ ]\$(?:ne|gte?|lte?|n?in|regex|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|eq|func)["']? ?[:\]]|^\$(?:where|ne|gt|regex) ?:/.exec(text)
@@ -129,7 +129,7 @@ export function detectName (subject: Subject): void {
   }
   if (isRelationLookup(text)) likely(subject, 'code.query-lookup', 0.5, text)
   else if (GUESSED_SECRET.test(text)) likely(subject, 'code.query-lookup', 0.78, text)
-  judgePrototype(subject, text)
+  addPrototypeSigns(subject, text)
 }
 
 /** A filter on what is never shown, piece by piece: `password__startswith=a`. */
@@ -145,7 +145,7 @@ function isRelationLookup (text: string): boolean {
 }
 
 /** A key that reaches for the prototype refuses a request; merely being there it is no ground to ban whoever sent it. */
-export function judgePrototype (subject: Subject, text: string): void {
+export function addPrototypeSigns (subject: Subject, text: string): void {
   if (/__proto__|(?:^|[[.])constructor(?:\]?[[.]|\.)\s?prototype/.test(text)) likely(subject, 'proto.key', 0.84, text.slice(0, 60))
   else if (/^prototype$|__(?:define|lookup)(?:getter|setter)__/.test(text)) likely(subject, 'proto.key', 0.6, text)
 }

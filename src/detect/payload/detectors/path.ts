@@ -7,15 +7,15 @@ export function detectPath (subject: Subject): void {
   const { characters } = subject
   if ((characters & (CHAR.slash | CHAR.backslash | CHAR.dot)) === 0) return
   const slashes = characters & (CHAR.slash | CHAR.backslash)
-  if (slashes !== 0 || subject.flat.includes('0x2') || subject.flat.includes('......')) judgeClimb(subject)
-  judgeFiles(subject)
+  if (slashes !== 0 || subject.flat.includes('0x2') || subject.flat.includes('......')) addClimbSigns(subject)
+  addFileSigns(subject)
 }
 
 const UNIT = /(?:\.|0x2e|%2e|%c0%ae|%252e){2,3}(?:[/\\%]|0x2f|0x5c|%2f|%5c|%c0%af|%252f|%255c)+/g
 
-function judgeClimb (subject: Subject): void {
+function addClimbSigns (subject: Subject): void {
   const text = subject.flat
-  if (!text.includes('..') && !text.includes('0x2e') && !text.includes('%2e')) return judgePadding(subject)
+  if (!text.includes('..') && !text.includes('0x2e') && !text.includes('%2e')) return addPaddingSigns(subject)
   UNIT.lastIndex = 0
   let count = 0
   let first = -1
@@ -26,7 +26,7 @@ function judgeClimb (subject: Subject): void {
   const shown = first === -1 ? '..' : text.slice(first, first + 50)
   if (count === 0) {
     if (/[/\\]\.\.$/.test(text) && !subject.document) likely(subject, 'traversal.climb', 0.6, shown)
-    return judgePadding(subject)
+    return addPaddingSigns(subject)
   }
   const file = FILES.test(text) || NAMED_TARGET.test(text)
   const odd = /(?:^|[^a-z.])\.{2,}(?:\\|[/\\]{2,}|0x|;)|0x2e|(?:^|[^a-z.])\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/.test(text)
@@ -49,7 +49,7 @@ function isRelativeImport (subject: Subject, text: string): boolean {
 const NAMED_TARGET = /\{file\}|%00|\.(?:ini|conf|config|htaccess|htpasswd|log|asp|aspx|asa|php|jsp|cgi|exe|bat|passwd)\b|cmd\.exe|(?:^|[/\\])(?:winnt|windows|inetpub)[/\\]/
 
 /** Padding that path lists use to slip past a normaliser: runs of dots, of `./`, of slashes, of one letter, before a name. */
-function judgePadding (subject: Subject): void {
+function addPaddingSigns (subject: Subject): void {
   if (subject.document || subject.kind === 'agent' || subject.text.length > 4096) return
   const text = subject.flat
   if (/(?:[/\\]\.){3,}[/\\]|[/\\]\.{5,}|(?:\.{3,}[/\\]){2,}|^[/\\]\.{3,4}(?:[/\\]|\W)/.test(text)) likely(subject, 'traversal.padding', 0.78, text.slice(0, 50))
@@ -67,7 +67,7 @@ const FILES = /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.p
 
 const WEAK_FILES = /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|(?:^|\/)errors?\.log$|\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
 
-function judgeFiles (subject: Subject): void {
+function addFileSigns (subject: Subject): void {
   const match = FILES.exec(subject.flat)
   if (match !== null) {
     const path = /^(?:file:)?[\s"']{0,2}(?:[a-z]:)?[/\\.~]|\.\.|\0|%00|bin\/|^(?:cat|type|more|head|tail|less|vi|nano) /.test(subject.flat)
@@ -78,7 +78,7 @@ function judgeFiles (subject: Subject): void {
   }
   const other = WEAK_FILES.exec(subject.flat)
   if (other !== null && subject.kind !== 'agent' && subject.kind !== 'referer' && !subject.document) likely(subject, 'lfi.private-file', subject.kind === 'filename' ? 0.4 : subject.kind === 'query' || subject.kind === 'path' ? 0.76 : 0.6, other[0])
-  if (subject.kind === 'path') judgeDotSegments(subject)
+  if (subject.kind === 'path') addDotSegmentSigns(subject)
 }
 
 /** Where programs and settings are installed: forms of administrators ask for such paths, and there is no secret in the name. */
@@ -92,7 +92,7 @@ function certainOrLikely (subject: Subject, match: string): void {
 }
 
 /** Hidden files and folders in the request path: only `.well-known` is meant to be asked for. */
-function judgeDotSegments (subject: Subject): void {
+function addDotSegmentSigns (subject: Subject): void {
   const match = /\/\.(?!well-known(?:\/|$))[a-z][\w.-]*/.exec(subject.flat)
   if (match !== null) likely(subject, 'lfi.hidden-path', 0.78, match[0])
   if (/^\/@(?:fs|id)\//.test(subject.flat)) likely(subject, 'lfi.dev-server', 0.78, subject.flat.slice(0, 40))

@@ -9,21 +9,21 @@ export function detectRemote (subject: Subject): void {
   if (kind === 'agent' || kind === 'referer') return
   const text = subject.flat
   if (METADATA_ALONE.test(text)) return likely(subject, 'ssrf.metadata', 0.8, text)
-  judgeScheme(subject, text)
+  addSchemeSigns(subject, text)
   if (/^https?:\/\/[^/]{1,80}[ &#\\][^/]{0,60}@/.test(text)) likely(subject, 'ssrf.userinfo', 0.79, text.slice(0, 60))
   if (/^(?:localhost\w*(?:\.localdomain\w*)?|ip6-loopback|ipv6-localhost|kubernetes\.default\S*|[\w.-]*\b(?:localtest\.me|lvh\.me|nip\.io)|(?:[\w-]+\.){1,4}internal)\/$/.test(text)) likely(subject, 'ssrf.private-host', 0.76, text)
   if (/(?:^|[/=])unix:[^\s]{1,4096}\|(?:https?|ajp|fcgi|h2c):\/\//.test(text)) likely(subject, 'ssrf.socket', 0.82, text.slice(0, 60))
   const host = hostOf(text)
-  if (host !== null) judgeHost(subject, host, text)
-  if (kind === 'query' || kind === 'form' || kind === 'path' || kind === 'json' || kind === 'graphql') judgeRedirect(subject, text)
-  if (kind !== 'path' && kind !== 'header' && kind !== 'cookie') judgeInclusion(subject, text)
+  if (host !== null) addHostSigns(subject, host, text)
+  if (kind === 'query' || kind === 'form' || kind === 'path' || kind === 'json' || kind === 'graphql') addRedirectSigns(subject, text)
+  if (kind !== 'path' && kind !== 'header' && kind !== 'cookie') addInclusionSigns(subject, text)
   else if (kind === 'path' && /\/(?:https?|ftps?|file|data):\/{1,3}\w/.test(text)) likely(subject, 'rfi.url-in-path', 0.6, text.slice(0, 60))
 }
 
 const WRAPPER = /(?:^|url:|[/=\s"'])((?:php|phar|zip|zlib|compress\.zlib|compress\.bzip2|glob|expect|ogg|rar|ssh2(?:\.\w+)?|bzip2|data|file|gopher|dict|ldaps?|tftp|sftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|imap|irc|rtmp|rsync|view-source|smb|smbs|nntp|pop3|telnet|dns|url|mhtml|res|view|feed|smtp|redis|jdbc):)(\/\/|file:|https?:|[\w/]+(?:[,;]|$))/
 const DANGEROUS = /^(?:php|phar|zip|zlib|compress|glob|expect|ogg|rar|ssh2|bzip2|gopher|dict|tftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|ldap)/
 
-function judgeScheme (subject: Subject, text: string): void {
+function addSchemeSigns (subject: Subject, text: string): void {
   const match = WRAPPER.exec(text)
   if (match === null) return
   const scheme = match[1] as string
@@ -58,7 +58,7 @@ const ODD_NUMBER = /^(?:0x[0-9a-f]{4,}|\d{8,12}|0[0-7]{9,}|(?:0x[0-9a-f]+|0[0-7]
 const CALLBACK_FIELD = /^(?:redirect_?ur[il]s?|callback_?(?:ur[il])?|post_logout_redirect_uri|return_?to|origin)$/
 const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{2,5})?$/
 
-function judgeHost (subject: Subject, raw: string, text: string): void {
+function addHostSigns (subject: Subject, raw: string, text: string): void {
   const bare = raw.slice(raw.lastIndexOf('@') + 1).replace(/\.(?=$|:)/, '')
   const whole = /^\W{0,2}(?:url:)?[a-z][\w.+-]{1,15}:/.test(text) || subject.kind === 'path'
   if (METADATA.test(bare)) return whole ? certain(subject, 'ssrf.metadata', raw) : likely(subject, 'ssrf.metadata', 0.7, raw)
@@ -79,7 +79,7 @@ function judgeHost (subject: Subject, raw: string, text: string): void {
 const REDIRECT_FIELD = /^(?:url|uri|next|redirect\w*|redir\w*|return\w*|goto|go|to|dest\w*|continue|rurl|target|view|out|link|forward|callback|checkout_url|image_url|success|data|reference|site|html|val|validate|domain|page|feed|host|port|path|ref)$/
 
 /** Targets that look local to a naive check and leave the site in a browser. */
-function judgeRedirect (subject: Subject, text: string): void {
+function addRedirectSigns (subject: Subject, text: string): void {
   const first = text.slice(0, 120)
   if (/^[/\\]*(?:\/[\\\t ]|\\\/|\/%5c|\/%09|\\\\)[/\\%]*[\w@;.%-]|^\/{3,5}[\w.@-]+\.\w{2,}|^\/[<>?;&\t ]{1,3}\/?\/[\w.]|^\/{2,}\\?;?@/.test(first)) return likely(subject, 'redirect.slashes', subject.kind === 'path' ? 0.6 : 0.79, first.slice(0, 60))
   if (/^\/{1,}(?:https?:\/?\/?\/?|https?%3a)[\w%/\t\\]/.test(first)) return likely(subject, 'redirect.embedded', subject.kind === 'path' ? 0.55 : 0.78, first.slice(0, 60))
@@ -93,7 +93,7 @@ function judgeRedirect (subject: Subject, text: string): void {
 }
 
 /** A URL whose query is cut open (`?`, `??`) so that what the application appends is lost, or that names code. */
-function judgeInclusion (subject: Subject, text: string): void {
+function addInclusionSigns (subject: Subject, text: string): void {
   if (/^(?:file|https?|ftps?)\?$/.test(text)) return likely(subject, 'rfi.cut-query', 0.76, text)
   if (/^https?:\/\/[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){3,7}(?:\/|$)/.test(text)) return likely(subject, 'ssrf.address', 0.78, text.slice(0, 60))
   const match = /(?:^|=|&|(?<=^[\w&/.]{1,80}))(?:https?|ftps?):\/\/[^\s&]{1,200}/.exec(text.slice(0, 2048))

@@ -27,7 +27,7 @@ const SQL_HEAD = /^\W{0,3}(?:exec(?:ute)?|truncate|declare|union|intersect|regex
 export function detectShape (subject: Subject): void {
   const { text, kind, characters } = subject
   if (subject.field === NAME_FIELD && kind === 'json') return
-  if (text.length > SHAPE_CHARACTERS_MAX || subject.document || (subject.field === NAME_FIELD && text.length >= NAME_RUN_MIN)) return judgeRun(subject)
+  if (text.length > SHAPE_CHARACTERS_MAX || subject.document || (subject.field === NAME_FIELD && text.length >= NAME_RUN_MIN)) return addRunSigns(subject)
   if (kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename' || kind === 'cookie') return
   if (subject.field === NAME_FIELD && OPERATORS_ONLY.test(text)) return likely(subject, 'shape.operator-name', 0.76, text)
   if (SYMBOLS_ONLY.test(text) && (characters & (CHAR.quote | CHAR.paren)) !== 0 && !/^(.)\1+$/.test(text)) return likely(subject, 'shape.symbols', 0.76, text.slice(0, 40))
@@ -92,7 +92,7 @@ function syntax (text: string, characters: number): number {
 }
 
 /** One character over and over: how buffers are measured. */
-function judgeRun (subject: Subject): void {
+function addRunSigns (subject: Subject): void {
   const { text, kind } = subject
   if (kind === 'text' || kind === 'multipart' || kind === 'filename') return
   const first = text.charCodeAt(0)

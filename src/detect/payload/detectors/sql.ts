@@ -16,7 +16,7 @@ export function detectSql (subject: Subject): void {
   const quotes = characters & (CHAR.quote | CHAR.doubleQuote | CHAR.backtick)
   // `/*!50000union*/`: the number hides the word.
   const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName) || ((characters & CHAR.star) !== 0 && subject.text.includes('/*!') ? WORD.sqlStatement : 0)
-  if (quotes === 0 && judgeBare(subject)) return
+  if (quotes === 0 && addBareSigns(subject)) return
   if (quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0 && ((characters & (CHAR.pipe | CHAR.ampersand)) === 0 || (characters & CHAR.equals) === 0)) return
   if ((words & (WORD.sqlName | WORD.sqlFunction)) !== 0 && BARE_NAME.test(subject.flat)) return likely(subject, 'sqli.catalog-name', 0.76, subject.flat)
   const symbols = characters & (CHAR.paren | CHAR.equals | CHAR.semicolon | CHAR.dash | CHAR.hash | CHAR.star | CHAR.less | CHAR.greater | CHAR.pipe | CHAR.ampersand | CHAR.comma | CHAR.plus | CHAR.at)
@@ -24,13 +24,13 @@ export function detectSql (subject: Subject): void {
   const before = subject.signs.length
   const text = (characters & CHAR.nonAscii) === 0 ? subject.text : subject.text.replace(WIDE_BLANKS, ' ')
   const plain = tokenizeSql(text, '')
-  judge(subject, plain, '')
+  addSqlSigns(subject, plain, '')
   if (found(subject, before)) return
-  if ((characters & CHAR.quote) !== 0) judge(subject, tokenizeSql(text, "'"), "'")
+  if ((characters & CHAR.quote) !== 0) addSqlSigns(subject, tokenizeSql(text, "'"), "'")
   if (found(subject, before)) return
-  if ((characters & CHAR.doubleQuote) !== 0 && !isQuotation(subject.flat)) judge(subject, tokenizeSql(text, '"'), '"')
+  if ((characters & CHAR.doubleQuote) !== 0 && !isQuotation(subject.flat)) addSqlSigns(subject, tokenizeSql(text, '"'), '"')
   if (found(subject, before)) return
-  if ((characters & CHAR.backtick) !== 0) judge(subject, tokenizeSql(text, '`'), '`')
+  if ((characters & CHAR.backtick) !== 0) addSqlSigns(subject, tokenizeSql(text, '`'), '`')
 }
 
 /** Blanks of Unicode that databases skip like any other. */
@@ -55,7 +55,7 @@ function found (subject: Subject, before: number): boolean {
 const BARE_NAME = /^\W{0,3}(?:exec(?:ute)? )?(?:information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdb|northwind|msdasql|msys\w{3,20}|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables|user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)|utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay)\W{0,3}$/
 
 /** Values without a quote that are an SQL expression from end to end: a comparison of literals, arithmetic cut off by a comment, a cast. */
-function judgeBare (subject: Subject): boolean {
+function addBareSigns (subject: Subject): boolean {
   const { flat, characters } = subject
   if (flat.length > 200 || subject.document || subject.kind === 'cookie' || subject.kind === 'header') return false
   if (/^(?:\w+,)?(\d+) ?(?:=|<=>|!=|like|is(?: not)?|(?:not )?(?:regexp|rlike|glob)) ?\d+$/.test(flat)) likely(subject, 'sqli.comparison', 0.77, flat)
@@ -117,7 +117,7 @@ const PATTERNS: Pattern[] = [
   { rule: 'sqli.concatenation', pattern: /s(?:\|\||\||\+)\({0,6}[fFE(]/, broken: 0.84, whole: 0.5 }
 ]
 
-function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void {
+function addSqlSigns (subject: Subject, tokens: SqlTokens, context: SqlContext): void {
   if (tokens.cut) leftOut(subject, 'SQL beyond its bound of tokens')
   const types = tokens.types.includes('q') ? tokens.types.replaceAll('q', '') : tokens.types
   if (types === '') return
@@ -128,10 +128,10 @@ function judge (subject: Subject, tokens: SqlTokens, context: SqlContext): void 
     const prose = !broken && entry.whole === 'certain' && !UNITES.test(subject.flat)
     report(subject, entry.rule, broken ? entry.broken : prose ? 0.6 : entry.whole, tokens, match.index)
   }
-  if (context !== '') judgeQuoteBreak(subject, types, tokens)
-  else judgePlain(subject, types, tokens)
-  judgeComments(subject, tokens, types, broken)
-  judgeStacked(subject, broken || context !== '')
+  if (context !== '') addQuoteBreakSigns(subject, types, tokens)
+  else addPlainSigns(subject, types, tokens)
+  addCommentSigns(subject, tokens, types, broken)
+  addStackedSigns(subject, broken || context !== '')
 }
 
 /** Nothing but ALL, DISTINCT, parentheses and comments stands between UNION and SELECT. */
@@ -140,7 +140,7 @@ const UNITES = /\bunion(?:[^a-z]|all|distinct(?:row)?)*select/
 const STACKED = /;[\s();]*(?:(?:drop|alter|create|truncate)(?: or replace)? (?:table|database|schema|view|index|function|procedure|user|login|trigger|role)\b|insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b|exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b|shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=|print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b|copy \w+ (?:from|to)\b|vacuum\b|attach database\b)|\bwaitfor delay ?['"(@]|\binto (?:out|dump)file ?(?:['"@(]|0x|\w{2,20} ?\()|\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
 
 /** A second statement in the words that only statements have; blanks may be comments. */
-function judgeStacked (subject: Subject, broken: boolean): void {
+function addStackedSigns (subject: Subject, broken: boolean): void {
   if ((subject.words & (WORD.sqlStatement | WORD.sqlName)) === 0) return
   const text = subject.flat.includes('/*') ? subject.flat.replace(/\/\*[^*]{0,80}\*\//g, ' ') : subject.flat
   const match = STACKED.exec(text)
@@ -173,7 +173,7 @@ function startsBroken (subject: Subject): boolean {
 const COMMENT_REST_MAX = 10
 
 /** Inside a quote: the string closes, an operator follows, and another opens that the application's own quote will close. */
-function judgeQuoteBreak (subject: Subject, types: string, tokens: SqlTokens): void {
+function addQuoteBreakSigns (subject: Subject, types: string, tokens: SqlTokens): void {
   if (/^[^"'`]*["'`](?:[\s)]|\W|in\b)/.test(subject.text) && /^s\)*(?:[&|]|o|=|!o)\(*[!(]*(?:[snv@]|f[^;]{0,20}\))?\)*(?:[=o+]\(*)?S/.test(types)) {
     const word = /^s\)*[o!&]/.test(types) && !/^s\)*[&o!]\(*S$/.test(types)
     report(subject, 'sqli.quote-operator', word && !/=/.test(types) ? 0.78 : 0.82, tokens, 1)
@@ -205,19 +205,19 @@ function commentGrade (subject: Subject): number {
 }
 
 /** Statements and calls without a break-out: whole queries, fragments, bare attack functions. */
-function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
+function addPlainSigns (subject: Subject, types: string, tokens: SqlTokens): void {
   const short = subject.text.length <= 200
   if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', /\)v/.test(types) || !short ? 0.45 : 0.78, tokens, 0)
   if (/^[(]*E(?:[*nsf(@x+]|v[,.k+]|v$)[^;]{0,200}k(?:v|x|\(|s)/.test(types)) report(subject, 'sqli.select-from', /^\W{0,3}\(|\0/.test(subject.text) ? 0.76 : 0.6, tokens, 0)
   if (/^[(]*Ef/.test(types) || /^[(]*E@/.test(types)) report(subject, 'sqli.select-call', /^select count\(\*\) from \w+/.test(subject.flat) ? 0.6 : 0.76, tokens, 0)
-  judgeFragments(subject, types)
+  addFragmentSigns(subject, types)
   if (/^\(*n=n\)+\+n|^o\(n(?:,n)+\)?$/.test(types)) likely(subject, 'sqli.comparison', 0.77, subject.text.slice(0, 50))
   if (/^n[+|]\(*(?:n[+]\(*)?f[fvkns(,)+]*\)/.test(types)) likely(subject, 'sqli.arithmetic-call', 0.77, subject.text.slice(0, 50))
   if (/^v?k\(?n&n|^v[&]\(*\+?n\)*=\(*\+?n/.test(types)) likely(subject, 'sqli.tautology', 0.77, subject.text.slice(0, 50))
   if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
   if (/^\W{0,3}[a-z_0-9]{2,30} ?\([^\w)]{0,3}$/.test(subject.flat) && /^[+=;&|]*(?:[fF]|[koT]\()/.test(types)) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
   if (types.length < 200 && /^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&+]/.test(types) && !/^[(s]{1,2}c$/.test(types)) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
-  if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) judgeNames(subject)
+  if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) addSqlNameSigns(subject)
   if (/^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) && /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/.test(subject.flat)) {
     const bare = /^(?:delete from|insert into|create table|truncate table) [a-z]+(?: [a-z]+)?$/.test(subject.flat) && subject.text === subject.flat
     report(subject, 'sqli.statement', bare ? 0.5 : 0.76, tokens, 0)
@@ -225,9 +225,9 @@ function judgePlain (subject: Subject, types: string, tokens: SqlTokens): void {
 }
 
 /** Clauses that only SQL has, wherever the value was cut. */
-function judgeFragments (subject: Subject, types: string): void {
+function addFragmentSigns (subject: Subject, types: string): void {
   const text = subject.flat.length > 400 ? subject.flat.slice(0, 400) : subject.flat
-  judgeStatementFragments(subject, text, types)
+  addStatementFragmentSigns(subject, text, types)
   if (/^-?\d+['")]{0,4} (?:update \w{1,40} set\b|insert into|delete from|drop table|exec )/.test(text)) likely(subject, 'sqli.statement-tail', 0.82, text.slice(0, 50))
   if (subject.flat.length > 400) return
   if (/["'`)] ?as \W?\w{1,40}\W? from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
@@ -243,7 +243,7 @@ function judgeFragments (subject: Subject, types: string): void {
 }
 
 /** Statements that need no break-out to be recognised: procedures, variables, cursors, queries with clauses. */
-function judgeStatementFragments (subject: Subject, text: string, types: string): void {
+function addStatementFragmentSigns (subject: Subject, text: string, types: string): void {
   if (/\bdeclare @\w{1,30} n?varchar ?\(\d+\) ?[;, ] ?(?:set|select) ?@\w/.test(subject.flat)) subject.signs.push({ rule: 'sqli.declared-code', grade: 'likely', value: 0.84, match: text.slice(0, 50) })
   if (/^\W{0,3}(?:declare|set)(?: |\/\*[^*]{0,20}\*\/)@{1,2}[a-z_]\w*/.test(text)) likely(subject, 'sqli.variable', 0.77, text.slice(0, 50))
   if (/^\W{0,3}exec(?:ute)? (?:(?:\w+\.){0,2}(?:sp|xp|dbms|utl)_\w+|master\.)/.test(text) || /^execute [a-z]+_\w*$/.test(text)) likely(subject, 'sqli.procedure', 0.78, text.slice(0, 50))
@@ -260,13 +260,13 @@ function judgeStatementFragments (subject: Subject, text: string, types: string)
 
 const NAMES = /\b(?:information_schema|sysobjects|syscolumns|sysibm|syscat|all_users|all_tables|all_tab_columns|user_tables|pg_catalog|pg_shadow|pg_user|sqlite_master|msysaces|msysobjects|rdb\$\w+|v\$version|sys\.\w{3,}|mysql\.user|master\.\.\w+|xp_\w{3,}|sp_(?:executesql|password|oacreate))\b/
 
-function judgeNames (subject: Subject): void {
+function addSqlNameSigns (subject: Subject): void {
   const match = NAMES.exec(subject.flat)
   if (match !== null) likely(subject, 'sqli.catalog-name', 0.76, match[0])
 }
 
 /** Comments where blanks should be, and a comment that ends a break-out. */
-function judgeComments (subject: Subject, tokens: SqlTokens, types: string, broken: boolean): void {
+function addCommentSigns (subject: Subject, tokens: SqlTokens, types: string, broken: boolean): void {
   if (tokens.types.includes('q') && /[UETF&k]/.test(types) && /\/\*/.test(subject.text) && !subject.document) {
     const version = subject.text.includes('/*!')
     const count = tokens.types.split('q').length - 1

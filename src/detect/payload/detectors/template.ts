@@ -6,13 +6,13 @@ import type { Subject } from '../findings.ts'
 export function detectTemplate (subject: Subject): void {
   const { characters } = subject
   if ((characters & CHAR.brace) !== 0) {
-    judgeLookup(subject)
-    judgeExpressions(subject)
+    addLookupSigns(subject)
+    addExpressionSigns(subject)
   }
-  if ((characters & CHAR.less) !== 0 && subject.flat.includes('<%')) judgeServerTags(subject)
+  if ((characters & CHAR.less) !== 0 && subject.flat.includes('<%')) addServerTagSigns(subject)
   if ((characters & CHAR.hash) !== 0 && /#set ?\( ?\$\w+ ?=/.test(subject.flat)) likely(subject, 'ssti.velocity', 0.82, subject.flat.slice(0, 60))
   if ((characters & CHAR.paren) !== 0 && /^[@$]\( ?\d{1,6} ?[*+%-] ?\d{1,6} ?\)$/.test(subject.flat)) likely(subject, 'ssti.razor', 0.8, subject.flat)
-  if ((characters & CHAR.brace) !== 0) judgeSingleBraces(subject)
+  if ((characters & CHAR.brace) !== 0) addSingleBraceSigns(subject)
   if ((characters & CHAR.bracket) !== 0 && /\[# ?(?:assign|if|list|include)\b|\[= ?["'\w]/.test(subject.flat)) likely(subject, 'ssti.freemarker', 0.8, subject.flat.slice(0, 60))
 }
 
@@ -27,7 +27,7 @@ const ARITHMETIC = /^[\s="'([]*\d{1,9}["']? ?[*+/%-] ?["']?\d{1,9}["')\]\s]*$/
 const CALL = /[\w\])"']\.\w+\(|\w\( ?["'\d]|\[["']|["'] ?\|/
 
 /** `{7*7}`, `{$smarty.version}`: engines whose tags are one brace. Only what fills the value, since JSON and code have braces too. */
-function judgeSingleBraces (subject: Subject): void {
+function addSingleBraceSigns (subject: Subject): void {
   const text = subject.flat
   if (text.length > 200 || !text.startsWith('{')) return
   if (/^\{ ?\d{1,6} ?[*%] ?\d{1,6} ?\}$/.test(text) || /^\{\$smarty\.\w/.test(text)) likely(subject, 'ssti.single-brace', 0.78, text.slice(0, 40))
@@ -36,7 +36,7 @@ function judgeSingleBraces (subject: Subject): void {
 }
 
 /** Each expression's inside, up to its closing brace or 400 characters. */
-function judgeExpressions (subject: Subject): void {
+function addExpressionSigns (subject: Subject): void {
   OPEN.lastIndex = 0
   for (let count = 0; ; count++) {
     const match = OPEN.exec(subject.flat)
@@ -46,11 +46,11 @@ function judgeExpressions (subject: Subject): void {
     const ahead = subject.flat.slice(from, from + INSIDE_CHARACTERS_MAX)
     const close = ahead.indexOf(match[0] === '{%' ? '%}' : '}')
     if (close === -1 && ahead.length === INSIDE_CHARACTERS_MAX) leftOut(subject, `an expression beyond ${INSIDE_CHARACTERS_MAX} characters`)
-    judgeInside(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
+    addInsideSigns(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
   }
 }
 
-function judgeInside (subject: Subject, open: string, raw: string): void {
+function addInsideSigns (subject: Subject, open: string, raw: string): void {
   // `${{7*7}}` is two openings for one expression.
   const inside = raw.startsWith('{') ? raw.slice(1) : raw
   const whole = open + inside.slice(0, 60)
@@ -103,7 +103,7 @@ function resolveOne (inside: string): string {
   return shift !== null ? shift[1] as string : '${' + inside + '}'
 }
 
-function judgeLookup (subject: Subject): void {
+function addLookupSigns (subject: Subject): void {
   if (/\bjndi:(?:ldaps?|rmi|dns|iiop|nis|corba|nds):|lbracejndi:/.test(subject.flat)) likely(subject, 'log4shell.jndi', 0.84, 'jndi:')
   if (!subject.text.includes('${')) return
   const resolved = resolveLookups(subject.flat)
@@ -114,7 +114,7 @@ function judgeLookup (subject: Subject): void {
   }
 }
 
-function judgeServerTags (subject: Subject): void {
+function addServerTagSigns (subject: Subject): void {
   const at = subject.flat.indexOf('<%')
   const inside = subject.flat.slice(at + 2, at + 300)
   if (REACH.test(inside) || /^= ?\d+ ?[*+-] ?\d+/.test(inside)) certain(subject, 'ssti.server-tag', subject.flat.slice(at, at + 60))

@@ -9,12 +9,12 @@ import type { HtmlAttribute, HtmlTag } from './html-tokens.ts'
 /** Script in markup: tags, handlers, script URLs and styles are read by an HTML tokenizer; break-outs of attributes and of script strings by their own structure. Source: OWASP XSS filter evasion, the HTML standard's event handlers. */
 export function detectXss (subject: Subject): void {
   const { characters, words } = subject
-  if ((characters & CHAR.less) !== 0) judgeMarkup(subject)
+  if ((characters & CHAR.less) !== 0) addMarkupSigns(subject)
   if ((characters & CHAR.greater) !== 0 && /^\W{0,4}--!?>\W{0,4}$/.test(subject.flat)) likely(subject, 'xss.comment-end', 0.76, '-->')
   if ((characters & CHAR.nonAscii) !== 0 && /\u00bc ?\/?\w+ ?\u00be/.test(subject.flat)) likely(subject, 'xss.us-ascii', 0.78, subject.flat.slice(0, 40))
-  if ((characters & CHAR.equals) !== 0 && (characters & (CHAR.less | CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick | CHAR.space)) !== 0) judgeHandler(subject)
-  if ((characters & CHAR.colon) !== 0 && ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0 || subject.text.includes('\t'))) judgeScheme(subject)
-  if ((words & WORD.script) !== 0 || (characters & (CHAR.bracket | CHAR.bang)) === (CHAR.bracket | CHAR.bang)) judgeScript(subject)
+  if ((characters & CHAR.equals) !== 0 && (characters & (CHAR.less | CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick | CHAR.space)) !== 0) addHandlerSigns(subject)
+  if ((characters & CHAR.colon) !== 0 && ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0 || subject.text.includes('\t'))) addSchemeSigns(subject)
+  if ((words & WORD.script) !== 0 || (characters & (CHAR.bracket | CHAR.bang)) === (CHAR.bracket | CHAR.bang)) addScriptSigns(subject)
   if ((characters & CHAR.colon) !== 0 && /-moz-binding ?:|:url\( ?javascript|\bdata: ?,/.test(subject.flat)) likely(subject, 'xss.style', 0.77, subject.flat.slice(0, 50))
 }
 
@@ -26,37 +26,37 @@ const QUIET = new Set('form svg body html style input button textarea select det
 const HANDLER_NAME = /^on[a-z]{3,24}$/
 const CODE = /[(=`[]|javascript|document|window|location|alert|confirm|prompt|eval|import|void|msgbox|inputbox/
 
-function judgeMarkup (subject: Subject): void {
+function addMarkupSigns (subject: Subject): void {
   // Blanks and NUL inside names are what some filters and browsers disagree about.
   const tags = tokenizeHtml(subject.text)
   if (tags.length >= TAGS_MAX) leftOut(subject, `tags beyond the ${TAGS_MAX}th`)
   if (tags.some((tag) => tag.cut)) leftOut(subject, `attributes of one tag beyond the ${ATTRIBUTES_MAX}th`)
   let harmless = 0
-  for (const tag of tags) if (!judgeTag(subject, tag)) harmless++
+  for (const tag of tags) if (!addTagSigns(subject, tag)) harmless++
   if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.05, '<' + (tags[0] as HtmlTag).name)
   if (/<!\[cdata\[|<!--\[if|\]\]>/.test(subject.flat)) likely(subject, 'xss.cdata', /script|onerror|javascript/.test(subject.flat) ? 0.8 : 0.45, '<![CDATA[')
-  if (/<\/(?:script|title|style|textarea|nowiki|noscript|iframe|template|xmp)\b/.test(subject.flat)) judgeClosing(subject)
+  if (/<\/(?:script|title|style|textarea|nowiki|noscript|iframe|template|xmp)\b/.test(subject.flat)) addClosingSigns(subject)
   if (!subject.document && /<(?:\w ){2,}\w|< ?x ?: ?script/.test(subject.flat)) likely(subject, 'xss.spaced-tag', 0.76, '<')
 }
 
-function judgeClosing (subject: Subject): void {
+function addClosingSigns (subject: Subject): void {
   const opens = /<(?:script|title|style|textarea|nowiki|noscript|iframe|template|xmp)\b/.test(subject.flat)
   if (!opens && !subject.document) likely(subject, 'xss.closing-tag', 0.77, '</')
 }
 
 /** True when the tag carried a sign. */
-function judgeTag (subject: Subject, tag: HtmlTag): boolean {
+function addTagSigns (subject: Subject, tag: HtmlTag): boolean {
   const before = subject.signs.length
-  for (const attribute of tag.attributes) judgeAttribute(subject, tag, attribute)
-  if (tag.name === 'script') judgeScriptTag(subject, tag)
-  else if (tag.name === 'style') judgeStyle(subject, styleOf(subject.text, tag.end))
+  for (const attribute of tag.attributes) addAttributeSigns(subject, tag, attribute)
+  if (tag.name === 'script') addScriptTagSigns(subject, tag)
+  else if (tag.name === 'style') addStyleSigns(subject, styleOf(subject.text, tag.end))
   else if (tag.name === 'meta' && /http-equiv/i.test(names(tag)) && /refresh|set-cookie|utf-7/i.test(values(tag))) certain(subject, 'xss.meta', '<meta http-equiv')
   else if (tag.name === 'link' && /import|stylesheet/.test(values(tag).toLowerCase())) likely(subject, 'xss.link', 0.78, '<link')
   else if (tag.name === 'base' && /href/.test(names(tag))) likely(subject, 'xss.base', 0.8, '<base href')
   else if (/^(?:svg|math|html|xhtml|v|x):/.test(tag.name) || (tag.name === '?xml-stylesheet' && subject.kind !== 'xml')) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
   else if (ACTIVE.has(tag.name) && !QUIET.has(tag.name)) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
-  else if (QUIET.has(tag.name)) judgeQuiet(subject, tag)
+  else if (QUIET.has(tag.name)) addQuietSigns(subject, tag)
   else if (/(?:^| )(?:xsi:schemalocation|datasrc|dataformatas|datafld|pattern)/.test(names(tag))) likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
   else if (/attributename/.test(names(tag)) || /script/.test(tag.name.replace(/^\//, '').replace(/^(?:no)?script$/, ''))) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   return subject.signs.length > before
@@ -69,7 +69,7 @@ function styleOf (text: string, from: number): string {
   return end === -1 ? ahead : ahead.slice(0, end)
 }
 
-function judgeQuiet (subject: Subject, tag: HtmlTag): void {
+function addQuietSigns (subject: Subject, tag: HtmlTag): void {
   const attributes = names(tag)
   if (/autofocus|formaction|xmlns|onfocus|srcdoc/.test(attributes) || (!FORM_TAGS.has(tag.name) && subject.text.length < 240)) likely(subject, 'xss.active-tag', 0.76, '<' + tag.name)
   else weak(subject, 'xss.active-tag', 0.3, '<' + tag.name)
@@ -79,14 +79,14 @@ const FORM_TAGS = new Set('form style input button textarea select details video
 const names = (tag: HtmlTag): string => tag.attributes.map((attribute) => attribute.name).join(' ')
 const values = (tag: HtmlTag): string => tag.attributes.map((attribute) => attribute.value).join(' ')
 
-function judgeScriptTag (subject: Subject, tag: HtmlTag): void {
+function addScriptTagSigns (subject: Subject, tag: HtmlTag): void {
   const body = subject.text.slice(tag.end, tag.end + 400)
   const source = tag.attributes.some((attribute) => /^(?:src|href|xlink:href|\/?src)$/.test(attribute.name))
   if (source || /[(=.`[]|&lpar/.test(body) || /^\s*$/.test(body)) certain(subject, 'xss.script-element', subject.text.slice(tag.start, tag.end + 40))
   else likely(subject, 'xss.script-tag', 0.8, subject.text.slice(tag.start, tag.end + 40))
 }
 
-function judgeAttribute (subject: Subject, tag: HtmlTag, attribute: HtmlAttribute): void {
+function addAttributeSigns (subject: Subject, tag: HtmlTag, attribute: HtmlAttribute): void {
   if (attribute.name.length > 4 && HANDLER_NAME.test(attribute.name.replaceAll('\0', ''))) {
     const code = readable(attribute.value)
     if (CODE.test(code)) certain(subject, 'xss.event-handler', `<${tag.name} ${attribute.name}=${attribute.value.slice(0, 40)}`)
@@ -101,7 +101,7 @@ function judgeAttribute (subject: Subject, tag: HtmlTag, attribute: HtmlAttribut
     if (SCRIPT_URL.test(url) || /[;=,]url=(?:javascript|data):|=javascript:/.test(url)) scriptUrl(subject, tag, attribute, url)
     else if (/script:|&\{/.test(url) && attribute.name !== 'style' && !/^https?:/.test(url)) certain(subject, 'xss.script-url', `<${tag.name} ${attribute.name}=${attribute.value.slice(0, 40)}`)
   }
-  if (attribute.name === 'style') judgeStyle(subject, attribute.value)
+  if (attribute.name === 'style') addStyleSigns(subject, attribute.value)
   else if (/&\{|^(?:javascript|vbscript)[:#]/.test(attribute.value)) certain(subject, 'xss.script-url', `<${tag.name} ${attribute.name}=${attribute.value.slice(0, 40)}`)
 }
 
@@ -116,7 +116,7 @@ function scriptUrl (subject: Subject, tag: HtmlTag, attribute: HtmlAttribute, ur
 
 const STYLE = /expression\(|-moz-binding|behaviou?r:|url\(['"]?(?:javascript|vbscript|data):|@import|javascript:|-o-link|binding:url/
 
-function judgeStyle (subject: Subject, style: string): void {
+function addStyleSigns (subject: Subject, style: string): void {
   // Letters of a style written as CSS escapes: nobody's editor does, and filters do not read them.
   if (/(?:\\{1,2}[0-9a-f]{2,6}[\s'"a-z]{0,12}){4}|expression\\?[\d(]/i.test(style.slice(0, 2048))) likely(subject, 'xss.style-escapes', 0.8, style.slice(0, 60))
   const code = readable(style).replace(/\/\*.{0,80}?\*\//g, '').replaceAll('\\', '')
@@ -135,7 +135,7 @@ function readable (value: string): string {
 const LOOSE_HANDLER = /(?:^|["'`\s/>;?&(])(on(?:abort|activate|after\w{3,10}|animation\w{3,9}|auxclick|before\w{3,16}|begin|blur|bounce|canplay\w{0,7}|change|click|contextmenu|copy|cut|dblclick|drag\w{0,5}|drop|end|ended|error|finish|focus\w{0,3}|form\w{3,8}|hashchange|input|invalid|key(?:down|press|up)|load\w{0,8}|message|mouse\w{2,5}|page(?:hide|show)|paste|play\w{0,3}|pointer\w{2,10}|popstate|propertychange|readystatechange|repeat|reset|resize|scroll\w{0,3}|search|seek\w{2,3}|select\w{0,6}|show|start|stop|submit|toggle|touch\w{3,6}|transition\w{3,6}|unhandledrejection|unload|wheel|webkit\w{5,20})) ?= ?(["'`]?[^\s&]{0,40})/
 
 /** A handler that the value itself brings into the tag around it: `" onfocus="alert(1)`. */
-function judgeHandler (subject: Subject): void {
+function addHandlerSigns (subject: Subject): void {
   if (!subject.flat.includes('on')) return
   const match = LOOSE_HANDLER.exec(subject.flat)
   if (match === null) {
@@ -147,7 +147,7 @@ function judgeHandler (subject: Subject): void {
   else likely(subject, 'xss.attribute-handler', /["'`\s/>]/.test(match[0].charAt(0)) || match.index === 0 ? 0.76 : 0.5, match[0])
 }
 
-function judgeScheme (subject: Subject): void {
+function addSchemeSigns (subject: Subject): void {
   const match = /(?:java|vb|live)script ?:/.exec((subject.characters & (CHAR.lineBreak | CHAR.control)) !== 0 || subject.text.includes('\t') ? subject.text.toLowerCase().replace(/[\u0000-\u0020]+/g, '') : subject.flat) ?? /data:(?:text\/html|image\/svg\+xml|text\/javascript|application\/xhtml)[^,]{0,60},/.exec(subject.flat)
   if (match === null) return
   const head = match.index <= 2
@@ -163,7 +163,7 @@ const SINK = /\b(?:document ?(?:\.|\[) ?["']?(?:cookie|location|write(?:ln)?|bod
 const DIALOG = /(?:^|[^\w.])(?:alert|confirm|prompt|msgbox|print) ?(?:\(|`|&lpar;)/
 
 /** Script text without markup: break-outs of script strings and calls of the page's own objects. */
-function judgeScript (subject: Subject): void {
+function addScriptSigns (subject: Subject): void {
   const text = subject.flat.includes('/*') ? subject.flat.replace(/\/\*[^*]{0,60}\*\//g, '').replace(/ {2,}/g, ' ') : subject.flat
   const dialog = DIALOG.exec(text)
   if (dialog !== null) {

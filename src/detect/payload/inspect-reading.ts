@@ -27,7 +27,7 @@ const LITERAL_LOGIC = /^(?:\d|null|true|false)\w{0,12} {1,4}(?:x?or|and)\b/i
 const NOTHING: readonly string[] = []
 
 /** Runs the detectors whose characters and words are there over one reading of one value. Returns what their bounds left out. */
-export function judgeText (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): readonly string[] {
+export function inspectReading (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): readonly string[] {
   scan(text)
   const { characters, words } = seen
   if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return NOTHING
