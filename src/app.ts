@@ -62,7 +62,10 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
 /** A store that was down before the fork is prepared by the first process, once it is up. */
 function prepareWhenUp (app: FastifyInstance): void {
   if (!app.prepared.pending) return
-  const reload = (): Promise<void> => app.identity.reload().catch((error: unknown) => app.log.warn({ err: error }, 'identity could not be read yet'))
+  const reload = (): Promise<void> =>
+    app.identity.reload().catch((error: unknown) =>
+      app.log.warn({ err: error }, 'identity could not be read yet')
+    )
   app.fleet.subscribe('app.prepared', () => { reload() })
   if (app.fleet.slot !== 0) return
   let under = false
@@ -71,9 +74,15 @@ function prepareWhenUp (app: FastifyInstance): void {
     if (under || done) return
     under = true
     try {
-      const { oneTimePassword, adminUsername } = await prepareRooms(app.storage, { config: app.config, clock: app.clock, log: app.log as Logger }, [app.fleet.processId])
+      const { oneTimePassword, adminUsername } = await prepareRooms(app.storage, {
+        config: app.config,
+        clock: app.clock,
+        log: app.log as Logger
+      }, [app.fleet.processId])
       // The banner is long printed: it is shown here, and not as a log line, which would be kept.
-      if (oneTimePassword !== null) process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
+      if (oneTimePassword !== null) {
+        process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
+      }
       await app.identity.reload()
       app.fleet.publish('app.prepared', null)
       done = true
@@ -95,7 +104,10 @@ const processContext = fp(async (app: FastifyInstance, { config, clock, prepared
   for (const name of ['config', 'clock']) await app.register(fp(async () => {}, { name }))
 }, { name: 'given' })
 
-/** Receiving is bounded here for headers and by the gate for bodies; a request id of the caller is kept when it is plain. */
+/**
+ * Receiving is bounded here for headers and by the gate for bodies; a request id of the caller is kept when
+ * it is plain.
+ */
 function serverOptions ({ logging, fleet }: ServerParts): object {
   let requests = 0
   return {
@@ -106,7 +118,9 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
     requestIdHeader: false,
     genReqId: (raw: { headers: Record<string, unknown> }) => {
       const given = raw.headers['x-request-id']
-      return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : `${fleet.processId}-${(requests++).toString(36)}`
+      return typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given)
+        ? given
+        : `${fleet.processId}-${(requests++).toString(36)}`
     },
     bodyLimit: BODY_LIMIT_BYTES,
     // Longer than proxies keep an idle connection (60 s), or they would send into one that is closing.
@@ -118,7 +132,12 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
     return503OnClosing: false,
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
     // A missing Host is refused behind the gate (unreadable.ts), with a receipt, and not by Node before it.
-    http: { headersTimeout: 5_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 16_384, requireHostHeader: false },
+    http: {
+      headersTimeout: 5_000,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: 16_384,
+      requireHostHeader: false
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false, allowUnionTypes: true } },
     clientErrorHandler: answerParserError,
     frameworkErrors: answerFrameworkError

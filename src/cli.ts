@@ -26,18 +26,68 @@ const EX_CONFIG = 78
 
 interface Values { 'data-dir'?: string, json?: boolean, watch?: boolean, format?: string, help?: boolean }
 interface Call { args: string[], values: Values, dataDir: string }
-interface Verb { usage: string, about: string, arguments: number, options?: string[], run: (call: Call) => Promise<number> }
+interface Verb {
+  usage: string
+  about: string
+  arguments: number
+  options?: string[]
+  run: (call: Call) => Promise<number>
+}
 
 const VERBS: Record<string, Verb> = {
   start: { usage: 'start', about: 'Runs the server in the foreground, as npm start does', arguments: 0, run: start },
-  status: { usage: 'status [--watch]', about: 'Shows the processes of the running server; --watch every second', arguments: 0, options: ['watch'], run: status },
-  reload: { usage: 'reload', about: 'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are replaced', arguments: 0, run: (call) => onServer(call, 'reload', null) },
-  stop: { usage: 'stop', about: 'Finishes the requests under way and ends the server; returns when all its processes have drained', arguments: 0, run: (call) => onServer(call, 'stop', null) },
-  'intel import': { usage: 'intel import <file or url> [--format stix|misp]', about: 'Imports a STIX bundle or a MISP galaxy cluster (plain or gzip), and ends with counts', arguments: 1, options: ['format'], run: importIntel },
-  explain: { usage: 'explain <id>', about: 'Says why a request got its score: the receipt stands in the header x-neko-assessment', arguments: 1, run: (call) => aboutReceipt(call, 'explain') },
-  replay: { usage: 'replay <id>', about: 'Scores a stored request again with the rules as they are now, and shows both', arguments: 1, run: (call) => aboutReceipt(call, 'replay') },
-  'audit verify': { usage: 'audit verify', about: 'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is missing. May run beside the server', arguments: 0, run: verifyTrail },
-  backup: { usage: 'backup <file>', about: 'Copies the store into a new file, also while the server runs', arguments: 1, run: backup }
+  status: {
+    usage: 'status [--watch]',
+    about: 'Shows the processes of the running server; --watch every second',
+    arguments: 0,
+    options: ['watch'],
+    run: status
+  },
+  reload: {
+    usage: 'reload',
+    about:
+      'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are replaced',
+    arguments: 0,
+    run: (call) => onServer(call, 'reload', null)
+  },
+  stop: {
+    usage: 'stop',
+    about: 'Finishes the requests under way and ends the server; returns when all its processes have drained',
+    arguments: 0,
+    run: (call) => onServer(call, 'stop', null)
+  },
+  'intel import': {
+    usage: 'intel import <file or url> [--format stix|misp]',
+    about: 'Imports a STIX bundle or a MISP galaxy cluster (plain or gzip), and ends with counts',
+    arguments: 1,
+    options: ['format'],
+    run: importIntel
+  },
+  explain: {
+    usage: 'explain <id>',
+    about: 'Says why a request got its score: the receipt stands in the header x-neko-assessment',
+    arguments: 1,
+    run: (call) => aboutReceipt(call, 'explain')
+  },
+  replay: {
+    usage: 'replay <id>',
+    about: 'Scores a stored request again with the rules as they are now, and shows both',
+    arguments: 1,
+    run: (call) => aboutReceipt(call, 'replay')
+  },
+  'audit verify': {
+    usage: 'audit verify',
+    about:
+      'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is missing. May run beside the server',
+    arguments: 0,
+    run: verifyTrail
+  },
+  backup: {
+    usage: 'backup <file>',
+    about: 'Copies the store into a new file, also while the server runs',
+    arguments: 1,
+    run: backup
+  }
 }
 
 let shownMs = -Infinity
@@ -62,7 +112,11 @@ function handOver (): boolean {
   if (!existsSync(ours)) {
     err(`neko needs Node 24.15 or later, this is ${process.versions.node}`)
     process.exitCode = EX_UNAVAILABLE
-  } else process.exitCode = spawnSync(ours, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? EX_FAILED
+  } else {
+    process.exitCode =
+      spawnSync(ours, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
+        .status ?? EX_FAILED
+  }
   return true
 }
 
@@ -71,7 +125,13 @@ async function main (argv: string[]): Promise<number> {
     const { values, positionals } = parseArgs({
       args: argv,
       allowPositionals: true,
-      options: { help: { type: 'boolean', short: 'h' }, 'data-dir': { type: 'string' }, json: { type: 'boolean' }, watch: { type: 'boolean' }, format: { type: 'string' } }
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        'data-dir': { type: 'string' },
+        json: { type: 'boolean' },
+        watch: { type: 'boolean' },
+        format: { type: 'string' }
+      }
     })
     const name = verbOf(positionals)
     if (name === null) {
@@ -82,7 +142,9 @@ async function main (argv: string[]): Promise<number> {
     if (values.help === true) return help(verb)
     const args = positionals.slice(name.split(' ').length)
     if (args.length !== verb.arguments) return misuse(`expected: neko ${verb.usage}`)
-    const foreign = ['watch', 'format'].find((option) => values[option as 'watch'] !== undefined && !(verb.options ?? []).includes(option))
+    const foreign = ['watch', 'format'].find((option) =>
+      values[option as 'watch'] !== undefined && !(verb.options ?? []).includes(option)
+    )
     if (foreign !== undefined) return misuse(`neko ${name} knows no --${foreign}`)
     return await verb.run({ args, values, dataDir: await dataDirOf(values) })
   } catch (error) {
@@ -97,11 +159,27 @@ function verbOf (positionals: string[]): string | null {
 }
 
 function help (verb?: Verb): number {
-  const options = ['  --data-dir <dir>  where the server keeps its data (default: DATA_DIR, else .neko)', '  --json            the answer as JSON', '  --help            this text']
-  if (verb !== undefined) out([`neko ${verb.usage}`, '', `  ${verb.about}.`, '', 'Options:', ...options].join('\n'))
-  else {
+  const options = [
+    '  --data-dir <dir>  where the server keeps its data (default: DATA_DIR, else .neko)',
+    '  --json            the answer as JSON',
+    '  --help            this text'
+  ]
+  if (verb !== undefined) {
+    out([`neko ${verb.usage}`, '', `  ${verb.about}.`, '', 'Options:', ...options].join('\n'))
+  } else {
     const width = Math.max(...Object.values(VERBS).map(({ usage }) => usage.length))
-    out(['neko <verb>: runs and asks the NEKO Defense API', '', ...Object.values(VERBS).map(({ usage, about }) => `  ${usage.padEnd(width)}  ${about}`), '', 'Options:', ...options, '', 'Exit codes: 0 done, 1 failed, 64 misuse, 69 no server runs there, 78 bad configuration.'].join('\n'))
+    out(
+      [
+        'neko <verb>: runs and asks the NEKO Defense API',
+        '',
+        ...Object.values(VERBS).map(({ usage, about }) => `  ${usage.padEnd(width)}  ${about}`),
+        '',
+        'Options:',
+        ...options,
+        '',
+        'Exit codes: 0 done, 1 failed, 64 misuse, 69 no server runs there, 78 bad configuration.'
+      ].join('\n')
+    )
   }
   return EX_OK
 }
@@ -157,7 +235,10 @@ function show (call: Call, reply: Exclude<ControlReply, { progress: Json }>): nu
   }
   const { result } = reply
   if (call.values.json !== true && typeof result === 'string') out(result)
-  else if (call.values.json !== true && typeof result === 'object' && result !== null && !Array.isArray(result) && typeof result.text === 'string') out(result.text)
+  else if (
+    call.values.json !== true && typeof result === 'object' && result !== null && !Array.isArray(result) &&
+    typeof result.text === 'string'
+  ) out(result.text)
   else if (result === null && call.values.json !== true) out('done')
   else out(JSON.stringify(result, null, 2))
   return EX_OK
@@ -193,13 +274,29 @@ function requireData (dataDir: string): void {
 /** An embedded store that is not there is not made for the asking. */
 async function requireStore (config: Config): Promise<void> {
   const { storageFile } = await import('./storage/open.ts')
-  if (config.mongodbUri === null && !existsSync(storageFile(config.dataDir))) throw new Error(`there is no store in ${config.dataDir}`)
+  if (config.mongodbUri === null && !existsSync(storageFile(config.dataDir))) {
+    throw new Error(`there is no store in ${config.dataDir}`)
+  }
 }
 
 /** The whole application without its port, for one verb; it owns the data directory meanwhile, as a server does. */
 async function onStore (call: Call, verb: string, args: Json): Promise<Exclude<ControlReply, { progress: Json }>> {
-  const [{ createLogger }, { createLocalFleet }, control, { prepareStore }, { buildApp }, { systemClock }, { newProcessId }] = await Promise.all([
-    import('./telemetry/logger.ts'), import('./fleet/local.ts'), import('./processes/control.ts'), import('./prepare.ts'), import('./app.ts'), import('./std/clock.ts'), import('./std/id.ts')
+  const [
+    { createLogger },
+    { createLocalFleet },
+    control,
+    { prepareStore },
+    { buildApp },
+    { systemClock },
+    { newProcessId }
+  ] = await Promise.all([
+    import('./telemetry/logger.ts'),
+    import('./fleet/local.ts'),
+    import('./processes/control.ts'),
+    import('./prepare.ts'),
+    import('./app.ts'),
+    import('./std/clock.ts'),
+    import('./std/id.ts')
   ])
   const config = await configOf(call.dataDir)
   const processId = newProcessId()
@@ -207,13 +304,28 @@ async function onStore (call: Call, verb: string, args: Json): Promise<Exclude<C
   const verbs = control.createControlVerbs(logging.log)
   const { mkdirSync } = await import('node:fs')
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
-  const lock = await control.openControlSocket({ dataDir: config.dataDir, verbs: control.createControlVerbs(logging.log), log: logging.log })
+  const lock = await control.openControlSocket({
+    dataDir: config.dataDir,
+    verbs: control.createControlVerbs(logging.log),
+    log: logging.log
+  })
   try {
     const prepared = await prepareStore({ config, clock: systemClock, log: logging.log })
-    if (prepared.oneTimePassword !== null) err(`first login: ${config.adminUsername} / ${prepared.oneTimePassword} (shown this once)`)
+    if (prepared.oneTimePassword !== null) {
+      err(`first login: ${config.adminUsername} / ${prepared.oneTimePassword} (shown this once)`)
+    }
     const clusterStatus = (): Promise<never> => Promise.reject(new Error('no server runs'))
     const fleet = createLocalFleet({ processId, log: logging.log })
-    const app = await buildApp({ config, fleet, clock: systemClock, prepared: { ...prepared, oneTimePassword: null }, logging, control: verbs, draining: new AbortController().signal, clusterStatus })
+    const app = await buildApp({
+      config,
+      fleet,
+      clock: systemClock,
+      prepared: { ...prepared, oneTimePassword: null },
+      logging,
+      control: verbs,
+      draining: new AbortController().signal,
+      clusterStatus
+    })
     try {
       await app.ready()
       return await verbs.run(verb, args, showProgress) as Exclude<ControlReply, { progress: Json }>
@@ -265,12 +377,24 @@ async function verifyTrail (call: Call): Promise<number> {
   const report = await verifyWithStore(config)
   const signer = auditSigner(config)
   // The public keys are what AUDIT_SIGNING_KEY may list instead of a secret that was rotated away.
-  if (call.values.json === true) out(JSON.stringify({ ...report, keyId: signer.keyId, publicKeys: Object.fromEntries(signer.publicKeys) }, null, 2))
-  else {
-    const line = (label: string) => ({ file, line, seq, message }: (typeof report.findings)[number]): string => `${label} ${file}${line === null ? '' : `:${line}`}${seq === null ? '' : ` (seq ${seq})`}: ${message}`
+  if (call.values.json === true) {
+    out(
+      JSON.stringify(
+        { ...report, keyId: signer.keyId, publicKeys: Object.fromEntries(signer.publicKeys) },
+        null,
+        2
+      )
+    )
+  } else {
+    const line =
+      (label: string) => ({ file, line, seq, message }: (typeof report.findings)[number]): string =>
+        `${label} ${file}${line === null ? '' : `:${line}`}${seq === null ? '' : ` (seq ${seq})`}: ${message}`
     out([
-      ...report.notes.map(line('note')), ...report.findings.map(line('FAILED')),
-      `${report.ok ? 'holds' : 'DOES NOT HOLD'}: ${report.events} events in ${report.segments} segments of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
+      ...report.notes.map(line('note')),
+      ...report.findings.map(line('FAILED')),
+      `${
+        report.ok ? 'holds' : 'DOES NOT HOLD'
+      }: ${report.events} events in ${report.segments} segments of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
     ].join('\n'))
   }
   return report.ok ? EX_OK : EX_FAILED
@@ -279,9 +403,14 @@ async function verifyTrail (call: Call): Promise<number> {
 /** A store that is away, or cannot be opened, keeps nobody from judging the files. */
 async function verifyWithStore (config: Config): Promise<VerifyReport> {
   requireData(config.dataDir)
-  const [{ verifyDataDir, isStoreError }, { storageFile }] = await Promise.all([import('./audit/verify.ts'), import('./storage/open.ts')])
+  const [{ verifyDataDir, isStoreError }, { storageFile }] = await Promise.all([
+    import('./audit/verify.ts'),
+    import('./storage/open.ts')
+  ])
   // Opening would make an empty one.
-  if (config.mongodbUri === null && !existsSync(storageFile(config.dataDir))) return await verifyDataDir(config, null, `there is no ${storageFile(config.dataDir)}`)
+  if (config.mongodbUri === null && !existsSync(storageFile(config.dataDir))) {
+    return await verifyDataDir(config, null, `there is no ${storageFile(config.dataDir)}`)
+  }
   try {
     return await withStore(config, (storage) => verifyDataDir(config, storage))
   } catch (error) {
@@ -301,9 +430,16 @@ async function backup (call: Call): Promise<number> {
 }
 
 /** The store alone, beside a server or without one. */
-async function withStore<T> (config: Config, use: (storage: Awaited<ReturnType<typeof import('./storage/open.ts')['openStorage']>>) => Promise<T>): Promise<T> {
+async function withStore<T> (
+  config: Config,
+  use: (storage: Awaited<ReturnType<typeof import('./storage/open.ts')['openStorage']>>) => Promise<T>
+): Promise<T> {
   requireData(config.dataDir)
-  const [{ openStorage }, { silentLog }, { systemClock }] = await Promise.all([import('./storage/open.ts'), import('./storage/log.ts'), import('./std/clock.ts')])
+  const [{ openStorage }, { silentLog }, { systemClock }] = await Promise.all([
+    import('./storage/open.ts'),
+    import('./storage/log.ts'),
+    import('./std/clock.ts')
+  ])
   const storage = await openStorage({ config, clock: systemClock, log: silentLog })
   try {
     return await use(storage)

@@ -1,9 +1,9 @@
 import { enableCompileCache, flushCompileCache } from 'node:module'
 
 /**
- * The process: what `npm start` runs, and what the primary forks. Decides nothing: processes/run.ts tells whether this is
- * the primary, a worker or the one server. The application is imported late, so that a primary never loads it.
- * The only place that ends the process.
+ * The process: what `npm start` runs, and what the primary forks. Decides nothing: processes/run.ts tells
+ * whether this is the primary, a worker or the one server. The application is imported late, so that a
+ * primary never loads it. The only place that ends the process.
  */
 // First of all: compiled code is kept over starts, which saves 25-30 % of each.
 const { directory } = enableCompileCache()
@@ -28,7 +28,10 @@ await run({
   },
   // What must be counted in one place for all workers of the host is counted where no worker's end can reset it.
   onPrimary: async ({ fleet, config, clock, logging }) => {
-    const [{ createLimits }, { createStatsKeeper }] = await Promise.all([import('./limits/limiter.ts'), import('./receipts/stats-sharing.ts')])
+    const [{ createLimits }, { createStatsKeeper }] = await Promise.all([
+      import('./limits/limiter.ts'),
+      import('./receipts/stats-sharing.ts')
+    ])
     createStatsKeeper({ fleet, clock })
     const limits = createLimits({ rates: config.rates, fleet, clock, shadow: config.enforcement === 'shadow' })
     return {

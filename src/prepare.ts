@@ -41,7 +41,10 @@ const collections: readonly CollectionDefinition[] = [
   ...playbookCollections
 ]
 
-/** @throws ConfigError, NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a store that is merely down is `pending`. */
+/**
+ * @throws ConfigError, NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a store that is merely down is
+ * `pending`.
+ */
 export async function prepareStore ({ config, clock, log }: Parts): Promise<Prepared> {
   await loadPlaybooks(config.dataDir)
   // Before any fork: processes that made it together would each make another.
@@ -59,7 +62,10 @@ export async function prepareStore ({ config, clock, log }: Parts): Promise<Prep
   }
 }
 
-/** Brings in what a worker that died left in its audit log; what a start would do, while the others serve. @throws NEKO_ERR_STORE_UNAVAILABLE */
+/**
+ * Brings in what a worker that died left in its audit log; what a start would do, while the others serve.
+ * @throws NEKO_ERR_STORE_UNAVAILABLE
+ */
 export async function recoverDead ({ config, clock, log }: Parts, liveProcessIds: readonly string[]): Promise<void> {
   const storage = await openStorage({ config, clock, log })
   try {
@@ -70,7 +76,11 @@ export async function recoverDead ({ config, clock, log }: Parts, liveProcessIds
 }
 
 /** The same on a store that is open already. @throws NEKO_ERR_STORE_UNAVAILABLE */
-export async function prepareRooms (storage: Storage, { config, clock, log }: Parts, liveProcessIds: readonly string[] = []): Promise<Prepared> {
+export async function prepareRooms (
+  storage: Storage,
+  { config, clock, log }: Parts,
+  liveProcessIds: readonly string[] = []
+): Promise<Prepared> {
   await storage.migrate([...collections])
   await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
   const { oneTimePassword, adminUsername, adminMissing } = await prepareIdentity({ config, storage, clock })

@@ -1,4 +1,7 @@
-/** Entry of a scoring thread, opened by path by src/threads/start-thread.ts: one handler per way of bringing observations. */
+/**
+ * Entry of a scoring thread, opened by path by src/threads/start-thread.ts: one handler per way of bringing
+ * observations.
+ */
 import { serveRing } from '../src/threads/ring-thread.ts'
 import { createThreadScorer, serveBatch, warmUp } from '../src/threads/thread.ts'
 import type { RingTask } from '../src/threads/ring-thread.ts'

@@ -5,8 +5,9 @@
  * store (flush.ts). Never does: judge, or keep a secret. In: what rooms say happened (shapes.ts). Out: acknowledgements
  * after the sync, `auditEvents` in the store.
  *
- * Log segments are the evidence and the store is their index, so a failing store costs nothing but the index's freshness,
- * and a failing disk refuses what must be provable: `durable` rejects, and the caller changes nothing.
+ * Log segments are the evidence and the store is their index, so a failing store costs nothing but the
+ * index's freshness, and a failing disk refuses what must be provable: `durable` rejects, and the caller
+ * changes nothing.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Config } from '../config/config.ts'
@@ -52,7 +53,10 @@ export interface AuditLog {
 }
 
 /** What the room needs of the configuration; what may be absent in tools and tests has its default in retention.ts. */
-export interface AuditConfig extends Pick<Config, 'dataDir' | 'auditSigningKey'>, Partial<Pick<Config, 'auditPseudonymKey' | 'auditRetentionDays' | 'auditRetentionBytes'>> {}
+export interface AuditConfig
+  extends
+  Pick<Config, 'dataDir' | 'auditSigningKey'>,
+  Partial<Pick<Config, 'auditPseudonymKey' | 'auditRetentionDays' | 'auditRetentionBytes'>> {}
 
 export interface AuditOptions {
   config: AuditConfig
@@ -70,11 +74,15 @@ export interface AuditOptions {
 /** Audit, and what its own process may ask of it. */
 export interface AuditService extends Audit {
   /**
-   * What is recorded while `work` runs, and in what it awaits, belongs to that request: its receipt stands in every event,
-   * whichever room records it. An event about another receipt (a run on an old request) names this one in its details.
+   * What is recorded while `work` runs, and in what it awaits, belongs to that request: its receipt stands in
+   * every event, whichever room records it. An event about another receipt (a run on an old request) names
+   * this one in its details.
    */
   within<T> (receipt: Receipt, work: () => T): T
-  /** Somebody was refused what he may not: recorded without being waited for, at most twice a minute for each caller and place. */
+  /**
+   * Somebody was refused what he may not: recorded without being waited for, at most twice a minute for each
+   * caller and place.
+   */
   denied (denial: Denial): void
   /** Records that wait for the disk, 0 to 10,000. */
   backlog (): number
@@ -82,9 +90,15 @@ export interface AuditService extends Audit {
   drained (): Promise<void>
   /** Writes the index of all that is synced; false when the store is down. */
   flush (): Promise<boolean>
-  /** Has the store remember this directory's trail, and says so where it stands in the place of one that is gone. Once per host. @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again. */
+  /**
+   * Has the store remember this directory's trail, and says so where it stands in the place of one that is
+   * gone. Once per host. @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again.
+   */
   register (): Promise<void>
-  /** Records what changed of the configuration since the last start of this place. Once per host. @throws as `register` */
+  /**
+   * Records what changed of the configuration since the last start of this place. Once per host. @throws as
+   * `register`
+   */
   noteSettings (settings: Readonly<Record<string, string>>): Promise<void>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
@@ -98,7 +112,10 @@ export function auditDirectory (dataDir: string): string {
 }
 
 /** The key that seals: AUDIT_SIGNING_KEY, else the one kept in this machine's data directory. */
-export function auditSigner (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, files: FileLayer = systemFiles): Signer {
+export function auditSigner (
+  config: Pick<Config, 'dataDir' | 'auditSigningKey'>,
+  files: FileLayer = systemFiles
+): Signer {
   return createSigner(config.auditSigningKey ?? localSigningSecret(files, auditDirectory(config.dataDir)))
 }
 
@@ -110,7 +127,9 @@ export function createAudit (options: AuditOptions): AuditService {
   const signer = auditSigner(config)
   const pseudonyms = config.auditPseudonymKey == null ? null : createPseudonyms(config.auditPseudonymKey)
   const seals = createSeals({ files, directory, processId, signer })
-  const flush: Flush | null = storage === null ? null : createFlush({ storage, files, directory, processId, clock, log })
+  const flush: Flush | null = storage === null
+    ? null
+    : createFlush({ storage, files, directory, processId, clock, log })
   let sealing = Promise.resolve()
   let stored = Promise.resolve()
   let sealedSeq = -1
@@ -121,7 +140,11 @@ export function createAudit (options: AuditOptions): AuditService {
   // mutations and imports alone: where it is not entered it costs nothing (Node keeps it in V8's own context slot).
   const receipts = new AsyncLocalStorage<Receipt>()
 
-  const ownEntry = (type: string, target: string | null, details: { [key: string]: number | { [key: string]: number } }): Entry => (
+  const ownEntry = (
+    type: string,
+    target: string | null,
+    details: { [key: string]: number | { [key: string]: number } }
+  ): Entry => (
     newEntry({ category: 'security', type, actor: 'system', target, outcome: 'ok', details }).entry
   )
   const trail = new Trail({
@@ -137,10 +160,17 @@ export function createAudit (options: AuditOptions): AuditService {
     segmentBytes: options.segmentBytes,
     onHealth (healthy, error) {
       if (healthy) log.warn({ processId }, 'the audit trail can be written again')
-      else log.error({ processId, code: (error as NodeJS.ErrnoException).code ?? null }, 'the audit trail cannot be written: privileged changes are refused')
+      else {
+        log.error(
+          { processId, code: (error as NodeJS.ErrnoException).code ?? null },
+          'the audit trail cannot be written: privileged changes are refused'
+        )
+      }
     },
     onCommitted (entries, position) {
-      if (options.onEvent !== undefined) for (const entry of entries) options.onEvent(entry.category as AuditInput['category'])
+      if (options.onEvent !== undefined) {
+        for (const entry of entries) options.onEvent(entry.category as AuditInput['category'])
+      }
       flush?.push(entries, position)
       if (position.seq + 1 >= sealDue) seal('checkpoint', position)
     }
@@ -149,14 +179,27 @@ export function createAudit (options: AuditOptions): AuditService {
     if (trail.position.seq > sealedSeq) seal('checkpoint', trail.position)
   }, CHECKPOINT_MS)
   timer.unref()
-  const retainTimer = setInterval(() => { retain().catch(() => { /* logged by whoever finds the disk full */ }) }, RETAIN_MS)
+  const retainTimer = setInterval(() => {
+    retain().catch(() => { /* logged by whoever finds the disk full */ })
+  }, RETAIN_MS)
   retainTimer.unref()
 
   const denials = createDenials({ clock, record: (event) => record(event) })
 
   /** In turn with the checkpoints, as both write the seals. */
   function retain (): Promise<string[]> {
-    const retained = sealing.then(() => retainOwn({ files, directory, processId, currentSegment: trail.position.segment, seals, clock, days: config.auditRetentionDays, bytesMax: config.auditRetentionBytes }))
+    const retained = sealing.then(() =>
+      retainOwn({
+        files,
+        directory,
+        processId,
+        currentSegment: trail.position.segment,
+        seals,
+        clock,
+        days: config.auditRetentionDays,
+        bytesMax: config.auditRetentionBytes
+      })
+    )
     sealing = retained.then(() => {}, () => {})
     // Fail-open: what a store that is down keeps too long goes an hour later.
     if (storage !== null) retainIndex(storage, clock, config.auditRetentionDays).catch(() => { /* as said */ })
@@ -171,7 +214,10 @@ export function createAudit (options: AuditOptions): AuditService {
       sealedSeq = position.seq
       announce(checkpoint)
     }).catch((error: unknown) => {
-      log.error({ processId, code: (error as NodeJS.ErrnoException).code ?? null }, 'an audit checkpoint could not be written')
+      log.error(
+        { processId, code: (error as NodeJS.ErrnoException).code ?? null },
+        'an audit checkpoint could not be written'
+      )
     })
   }
 
@@ -188,12 +234,18 @@ export function createAudit (options: AuditOptions): AuditService {
 
   function newEntry (input: AuditInput): { entry: Entry, fields: Omit<AuditInput, 'effects'>, oversize: boolean } {
     const { fields, json, oversize } = writeInput(input, pseudonyms)
-    return { entry: { json, category: fields.category, at: clock.now(), seq: -1, state: 'waiting', settle: null }, fields, oversize }
+    return {
+      entry: { json, category: fields.category, at: clock.now(), seq: -1, state: 'waiting', settle: null },
+      fields,
+      oversize
+    }
   }
 
   function record (input: AuditInput): void {
     const { entry, oversize } = newEntry(withReceipt(input, receipts.getStore()))
-    if (oversize) log.error({ type: input.type }, 'an audit event was recorded without its effects, which are too large')
+    if (oversize) {
+      log.error({ type: input.type }, 'an audit event was recorded without its effects, which are too large')
+    }
     trail.add(entry)
   }
 
@@ -211,10 +263,23 @@ export function createAudit (options: AuditOptions): AuditService {
 
   async function register (): Promise<void> {
     if (storage === null) return
-    await registerTrail({ storage, files, directory, place: placeOf(config.dataDir), nowMs: clock.now() }, async (lost) => {
-      log.warn({ ...lost }, 'the audit trail begins anew, and the store knows earlier logs of this directory that are gone: run neko audit verify')
-      await durable({ category: 'security', type: 'audit.begin', actor: 'system', target: lost.trailId, outcome: 'failed', details: { earlier: lost.earlier.slice(0, EARLIER_MAX), missingLogs: lost.logs } })
-    })
+    await registerTrail(
+      { storage, files, directory, place: placeOf(config.dataDir), nowMs: clock.now() },
+      async (lost) => {
+        log.warn(
+          { ...lost },
+          'the audit trail begins anew, and the store knows earlier logs of this directory that are gone: run neko audit verify'
+        )
+        await durable({
+          category: 'security',
+          type: 'audit.begin',
+          actor: 'system',
+          target: lost.trailId,
+          outcome: 'failed',
+          details: { earlier: lost.earlier.slice(0, EARLIER_MAX), missingLogs: lost.logs }
+        })
+      }
+    )
   }
 
   async function close (): Promise<void> {
@@ -241,7 +306,16 @@ export function createAudit (options: AuditOptions): AuditService {
     flush: async () => await flush?.run() ?? false,
     register,
     async noteSettings (settings) {
-      if (storage !== null) await noteSettings({ storage, place: placeOf(config.dataDir), signer, settings, nowMs: clock.now(), durable })
+      if (storage !== null) {
+        await noteSettings({
+          storage,
+          place: placeOf(config.dataDir),
+          signer,
+          settings,
+          nowMs: clock.now(),
+          durable
+        })
+      }
     },
     retain,
     syncs: () => trail.syncs,
@@ -255,15 +329,23 @@ export function createAudit (options: AuditOptions): AuditService {
 function withReceipt (input: AuditInput, receipt: Receipt | undefined): AuditInput {
   if (receipt === undefined || receipt.assessmentId === null) return input
   const { assessmentId, score, factor } = input
-  if (assessmentId == null || assessmentId === receipt.assessmentId) return { ...input, ...receipt, score: score ?? receipt.score, factor: factor ?? receipt.factor }
+  if (assessmentId == null || assessmentId === receipt.assessmentId) {
+    return { ...input, ...receipt, score: score ?? receipt.score, factor: factor ?? receipt.factor }
+  }
   return { ...input, details: { ...input.details, request: receipt.assessmentId } }
 }
 
 /**
- * Resolves when the entry is synced. When the disk takes longer than the deadline the caller is refused; a record that was
- * already on its way is followed by `audit.withdrawn`, so that replay does not apply what the caller was told did not happen.
+ * Resolves when the entry is synced. When the disk takes longer than the deadline the caller is refused; a
+ * record that was already on its way is followed by `audit.withdrawn`, so that replay does not apply what the
+ * caller was told did not happen.
  */
-function addInTime (trail: Trail, entry: Entry, withdrawn: (eventId: string) => void, processId: string): Promise<void> {
+function addInTime (
+  trail: Trail,
+  entry: Entry,
+  withdrawn: (eventId: string) => void,
+  processId: string
+): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     let late = false
     const deadline = setTimeout(() => {

@@ -3,8 +3,9 @@ import { splitLines } from '../journal/chain.ts'
 import type { Signer } from './signing.ts'
 
 /**
- * Checkpoints: signed statements about the chain, in `<processId>.seals` beside the segments, one JSON line each, numbered
- * without gaps. A chain alone can be cut or rebuilt by who can write the file; what a checkpoint names cannot.
+ * Checkpoints: signed statements about the chain, in `<processId>.seals` beside the segments, one JSON line
+ * each, numbered without gaps. A chain alone can be cut or rebuilt by who can write the file; what a
+ * checkpoint names cannot.
  *
  * open: this process start exists. checkpoint: the chain ran through `hash` at `seq`. close: it ends there.
  * removed: retention took the segments up to `segment`; the chain goes on behind `hash`.
@@ -77,10 +78,16 @@ function misplaced (found: Checkpoint, processId: string, index: number): string
 }
 
 function decodeSeal (bytes: Buffer, start: number, end: number, signer: Signer): Checkpoint | string {
-  if (end - start < BODY + 2 || HEAD.compare(bytes, start, start + HEAD.length) !== 0) return 'the line is no checkpoint'
-  if (bytes[start + SIGNATURE_END] !== 0x22 || bytes[start + SIGNATURE_END + 1] !== 0x2c) return 'the line is no checkpoint'
+  if (end - start < BODY + 2 || HEAD.compare(bytes, start, start + HEAD.length) !== 0) {
+    return 'the line is no checkpoint'
+  }
+  if (bytes[start + SIGNATURE_END] !== 0x22 || bytes[start + SIGNATURE_END + 1] !== 0x2c) {
+    return 'the line is no checkpoint'
+  }
   const signature = bytes.toString('latin1', start + HEAD.length, start + SIGNATURE_END)
-  if (!signer.verify(bytes.subarray(start + BODY, end), signature)) return 'the signature does not hold (edited, or sealed by a key that AUDIT_SIGNING_KEY does not list)'
+  if (!signer.verify(bytes.subarray(start + BODY, end), signature)) {
+    return 'the signature does not hold (edited, or sealed by a key that AUDIT_SIGNING_KEY does not list)'
+  }
   return JSON.parse(bytes.toString('utf8', start, end)) as Checkpoint
 }
 
@@ -128,7 +135,15 @@ export function createSeals ({ files, directory, processId, signer, resume }: Se
   return {
     begin (at, prevHash) {
       if (number > 0) return
-      const { text } = signCheckpoint(signer, { processId, number: 0, kind: 'open', segment: 0, seq: -1, hash: prevHash, at })
+      const { text } = signCheckpoint(signer, {
+        processId,
+        number: 0,
+        kind: 'open',
+        segment: 0,
+        seq: -1,
+        hash: prevHash,
+        at
+      })
       const bytes = Buffer.from(text)
       try {
         file ??= files.open(path, 'create')

@@ -3,7 +3,10 @@ import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import type { AuditEvent } from './shapes.ts'
 
-/** The index of the log: `effectKey` is `<collection>/<id>` of the event's first effect, by which recovery sees what came later. */
+/**
+ * The index of the log: `effectKey` is `<collection>/<id>` of the event's first effect, by which recovery
+ * sees what came later.
+ */
 export type StoredAuditEvent = AuditEvent & { effectKey?: string }
 
 export const auditEvents: CollectionDefinition = {
@@ -21,27 +24,44 @@ export const auditEvents: CollectionDefinition = {
 export type StoredCheckpoint = Checkpoint & { id: string, trailId: string | null }
 
 /** The newest checkpoint of each process start; its id is the process id. */
-export const auditCheckpoints: CollectionDefinition = { name: 'auditCheckpoints', indexes: [{ name: 'auditCheckpoints_at', fields: [['at', -1]] }] }
+export const auditCheckpoints: CollectionDefinition = {
+  name: 'auditCheckpoints',
+  indexes: [{ name: 'auditCheckpoints_at', fields: [['at', -1]] }]
+}
 
 /** A trail and the data directory that it was begun in: `<host name>:<path>` (trail-registry.ts). */
 export interface StoredTrail { id: string, place: string, at: number }
 
-export const auditTrails: CollectionDefinition = { name: 'auditTrails', indexes: [{ name: 'auditTrails_place', fields: [['place', 1]] }] }
+export const auditTrails: CollectionDefinition = {
+  name: 'auditTrails',
+  indexes: [{ name: 'auditTrails_place', fields: [['place', 1]] }]
+}
 
 /** The configuration of a place's last start: texts, and digests of what is secret (settings.ts). */
-export interface StoredSettings { id: string, at: number, values: Record<string, string>, keyId: string, expiresAt: number }
+export interface StoredSettings {
+  id: string
+  at: number
+  values: Record<string, string>
+  keyId: string
+  expiresAt: number
+}
 
 export const auditSettings: CollectionDefinition = { name: 'auditSettings', indexes: [], expiryField: 'expiresAt' }
 
 export const auditCollections: CollectionDefinition[] = [auditEvents, auditCheckpoints, auditTrails, auditSettings]
 
-/** Process starts whose checkpoints are compared: the newest ones, which are those that can still be edited unnoticed. */
+/**
+ * Process starts whose checkpoints are compared: the newest ones, which are those that can still be edited
+ * unnoticed.
+ */
 const CHECKPOINTS_MAX = 10_000
 
 /** @throws NEKO_ERR_STORE_UNAVAILABLE */
 export async function newestCheckpoints (storage: Storage): Promise<StoredCheckpoint[]> {
   const collection = storage.collection<StoredCheckpoint>(auditCheckpoints)
   const found: StoredCheckpoint[] = []
-  for await (const page of pagesOf(collection, { sort: [['at', -1]], first: 1_000, most: CHECKPOINTS_MAX })) found.push(...page)
+  for await (const page of pagesOf(collection, { sort: [['at', -1]], first: 1_000, most: CHECKPOINTS_MAX })) {
+    found.push(...page)
+  }
   return found
 }

@@ -32,7 +32,17 @@ export function createDenials ({ clock, record }: { clock: Clock, record: (event
   let others = 0
 
   function tell ({ actor, target, needs, code, assessmentId, score, factor }: Denial, times: number): void {
-    record({ category: 'access', type: 'access.denied', actor, target, outcome: 'refused', assessmentId, score, factor, details: { needs: needs === '' ? 'a signed-in caller' : needs, code, times } })
+    record({
+      category: 'access',
+      type: 'access.denied',
+      actor,
+      target,
+      outcome: 'refused',
+      assessmentId,
+      score,
+      factor,
+      details: { needs: needs === '' ? 'a signed-in caller' : needs, code, times }
+    })
   }
 
   function sweep (isLast: boolean): void {
@@ -43,7 +53,13 @@ export function createDenials ({ clock, record }: { clock: Clock, record: (event
       if (more > 0) tell(last, more)
     }
     if (others === 0 || othersSinceMs > before) return
-    record({ category: 'access', type: 'access.denied', actor: 'system', outcome: 'refused', details: { times: others, callers: 'others' } })
+    record({
+      category: 'access',
+      type: 'access.denied',
+      actor: 'system',
+      outcome: 'refused',
+      details: { times: others, callers: 'others' }
+    })
     others = 0
   }
 

@@ -21,9 +21,10 @@ export interface PrepareAuditOptions {
 }
 
 /**
- * What the primary does at start before it forks, and anybody may do when a worker died: logs that dead processes left are
- * closed and brought into the store, and what retention no longer keeps goes. Logs that another running process of this
- * machine writes are left alone, and so is everything while another recovers (the report is empty then).
+ * What the primary does at start before it forks, and anybody may do when a worker died: logs that dead
+ * processes left are closed and brought into the store, and what retention no longer keeps goes. Logs that
+ * another running process of this machine writes are left alone, and so is everything while another recovers
+ * (the report is empty then).
  * @throws NEKO_ERR_STORE_UNAVAILABLE when the store is down: serve on, and call again when it is back.
  */
 export async function prepareAudit (options: PrepareAuditOptions): Promise<RecoveryReport> {
@@ -46,9 +47,27 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
   const signer = auditSigner(config)
   const claimed = await lockedLogs(systemFiles, directory)
   const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || claimed.has(processId)
-  const report = await recoverAudit({ directory, signer, storage, clock, log, collections, isLive, auditPseudonymKey: config.auditPseudonymKey })
-  if (report.processes > 0 || report.broken.length > 0) log.info({ recovery: report }, 'audit logs of dead processes were brought in')
-  const removed = await applyRetention({ directory, signer, clock, isLive, days: config.auditRetentionDays, bytesMax: config.auditRetentionBytes })
+  const report = await recoverAudit({
+    directory,
+    signer,
+    storage,
+    clock,
+    log,
+    collections,
+    isLive,
+    auditPseudonymKey: config.auditPseudonymKey
+  })
+  if (report.processes > 0 || report.broken.length > 0) {
+    log.info({ recovery: report }, 'audit logs of dead processes were brought in')
+  }
+  const removed = await applyRetention({
+    directory,
+    signer,
+    clock,
+    isLive,
+    days: config.auditRetentionDays,
+    bytesMax: config.auditRetentionBytes
+  })
   await retainIndex(storage, clock, config.auditRetentionDays)
   if (removed.length > 0) log.info({ removed: removed.length }, 'old audit segments were removed')
   return report

@@ -1,8 +1,9 @@
 /**
  * Retention: whole segments that are sealed and in the store go when they are old, or when all of them are too many.
  *
- * The signed `removed` checkpoint is written before the files go, and names the last line that went: the chain that is left
- * begins behind it, so the rest still verifies and a segment that somebody else removes still is a finding. The seals stay.
+ * The signed `removed` checkpoint is written before the files go, and names the last line that went: the
+ * chain that is left begins behind it, so the rest still verifies and a segment that somebody else removes
+ * still is a finding. The seals stay.
  */
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
@@ -68,7 +69,9 @@ export async function applyRetention (options: RetentionOptions): Promise<string
     bytes -= candidate.bytes
   }
   const removed: string[] = []
-  for (const [processId, segment] of through) removed.push(...await removeThrough({ ...options, files, processId, segment }))
+  for (const [processId, segment] of through) {
+    removed.push(...await removeThrough({ ...options, files, processId, segment }))
+  }
   return removed
 }
 
@@ -95,12 +98,27 @@ export interface OwnRetention extends Pick<RetentionOptions, 'days' | 'bytesMax'
   clock: Clock
 }
 
-/** The same for the log of the process that calls, which alone may write its seals: what is in the store with its effects settled. */
+/**
+ * The same for the log of the process that calls, which alone may write its seals: what is in the store with
+ * its effects settled.
+ */
 export async function retainOwn (options: OwnRetention): Promise<string[]> {
-  const { files, directory, processId, currentSegment, seals, clock, days = RETENTION_DAYS, bytesMax = RETENTION_BYTES_MAX } = options
-  const segments = (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+  const {
+    files,
+    directory,
+    processId,
+    currentSegment,
+    seals,
+    clock,
+    days = RETENTION_DAYS,
+    bytesMax = RETENTION_BYTES_MAX
+  } = options
+  const segments =
+    (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
   const { segment: settledSegment } = await readReplayed(files, directory, processId)
-  const sizes = await Promise.all(segments.map((segment) => files.size(`${directory}/${segmentName(processId, segment)}`)))
+  const sizes = await Promise.all(
+    segments.map((segment) => files.size(`${directory}/${segmentName(processId, segment)}`))
+  )
   let bytes = sizes.reduce((sum, size) => sum + size, 0)
   let through = -1
   for (const [index, segment] of segments.entries()) {
@@ -110,28 +128,65 @@ export async function retainOwn (options: OwnRetention): Promise<string[]> {
     through = segment
     bytes -= sizes[index] as number
   }
-  return through < 0 ? [] : await removeSegments({ files, directory, processId, segment: through, seals, at: clock.now(), covered: -1 })
+  return through < 0
+    ? []
+    : await removeSegments({
+      files,
+      directory,
+      processId,
+      segment: through,
+      seals,
+      at: clock.now(),
+      covered: -1
+    })
 }
 
-async function removeThrough (options: RetentionOptions & { files: FileLayer, processId: string, segment: number }): Promise<string[]> {
+async function removeThrough (
+  options: RetentionOptions & { files: FileLayer, processId: string, segment: number }
+): Promise<string[]> {
   const { files, directory, processId, segment, signer, clock } = options
   const bytes = await files.read(`${directory}/${sealsName(processId)}`)
   const read = readSeals(bytes, processId, signer)
   // A damaged file is evidence: nothing is written behind it, and nothing removed on its word.
   if (read.problems.length > 0) return []
   const length = read.tornAt < 0 ? bytes.length : read.tornAt
-  const seals = createSeals({ files, directory, processId, signer, resume: { number: read.checkpoints.length, length } })
+  const seals = createSeals({
+    files,
+    directory,
+    processId,
+    signer,
+    resume: { number: read.checkpoints.length, length }
+  })
   try {
-    return await removeSegments({ files, directory, processId, segment, seals, at: clock.now(), covered: read.checkpoints.findLast((seal) => seal.kind === 'removed')?.segment ?? -1 })
+    return await removeSegments({
+      files,
+      directory,
+      processId,
+      segment,
+      seals,
+      at: clock.now(),
+      covered: read.checkpoints.findLast((seal) => seal.kind === 'removed')?.segment ?? -1
+    })
   } finally {
     seals.close()
   }
 }
 
-interface Removal { files: FileLayer, directory: string, processId: string, segment: number, seals: Seals, at: number, covered: number }
+interface Removal {
+  files: FileLayer
+  directory: string
+  processId: string
+  segment: number
+  seals: Seals
+  at: number
+  covered: number
+}
 
-async function removeSegments ({ files, directory, processId, segment, seals, at, covered }: Removal): Promise<string[]> {
-  const segments = (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+async function removeSegments (
+  { files, directory, processId, segment, seals, at, covered }: Removal
+): Promise<string[]> {
+  const segments =
+    (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
   if (segment > covered) {
     const last = await lastLine(files, directory, processId, segments, segment)
     if (last === null) return []
@@ -143,9 +198,17 @@ async function removeSegments ({ files, directory, processId, segment, seals, at
   return names
 }
 
-async function lastLine (files: FileLayer, directory: string, processId: string, segments: number[], segment: number): Promise<{ seq: number, hash: string } | null> {
+async function lastLine (
+  files: FileLayer,
+  directory: string,
+  processId: string,
+  segments: number[],
+  segment: number
+): Promise<{ seq: number, hash: string } | null> {
   const following = segments.find((number) => number > segment)
-  const next = following === undefined ? undefined : readLines(await files.read(`${directory}/${segmentName(processId, following)}`)).lines[0]
+  const next = following === undefined
+    ? undefined
+    : readLines(await files.read(`${directory}/${segmentName(processId, following)}`)).lines[0]
   const read = readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
   const last = countedLines(read, next).at(-1)
   // A broken chain is left for who investigates.

@@ -3,9 +3,9 @@ import type { Json } from '../std/json.ts'
 export type AuditCategory = 'auth' | 'access' | 'security' | 'data'
 
 /**
- * A change of the store that this event stands for (with outcome `ok` only): replayed at start when the store did not have it
- * yet. The room writes its document itself. A `put` holds the whole document; with an `updatedAt` (ms) in it, one that is
- * newer in the store is kept.
+ * A change of the store that this event stands for (with outcome `ok` only): replayed at start when the store
+ * did not have it yet. The room writes its document itself. A `put` holds the whole document; with an
+ * `updatedAt` (ms) in it, one that is newer in the store is kept.
  */
 export interface StoreEffect {
   collection: string
@@ -52,7 +52,11 @@ export interface Receipt { assessmentId: string | null, score: number | null, fa
  * followed by an event that says so, why, and which event it takes back.
  * @throws NEKO_ERR_AUDIT_UNAVAILABLE before anything was done, and what `change` throws.
  */
-export async function attempt<T> (audit: Audit, event: Omit<AuditInput, 'outcome'>, change: () => Promise<T>): Promise<T> {
+export async function attempt<T> (
+  audit: Audit,
+  event: Omit<AuditInput, 'outcome'>,
+  change: () => Promise<T>
+): Promise<T> {
   const { id } = await audit.durable({ ...event, outcome: 'ok' })
   try {
     return await change()
@@ -71,12 +75,15 @@ export function codeOf (error: unknown): string {
 
 export interface Audit {
   /**
-   * Written with the next group commit; never throws. When the backlog (10,000) is full the oldest are never dropped: `durable`
-   * callers wait, and a plain record is committed on its caller's own time; only while the disk hangs or fails is it counted
-   * instead, and the counts become an `audit.overflow` event.
+   * Written with the next group commit; never throws. When the backlog (10,000) is full the oldest are never
+   * dropped: `durable` callers wait, and a plain record is committed on its caller's own time; only while the
+   * disk hangs or fails is it counted instead, and the counts become an `audit.overflow` event.
    */
   record (event: AuditInput): void
-  /** Resolves when the record is fsynced (group commit, at most 10 ms): then a privileged mutation may be acknowledged. Throws NEKO_ERR_AUDIT_UNAVAILABLE. */
+  /**
+   * Resolves when the record is fsynced (group commit, at most 10 ms): then a privileged mutation may be
+   * acknowledged. Throws NEKO_ERR_AUDIT_UNAVAILABLE.
+   */
   durable (event: AuditInput): Promise<AuditEvent>
   /** False while the log cannot be written. */
   healthy (): boolean

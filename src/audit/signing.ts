@@ -20,9 +20,10 @@ export interface Signer {
 }
 
 /**
- * From AUDIT_SIGNING_KEY: one key or several separated by commas, the first signs, all verify. A key is a PKCS8 PEM of an
- * Ed25519 key, or any secret, stretched to a seed by HKDF (RFC 5869). Behind the first one a PEM may also be a public key:
- * after a rotation what the old key sealed is verified for as long as it is kept, and the old secret need not be.
+ * From AUDIT_SIGNING_KEY: one key or several separated by commas, the first signs, all verify. A key is a
+ * PKCS8 PEM of an Ed25519 key, or any secret, stretched to a seed by HKDF (RFC 5869). Behind the first one a
+ * PEM may also be a public key: after a rotation what the old key sealed is verified for as long as it is
+ * kept, and the old secret need not be.
  * @throws Error (without the key's text) when a PEM is no Ed25519 key, or the first is no private one.
  */
 export function createSigner (secrets: string): Signer {
@@ -31,25 +32,35 @@ export function createSigner (secrets: string): Signer {
   if (privateKey === null) throw new Error('AUDIT_SIGNING_KEY must begin with a key that can sign')
   const publicKeys = new Map<string, KeyObject>(keys.map((key) => {
     const publicKey = key.type === 'private' ? createPublicKey(key) : key
-    return [createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex').slice(0, 16), publicKey]
+    return [
+      createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex').slice(
+        0,
+        16
+      ),
+      publicKey
+    ]
   }))
   return {
     keyId: publicKeys.keys().next().value as string,
-    publicKeys: new Map([...publicKeys].map(([keyId, key]) => [keyId, key.export({ type: 'spki', format: 'pem' }) as string])),
+    publicKeys: new Map(
+      [...publicKeys].map(([keyId, key]) => [keyId, key.export({ type: 'spki', format: 'pem' }) as string])
+    ),
     sign: (text) => sign(null, Buffer.from(text), privateKey).toString('hex'),
     verify (text, signature, keyId) {
       if (!/^[0-9a-f]{128}$/.test(signature)) return false
       const bytes = typeof text === 'string' ? Buffer.from(text) : text
       const given = Buffer.from(signature, 'hex')
-      return [...publicKeys].some(([id, key]) => (keyId === undefined || keyId === id) && verify(null, bytes, key, given))
+      return [...publicKeys].some(([id, key]) =>
+        (keyId === undefined || keyId === id) && verify(null, bytes, key, given)
+      )
     }
   }
 }
 
 /**
- * The key of a machine without AUDIT_SIGNING_KEY, generated once under DATA_DIR with mode 0600 (config.ts refuses this in
- * production: a key beside the log protects against accidents, not against who can write there). Processes that start
- * together agree: one creates the file, the others read it.
+ * The key of a machine without AUDIT_SIGNING_KEY, generated once under DATA_DIR with mode 0600 (config.ts
+ * refuses this in production: a key beside the log protects against accidents, not against who can write
+ * there). Processes that start together agree: one creates the file, the others read it.
  */
 export function localSigningSecret (files: FileLayer, directory: string): string {
   const path = `${directory}/${KEY_FILE}`

@@ -27,7 +27,10 @@ export function placeOf (dataDir: string): string {
 }
 
 /** Read before the directory is: what the store knows was in the files before. @throws NEKO_ERR_STORE_UNAVAILABLE */
-export async function readStore (storage: Storage, place: string): Promise<{ checkpoints: StoredCheckpoint[], trails: StoredTrail[], isShared: boolean }> {
+export async function readStore (
+  storage: Storage,
+  place: string
+): Promise<{ checkpoints: StoredCheckpoint[], trails: StoredTrail[], isShared: boolean }> {
   const isShared = storage.kind === 'mongodb'
   const checkpoints = await newestCheckpoints(storage)
   const reading = storage.collection<StoredTrail>(auditTrails).find({ where: isShared ? { place } : {}, first: 1_000 })
@@ -37,10 +40,21 @@ export async function readStore (storage: Storage, place: string): Promise<{ che
 }
 
 /** What of it this directory must hold: everything of the trails that it ever had, and whatever logs it holds. */
-export function ownOf ({ checkpoints, trails, isShared }: Awaited<ReturnType<typeof readStore>>, trailId: string | null, processIds: ReadonlySet<string>): Known {
+export function ownOf (
+  { checkpoints, trails, isShared }: Awaited<ReturnType<typeof readStore>>,
+  trailId: string | null,
+  processIds: ReadonlySet<string>
+): Known {
   const trailIds = new Set(trails.map(({ id }) => id))
-  const own = checkpoints.filter((checkpoint) => !isShared || checkpoint.trailId === trailId || trailIds.has(checkpoint.trailId ?? '') || processIds.has(checkpoint.processId))
-  for (const checkpoint of own) if (checkpoint.trailId !== null && checkpoint.trailId !== '' && !processIds.has(checkpoint.processId)) trailIds.add(checkpoint.trailId)
+  const own = checkpoints.filter((checkpoint) =>
+    !isShared || checkpoint.trailId === trailId || trailIds.has(checkpoint.trailId ?? '') ||
+    processIds.has(checkpoint.processId)
+  )
+  for (const checkpoint of own) {
+    if (checkpoint.trailId !== null && checkpoint.trailId !== '' && !processIds.has(checkpoint.processId)) {
+      trailIds.add(checkpoint.trailId)
+    }
+  }
   if (trailId !== null && own.some((checkpoint) => checkpoint.trailId === trailId)) trailIds.add(trailId)
   return { checkpoints: own, trailIds }
 }
@@ -54,7 +68,10 @@ export interface BeginOptions { storage: Storage, files: FileLayer, directory: s
  * Has the store remember this directory's trail; `onLost` is told first when that trail stands in the place of others.
  * @throws NEKO_ERR_STORE_UNAVAILABLE, the disk's error, and what `onLost` throws: call again.
  */
-export async function registerTrail ({ storage, files, directory, place, nowMs }: BeginOptions, onLost: (lost: LostTrails) => Promise<unknown>): Promise<void> {
+export async function registerTrail (
+  { storage, files, directory, place, nowMs }: BeginOptions,
+  onLost: (lost: LostTrails) => Promise<unknown>
+): Promise<void> {
   const trails = storage.collection<StoredTrail>(auditTrails)
   const trailId = await ensureTrailId(files, directory)
   const known = await trails.get(trailId)
@@ -63,6 +80,12 @@ export async function registerTrail ({ storage, files, directory, place, nowMs }
   const processIds = new Set((await listProcesses(files, directory)).map(({ processId }) => processId))
   const { checkpoints, trailIds } = ownOf(stored, trailId, processIds)
   const earlier = [...trailIds].filter((id) => id !== trailId)
-  if (known === null && earlier.length > 0) await onLost({ trailId, earlier, logs: checkpoints.filter(({ processId }) => !processIds.has(processId)).length })
+  if (known === null && earlier.length > 0) {
+    await onLost({
+      trailId,
+      earlier,
+      logs: checkpoints.filter(({ processId }) => !processIds.has(processId)).length
+    })
+  }
   await trails.put({ id: trailId, place, at: known?.at ?? nowMs })
 }

@@ -1,12 +1,13 @@
 /**
  * Offline verification: does the trail in a directory hold what was sealed?
  *
- * Owns: nothing; only reads. In: segments, seals, the signing key, and if there is a store its newest checkpoints, which
- * who edits the files may not reach. Out: findings (an edit, a swap, a cut, a missing piece; each with file, line and seq)
- * and notes (what is no failure: an unsealed or torn tail, a segment being written, records that retention removed).
+ * Owns: nothing; only reads. In: segments, seals, the signing key, and if there is a store its newest
+ * checkpoints, which who edits the files may not reach. Out: findings (an edit, a swap, a cut, a missing
+ * piece; each with file, line and seq) and notes (what is no failure: an unsealed or torn tail, a segment
+ * being written, records that retention removed).
  *
- * May run beside the server: the store is read before the seals, and the seals before the segments, and each is written in
- * the opposite order, so that what is sealed is already there.
+ * May run beside the server: the store is read before the seals, and the seals before the segments, and each
+ * is written in the opposite order, so that what is sealed is already there.
  */
 import type { Config } from '../config/config.ts'
 import type { Storage } from '../storage/port.ts'
@@ -63,7 +64,11 @@ const FINDINGS_MAX = 1_000
  * `why` says.
  * @throws what reading the directory throws.
  */
-export async function verifyDataDir (config: Pick<Config, 'dataDir' | 'auditSigningKey'>, storage: Storage | null, why = 'none was given'): Promise<VerifyReport> {
+export async function verifyDataDir (
+  config: Pick<Config, 'dataDir' | 'auditSigningKey'>,
+  storage: Storage | null,
+  why = 'none was given'
+): Promise<VerifyReport> {
   const directory = auditDirectory(config.dataDir)
   const answer = await readStoreOf(storage, config.dataDir, why)
   if (typeof answer !== 'string') {
@@ -79,7 +84,11 @@ export async function verifyDataDir (config: Pick<Config, 'dataDir' | 'auditSign
   return report
 }
 
-async function readStoreOf (storage: Storage | null, dataDir: string, why: string): Promise<Awaited<ReturnType<typeof readStore>> | string> {
+async function readStoreOf (
+  storage: Storage | null,
+  dataDir: string,
+  why: string
+): Promise<Awaited<ReturnType<typeof readStore>> | string> {
   if (storage === null) return why
   try {
     return await readStore(storage, placeOf(dataDir))
@@ -96,11 +105,27 @@ export function isStoreError (error: unknown): boolean {
 }
 
 /** @throws what reading the directory throws. */
-export async function verifyAudit ({ directory, signer, checkpoints, trailIds, files = systemFiles }: VerifyOptions): Promise<VerifyReport> {
-  const report: VerifyReport = { ok: true, processes: 0, segments: 0, events: 0, unsealed: 0, checkpoints: 0, findings: [], notes: [] }
+export async function verifyAudit (
+  { directory, signer, checkpoints, trailIds, files = systemFiles }: VerifyOptions
+): Promise<VerifyReport> {
+  const report: VerifyReport = {
+    ok: true,
+    processes: 0,
+    segments: 0,
+    events: 0,
+    unsealed: 0,
+    checkpoints: 0,
+    findings: [],
+    notes: []
+  }
   const stored = new Map(checkpoints.map((checkpoint) => [checkpoint.processId, checkpoint]))
   const present = (await listProcesses(files, directory)).map(({ processId }) => processId)
-  verifyTrails({ report, trailId: await readTrailId(files, directory), trailIds: trailIds ?? new Set(), lost: checkpoints.filter(({ processId }) => !present.includes(processId)) })
+  verifyTrails({
+    report,
+    trailId: await readTrailId(files, directory),
+    trailIds: trailIds ?? new Set(),
+    lost: checkpoints.filter(({ processId }) => !present.includes(processId))
+  })
   for (const processId of new Set([...stored.keys(), ...present])) {
     report.processes++
     await verifyProcess({ files, directory, signer, report, processId, stored: stored.get(processId) ?? null })
@@ -110,15 +135,52 @@ export async function verifyAudit ({ directory, signer, checkpoints, trailIds, f
 }
 
 /** The name of the directory's trail is not signed: the store says whether it is the right one, and the only one. */
-function verifyTrails ({ report, trailId, trailIds, lost }: { report: VerifyReport, trailId: string | null, trailIds: ReadonlySet<string>, lost: StoredCheckpoint[] }): void {
+function verifyTrails (
+  { report, trailId, trailIds, lost }: {
+    report: VerifyReport,
+    trailId: string | null,
+    trailIds: ReadonlySet<string>,
+    lost: StoredCheckpoint[]
+  }
+): void {
   if (trailIds.size === 0) return
-  if (trailId === null) find(report, TRAIL_ID_FILE, null, null, `the file is missing or damaged; the store knows ${[...trailIds].join(', ')} of this directory`)
-  else if (!trailIds.has(trailId)) find(report, TRAIL_ID_FILE, null, null, `the store does not know the trail ${trailId}: it knows ${[...trailIds].join(', ')} of this directory`)
+  if (trailId === null) {
+    find(
+      report,
+      TRAIL_ID_FILE,
+      null,
+      null,
+      `the file is missing or damaged; the store knows ${[...trailIds].join(', ')} of this directory`
+    )
+  } else if (!trailIds.has(trailId)) {
+    find(
+      report,
+      TRAIL_ID_FILE,
+      null,
+      null,
+      `the store does not know the trail ${trailId}: it knows ${[...trailIds].join(', ')} of this directory`
+    )
+  }
   for (const id of trailIds) {
     if (id === trailId) continue
     const logs = lost.filter((checkpoint) => checkpoint.trailId === id).length
-    if (logs === 0) find(report, TRAIL_ID_FILE, null, null, `the trail ${id} was begun in this directory, which now names another: the file was changed or removed`)
-    else find(report, TRAIL_ID_FILE, null, null, `the trail ${id}, of which the store knows ${logs} logs that are not here, was begun in this directory: its files were removed, or the store was restored without them`)
+    if (logs === 0) {
+      find(
+        report,
+        TRAIL_ID_FILE,
+        null,
+        null,
+        `the trail ${id} was begun in this directory, which now names another: the file was changed or removed`
+      )
+    } else {
+      find(
+        report,
+        TRAIL_ID_FILE,
+        null,
+        null,
+        `the trail ${id}, of which the store knows ${logs} logs that are not here, was begun in this directory: its files were removed, or the store was restored without them`
+      )
+    }
   }
 }
 
@@ -146,15 +208,28 @@ async function verifyProcess (check: ProcessCheck): Promise<void> {
   const { files, directory, report, processId } = check
   const seals = await verifySeals(check)
   const removed = seals.findLast((seal) => seal.kind === 'removed')
-  const segments = (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+  const segments =
+    (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
   const walk: Walk = {
     prevHash: removed?.hash ?? GENESIS,
     nextSeq: (removed?.seq ?? -1) + 1,
     closed: false,
-    wanted: new Map(seals.filter((seal) => seal.kind !== 'open' && seal.kind !== 'removed' && seal.segment > (removed?.segment ?? -1)).map((seal) => [seal.hash, seal])),
+    wanted: new Map(
+      seals.filter((seal) =>
+        seal.kind !== 'open' && seal.kind !== 'removed' && seal.segment > (removed?.segment ?? -1)
+      ).map((seal) => [seal.hash, seal])
+    ),
     sealedSeq: removed?.seq ?? -1
   }
-  if (removed !== undefined) note(report, sealsName(processId), null, removed.seq, `retention removed the segments up to ${removed.segment}`)
+  if (removed !== undefined) {
+    note(
+      report,
+      sealsName(processId),
+      null,
+      removed.seq,
+      `retention removed the segments up to ${removed.segment}`
+    )
+  }
   const present = segments.filter((segment) => segment > (removed?.segment ?? -1))
   const closedBySeal = seals.some((seal) => seal.kind === 'close')
   let bytes = present[0] === undefined ? null : await readSegment(check, present[0])
@@ -184,17 +259,33 @@ async function verifySeals (check: ProcessCheck): Promise<Checkpoint[]> {
   report.checkpoints += read.checkpoints.length
   const newest = read.checkpoints.at(-1)
   if (stored === null) return read.checkpoints
-  if (!holdsCheckpoint(signer, stored)) find(report, 'store', null, stored.seq, `the signature of the checkpoint of ${processId} does not hold`)
-  else if (stored.number > (newest?.number ?? -1)) {
-    find(report, file, read.checkpoints.length + 1, stored.seq, `checkpoint ${stored.number}, which the store holds, is missing`)
+  if (!holdsCheckpoint(signer, stored)) {
+    find(report, 'store', null, stored.seq, `the signature of the checkpoint of ${processId} does not hold`)
+  } else if (stored.number > (newest?.number ?? -1)) {
+    find(
+      report,
+      file,
+      read.checkpoints.length + 1,
+      stored.seq,
+      `checkpoint ${stored.number}, which the store holds, is missing`
+    )
     return [...read.checkpoints, stored]
   } else if (read.checkpoints.find((seal) => seal.number === stored.number)?.hash !== stored.hash) {
-    find(report, file, stored.number + 1, stored.seq, `checkpoint ${stored.number} is not the one that the store holds`)
+    find(
+      report,
+      file,
+      stored.number + 1,
+      stored.seq,
+      `checkpoint ${stored.number} is not the one that the store holds`
+    )
   }
   return read.checkpoints
 }
 
-async function readSegment ({ files, directory, report, processId }: ProcessCheck, segment: number): Promise<Buffer | null> {
+async function readSegment (
+  { files, directory, report, processId }: ProcessCheck,
+  segment: number
+): Promise<Buffer | null> {
   try {
     return await files.read(`${directory}/${segmentName(processId, segment)}`)
   } catch (error) {
@@ -222,31 +313,77 @@ function walkSegment (check: SegmentCheck): void {
   const abandonedBehind = next?.reason === 'error' ? next.prevHash : null
   report.segments++
   // A segment that a failed disk left without one acknowledged line.
-  if (abandonedBehind !== null && abandonedBehind === walk.prevHash) return note(report, file, null, walk.nextSeq, 'nothing here was acknowledged: the disk had failed')
+  if (abandonedBehind !== null && abandonedBehind === walk.prevHash) {
+    return note(report, file, null, walk.nextSeq, 'nothing here was acknowledged: the disk had failed')
+  }
   for (const [index, [start, end]] of spans.entries()) {
     step(check, file, index, decodeLine(bytes, start, end))
     if (abandonedBehind !== null && walk.prevHash === abandonedBehind) {
-      if (end + 1 < bytes.length) note(report, file, index + 2, walk.nextSeq, 'what follows was never acknowledged: the disk had failed')
+      if (end + 1 < bytes.length) {
+        note(
+          report,
+          file,
+          index + 2,
+          walk.nextSeq,
+          'what follows was never acknowledged: the disk had failed'
+        )
+      }
       return
     }
   }
   if (tornAt === bytes.length) return
-  if (nextBytes !== null || walk.closed || check.closedBySeal) find(report, file, spans.length + 1, walk.nextSeq, 'the record is torn, and the log went on after it')
-  else note(report, file, spans.length + 1, walk.nextSeq, 'the last record is torn: it was being written and never acknowledged')
+  if (nextBytes !== null || walk.closed || check.closedBySeal) {
+    find(report, file, spans.length + 1, walk.nextSeq, 'the record is torn, and the log went on after it')
+  } else {
+    note(
+      report,
+      file,
+      spans.length + 1,
+      walk.nextSeq,
+      'the last record is torn: it was being written and never acknowledged'
+    )
+  }
 }
 
-/** One line against what the chain expects; then the walk goes on from that line, so that one edit is one finding or two. */
-function step ({ report, walk, processId, segment }: SegmentCheck, file: string, index: number, line: Line | string): void {
+/**
+ * One line against what the chain expects; then the walk goes on from that line, so that one edit is one
+ * finding or two.
+ */
+function step (
+  { report, walk, processId, segment }: SegmentCheck,
+  file: string,
+  index: number,
+  line: Line | string
+): void {
   if (typeof line === 'string') {
     find(report, file, index + 1, walk.nextSeq, line)
     walk.prevHash = null
     return
   }
   if (walk.closed) find(report, file, index + 1, line.seq, 'a record stands behind the end of the log')
-  else if (walk.prevHash !== null && line.prevHash !== walk.prevHash) find(report, file, index + 1, line.seq, 'the record does not follow the one before: something was swapped, inserted or taken out')
-  else if (walk.prevHash !== null && line.seq !== walk.nextSeq) find(report, file, index + 1, line.seq, `the record's number is ${line.seq} where ${walk.nextSeq} belongs`)
-  if ((line.kind === 'open') !== (index === 0)) find(report, file, index + 1, line.seq, 'the segment does not begin where it should')
-  if (line.kind === 'open' && (line.processId !== processId || line.segment !== segment)) find(report, file, index + 1, line.seq, 'the segment belongs elsewhere')
+  else if (walk.prevHash !== null && line.prevHash !== walk.prevHash) {
+    find(
+      report,
+      file,
+      index + 1,
+      line.seq,
+      'the record does not follow the one before: something was swapped, inserted or taken out'
+    )
+  } else if (walk.prevHash !== null && line.seq !== walk.nextSeq) {
+    find(
+      report,
+      file,
+      index + 1,
+      line.seq,
+      `the record's number is ${line.seq} where ${walk.nextSeq} belongs`
+    )
+  }
+  if ((line.kind === 'open') !== (index === 0)) {
+    find(report, file, index + 1, line.seq, 'the segment does not begin where it should')
+  }
+  if (line.kind === 'open' && (line.processId !== processId || line.segment !== segment)) {
+    find(report, file, index + 1, line.seq, 'the segment belongs elsewhere')
+  }
   if (line.kind === 'event') report.events++
   walk.closed = line.kind === 'close'
   walk.prevHash = line.hash
@@ -265,8 +402,23 @@ function conclude ({ report, processId }: ProcessCheck, walk: Walk, lastSegment:
   const oldest = missing[0]
   const newest = missing.at(-1)
   if (oldest !== undefined && newest !== undefined) {
-    if (newest.seq >= walk.nextSeq) find(report, file, null, walk.nextSeq, `the log ends before event ${walk.nextSeq}, but is sealed through ${newest.seq}: it was cut`)
-    else find(report, segmentName(processId, oldest.segment), null, oldest.seq, `the record that checkpoint ${oldest.number} seals is not there`)
+    if (newest.seq >= walk.nextSeq) {
+      find(
+        report,
+        file,
+        null,
+        walk.nextSeq,
+        `the log ends before event ${walk.nextSeq}, but is sealed through ${newest.seq}: it was cut`
+      )
+    } else {
+      find(
+        report,
+        segmentName(processId, oldest.segment),
+        null,
+        oldest.seq,
+        `the record that checkpoint ${oldest.number} seals is not there`
+      )
+    }
   }
   const unsealed = walk.nextSeq - 1 - walk.sealedSeq
   if (unsealed <= 0) return

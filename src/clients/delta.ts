@@ -12,13 +12,33 @@ const URGENT_MAX = 96
 const ORDINARY_MAX = 96
 const PRINTS_MAX = 48
 /** From SHAPES' first word to the last of TARGETS, this hour's halves only, and the small sketches. */
-const SKETCH_WORDS = [record.AGENTS, record.ADDRESSES, record.CREDENTIALS, record.HEADER_SETS, record.ROUTES, record.SHAPES, record.SHAPES + 1, record.TARGETS, record.TARGETS + 1, record.TARGETS + 2, record.TARGETS + 3]
+const SKETCH_WORDS = [
+  record.AGENTS,
+  record.ADDRESSES,
+  record.CREDENTIALS,
+  record.HEADER_SETS,
+  record.ROUTES,
+  record.SHAPES,
+  record.SHAPES + 1,
+  record.TARGETS,
+  record.TARGETS + 1,
+  record.TARGETS + 2,
+  record.TARGETS + 3
+]
 const PRINT_SKETCH_WORDS = [0, 1, 2, 3].flatMap((i) => [record.PRINT_ADDRESSES + i, record.PRINT_FAILING + i])
 const CLIENT_LENGTH = 2 + record.COUNTER_COUNT + SKETCH_WORDS.length
 const PRINT_LENGTH = 2 + record.COUNTER_COUNT + PRINT_SKETCH_WORDS.length
 /** No sibling saw more of one client between two deltas. */
 const COUNT_MAX = 1_000_000
-const SIGN_COUNTERS = [record.NOT_FOUND, record.CLIENT_ERRORS, record.FAILED_LOGINS, record.BAD_TOKENS, record.PROBES, record.CHALLENGED, record.REFUSED]
+const SIGN_COUNTERS = [
+  record.NOT_FOUND,
+  record.CLIENT_ERRORS,
+  record.FAILED_LOGINS,
+  record.BAD_TOKENS,
+  record.PROBES,
+  record.CHALLENGED,
+  record.REFUSED
+]
 
 export interface Deltas {
   /** This client has something to tell. */
@@ -58,7 +78,9 @@ export function createDeltas (clients: HistoryTable, prints: HistoryTable): Delt
     // A client in both lists is told once: its mark is gone by now.
     for (const at of ordinary) tell(clients, at, record.DIRTY, record.PENDING, SKETCH_WORDS, told)
     const toldPrints: Json[] = []
-    for (const at of printList) tell(prints, at, record.PRINT_DIRTY, record.PRINT_PENDING, PRINT_SKETCH_WORDS, toldPrints)
+    for (const at of printList) {
+      tell(prints, at, record.PRINT_DIRTY, record.PRINT_PENDING, PRINT_SKETCH_WORDS, toldPrints)
+    }
     urgent.length = 0
     ordinary.length = 0
     printList.length = 0
@@ -72,13 +94,18 @@ export function createDeltas (clients: HistoryTable, prints: HistoryTable): Delt
     drain,
     absorb (delta, nowMs, start) {
       if (delta === null || typeof delta !== 'object' || Array.isArray(delta)) return
-      for (const entry of entriesOf(delta['clients'], URGENT_MAX + ORDINARY_MAX, CLIENT_LENGTH)) absorbClient(clients, entry, nowMs, start)
+      for (const entry of entriesOf(delta['clients'], URGENT_MAX + ORDINARY_MAX, CLIENT_LENGTH)) {
+        absorbClient(clients, entry, nowMs, start)
+      }
       for (const entry of entriesOf(delta['prints'], PRINTS_MAX, PRINT_LENGTH)) absorbPrint(prints, entry, nowMs)
     }
   }
 }
 
-/** Hash, pending counts, sketches; the pending counts start again. An offset whose record was replaced meanwhile tells of the newcomer, which is as well. */
+/**
+ * Hash, pending counts, sketches; the pending counts start again. An offset whose record was replaced
+ * meanwhile tells of the newcomer, which is as well.
+ */
 function tell (table: HistoryTable, at: number, dirty: number, pending: number, sketches: number[], out: Json[]): void {
   const { words } = table
   if (words[at + dirty] === 0) return
@@ -94,14 +121,21 @@ function tell (table: HistoryTable, at: number, dirty: number, pending: number, 
 
 function entriesOf (list: Json | undefined, max: number, length: number): number[][] {
   if (!Array.isArray(list)) return []
-  return list.slice(0, max).filter((entry): entry is number[] => Array.isArray(entry) && entry.length === length && entry.every(Number.isInteger))
+  return list.slice(0, max).filter((entry): entry is number[] =>
+    Array.isArray(entry) && entry.length === length && entry.every(Number.isInteger)
+  )
 }
 
 function countAt (entry: number[], counter: number): number {
   return Math.min(COUNT_MAX, Math.max(0, entry[2 + counter] as number))
 }
 
-function absorbClient (table: HistoryTable, entry: number[], nowMs: number, start: (words: Int32Array, at: number, nowMs: number) => void): void {
+function absorbClient (
+  table: HistoryTable,
+  entry: number[],
+  nowMs: number,
+  start: (words: Int32Array, at: number, nowMs: number) => void
+): void {
   const { words } = table
   const at = table.take(((entry[0] as number) >>> 0), ((entry[1] as number) >>> 0), nowMs)
   if (table.wasMade()) start(words, at, nowMs)

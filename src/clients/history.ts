@@ -53,7 +53,10 @@ export interface History {
   settle (outcome: Outcome): void
   /** The snapshot of somebody as things stand, without counting anything; null for a client that is not remembered. */
   peek (request: ObservedRequest): HistorySnapshot | null
-  /** Requests of a client that were refused by their score within ten minutes, in all processes as far as they have told. */
+  /**
+   * Requests of a client that were refused by their score within ten minutes, in all processes as far as they
+   * have told.
+   */
   refusals (client: string): number
   /** After a false alarm or the end of a block: starts with a clean record. */
   forget (client: string): void
@@ -81,7 +84,10 @@ const SMOOTHED_INTERVALS = 32
 const INTERVAL_MAX_MS = 600_000
 const STEP_MAX = 10
 const LIST_MAX = 2 ** 30
-/** From here an unsuccessful request is remembered as a probe, when this much of it is what was asked for: a poor client that misses is no probe. */
+/**
+ * From here an unsuccessful request is remembered as a probe, when this much of it is what was asked for: a
+ * poor client that misses is no probe.
+ */
 const PROBE_POINTS = 15
 const PROBE_MATTER_POINTS = 5
 
@@ -105,7 +111,10 @@ export function createHistory (options: HistoryOptions): History {
     return at
   }
 
-  function observe (request: ObservedRequest, context: { address: string, limit?: LimitAnswer | null }): HistorySnapshot {
+  function observe (
+    request: ObservedRequest,
+    context: { address: string, limit?: LimitAnswer | null }
+  ): HistorySnapshot {
     const nowMs = Math.floor(options.clock.monotonic()) >>> 0
     const traits = readTraits(request)
     const at = takeClient(request.client, nowMs)
@@ -116,7 +125,14 @@ export function createHistory (options: HistoryOptions): History {
     const print = takePrint(traits.fingerprintHash, nowMs)
     keepPrint(prints, print, traits, addressHash)
     deltas.touchPrint(print)
-    return snapshotOf(clients, prints, { at, print, nowMs, intervalMs, loginAttempt: traits.loginAttempt, limit: context.limit ?? null })
+    return snapshotOf(clients, prints, {
+      at,
+      print,
+      nowMs,
+      intervalMs,
+      loginAttempt: traits.loginAttempt,
+      limit: context.limit ?? null
+    })
   }
 
   function settle (outcome: Outcome): void {
@@ -131,7 +147,9 @@ export function createHistory (options: HistoryOptions): History {
     settlePrint(words[at + record.LAST_FINGERPRINT] as number, outcome, counters, nowMs)
     // A refused credential counts on the address, also for a caller who is known otherwise.
     const ofAddress = 'ip:' + outcome.address
-    if (ofAddress !== outcome.client && (outcome.failedLogin === true || outcome.badToken === true)) settleClient(takeClient(ofAddress, nowMs), counters)
+    if (ofAddress !== outcome.client && (outcome.failedLogin === true || outcome.badToken === true)) {
+      settleClient(takeClient(ofAddress, nowMs), counters)
+    }
   }
 
   function settleClient (at: number, counters: number[]): void {
@@ -162,7 +180,14 @@ export function createHistory (options: HistoryOptions): History {
       record.rollClient(words, clients.floats, at, nowMs)
       const traits = readTraits(request)
       const print = takePrint(traits.fingerprintHash, nowMs)
-      return snapshotOf(clients, prints, { at, print, nowMs, intervalMs: (nowMs - (words[at + record.LAST_REQUEST] as number)) >>> 0, loginAttempt: traits.loginAttempt, limit: null })
+      return snapshotOf(clients, prints, {
+        at,
+        print,
+        nowMs,
+        intervalMs: (nowMs - (words[at + record.LAST_REQUEST] as number)) >>> 0,
+        loginAttempt: traits.loginAttempt,
+        limit: null
+      })
     },
     refusals (client) {
       const nowMs = Math.floor(options.clock.monotonic()) >>> 0
@@ -209,7 +234,13 @@ function keepTime (table: HistoryTable, at: number, nowMs: number): number {
   return intervalMs
 }
 
-function keepRequest (table: HistoryTable, at: number, request: ObservedRequest, traits: RequestTraits, addressHash: number): void {
+function keepRequest (
+  table: HistoryTable,
+  at: number,
+  request: ObservedRequest,
+  traits: RequestTraits,
+  addressHash: number
+): void {
   const { words } = table
   record.countRequest(words, at)
   count(words, at, record.REQUESTS)
@@ -270,13 +301,16 @@ const NO_COUNTERS: number[] = []
 /** Which counters an outcome moves. */
 function countersOf (outcome: Outcome): number[] {
   const { status } = outcome
-  const isPlain = status < 400 && outcome.action === 'ALLOW' && outcome.failedLogin !== true && outcome.badToken !== true && outcome.notFound !== true
+  const isPlain = status < 400 && outcome.action === 'ALLOW' && outcome.failedLogin !== true &&
+    outcome.badToken !== true && outcome.notFound !== true
   if (isPlain) return NO_COUNTERS
   const counters: number[] = []
   if (outcome.failedLogin === true) counters.push(record.FAILED_LOGINS)
   if (outcome.badToken === true) counters.push(record.BAD_TOKENS)
   if (outcome.notFound === true || status === 404) counters.push(record.NOT_FOUND)
-  else if (status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 429) counters.push(record.CLIENT_ERRORS)
+  else if (status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 429) {
+    counters.push(record.CLIENT_ERRORS)
+  }
   if (status >= 400 && isProbe(outcome.factors)) counters.push(record.PROBES)
   if (outcome.action === 'CHALLENGE') counters.push(record.CHALLENGED)
   else if (outcome.action === 'BLOCK') counters.push(record.REFUSED)
@@ -306,7 +340,8 @@ interface Moment {
 function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment): HistorySnapshot {
   const { words, floats } = clients
   const { at, print, nowMs, limit } = moment
-  const printCount = (counter: number): number => record.slide(prints.words, print + record.PRINT_COUNTERS + 2 * counter, record.MINUTES_10, nowMs)
+  const printCount = (counter: number): number =>
+    record.slide(prints.words, print + record.PRINT_COUNTERS + 2 * counter, record.MINUTES_10, nowMs)
   return {
     knownSeconds: ((nowMs - (words[at + record.FIRST_SEEN] as number)) >>> 0) / 1000,
     intervalMs: moment.intervalMs,
@@ -349,7 +384,11 @@ function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment
     fingerprintAddresses600s: record.countDistinct(prints.words, print + record.PRINT_ADDRESSES, record.PRINT_WORDS),
     fingerprintLoginAttempts600s: printCount(record.LOGIN_ATTEMPTS),
     fingerprintFailedLogins600s: printCount(record.FAILED_LOGINS),
-    fingerprintFailingAddresses600s: record.countDistinct(prints.words, print + record.PRINT_FAILING, record.PRINT_WORDS),
+    fingerprintFailingAddresses600s: record.countDistinct(
+      prints.words,
+      print + record.PRINT_FAILING,
+      record.PRINT_WORDS
+    ),
     fingerprintBadTokens600s: printCount(record.BAD_TOKENS)
   }
 }

@@ -174,7 +174,10 @@ export function decodeHistory (from: Float64Array, offset = 0): HistorySnapshot 
   }
 }
 
-/** The history of somebody who was never seen: every fact 0, the unknown ones -1. One literal, so that all snapshots share a hidden class. */
+/**
+ * The history of somebody who was never seen: every fact 0, the unknown ones -1. One literal, so that all
+ * snapshots share a hidden class.
+ */
 export function emptyHistory (): HistorySnapshot {
   return {
     knownSeconds: 0,

@@ -24,7 +24,10 @@ export interface HistoryTable {
 const WAYS = 8
 const SIGNS_MAX = 15
 
-/** `capacity` is a power of two, at least 8. Memory: capacity * (stride * 4 + 8) bytes, taken from the system as it is touched. */
+/**
+ * `capacity` is a power of two, at least 8. Memory: capacity * (stride * 4 + 8) bytes, taken from the system
+ * as it is touched.
+ */
 export function createHistoryTable (capacity: number, stride: number): HistoryTable {
   const memory = new ArrayBuffer(capacity * stride * 4)
   const words = new Int32Array(memory)

@@ -1,11 +1,13 @@
 /**
  * What history wants to know of a request, read from its bytes in about a microsecond on the main thread: hashes, never
- * text. Bounded: at most URL_MAX characters of the target and BODY_HEAD + BODY_TAIL bytes of the body are read, and their lengths count.
+ * text. Bounded: at most URL_MAX characters of the target and BODY_HEAD + BODY_TAIL bytes of the body are
+ * read, and their lengths count.
  *
- * The *target* is what was asked for (path, query values and body; times and cache-busters folded, so that a poller that
- * sends `since=<now>` asks for one thing). Its *shape* is the question without its values: a path segment with a digit
- * is one blank, and so are query values, JSON strings and GraphQL literals. Many targets of one shape are an
- * enumeration, a scrape, or a sync job; `number`, the last one in the request, says whether it counts upwards.
+ * The *target* is what was asked for (path, query values and body; times and cache-busters folded, so that a
+ * poller that sends `since=<now>` asks for one thing). Its *shape* is the question without its values: a path
+ * segment with a digit is one blank, and so are query values, JSON strings and GraphQL literals. Many targets
+ * of one shape are an enumeration, a scrape, or a sync job; `number`, the last one in the request, says
+ * whether it counts upwards.
  */
 import { finish, hashText, mixHash } from '../detect/hash.ts'
 import type { Observation } from '../detect/shapes.ts'
@@ -25,8 +27,8 @@ export interface RequestTraits {
   number: number
   loginAttempt: boolean
   /**
-   * A page, a cookie, a credential, a cached copy or a form led to it, or it is a file that pages are made of. Links, forms,
-   * apps and broken pages lead to what does not exist every day.
+   * A page, a cookie, a credential, a cached copy or a form led to it, or it is a file that pages are made
+   * of. Links, forms, apps and broken pages lead to what does not exist every day.
    */
   led: boolean
   /** Nothing led to it, and it brings no query either: a word list is all that leads a scanner. */
@@ -39,16 +41,27 @@ const BODY_HEAD = 256
 const BODY_TAIL = 192
 
 /** Never throws. */
-export function readTraits (observation: Pick<Observation, 'method' | 'url' | 'headers' | 'body' | 'route'>): RequestTraits {
+export function readTraits (
+  observation: Pick<Observation, 'method' | 'url' | 'headers' | 'body' | 'route'>
+): RequestTraits {
   const { url, body, route } = observation
   const who = readHeaders(observation.headers)
   const scan: Scan = { full: finish(url.length === 0 ? 1 : 2), shape: hashText(observation.method), number: -1 }
   scanTarget(url, scan)
-  const text = body === null || body.length === 0 ? '' : latin1(body, 0, body.length > BODY_HEAD + BODY_TAIL ? BODY_HEAD : body.length)
+  const text = body === null || body.length === 0
+    ? ''
+    : latin1(body, 0, body.length > BODY_HEAD + BODY_TAIL ? BODY_HEAD : body.length)
   if (body !== null && text !== '') {
     scan.full = (scan.full ^ body.length) | 0
     scanBody(body, text, scan)
-    if (body.length > text.length) scanValues(body.subarray(body.length - BODY_TAIL), latin1(body, body.length - BODY_TAIL, body.length), 0, scan)
+    if (body.length > text.length) {
+      scanValues(
+        body.subarray(body.length - BODY_TAIL),
+        latin1(body, body.length - BODY_TAIL, body.length),
+        0,
+        scan
+      )
+    }
   }
   const led = who.led || text !== '' || isPageFile(url)
   return {
@@ -72,7 +85,8 @@ function isPageFile (url: string): boolean {
 }
 
 /** What pages are made of, and what every robot may ask for. */
-const PAGE_FILE = /\.(?:avif|css|eot|gif|ico|jpe?g|m?js|mp[34]|otf|pdf|png|svg|ttf|webm|webp|woff2?)$|^\/(?:robots\.txt|sitemap[^/]*\.xml|feed(?:\.xml)?|favicon[^/]*|apple-touch-icon[^/]*|humans\.txt|ads\.txt|manifest\.json|\.well-known\/[^/]+)?$/i
+const PAGE_FILE =
+  /\.(?:avif|css|eot|gif|ico|jpe?g|m?js|mp[34]|otf|pdf|png|svg|ttf|webm|webp|woff2?)$|^\/(?:robots\.txt|sitemap[^/]*\.xml|feed(?:\.xml)?|favicon[^/]*|apple-touch-icon[^/]*|humans\.txt|ads\.txt|manifest\.json|\.well-known\/[^/]+)?$/i
 
 interface Scan { full: number, shape: number, number: number }
 
@@ -202,7 +216,10 @@ function scanJson (bytes: Uint8Array, text: string, scan: Scan): void {
   if (i < end) scanValues(bytes, text, i, scan)
 }
 
-/** Part of the target, and the place of the last number: GraphQL variables, the end of a long body. `bytes` and `text` are the same. */
+/**
+ * Part of the target, and the place of the last number: GraphQL variables, the end of a long body. `bytes`
+ * and `text` are the same.
+ */
 function scanValues (bytes: Uint8Array, text: string, start: number, scan: Scan): void {
   let { full } = scan
   const end = text.length
@@ -226,7 +243,10 @@ function startsValue (bytes: Uint8Array, at: number): boolean {
   return before === 58 || (before === 32 && bytes[at - 2] === 58)
 }
 
-/** Digits from `start`: a time or a date leaves no trace in the target, any other number is part of it. Returns where it ends. */
+/**
+ * Digits from `start`: a time or a date leaves no trace in the target, any other number is part of it.
+ * Returns where it ends.
+ */
 function readNumber (text: string, start: number, end: number, scan: Scan): number {
   let i = start
   let value = 0
@@ -245,7 +265,8 @@ function readNumber (text: string, start: number, end: number, scan: Scan): numb
 }
 
 function isDateAt (text: string, at: number): boolean {
-  return text.charCodeAt(at) === 45 && text.charCodeAt(at + 3) === 45 && text.charCodeAt(at + 1) <= 57 && text.charCodeAt(at + 4) <= 57
+  return text.charCodeAt(at) === 45 && text.charCodeAt(at + 3) === 45 && text.charCodeAt(at + 1) <= 57 &&
+    text.charCodeAt(at + 4) <= 57
 }
 
 /** `-11-21T10:20:28.123Z`, colons perhaps percent-encoded. */
@@ -253,7 +274,8 @@ function skipDate (text: string, at: number, end: number): number {
   let i = at
   for (; i < end; i++) {
     const code = text.charCodeAt(i)
-    const part = (code >= 48 && code <= 58) || code === 45 || code === 46 || code === 43 || code === 84 || code === 90 || code === 37 || code === 65
+    const part = (code >= 48 && code <= 58) || code === 45 || code === 46 || code === 43 || code === 84 ||
+      code === 90 || code === 37 || code === 65
     if (!part) break
   }
   return i
@@ -272,16 +294,48 @@ const CODE_PLACES = 256
 
 /** Names that come and go from request to request of one client; coded by length, first and last letter. */
 const PASSING_NAMES = createCodeTable([
-  'cookie', 'authorization', 'x-api-key', 'content-length', 'content-type', 'transfer-encoding', 'referer', 'origin',
-  'if-none-match', 'if-modified-since', 'cache-control', 'pragma', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host',
-  'x-real-ip', 'via', 'forwarded', 'x-request-id', 'traceparent', 'tracestate', 'host', 'range', 'upgrade-insecure-requests',
-  'sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest', 'sec-fetch-user', 'priority', 'accept'
+  'cookie',
+  'authorization',
+  'x-api-key',
+  'content-length',
+  'content-type',
+  'transfer-encoding',
+  'referer',
+  'origin',
+  'if-none-match',
+  'if-modified-since',
+  'cache-control',
+  'pragma',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-real-ip',
+  'via',
+  'forwarded',
+  'x-request-id',
+  'traceparent',
+  'tracestate',
+  'host',
+  'range',
+  'upgrade-insecure-requests',
+  'sec-fetch-site',
+  'sec-fetch-mode',
+  'sec-fetch-dest',
+  'sec-fetch-user',
+  'priority',
+  'accept'
 ].map(nameCode))
 
 /** Names that say what led to a request: a page, a visit, a credential, a copy from before. */
-const LEADING_NAMES = createCodeTable(['cookie', 'authorization', 'x-api-key', 'referer', 'origin', 'if-none-match', 'if-modified-since', 'range'].map(nameCode))
+const LEADING_NAMES = createCodeTable(
+  ['cookie', 'authorization', 'x-api-key', 'referer', 'origin', 'if-none-match', 'if-modified-since', 'range']
+    .map(nameCode)
+)
 
-/** A set of codes in a table without chains, half empty at least: a Set takes ten times as long, and every header is asked for. */
+/**
+ * A set of codes in a table without chains, half empty at least: a Set takes ten times as long, and every
+ * header is asked for.
+ */
 function createCodeTable (codes: number[]): Int32Array {
   const table = new Int32Array(CODE_PLACES)
   for (const code of codes) table[placeOf(code, table)] = code
@@ -306,7 +360,9 @@ const LANGUAGE_CODE = nameCode('accept-language')
 const ENCODING_CODE = nameCode('accept-encoding')
 const HEADERS_MAX = 64
 
-function readHeaders (headers: string[]): { agent: number, fingerprint: number, headers: number, credential: number, led: boolean } {
+function readHeaders (
+  headers: string[]
+): { agent: number, fingerprint: number, headers: number, credential: number, led: boolean } {
   let agent = 0
   let led = false
   let credential = 0

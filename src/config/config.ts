@@ -2,7 +2,27 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import { ConfigError, adminPassword, cidrs, decoys, duration, list, mongoUri, number, oneOf, origin, pattern, rate, redisFromHost, redisUrl, signingKey, strongKey, strongKeys, trustedProxies, webhookUrls } from './values.ts'
+import {
+  ConfigError,
+  adminPassword,
+  cidrs,
+  decoys,
+  duration,
+  list,
+  mongoUri,
+  number,
+  oneOf,
+  origin,
+  pattern,
+  rate,
+  redisFromHost,
+  redisUrl,
+  signingKey,
+  strongKey,
+  strongKeys,
+  trustedProxies,
+  webhookUrls
+} from './values.ts'
 import type { Environment, Rate } from './values.ts'
 
 /**
@@ -49,7 +69,12 @@ export interface Config {
   /** For the log of each process, and of all dead ones together. */
   readonly auditRetentionBytes: number
   readonly rates: Readonly<Record<'strict' | 'standard' | 'relaxed' | 'service', Rate>>
-  readonly cacheTtlSeconds: { readonly standard: number, readonly short: number, readonly medium: number, readonly long: number }
+  readonly cacheTtlSeconds: {
+    readonly standard: number,
+    readonly short: number,
+    readonly medium: number,
+    readonly long: number
+  }
   readonly enforcement: 'enforce' | 'shadow'
   readonly challengeThreshold: number
   readonly blockThreshold: number
@@ -68,7 +93,10 @@ export interface Config {
   readonly workerMaxRssBytes: number | null
   readonly region: string | null
   readonly shutdownTimeoutMs: number
-  /** Each variable's text in force, as the audit trail compares it with the last start; those of SECRETS are secret here too. */
+  /**
+   * Each variable's text in force, as the audit trail compares it with the last start; those of SECRETS are
+   * secret here too.
+   */
   readonly settings: Readonly<Record<string, string>>
   /** Variables that look like ours but are not: `[given, meant]`. */
   readonly nearMisses: ReadonlyArray<readonly [string, string]>
@@ -118,7 +146,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   EXPOSE_SCORE: 'false',
   GRAPHQL_BATCH_MAX: '0',
   ASSESSMENT_RETENTION_DAYS: '30',
-  DECOY_PATHS: '/.env,/.env.production,/.git/config,/.git/HEAD,/.svn/entries,/.aws/credentials,/.ssh/id_rsa,/wp-login.php,/wp-admin/,/wp-config.php.bak,/phpmyadmin/,/administrator/,/admin.php,/backup.zip,/backup.tar.gz,/backup.sql,/dump.sql,/server-status,/actuator/env,/console/',
+  DECOY_PATHS:
+    '/.env,/.env.production,/.git/config,/.git/HEAD,/.svn/entries,/.aws/credentials,/.ssh/id_rsa,/wp-login.php,/wp-admin/,/wp-config.php.bak,/phpmyadmin/,/administrator/,/admin.php,/backup.zip,/backup.tar.gz,/backup.sql,/dump.sql,/server-status,/actuator/env,/console/',
   WEBHOOK_URLS: '',
   WEBHOOK_SECRET: '',
   WORKER_MAX_RSS_MB: '',
@@ -127,11 +156,21 @@ export const VARIABLES: Readonly<Record<string, string>> = {
 }
 
 /** Secrets, each also readable from a file named by `NAME_FILE` (Docker and Kubernetes secrets). */
-export const SECRETS = ['MONGODB_URI', 'REDIS_URL', 'CACHE_REDIS_URL', 'JWT_SECRET', 'ADMIN_PASSWORD', 'AUDIT_SIGNING_KEY', 'AUDIT_PSEUDONYM_KEY', 'WEBHOOK_SECRET'] as const
+export const SECRETS = [
+  'MONGODB_URI',
+  'REDIS_URL',
+  'CACHE_REDIS_URL',
+  'JWT_SECRET',
+  'ADMIN_PASSWORD',
+  'AUDIT_SIGNING_KEY',
+  'AUDIT_PSEUDONYM_KEY',
+  'WEBHOOK_SECRET'
+] as const
 
 /**
  * process.env over `.env` of the working directory; a secret and its `_FILE` form are one setting there, so that either
- * form in the real environment wins over both of the file. Throws ConfigError when `.env` cannot be read for another reason than absence.
+ * form in the real environment wins over both of the file. Throws ConfigError when `.env` cannot be read for
+ * another reason than absence.
  */
 export function readEnvironment (directory = process.cwd()): Environment {
   let fromFile: Environment = {}
@@ -153,8 +192,8 @@ export function environmentWith (changes: Record<string, string>): Environment {
 }
 
 /**
- * Lets threads and forked processes share the compiled code that this process keeps: without it each compiles its first file
- * before it could say so itself, for which Node loads its TypeScript compiler (100 ms of CPU).
+ * Lets threads and forked processes share the compiled code that this process keeps: without it each compiles
+ * its first file before it could say so itself, for which Node loads its TypeScript compiler (100 ms of CPU).
  */
 export function shareCompiledCode (directory: string | undefined): void {
   if (directory !== undefined) process.env.NODE_COMPILE_CACHE ??= directory
@@ -163,14 +202,17 @@ export function shareCompiledCode (directory: string | undefined): void {
 /** @throws ConfigError naming the first variable that is wrong. */
 export function loadConfig (given: Environment): Config {
   const env = withSecretFiles(given)
-  const text = (name: string): string => env[name] === undefined || env[name] === '' ? (VARIABLES[name] as string) : env[name].trim()
+  const text = (name: string): string =>
+    env[name] === undefined || env[name] === '' ? (VARIABLES[name] as string) : env[name].trim()
   const optional = (name: string): string | null => text(name) === '' ? null : text(name)
 
   const nodeEnv = oneOf('NODE_ENV', text('NODE_ENV'), ['production', 'development', 'test'] as const)
   const production = nodeEnv === 'production'
   const challengeThreshold = number('CHALLENGE_THRESHOLD', text('CHALLENGE_THRESHOLD'), 1, 100)
   const blockThreshold = number('BLOCK_THRESHOLD', text('BLOCK_THRESHOLD'), 1, 100)
-  if (challengeThreshold > blockThreshold) throw new ConfigError('CHALLENGE_THRESHOLD', 'must not be above BLOCK_THRESHOLD')
+  if (challengeThreshold > blockThreshold) {
+    throw new ConfigError('CHALLENGE_THRESHOLD', 'must not be above BLOCK_THRESHOLD')
+  }
   const corsOrigin = text('CORS_ORIGIN')
   const port = number('PORT', text('PORT'), 0, 65535)
   const metricsPort = number('METRICS_PORT', text('METRICS_PORT'), 0, 65535)
@@ -184,19 +226,35 @@ export function loadConfig (given: Environment): Config {
     metricsPort,
     dataDir: resolve(text('DATA_DIR')),
     trustProxy: trustedProxies(text('TRUST_PROXY')),
-    logLevel: oneOf('LOG_LEVEL', text('LOG_LEVEL'), ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const),
+    logLevel: oneOf(
+      'LOG_LEVEL',
+      text('LOG_LEVEL'),
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+    ),
     workers: text('WORKERS') === 'auto' ? cpuQuota() : number('WORKERS', text('WORKERS'), 1, 256),
     scoringThreads: number('SCORING_THREADS', text('SCORING_THREADS'), 1, 64),
     scoringMode: oneOf('SCORING_MODE', text('SCORING_MODE'), ['ring', 'batch', 'inline'] as const),
     sensitivity: number('SENSITIVITY', text('SENSITIVITY'), 1, 4) as 1 | 2 | 3 | 4,
     mongodbUri: mongoUri(optional('MONGODB_URI'), production),
-    mongodbDatabase: pattern('MONGODB_DATABASE', text('MONGODB_DATABASE'), /^[A-Za-z0-9_-]{1,38}$/, 'must be 1-38 of A-Z a-z 0-9 _ -'),
+    mongodbDatabase: pattern(
+      'MONGODB_DATABASE',
+      text('MONGODB_DATABASE'),
+      /^[A-Za-z0-9_-]{1,38}$/,
+      'must be 1-38 of A-Z a-z 0-9 _ -'
+    ),
     redisUrl: redisUrl('REDIS_URL', optional('REDIS_URL')) ?? redisFromHost(env),
     cacheRedisUrl: redisUrl('CACHE_REDIS_URL', optional('CACHE_REDIS_URL')),
     jwtSecrets: strongKeys('JWT_SECRET', list(text('JWT_SECRET')), production),
     jwtExpirationSeconds: duration('JWT_EXPIRATION', text('JWT_EXPIRATION')),
-    corsOrigins: corsOrigin === '' ? (production ? [] : ['http://localhost:3000']) : list(corsOrigin).map((url) => origin('CORS_ORIGIN', url)),
-    adminUsername: pattern('ADMIN_USERNAME', text('ADMIN_USERNAME'), /^[A-Za-z0-9._@-]{1,64}$/, 'must be 1-64 of A-Z a-z 0-9 . _ @ -'),
+    corsOrigins: corsOrigin === ''
+      ? (production ? [] : ['http://localhost:3000'])
+      : list(corsOrigin).map((url) => origin('CORS_ORIGIN', url)),
+    adminUsername: pattern(
+      'ADMIN_USERNAME',
+      text('ADMIN_USERNAME'),
+      /^[A-Za-z0-9._@-]{1,64}$/,
+      'must be 1-64 of A-Z a-z 0-9 . _ @ -'
+    ),
     adminPassword: adminPassword(optional('ADMIN_PASSWORD')),
     auditSigningKey: signingKey(optional('AUDIT_SIGNING_KEY'), production),
     auditPseudonymKey: strongKey('AUDIT_PSEUDONYM_KEY', optional('AUDIT_PSEUDONYM_KEY'), production),
@@ -215,8 +273,12 @@ export function loadConfig (given: Environment): Config {
     decoyPaths: decoys(text('DECOY_PATHS')),
     webhookUrls: webhookUrls(text('WEBHOOK_URLS'), optional('WEBHOOK_SECRET')),
     webhookSecret: strongKey('WEBHOOK_SECRET', optional('WEBHOOK_SECRET'), production),
-    workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null ? null : number('WORKER_MAX_RSS_MB', text('WORKER_MAX_RSS_MB'), 64, 1_048_576) * 1_048_576,
-    region: optional('REGION') === null ? null : pattern('REGION', text('REGION'), /^[\w.:/ -]{1,64}$/, 'must be 1-64 letters, digits or . : / _ -'),
+    workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null
+      ? null
+      : number('WORKER_MAX_RSS_MB', text('WORKER_MAX_RSS_MB'), 64, 1_048_576) * 1_048_576,
+    region: optional('REGION') === null
+      ? null
+      : pattern('REGION', text('REGION'), /^[\w.:/ -]{1,64}$/, 'must be 1-64 letters, digits or . : / _ -'),
     shutdownTimeoutMs: number('SHUTDOWN_TIMEOUT_MS', text('SHUTDOWN_TIMEOUT_MS'), 1000, 600_000),
     settings: Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, text(name)])),
     nearMisses: nearMisses(given)
@@ -229,12 +291,21 @@ function ratesOf (text: (name: string) => string): Config['rates'] {
     strict: rate('RATE_LIMIT_STRICT', text('RATE_LIMIT_STRICT')),
     standard: rate('RATE_LIMIT_STANDARD', text('RATE_LIMIT_STANDARD')),
     relaxed: rate('RATE_LIMIT_RELAXED', text('RATE_LIMIT_RELAXED')),
-    service: { max: number('RATE_LIMIT_MAX', text('RATE_LIMIT_MAX'), 1, 10_000_000), windowSeconds: number('RATE_LIMIT_TTL', text('RATE_LIMIT_TTL'), 1, 86_400), blockSeconds: 0 }
+    service: {
+      max: number('RATE_LIMIT_MAX', text('RATE_LIMIT_MAX'), 1, 10_000_000),
+      windowSeconds: number('RATE_LIMIT_TTL', text('RATE_LIMIT_TTL'), 1, 86_400),
+      blockSeconds: 0
+    }
   }
 }
 
 function cacheTtlsOf (text: (name: string) => string): Config['cacheTtlSeconds'] {
-  const [standard, short, medium, long] = ['CACHE_TTL', 'CACHE_TTL_SHORT', 'CACHE_TTL_MEDIUM', 'CACHE_TTL_LONG'].map((name) => number(name, text(name), 0, 86_400)) as [number, number, number, number]
+  const [standard, short, medium, long] = [
+    'CACHE_TTL',
+    'CACHE_TTL_SHORT',
+    'CACHE_TTL_MEDIUM',
+    'CACHE_TTL_LONG'
+  ].map((name) => number(name, text(name), 0, 86_400)) as [number, number, number, number]
   return { standard, short, medium, long }
 }
 
@@ -243,7 +314,9 @@ function withSecretFiles (given: Environment): Environment {
   for (const name of SECRETS) {
     const file = env[`${name}_FILE`]
     if (file === undefined || file === '') continue
-    if (env[name] !== undefined && env[name] !== '') throw new ConfigError(`${name}_FILE`, `stands beside ${name}: set one of them`)
+    if (env[name] !== undefined && env[name] !== '') {
+      throw new ConfigError(`${name}_FILE`, `stands beside ${name}: set one of them`)
+    }
     try {
       env[name] = readFileSync(file, 'utf8').trim()
     } catch {
@@ -259,19 +332,29 @@ function cpuQuota (): number {
   const available = availableParallelism()
   try {
     const [quota, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').trim().split(' ')
-    if (quota !== 'max' && Number(period) > 0) return Math.max(1, Math.min(available, Math.floor(Number(quota) / Number(period))))
+    if (quota !== 'max' && Number(period) > 0) {
+      return Math.max(1, Math.min(available, Math.floor(Number(quota) / Number(period))))
+    }
   } catch { /* no cgroup v2 here: the scheduler's answer stands */ }
   return available
 }
 
-/** Unknown variables within two edits of one of ours, of those with an underscore or six letters (short names meet by chance). */
+/**
+ * Unknown variables within two edits of one of ours, of those with an underscore or six letters (short names
+ * meet by chance).
+ */
 function nearMisses (env: Environment): Array<[string, string]> {
   const known = Object.keys(VARIABLES)
   const misses: Array<[string, string]> = []
   for (const name of Object.keys(env)) {
     const bare = name.replace(/_FILE$/, '')
-    if (known.includes(name) || (SECRETS as readonly string[]).includes(bare) || name.length < 6 || name.length > 40) continue
-    const meant = known.find((candidate) => candidate.length >= 6 && editDistance(name.toUpperCase(), candidate) <= (candidate.length < 9 ? 1 : 2))
+    if (
+      known.includes(name) || (SECRETS as readonly string[]).includes(bare) || name.length < 6 ||
+      name.length > 40
+    ) continue
+    const meant = known.find((candidate) =>
+      candidate.length >= 6 && editDistance(name.toUpperCase(), candidate) <= (candidate.length < 9 ? 1 : 2)
+    )
     if (meant !== undefined && misses.length < 20) misses.push([name, meant])
   }
   return misses

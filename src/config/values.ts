@@ -18,7 +18,8 @@ export class ConfigError extends Error {
 }
 
 /** Values seen in examples and tutorials: whoever runs with one of them has published their key. */
-const PLACEHOLDER = /^(change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure|default|test|password|x{8,}|0{8,}|1234)/i
+const PLACEHOLDER =
+  /^(change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure|default|test|password|x{8,}|0{8,}|1234)/i
 
 /** Each decoy is a route of the server; a message is kept once per URL until it is delivered. */
 const DECOYS_MAX = 500
@@ -37,7 +38,9 @@ export function oneOf<const T extends readonly string[]> (variable: string, valu
 /** A whole number, `min` and `max` included; no sign, point or exponent. */
 export function number (variable: string, value: string, min: number, max: number): number {
   const parsed = Number(value)
-  if (!/^\d{1,10}$/.test(value) || parsed < min || parsed > max) throw new ConfigError(variable, `must be a whole number from ${min} to ${max}`)
+  if (!/^\d{1,10}$/.test(value) || parsed < min || parsed > max) {
+    throw new ConfigError(variable, `must be a whole number from ${min} to ${max}`)
+  }
   return parsed
 }
 
@@ -55,22 +58,35 @@ export function list (value: string): string[] {
 /** `15m`, `7d`, `3600s`, or bare seconds: 1 s to 30 days. */
 export function duration (variable: string, value: string): number {
   const match = /^(\d{1,7})(s|m|h|d)?$/.exec(value)
-  const seconds = match === null ? 0 : Number(match[1]) * { s: 1, m: 60, h: 3600, d: 86_400 }[(match[2] ?? 's') as 's' | 'm' | 'h' | 'd']
-  if (seconds < 1 || seconds > 30 * 86_400) throw new ConfigError(variable, 'must be a duration like 15m or 7d, at most 30 days')
+  const seconds = match === null
+    ? 0
+    : Number(match[1]) * { s: 1, m: 60, h: 3600, d: 86_400 }[(match[2] ?? 's') as 's' | 'm' | 'h' | 'd']
+  if (seconds < 1 || seconds > 30 * 86_400) {
+    throw new ConfigError(variable, 'must be a duration like 15m or 7d, at most 30 days')
+  }
   return seconds
 }
 
 /** `max/windowSeconds/blockSeconds`, all three: a limit that lost its block by a short form would say nothing of it. */
 export function rate (variable: string, value: string): Rate {
-  const [max = 0, windowSeconds = 0, blockSeconds = 0] = /^\d{1,7}\/\d{1,5}\/\d{1,6}$/.test(value) ? value.split('/').map(Number) : []
-  if (max < 1 || windowSeconds < 1 || windowSeconds > 86_400) throw new ConfigError(variable, 'must be requests/seconds/blockSeconds, like 10/60/300 (0 for no block), at most a day')
+  const [max = 0, windowSeconds = 0, blockSeconds = 0] = /^\d{1,7}\/\d{1,5}\/\d{1,6}$/.test(value)
+    ? value.split('/').map(Number)
+    : []
+  if (max < 1 || windowSeconds < 1 || windowSeconds > 86_400) {
+    throw new ConfigError(
+      variable,
+      'must be requests/seconds/blockSeconds, like 10/60/300 (0 for no block), at most a day'
+    )
+  }
   return { max, windowSeconds, blockSeconds }
 }
 
 /** Everybody's word about everybody's address is nobody's. */
 export function trustedProxies (value: string): string[] {
   const list = cidrs('TRUST_PROXY', value)
-  if (list.some((cidr) => cidr.endsWith('/0'))) throw new ConfigError('TRUST_PROXY', 'must name proxies: /0 would trust every client')
+  if (list.some((cidr) => cidr.endsWith('/0'))) {
+    throw new ConfigError('TRUST_PROXY', 'must name proxies: /0 would trust every client')
+  }
   return list
 }
 
@@ -83,7 +99,9 @@ export function decoys (value: string): string[] {
   const paths = [...new Set(list(value))]
   if (paths.length > DECOYS_MAX) throw new ConfigError('DECOY_PATHS', `may list at most ${DECOYS_MAX}`)
   for (const path of paths) {
-    if (!/^(?:\/[A-Za-z0-9._~-]+)+\/?$/.test(path) || path.length > 200) throw new ConfigError('DECOY_PATHS', 'must be paths like /.env, separated by commas, or none')
+    if (!/^(?:\/[A-Za-z0-9._~-]+)+\/?$/.test(path) || path.length > 200) {
+      throw new ConfigError('DECOY_PATHS', 'must be paths like /.env, separated by commas, or none')
+    }
     if (OWN_ADDRESS.test(path)) throw new ConfigError('DECOY_PATHS', 'names an address of NEKO itself')
   }
   return paths
@@ -95,8 +113,16 @@ export function cidrs (variable: string, value: string): string[] {
     const [address, bits, more] = item.split('/') as [string, string | undefined, string | undefined]
     const family = isIP(address)
     const width = family === 4 ? 32 : 128
-    if (family === 0 || more !== undefined || (bits !== undefined && (!/^\d{1,3}$/.test(bits) || Number(bits) > width))) {
-      throw new ConfigError(variable, `must be addresses or CIDRs separated by commas${variable === 'TRUST_PROXY' ? ' (a hop count or "true" would trust the client)' : ''}`)
+    if (
+      family === 0 || more !== undefined ||
+      (bits !== undefined && (!/^\d{1,3}$/.test(bits) || Number(bits) > width))
+    ) {
+      throw new ConfigError(
+        variable,
+        `must be addresses or CIDRs separated by commas${
+          variable === 'TRUST_PROXY' ? ' (a hop count or "true" would trust the client)' : ''
+        }`
+      )
     }
     return bits === undefined ? `${address}/${width}` : item
   })
@@ -112,7 +138,9 @@ function parsedUrl (variable: string, value: string): URL {
 
 function webUrl (variable: string, value: string): string {
   const url = parsedUrl(variable, value)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new ConfigError(variable, 'must be http or https URLs')
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    throw new ConfigError(variable, 'must be http or https URLs')
+  }
   return url.href
 }
 
@@ -120,7 +148,9 @@ function webUrl (variable: string, value: string): string {
 export function origin (variable: string, value: string): string {
   if (value === '*') throw new ConfigError(variable, 'must be a list of exact origins: "*" cannot go with credentials')
   const url = parsedUrl(variable, value)
-  if (url.origin !== value.replace(/\/$/, '')) throw new ConfigError(variable, 'must be origins like https://example.org, without a path')
+  if (url.origin !== value.replace(/\/$/, '')) {
+    throw new ConfigError(variable, 'must be origins like https://example.org, without a path')
+  }
   return url.origin
 }
 
@@ -128,25 +158,34 @@ export function origin (variable: string, value: string): string {
 export function redisUrl (variable: string, value: string | null): string | null {
   if (value === null) return null
   const url = parsedUrl(variable, value)
-  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') throw new ConfigError(variable, 'must begin with redis:// or rediss://')
+  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') {
+    throw new ConfigError(variable, 'must begin with redis:// or rediss://')
+  }
   return value
 }
 
 /** Bounds of the first administrator's password; those of everybody else's stand in identity/passwords.ts. */
 export function adminPassword (value: string | null): string | null {
-  if (value !== null && ([...value].length < 12 || Buffer.byteLength(value) > 256)) throw new ConfigError('ADMIN_PASSWORD', 'must have 12 characters or more, and at most 256 bytes')
+  if (value !== null && ([...value].length < 12 || Buffer.byteLength(value) > 256)) {
+    throw new ConfigError('ADMIN_PASSWORD', 'must have 12 characters or more, and at most 256 bytes')
+  }
   return value
 }
 
 /** Where webhooks go; they are signed, so there is a secret where there is a URL. */
 export function webhookUrls (value: string, secret: string | null): string[] {
   const urls = list(value).map((url) => webUrl('WEBHOOK_URLS', url))
-  if (urls.length > 0 && secret === null) throw new ConfigError('WEBHOOK_SECRET', 'is needed to sign what goes to WEBHOOK_URLS')
+  if (urls.length > 0 && secret === null) {
+    throw new ConfigError('WEBHOOK_SECRET', 'is needed to sign what goes to WEBHOOK_URLS')
+  }
   if (urls.length > WEBHOOKS_MAX) throw new ConfigError('WEBHOOK_URLS', `may list at most ${WEBHOOKS_MAX}`)
   return urls
 }
 
-/** REDIS_PORT as a URL (`tcp://10.0.0.1:6379`) is what Kubernetes injects for a service named redis: not meant for us. */
+/**
+ * REDIS_PORT as a URL (`tcp://10.0.0.1:6379`) is what Kubernetes injects for a service named redis: not meant
+ * for us.
+ */
 export function redisFromHost (env: Environment): string | null {
   const host = env.REDIS_HOST?.trim() ?? ''
   if (host === '') return null
@@ -159,7 +198,9 @@ export function redisFromHost (env: Environment): string | null {
 /** A MongoDB URI, as it was given. Production refuses one that switches certificate checks off. */
 export function mongoUri (value: string | null, production: boolean): string | null {
   if (value === null) return null
-  if (!/^mongodb(\+srv)?:\/\/[^/]+/.test(value)) throw new ConfigError('MONGODB_URI', 'must begin with mongodb:// or mongodb+srv:// and name a host')
+  if (!/^mongodb(\+srv)?:\/\/[^/]+/.test(value)) {
+    throw new ConfigError('MONGODB_URI', 'must begin with mongodb:// or mongodb+srv:// and name a host')
+  }
   if (production && /[?&](tlsInsecure|tlsAllowInvalidCertificates|tlsAllowInvalidHostnames)=true/i.test(value)) {
     throw new ConfigError('MONGODB_URI', 'switches certificate checks off, which production refuses')
   }
@@ -181,7 +222,12 @@ export function signingKey (given: string | null, production: boolean): string |
   if (keys.length > KEYS_MAX) throw new ConfigError('AUDIT_SIGNING_KEY', `may list at most ${KEYS_MAX} keys`)
   for (const [index, key] of keys.entries()) {
     if (!key.startsWith('-----BEGIN ')) requireStrong('AUDIT_SIGNING_KEY', key, production)
-    else if (!isEd25519(key, index > 0)) throw new ConfigError('AUDIT_SIGNING_KEY', 'must be Ed25519 where it is a PEM: PKCS8, and behind the first key also public ones')
+    else if (!isEd25519(key, index > 0)) {
+      throw new ConfigError(
+        'AUDIT_SIGNING_KEY',
+        'must be Ed25519 where it is a PEM: PKCS8, and behind the first key also public ones'
+      )
+    }
   }
   return given
 }
@@ -189,7 +235,8 @@ export function signingKey (given: string | null, production: boolean): string |
 function isEd25519 (pem: string, mayBePublic: boolean): boolean {
   try {
     const isPublic = pem.startsWith('-----BEGIN PUBLIC KEY')
-    return (!isPublic || mayBePublic) && (isPublic ? createPublicKey(pem) : createPrivateKey(pem)).asymmetricKeyType === 'ed25519'
+    return (!isPublic || mayBePublic) &&
+      (isPublic ? createPublicKey(pem) : createPrivateKey(pem)).asymmetricKeyType === 'ed25519'
   } catch {
     return false
   }

@@ -11,7 +11,14 @@ import type { Page, Storage } from '../storage/port.ts'
 import { currentStep, escalatedTtl, STEP_MAX, type Step } from './ladder.ts'
 import { createOffenders } from './offenders.ts'
 import { PENDING_ASKED_MAX, reconcileWithSiblings } from './reconcile.ts'
-import { decisionCollection, type Action, type Decision, type DecisionInput, type DecisionOrigin, type DecisionScope } from './shapes.ts'
+import {
+  decisionCollection,
+  type Action,
+  type Decision,
+  type DecisionInput,
+  type DecisionOrigin,
+  type DecisionScope
+} from './shapes.ts'
 import { createStanding, isByPlaybook, stronger } from './standing.ts'
 import { canonicalValue, clientKeyOf, coveredBy, ladderKey } from './subject.ts'
 import { createWriteBehind } from './write-behind.ts'
@@ -21,9 +28,9 @@ import { createWriteBehind } from './write-behind.ts'
  *
  * Owns: which decisions stand, and the ladder of repeat offenders. Never does: judge a request, or know a playbook.
  * A person's change is acknowledged when its audit record is synced and memory has it; the store follows, also after
- * an outage, and a start replays the log. A playbook's stands from memory at once. Playbooks keep one decision per client
- * and action: when two processes see one offence, the decision that ends last stays, in every process alike, so that
- * removing it lets the client back in.
+ * an outage, and a start replays the log. A playbook's stands from memory at once. Playbooks keep one
+ * decision per client and action: when two processes see one offence, the decision that ends last stays, in
+ * every process alike, so that removing it lets the client back in.
  */
 export interface Decisions {
   /** Hop 1. `covered` false when NEVER_BLOCK's default does not protect this peer. */
@@ -35,16 +42,22 @@ export interface Decisions {
   /** By a person: durable before it returns. @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE */
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
   /**
-   * By a playbook: stands at once, longer for repeat offenders; null when NEVER_BLOCK (by the client's own address or by the one
-   * that its request came from) or an allow spares the client.
+   * By a playbook: stands at once, longer for repeat offenders; null when NEVER_BLOCK (by the client's own
+   * address or by the one that its request came from) or an allow spares the client.
    */
   addNow (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin): Decision | null
   /** What `addNow` would do: how long it would stand, null when the client is spared. */
-  preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }, address?: string | null): { ttlSeconds: number } | null
+  preview (
+    input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number },
+    address?: string | null
+  ): { ttlSeconds: number } | null
   /** Also forgets the client's history, limits and step. @throws NEKO_ERR_NOT_FOUND */
   remove (id: string, actor: string): Promise<Decision>
   get (id: string): Promise<Decision | null>
-  list (filter: { scope?: DecisionScope, action?: Action, value?: string }, page: { first: number, after: string | null }): Promise<Page<Decision>>
+  list (
+    filter: { scope?: DecisionScope, action?: Action, value?: string },
+    page: { first: number, after: string | null }
+  ): Promise<Page<Decision>>
   count (filter: { scope?: DecisionScope, action?: Action, value?: string }): Promise<number>
   /** Changes made here and by siblings. */
   onChanged (listener: (change: { decision: Decision, removed: boolean }) => void): () => void
@@ -81,7 +94,9 @@ const FORGET_AGAIN_MS = 500
 const SETTLED_MS = 30_000
 const ASK_MS = 1000
 
-export function createDecisions ({ storage, audit, fleet, clock, neverBlock, forgetClient, log }: DecisionParts): Decisions {
+export function createDecisions (
+  { storage, audit, fleet, clock, neverBlock, forgetClient, log }: DecisionParts
+): Decisions {
   const standing = createStanding({ neverBlock })
   const spared = createAddressSet(neverBlock)
   const offenders = createOffenders(storage)
@@ -90,7 +105,10 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   const forgetting = new Set<NodeJS.Timeout>()
   const listeners = new Set<(change: { decision: Decision, removed: boolean }) => void>()
   const store = storage.collection<Decision>(decisionCollection)
-  const behind = createWriteBehind({ store, onError: (error) => log.error({ err: error }, 'decisions wait for the store') })
+  const behind = createWriteBehind({
+    store,
+    onError: (error) => log.error({ err: error }, 'decisions wait for the store')
+  })
 
   function tell (decision: Decision, removed: boolean): void {
     for (const listener of listeners) listener({ decision, removed })
@@ -161,7 +179,9 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
   async function add (input: DecisionInput, by: DecisionOrigin): Promise<Decision> {
     checkTtl(input.ttlSeconds)
     const decision = make(input, by)
-    if (decision.action === 'BLOCK' && coveredBy(spared, decision)) throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
+    if (decision.action === 'BLOCK' && coveredBy(spared, decision)) {
+      throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
+    }
     await audit.durable({
       category: 'security',
       type: 'decision.add',
@@ -188,7 +208,11 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     const step = escalates ? currentStep(offenders.stepOf(key), now) : 0
     // Who is blocked already and seen again was on the way when the block came: the same offence, no further step.
     const ttlSeconds = escalatedTtl(input.ttlSeconds, rival === null ? step : Math.max(0, step - 1))
-    const decision = { ...made, expiresAt: now + ttlSeconds * 1000, ...(rival === null ? {} : { id: rival.id, createdAt: rival.createdAt }) }
+    const decision = {
+      ...made,
+      expiresAt: now + ttlSeconds * 1000,
+      ...(rival === null ? {} : { id: rival.id, createdAt: rival.createdAt })
+    }
     if (rival !== null && (rival.expiresAt === null || rival.expiresAt >= decision.expiresAt)) return rival
     const next: Step | null = escalates && rival === null ? { step: Math.min(STEP_MAX, step + 1), at: now } : null
     if (next !== null) offenders.raise(key, next)
@@ -205,13 +229,22 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
       assessmentId: decision.assessmentId,
       score: by.score ?? null,
       factor: by.factor ?? null,
-      details: { id: decision.id, action: decision.action, reason: decision.reason, expiresAt: decision.expiresAt, simulated: decision.simulated },
+      details: {
+        id: decision.id,
+        action: decision.action,
+        reason: decision.reason,
+        expiresAt: decision.expiresAt,
+        simulated: decision.simulated
+      },
       effects: [{ collection: decisionCollection.name, op: 'put', id: decision.id, doc: asDocument(decision) }]
     })
     return decision
   }
 
-  function preview (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }, address: string | null = null): { ttlSeconds: number } | null {
+  function preview (
+    input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number },
+    address: string | null = null
+  ): { ttlSeconds: number } | null {
     const now = clock.now()
     const made = make({ ...input, reason: '' }, { origin: 'playbook:' })
     if (made.action === 'BLOCK' && (sparesValue(made, now) || sparesOrigin(address))) return null
@@ -225,7 +258,9 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
 
   function sparesValue (decision: Decision, now: number): boolean {
     const isNetwork = decision.scope === 'IP' || decision.scope === 'RANGE'
-    const held = isNetwork ? standing.forAddress(decision.value.split('/', 1)[0] as string, now, true) : standing.forId(decision.scope as 'KEY', decision.value, now)
+    const held = isNetwork
+      ? standing.forAddress(decision.value.split('/', 1)[0] as string, now, true)
+      : standing.forId(decision.scope as 'KEY', decision.value, now)
     return (held?.action === 'ALLOW' && !held.simulated) || coveredBy(spared, decision)
   }
 
@@ -248,11 +283,18 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     offenders.reset(ladderKey(decision))
     fleet.publish('decisions.remove', asDocument(decision))
     // Whoever is let back in is let in: the quarantine that came with the block goes with it.
-    if (decision.action === 'BLOCK') for (const other of standing.about(decision)) if (other.action === 'CHALLENGE' && isByPlaybook(other)) await remove(other.id, actor)
+    if (decision.action === 'BLOCK') {
+      for (const other of standing.about(decision)) {
+        if (other.action === 'CHALLENGE' && isByPlaybook(other)) await remove(other.id, actor)
+      }
+    }
     return decision
   }
 
-  /** The next ordinary request of a client who was let back in must pass; what siblings had on the way is forgotten too. */
+  /**
+   * The next ordinary request of a client who was let back in must pass; what siblings had on the way is
+   * forgotten too.
+   */
   function forget (decision: Decision): void {
     offenders.forget(ladderKey(decision))
     const client = clientKeyOf(decision)
@@ -271,7 +313,9 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     await offenders.load()
   }
 
-  function takeIn ({ id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }: Decision): void {
+  function takeIn (
+    { id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }: Decision
+  ): void {
     if (behind.isPending(id) || removedLately.has(id)) return
     const decision = { id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }
     const known = standing.get(id)
@@ -288,14 +332,19 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
         takeIn(decision)
       }
     }
-    const lacking = stored.size >= LOADED_MAX ? [] : [...standing.values()].filter(({ id, createdAt }) => !stored.has(id) && createdAt < before && !behind.isPending(id)).map(({ id }) => id).slice(0, PENDING_ASKED_MAX)
+    const lacking = stored.size >= LOADED_MAX
+      ? []
+      : [...standing.values()].filter(({ id, createdAt }) =>
+          !stored.has(id) && createdAt < before && !behind.isPending(id)
+        ).map(({ id }) => id).slice(0, PENDING_ASKED_MAX)
     if (lacking.length === 0) return
     const onTheirWay = new Set((await fleet.ask('decisions.pending', lacking, { timeoutMs: ASK_MS })).flat())
     for (const id of lacking) if (!onTheirWay.has(id)) deactivate(id)
   }
 
   async function readSince (ms: number): Promise<void> {
-    for await (const page of pagesOf(store, { where: { createdAt: { gte: ms } }, first: PAGE, most: LOADED_MAX })) page.forEach(takeIn)
+    const pages = pagesOf(store, { where: { createdAt: { gte: ms } }, first: PAGE, most: LOADED_MAX })
+    for await (const page of pages) page.forEach(takeIn)
   }
 
   const reconciling = reconcileWithSiblings({ fleet, standing, clock, reload, readSince })
@@ -307,11 +356,14 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     return stronger(session, standing.forId('USER', principal.id, now))
   }
 
-  const timer = setInterval(() => { for (const decision of standing.sweep(clock.now())) tell(decision, true) }, SWEEP_MS)
+  const timer = setInterval(() => {
+    for (const decision of standing.sweep(clock.now())) tell(decision, true)
+  }, SWEEP_MS)
   timer.unref()
 
   return {
-    forAddress: (address, covered = true) => standing.size === 0 ? null : standing.forAddress(address, clock.now(), covered),
+    forAddress: (address, covered = true) =>
+      standing.size === 0 ? null : standing.forAddress(address, clock.now(), covered),
     forPrincipal,
     forCaller: (principal, byAddress) => principal === null ? byAddress : stronger(forPrincipal(principal), byAddress),
     add,
@@ -321,7 +373,8 @@ export function createDecisions ({ storage, audit, fleet, clock, neverBlock, for
     async get (id) {
       return standing.get(id) ?? await store.get(id)
     },
-    list: async ({ scope, action, value }, { first, after }) => await store.find({ where: whereOf({ scope, action, value }), sort: [['createdAt', -1]], first, after }),
+    list: async ({ scope, action, value }, { first, after }) =>
+      await store.find({ where: whereOf({ scope, action, value }), sort: [['createdAt', -1]], first, after }),
     count: async (filter) => await store.count(whereOf(filter)),
     onChanged (listener) {
       listeners.add(listener)
@@ -352,11 +405,15 @@ function bound (set: Set<string>, max: number): Set<string> {
 }
 
 function whereOf (filter: { scope?: string, action?: string, value?: string }): Record<string, string> {
-  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined && value !== null)) as Record<string, string>
+  return Object.fromEntries(
+    Object.entries(filter).filter(([, value]) => value !== undefined && value !== null)
+  ) as Record<string, string>
 }
 
 function checkTtl (ttlSeconds: number | null): void {
-  if (ttlSeconds !== null && (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > TTL_SECONDS_MAX)) throw new NEKO_ERR_INPUT_INVALID('ttlSeconds must be from 1 to ten years')
+  if (
+    ttlSeconds !== null && (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > TTL_SECONDS_MAX)
+  ) throw new NEKO_ERR_INPUT_INVALID('ttlSeconds must be from 1 to ten years')
 }
 
 function asDocument (decision: Decision): { id: string } & { [key: string]: Json } {

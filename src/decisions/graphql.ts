@@ -104,13 +104,26 @@ export const decisionsGraphql: RoomGraphql = {
       decision: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.decisions.get(id)
     },
     Mutation: {
-      addDecision: (_parent, { ttlSeconds = null, ...input }: AddArgs, { app, principal, assessmentId }: GraphqlContext) =>
-        app.decisions.add({ ...input, ttlSeconds }, { origin: principal!.clientKey, assessmentId }),
-      removeDecision: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.decisions.remove(id, principal!.clientKey)
+      addDecision: (
+        _parent,
+        { ttlSeconds = null, ...input }: AddArgs,
+        { app, principal, assessmentId }: GraphqlContext
+      ) => app.decisions.add({ ...input, ttlSeconds }, { origin: principal!.clientKey, assessmentId }),
+      removeDecision: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) =>
+        app.decisions.remove(id, principal!.clientKey)
     },
     Subscription: {
       decisionChanged: {
-        subscribe: (_parent, _args, { app, clock }: GraphqlContext) => eventStream((push) => app.decisions.onChanged(({ decision, removed }) => push(removed ? { ...decision, expiresAt: Math.min(decision.expiresAt ?? Infinity, clock.now()) } : decision))),
+        subscribe: (_parent, _args, { app, clock }: GraphqlContext) =>
+          eventStream((push) =>
+            app.decisions.onChanged(({ decision, removed }) =>
+              push(
+                removed
+                  ? { ...decision, expiresAt: Math.min(decision.expiresAt ?? Infinity, clock.now()) }
+                  : decision
+              )
+            )
+          ),
         resolve: (decision: Decision) => decision
       }
     }

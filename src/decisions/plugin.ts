@@ -32,10 +32,13 @@ export default fp(async (app) => {
   })
   /** Those on a user's account, whoever made them. The name under which they are counted may have to be read. */
   const forgetTries = (userId: string): void => {
-    app.identity.accountOf(userId).then((account) => { if (account !== null) app.limits.forget(account) }, (error: unknown) => log.warn({ err: error }, 'the tries on an account could not be forgotten'))
+    app.identity.accountOf(userId).then((account) => {
+      if (account !== null) app.limits.forget(account)
+    }, (error: unknown) => log.warn({ err: error }, 'the tries on an account could not be forgotten'))
   }
   // A store that is down at start must not stop the process: decisions come in when it is up.
-  const load = (): Promise<void> => decisions.load().catch((error: unknown) => log.warn({ err: error }, 'decisions could not be loaded yet'))
+  const load = (): Promise<void> =>
+    decisions.load().catch((error: unknown) => log.warn({ err: error }, 'decisions could not be loaded yet'))
   await load()
   storage.onHealth((health) => { if (health.up) load() })
   const timer = setInterval(() => {
@@ -43,11 +46,18 @@ export default fp(async (app) => {
   }, METRICS_MS)
   timer.unref()
   app.decorate('decisions', decisions)
-  const thresholds = { challenge: config.challengeThreshold, block: config.blockThreshold, shadow: config.enforcement === 'shadow' }
+  const thresholds = {
+    challenge: config.challengeThreshold,
+    block: config.blockThreshold,
+    shadow: config.enforcement === 'shadow'
+  }
   app.decorate('judge', (score: Score, { decision, method }: { decision: Decision | null, method: string }) =>
     decideVerdict({ score, decision, writes: method !== 'GET' && method !== 'HEAD', thresholds }))
   app.addHook('onClose', async () => {
     clearInterval(timer)
     await decisions.close()
   })
-}, { name: 'decisions', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'identity', 'scoring', 'limits'] })
+}, {
+  name: 'decisions',
+  dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'identity', 'scoring', 'limits']
+})

@@ -2,12 +2,14 @@ import { ipv4Number, ipv6Words } from '../std/ip.ts'
 import type { Decision } from './shapes.ts'
 
 /**
- * Decisions about addresses and ranges, found by address without a BigInt, a new string or a look-up that finds nothing.
+ * Decisions about addresses and ranges, found by address without a BigInt, a new string or a look-up that
+ * finds nothing.
  *
  * An address is read into four words once. Which prefix lengths occur near it is noted by its first 16 bits (IPv6: by a
- * hash of its first 32); for each of them one byte of a counting filter says whether the masked address may be there, and
- * only then a Map is asked. 100,000 decisions of 25 lengths cost a few bytes read from 2 MB, not 25 look-ups
- * (bench/decisions.ts; a Map per length took five times as long for IPv4 and twenty times for IPv6).
+ * hash of its first 32); for each of them one byte of a counting filter says whether the masked address may
+ * be there, and only then a Map is asked. 100,000 decisions of 25 lengths cost a few bytes read from 2 MB,
+ * not 25 look-ups (bench/decisions.ts; a Map per length took five times as long for IPv4 and twenty times for
+ * IPv6).
  */
 export interface RangeIndex {
   add (decision: Decision): void
@@ -19,9 +21,24 @@ export interface RangeIndex {
   readonly size: number
 }
 
-/** One address or range; `code` is its length, with SIX added for IPv6. Chained by hash: every array between would be one more miss of the cache. */
-interface Entry { code: number, w0: number, w1: number, w2: number, w3: number, first: Decision, decisions: Decision[], next: Entry | null }
-/** The decision that counts of an address or range unless it has expired, and all of them; true when no more need be found. */
+/**
+ * One address or range; `code` is its length, with SIX added for IPv6. Chained by hash: every array between
+ * would be one more miss of the cache.
+ */
+interface Entry {
+  code: number
+  w0: number
+  w1: number
+  w2: number
+  w3: number
+  first: Decision
+  decisions: Decision[]
+  next: Entry | null
+}
+/**
+ * The decision that counts of an address or range unless it has expired, and all of them; true when no more
+ * need be found.
+ */
 export type Visitor = (first: Decision, decisions: readonly Decision[]) => boolean
 
 const NONE: readonly Decision[] = []
@@ -58,7 +75,11 @@ export function createRangeIndex ({ before }: { before (one: Decision, other: De
 
   function entryAt (code: number, hash: number): Entry | undefined {
     let entry = entries.get(hash) ?? null
-    while (entry !== null && !(entry.code === code && entry.w0 === cut[0] && entry.w1 === cut[1] && entry.w2 === cut[2] && entry.w3 === cut[3])) entry = entry.next
+    while (
+      entry !== null &&
+      !(entry.code === code && entry.w0 === cut[0] && entry.w1 === cut[1] && entry.w2 === cut[2] &&
+        entry.w3 === cut[3])
+    ) entry = entry.next
     return entry ?? undefined
   }
 
@@ -71,7 +92,11 @@ export function createRangeIndex ({ before }: { before (one: Decision, other: De
       known.decisions = withOne(known.decisions, decision)
       known.first = known.decisions[0]!
     }
-    if (code <= 16) for (let i = cut[0]! >>> 16, end = endOf(code); i < end; i++) fourWide[i] = withOne(fourWide[i] ?? [], decision)
+    if (code <= 16) {
+      for (let i = cut[0]! >>> 16, end = endOf(code); i < end; i++) {
+        fourWide[i] = withOne(fourWide[i] ?? [], decision)
+      }
+    }
   }
 
   function withOne (list: Decision[], decision: Decision): Decision[] {
@@ -81,7 +106,16 @@ export function createRangeIndex ({ before }: { before (one: Decision, other: De
 
   function insert (code: number, decision: Decision): void {
     const hash = hashOf(code)
-    entries.set(hash, { code, w0: cut[0]!, w1: cut[1]!, w2: cut[2]!, w3: cut[3]!, first: decision, decisions: [decision], next: entries.get(hash) ?? null })
+    entries.set(hash, {
+      code,
+      w0: cut[0]!,
+      w1: cut[1]!,
+      w2: cut[2]!,
+      w3: cut[3]!,
+      first: decision,
+      decisions: [decision],
+      next: entries.get(hash) ?? null
+    })
     const place = hash & (FILTER_BYTES - 1)
     if (filter[place]! < FULL) filter[place]!++
     if (counts[code]!++ === 0 && code >= SIX && code < SIX + 32) sixShort = [...sixShort, code]
@@ -96,7 +130,11 @@ export function createRangeIndex ({ before }: { before (one: Decision, other: De
     if (entry === undefined || at === -1) return
     size--
     entry.decisions = entry.decisions.filter(({ id }) => id !== decision.id)
-    if (code <= 16) for (let i = cut[0]! >>> 16, end = endOf(code); i < end; i++) fourWide[i] = without(fourWide[i], decision.id)
+    if (code <= 16) {
+      for (let i = cut[0]! >>> 16, end = endOf(code); i < end; i++) {
+        fourWide[i] = without(fourWide[i], decision.id)
+      }
+    }
     if (entry.decisions.length === 0) drop(entry, hashOf(code))
     else entry.first = entry.decisions[0]!
   }
@@ -157,7 +195,10 @@ export function createRangeIndex ({ before }: { before (one: Decision, other: De
     about: (value) => find(read(value))?.decisions ?? NONE,
     visit (address, visitor) {
       // A colon stands third to fifth in IPv6, a dot second to fourth in IPv4.
-      if (address.charCodeAt(1) === COLON || address.charCodeAt(2) === COLON || address.charCodeAt(3) === COLON || address.charCodeAt(4) === COLON) visitSix(address, visitor)
+      if (
+        address.charCodeAt(1) === COLON || address.charCodeAt(2) === COLON ||
+        address.charCodeAt(3) === COLON || address.charCodeAt(4) === COLON
+      ) visitSix(address, visitor)
       else visitFour(address, visitor)
     }
   }

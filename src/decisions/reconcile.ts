@@ -4,10 +4,11 @@ import type { Json } from '../std/json.ts'
 import type { Standing } from './standing.ts'
 
 /**
- * Messages between processes arrive at most once: one that is lost would leave a process with a block that was lifted, or
- * without one that was made. So each tells the others every few seconds what it holds, as one number; who hears another
- * number from the same sibling twice running reads the store again, which has what every process wrote. While other hosts
- * are not heard (Redis is away), what they decided is read from the store they share, every two seconds.
+ * Messages between processes arrive at most once: one that is lost would leave a process with a block that
+ * was lifted, or without one that was made. So each tells the others every few seconds what it holds, as one
+ * number; who hears another number from the same sibling twice running reads the store again, which has what
+ * every process wrote. While other hosts are not heard (Redis is away), what they decided is read from the
+ * store they share, every two seconds.
  */
 export interface Reconciling { close (): void }
 
@@ -22,18 +23,20 @@ const POLL_MS = 2_000
 const POLL_OVERLAP_MS = 60_000
 
 /** Begins at once; the intervals are given by tests alone. */
-export function reconcileWithSiblings ({ fleet, standing, clock, reload, readSince, tellMs = TELL_MS, againMs = AGAIN_MS, pollMs = POLL_MS }: {
-  fleet: Fleet
-  standing: Standing
-  clock: Clock
-  /** Reads the store; what it lacks falls here. */
-  reload (): Promise<void>
-  /** Reads what was decided since, ms since the epoch. */
-  readSince (ms: number): Promise<void>
-  tellMs?: number
-  againMs?: number
-  pollMs?: number
-}): Reconciling {
+export function reconcileWithSiblings (
+  { fleet, standing, clock, reload, readSince, tellMs = TELL_MS, againMs = AGAIN_MS, pollMs = POLL_MS }: {
+    fleet: Fleet,
+    standing: Standing,
+    clock: Clock,
+    /** Reads the store; what it lacks falls here. */
+    reload (): Promise<void>,
+    /** Reads what was decided since, ms since the epoch. */
+    readSince (ms: number): Promise<void>,
+    tellMs?: number,
+    againMs?: number,
+    pollMs?: number
+  }
+): Reconciling {
   const differed = new Map<string, number>()
   let lastMs = -Infinity
 
@@ -56,7 +59,9 @@ export function reconcileWithSiblings ({ fleet, standing, clock, reload, readSin
   }, tellMs)
   timer.unref()
   let polling = false
-  const poller = setInterval(() => { if (fleet.bridgeUp() === false) poll().catch(() => { /* the store is down as well */ }) }, pollMs)
+  const poller = setInterval(() => {
+    if (fleet.bridgeUp() === false) poll().catch(() => { /* the store is down as well */ })
+  }, pollMs)
   poller.unref()
 
   /** What others removed is noticed by a whole reading, which is rarer. */

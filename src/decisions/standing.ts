@@ -5,9 +5,10 @@ import type { Action, Decision, DecisionScope } from './shapes.ts'
 /**
  * All standing decisions of the fleet in memory, found by address, range, key, user or session.
  *
- * Hop 1 asks it for every request, so: addresses and ranges stand in one index of numbers (range-index.ts), and only keys,
- * users and sessions in a Map by text. An allow wins over every block, a block over a challenge, real over simulated. Pure of time
- * but for `nowMs` arguments: an expired decision is never returned, whether swept or not.
+ * Hop 1 asks it for every request, so: addresses and ranges stand in one index of numbers (range-index.ts),
+ * and only keys, users and sessions in a Map by text. An allow wins over every block, a block over a
+ * challenge, real over simulated. Pure of time but for `nowMs` arguments: an expired decision is never
+ * returned, whether swept or not.
  */
 export interface Standing {
   put (decision: Decision): void
@@ -18,7 +19,10 @@ export interface Standing {
   forId (scope: 'KEY' | 'USER' | 'SESSION', id: string, nowMs: number): Decision | null
   /** All about the same client, expired ones included. */
   about (decision: Pick<Decision, 'scope' | 'value'>): readonly Decision[]
-  /** What else a playbook decided about the same client, with the same action: two processes may have seen one offence. */
+  /**
+   * What else a playbook decided about the same client, with the same action: two processes may have seen one
+   * offence.
+   */
   rivalOf (decision: Decision, nowMs: number): Decision | null
   /** Takes out what expired and returns it. */
   sweep (nowMs: number): Decision[]
@@ -42,9 +46,14 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
   let best: Decision | null = null
   let askedMs = 0
   const consider = (first: Decision, decisions: readonly Decision[]): boolean => {
-    if (best === null || rank(first) > rank(best)) best = first.expiresAt === null || first.expiresAt > askedMs ? first : strongest(decisions, askedMs, best)
+    if (best === null || rank(first) > rank(best)) {
+      best = first.expiresAt === null || first.expiresAt > askedMs
+        ? first
+        : strongest(decisions, askedMs, best)
+    }
     // Only an allow is stronger than a block, and mostly there is none.
-    return best !== null && !best.simulated && (best.action === 'ALLOW' || (best.action === 'BLOCK' && active.ALLOW === 0))
+    return best !== null && !best.simulated &&
+      (best.action === 'ALLOW' || (best.action === 'BLOCK' && active.ALLOW === 0))
   }
 
   const keyOf = (scope: DecisionScope, value: string): string => `${scope}|${value}`
@@ -119,8 +128,11 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     forId: (scope, id, nowMs) => strongest(named.get(keyOf(scope, id)), nowMs, null),
     about,
     rivalOf (decision, nowMs) {
-      return about(decision).find((other) => other.id !== decision.id && other.action === decision.action && other.simulated === decision.simulated &&
-        isByPlaybook(other) && (other.expiresAt === null || other.expiresAt > nowMs)) ?? null
+      return about(decision).find((other) =>
+        other.id !== decision.id && other.action === decision.action &&
+        other.simulated === decision.simulated &&
+        isByPlaybook(other) && (other.expiresAt === null || other.expiresAt > nowMs)
+      ) ?? null
     },
     sweep (nowMs) {
       const second = Math.floor(nowMs / 1000)

@@ -13,7 +13,9 @@ export function canonicalValue (scope: DecisionScope, value: string): string {
   }
   if (scope === 'RANGE') {
     const cidr = parseCidr(value)
-    if (cidr === null || !value.includes('/')) throw new NEKO_ERR_INPUT_INVALID('value must be a range like 192.0.2.0/24')
+    if (cidr === null || !value.includes('/')) {
+      throw new NEKO_ERR_INPUT_INVALID('value must be a range like 192.0.2.0/24')
+    }
     return cidrText(cidr)
   }
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(value)) throw new NEKO_ERR_INPUT_INVALID('value must be an id')
@@ -23,7 +25,11 @@ export function canonicalValue (scope: DecisionScope, value: string): string {
 /** The ClientKey a decision is about, or null when it is about more than one. */
 export function clientKeyOf ({ scope, value }: Decision): string | null {
   if (scope === 'IP') return `ip:${addressKey(value)}`
-  if (scope === 'RANGE') return value.includes(':') && value.endsWith('/64') ? `ip:${addressKey(value.slice(0, -3))}` : null
+  if (scope === 'RANGE') {
+    return value.includes(':') && value.endsWith('/64')
+      ? `ip:${addressKey(value.slice(0, -3))}`
+      : null
+  }
   if (scope === 'SESSION') return null
   return `${scope.toLowerCase()}:${value}`
 }
@@ -37,7 +43,8 @@ export function ladderKey ({ scope, value }: Decision): string {
 export function coveredBy (spared: AddressSet, { scope, value }: Decision): boolean {
   if (scope === 'IP') return spared.has(value)
   const cidr = scope === 'RANGE' ? parseCidr(value) : null
-  return cidr !== null && spared.has(addressText(cidr.first, cidr.family)) && spared.has(addressText(cidr.last, cidr.family))
+  return cidr !== null && spared.has(addressText(cidr.first, cidr.family)) &&
+    spared.has(addressText(cidr.last, cidr.family))
 }
 
 function addressText (address: bigint, family: 4 | 6): string {

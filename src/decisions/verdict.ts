@@ -7,12 +7,23 @@ export interface Thresholds { challenge: number, block: number, shadow: boolean 
 /**
  * Score and standing decision to Verdict (pure).
  *
- * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never blocks: a missing
- * measurement is no evidence, so the risky are challenged instead (README, "When something is missing"), and whoever writes is risky.
+ * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never
+ * blocks: a missing measurement is no evidence, so the risky are challenged instead (README, "When something
+ * is missing"), and whoever writes is risky.
  */
-export function decideVerdict ({ score, decision, writes, thresholds }: { score: Score, decision: Decision | null, writes: boolean, thresholds: Thresholds }): Verdict {
+export function decideVerdict (
+  { score, decision, writes, thresholds }: {
+    score: Score,
+    decision: Decision | null,
+    writes: boolean,
+    thresholds: Thresholds
+  }
+): Verdict {
   const standing = decision !== null && !decision.simulated ? decision.action : null
-  return { action: standing === 'ALLOW' ? 'ALLOW' : raise(byScore(score, writes, thresholds), standing), simulated: thresholds.shadow }
+  return {
+    action: standing === 'ALLOW' ? 'ALLOW' : raise(byScore(score, writes, thresholds), standing),
+    simulated: thresholds.shadow
+  }
 }
 
 function byScore (score: Score, writes: boolean, { challenge, block }: Thresholds): Action {

@@ -20,7 +20,9 @@ const RETRY_MS = 1000
 const BATCH = 100
 
 /** `onError` is told of each failed try, one a second while the store is down. */
-export function createWriteBehind<T extends Document> ({ store, onError }: { store: Collection<T>, onError (error: unknown): void }): WriteBehind<T> {
+export function createWriteBehind<T extends Document> (
+  { store, onError }: { store: Collection<T>, onError (error: unknown): void }
+): WriteBehind<T> {
   const pending = new Map<string, T | null>()
   let running: Promise<void> | null = null
   let timer: NodeJS.Timeout | null = null

@@ -14,11 +14,19 @@ export function withAllowances (policy: Policy, allowances: readonly Allowance[]
   const { allowances: _, ...numbers } = policy
   if (allowances.length === 0) return Object.freeze({ ...numbers, version: base })
   const hash = hashText(allowances.map(allowanceKey).sort().join('\n'), 0x5bd1e995, 1_000_000)
-  return Object.freeze({ ...numbers, version: `${base}+${hash.toString(16).padStart(8, '0')}`, allowances: Object.freeze([...allowances]) })
+  return Object.freeze({
+    ...numbers,
+    version: `${base}+${hash.toString(16).padStart(8, '0')}`,
+    allowances: Object.freeze([...allowances])
+  })
 }
 
 /** The results without what is allowed on this route; the same array when nothing is. */
-export function applyAllowances (results: FactorResult[], route: string | null, allowances: readonly Allowance[]): FactorResult[] {
+export function applyAllowances (
+  results: FactorResult[],
+  route: string | null,
+  allowances: readonly Allowance[]
+): FactorResult[] {
   const here = allowances.filter((allowance) => allowance.route === route)
   if (here.length === 0) return results
   return results.map((result) => ALLOWABLE_FACTORS.has(result.name) ? without(result, here) : result)
@@ -31,11 +39,16 @@ export function strongestGrade (evidence: readonly Evidence[]): Grade | null {
   return evidence.length > 0 ? 'weak' : null
 }
 
-/** The most that evidence says whose strongest grade is this: what is left cannot say more than the grade it still has. */
+/**
+ * The most that evidence says whose strongest grade is this: what is left cannot say more than the grade it
+ * still has.
+ */
 const VALUE_MAX = { certain: 1, likely: 0.86, weak: 0.35 }
 
 function without (result: FactorResult, allowances: readonly Allowance[]): FactorResult {
-  const evidence = result.evidence.filter((one) => !allowances.some((allowance) => allowance.rule === one.rule && allowance.place === one.place))
+  const evidence = result.evidence.filter((one) =>
+    !allowances.some((allowance) => allowance.rule === one.rule && allowance.place === one.place)
+  )
   if (evidence.length === result.evidence.length) return result
   const grade = strongestGrade(evidence)
   return { ...result, evidence, value: grade === null ? 0 : Math.min(result.value, VALUE_MAX[grade]) }

@@ -9,10 +9,23 @@ export interface Signs {
 }
 
 /** One more sign. `text` is for a person and must not carry a secret; `value` outside 0-1 is cut. */
-export function addSign (signs: Signs, value: number, rule: string, place: string, text: string, technique: string | null = null): void {
+export function addSign (
+  signs: Signs,
+  value: number,
+  rule: string,
+  place: string,
+  text: string,
+  technique: string | null = null
+): void {
   if (!(value > 0)) return
   const bounded = value > 1 ? 1 : value
-  const evidence: Evidence = { rule, place, grade: gradeOf(bounded), text: text.length > TEXT_MAX ? text.slice(0, TEXT_MAX - 1) + '…' : text, technique }
+  const evidence: Evidence = {
+    rule,
+    place,
+    grade: gradeOf(bounded),
+    text: text.length > TEXT_MAX ? text.slice(0, TEXT_MAX - 1) + '…' : text,
+    technique
+  }
   if (signs.found === null) signs.found = [{ value: bounded, evidence }]
   else signs.found.push({ value: bounded, evidence })
 }

@@ -1,17 +1,22 @@
-/** Fast hashes of text and bytes for tables and sketches. Not for secrets and not against an adversary who knows the seed. */
+/**
+ * Fast hashes of text and bytes for tables and sketches. Not for secrets and not against an adversary who
+ * knows the seed.
+ */
 
 const PRIME = 0x01000193
 
 /**
- * FNV-1a over UTF-16 units, four at a time, with a final mix; 32 bits, unsigned. At most `limit` units are read, and the
- * length counts. Four at a time, because the multiplications wait for each other: 35 ns for a browser's agent, not 120.
+ * FNV-1a over UTF-16 units, four at a time, with a final mix; 32 bits, unsigned. At most `limit` units are
+ * read, and the length counts. Four at a time, because the multiplications wait for each other: 35 ns for a
+ * browser's agent, not 120.
  */
 export function hashText (text: string, seed = 0x811c9dc5, limit = 2048): number {
   let hash = (seed ^ text.length) | 0
   const end = text.length < limit ? text.length : limit
   let i = 0
   for (const last = end - 3; i < last; i += 4) {
-    const four = text.charCodeAt(i) ^ (text.charCodeAt(i + 1) << 8) ^ (text.charCodeAt(i + 2) << 16) ^ (text.charCodeAt(i + 3) << 24)
+    const four = text.charCodeAt(i) ^ (text.charCodeAt(i + 1) << 8) ^ (text.charCodeAt(i + 2) << 16) ^
+      (text.charCodeAt(i + 3) << 24)
     // The upper half comes down, or the multiplication would push it out of sight of what follows.
     hash = Math.imul(hash ^ four, PRIME)
     hash ^= hash >>> 15

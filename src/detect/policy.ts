@@ -52,7 +52,15 @@ export function createPolicy (options: PolicyOptions): Policy {
     challengeThreshold: options.challengeThreshold,
     blockThreshold: options.blockThreshold,
     // Frequency and timing are what pollers, offices and monitors trip every day: alone they stay an observation.
-    ceilings: { frequency: 0.36, userAgent: 0.92, endpoint: 0.9, headers: 0.9, timing: 0.34, payload: 1, behavior: 0.9 },
+    ceilings: {
+      frequency: 0.36,
+      userAgent: 0.92,
+      endpoint: 0.9,
+      headers: 0.9,
+      timing: 0.34,
+      payload: 1,
+      behavior: 0.9
+    },
     evidenceScale: EVIDENCE_SCALES[options.sensitivity],
     strongValue: 0.75,
     paceBar: 8,
@@ -60,5 +68,8 @@ export function createPolicy (options: PolicyOptions): Policy {
     anomalyBar: 30
   }
   const hash = mixHash(hashText(JSON.stringify(numbers)), hashText(AGENTS_VERSION))
-  return Object.freeze({ ...numbers, version: `${RULES_VERSION}-s${options.sensitivity}-${hash.toString(16).padStart(8, '0')}` })
+  return Object.freeze({
+    ...numbers,
+    version: `${RULES_VERSION}-s${options.sensitivity}-${hash.toString(16).padStart(8, '0')}`
+  })
 }

@@ -27,7 +27,9 @@ export function scoreObservation (observation: Observation, policy: Policy): Sco
 /** The same with payload findings that are already known: a thread keeps those of repeated payloads. */
 export function scoreWithPayload (observation: Observation, payload: PayloadFinding, policy: Policy): Score {
   const measured = measure(observation, policy, payload)
-  const results = policy.allowances === undefined ? measured : applyAllowances(measured, observation.route, policy.allowances)
+  const results = policy.allowances === undefined
+    ? measured
+    : applyAllowances(measured, observation.route, policy.allowances)
   const grade = results[5] === payload ? payload.grade : strongestGrade((results[5] as FactorResult).evidence)
   return combine(results, policy, { grade, notInspected: payload.notInspected, degraded: false })
 }
@@ -38,7 +40,9 @@ export function scoreWithPayload (observation: Observation, payload: PayloadFind
  */
 export function cheapScore (observation: Observation, policy: Policy): Score {
   const payload: FactorResult = { name: 'payload', value: 0, evidence: [] }
-  const notInspected = observation.body === null ? ['query: scored in a hurry'] : ['body: scored in a hurry', 'query: scored in a hurry']
+  const notInspected = observation.body === null
+    ? ['query: scored in a hurry']
+    : ['body: scored in a hurry', 'query: scored in a hurry']
   const bound = policy.blockThreshold * 100 - 1
   return combine(measure(observation, policy, payload), policy, { grade: null, notInspected, degraded: true }, bound)
 }
@@ -66,7 +70,12 @@ interface Circumstances {
 /** Hundredths of a point that a score can have. */
 const FULL = 10_000
 
-function combine (results: FactorResult[], policy: Policy, circumstances: Circumstances, boundHundredths = FULL): Score {
+function combine (
+  results: FactorResult[],
+  policy: Policy,
+  circumstances: Circumstances,
+  boundHundredths = FULL
+): Score {
   const evidence: number[] = []
   let sum = 0
   for (const result of results) {
@@ -74,9 +83,18 @@ function combine (results: FactorResult[], policy: Policy, circumstances: Circum
     evidence.push(weight)
     sum += weight
   }
-  const hundredths = Math.min(boundHundredths, boundOfHistory(evidence, policy), boundOfPace(evidence, policy), Math.round(FULL * (1 - Math.exp(-sum))))
+  const hundredths = Math.min(
+    boundHundredths,
+    boundOfHistory(evidence, policy),
+    boundOfPace(evidence, policy),
+    Math.round(FULL * (1 - Math.exp(-sum)))
+  )
   const shares = apportion(hundredths, evidence, sum)
-  const factors: FactorContribution[] = results.map((result, i) => ({ name: result.name, contribution: (shares[i] as number) / 100, evidence: result.evidence }))
+  const factors: FactorContribution[] = results.map((result, i) => ({
+    name: result.name,
+    contribution: (shares[i] as number) / 100,
+    evidence: result.evidence
+  }))
   return {
     value: hundredths / 100,
     factors,
@@ -97,7 +115,8 @@ const OF_HISTORY = [0, 4, 6]
 
 /**
  * What a client did before challenges it, and so holds its rate; it refuses only a request that says something itself.
- * Three refusals make a standing block, and an office, a crawler of ours or a test run must not come to that by habit alone.
+ * Three refusals make a standing block, and an office, a crawler of ours or a test run must not come to that
+ * by habit alone.
  */
 function boundOfHistory (evidence: readonly number[], policy: Policy): number {
   let own = 0
@@ -111,8 +130,9 @@ const OF_MATTER = [2, 5, 6]
 const NEXT_TO_NOTHING = 0.05
 
 /**
- * A rate that its tier allows and plain manners (a script without an agent, say) do not challenge together: the limiter is the
- * judge of rates, and whoever is allowed N requests must get N. Manners that challenge by themselves still do.
+ * A rate that its tier allows and plain manners (a script without an agent, say) do not challenge together:
+ * the limiter is the judge of rates, and whoever is allowed N requests must get N. Manners that challenge by
+ * themselves still do.
  */
 function boundOfPace (evidence: readonly number[], policy: Policy): number {
   let matter = 0
@@ -133,7 +153,10 @@ function evidenceOf (result: FactorResult, policy: Policy): number {
 /** A value of 1 would be infinite evidence. */
 const CERTAINTY_MAX = 0.9999
 
-/** Shares of an integer by weight that add up to it: floors first, then one more to the largest remainders (first wins a tie). */
+/**
+ * Shares of an integer by weight that add up to it: floors first, then one more to the largest remainders
+ * (first wins a tie).
+ */
 function apportion (total: number, weights: number[], sum: number): number[] {
   const shares = weights.map(() => 0)
   if (sum <= 0 || total <= 0) return shares
@@ -172,7 +195,8 @@ const SWEEP_RULES = ['behavior.sweep', 'behavior.enumeration', 'behavior.scan', 
 function isAutomation (results: FactorResult[], policy: Policy): boolean {
   const pace = points(results[0] as FactorResult) + points(results[4] as FactorResult)
   const behavior = results[6] as FactorResult
-  return pace >= policy.paceBar && pace + points(behavior) >= policy.automationBar && SWEEP_RULES.some((rule) => hasRule(behavior, rule))
+  return pace >= policy.paceBar && pace + points(behavior) >= policy.automationBar &&
+    SWEEP_RULES.some((rule) => hasRule(behavior, rule))
 }
 
 function hasRule (result: FactorResult, rule: string): boolean {

@@ -84,8 +84,16 @@ export interface Allowance {
   route: string | null
 }
 
-/** Whose evidence may be allowed: never what a client does over time, since nobody else shares it and an attacker would. */
-export const ALLOWABLE_FACTORS: ReadonlySet<FactorName> = new Set<FactorName>(['payload', 'endpoint', 'headers', 'userAgent'])
+/**
+ * Whose evidence may be allowed: never what a client does over time, since nobody else shares it and an
+ * attacker would.
+ */
+export const ALLOWABLE_FACTORS: ReadonlySet<FactorName> = new Set<FactorName>([
+  'payload',
+  'endpoint',
+  'headers',
+  'userAgent'
+])
 
 /** One allowance, one text: two that say the same are one. */
 export function allowanceKey ({ rule, place, route }: Allowance): string {

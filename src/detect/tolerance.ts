@@ -19,7 +19,9 @@ export function patienceWith (client: string, history: HistorySnapshot, view: Re
   const { kind } = classifyAgent(view.agent)
   if (kind === 'search-bot' && history.requests60s <= ROBOT_RATE_MAX) return 0.15
   if (kind === 'robot' && history.requests60s <= ROBOT_RATE_MAX) return 0.3
-  return isSingleMinded(history) ? 1 : readerPatience(kind === 'browser' && headerOf(view, 'accept-language') !== null, history)
+  return isSingleMinded(history)
+    ? 1
+    : readerPatience(kind === 'browser' && headerOf(view, 'accept-language') !== null, history)
 }
 
 /** A reader pauses and hurries: intervals at a reader's pace, and the more uneven the likelier. */
@@ -32,7 +34,8 @@ function readerPatience (isBrowser: boolean, history: HistorySnapshot): number {
 /** Nearly every request varies one question, and never twice the same. */
 function isSingleMinded (history: HistorySnapshot): boolean {
   const requests = Math.max(1, history.requests3600s)
-  return history.variations600s > SINGLE_MINDED_MIN && history.distinctTargets3600s / requests > 0.85 && history.variations600s / Math.max(1, history.requests600s) > 0.85
+  return history.variations600s > SINGLE_MINDED_MIN && history.distinctTargets3600s / requests > 0.85 &&
+    history.variations600s / Math.max(1, history.requests600s) > 0.85
 }
 
 const SINGLE_MINDED_MIN = 25

@@ -29,7 +29,10 @@ export interface EndpointOptions {
 
 interface Ask { answers: Json[], finish: () => void }
 
-/** One process's side of the fleet: topics, questions under way and their answers. How envelopes travel is not its business. */
+/**
+ * One process's side of the fleet: topics, questions under way and their answers. How envelopes travel is not
+ * its business.
+ */
 export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
   const { processId, log, send } = options
   const handlers = new Map<string, Set<(message: Json, from: string) => void>>()
@@ -75,7 +78,13 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
         log.error({ topic }, 'a fleet message over 64 KiB was refused')
         return
       }
-      send({ kind: 'publish', topic, message, from: processId, ...(options === undefined ? {} : { to: options.processId }) })
+      send({
+        kind: 'publish',
+        topic,
+        message,
+        from: processId,
+        ...(options === undefined ? {} : { to: options.processId })
+      })
     },
     subscribe (topic, handler) {
       const set = handlers.get(topic) ?? new Set()
@@ -100,8 +109,9 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
     deliver (envelope) {
       if (closed) return
       if (envelope.kind === 'publish') runHandlers(envelope.topic, envelope.message, envelope.from)
-      else if (envelope.kind === 'ask') reply(envelope).catch((error) => log.error({ err: error }, 'a fleet answer was lost'))
-      else if (envelope.kind === 'answer') {
+      else if (envelope.kind === 'ask') {
+        reply(envelope).catch((error) => log.error({ err: error }, 'a fleet answer was lost'))
+      } else if (envelope.kind === 'answer') {
         const ask = asks.get(envelope.id)
         if (ask === undefined || envelope.message === null) return
         if (ask.answers.push(envelope.message) >= ANSWERS_MAX) ask.finish()
@@ -117,7 +127,10 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
   }
 }
 
-/** Characters first: the exact count is only taken where it could matter (a character is at most three bytes of UTF-8). */
+/**
+ * Characters first: the exact count is only taken where it could matter (a character is at most three bytes
+ * of UTF-8).
+ */
 function isSmall (message: Json): boolean {
   const text = JSON.stringify(message)
   return text.length * 3 <= FLEET_MESSAGE_BYTES_MAX || Buffer.byteLength(text) <= FLEET_MESSAGE_BYTES_MAX

@@ -28,7 +28,10 @@ export interface FleetBridge {
   /** What it is built on answers now. */
   isUp (): boolean
   send (envelope: Envelope): void
-  /** Other hosts heard of lately: host id -> its processes. While the bridge is down the last known stay, so that shares of a limit never become looser. */
+  /**
+   * Other hosts heard of lately: host id -> its processes. While the bridge is down the last known stay, so
+   * that shares of a limit never become looser.
+   */
   hosts (): ReadonlyMap<string, readonly string[]>
   close (): Promise<void>
 }
@@ -66,7 +69,9 @@ export function createFleetHub (): FleetHub {
     const waiting = new Set(targets.map(([id]) => id))
     const isElsewhere = !isRemote && bridge !== null && !(envelope.to !== null && waiting.size > 0)
     if (isElsewhere) {
-      for (const [host, processes] of bridge!.hosts()) if (envelope.to === null || processes.includes(envelope.to)) waiting.add(host)
+      for (const [host, processes] of bridge!.hosts()) {
+        if (envelope.to === null || processes.includes(envelope.to)) waiting.add(host)
+      }
     }
     remember(envelope.id, { asker: envelope.from, waiting, isRemote })
     setTimeout(() => pending.delete(envelope.id), envelope.timeoutMs + 1000).unref()

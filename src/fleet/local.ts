@@ -4,8 +4,13 @@ import { createFleetEndpoint } from './endpoint.ts'
 import { createFleetHub } from './hub.ts'
 import type { FleetHub } from './hub.ts'
 
-/** The fleet of one process: its hub is at home. Alone it reaches nobody; a bridge on the hub joins it to other hosts. */
-export function createLocalFleet (options: { processId: string, log: Pick<Logger, 'error' | 'warn'>, hub?: FleetHub }): Fleet {
+/**
+ * The fleet of one process: its hub is at home. Alone it reaches nobody; a bridge on the hub joins it to
+ * other hosts.
+ */
+export function createLocalFleet (
+  options: { processId: string, log: Pick<Logger, 'error' | 'warn'>, hub?: FleetHub }
+): Fleet {
   const hub = options.hub ?? createFleetHub()
   const endpoint = createFleetEndpoint({
     processId: options.processId,

@@ -51,14 +51,20 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
   let closed = false
 
   /**
-   * Up means that Redis took our last presence and that we listen: sockets alone say nothing of a Redis that stalls or refuses.
-   * One line per change of state: a Redis that is away for an hour must not write a line per attempt.
+   * Up means that Redis took our last presence and that we listen: sockets alone say nothing of a Redis that
+   * stalls or refuses. One line per change of state: a Redis that is away for an hour must not write a line
+   * per attempt.
    */
   const note = (up: boolean, error?: unknown): void => {
     if (up === isUp || closed) return
     isUp = up
     if (up) log.info({ channel }, 'the fleet hears other hosts through Redis')
-    else log.warn({ err: error instanceof Error ? error.message : undefined }, 'Redis is away: this host hears no other until it returns')
+    else {
+      log.warn(
+        { err: error instanceof Error ? error.message : undefined },
+        'Redis is away: this host hears no other until it returns'
+      )
+    }
   }
   for (const redis of [out, listener]) {
     redis.on('error', (error) => note(false, error))
@@ -72,15 +78,22 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
       log.error({ kind: envelope.kind }, 'a fleet message over 64 KiB was refused')
       return
     }
-    if (out.status === 'ready' && outBytes(out) < OUT_BYTES_MAX) out.publish(channel, text).catch(() => { /* at most once: the next presence says that Redis is away */ })
+    if (out.status === 'ready' && outBytes(out) < OUT_BYTES_MAX) {
+      out.publish(channel, text).catch(() => { /* at most once: the next presence says that Redis is away */ })
+    }
   }
 
   const forget = (): void => {
     if (isUp !== true) return
-    for (const [id, host] of hosts) if (clock.monotonic() - host.seenMs > presenceMs * SILENT_PRESENCES_MAX) hosts.delete(id)
+    for (const [id, host] of hosts) {
+      if (clock.monotonic() - host.seenMs > presenceMs * SILENT_PRESENCES_MAX) hosts.delete(id)
+    }
   }
   const sayPresence = async (processes: string[]): Promise<void> => {
-    await out.publish(channel, JSON.stringify({ host: hostId, envelope: { kind: 'presence', processes, from: hostId } }))
+    await out.publish(
+      channel,
+      JSON.stringify({ host: hostId, envelope: { kind: 'presence', processes, from: hostId } })
+    )
   }
   const announce = (): void => {
     forget()
@@ -130,7 +143,8 @@ function connect (url: string, more: RedisOptions): Redis {
     connectTimeout: 300,
     commandTimeout: 100,
     maxRetriesPerRequest: 1,
-    retryStrategy: (attempt) => Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4)),
+    retryStrategy: (attempt) =>
+      Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4)),
     ...more
   })
 }
@@ -144,7 +158,10 @@ function outBytes (redis: Redis): number {
 function parseBridged (text: string): { host: string, envelope: Envelope } | null {
   if (text.length > FLEET_MESSAGE_BYTES_MAX + ENVELOPE_BYTES) return null
   try {
-    const { host, envelope } = JSON.parse(text) as { host?: unknown, envelope?: { kind?: unknown, from?: unknown, processes?: unknown } }
+    const { host, envelope } = JSON.parse(text) as {
+      host?: unknown,
+      envelope?: { kind?: unknown, from?: unknown, processes?: unknown }
+    }
     if (typeof host !== 'string' || typeof envelope?.kind !== 'string' || typeof envelope.from !== 'string') return null
     if (envelope.kind === 'presence' && !isProcessList(envelope.processes)) return null
     return { host, envelope: envelope as Envelope }

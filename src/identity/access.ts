@@ -10,8 +10,8 @@ export function may (principal: Pick<Principal, 'scopes'> | null, scope: Scope):
 }
 
 /**
- * Whether a caller who may manage people and keys may make or open what holds these scopes: nobody hands on more than he
- * holds, but for reading, which the least of people may.
+ * Whether a caller who may manage people and keys may make or open what holds these scopes: nobody hands on
+ * more than he holds, but for reading, which the least of people may.
  */
 export function mayGrant (principal: Pick<Principal, 'scopes'>, given: Role | readonly Scope[]): boolean {
   const scopes = typeof given === 'string' ? SCOPES_BY_ROLE[given] : given

@@ -17,7 +17,10 @@ const RETRY_MS = 50
 interface Lock { id: string, holder: string, until: number }
 
 /** @throws NEKO_ERR_OVERLOADED after 2 s of waiting */
-export async function withAdminLock<T> ({ storage, clock }: { storage: Storage, clock: Clock }, work: () => Promise<T>): Promise<T> {
+export async function withAdminLock<T> (
+  { storage, clock }: { storage: Storage, clock: Clock },
+  work: () => Promise<T>
+): Promise<T> {
   const locks = storage.collection<Lock>(lockCollection)
   const holder = randomText(16)
 
@@ -37,6 +40,8 @@ export async function withAdminLock<T> ({ storage, clock }: { storage: Storage, 
   } finally {
     // A lock that cannot be given back runs out by itself.
     const current = await locks.get(LOCK_ID).catch(() => null)
-    if (current?.holder === holder) await locks.replace({ id: LOCK_ID, holder: '', until: 0 }, current.revision).catch(() => null)
+    if (current?.holder === holder) {
+      await locks.replace({ id: LOCK_ID, holder: '', until: 0 }, current.revision).catch(() => null)
+    }
   }
 }

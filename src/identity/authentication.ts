@@ -10,8 +10,9 @@ import type { Users } from './users.ts'
 /**
  * From a header to a caller. Synchronous wherever memory knows the answer.
  *
- * Tokens that were verified are remembered by their SHA-256 until they run out (a look-up of 1 us instead of an HMAC and
- * JSON of some 15 us); what may change under them (the session, the user, the role) is asked again each time.
+ * Tokens that were verified are remembered by their SHA-256 until they run out (a look-up of 1 us instead of
+ * an HMAC and JSON of some 15 us); what may change under them (the session, the user, the role) is asked
+ * again each time.
  */
 const VERIFIED_MAX = 20_000
 
@@ -19,8 +20,9 @@ export interface CredentialHeaders { authorization?: string | undefined, 'x-api-
 
 export interface Authentication {
   /**
-   * A request's credential: `Authorization: Bearer <access token>` or `x-api-key`. Showing both is refused. Never throws;
-   * rejects with NEKO_ERR_STORE_UNAVAILABLE when memory cannot tell and the store cannot be asked.
+   * A request's credential: `Authorization: Bearer <access token>` or `x-api-key`. Showing both is refused.
+   * Never throws; rejects with NEKO_ERR_STORE_UNAVAILABLE when memory cannot tell and the store cannot be
+   * asked.
    */
   authenticate (headers: CredentialHeaders): Credential | Promise<Credential>
   /** The same for a token without its header (WebSocket). */
@@ -41,7 +43,9 @@ interface AuthenticationOptions {
   ready (): true | Promise<void>
 }
 
-export function createAuthentication ({ tokens, users, keys, revocations, clock, ready }: AuthenticationOptions): Authentication {
+export function createAuthentication (
+  { tokens, users, keys, revocations, clock, ready }: AuthenticationOptions
+): Authentication {
   const verified = createBoundedMap<Verified>(VERIFIED_MAX)
 
   function authenticateToken (token: string): Credential | Promise<Credential> {
@@ -63,7 +67,11 @@ export function createAuthentication ({ tokens, users, keys, revocations, clock,
     if (claims.expiresAt <= clock.now()) return refused('expired')
     if (revocations.has('session', claims.sessionId)) return refused('revoked')
     const user = users.state(claims.userId)
-    return user === undefined ? users.load(claims.userId).then((loaded) => loaded === null ? refused('user') : checkUser(token, loaded)) : checkUser(token, user)
+    return user === undefined
+      ? users.load(claims.userId).then((loaded) =>
+        loaded === null ? refused('user') : checkUser(token, loaded)
+      )
+      : checkUser(token, user)
   }
 
   function checkUser (token: Verified, user: UserState): Credential {
@@ -84,7 +92,9 @@ export function createAuthentication ({ tokens, users, keys, revocations, clock,
   }
 
   function unlessRevoked (credential: Credential): Credential {
-    return credential.state === 'held' && revocations.has('key', credential.principal.id) ? refused('revoked') : credential
+    return credential.state === 'held' && revocations.has('key', credential.principal.id)
+      ? refused('revoked')
+      : credential
   }
 
   return {
@@ -104,7 +114,8 @@ export function createAuthentication ({ tokens, users, keys, revocations, clock,
       if (principal.sessionId !== null && revocations.has('session', principal.sessionId)) return false
       const user = users.state(principal.id)
       // Unknown means forgotten for lack of room, which says nothing: the next request asks the store.
-      return user === undefined || (!user.disabled && user.role === principal.role && user.generation === generations.get(principal))
+      return user === undefined ||
+        (!user.disabled && user.role === principal.role && user.generation === generations.get(principal))
     }
   }
 }

@@ -35,10 +35,21 @@ export const revocationCollection: PrimaryCollection = {
   expiryField: 'expiresAt'
 }
 
-export const knownAddressCollection: PrimaryCollection = { name: 'familiar_addresses', primaryReads: true, indexes: [], expiryField: 'expiresAt' }
+export const knownAddressCollection: PrimaryCollection = {
+  name: 'familiar_addresses',
+  primaryReads: true,
+  indexes: [],
+  expiryField: 'expiresAt'
+}
 
 export const lockCollection: PrimaryCollection = { name: 'identity_locks', primaryReads: true, indexes: [] }
 
 export const identityCollections: CollectionDefinition[] = [
-  userCollection, sessionCollection, keyCollection, keyUseCollection, revocationCollection, knownAddressCollection, lockCollection
+  userCollection,
+  sessionCollection,
+  keyCollection,
+  keyUseCollection,
+  revocationCollection,
+  knownAddressCollection,
+  lockCollection
 ]

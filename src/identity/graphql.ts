@@ -132,27 +132,68 @@ export const identityGraphql: RoomGraphql = {
         return { username: kind === 'user' ? name : null, role, scopes, tier }
       },
       async users (_parent, { first, after }: PageArgs, { app }: GraphqlContext) {
-        return connection(await app.identity.listUsers(pageSize(first), after ?? null), () => app.identity.countUsers(), after ?? null)
+        return connection(
+          await app.identity.listUsers(pageSize(first), after ?? null),
+          () => app.identity.countUsers(),
+          after ?? null
+        )
       },
       async apiKeys (_parent, { first, after }: PageArgs, { app }: GraphqlContext) {
-        return connection(await app.identity.listApiKeys(pageSize(first), after ?? null), () => app.identity.countApiKeys(), after ?? null)
+        return connection(
+          await app.identity.listApiKeys(pageSize(first), after ?? null),
+          () => app.identity.countApiKeys(),
+          after ?? null
+        )
       }
     },
     Mutation: {
-      login: (_parent, { username, password }: { username: string, password: string }, context: GraphqlContext) => secret(context, context.app.identity.login({ username, password, address: context.address })),
-      refreshToken: (_parent, { refreshToken }: { refreshToken: string }, context: GraphqlContext) => secret(context, context.app.identity.refresh({ refreshToken, address: context.address })),
+      login: (
+        _parent,
+        { username, password }: { username: string, password: string },
+        context: GraphqlContext
+      ) => secret(context, context.app.identity.login({ username, password, address: context.address })),
+      refreshToken: (_parent, { refreshToken }: { refreshToken: string }, context: GraphqlContext) =>
+        secret(context, context.app.identity.refresh({ refreshToken, address: context.address })),
       logout: (_parent, _args, context: GraphqlContext) => context.app.identity.logout(caller(context)),
-      async changePassword (_parent, { currentPassword, newPassword }: { currentPassword: string, newPassword: string }, context: GraphqlContext) {
+      async changePassword (
+        _parent,
+        { currentPassword, newPassword }: { currentPassword: string, newPassword: string },
+        context: GraphqlContext
+      ) {
         await context.app.identity.changePassword(caller(context), { currentPassword, newPassword })
         return true
       },
-      createUser: (_parent, { username, password, role }: { username: string, password: string, role: Role }, context: GraphqlContext) => context.app.identity.createUser(caller(context), { username, password, role }),
-      setUserRole: (_parent, { id, role }: { id: string, role: Role }, context: GraphqlContext) => context.app.identity.setUserRole(caller(context), known(id), role),
-      disableUser: (_parent, { id }: { id: string }, context: GraphqlContext) => context.app.identity.disableUser(caller(context), known(id)),
-      enableUser: (_parent, { id }: { id: string }, context: GraphqlContext) => context.app.identity.enableUser(caller(context), known(id)),
-      createApiKey: (_parent, { name, scopes, expiresAt }: { name: string, scopes: string[], expiresAt?: number | null }, context: GraphqlContext) => secret(context, context.app.identity.createApiKey(caller(context), { name, scopes, expiresAt: expiresAt ?? null })),
-      rotateApiKey: (_parent, { id, overlapSeconds }: { id: string, overlapSeconds?: number | null }, context: GraphqlContext) => secret(context, context.app.identity.rotateApiKey(caller(context), known(id), overlapSeconds ?? undefined)),
-      revokeApiKey: (_parent, { id }: { id: string }, context: GraphqlContext) => context.app.identity.revokeApiKey(caller(context), known(id))
+      createUser: (
+        _parent,
+        { username, password, role }: { username: string, password: string, role: Role },
+        context: GraphqlContext
+      ) => context.app.identity.createUser(caller(context), { username, password, role }),
+      setUserRole: (_parent, { id, role }: { id: string, role: Role }, context: GraphqlContext) =>
+        context.app.identity.setUserRole(caller(context), known(id), role),
+      disableUser: (_parent, { id }: { id: string }, context: GraphqlContext) =>
+        context.app.identity.disableUser(caller(context), known(id)),
+      enableUser: (_parent, { id }: { id: string }, context: GraphqlContext) =>
+        context.app.identity.enableUser(caller(context), known(id)),
+      createApiKey: (
+        _parent,
+        { name, scopes, expiresAt }: { name: string, scopes: string[], expiresAt?: number | null },
+        context: GraphqlContext
+      ) =>
+        secret(
+          context,
+          context.app.identity.createApiKey(caller(context), { name, scopes, expiresAt: expiresAt ?? null })
+        ),
+      rotateApiKey: (
+        _parent,
+        { id, overlapSeconds }: { id: string, overlapSeconds?: number | null },
+        context: GraphqlContext
+      ) =>
+        secret(
+          context,
+          context.app.identity.rotateApiKey(caller(context), known(id), overlapSeconds ?? undefined)
+        ),
+      revokeApiKey: (_parent, { id }: { id: string }, context: GraphqlContext) =>
+        context.app.identity.revokeApiKey(caller(context), known(id))
     }
   }
 }

@@ -57,9 +57,15 @@ export interface IdentityOptions {
 export interface Identity extends Authentication, Logins, People, Keyring {
   /** Reads what the store holds; resolves within 2.5 s even when it is down, and reads it later then. */
   start (): Promise<void>
-  /** Reads again what the store holds, all of it: after the audit log was replayed. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  /**
+   * Reads again what the store holds, all of it: after the audit log was replayed. @throws
+   * NEKO_ERR_STORE_UNAVAILABLE
+   */
   reload (): Promise<void>
-  /** Ends the caller's session everywhere: its access tokens and its refresh family. False for callers without one. @throws NEKO_ERR_AUDIT_UNAVAILABLE */
+  /**
+   * Ends the caller's session everywhere: its access tokens and its refresh family. False for callers without
+   * one. @throws NEKO_ERR_AUDIT_UNAVAILABLE
+   */
   logout (principal: Principal): Promise<boolean>
   /** Called in every process when somebody's standing changed; ask `holds`. Returns the unsubscribe. */
   onRevoked (listener: (change: StandingChange) => void): () => void
@@ -83,31 +89,76 @@ export function createIdentity (options: IdentityOptions): Identity {
     }
   }
   const countAttempt = options.countAttempt ?? (async () => ({ allowed: true, retryAfterSeconds: 0 }))
-  const revocations = createRevocations({ storage, audit, fleet, clock, onRevoked: (kind, id) => announce({ kind, id }) })
+  const revocations = createRevocations({
+    storage,
+    audit,
+    fleet,
+    clock,
+    onRevoked: (kind, id) => announce({ kind, id })
+  })
   const users = createUsers({ storage, fleet, clock, onChanged: (id) => announce({ kind: 'user', id }) })
   const keys = createKeys({ storage, fleet, clock })
   const sessions = createSessions({ storage, clock })
   const knownAddresses = createKnownAddresses({ storage, clock })
   const passwords = createPasswords()
-  const tokens = createTokens({ secrets: signingSecrets(config), expirationSeconds: config.jwtExpirationSeconds, clock })
-  const reading = createReading({ storage, clock, log, read: async (sinceMs) => { await Promise.all([revocations.load(sinceMs), users.poll(sinceMs), keys.poll(sinceMs)]) }, tick: () => revocations.tick() })
+  const tokens = createTokens({
+    secrets: signingSecrets(config),
+    expirationSeconds: config.jwtExpirationSeconds,
+    clock
+  })
+  const reading = createReading({
+    storage,
+    clock,
+    log,
+    read: async (sinceMs) => {
+      await Promise.all([revocations.load(sinceMs), users.poll(sinceMs), keys.poll(sinceMs)])
+    },
+    tick: () => revocations.tick()
+  })
 
   async function endSession (session: Pick<Session, 'id'>, order: { actor: string, type: string }): Promise<void> {
-    // It must be remembered as long as any token of the family could be shown, also when the family cannot be deleted now.
+    // It must be remembered as long as any token of the family could be shown, also when the family cannot be
+    // deleted now.
     const lifetimeSeconds = Math.max(REFRESH_SECONDS, config.jwtExpirationSeconds) + 2 * CLOCK_TOLERANCE_SECONDS
-    const revoked = revocations.revoke({ kind: 'session', id: session.id, expiresAt: clock.now() + lifetimeSeconds * 1_000, ...order })
+    const revoked = revocations.revoke({
+      kind: 'session',
+      id: session.id,
+      expiresAt: clock.now() + lifetimeSeconds * 1_000,
+      ...order
+    })
     await Promise.all([revoked, sessions.remove(session.id)])
   }
 
   /** Privileged changes are recorded before they are made, and refused when they cannot be. */
-  async function recorded<T> (event: { type: string, actor: string, target: string, details?: { [key: string]: string | null } }, work: () => Promise<T>): Promise<T> {
+  async function recorded<T> (
+    event: { type: string, actor: string, target: string, details?: { [key: string]: string | null } },
+    work: () => Promise<T>
+  ): Promise<T> {
     if (!audit.healthy()) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
     return await attempt(audit, { category: 'auth', ...event }, work)
   }
 
   return {
-    ...createAuthentication({ tokens, users, keys, revocations, clock, ready: () => reading.ready() ? true : reading.whenReady() }),
-    ...createLogins({ users, sessions, knownAddresses, passwords, tokens, revocations, audit, expirationSeconds: config.jwtExpirationSeconds, countAttempt, endSession }),
+    ...createAuthentication({
+      tokens,
+      users,
+      keys,
+      revocations,
+      clock,
+      ready: () => reading.ready() ? true : reading.whenReady()
+    }),
+    ...createLogins({
+      users,
+      sessions,
+      knownAddresses,
+      passwords,
+      tokens,
+      revocations,
+      audit,
+      expirationSeconds: config.jwtExpirationSeconds,
+      countAttempt,
+      endSession
+    }),
     ...createPeople({ users, sessions, passwords, clock, audit, recorded, countAttempt }),
     ...createKeyring({ keys, revocations, clock, recorded, storageUp: () => storage.health().up }),
     start: () => reading.start(),
@@ -141,7 +192,15 @@ interface Reading {
 }
 
 /** When to read the store: once at start, what is new every 2 s, everything now and then. */
-function createReading ({ storage, clock, log, read, tick }: { storage: Storage, clock: Clock, log: IdentityLog, read (sinceMs?: number): Promise<void>, tick (): void }): Reading {
+function createReading (
+  { storage, clock, log, read, tick }: {
+    storage: Storage,
+    clock: Clock,
+    log: IdentityLog,
+    read (sinceMs?: number): Promise<void>,
+    tick (): void
+  }
+): Reading {
   let loaded = false
   let closed = false
   let since = 0
@@ -197,7 +256,10 @@ function createReading ({ storage, clock, log, read, tick }: { storage: Storage,
     async start () {
       const late = new Promise<void>((resolve) => { setTimeout(resolve, START_WAIT_MS).unref() })
       await Promise.race([late, full().catch((error: unknown) => {
-        log.warn({ code: (error as { code?: string }).code ?? null }, 'identity could not read the store at start: credentials are refused until it can')
+        log.warn(
+          { code: (error as { code?: string }).code ?? null },
+          'identity could not read the store at start: credentials are refused until it can'
+        )
       })])
     },
     full,

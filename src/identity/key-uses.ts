@@ -3,7 +3,10 @@ import type { Storage } from '../storage/port.ts'
 import { keyUseCollection } from './collections.ts'
 import type { KeyUse } from './shapes.ts'
 
-/** When keys were last used: noted in memory at each use, written in one command every 10 s, each key at most once a minute. */
+/**
+ * When keys were last used: noted in memory at each use, written in one command every 10 s, each key at most
+ * once a minute.
+ */
 const WRITE_MS = 10_000
 const PER_KEY_MS = 60_000
 const PER_WRITE = 500

@@ -29,10 +29,19 @@ const PRELOAD = 10_000
 const CONFLICT_TRIES = 5
 export const OVERLAP_SECONDS_MAX = 30 * 86_400
 
-interface HeldKey { principal: Principal, expiresAt: number | null, revoked: boolean, secrets: KeySecret[], revision: number }
+interface HeldKey {
+  principal: Principal
+  expiresAt: number | null
+  revoked: boolean
+  secrets: KeySecret[]
+  revision: number
+}
 
 export interface Keys {
-  /** Memory where it can. Does not ask whether the key is revoked. Rejects with NEKO_ERR_STORE_UNAVAILABLE when only the store could tell. */
+  /**
+   * Memory where it can. Does not ask whether the key is revoked. Rejects with NEKO_ERR_STORE_UNAVAILABLE
+   * when only the store could tell.
+   */
   authenticate (text: string): Credential | Promise<Credential>
   get (id: string): Promise<Stored<ApiKey>>
   list (first: number, after: string | null): Promise<Page<Stored<ApiKey>>>
@@ -91,7 +100,9 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     const match = key.secrets.find((secret) => equal(secret.hash, secretHash))
     if (match === undefined) return refused('api key')
     if (key.revoked) return refused('api key revoked')
-    if ((key.expiresAt !== null && key.expiresAt <= now) || (match.expiresAt !== null && match.expiresAt <= now)) return refused('api key expired')
+    if (
+      (key.expiresAt !== null && key.expiresAt <= now) || (match.expiresAt !== null && match.expiresAt <= now)
+    ) return refused('api key expired')
     uses.note(key.principal.id)
     return { state: 'held', principal: key.principal }
   }
@@ -139,9 +150,15 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       const id = match[1] as string
       const secretHash = sha256(match[2] as string)
       const key = held.get(id)
-      if (key === undefined) return (unknown.get(id) ?? 0) > clock.monotonic() ? refused('api key') : checkKeyInStore(id, secretHash)
+      if (key === undefined) {
+        return (unknown.get(id) ?? 0) > clock.monotonic()
+          ? refused('api key')
+          : checkKeyInStore(id, secretHash)
+      }
       const credential = checkKey(key, secretHash)
-      return credential.state === 'held' || key.revoked || !mayLookAgain(id) ? credential : checkKeyInStore(id, secretHash)
+      return credential.state === 'held' || key.revoked || !mayLookAgain(id)
+        ? credential
+        : checkKeyInStore(id, secretHash)
     },
     get: require,
     list: (first, after) => store.find({ first, after }),
@@ -156,7 +173,8 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     markRevoked: (id) => change(id, (key) => ({ ...key, revokedAt: key.revokedAt ?? clock.now() })),
     async poll (sinceMs) {
       const where: Where = sinceMs === undefined ? {} : { updatedAt: { gte: sinceMs } }
-      for await (const page of pagesOf(store, { where, sort: [['updatedAt', 1]], first: PAGE, most: PRELOAD })) page.forEach(apply)
+      const pages = pagesOf(store, { where, sort: [['updatedAt', 1]], first: PAGE, most: PRELOAD })
+      for await (const page of pages) page.forEach(apply)
     },
     async close () {
       unsubscribe()
@@ -166,10 +184,27 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
 }
 
 /** A key that is not stored yet, and the text that its owner gets once. */
-export function newKey ({ name, scopes, createdBy, expiresAt, nowMs }: Pick<ApiKey, 'name' | 'scopes' | 'createdBy' | 'expiresAt'> & { nowMs: number }): { apiKey: ApiKey, key: string } {
+export function newKey (
+  { name, scopes, createdBy, expiresAt, nowMs }:
+    & Pick<ApiKey, 'name' | 'scopes' | 'createdBy' | 'expiresAt'>
+    & { nowMs: number }
+): { apiKey: ApiKey, key: string } {
   const id = randomText(16)
   const { secret, key } = newSecret(id, nowMs)
-  return { apiKey: { id, name, scopes, createdBy, createdAt: nowMs, updatedAt: nowMs, expiresAt, revokedAt: null, secrets: [secret] }, key }
+  return {
+    apiKey: {
+      id,
+      name,
+      scopes,
+      createdBy,
+      createdAt: nowMs,
+      updatedAt: nowMs,
+      expiresAt,
+      revokedAt: null,
+      secrets: [secret]
+    },
+    key
+  }
 }
 
 /** A new secret and the text that is shown once: `neko_<id>_<40 characters>`, 206 bits; only its SHA-256 is kept. */
@@ -181,7 +216,9 @@ export function newSecret (id: string, nowMs: number): { secret: KeySecret, key:
 /** @throws NEKO_ERR_INPUT_INVALID for a scope that is none, or none at all. Gives them in their order, each once. */
 export function requireScopes (scopes: readonly string[]): Scope[] {
   const all: readonly Scope[] = ['read', 'assess', 'decide', 'manage']
-  if (scopes.length === 0 || scopes.length > 16 || scopes.some((scope) => !all.includes(scope as Scope))) throw new NEKO_ERR_INPUT_INVALID('scopes must be some of read, assess, decide, manage')
+  if (scopes.length === 0 || scopes.length > 16 || scopes.some((scope) => !all.includes(scope as Scope))) {
+    throw new NEKO_ERR_INPUT_INVALID('scopes must be some of read, assess, decide, manage')
+  }
   return all.filter((scope) => scopes.includes(scope))
 }
 
@@ -197,7 +234,13 @@ function heldOf (key: Stored<ApiKey>): HeldKey {
     clientKey: `key:${key.id}`,
     expiresAt: key.expiresAt
   })
-  return { principal, expiresAt: key.expiresAt, revoked: key.revokedAt !== null, secrets: key.secrets, revision: key.revision }
+  return {
+    principal,
+    expiresAt: key.expiresAt,
+    revoked: key.revokedAt !== null,
+    secrets: key.secrets,
+    revision: key.revision
+  }
 }
 
 function refused (reason: string): Credential {

@@ -15,8 +15,9 @@ import type { Users } from './users.ts'
  *
  * What a stranger can learn here is one bit, and only with the password: a user who does not exist, one who is disabled
  * and a wrong password take the same time and get the same answer. Tries are counted before a password is looked at, by
- * address and by account, so that neither many accounts from one address nor many addresses on one account get far. What
- * others try on an account never shuts out an address that it logged in from before: that one has tries of its own.
+ * address and by account, so that neither many accounts from one address nor many addresses on one account
+ * get far. What others try on an account never shuts out an address that it logged in from before: that one
+ * has tries of its own.
  */
 /** Its key is `<what is tried>|<whose>`: whoever forgets a client, an account or a user forgets its tries by that. */
 export type CountAttempt = (key: string) => Promise<{ allowed: boolean, retryAfterSeconds: number }>
@@ -25,11 +26,17 @@ export type CountAttempt = (key: string) => Promise<{ allowed: boolean, retryAft
 const USERNAME_CHARACTERS_MAX = 64
 
 export interface Logins {
-  /** @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE */
+  /**
+   * @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED,
+   * NEKO_ERR_STORE_UNAVAILABLE
+   */
   login (given: { username: string, password: string, address: string }): Promise<SessionTokens>
   /** @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_STORE_UNAVAILABLE */
   refresh (given: { refreshToken: string, address: string }): Promise<SessionTokens>
-  /** Whose name the tries on a user's account are counted under; null for a user who does not exist. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  /**
+   * Whose name the tries on a user's account are counted under; null for a user who does not exist. @throws
+   * NEKO_ERR_STORE_UNAVAILABLE
+   */
   accountOf (userId: string): Promise<string | null>
 }
 
@@ -56,7 +63,10 @@ export function createLogins (options: LoginsOptions): Logins {
     return allowed ? 0 : Math.max(1, retryAfterSeconds)
   }
 
-  function refuseWhenLimited (retryAfterSeconds: number, event: { type: string, actor: string, target: string | null }): void {
+  function refuseWhenLimited (
+    retryAfterSeconds: number,
+    event: { type: string, actor: string, target: string | null }
+  ): void {
     if (retryAfterSeconds === 0) return
     audit.record({ category: 'auth', ...event, outcome: 'refused', details: { reason: 'limit' } })
     throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), { retryAfterSeconds })
@@ -73,11 +83,16 @@ export function createLogins (options: LoginsOptions): Logins {
       const account = username.slice(0, USERNAME_CHARACTERS_MAX + 1).toLowerCase()
       const actor = `ip:${address}`
       const target = accountKey(account)
-      const [ofAccount, ofAddress] = await Promise.all([tryOn(`login|${target}`), tryOn(`login|ip:${addressKey(address)}`)])
+      const [ofAccount, ofAddress] = await Promise.all([
+        tryOn(`login|${target}`),
+        tryOn(`login|ip:${addressKey(address)}`)
+      ])
       refuseWhenLimited(ofAddress, { type: 'login', actor, target })
       const user = await users.byName(account.slice(0, USERNAME_CHARACTERS_MAX))
       const exact = user !== null && user.usernameKey === account
-      if (ofAccount > 0 && !await knownAddresses.knows(exact ? user.id : null, address)) refuseWhenLimited(ofAccount, { type: 'login', actor, target })
+      if (ofAccount > 0 && !await knownAddresses.knows(exact ? user.id : null, address)) {
+        refuseWhenLimited(ofAccount, { type: 'login', actor, target })
+      }
       const { held, outdated } = await passwords.verify(password, exact ? user.passwordHash : null)
       if (!held || !exact || user.disabled) {
         audit.record({ category: 'auth', type: 'login', actor, target, outcome: 'refused' })
@@ -86,23 +101,49 @@ export function createLogins (options: LoginsOptions): Logins {
       if (outdated) await upgrade(user.id, password)
       const { session, refreshToken } = await sessions.open(user.id, user.generation)
       await Promise.all([users.load(user.id), knownAddresses.note(user.id, address)])
-      audit.record({ category: 'auth', type: 'login', actor, target: `user:${user.id}`, outcome: 'ok', details: { session: session.id } })
+      audit.record({
+        category: 'auth',
+        type: 'login',
+        actor,
+        target: `user:${user.id}`,
+        outcome: 'ok',
+        details: { session: session.id }
+      })
       return answer(session, refreshToken)
     },
     async refresh ({ refreshToken, address }) {
       const actor = `ip:${address}`
-      refuseWhenLimited(await tryOn(`refresh|ip:${addressKey(address)}`), { type: 'session.refresh', actor, target: null })
+      refuseWhenLimited(await tryOn(`refresh|ip:${addressKey(address)}`), {
+        type: 'session.refresh',
+        actor,
+        target: null
+      })
       const verdict = await sessions.refresh(refreshToken)
       if (verdict.state === 'reused') {
         await options.endSession(verdict.session, { actor, type: 'session.reuse' })
         throw new NEKO_ERR_UNAUTHENTICATED()
       }
       const user = verdict.state === 'held' ? await users.load(verdict.session.userId) : null
-      if (verdict.state !== 'held' || user === null || user.disabled || user.generation !== verdict.session.generation || revocations.has('session', verdict.session.id)) {
-        audit.record({ category: 'auth', type: 'session.refresh', actor, target: verdict.state === 'held' ? `session:${verdict.session.id}` : null, outcome: 'refused' })
+      if (
+        verdict.state !== 'held' || user === null || user.disabled ||
+        user.generation !== verdict.session.generation || revocations.has('session', verdict.session.id)
+      ) {
+        audit.record({
+          category: 'auth',
+          type: 'session.refresh',
+          actor,
+          target: verdict.state === 'held' ? `session:${verdict.session.id}` : null,
+          outcome: 'refused'
+        })
         throw new NEKO_ERR_UNAUTHENTICATED()
       }
-      audit.record({ category: 'auth', type: 'session.refresh', actor, target: `session:${verdict.session.id}`, outcome: 'ok' })
+      audit.record({
+        category: 'auth',
+        type: 'session.refresh',
+        actor,
+        target: `session:${verdict.session.id}`,
+        outcome: 'ok'
+      })
       return answer(verdict.session, verdict.refreshToken)
     },
     async accountOf (userId) {
@@ -114,7 +155,9 @@ export function createLogins (options: LoginsOptions): Logins {
   /** The parameters have changed since: the password is at hand only now. */
   async function upgrade (userId: string, password: string): Promise<void> {
     // Fail-open: the old hash is still good, and the next login tries again.
-    await passwords.hash(password).then((passwordHash) => users.setPassword(userId, passwordHash, { endsSessions: false })).catch(() => null)
+    await passwords.hash(password).then((passwordHash) =>
+      users.setPassword(userId, passwordHash, { endsSessions: false })
+    ).catch(() => null)
   }
 }
 

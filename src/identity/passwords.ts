@@ -62,14 +62,17 @@ export function createPasswords (): Passwords {
     async hash (password) {
       const salt = randomBytes(SALT_BYTES)
       const hash = await inTurn(() => derive(password, salt, PARAMETERS))
-      return `$argon2id$v=19$m=${PARAMETERS.memory},t=${PARAMETERS.passes},p=${PARAMETERS.parallelism}$${unpadded(salt)}$${unpadded(hash)}`
+      return `$argon2id$v=19$m=${PARAMETERS.memory},t=${PARAMETERS.passes},p=${PARAMETERS.parallelism}$${
+        unpadded(salt)
+      }$${unpadded(hash)}`
     },
     async verify (password, stored) {
       const parsed = stored === null ? null : parseHash(stored)
       const expected = parsed ?? nobody
       const hash = await inTurn(() => derive(password, expected.salt, expected))
       const equal = timingSafeEqual(hash, expected.hash)
-      const outdated = expected.memory !== PARAMETERS.memory || expected.passes !== PARAMETERS.passes || expected.parallelism !== PARAMETERS.parallelism
+      const outdated = expected.memory !== PARAMETERS.memory || expected.passes !== PARAMETERS.passes ||
+        expected.parallelism !== PARAMETERS.parallelism
       return { held: equal && parsed !== null, outdated }
     },
     load: () => ({ running, waiting: waiting.length })
@@ -79,12 +82,16 @@ export function createPasswords (): Passwords {
 /** For new passwords. @throws NEKO_ERR_INPUT_INVALID when it is under 12 characters or over 256 bytes. */
 export function requireUsablePassword (password: string): void {
   requirePasswordBounds(password)
-  if ([...password].length < PASSWORD_CHARACTERS_MIN) throw new NEKO_ERR_INPUT_INVALID(`A password must have ${PASSWORD_CHARACTERS_MIN} characters or more`)
+  if ([...password].length < PASSWORD_CHARACTERS_MIN) {
+    throw new NEKO_ERR_INPUT_INVALID(`A password must have ${PASSWORD_CHARACTERS_MIN} characters or more`)
+  }
 }
 
 /** For any password, before it is hashed. @throws NEKO_ERR_INPUT_INVALID over 256 bytes. */
 export function requirePasswordBounds (password: string): void {
-  if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) throw new NEKO_ERR_INPUT_INVALID(`A password may have at most ${PASSWORD_BYTES_MAX} bytes`)
+  if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`A password may have at most ${PASSWORD_BYTES_MAX} bytes`)
+  }
 }
 
 function derive (password: string, salt: Buffer, { memory, passes, parallelism }: Argon2Parameters): Promise<Buffer> {
@@ -100,11 +107,22 @@ function derive (password: string, salt: Buffer, { memory, passes, parallelism }
 
 /** Null for what is no hash of ours, or asks for more than we give. */
 function parseHash (text: string): StoredHash | null {
-  const match = /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43})$/.exec(text)
+  const match =
+    /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43})$/
+      .exec(text)
   if (match === null) return null
   const [memory, passes, parallelism] = [Number(match[1]), Number(match[2]), Number(match[3])]
-  if (memory > STORED_MAX.memory || passes > STORED_MAX.passes || parallelism > STORED_MAX.parallelism || passes < 1 || parallelism < 1 || memory < 8 * parallelism) return null
-  return { memory, passes, parallelism, salt: Buffer.from(match[4] as string, 'base64'), hash: Buffer.from(match[5] as string, 'base64') }
+  if (
+    memory > STORED_MAX.memory || passes > STORED_MAX.passes || parallelism > STORED_MAX.parallelism ||
+    passes < 1 || parallelism < 1 || memory < 8 * parallelism
+  ) return null
+  return {
+    memory,
+    passes,
+    parallelism,
+    salt: Buffer.from(match[4] as string, 'base64'),
+    hash: Buffer.from(match[5] as string, 'base64')
+  }
 }
 
 function unpadded (bytes: Buffer): string {

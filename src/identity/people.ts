@@ -1,5 +1,11 @@
 import type { Audit } from '../audit/shapes.ts'
-import { NEKO_ERR_FORBIDDEN, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_NOT_FOUND, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import {
+  NEKO_ERR_FORBIDDEN,
+  NEKO_ERR_LIMIT_EXCEEDED,
+  NEKO_ERR_NOT_FOUND,
+  NEKO_ERR_STORE_DUPLICATE,
+  NEKO_ERR_UNAUTHENTICATED
+} from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page, Stored } from '../storage/port.ts'
 import type { CountAttempt } from './logins.ts'
@@ -13,27 +19,49 @@ import { newUser, requireUsername, type Users } from './users.ts'
 export type Person = Pick<User, 'id' | 'username' | 'role' | 'disabled' | 'createdAt' | 'updatedAt'>
 
 /** Records a privileged change, then makes it. */
-export type Recorded = <T>(event: { type: string, actor: string, target: string, details?: { [key: string]: string | null } }, work: () => Promise<T>) => Promise<T>
+export type Recorded = <T>(
+  event: { type: string, actor: string, target: string, details?: { [key: string]: string | null } },
+  work: () => Promise<T>
+) => Promise<T>
 
 /** Administration of people. Who may call is decided before (scope `manage`); what may happen is decided here. */
 export interface People {
-  /** @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_OVERLOADED, NEKO_ERR_FORBIDDEN when the role holds more than the caller */
+  /**
+   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_OVERLOADED, NEKO_ERR_FORBIDDEN when
+   * the role holds more than the caller
+   */
   createUser (by: Principal, given: { username: string, password: string, role: Role }): Promise<Person>
   /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last active administrator */
   setUserRole (by: Principal, id: string, role: Role): Promise<Person>
-  /** Also ends all sessions of that user. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last active administrator */
+  /**
+   * Also ends all sessions of that user. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last
+   * active administrator
+   */
   disableUser (by: Principal, id: string): Promise<Person>
   /** @throws NEKO_ERR_NOT_FOUND */
   enableUser (by: Principal, id: string): Promise<Person>
-  /** Ends all sessions of the caller, this one too. @throws NEKO_ERR_UNAUTHENTICATED when the current password does not hold */
+  /**
+   * Ends all sessions of the caller, this one too. @throws NEKO_ERR_UNAUTHENTICATED when the current password
+   * does not hold
+   */
   changePassword (by: Principal, given: { currentPassword: string, newPassword: string }): Promise<void>
   listUsers (first: number, after: string | null): Promise<Page<Person>>
   countUsers (): Promise<number>
 }
 
-interface PeopleOptions { users: Users, sessions: Sessions, passwords: Passwords, clock: Clock, audit: Audit, recorded: Recorded, countAttempt: CountAttempt }
+interface PeopleOptions {
+  users: Users
+  sessions: Sessions
+  passwords: Passwords
+  clock: Clock
+  audit: Audit
+  recorded: Recorded
+  countAttempt: CountAttempt
+}
 
-export function createPeople ({ users, sessions, passwords, clock, audit, recorded, countAttempt }: PeopleOptions): People {
+export function createPeople (
+  { users, sessions, passwords, clock, audit, recorded, countAttempt }: PeopleOptions
+): People {
   /** Checked before it is recorded, so that the trail seldom holds what did not happen. */
   async function existing (id: string): Promise<Stored<User>> {
     const user = await users.byId(id)
@@ -48,7 +76,12 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
       requireUsablePassword(password)
       if (await users.byName(username) !== null) throw new NEKO_ERR_STORE_DUPLICATE('that username')
       const user = newUser({ username, role, passwordHash: await passwords.hash(password), nowMs: clock.now() })
-      return await recorded({ type: 'user.create', actor: by.clientKey, target: `user:${user.id}`, details: { role } }, async () => {
+      return await recorded({
+        type: 'user.create',
+        actor: by.clientKey,
+        target: `user:${user.id}`,
+        details: { role }
+      }, async () => {
         await users.insert(user)
         return shown(user)
       })
@@ -56,7 +89,12 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
     async setUserRole (by, id, role) {
       requireGrantable(by, role)
       const { role: from } = await existing(id)
-      return await recorded({ type: 'user.role', actor: by.clientKey, target: `user:${id}`, details: { from, role } }, async () => shown(await users.setRole(id, role)))
+      return await recorded({
+        type: 'user.role',
+        actor: by.clientKey,
+        target: `user:${id}`,
+        details: { from, role }
+      }, async () => shown(await users.setRole(id, role)))
     },
     async disableUser (by, id) {
       await existing(id)
@@ -68,18 +106,31 @@ export function createPeople ({ users, sessions, passwords, clock, audit, record
     },
     async enableUser (by, id) {
       requireGrantable(by, (await existing(id)).role)
-      return await recorded({ type: 'user.enable', actor: by.clientKey, target: `user:${id}` }, async () => shown(await users.setDisabled(id, false)))
+      return await recorded(
+        { type: 'user.enable', actor: by.clientKey, target: `user:${id}` },
+        async () => shown(await users.setDisabled(id, false))
+      )
     },
     async changePassword (by, { currentPassword, newPassword }) {
       if (by.kind !== 'user') throw new NEKO_ERR_FORBIDDEN('a signed-in user')
       requirePasswordBounds(currentPassword)
       requireUsablePassword(newPassword)
       const attempt = await countAttempt(`password|user:${by.id}`)
-      if (!attempt.allowed) throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(attempt.retryAfterSeconds)), { retryAfterSeconds: attempt.retryAfterSeconds })
+      if (!attempt.allowed) {
+        throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(attempt.retryAfterSeconds)), {
+          retryAfterSeconds: attempt.retryAfterSeconds
+        })
+      }
       const user = await existing(by.id)
       const { held } = await passwords.verify(currentPassword, user.passwordHash)
       if (!held) {
-        audit.record({ category: 'auth', type: 'user.password', actor: by.clientKey, target: `user:${by.id}`, outcome: 'refused' })
+        audit.record({
+          category: 'auth',
+          type: 'user.password',
+          actor: by.clientKey,
+          target: `user:${by.id}`,
+          outcome: 'refused'
+        })
         throw new NEKO_ERR_UNAUTHENTICATED()
       }
       const passwordHash = await passwords.hash(newPassword)

@@ -5,7 +5,10 @@ declare module 'fastify' {
   interface FastifyInstance { identity: Identity }
 }
 
-/** Who asks, as `app.identity`. A store that is down at start delays it by 2.5 s and does not stop it: credentials are refused until it is read. */
+/**
+ * Who asks, as `app.identity`. A store that is down at start delays it by 2.5 s and does not stop it:
+ * credentials are refused until it is read.
+ */
 export default fp(async (app) => {
   const identity = createIdentity({
     config: app.config,
@@ -16,7 +19,11 @@ export default fp(async (app) => {
     log: app.log,
     async countAttempt (key) {
       const answer = await app.limits.takeAttempt(key)
-      app.metrics.limitDecisionsTotal.inc({ tier: answer.tier, result: answer.allowed ? 'allowed' : 'refused', store: answer.store })
+      app.metrics.limitDecisionsTotal.inc({
+        tier: answer.tier,
+        result: answer.allowed ? 'allowed' : 'refused',
+        store: answer.store
+      })
       return answer
     }
   })

@@ -11,8 +11,9 @@ import type { User } from './shapes.ts'
 import { newUser } from './users.ts'
 
 /**
- * What must be there before the first process serves: a key that signs, and somebody who may log in. Run by one process,
- * before any fork; safe when several hosts run it at once (a unique index, and a file that is linked into place).
+ * What must be there before the first process serves: a key that signs, and somebody who may log in. Run by
+ * one process, before any fork; safe when several hosts run it at once (a unique index, and a file that is
+ * linked into place).
  */
 const SECRET_FILE = 'jwt.secret'
 const PASSWORD_CHARACTERS = 24
@@ -22,19 +23,34 @@ export interface Prepared {
   oneTimePassword: string | null
   adminUsername: string
   adminCreated: boolean
-  /** True in production without ADMIN_PASSWORD, when there is nobody yet: a password that nobody was given helps nobody. */
+  /**
+   * True in production without ADMIN_PASSWORD, when there is nobody yet: a password that nobody was given
+   * helps nobody.
+   */
   adminMissing: boolean
 }
 
 /** @throws NEKO_ERR_STORE_UNAVAILABLE; ConfigError when DATA_DIR cannot be written */
-export async function prepareIdentity ({ storage, config, clock }: { storage: Storage, config: Config, clock: Clock }): Promise<Prepared> {
+export async function prepareIdentity (
+  { storage, config, clock }: { storage: Storage, config: Config, clock: Clock }
+): Promise<Prepared> {
   signingSecrets(config)
-  const nothing = { oneTimePassword: null, adminUsername: config.adminUsername, adminCreated: false, adminMissing: false }
+  const nothing = {
+    oneTimePassword: null,
+    adminUsername: config.adminUsername,
+    adminCreated: false,
+    adminMissing: false
+  }
   const users = storage.collection<User>(userCollection)
   if (await users.count() > 0) return nothing
   if (config.production && config.adminPassword === null) return { ...nothing, adminMissing: true }
   const password = config.adminPassword ?? randomText(PASSWORD_CHARACTERS)
-  const admin = newUser({ username: config.adminUsername, role: 'ADMIN', passwordHash: await createPasswords().hash(password), nowMs: clock.now() })
+  const admin = newUser({
+    username: config.adminUsername,
+    role: 'ADMIN',
+    passwordHash: await createPasswords().hash(password),
+    nowMs: clock.now()
+  })
   try {
     await users.insert(admin)
   } catch (error) {
@@ -45,7 +61,10 @@ export async function prepareIdentity ({ storage, config, clock }: { storage: St
   return { ...nothing, adminCreated: true, oneTimePassword: config.adminPassword === null ? password : null }
 }
 
-/** JWT_SECRET's list, or outside production the one secret kept under DATA_DIR, made when it is not there. @throws ConfigError */
+/**
+ * JWT_SECRET's list, or outside production the one secret kept under DATA_DIR, made when it is not there.
+ * @throws ConfigError
+ */
 export function signingSecrets (config: Pick<Config, 'jwtSecrets' | 'dataDir' | 'production'>): readonly string[] {
   if (config.jwtSecrets.length > 0) return config.jwtSecrets
   if (config.production) throw new ConfigError('JWT_SECRET', 'is required in production')

@@ -34,7 +34,10 @@ export interface RevokeOrder {
 
 export interface Revocations {
   has (kind: RevokedKind, id: string): boolean
-  /** In force in this process when it returns its promise; durable when that resolves. @throws NEKO_ERR_AUDIT_UNAVAILABLE when nothing could store it (it is in force all the same) */
+  /**
+   * In force in this process when it returns its promise; durable when that resolves. @throws
+   * NEKO_ERR_AUDIT_UNAVAILABLE when nothing could store it (it is in force all the same)
+   */
   revoke (order: RevokeOrder): Promise<void>
   /** Takes over what the store holds: all of it, or what was added since a time. @throws NEKO_ERR_STORE_UNAVAILABLE */
   load (sinceMs?: number): Promise<void>
@@ -112,11 +115,15 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
       ])
       // A flush that was already under way may have begun without this one.
       if (logged.status === 'rejected' && waiting.has(doc.id)) await flushSoon()
-      if (logged.status === 'rejected' && waiting.has(doc.id)) throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause: logged.reason })
+      if (logged.status === 'rejected' && waiting.has(doc.id)) {
+        throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause: logged.reason })
+      }
     },
     async load (sinceMs) {
       const where: Where = sinceMs === undefined ? {} : { at: { gte: sinceMs } }
-      for await (const page of pagesOf(store, { where, sort: [['at', 1]], first: PAGE, most: READ_MAX })) for (const { kind, value, expiresAt } of page) apply(kind, value, expiresAt)
+      for await (const page of pagesOf(store, { where, sort: [['at', 1]], first: PAGE, most: READ_MAX })) {
+        for (const { kind, value, expiresAt } of page) apply(kind, value, expiresAt)
+      }
     },
     tick () {
       const now = clock.now()

@@ -44,7 +44,16 @@ export function createSessions ({ storage, clock }: { storage: Storage, clock: C
       const id = newId('se', now)
       const family = randomText(FAMILY_CHARACTERS)
       const secret = randomText(SECRET_CHARACTERS)
-      const session: Session = { id, userId, generation, familyHash: sha256(family), secretHash: sha256(secret), createdAt: now, refreshedAt: now, expiresAt: now + REFRESH_SECONDS * 1000 }
+      const session: Session = {
+        id,
+        userId,
+        generation,
+        familyHash: sha256(family),
+        secretHash: sha256(secret),
+        createdAt: now,
+        refreshedAt: now,
+        expiresAt: now + REFRESH_SECONDS * 1000
+      }
       await store.insert(session)
       return { session, refreshToken: `nekr_${id}_${family}_${secret}` }
     },
@@ -53,7 +62,9 @@ export function createSessions ({ storage, clock }: { storage: Storage, clock: C
       if (match === null) return { state: 'refused' }
       const [, id, family, secret] = match as unknown as [string, string, string, string]
       const stored = await store.get(id)
-      if (stored === null || stored.expiresAt <= clock.now() || !equal(sha256(family), stored.familyHash)) return { state: 'refused' }
+      if (stored === null || stored.expiresAt <= clock.now() || !equal(sha256(family), stored.familyHash)) {
+        return { state: 'refused' }
+      }
       const { revision, ...session } = stored
       if (!equal(sha256(secret), session.secretHash)) return { state: 'reused', session }
       const next = randomText(SECRET_CHARACTERS)

@@ -32,7 +32,10 @@ export interface Principal {
 }
 
 /** What a request's credential came to. `refused`: one was shown and did not hold. */
-export type Credential = { state: 'absent' } | { state: 'held', principal: Principal } | { state: 'refused', reason: string }
+export type Credential = { state: 'absent' } | { state: 'held', principal: Principal } | {
+  state: 'refused',
+  reason: string
+}
 
 /** A person, as stored. */
 export interface User {
@@ -43,7 +46,10 @@ export interface User {
   usernameKey: string
   role: Role
   disabled: boolean
-  /** Rises with a new password and a disabling; tokens and sessions of a lower one are over. Counts instead of times, so that no clock matters. */
+  /**
+   * Rises with a new password and a disabling; tokens and sessions of a lower one are over. Counts instead of
+   * times, so that no clock matters.
+   */
   generation: number
   /** PHC text of argon2id. */
   passwordHash: string
@@ -52,7 +58,14 @@ export interface User {
 }
 
 /** What every process holds of a person, to judge requests without asking the store. */
-export interface UserState { id: string, username: string, role: Role, disabled: boolean, generation: number, revision: number }
+export interface UserState {
+  id: string
+  username: string
+  role: Role
+  disabled: boolean
+  generation: number
+  revision: number
+}
 
 /** A login and all that was refreshed from it: one family of refresh tokens, of which only the newest is good. */
 export interface Session {

@@ -21,7 +21,10 @@ export const CLOCK_TOLERANCE_SECONDS = 60
 export const TOKEN_CHARACTERS_MAX = 4096
 /** JWT_EXPIRATION is at most 30 days. */
 const LIFETIME_SECONDS_MAX = 30 * 86_400
-/** 32 bytes of HMAC in base64url: 43 characters, the last of which carries four bits, so that only these are canonical. */
+/**
+ * 32 bytes of HMAC in base64url: 43 characters, the last of which carries four bits, so that only these are
+ * canonical.
+ */
 const SHAPE = /^[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]{1,3000}\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 
 export interface AccessClaims {
@@ -48,7 +51,13 @@ export interface Tokens {
 }
 
 /** @param secrets 1-8, the first signs. */
-export function createTokens ({ secrets, expirationSeconds, clock }: { secrets: readonly string[], expirationSeconds: number, clock: Clock }): Tokens {
+export function createTokens (
+  { secrets, expirationSeconds, clock }: {
+    secrets: readonly string[],
+    expirationSeconds: number,
+    clock: Clock
+  }
+): Tokens {
   let keys = loadKeys(secrets)
   let version = 0
 
@@ -86,9 +95,13 @@ export function kidOfSecret (secret: string): string {
   return hash('sha256', `neko-kid:${secret}`, 'base64url').slice(0, 16)
 }
 
-function loadKeys (secrets: readonly string[]): { kid: string, sign: (claims: object) => string, verifiers: Map<string, (token: string) => unknown> } {
+function loadKeys (
+  secrets: readonly string[]
+): { kid: string, sign: (claims: object) => string, verifiers: Map<string, (token: string) => unknown> } {
   const first = secrets[0]
-  if (first === undefined || secrets.length > 8 || secrets.includes('')) throw new Error('one to eight secrets are needed to sign tokens')
+  if (first === undefined || secrets.length > 8 || secrets.includes('')) {
+    throw new Error('one to eight secrets are needed to sign tokens')
+  }
   const kid = kidOfSecret(first)
   // A Map: a kid of `__proto__` finds nothing.
   const verifiers = new Map(secrets.map((secret) => [kidOfSecret(secret), createVerifier({
@@ -102,10 +115,17 @@ function loadKeys (secrets: readonly string[]): { kid: string, sign: (claims: ob
     ignoreNotBefore: true,
     cache: false
   }) as (token: string) => unknown]))
-  return { kid, sign: createSigner({ key: Buffer.from(first), algorithm: 'HS256', kid }) as (claims: object) => string, verifiers }
+  return {
+    kid,
+    sign: createSigner({ key: Buffer.from(first), algorithm: 'HS256', kid }) as (claims: object) => string,
+    verifiers
+  }
 }
 
-/** The kid of a header that is exactly ours, else null. Any other member (jku, jwk, x5u, crit, b64 ...) makes it foreign. */
+/**
+ * The kid of a header that is exactly ours, else null. Any other member (jku, jwk, x5u, crit, b64 ...) makes
+ * it foreign.
+ */
 function kidOf (segment: string): string | null {
   let header: unknown
   try {
@@ -113,7 +133,9 @@ function kidOf (segment: string): string | null {
   } catch {
     return null
   }
-  if (typeof header !== 'object' || header === null || Array.isArray(header) || Object.keys(header).length !== 3) return null
+  if (
+    typeof header !== 'object' || header === null || Array.isArray(header) || Object.keys(header).length !== 3
+  ) return null
   const { alg, typ, kid } = header as Record<string, unknown>
   return alg === 'HS256' && typ === 'JWT' && typeof kid === 'string' ? kid : null
 }
@@ -122,7 +144,9 @@ function checkClaims (claims: Record<string, unknown>, nowSeconds: number): Toke
   const { sub, sid, gen, aud, iat, exp, nbf } = claims
   if (!isId(sub) || !isId(sid) || !Number.isSafeInteger(gen) || typeof aud !== 'string') return refused('claims')
   if (!isSeconds(iat) || !isSeconds(exp) || (nbf !== undefined && !isSeconds(nbf))) return refused('times')
-  if (iat > nowSeconds + CLOCK_TOLERANCE_SECONDS || (nbf ?? 0) > nowSeconds + CLOCK_TOLERANCE_SECONDS) return refused('not yet')
+  if (iat > nowSeconds + CLOCK_TOLERANCE_SECONDS || (nbf ?? 0) > nowSeconds + CLOCK_TOLERANCE_SECONDS) {
+    return refused('not yet')
+  }
   if (exp <= iat || exp - iat > LIFETIME_SECONDS_MAX) return refused('times')
   if (nowSeconds >= exp) return refused('expired')
   return { held: true, claims: { userId: sub, sessionId: sid, generation: gen as number, expiresAt: exp * 1000 } }

@@ -83,7 +83,9 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
 
   async function requireAnotherAdmin (user: User): Promise<void> {
     const active = await store.count({ role: 'ADMIN', disabled: false })
-    if (isActiveAdmin(user) && active < 2) throw new NEKO_ERR_INPUT_INVALID('The last active administrator must stay one')
+    if (isActiveAdmin(user) && active < 2) {
+      throw new NEKO_ERR_INPUT_INVALID('The last active administrator must stay one')
+    }
   }
 
   /** A change that may take an administrator away. */
@@ -103,7 +105,8 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
     },
     async poll (sinceMs) {
       const where: Where = sinceMs === undefined ? {} : { updatedAt: { gte: sinceMs } }
-      for await (const page of pagesOf(store, { where, sort: [['updatedAt', 1]], first: PAGE, most: PRELOAD })) for (const user of page) apply(stateOf(user))
+      const pages = pagesOf(store, { where, sort: [['updatedAt', 1]], first: PAGE, most: PRELOAD })
+      for await (const page of pages) for (const user of page) apply(stateOf(user))
     },
     byName: (username) => store.findOne({ usernameKey: username.toLowerCase() }),
     byId: (id) => store.get(id),
@@ -111,16 +114,35 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
     count: () => store.count(),
     async insert (user) { tell(await store.insert(user)) },
     setRole: (id, role) => guarded(id, (user) => ({ ...user, role })),
-    setDisabled: (id, disabled) => guarded(id, (user) => ({ ...user, disabled, generation: user.generation + (disabled ? 1 : 0) })),
-    setPassword: (id, passwordHash, { endsSessions }) => change(id, (user) => ({ ...user, passwordHash, generation: user.generation + (endsSessions ? 1 : 0) })),
+    setDisabled: (id, disabled) =>
+      guarded(id, (user) => ({ ...user, disabled, generation: user.generation + (disabled ? 1 : 0) })),
+    setPassword: (id, passwordHash, { endsSessions }) =>
+      change(id, (user) => ({ ...user, passwordHash, generation: user.generation + (endsSessions ? 1 : 0) })),
     close: unsubscribe
   }
 }
 
 /** A new person, not stored yet. @throws NEKO_ERR_INPUT_INVALID */
-export function newUser ({ username, role, passwordHash, nowMs }: { username: string, role: Role, passwordHash: string, nowMs: number }): User {
+export function newUser (
+  { username, role, passwordHash, nowMs }: {
+    username: string,
+    role: Role,
+    passwordHash: string,
+    nowMs: number
+  }
+): User {
   requireUsername(username)
-  return { id: newId('us', nowMs), username, usernameKey: username.toLowerCase(), role, disabled: false, generation: 1, passwordHash, createdAt: nowMs, updatedAt: nowMs }
+  return {
+    id: newId('us', nowMs),
+    username,
+    usernameKey: username.toLowerCase(),
+    role,
+    disabled: false,
+    generation: 1,
+    passwordHash,
+    createdAt: nowMs,
+    updatedAt: nowMs
+  }
 }
 
 /** @throws NEKO_ERR_INPUT_INVALID */

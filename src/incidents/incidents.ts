@@ -5,7 +5,16 @@ import type { Evidence } from '../detect/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import type { Page, Storage, Stored } from '../storage/port.ts'
-import { incidentCollection, isByPerson, PLAYBOOK_NAMES, type Incident, type IncidentStatus, type Notice, type PlaybookName, type TimelineEntry } from '../playbooks/shapes.ts'
+import {
+  incidentCollection,
+  isByPerson,
+  PLAYBOOK_NAMES,
+  type Incident,
+  type IncidentStatus,
+  type Notice,
+  type PlaybookName,
+  type TimelineEntry
+} from '../playbooks/shapes.ts'
 
 /**
  * Incidents: what a person should see, one open one per attacker, whichever process saw it.
@@ -27,7 +36,10 @@ export interface Joining {
 }
 
 export interface Incidents {
-  /** Queued: never throws, never waits. False when the queue is full (the run stands in the audit trail all the same). */
+  /**
+   * Queued: never throws, never waits. False when the queue is full (the run stands in the audit trail all
+   * the same).
+   */
   join (joining: Joining): boolean
   get (id: string): Promise<Incident | null>
   list (status: IncidentStatus | null, page: { first: number, after: string | null }): Promise<Page<Incident>>
@@ -44,14 +56,20 @@ export interface Incidents {
 interface StoredIncident extends Incident {
   /** The attacker while open, else null: unique. */
   openKey: string | null
-  /** When the webhooks last spoke of it, and whether as of something critical: one process tells, whichever wrote this. */
+  /**
+   * When the webhooks last spoke of it, and whether as of something critical: one process tells, whichever
+   * wrote this.
+   */
   notifiedAt: number | null
   notifiedCritical: boolean
   /** The process whose webhooks spoke of it; absent in what an older version wrote. */
   notifiedBy?: string | null
 }
 
-/** As long as a message may gather: what turns critical meanwhile is told by the process that has it, so that one attack is one message. */
+/**
+ * As long as a message may gather: what turns critical meanwhile is told by the process that has it, so that
+ * one attack is one message.
+ */
 const GATHERING_MS = 10_000
 const HANDOVER_MS = 500
 /** Beyond it each process tells what it has. */
@@ -93,7 +111,11 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
   }
 
   fleet.subscribe('incidents.changed', (id) => {
-    if (listeners.size > 0) store.get(id as string).then((incident) => { if (incident !== null) tell(shown(incident)) }, () => { /* the store is down: the next change tells again */ })
+    if (listeners.size > 0) {
+      store.get(id as string).then((incident) => {
+        if (incident !== null) tell(shown(incident))
+      }, () => { /* the store is down: the next change tells again */ })
+    }
   })
 
   fleet.answer('incidents.notice', (message) => {
@@ -123,7 +145,10 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
       const done = await Promise.allSettled(batch.map(([attacker, joinings]) => writeOne(attacker, joinings)))
       const failed = batch.filter((_one, i) => done[i]!.status === 'rejected')
       if (failed.length === 0) continue
-      log.error({ err: (done.find(({ status }) => status === 'rejected') as PromiseRejectedResult).reason, incidents: failed.length }, 'incidents wait for the store')
+      log.error({
+        err: (done.find(({ status }) => status === 'rejected') as PromiseRejectedResult).reason,
+        incidents: failed.length
+      }, 'incidents wait for the store')
       for (const [attacker, joinings] of failed) waitAgain(attacker, joinings)
       if (!closed) {
         retry = setTimeout(() => { writing ??= write().finally(() => { writing = null }) }, RETRY_MS)
@@ -145,10 +170,21 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
   async function writeOne (attacker: string, joinings: Joining[]): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const found = await store.findOne({ openKey: attacker })
-      const incident = joinings.reduce<StoredIncident>((one, joining) => joined(one, joining), found ?? opened(attacker, joinings[0] as Joining))
+      const incident = joinings.reduce<StoredIncident>(
+        (one, joining) => joined(one, joining),
+        found ?? opened(attacker, joinings[0] as Joining)
+      )
       const notice = noticeFor(found, joinings)
-      if (notice !== null) Object.assign(incident, { notifiedAt: clock.now(), notifiedCritical: notice.kind === 'escalate', notifiedBy: fleet.processId })
-      const written = found === null ? await inserted(incident) : await store.replace(withoutRevision(incident), found.revision)
+      if (notice !== null) {
+        Object.assign(incident, {
+          notifiedAt: clock.now(),
+          notifiedCritical: notice.kind === 'escalate',
+          notifiedBy: fleet.processId
+        })
+      }
+      const written = found === null
+        ? await inserted(incident)
+        : await store.replace(withoutRevision(incident), found.revision)
       if (written === null) continue
       if (notice !== null) tellByWebhook({ ...notice, incident: written.id }, found)
       tell(shown(written))
@@ -166,11 +202,20 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
     return notice.kind === 'escalate' && !found.notifiedCritical ? notice : null
   }
 
-  /** A sibling whose message about this incident may still be gathering takes it in; one that does not say so in time is not relied on. */
+  /**
+   * A sibling whose message about this incident may still be gathering takes it in; one that does not say so
+   * in time is not relied on.
+   */
   function tellByWebhook (notice: Notice, before: StoredIncident | null): void {
     const by = before?.notifiedBy ?? fleet.processId
-    if (by === fleet.processId || clock.now() - (before?.notifiedAt ?? 0) >= GATHERING_MS || handovers.size >= HANDOVERS_MAX) return notify(notice)
-    const handover: Promise<void> = fleet.ask('incidents.notice', { ...notice }, { timeoutMs: HANDOVER_MS, processId: by }).then((answers) => {
+    if (
+      by === fleet.processId || clock.now() - (before?.notifiedAt ?? 0) >= GATHERING_MS ||
+      handovers.size >= HANDOVERS_MAX
+    ) return notify(notice)
+    const handover: Promise<void> = fleet.ask('incidents.notice', { ...notice }, {
+      timeoutMs: HANDOVER_MS,
+      processId: by
+    }).then((answers) => {
       handovers.delete(handover)
       if (answers[0] !== true) notify(notice)
     })
@@ -188,31 +233,71 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
 
   function opened (attacker: string, first: Joining): StoredIncident {
     const now = clock.now()
-    return { id: newId('in', now), status: 'OPEN', critical: false, playbook: first.playbook, attacker, openKey: attacker, openedAt: now, updatedAt: now, ...UNSEEN, count: 0, timeline: [], assessmentIds: [], evidence: [], techniques: [], notifiedAt: null, notifiedCritical: false, notifiedBy: null }
+    return {
+      id: newId('in', now),
+      status: 'OPEN',
+      critical: false,
+      playbook: first.playbook,
+      attacker,
+      openKey: attacker,
+      openedAt: now,
+      updatedAt: now,
+      ...UNSEEN,
+      count: 0,
+      timeline: [],
+      assessmentIds: [],
+      evidence: [],
+      techniques: [],
+      notifiedAt: null,
+      notifiedCritical: false,
+      notifiedBy: null
+    }
   }
 
   async function setStatus (id: string, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
     const found = await changeable(id, status)
-    return await attempt(audit, { category: 'security', type: `incident.${status.toLowerCase()}`, actor, target: id }, () => writeStatus(found, status, actor))
+    return await attempt(audit, {
+      category: 'security',
+      type: `incident.${status.toLowerCase()}`,
+      actor,
+      target: id
+    }, () => writeStatus(found, status, actor))
   }
 
   async function changeable (id: string, status: IncidentStatus): Promise<Stored<StoredIncident>> {
     const found = await store.get(id)
     if (found === null) throw new NEKO_ERR_NOT_FOUND('There is no such incident')
-    if (found.status === 'RESOLVED' || found.status === status) throw new NEKO_ERR_INPUT_INVALID(`The incident is ${found.status.toLowerCase()} already`)
+    if (found.status === 'RESOLVED' || found.status === status) {
+      throw new NEKO_ERR_INPUT_INVALID(`The incident is ${found.status.toLowerCase()} already`)
+    }
     return found
   }
 
-  async function writeStatus (first: Stored<StoredIncident>, status: 'ACKNOWLEDGED' | 'RESOLVED', actor: string): Promise<Incident> {
-    for (let found = first, attempts = 0; attempts < ATTEMPTS_MAX; attempts++, found = await changeable(first.id, status)) {
+  async function writeStatus (
+    first: Stored<StoredIncident>,
+    status: 'ACKNOWLEDGED' | 'RESOLVED',
+    actor: string
+  ): Promise<Incident> {
+    for (
+      let found = first, attempts = 0;
+      attempts < ATTEMPTS_MAX;
+      attempts++, found = await changeable(first.id, status)
+    ) {
       const now = clock.now()
       const isResolved = status === 'RESOLVED'
       const next: StoredIncident = {
         ...found,
         status,
         updatedAt: now,
-        ...(isResolved ? { openKey: null, resolvedBy: actor, resolvedAt: now } : { acknowledgedBy: actor, acknowledgedAt: now }),
-        timeline: boundedTimeline([...found.timeline, { at: now, actor, what: isResolved ? 'resolved' : 'acknowledged', assessmentId: null }])
+        ...(isResolved
+          ? { openKey: null, resolvedBy: actor, resolvedAt: now }
+          : { acknowledgedBy: actor, acknowledgedAt: now }),
+        timeline: boundedTimeline([...found.timeline, {
+          at: now,
+          actor,
+          what: isResolved ? 'resolved' : 'acknowledged',
+          assessmentId: null
+        }])
       }
       const written = await store.replace(withoutRevision(next), found.revision)
       if (written === null) continue
@@ -255,7 +340,10 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
 }
 
 /** The incident with one more run: its playbook is the highest that fired, and every list keeps its newest. */
-function joined (incident: StoredIncident, { playbook, critical, entry, assessmentId, evidence, techniques }: Joining): StoredIncident {
+function joined (
+  incident: StoredIncident,
+  { playbook, critical, entry, assessmentId, evidence, techniques }: Joining
+): StoredIncident {
   const higher = PLAYBOOK_NAMES.indexOf(playbook) < PLAYBOOK_NAMES.indexOf(incident.playbook)
   const known = new Set(incident.evidence.map((one) => `${one.rule}|${one.place}`))
   return {
@@ -265,8 +353,13 @@ function joined (incident: StoredIncident, { playbook, critical, entry, assessme
     updatedAt: Math.max(incident.updatedAt, entry.at),
     count: incident.count + 1,
     timeline: boundedTimeline([...incident.timeline, entry]),
-    assessmentIds: assessmentId === null || incident.assessmentIds.at(-1) === assessmentId ? incident.assessmentIds : bounded([...incident.assessmentIds, assessmentId], ASSESSMENTS_MAX),
-    evidence: bounded([...incident.evidence, ...evidence.filter((one) => !known.has(`${one.rule}|${one.place}`))], EVIDENCE_MAX),
+    assessmentIds: assessmentId === null || incident.assessmentIds.at(-1) === assessmentId
+      ? incident.assessmentIds
+      : bounded([...incident.assessmentIds, assessmentId], ASSESSMENTS_MAX),
+    evidence: bounded([
+      ...incident.evidence,
+      ...evidence.filter((one) => !known.has(`${one.rule}|${one.place}`))
+    ], EVIDENCE_MAX),
     techniques: [...new Set([...incident.techniques, ...techniques])].slice(0, TECHNIQUES_MAX)
   }
 }
@@ -288,11 +381,18 @@ function withoutRevision (incident: StoredIncident): StoredIncident {
 }
 
 function shown (incident: StoredIncident): Incident {
-  const { openKey: _openKey, notifiedAt: _notifiedAt, notifiedCritical: _notifiedCritical, notifiedBy: _notifiedBy, ...rest } = withoutRevision(incident)
+  const {
+    openKey: _openKey,
+    notifiedAt: _notifiedAt,
+    notifiedCritical: _notifiedCritical,
+    notifiedBy: _notifiedBy,
+    ...rest
+  } = withoutRevision(incident)
   // One that an older version wrote has no names.
   return { ...UNSEEN, ...rest }
 }
 
 function loudestOf (joinings: Joining[]): Notice | null {
-  return joinings.find(({ notice }) => notice?.kind === 'escalate')?.notice ?? joinings.find(({ notice }) => notice !== null)?.notice ?? null
+  return joinings.find(({ notice }) => notice?.kind === 'escalate')?.notice ??
+    joinings.find(({ notice }) => notice !== null)?.notice ?? null
 }

@@ -8,7 +8,8 @@ import { BOUNDS, THREAT_CATEGORIES } from './shapes.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: BOUNDS.nameChars, pattern: '\\S' })
 const HttpUrl = Type.String({ minLength: 10, maxLength: BOUNDS.urlChars, pattern: '^https?://[^\\s/]' })
-const OrNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
+const OrNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Optional(Type.Union([schema, Type.Null()]))
 
 const facts = {
   aliases: OrNull(Type.Array(Name, { maxItems: BOUNDS.aliases })),
@@ -29,7 +30,10 @@ const facts = {
 const ActorInput = Type.Object({ name: Name, ...facts }, { additionalProperties: false })
 export type ActorInput = Static<typeof ActorInput>
 
-/** An administrator's change: what is absent stays; null takes the administrator's word back, so that the sources speak again. */
+/**
+ * An administrator's change: what is absent stays; null takes the administrator's word back, so that the
+ * sources speak again.
+ */
 const ActorPatch = Type.Object({ name: OrNull(Name), ...facts }, { additionalProperties: false, minProperties: 1 })
 export type ActorPatch = Static<typeof ActorPatch>
 

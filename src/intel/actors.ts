@@ -1,8 +1,8 @@
 /**
  * The intel room: known adversaries, read by everybody, changed by imports and administrators.
  *
- * Owns: the collections threatActors and threatActorRedirects, and the catalogue in memory. Never does: name a driver or
- * Fastify. In: records of sources and administrators' words. Out: ThreatActor, counts, pages.
+ * Owns: the collections threatActors and threatActorRedirects, and the catalogue in memory. Never does: name
+ * a driver or Fastify. In: records of sources and administrators' words. Out: ThreatActor, counts, pages.
  *
  * One document per actor holds what each source says, apart (shapes.ts); what readers see is worked out on reading
  * (profile.ts). So no write can lose a source's facts, and a repeated import finds nothing to do.
@@ -23,7 +23,19 @@ import { createImportRun } from './import-run.ts'
 import { openSource, sourceLabel } from './import-source.ts'
 import { foldName } from './match.ts'
 import { toActor } from './profile.ts'
-import { actorCollection, redirectCollection, type ActorDocument, type ActorInput, type ActorPatch, type ActorRedirect, type ImportCounts, type ImportProgress, type ThreatActor, type ThreatCategory, type ThreatCount } from './shapes.ts'
+import {
+  actorCollection,
+  redirectCollection,
+  type ActorDocument,
+  type ActorInput,
+  type ActorPatch,
+  type ActorRedirect,
+  type ImportCounts,
+  type ImportProgress,
+  type ThreatActor,
+  type ThreatCategory,
+  type ThreatCount
+} from './shapes.ts'
 
 /** Topic by which processes tell each other that actors changed. */
 const INTEL_CHANGED = 'intel.changed'
@@ -69,16 +81,22 @@ export interface Intel {
   /** NEKO_ERR_NOT_FOUND. An import that still holds the actor brings it back. */
   remove (id: string, by: string): Promise<ThreatActor>
   /**
-   * Bytes of a STIX bundle or MISP galaxy cluster, packed by gzip or not (the first bytes tell; do not unpack before). Invalid input changes nothing.
-   * NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED while another runs in this process.
+   * Bytes of a STIX bundle or MISP galaxy cluster, packed by gzip or not (the first bytes tell; do not unpack
+   * before). Invalid input changes nothing. NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE,
+   * NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED while another runs in this process.
    */
   importStream (chunks: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<ImportCounts>
-  /** The same from a file of this machine or an https address. Also NEKO_ERR_TIMEOUT. For who owns this machine, not for callers over the network. */
+  /**
+   * The same from a file of this machine or an https address. Also NEKO_ERR_TIMEOUT. For who owns this
+   * machine, not for callers over the network.
+   */
   importSource (source: string, options: Omit<ImportOptions, 'target'>): Promise<ImportCounts>
   close (): void
 }
 
-export function createIntel ({ storage, audit, fleet, clock }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock }): Intel {
+export function createIntel (
+  { storage, audit, fleet, clock }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock }
+): Intel {
   const actors = storage.collection<ActorDocument>(actorCollection)
   const redirects = storage.collection<ActorRedirect>(redirectCollection)
   const catalogue = createCatalogue(actors, clock)
@@ -107,7 +125,9 @@ export function createIntel ({ storage, audit, fleet, clock }: { storage: Storag
       const rows = select(await catalogue.rows(), query)
       const from = query.after === undefined || query.after === null ? 0 : startAfter(rows, query.after)
       const slice = rows.slice(from, from + query.first)
-      const documents = new Map((await actors.getMany(slice.map((row) => row.id))).map((document) => [document.id, document]))
+      const documents = new Map(
+        (await actors.getMany(slice.map((row) => row.id))).map((document) => [document.id, document])
+      )
       // A row whose document went away since the catalogue was read is left out.
       const shown = slice.filter((row) => documents.has(row.id))
       return {
@@ -132,11 +152,17 @@ export function createIntel ({ storage, audit, fleet, clock }: { storage: Storag
 
 /** Rows of one category whose names contain the search; in the catalogue's order. */
 function select (rows: readonly CatalogueRow[], { category, search, first }: ActorQuery): readonly CatalogueRow[] {
-  if (!Number.isInteger(first) || first < 1 || first > 100) throw new NEKO_ERR_INPUT_INVALID('first must be from 1 to 100')
+  if (!Number.isInteger(first) || first < 1 || first > 100) {
+    throw new NEKO_ERR_INPUT_INVALID('first must be from 1 to 100')
+  }
   const wanted = (search ?? '').trim()
-  if (wanted.length > SEARCH_CHARS_MAX) throw new NEKO_ERR_INPUT_INVALID(`search must have at most ${SEARCH_CHARS_MAX} characters`)
+  if (wanted.length > SEARCH_CHARS_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`search must have at most ${SEARCH_CHARS_MAX} characters`)
+  }
   const fold = wanted === '' ? '' : foldName(wanted)
-  return rows.filter((row) => (category === undefined || category === null || row.category === category) && row.names.includes(fold))
+  return rows.filter((row) =>
+    (category === undefined || category === null || row.category === category) && row.names.includes(fold)
+  )
 }
 
 /** Index of the first row behind the cursor, which need not be there any more. */

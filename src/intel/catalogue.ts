@@ -2,10 +2,10 @@
  * The catalogue: id, folded names and category of every actor, in memory, sorted by name. Counts, search and pages are
  * answered from it; the page's actors are then read from the store by id.
  *
- * Why not ask the store: the port's substring search scans and parses every document (12 KiB each: 20 ms of main thread for
- * 1,000 actors), and these fields are public. Here a search over 1,000 actors takes 0.1 ms, and an actor costs 0.5 KiB.
- * Kept until somebody says `invalidate`, at most MAX_AGE in case the message was lost. While the store is down the last
- * one goes on serving.
+ * Why not ask the store: the port's substring search scans and parses every document (12 KiB each: 20 ms of
+ * main thread for 1,000 actors), and these fields are public. Here a search over 1,000 actors takes 0.1 ms,
+ * and an actor costs 0.5 KiB. Kept until somebody says `invalidate`, at most MAX_AGE in case the message was
+ * lost. While the store is down the last one goes on serving.
  */
 import type { Clock } from '../std/clock.ts'
 import { pagesOf } from '../storage/pages.ts'
@@ -76,12 +76,21 @@ export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock
 
 async function readRows (actors: Collection<ActorDocument>): Promise<CatalogueRow[]> {
   const rows: CatalogueRow[] = []
-  for await (const page of pagesOf(actors, { first: PAGE, most: ACTORS_MAX * 2 })) for (const document of page) rows.push(toRow(document))
+  for await (const page of pagesOf(actors, { first: PAGE, most: ACTORS_MAX * 2 })) {
+    for (const document of page) {
+      rows.push(toRow(document))
+    }
+  }
   return rows.sort(compareRows)
 }
 
 function toRow (document: ActorDocument): CatalogueRow {
-  return { id: document.id, nameKey: document.nameKey, category: document.category, names: `\n${searchNames(document).join('\n')}\n` }
+  return {
+    id: document.id,
+    nameKey: document.nameKey,
+    category: document.category,
+    names: `\n${searchNames(document).join('\n')}\n`
+  }
 }
 
 /** By folded name, then id: the order of every page. */

@@ -48,23 +48,51 @@ const BY_TEXT: Array<[ThreatCategory, RegExp]> = [
   ['STATE_SPONSORED', /\b(state|government|regime)[- ](sponsored|backed|affiliated|linked|aligned|directed)\b/i],
   ['STATE_SPONSORED', /\bnation[- ]state\b/i],
   ['HACKTIVIST', /\bhacktivis[mt]/i],
-  ['STATE_SPONSORED', /\b(attributed to|part of|unit of|linked to|associated with|works? for|on behalf of|ties to|subordinate to|affiliated with)\b[^.]{0,80}\b(GRU|GU|SVR|FSB|MSS|PLA|MOIS|IRGC|RGB|ministry|intelligence|military|people's liberation army|revolutionary guard|government|reconnaissance general bureau)\b/i],
-  ['STATE_SPONSORED', /\blinked\b[^.]{0,60}\bto\b[^.]{0,60}\b(MOIS|IRGC|GRU|SVR|FSB|MSS|PLA|RGB|ministry|intelligence|revolutionary guard)\b/i],
-  ['STATE_SPONSORED', /\b(chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian)(-speaking)? [^.]{0,40}\b(cyber ?espionage|espionage|regime|apt|advanced persistent threat)\b/i],
-  ['RANSOMWARE', /\bransomware(-as-a-service| as a service)? (group|gang|operator|operation|affiliate|actor|cartel|program|strain|collective)/i],
-  ['RANSOMWARE', /\b(deploy(s|ed|ing|ment)?|operat(e|es|ed|ing|or|ors)|develop(s|ed|er|ers|ment)?|distribut(e|es|ed|ion|ing)|behind|us(e|es|ed|ing)|run(s|ning)?) \b[^.]{0,60}\bransomware/i],
-  ['CYBERCRIME', /\b(financially[- ]motivated|cyber ?-?criminal|cyber ?crime|e-?crime|criminal (group|gang|actor|organi[sz]ation|threat)|initial access broker|business email compromise|carding|banking trojan|extort)/i],
-  ['STATE_SPONSORED', /\b(chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian|israeli|lebanese|syrian)[^.]{0,40}\b(espionage|apt|advanced persistent|intelligence|state|government)\b/i],
-  ['STATE_SPONSORED', /\b(china|russia|iran|north korea|dprk|vietnam|pakistan|india|belarus)[- ](nexus|aligned|linked|backed|sponsored|based (cyber )?espionage)/i],
+  [
+    'STATE_SPONSORED',
+    /\b(attributed to|part of|unit of|linked to|associated with|works? for|on behalf of|ties to|subordinate to|affiliated with)\b[^.]{0,80}\b(GRU|GU|SVR|FSB|MSS|PLA|MOIS|IRGC|RGB|ministry|intelligence|military|people's liberation army|revolutionary guard|government|reconnaissance general bureau)\b/i
+  ],
+  [
+    'STATE_SPONSORED',
+    /\blinked\b[^.]{0,60}\bto\b[^.]{0,60}\b(MOIS|IRGC|GRU|SVR|FSB|MSS|PLA|RGB|ministry|intelligence|revolutionary guard)\b/i
+  ],
+  [
+    'STATE_SPONSORED',
+    /\b(chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian)(-speaking)? [^.]{0,40}\b(cyber ?espionage|espionage|regime|apt|advanced persistent threat)\b/i
+  ],
+  [
+    'RANSOMWARE',
+    /\bransomware(-as-a-service| as a service)? (group|gang|operator|operation|affiliate|actor|cartel|program|strain|collective)/i
+  ],
+  [
+    'RANSOMWARE',
+    /\b(deploy(s|ed|ing|ment)?|operat(e|es|ed|ing|or|ors)|develop(s|ed|er|ers|ment)?|distribut(e|es|ed|ion|ing)|behind|us(e|es|ed|ing)|run(s|ning)?) \b[^.]{0,60}\bransomware/i
+  ],
+  [
+    'CYBERCRIME',
+    /\b(financially[- ]motivated|cyber ?-?criminal|cyber ?crime|e-?crime|criminal (group|gang|actor|organi[sz]ation|threat)|initial access broker|business email compromise|carding|banking trojan|extort)/i
+  ],
+  [
+    'STATE_SPONSORED',
+    /\b(chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian|israeli|lebanese|syrian)[^.]{0,40}\b(espionage|apt|advanced persistent|intelligence|state|government)\b/i
+  ],
+  [
+    'STATE_SPONSORED',
+    /\b(china|russia|iran|north korea|dprk|vietnam|pakistan|india|belarus)[- ](nexus|aligned|linked|backed|sponsored|based (cyber )?espionage)/i
+  ],
   ['CYBERCRIME', /\bransomware\b/i]
 ]
 
-const ESPIONAGE = /\b(cyber[- ]?)?espionage\b|\bAPT\b|\badvanced persistent threat\b|\bsabotage\b|\binformation operations\b/i
+const ESPIONAGE =
+  /\b(cyber[- ]?)?espionage\b|\bAPT\b|\badvanced persistent threat\b|\bsabotage\b|\binformation operations\b/i
 
 const BY_NAME: Array<[ThreatCategory, RegExp]> = [
   ['CYBERCRIME', / SPIDER$|^GOLD [A-Z]+$| Tempest$|^FIN\d{1,3}$/i],
   ['HACKTIVIST', / JACKAL$/i],
-  ['STATE_SPONSORED', / (PANDA|BEAR|KITTEN|CHOLLIMA|BUFFALO|LEOPARD|CRANE|TIGER)$|^(BRONZE|IRON|COBALT|NICKEL|TUNGSTEN|ALUMINUM|TIN|COPPER|ZINC) [A-Z]+$| (Typhoon|Blizzard|Sandstorm|Sleet|Hail|Cyclone|Lightning|Rain|Dust)$|^APT[- ]?\d{1,3}$|^APT-C-\d{1,3}$/i]
+  [
+    'STATE_SPONSORED',
+    / (PANDA|BEAR|KITTEN|CHOLLIMA|BUFFALO|LEOPARD|CRANE|TIGER)$|^(BRONZE|IRON|COBALT|NICKEL|TUNGSTEN|ALUMINUM|TIN|COPPER|ZINC) [A-Z]+$| (Typhoon|Blizzard|Sandstorm|Sleet|Hail|Cyclone|Lightning|Rain|Dust)$|^APT[- ]?\d{1,3}$|^APT-C-\d{1,3}$/i
+  ]
 ]
 
 const NOT_A_SPONSOR = /^(unknown|none|n\/a|)$/i
@@ -75,8 +103,11 @@ export function inferCategory (facts: CategoryFacts): CategoryGuess {
     const category = Object.hasOwn(BY_TYPE, type) ? BY_TYPE[type]! : 'UNKNOWN'
     if (category !== 'UNKNOWN') return { category, categoryGrade: 4 }
   }
-  if (facts.sponsor !== null && !NOT_A_SPONSOR.test(facts.sponsor.trim())) return { category: 'STATE_SPONSORED', categoryGrade: 4 }
-  return fromMotives(facts.motives) ?? fromText(facts.description) ?? fromIncidents(facts) ?? fromNames(facts.names) ?? { category: 'UNKNOWN', categoryGrade: 0 }
+  if (facts.sponsor !== null && !NOT_A_SPONSOR.test(facts.sponsor.trim())) {
+    return { category: 'STATE_SPONSORED', categoryGrade: 4 }
+  }
+  return fromMotives(facts.motives) ?? fromText(facts.description) ?? fromIncidents(facts) ??
+    fromNames(facts.names) ?? { category: 'UNKNOWN', categoryGrade: 0 }
 }
 
 function fromMotives (motives: string[]): CategoryGuess | null {

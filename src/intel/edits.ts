@@ -13,7 +13,16 @@ import { asReference, asText } from './facts.ts'
 import { redirectsOf } from './import.ts'
 import { actorId, foldName, leadRecord, recordKey } from './match.ts'
 import { toActor, toDocument } from './profile.ts'
-import { BOUNDS, LANES, type ActorDocument, type ActorInput, type ActorPatch, type ActorRecord, type ActorRedirect, type ThreatActor } from './shapes.ts'
+import {
+  BOUNDS,
+  LANES,
+  type ActorDocument,
+  type ActorInput,
+  type ActorPatch,
+  type ActorRecord,
+  type ActorRedirect,
+  type ThreatActor
+} from './shapes.ts'
 
 /** Each attempt is lost to another writer who won; five in a row is a storm. */
 const ATTEMPTS_MAX = 5
@@ -21,7 +30,14 @@ const ID = /^ta_[0-9a-f]{20}$/
 /** Above every grade that facts can reach: a person's word is last. */
 const SAID_BY_PERSON = 5
 
-interface Parts { actors: Collection<ActorDocument>, redirects: Collection<ActorRedirect>, audit: Audit, clock: Clock, catalogue: Catalogue, changed: () => void }
+interface Parts {
+  actors: Collection<ActorDocument>
+  redirects: Collection<ActorRedirect>
+  audit: Audit
+  clock: Clock
+  catalogue: Catalogue
+  changed: () => void
+}
 
 export interface Edits {
   find (id: string): Promise<Stored<ActorDocument> | null>
@@ -60,8 +76,8 @@ async function add (parts: Parts, input: ActorInput, by: string): Promise<Threat
 }
 
 /**
- * The key follows from the name, so that two who add it at the same moment meet at the same id, and one of them loses. The
- * name of an actor that was renamed since is free again, but its id is not.
+ * The key follows from the name, so that two who add it at the same moment meet at the same id, and one of
+ * them loses. The name of an actor that was renamed since is free again, but its id is not.
  */
 async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string> {
   const holder = await actors.get(actorId({ lane: 'administrator', key: fold }))
@@ -70,7 +86,13 @@ async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string>
   return newId('manual', clock.now())
 }
 
-async function update (parts: Parts, find: Edits['find'], id: string, patch: ActorPatch, by: string): Promise<ThreatActor> {
+async function update (
+  parts: Parts,
+  find: Edits['find'],
+  id: string,
+  patch: ActorPatch,
+  by: string
+): Promise<ThreatActor> {
   const checked = await check('patch', patch)
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     const stored = await find(id)
@@ -103,7 +125,13 @@ async function remove (parts: Parts, find: Edits['find'], id: string, by: string
 /** Somebody else's write came between reading and writing. */
 class Outrun extends Error {}
 
-async function audited (parts: Parts, type: string, actor: string, target: string, change: () => Promise<ActorDocument>): Promise<ThreatActor> {
+async function audited (
+  parts: Parts,
+  type: string,
+  actor: string,
+  target: string,
+  change: () => Promise<ActorDocument>
+): Promise<ThreatActor> {
   const document = await attempt(parts.audit, { category: 'data', type, actor, target }, change)
   parts.changed()
   return toActor(document)
@@ -120,12 +148,19 @@ async function check<T extends ActorInput | ActorPatch> (kind: 'input' | 'patch'
   const { problemIn } = await import('./actor-input.ts')
   const problem = problemIn(kind, given)
   if (problem !== null) throw new NEKO_ERR_INPUT_INVALID(problem)
-  if (typeof given.firstSeen === 'number' && typeof given.lastSeen === 'number' && given.firstSeen > given.lastSeen) throw new NEKO_ERR_INPUT_INVALID('lastSeen: must not be before firstSeen')
+  if (
+    typeof given.firstSeen === 'number' && typeof given.lastSeen === 'number' &&
+    given.firstSeen > given.lastSeen
+  ) throw new NEKO_ERR_INPUT_INVALID('lastSeen: must not be before firstSeen')
   for (const { url } of given.references ?? []) {
-    if (asReference(url, null) === null) throw new NEKO_ERR_INPUT_INVALID('references: each url must be http or https, without credentials')
+    if (asReference(url, null) === null) {
+      throw new NEKO_ERR_INPUT_INVALID('references: each url must be http or https, without credentials')
+    }
   }
   for (const field of ['name', 'motivation', 'description'] as const) {
-    if (typeof given[field] === 'string' && asText(given[field], BOUNDS.descriptionChars) === null) throw new NEKO_ERR_INPUT_INVALID(`${field}: there is nothing to read in it`)
+    if (typeof given[field] === 'string' && asText(given[field], BOUNDS.descriptionChars) === null) {
+      throw new NEKO_ERR_INPUT_INVALID(`${field}: there is nothing to read in it`)
+    }
   }
   return given
 }
@@ -136,7 +171,9 @@ function amend (before: ActorDocument, patch: ActorPatch): ActorDocument {
   const others = before.records.filter((record) => record !== own)
   const lead = recordKey(leadRecord(before.records))
   const record = withPatch(own ?? emptyRecord(`amends ${lead}`, lead), patch)
-  if (record.name === null && others.length === 0) throw new NEKO_ERR_INPUT_INVALID('name: no source gives one, so it cannot be taken back')
+  if (record.name === null && others.length === 0) {
+    throw new NEKO_ERR_INPUT_INVALID('name: no source gives one, so it cannot be taken back')
+  }
   return toDocument([record, ...others].sort((a, b) => LANES.indexOf(a.lane) - LANES.indexOf(b.lane)))
 }
 
@@ -163,7 +200,8 @@ function emptyRecord (key: string, amends: string | null): ActorRecord {
 
 /** Built field by field: what GraphQL hands over has no prototype and may hold undefined. */
 function withPatch (record: ActorRecord, patch: ActorPatch): ActorRecord {
-  const text = (given: string | null | undefined, kept: string | null, charsMax: number): string | null => given === undefined ? kept : asText(given, charsMax)
+  const text = (given: string | null | undefined, kept: string | null, charsMax: number): string | null =>
+    given === undefined ? kept : asText(given, charsMax)
   const kept = <T>(given: T | undefined, before: T): T => given === undefined ? before : given
   const { category } = patch
   return {
@@ -174,8 +212,13 @@ function withPatch (record: ActorRecord, patch: ActorPatch): ActorRecord {
     category: category === undefined ? record.category : category ?? 'UNKNOWN',
     categoryGrade: category === undefined ? record.categoryGrade : category === null ? 0 : SAID_BY_PERSON,
     motivation: text(patch.motivation, record.motivation, BOUNDS.motivationChars),
-    techniques: patch.techniques === undefined ? record.techniques : patch.techniques?.map((id) => ({ id, name: null })) ?? null,
-    references: patch.references === undefined ? record.references : patch.references?.map(({ url, name }) => ({ url, name: asText(name, BOUNDS.referenceNameChars) })) ?? null,
+    techniques: patch.techniques === undefined
+      ? record.techniques
+      : patch.techniques?.map((id) => ({ id, name: null })) ?? null,
+    references: patch.references === undefined
+      ? record.references
+      : patch.references?.map(({ url, name }) => ({ url, name: asText(name, BOUNDS.referenceNameChars) })) ??
+        null,
     firstSeen: kept(patch.firstSeen, record.firstSeen),
     lastSeen: kept(patch.lastSeen, record.lastSeen),
     description: text(patch.description, record.description, BOUNDS.descriptionChars)
@@ -183,5 +226,7 @@ function withPatch (record: ActorRecord, patch: ActorPatch): ActorRecord {
 }
 
 function cleanAliases (aliases: string[] | null): string[] | null {
-  return aliases === null ? null : aliases.map((alias) => asText(alias, BOUNDS.nameChars)).filter((alias) => alias !== null)
+  return aliases === null
+    ? null
+    : aliases.map((alias) => asText(alias, BOUNDS.nameChars)).filter((alias) => alias !== null)
 }

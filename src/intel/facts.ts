@@ -1,4 +1,7 @@
-/** Reading single facts out of what others wrote: text, names, addresses, dates, countries. Pure; never throws; anything odd becomes null or is left out. */
+/**
+ * Reading single facts out of what others wrote: text, names, addresses, dates, countries. Pure; never
+ * throws; anything odd becomes null or is left out.
+ */
 import { foldName } from './match.ts'
 import { BOUNDS, type Reference, type Technique } from './shapes.ts'
 
@@ -24,7 +27,10 @@ export function asTexts (value: unknown, itemsMax: number, charsMax: number): st
 export function asText (value: unknown, charsMax: number): string | null {
   if (typeof value !== 'string') return null
   // Four times the bound leaves room for what is removed, and keeps a megabyte of blanks cheap.
-  const text = value.slice(0, charsMax * 4).toWellFormed().replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, '').trim()
+  const text = value.slice(0, charsMax * 4).toWellFormed().replace(
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g,
+    ''
+  ).trim()
   if (text === '') return null
   return text.length <= charsMax ? text : text.slice(0, charsMax).replace(/[\ud800-\udbff]$/, '')
 }
@@ -33,7 +39,13 @@ export function asText (value: unknown, charsMax: number): string | null {
 export function asDescription (value: unknown): string | null {
   const text = asText(value, BOUNDS.descriptionChars * 2)
   if (text === null) return null
-  return asText(text.replace(/\(Citation: [^()]{1,200}\)/g, '').replace(/\[([^\][]{1,200})\]\(https?:[^()\s]{1,500}\)/g, '$1'), BOUNDS.descriptionChars)
+  return asText(
+    text.replace(/\(Citation: [^()]{1,200}\)/g, '').replace(
+      /\[([^\][]{1,200})\]\(https?:[^()\s]{1,500}\)/g,
+      '$1'
+    ),
+    BOUNDS.descriptionChars
+  )
 }
 
 /** Names, each once by its folding, without ATT&CK ids (those are ids) and without `except`. */
@@ -51,13 +63,18 @@ export function isAttackId (text: string): boolean {
 
 /** ATT&CK group ids in addresses of its site. */
 export function attackIdsOfUrls (urls: string[]): string[] {
-  return urls.flatMap((url) => /^https?:\/\/attack\.mitre\.org\/(?:wiki\/)?groups?\/(G\d{4})/i.exec(url)?.[1]?.toUpperCase() ?? [])
+  return urls.flatMap((url) =>
+    /^https?:\/\/attack\.mitre\.org\/(?:wiki\/)?groups?\/(G\d{4})/i.exec(url)?.[1]?.toUpperCase() ?? []
+  )
 }
 
 /** http and https only (a `javascript:` reference would run in somebody's page), no credentials in it. */
 export function asReference (url: unknown, name: unknown): Reference | null {
   const text = asText(url, BOUNDS.urlChars)
-  if (text === null || text.length >= BOUNDS.urlChars || !/^https?:\/\/[^\s/]/i.test(text) || !URL.canParse(text)) return null
+  if (
+    text === null || text.length >= BOUNDS.urlChars || !/^https?:\/\/[^\s/]/i.test(text) ||
+    !URL.canParse(text)
+  ) return null
   const parsed = new URL(text)
   if (parsed.username !== '' || parsed.password !== '') return null
   return { url: text.replace(/\s/g, '%20'), name: asText(name, BOUNDS.referenceNameChars) }
@@ -68,13 +85,22 @@ export function asTechnique (id: unknown, name: unknown): Technique | null {
   return typeof id === 'string' && /^T\d{4}(\.\d{3})?$/.test(id) ? { id, name: asText(name, BOUNDS.nameChars) } : null
 }
 
-/** Dates stand in several precisions: 2017, 2017-04, 2017-04-03, 2017-04-03T10:00:00Z. `edge` says which end of the span is meant. ms since the epoch, or null. */
+/**
+ * Dates stand in several precisions: 2017, 2017-04, 2017-04-03, 2017-04-03T10:00:00Z. `edge` says which end
+ * of the span is meant. ms since the epoch, or null.
+ */
 export function asMoment (value: unknown, edge: 'start' | 'end'): number | null {
   const text = typeof value === 'number' ? String(value) : asText(value, 40)
-  const match = text === null ? null : /^(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?$/i.exec(text)
+  const match = text === null
+    ? null
+    : /^(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?$/i.exec(text)
   if (match === null || text === null) return null
   const [, year, month, day, time] = match
-  if (time !== undefined) return day === undefined ? null : bounded(Date.parse(/(Z|[+-]\d\d:\d\d)$/i.test(time) ? text : `${text}Z`))
+  if (time !== undefined) {
+    return day === undefined
+      ? null
+      : bounded(Date.parse(/(Z|[+-]\d\d:\d\d)$/i.test(time) ? text : `${text}Z`))
+  }
   const y = Number(year)
   const m = month === undefined ? null : Number(month) - 1
   const d = day === undefined ? null : Number(day)
@@ -95,7 +121,9 @@ function bounded (ms: number): number | null {
 /** "active since at least 2014" in a description. The start of that year, or null. */
 export function sinceOfText (description: string | null): number | null {
   if (description === null) return null
-  const match = /\b(?:active|activity|operating|operational|operations|operated|existed|conducting|observed)\b[^.]{0,60}?\bsince\b[^.\d]{0,30}((?:19[89]|20\d)\d)\b/i.exec(description)
+  const match =
+    /\b(?:active|activity|operating|operational|operations|operated|existed|conducting|observed)\b[^.]{0,60}?\bsince\b[^.\d]{0,30}((?:19[89]|20\d)\d)\b/i
+      .exec(description)
   return match === null ? null : asMoment(match[1], 'start')
 }
 

@@ -148,9 +148,15 @@ export const intelGraphql: RoomGraphql = {
       threatActor: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.intel.get(id)
     },
     Mutation: {
-      addThreatActor: (_parent, { input }: { input: ActorInput }, context: GraphqlContext) => context.app.intel.add(input, context.client),
-      updateThreatActor: (_parent, { id, input }: { id: string, input: ActorPatch }, context: GraphqlContext) => context.app.intel.update(id, input, context.client),
-      removeThreatActor: (_parent, { id }: { id: string }, context: GraphqlContext) => context.app.intel.remove(id, context.client)
+      addThreatActor: (_parent, { input }: { input: ActorInput }, context: GraphqlContext) =>
+        context.app.intel.add(input, context.client),
+      updateThreatActor: (
+        _parent,
+        { id, input }: { id: string, input: ActorPatch },
+        context: GraphqlContext
+      ) => context.app.intel.update(id, input, context.client),
+      removeThreatActor: (_parent, { id }: { id: string }, context: GraphqlContext) =>
+        context.app.intel.remove(id, context.client)
     },
     Technique: {
       url: ({ id }: Technique) => `https://attack.mitre.org/techniques/${id.replace('.', '/')}`
@@ -158,4 +164,9 @@ export const intelGraphql: RoomGraphql = {
   }
 }
 
-interface ActorsArguments { category?: ThreatCategory | null, search?: string | null, first?: number | null, after?: string | null }
+interface ActorsArguments {
+  category?: ThreatCategory | null
+  search?: string | null
+  first?: number | null
+  after?: string | null
+}

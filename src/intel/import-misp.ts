@@ -3,10 +3,24 @@
  * country, cfr-suspected-state-sponsor, cfr-type-of-incident, motive, since, refs, name-attribution).
  *
  * ATT&CK ids stand there as `G0006:<uuid of the namer>` in name-attribution, as a synonym, or only in an address of
- * the ATT&CK site among refs; the last is believed only when the others are silent, since an address may be about somebody else.
+ * the ATT&CK site among refs; the last is believed only when the others are silent, since an address may be
+ * about somebody else.
  */
 import { inferCategory } from './category.ts'
-import { asAliases, asCountry, asDescription, asFields, asMoment, asReference, asText, asTexts, attackIdsOfUrls, isAttackId, sinceOfText, type Fields } from './facts.ts'
+import {
+  asAliases,
+  asCountry,
+  asDescription,
+  asFields,
+  asMoment,
+  asReference,
+  asText,
+  asTexts,
+  attackIdsOfUrls,
+  isAttackId,
+  sinceOfText,
+  type Fields
+} from './facts.ts'
 import { BOUNDS, type ActorRecord } from './shapes.ts'
 import type { RecordReader } from './import-shapes.ts'
 
@@ -55,7 +69,8 @@ function toRecord (fields: Fields, name: string, key: string): ActorRecord {
   const sponsors = asTexts(meta['cfr-suspected-state-sponsor'], 10, 100)
   const incidents = asTexts(meta['cfr-type-of-incident'], 10, 100)
   const motives = asTexts(meta.motive, 10, BOUNDS.motivationChars)
-  const country = asTexts(meta.country, 5, 100).map(asCountry).find((code) => code !== null) ?? sponsors.map(asCountry).find((code) => code !== null) ?? null
+  const country = asTexts(meta.country, 5, 100).map(asCountry).find((code) => code !== null) ??
+    sponsors.map(asCountry).find((code) => code !== null) ?? null
   const description = asDescription(fields.description)
   const aliases = asAliases(synonyms, name)
   return {
@@ -67,18 +82,29 @@ function toRecord (fields: Fields, name: string, key: string): ActorRecord {
     aliases,
     attackIds: attackIdsOf(meta, synonyms, refs),
     country,
-    ...inferCategory({ types: [], sponsor: sponsors[0] ?? null, incidents, motives, country, names: [name, ...aliases], description: description ?? '' }),
+    ...inferCategory({
+      types: [],
+      sponsor: sponsors[0] ?? null,
+      incidents,
+      motives,
+      country,
+      names: [name, ...aliases],
+      description: description ?? ''
+    }),
     motivation: asText([...motives, ...incidents].join(', '), BOUNDS.motivationChars),
     techniques: [],
     references: refs.map((url) => asReference(url, null)).filter((reference) => reference !== null),
-    firstSeen: asTexts(meta.since, 1, 40).map((text) => asMoment(text, 'start'))[0] ?? asMoment(meta.since, 'start') ?? sinceOfText(description),
+    firstSeen: asTexts(meta.since, 1, 40).map((text) => asMoment(text, 'start'))[0] ??
+      asMoment(meta.since, 'start') ?? sinceOfText(description),
     lastSeen: asTexts(meta['last-seen'], 1, 40).map((text) => asMoment(text, 'end'))[0] ?? null,
     description
   }
 }
 
 function attackIdsOf (meta: Fields, synonyms: string[], refs: string[]): string[] {
-  const attributed = asTexts(meta['name-attribution'], BOUNDS.aliases, BOUNDS.nameChars).map((text) => text.split(':', 1)[0]!)
+  const attributed = asTexts(meta['name-attribution'], BOUNDS.aliases, BOUNDS.nameChars).map((text) =>
+    text.split(':', 1)[0]!
+  )
   const stated = [...attributed, ...synonyms].filter(isAttackId)
   return [...new Set(stated.length > 0 ? stated : attackIdsOfUrls(refs))].sort().slice(0, BOUNDS.attackIds)
 }

@@ -1,9 +1,10 @@
 /**
  * One import against the store: read all, plan, audit, write; and plan again when somebody wrote in between.
  *
- * What a reader may see in the middle: some actors new, some old, never half an actor (each is one document). A crash in
- * the middle leaves that state, and the same import again completes it. One import at a time per process, because each
- * holds its records in memory; two processes at once are kept apart by compare-and-set alone.
+ * What a reader may see in the middle: some actors new, some old, never half an actor (each is one document).
+ * A crash in the middle leaves that state, and the same import again completes it. One import at a time per
+ * process, because each holds its records in memory; two processes at once are kept apart by compare-and-set
+ * alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attempt, type Audit } from '../audit/shapes.ts'
@@ -16,18 +17,26 @@ import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts }
 
 /** Each attempt but the first is owed to a change that others made within its second. */
 const ATTEMPTS_MAX = 8
-/** A store that went away in the middle is waited for: what was written stands, and a new plan finds the rest. With the calls' own 2 s each that is some 15 s. */
+/**
+ * A store that went away in the middle is waited for: what was written stands, and a new plan finds the rest.
+ * With the calls' own 2 s each that is some 15 s.
+ */
 const OUTAGES_MAX = 5
 const OUTAGE_MS = 1_000
 const INSERT_BATCH = 500
-/** Compare-and-set writes under way at once: fewer than the 10 connections to MongoDB, where a hundred waited beyond the 2 s of a call; SQLite's group commit makes one transaction of them. */
+/**
+ * Compare-and-set writes under way at once: fewer than the 10 connections to MongoDB, where a hundred waited
+ * beyond the 2 s of a call; SQLite's group commit makes one transaction of them.
+ */
 const REPLACE_BATCH = 8
 const READ_PAGE = 200
 
 interface Parts { actors: Collection<ActorDocument>, redirects: Collection<ActorRedirect>, audit: Audit }
 
 /** Returns the verb. @throws as Intel.importStream */
-export function createImportRun (parts: Parts): (chunks: AsyncIterable<Uint8Array>, options: ImportOptions) => Promise<ImportCounts> {
+export function createImportRun (
+  parts: Parts
+): (chunks: AsyncIterable<Uint8Array>, options: ImportOptions) => Promise<ImportCounts> {
   let running = false
   return async (chunks, options) => {
     if (running) throw new NEKO_ERR_OVERLOADED(5)
@@ -40,7 +49,11 @@ export function createImportRun (parts: Parts): (chunks: AsyncIterable<Uint8Arra
   }
 }
 
-async function runImport (parts: Parts, chunks: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<ImportCounts> {
+async function runImport (
+  parts: Parts,
+  chunks: AsyncIterable<Uint8Array>,
+  options: ImportOptions
+): Promise<ImportCounts> {
   const read = await readRecords(chunks, { format: options.format, onProgress: options.onProgress })
   const progress = { bytes: read.bytes, objects: read.objects, actors: read.records.length }
   options.onProgress?.({ phase: 'merge', ...progress })
@@ -49,8 +62,20 @@ async function runImport (parts: Parts, chunks: AsyncIterable<Uint8Array>, optio
   // What the first plan says is what the import did; later ones only finish it.
   const { counts } = plan
   const skipped = counts.skipped.reduce((sum, { count }) => sum + count, 0)
-  const details = { added: counts.added, updated: counts.updated, merged: counts.merged, unchanged: counts.unchanged, skipped }
-  await attempt(parts.audit, { category: 'data', type: 'intel.import', actor: options.actor, target: options.target ?? null, details }, async () => {
+  const details = {
+    added: counts.added,
+    updated: counts.updated,
+    merged: counts.merged,
+    unchanged: counts.unchanged,
+    skipped
+  }
+  await attempt(parts.audit, {
+    category: 'data',
+    type: 'intel.import',
+    actor: options.actor,
+    target: options.target ?? null,
+    details
+  }, async () => {
     options.onProgress?.({ phase: 'write', ...progress })
     await writeUntilSettled(parts, plan, replan)
   })
@@ -59,7 +84,8 @@ async function runImport (parts: Parts, chunks: AsyncIterable<Uint8Array>, optio
 
 /**
  * Writes and plans again until a fresh plan finds nothing to do. Compare-and-set alone is not enough: two imports that
- * insert the two halves of one adversary touch no common document, and only who looks again sees that they belong together.
+ * insert the two halves of one adversary touch no common document, and only who looks again sees that they
+ * belong together.
  */
 async function writeUntilSettled (parts: Parts, first: ImportPlan, replan: () => Promise<ImportPlan>): Promise<void> {
   let plan: ImportPlan | null = first
@@ -79,7 +105,8 @@ async function writeUntilSettled (parts: Parts, first: ImportPlan, replan: () =>
 }
 
 function isEmpty (plan: ImportPlan): boolean {
-  return plan.insert.length + plan.replace.length + plan.remove.length + plan.putRedirects.length + plan.removeRedirects.length === 0
+  return plan.insert.length + plan.replace.length + plan.remove.length + plan.putRedirects.length +
+      plan.removeRedirects.length === 0
 }
 
 async function readStored (actors: Collection<ActorDocument>): Promise<Array<Stored<ActorDocument>>> {
@@ -89,8 +116,9 @@ async function readStored (actors: Collection<ActorDocument>): Promise<Array<Sto
 }
 
 /**
- * Redirects come first: one that points nowhere yet harms nobody, one that were missing after a crash would stay missing.
- * Removals come last: an actor is shown twice for a moment rather than not at all; and not when somebody else changed what the plan was made on.
+ * Redirects come first: one that points nowhere yet harms nobody, one that were missing after a crash would
+ * stay missing. Removals come last: an actor is shown twice for a moment rather than not at all; and not when
+ * somebody else changed what the plan was made on.
  */
 async function writePlan ({ actors, redirects }: Parts, plan: ImportPlan): Promise<void> {
   let isWhole = true
@@ -103,12 +131,22 @@ async function writePlan ({ actors, redirects }: Parts, plan: ImportPlan): Promi
     if (written.includes(null)) isWhole = false
   }
   if (!isWhole) return
-  for (const batch of inBatches(plan.remove, REPLACE_BATCH)) await Promise.all(batch.map((each) => removeUnchanged(actors, each)))
-  for (const batch of inBatches(plan.removeRedirects, REPLACE_BATCH)) await Promise.all(batch.map((id) => redirects.delete(id)))
+  for (const batch of inBatches(plan.remove, REPLACE_BATCH)) {
+    await Promise.all(batch.map((each) => removeUnchanged(actors, each)))
+  }
+  for (const batch of inBatches(plan.removeRedirects, REPLACE_BATCH)) {
+    await Promise.all(batch.map((id) => redirects.delete(id)))
+  }
 }
 
-/** The port has no compare-and-delete: taking the revision first makes an edit under way fail and find the merged actor instead of being lost. */
-async function removeUnchanged (actors: Collection<ActorDocument>, { document, revision }: { document: ActorDocument, revision: number }): Promise<void> {
+/**
+ * The port has no compare-and-delete: taking the revision first makes an edit under way fail and find the
+ * merged actor instead of being lost.
+ */
+async function removeUnchanged (
+  actors: Collection<ActorDocument>,
+  { document, revision }: { document: ActorDocument, revision: number }
+): Promise<void> {
   if (await actors.replace(document, revision) !== null) await actors.delete(document.id)
 }
 

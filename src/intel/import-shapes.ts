@@ -3,7 +3,10 @@ import type { ActorRecord } from './shapes.ts'
 
 export type ImportFormat = 'stix' | 'misp'
 
-/** Takes a file's elements one by one and gives its records at the end. Hostile elements are skipped with a reason, never thrown for. */
+/**
+ * Takes a file's elements one by one and gives its records at the end. Hostile elements are skipped with a
+ * reason, never thrown for.
+ */
 export interface RecordReader {
   take (element: unknown): void
   onField (key: string, value: string | number | boolean | null): void

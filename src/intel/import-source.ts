@@ -1,9 +1,10 @@
 /**
  * Where an import's bytes come from: a file, an https address, or a request's body; packed by gzip or not.
  *
- * Owns the bounds on bytes and time, and whom we may call. An address typed by an administrator must not become a way into
- * the network behind us (SSRF, OWASP API7): https only, no credentials in it, no private, local or reserved address, checked
- * at the moment of connecting so that a name that resolves differently the second time gains nothing, and again at each redirect.
+ * Owns the bounds on bytes and time, and whom we may call. An address typed by an administrator must not
+ * become a way into the network behind us (SSRF, OWASP API7): https only, no credentials in it, no private,
+ * local or reserved address, checked at the moment of connecting so that a name that resolves differently the
+ * second time gains nothing, and again at each redirect.
  */
 import { createReadStream } from 'node:fs'
 import { lookup, type LookupAddress, type LookupOptions } from 'node:dns'
@@ -11,7 +12,13 @@ import { BlockList, isIP } from 'node:net'
 import { basename } from 'node:path'
 import { Readable, pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
-import { NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID, NEKO_ERR_TIMEOUT, isNekoError } from '../errors.ts'
+import {
+  NEKO_ERR_BODY_INVALID,
+  NEKO_ERR_BODY_TOO_LARGE,
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_TIMEOUT,
+  isNekoError
+} from '../errors.ts'
 import { canonicalAddress } from '../std/ip.ts'
 
 export interface SourceBounds {
@@ -43,7 +50,10 @@ export function openSource (source: string, options: FetchOptions = FETCH_OPTION
   return isUrl(source) ? openUrl(source, options) : openFile(source)
 }
 
-/** What the audit may keep of a source: a file's name, or an address without its query, which may be a signature or a token. */
+/**
+ * What the audit may keep of a source: a file's name, or an address without its query, which may be a
+ * signature or a token.
+ */
 export function sourceLabel (source: string): string {
   if (!isUrl(source)) return basename(source).slice(0, 200)
   if (!URL.canParse(source)) return 'an address'
@@ -69,11 +79,20 @@ export async function * openUrl (url: string, options: FetchOptions = FETCH_OPTI
   const signal = AbortSignal.timeout(options.timeoutMs)
   // Late: 110 files that only this needs.
   const { Agent, request } = await import('undici')
-  const agent = new Agent({ connect: { lookup: options.allowPrivate ? undefined : lookupPublic }, maxRedirections: 0 } as ConstructorParameters<typeof Agent>[0])
+  const agent = new Agent(
+    {
+      connect: { lookup: options.allowPrivate ? undefined : lookupPublic },
+      maxRedirections: 0
+    } as ConstructorParameters<typeof Agent>[0]
+  )
   try {
     let target = checkedUrl(url, options)
     for (let redirects = 0; ; redirects++) {
-      const response = await request(target, { dispatcher: agent, signal, headers: { accept: 'application/json, application/gzip', 'user-agent': 'neko-defense-api' } })
+      const response = await request(target, {
+        dispatcher: agent,
+        signal,
+        headers: { accept: 'application/json, application/gzip', 'user-agent': 'neko-defense-api' }
+      })
       if (response.statusCode === 200) {
         yield * response.body
         return
@@ -81,7 +100,9 @@ export async function * openUrl (url: string, options: FetchOptions = FETCH_OPTI
       // The body of a redirect is of no use; its socket is.
       await response.body.dump({ limit: 64 * 1024 })
       target = checkedUrl(redirectTarget(response.statusCode, response.headers.location, target), options)
-      if (redirects >= options.redirectsMax) throw new NEKO_ERR_INPUT_INVALID(`The address redirects more than ${options.redirectsMax} times`)
+      if (redirects >= options.redirectsMax) {
+        throw new NEKO_ERR_INPUT_INVALID(`The address redirects more than ${options.redirectsMax} times`)
+      }
     }
   } catch (error) {
     throw fetchError(error, signal)
@@ -92,25 +113,63 @@ export async function * openUrl (url: string, options: FetchOptions = FETCH_OPTI
 
 function redirectTarget (status: number, location: string | string[] | undefined, from: URL): string {
   const isRedirect = [301, 302, 303, 307, 308].includes(status)
-  if (!isRedirect || typeof location !== 'string' || !URL.canParse(location, from)) throw new NEKO_ERR_INPUT_INVALID(`The address answered ${status}`)
+  if (!isRedirect || typeof location !== 'string' || !URL.canParse(location, from)) {
+    throw new NEKO_ERR_INPUT_INVALID(`The address answered ${status}`)
+  }
   return new URL(location, from).href
 }
 
 function checkedUrl (text: string, options: FetchOptions): URL {
   if (text.length > 2048 || !URL.canParse(text)) throw new NEKO_ERR_INPUT_INVALID('The address cannot be read')
   const url = new URL(text)
-  if (url.protocol !== 'https:' && !(options.allowPrivate && url.protocol === 'http:')) throw new NEKO_ERR_INPUT_INVALID('The address must be https')
-  if (url.username !== '' || url.password !== '') throw new NEKO_ERR_INPUT_INVALID('The address must not carry credentials')
+  if (url.protocol !== 'https:' && !(options.allowPrivate && url.protocol === 'http:')) {
+    throw new NEKO_ERR_INPUT_INVALID('The address must be https')
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new NEKO_ERR_INPUT_INVALID('The address must not carry credentials')
+  }
   const host = url.hostname.replace(/^\[|\]$/g, '')
   // Literal addresses never reach the lookup below.
-  if (!options.allowPrivate && isIP(host) !== 0 && isPrivateAddress(host)) throw new NEKO_ERR_INPUT_INVALID('The address is private')
+  if (!options.allowPrivate && isIP(host) !== 0 && isPrivateAddress(host)) {
+    throw new NEKO_ERR_INPUT_INVALID('The address is private')
+  }
   return url
 }
 
 /** Everything that is not the public internet (RFC 6890 and its IPv6 kin). */
 const PRIVATE = new BlockList()
-for (const range of ['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3']) addRange(range, 'ipv4')
-for (const range of ['::/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2001:db8::/32', '2002::/16', 'fc00::/7', 'fe80::/9', 'ff00::/8']) addRange(range, 'ipv6')
+for (
+  const range of [
+    '0.0.0.0/8',
+    '10.0.0.0/8',
+    '100.64.0.0/10',
+    '127.0.0.0/8',
+    '169.254.0.0/16',
+    '172.16.0.0/12',
+    '192.0.0.0/24',
+    '192.0.2.0/24',
+    '192.88.99.0/24',
+    '192.168.0.0/16',
+    '198.18.0.0/15',
+    '198.51.100.0/24',
+    '203.0.113.0/24',
+    '224.0.0.0/3'
+  ]
+) addRange(range, 'ipv4')
+for (
+  const range of [
+    '::/96',
+    '64:ff9b::/96',
+    '64:ff9b:1::/48',
+    '100::/64',
+    '2001::/23',
+    '2001:db8::/32',
+    '2002::/16',
+    'fc00::/7',
+    'fe80::/9',
+    'ff00::/8'
+  ]
+) addRange(range, 'ipv6')
 
 function addRange (range: string, family: 'ipv4' | 'ipv6'): void {
   const [address, bits] = range.split('/') as [string, string]
@@ -130,7 +189,9 @@ type LookupCallback = (error: NodeJS.ErrnoException | null, address: string | Lo
 function lookupPublic (hostname: string, options: LookupOptions, callback: LookupCallback): void {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, [])
-    if (addresses.length === 0 || addresses.some(({ address }) => isPrivateAddress(address))) return callback(new NEKO_ERR_INPUT_INVALID('The address is private'), [])
+    if (addresses.length === 0 || addresses.some(({ address }) => isPrivateAddress(address))) {
+      return callback(new NEKO_ERR_INPUT_INVALID('The address is private'), [])
+    }
     if (options.all === true) return callback(null, addresses)
     callback(null, addresses[0]!.address, addresses[0]!.family)
   })
@@ -141,20 +202,28 @@ function fetchError (error: unknown, signal: AbortSignal): Error {
   if (signal.aborted) return new NEKO_ERR_TIMEOUT()
   const code = (error as NodeJS.ErrnoException).code
   // Errors of ours without a code are no news about the network: they crash.
-  return typeof code === 'string' ? new NEKO_ERR_INPUT_INVALID(`The address cannot be fetched (${code})`) : error as Error
+  return typeof code === 'string'
+    ? new NEKO_ERR_INPUT_INVALID(`The address cannot be fetched (${code})`)
+    : error as Error
 }
 
 /**
  * Unpacks gzip when the first two bytes say so (1f 8b: names and content types lie), and holds both bounds.
  * @throws NEKO_ERR_BODY_TOO_LARGE (packed bytes), NEKO_ERR_BODY_INVALID (unpacked bytes, broken gzip)
  */
-export async function * plainBytes (chunks: AsyncIterable<Uint8Array>, bounds: SourceBounds = SOURCE_BOUNDS): AsyncGenerator<Uint8Array> {
+export async function * plainBytes (
+  chunks: AsyncIterable<Uint8Array>,
+  bounds: SourceBounds = SOURCE_BOUNDS
+): AsyncGenerator<Uint8Array> {
   const arriving = atMost(chunks, bounds.packedBytesMax, () => new NEKO_ERR_BODY_TOO_LARGE())[Symbol.asyncIterator]()
   try {
     const head = await readHead(arriving)
     const whole = joined(head, arriving)
     if (head.length < 2 || head[0] !== 0x1f || head[1] !== 0x8b) yield * whole
-    else yield * atMost(gunzip(whole), bounds.plainBytesMax, () => new NEKO_ERR_BODY_INVALID(`it has more than ${bounds.plainBytesMax} bytes when unpacked`))
+    else {
+      yield * atMost(gunzip(whole), bounds.plainBytesMax, () =>
+        new NEKO_ERR_BODY_INVALID(`it has more than ${bounds.plainBytesMax} bytes when unpacked`))
+    }
   } finally {
     await arriving.return?.(undefined)
   }
@@ -176,7 +245,11 @@ async function * joined (head: Uint8Array, rest: AsyncIterator<Uint8Array>): Asy
   for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
 }
 
-async function * atMost (chunks: AsyncIterable<Uint8Array>, bytesMax: number, error: () => Error): AsyncGenerator<Uint8Array> {
+async function * atMost (
+  chunks: AsyncIterable<Uint8Array>,
+  bytesMax: number,
+  error: () => Error
+): AsyncGenerator<Uint8Array> {
   let bytes = 0
   for await (const chunk of chunks) {
     bytes += chunk.length

@@ -2,11 +2,27 @@
  * STIX 2.0 and 2.1 bundles: objects in, records out. Pure over objects: it is handed one object after the other in
  * whatever order the bundle has them (relationships often come last, never surely) and gives its records at the end.
  *
- * Reads intrusion-set, threat-actor, attack-pattern, relationship (uses; originates-from and targets say where and whom),
- * location. Revoked and deprecated objects are skipped and counted, and so are relationships to them.
+ * Reads intrusion-set, threat-actor, attack-pattern, relationship (uses; originates-from and targets say
+ * where and whom), location. Revoked and deprecated objects are skipped and counted, and so are relationships
+ * to them.
  */
 import { inferCategory } from './category.ts'
-import { asAliases, asCountry, asDescription, asFields, asList, asMoment, asReference, asTechnique, asText, asTexts, attackIdsOfUrls, isAttackId, sinceOfText, type Fields } from './facts.ts'
+import {
+  asAliases,
+  asCountry,
+  asDescription,
+  asFields,
+  asList,
+  asMoment,
+  asReference,
+  asTechnique,
+  asText,
+  asTexts,
+  attackIdsOfUrls,
+  isAttackId,
+  sinceOfText,
+  type Fields
+} from './facts.ts'
 import { BOUNDS, type ActorRecord, type Lane, type Reference, type Technique } from './shapes.ts'
 import type { RecordReader } from './import-shapes.ts'
 
@@ -38,7 +54,9 @@ export function createStixReader (): RecordReader {
   }
   const takeRelationship = (fields: Fields): void => {
     const { source_ref: from, target_ref: to, relationship_type: type } = fields
-    if (typeof from !== 'string' || typeof to !== 'string' || from.length > 100 || to.length > 100) return skip('relationship without its ends')
+    if (typeof from !== 'string' || typeof to !== 'string' || from.length > 100 || to.length > 100) {
+      return skip('relationship without its ends')
+    }
     if (++relationships > RELATIONSHIPS_MAX) return skip(`relationship beyond ${RELATIONSHIPS_MAX}`)
     if (type === 'uses' && to.startsWith('attack-pattern--')) uses.set(from, (uses.get(from) ?? new Set()).add(to))
     else if (type === 'originates-from') origins.set(from, to)
@@ -50,7 +68,9 @@ export function createStixReader (): RecordReader {
       if (fields === null) return skip('not an object')
       const type = typeof fields.type === 'string' ? fields.type : ''
       const isActor = type === 'intrusion-set' || type === 'threat-actor'
-      if (!isActor && type !== 'attack-pattern' && type !== 'relationship' && type !== 'location') return skip('object of another kind')
+      if (!isActor && type !== 'attack-pattern' && type !== 'relationship' && type !== 'location') {
+        return skip('object of another kind')
+      }
       const id = typeof fields.id === 'string' && STIX_ID.test(fields.id) ? fields.id.toLowerCase() : null
       if (id === null) return skip(`${type} without a STIX id`)
       const state = fields.revoked === true ? 'revoked' : fields.x_mitre_deprecated === true ? 'deprecated' : null
@@ -80,18 +100,25 @@ function takeTechnique (fields: Fields, id: string, techniques: Map<string, Tech
 
 function toDraft (fields: Fields, type: string, id: string, name: string): Draft {
   const external = externalReferences(fields)
-  const attack = external.find((each) => isAttackSource(each.source_name) && typeof each.external_id === 'string' && isAttackId(each.external_id))
+  const attack = external.find((each) =>
+    isAttackSource(each.source_name) && typeof each.external_id === 'string' && isAttackId(each.external_id)
+  )
   const description = asDescription(fields.description)
   const types = [...asTexts(fields.threat_actor_types, 20, 60), ...asTexts(fields.labels, 20, 60)]
   const motives = [...asTexts(fields.primary_motivation, 1, 60), ...asTexts(fields.secondary_motivations, 20, 60)]
-  const attackIds = attack !== undefined ? [attack.external_id as string] : attackIdsOfUrls(external.map((each) => asText(each.url, BOUNDS.urlChars) ?? ''))
+  const attackIds = attack !== undefined
+    ? [attack.external_id as string]
+    : attackIdsOfUrls(external.map((each) => asText(each.url, BOUNDS.urlChars) ?? ''))
   const record: ActorRecord = {
     lane: laneOf(type, attack !== undefined),
     key: id,
     version: asMoment(fields.modified, 'start') ?? 0,
     amends: null,
     name,
-    aliases: asAliases([...asTexts(fields.aliases, BOUNDS.aliases, BOUNDS.nameChars), ...asTexts(fields.x_mitre_aliases, BOUNDS.aliases, BOUNDS.nameChars)], name),
+    aliases: asAliases([
+      ...asTexts(fields.aliases, BOUNDS.aliases, BOUNDS.nameChars),
+      ...asTexts(fields.x_mitre_aliases, BOUNDS.aliases, BOUNDS.nameChars)
+    ], name),
     attackIds: [...new Set(attackIds)].slice(0, BOUNDS.attackIds),
     country: asCountry(fields.country) ?? asCountry(fields.x_country),
     category: 'UNKNOWN',
@@ -112,8 +139,17 @@ function laneOf (type: string, isAttack: boolean): Lane {
   return isAttack ? 'mitre-attack' : 'stix-intrusion-set'
 }
 
-function complete (draft: Draft, known: { techniques: Map<string, Technique>, uses: Map<string, Set<string>>, origins: Map<string, string>, countries: Map<string, string> }): ActorRecord {
-  const techniques = [...known.uses.get(draft.id) ?? []].map((id) => known.techniques.get(id.toLowerCase())).filter((technique) => technique !== undefined)
+function complete (
+  draft: Draft,
+  known: {
+    techniques: Map<string, Technique>,
+    uses: Map<string, Set<string>>,
+    origins: Map<string, string>,
+    countries: Map<string, string>
+  }
+): ActorRecord {
+  const techniques = [...known.uses.get(draft.id) ?? []].map((id) => known.techniques.get(id.toLowerCase()))
+    .filter((technique) => technique !== undefined)
   const byId = new Map(techniques.map((technique) => [technique.id, technique]))
   const origin = known.countries.get(known.origins.get(draft.id) ?? '') ?? ''
   const country = draft.record.country ?? (origin === '' ? null : origin)
@@ -123,7 +159,15 @@ function complete (draft: Draft, known: { techniques: Map<string, Technique>, us
     ...record,
     country,
     techniques: [...byId.values()].sort((a, b) => a.id < b.id ? -1 : 1).slice(0, BOUNDS.techniques),
-    ...inferCategory({ types: draft.types, sponsor: null, incidents: [], motives: draft.motives, country, names, description: record.description ?? '' })
+    ...inferCategory({
+      types: draft.types,
+      sponsor: null,
+      incidents: [],
+      motives: draft.motives,
+      country,
+      names,
+      description: record.description ?? ''
+    })
   }
 }
 
@@ -136,5 +180,7 @@ function isAttackSource (name: unknown): boolean {
 }
 
 function toReferences (external: Fields[]): Reference[] {
-  return external.map((each) => asReference(each.url, isAttackSource(each.source_name) ? 'MITRE ATT&CK' : each.source_name)).filter((reference) => reference !== null)
+  return external.map((each) =>
+    asReference(each.url, isAttackSource(each.source_name) ? 'MITRE ATT&CK' : each.source_name)
+  ).filter((reference) => reference !== null)
 }

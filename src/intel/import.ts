@@ -14,7 +14,14 @@ import { plainBytes, SOURCE_BOUNDS, type SourceBounds } from './import-source.ts
 import { actorId, groupRecords, recordKey } from './match.ts'
 import { toDocument } from './profile.ts'
 import { readJson } from './read-json.ts'
-import { ACTORS_MAX, type ActorDocument, type ActorRecord, type ActorRedirect, type ImportCounts, type ImportProgress } from './shapes.ts'
+import {
+  ACTORS_MAX,
+  type ActorDocument,
+  type ActorRecord,
+  type ActorRedirect,
+  type ImportCounts,
+  type ImportProgress
+} from './shapes.ts'
 
 const ARRAY_OF: Record<ImportFormat, string> = { stix: 'objects', misp: 'values' }
 
@@ -29,7 +36,8 @@ export interface ReadResult { records: ActorRecord[], skipped: Map<string, numbe
 
 /**
  * Reads bytes (gzip or not) of one STIX bundle or MISP galaxy cluster.
- * @throws NEKO_ERR_BODY_INVALID (with the place), NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID (more actors than ACTORS_MAX)
+ * @throws NEKO_ERR_BODY_INVALID (with the place), NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID (more
+ * actors than ACTORS_MAX)
  */
 export async function readRecords (chunks: AsyncIterable<Uint8Array>, options: ReadOptions): Promise<ReadResult> {
   const readers: Record<ImportFormat, RecordReader> = { stix: createStixReader(), misp: createMispReader() }
@@ -43,14 +51,23 @@ export async function readRecords (chunks: AsyncIterable<Uint8Array>, options: R
     },
     onElement (arrayKey, element) {
       const format = arrayKey === ARRAY_OF.stix ? 'stix' : 'misp'
-      if (found !== null && found !== format) throw new NEKO_ERR_BODY_INVALID('it has both `objects` and `values`: is it STIX or MISP?')
+      if (found !== null && found !== format) {
+        throw new NEKO_ERR_BODY_INVALID('it has both `objects` and `values`: is it STIX or MISP?')
+      }
       found = format
       objects++
       readers[format].take(element)
-      if (readers[format].actorCount() > ACTORS_MAX) throw new NEKO_ERR_INPUT_INVALID(`The input has more than ${ACTORS_MAX} actors`)
+      if (readers[format].actorCount() > ACTORS_MAX) {
+        throw new NEKO_ERR_INPUT_INVALID(`The input has more than ${ACTORS_MAX} actors`)
+      }
     },
     onProgress (read) {
-      options.onProgress?.({ phase: 'read', bytes: read, objects, actors: found === null ? 0 : readers[found].actorCount() })
+      options.onProgress?.({
+        phase: 'read',
+        bytes: read,
+        objects,
+        actors: found === null ? 0 : readers[found].actorCount()
+      })
     }
   })
   const format = agreedFormat(found, options.format)
@@ -58,8 +75,14 @@ export async function readRecords (chunks: AsyncIterable<Uint8Array>, options: R
 }
 
 function agreedFormat (found: ImportFormat | null, wanted: ImportFormat | null): ImportFormat {
-  if (found === null) throw new NEKO_ERR_BODY_INVALID('it has neither `objects` (a STIX bundle) nor `values` (a MISP galaxy cluster) with anything in it')
-  if (wanted !== null && wanted !== found) throw new NEKO_ERR_BODY_INVALID(`it was said to be ${wanted} and looks like ${found}`)
+  if (found === null) {
+    throw new NEKO_ERR_BODY_INVALID(
+      'it has neither `objects` (a STIX bundle) nor `values` (a MISP galaxy cluster) with anything in it'
+    )
+  }
+  if (wanted !== null && wanted !== found) {
+    throw new NEKO_ERR_BODY_INVALID(`it was said to be ${wanted} and looks like ${found}`)
+  }
   return found
 }
 
@@ -78,9 +101,18 @@ export interface ImportPlan {
 
 type StoredActor = ActorDocument & { revision: number }
 
-/** Pure. An older version of a stored record is skipped; all else joins the stored records, and all are grouped anew. */
-export function planImport (stored: readonly StoredActor[], incoming: readonly ActorRecord[], skippedBefore: ReadonlyMap<string, number>): ImportPlan {
-  const known = new Map(stored.flatMap((document) => document.records.map((record) => [recordKey(record), record] as const)))
+/**
+ * Pure. An older version of a stored record is skipped; all else joins the stored records, and all are
+ * grouped anew.
+ */
+export function planImport (
+  stored: readonly StoredActor[],
+  incoming: readonly ActorRecord[],
+  skippedBefore: ReadonlyMap<string, number>
+): ImportPlan {
+  const known = new Map(
+    stored.flatMap((document) => document.records.map((record) => [recordKey(record), record] as const))
+  )
   const skipped = new Map(skippedBefore)
   const accepted: ActorRecord[] = []
   for (const record of incoming) {
@@ -90,7 +122,9 @@ export function planImport (stored: readonly StoredActor[], incoming: readonly A
   const all = new Map(known)
   for (const record of accepted) all.set(recordKey(record), record)
   const documents = groupRecords([...all.values()]).map(toDocument)
-  if (documents.length > ACTORS_MAX) throw new NEKO_ERR_INPUT_INVALID(`The store would hold more than ${ACTORS_MAX} actors`)
+  if (documents.length > ACTORS_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`The store would hold more than ${ACTORS_MAX} actors`)
+  }
   return {
     ...diffDocuments(stored, documents),
     ...diffRedirects(stored, documents),
@@ -99,7 +133,10 @@ export function planImport (stored: readonly StoredActor[], incoming: readonly A
   }
 }
 
-function diffDocuments (stored: readonly StoredActor[], documents: ActorDocument[]): Pick<ImportPlan, 'insert' | 'replace' | 'remove'> {
+function diffDocuments (
+  stored: readonly StoredActor[],
+  documents: ActorDocument[]
+): Pick<ImportPlan, 'insert' | 'replace' | 'remove'> {
   const old = new Map(stored.map((document) => [document.id, document]))
   const plan: Pick<ImportPlan, 'insert' | 'replace' | 'remove'> = { insert: [], replace: [], remove: [] }
   for (const document of documents) {
@@ -109,7 +146,9 @@ function diffDocuments (stored: readonly StoredActor[], documents: ActorDocument
       plan.insert.push(document)
       continue
     }
-    if (!isDeepStrictEqual(unstored(before).document, document)) plan.replace.push({ document, revision: before.revision })
+    if (!isDeepStrictEqual(unstored(before).document, document)) {
+      plan.replace.push({ document, revision: before.revision })
+    }
   }
   plan.remove = [...old.values()].map(unstored)
   return plan
@@ -131,7 +170,10 @@ export function redirectsOf (documents: readonly ActorDocument[]): Map<string, s
   return redirects
 }
 
-function diffRedirects (stored: readonly ActorDocument[], documents: readonly ActorDocument[]): Pick<ImportPlan, 'putRedirects' | 'removeRedirects'> {
+function diffRedirects (
+  stored: readonly ActorDocument[],
+  documents: readonly ActorDocument[]
+): Pick<ImportPlan, 'putRedirects' | 'removeRedirects'> {
   const before = redirectsOf(stored)
   const after = redirectsOf(documents)
   return {
@@ -140,9 +182,20 @@ function diffRedirects (stored: readonly ActorDocument[], documents: readonly Ac
   }
 }
 
-/** A new record that joins others is merged, one that stands alone is added; a known one is updated when it says something else. */
-function countRecords (accepted: readonly ActorRecord[], known: ReadonlyMap<string, ActorRecord>, documents: readonly ActorDocument[]): Omit<ImportCounts, 'skipped'> {
-  const joined = new Set(documents.filter((document) => document.records.length > 1).flatMap((document) => document.records.map(recordKey)))
+/**
+ * A new record that joins others is merged, one that stands alone is added; a known one is updated when it
+ * says something else.
+ */
+function countRecords (
+  accepted: readonly ActorRecord[],
+  known: ReadonlyMap<string, ActorRecord>,
+  documents: readonly ActorDocument[]
+): Omit<ImportCounts, 'skipped'> {
+  const joined = new Set(
+    documents.filter((document) => document.records.length > 1).flatMap((document) =>
+      document.records.map(recordKey)
+    )
+  )
   const counts = { added: 0, updated: 0, merged: 0, unchanged: 0 }
   for (const record of accepted) {
     const before = known.get(recordKey(record))
@@ -153,5 +206,7 @@ function countRecords (accepted: readonly ActorRecord[], known: ReadonlyMap<stri
 }
 
 function listSkipped (skipped: ReadonlyMap<string, number>): ImportCounts['skipped'] {
-  return [...skipped].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1))
+  return [...skipped].map(([reason, count]) => ({ reason, count })).sort((a, b) =>
+    b.count - a.count || (a.reason < b.reason ? -1 : 1)
+  )
 }

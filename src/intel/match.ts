@@ -1,18 +1,20 @@
 /**
  * When are two records the same adversary? Pure: records in, groups out, no clock, no store.
  *
- * Owns: the folding of names, and the grouping. Never does: read or write anything. The groups depend only on the set of
- * records and never on the order in which they arrived, so importing A then B equals B then A.
+ * Owns: the folding of names, and the grouping. Never does: read or write anything. The groups depend only on
+ * the set of records and never on the order in which they arrived, so importing A then B equals B then A.
  *
  * How records of two lanes are paired. Evidence, strongest first: (1) a common ATT&CK group id, (2) equal folded names,
- * (3) the name of one is an alias of the other, (4) a common alias; then how many names they share. A pair is joined when each
- * is strictly the best of the other's lane for the other; the rest is tried again without the paired. Equal evidence for two
- * candidates joins nobody: a doubled actor is a nuisance, two adversaries in one are a lie.
+ * (3) the name of one is an alias of the other, (4) a common alias; then how many names they share. A pair is
+ * joined when each is strictly the best of the other's lane for the other; the rest is tried again without
+ * the paired. Equal evidence for two candidates joins nobody: a doubled actor is a nuisance, two adversaries
+ * in one are a lie.
  *
  * Three guards. Two records of one lane are never joined: their source says that they are two. A name that two
- * actors of one lane share as an alias counts for neither (real: "UAC-0056" is Ember Bear and Saint Bear in ATT&CK), unless
- * it is the proper name of exactly one of them. And two records that both carry ATT&CK ids, none in common, are never
- * joined by names, as long as the id of each is known in the lane of the other (a withdrawn id stops nobody).
+ * actors of one lane share as an alias counts for neither (real: "UAC-0056" is Ember Bear and Saint Bear in
+ * ATT&CK), unless it is the proper name of exactly one of them. And two records that both carry ATT&CK ids,
+ * none in common, are never joined by names, as long as the id of each is known in the lane of the other (a
+ * withdrawn id stops nobody).
  *
  * Rejected: MISP's `related: similar` links (they tie Charming Kitten to three different ATT&CK groups), and
  * transitive closure over shared aliases (it makes one actor of half of North Korea).
@@ -20,9 +22,15 @@
 import { createHash } from 'node:crypto'
 import { LANES, type ActorRecord } from './shapes.ts'
 
-/** Case, accents, punctuation and spaces do not count: `APT-28`, `apt 28` and `ÀPT28` fold to `apt28`. Letters and digits of any script stay. */
+/**
+ * Case, accents, punctuation and spaces do not count: `APT-28`, `apt 28` and `ÀPT28` fold to `apt28`. Letters
+ * and digits of any script stay.
+ */
 export function foldName (name: string): string {
-  const folded = name.normalize('NFKD').replace(/\p{M}+/gu, '').toLowerCase().replaceAll('ß', 'ss').replace(/[^\p{L}\p{N}]+/gu, '')
+  const folded = name.normalize('NFKD').replace(/\p{M}+/gu, '').toLowerCase().replaceAll('ß', 'ss').replace(
+    /[^\p{L}\p{N}]+/gu,
+    ''
+  )
   return folded === '' ? name.trim().toLowerCase() : folded
 }
 
@@ -31,14 +39,21 @@ export function recordKey (record: Pick<ActorRecord, 'lane' | 'key'>): string {
   return `${record.lane}:${record.key}`
 }
 
-/** The id an actor has when this record leads it. Made from the record alone, so that every process and every order of imports gives the same. */
+/**
+ * The id an actor has when this record leads it. Made from the record alone, so that every process and every
+ * order of imports gives the same.
+ */
 export function actorId (record: Pick<ActorRecord, 'lane' | 'key'>): string {
   return 'ta_' + createHash('sha256').update(recordKey(record)).digest('hex').slice(0, 20)
 }
 
-/** The record whose id is the actor's: of the steadiest source. Seeds and people come last on purpose: imports must find the actor they will find again. */
+/**
+ * The record whose id is the actor's: of the steadiest source. Seeds and people come last on purpose: imports
+ * must find the actor they will find again.
+ */
 export function leadRecord (records: readonly ActorRecord[]): ActorRecord {
-  const rank = (record: ActorRecord): number => record.lane === 'administrator' ? LANES.length : LANES.indexOf(record.lane)
+  const rank = (record: ActorRecord): number =>
+    record.lane === 'administrator' ? LANES.length : LANES.indexOf(record.lane)
   return records.reduce((lead, record) => rank(record) < rank(lead) ? record : lead)
 }
 
@@ -52,7 +67,10 @@ const SAME_NAME = 300_000
 const NAME_IS_ALIAS = 200_000
 const SAME_ALIAS = 100_000
 
-/** More rounds than lanes have chains of second choices in practice (real data needs 3); the loop ends by itself when a round joins nobody. */
+/**
+ * More rounds than lanes have chains of second choices in practice (real data needs 3); the loop ends by
+ * itself when a round joins nobody.
+ */
 const ROUNDS_MAX = 50
 
 /**
@@ -71,7 +89,8 @@ export function groupRecords (given: readonly ActorRecord[]): ActorRecord[][] {
       links.push(...pairLanes(ofLane(i), ofLane(j)))
     }
   }
-  // The strongest first, because a group takes one record of each lane; ids break ties, so that no order of input shows.
+  // The strongest first, because a group takes one record of each lane; ids break ties, so that no order of
+  // input shows.
   links.sort((x, y) => y.evidence - x.evidence || compare(x.a.id, y.a.id) || compare(x.b.id, y.b.id))
   for (const link of links) groups.join(link.a, link.b)
   return groups.withAmendments(records.filter((record) => record.amends !== null))
@@ -114,7 +133,10 @@ function pairLanes (left: Profile[], right: Profile[]): Array<{ evidence: Eviden
 }
 
 /** For each profile its one best edge; undefined where two are equally good. */
-function strictBest<E extends { evidence: Evidence, a: Profile, b: Profile }> (edges: E[], end: (edge: E) => Profile): Map<Profile, E | undefined> {
+function strictBest<E extends { evidence: Evidence, a: Profile, b: Profile }> (
+  edges: E[],
+  end: (edge: E) => Profile
+): Map<Profile, E | undefined> {
   const best = new Map<Profile, { edge: E, tied: boolean }>()
   for (const edge of edges) {
     const known = best.get(end(edge))
@@ -155,13 +177,21 @@ function weigh (a: Profile, b: Profile, sharedNames: string[]): Evidence {
 }
 
 /** Both carry ATT&CK ids, none in common, and each one's id is somebody else over there. */
-function isVetoed (a: Profile, b: Profile, leftById: Map<string, Profile[]>, rightById: Map<string, Profile[]>): boolean {
+function isVetoed (
+  a: Profile,
+  b: Profile,
+  leftById: Map<string, Profile[]>,
+  rightById: Map<string, Profile[]>
+): boolean {
   if (a.attackIds.size === 0 || b.attackIds.size === 0 || !a.attackIds.isDisjointFrom(b.attackIds)) return false
   const isKnown = (ids: Set<string>, holders: Map<string, Profile[]>): boolean => [...ids].some((id) => holders.has(id))
   return isKnown(a.attackIds, rightById) || isKnown(b.attackIds, leftById)
 }
 
-/** A name -> the one profile of the lane that it stands for: the only one with that proper name, else the only one with that alias. */
+/**
+ * A name -> the one profile of the lane that it stands for: the only one with that proper name, else the only
+ * one with that alias.
+ */
 function ownersByName (lane: Profile[]): Map<string, Profile> {
   const proper = new Map<string, Profile[]>()
   const any = new Map<string, Profile[]>()
@@ -200,7 +230,10 @@ class Groups {
     for (const profile of other) this.#groupOf.set(profile, one)
   }
 
-  /** Each amendment goes where the record it amends is; one whose record is gone stands alone as long as it has a name. */
+  /**
+   * Each amendment goes where the record it amends is; one whose record is gone stands alone as long as it
+   * has a name.
+   */
   withAmendments (amendments: ActorRecord[]): ActorRecord[][] {
     const groups = [...new Set(this.#groupOf.values())].map((group) => group.map((profile) => profile.record))
     const byKey = new Map(groups.flatMap((group) => group.map((record) => [recordKey(record), group] as const)))
@@ -209,7 +242,9 @@ class Groups {
       if (group !== undefined) group.push(amendment)
       else if (amendment.name !== null) groups.push([amendment])
     }
-    for (const group of groups) group.sort((x, y) => LANES.indexOf(x.lane) - LANES.indexOf(y.lane) || compare(x.key, y.key))
+    for (const group of groups) {
+      group.sort((x, y) => LANES.indexOf(x.lane) - LANES.indexOf(y.lane) || compare(x.key, y.key))
+    }
     return groups.sort((x, y) => compare(recordKey(leadRecord(x)), recordKey(leadRecord(y))))
   }
 }

@@ -1,11 +1,28 @@
-/** What a group of records comes to: the actor that readers see. Pure. The first lane that says something wins; lists are joined; nothing is lost, since the records stay. */
+/**
+ * What a group of records comes to: the actor that readers see. Pure. The first lane that says something
+ * wins; lists are joined; nothing is lost, since the records stay.
+ */
 import { foldName, actorId, leadRecord } from './match.ts'
-import { SOURCE_NAMES, type ActorDocument, type ActorRecord, type Reference, type Technique, type ThreatActor, type ThreatCategory } from './shapes.ts'
+import {
+  SOURCE_NAMES,
+  type ActorDocument,
+  type ActorRecord,
+  type Reference,
+  type Technique,
+  type ThreatActor,
+  type ThreatCategory
+} from './shapes.ts'
 
 /** Records in the order of LANES (groupRecords gives them so) -> the document to store. */
 export function toDocument (records: ActorRecord[]): ActorDocument {
   const name = firstSaid(records, (record) => record.name) ?? ''
-  return { id: actorId(leadRecord(records)), name, nameKey: foldName(name), category: strongestCategory(records), records }
+  return {
+    id: actorId(leadRecord(records)),
+    name,
+    nameKey: foldName(name),
+    category: strongestCategory(records),
+    records
+  }
 }
 
 /** The actor as shown. */
@@ -29,7 +46,14 @@ export function toActor (document: ActorDocument): ThreatActor {
 
 /** Folded names and aliases of all records, the proper name first: what search looks at. */
 export function searchNames (document: ActorDocument): string[] {
-  return [...new Set([document.nameKey, ...[...document.records.map((record) => record.name ?? ''), ...joinAliases(document.records, '')].map(foldName)])].filter((name) => name !== '')
+  return [
+    ...new Set([
+      document.nameKey,
+      ...[...document.records.map((record) => record.name ?? ''), ...joinAliases(document.records, '')].map(
+        foldName
+      )
+    ])
+  ].filter((name) => name !== '')
 }
 
 /** Lists that an administrator wrote replace those of the sources: somebody looked and corrected them. */
@@ -38,7 +62,10 @@ function said<T> (records: readonly ActorRecord[], list: (record: ActorRecord) =
   return corrected === undefined ? records.flatMap((record) => list(record) ?? []) : list(corrected) as T[]
 }
 
-/** Every other name, each once, spelled as the most trusted source spells it. Proper names of other sources are aliases here. */
+/**
+ * Every other name, each once, spelled as the most trusted source spells it. Proper names of other sources
+ * are aliases here.
+ */
 function joinAliases (records: readonly ActorRecord[], name: string): string[] {
   const byFold = new Map<string, string>()
   const corrected = records.some((record) => record.lane === 'administrator' && record.aliases !== null)
@@ -57,8 +84,15 @@ function joinTechniques (records: readonly ActorRecord[]): Technique[] {
     if ((byId.get(technique.id)?.name ?? null) === null) byId.set(technique.id, technique)
   }
   // An administrator gives ids only; the sources know the names.
-  const names = new Map(records.flatMap((record) => record.techniques ?? []).filter((technique) => technique.name !== null).map((technique) => [technique.id, technique.name]))
-  return [...byId.values()].map(({ id, name }) => ({ id, name: name ?? names.get(id) ?? null })).sort((a, b) => a.id < b.id ? -1 : 1)
+  const names = new Map(
+    records.flatMap((record) => record.techniques ?? []).filter((technique) => technique.name !== null).map((
+      technique
+    ) => [technique.id, technique.name])
+  )
+  return [...byId.values()].map(({ id, name }) => ({ id, name: name ?? names.get(id) ?? null })).sort((
+    a,
+    b
+  ) => a.id < b.id ? -1 : 1)
 }
 
 function joinReferences (records: readonly ActorRecord[]): Reference[] {
@@ -85,7 +119,11 @@ function strongestCategory (records: readonly ActorRecord[]): ThreatCategory {
 }
 
 /** An administrator's date is the date; of the sources' the widest span holds. */
-function extreme (records: readonly ActorRecord[], field: 'firstSeen' | 'lastSeen', pick: (...values: number[]) => number): number | null {
+function extreme (
+  records: readonly ActorRecord[],
+  field: 'firstSeen' | 'lastSeen',
+  pick: (...values: number[]) => number
+): number | null {
   const corrected = records.find((record) => record.lane === 'administrator')?.[field] ?? null
   if (corrected !== null) return corrected
   const values = records.map((record) => record[field]).filter((value) => value !== null)

@@ -2,8 +2,9 @@
  * A JSON document as a stream of the elements of one array at its top level, within bounds.
  *
  * stream-json says of itself that it is not made for hostile input; imports come from administrators, yet from files
- * that others wrote. So what it is fed and what it gives is bounded here: depth, size of one element, count of elements,
- * and the time between two breaths of the event loop. Never assembles anything but the elements asked for.
+ * that others wrote. So what it is fed and what it gives is bounded here: depth, size of one element, count
+ * of elements, and the time between two breaths of the event loop. Never assembles anything but the elements
+ * asked for.
  */
 import { setImmediate as breathe } from 'node:timers/promises'
 import { Assembler } from 'stream-json/assembler.js'
@@ -68,7 +69,9 @@ export async function readJson (chunks: AsyncIterable<Uint8Array>, handlers: Jso
 }
 
 /** Follows the tokens: depth 1 is the document, depth 2 a wanted array, below it the elements. */
-function createWalk (handlers: JsonHandlers): { take (tokens: Token[], bytes: number): void, place (): string, isComplete (): boolean } {
+function createWalk (
+  handlers: JsonHandlers
+): { take (tokens: Token[], bytes: number): void, place (): string, isComplete (): boolean } {
   const assembler = new Assembler<unknown>()
   let depth = 0
   let key = ''
@@ -136,9 +139,12 @@ function scalarOf (token: Token): string | number | boolean | null {
 
 function located (error: unknown, place: string, bytes: number): Error {
   if (error instanceof Refusal) return new NEKO_ERR_BODY_INVALID(`${place}near byte ${bytes}: ${error.message}`)
-  const isText = error instanceof TypeError && (error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
+  const isText = error instanceof TypeError &&
+    (error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
   if (isText) return new NEKO_ERR_BODY_INVALID(`${place}near byte ${bytes}: it is not UTF-8`)
   // The parser's own errors are plain ones with a message of this beginning; all else is ours and must crash.
-  if (error instanceof Error && error.message.startsWith('Parser ')) return new NEKO_ERR_BODY_INVALID(`${place}near byte ${bytes}: it is not JSON`)
+  if (error instanceof Error && error.message.startsWith('Parser ')) {
+    return new NEKO_ERR_BODY_INVALID(`${place}near byte ${bytes}: it is not JSON`)
+  }
   return error as Error
 }

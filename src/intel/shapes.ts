@@ -9,7 +9,15 @@ import type { CollectionDefinition } from '../storage/port.ts'
 
 export type { ActorInput, ActorPatch } from './actor-input.ts'
 
-export const THREAT_CATEGORIES = ['STATE_SPONSORED', 'CYBERCRIME', 'RANSOMWARE', 'HACKTIVIST', 'TERRORIST', 'INSIDER', 'UNKNOWN'] as const
+export const THREAT_CATEGORIES = [
+  'STATE_SPONSORED',
+  'CYBERCRIME',
+  'RANSOMWARE',
+  'HACKTIVIST',
+  'TERRORIST',
+  'INSIDER',
+  'UNKNOWN'
+] as const
 export type ThreatCategory = typeof THREAT_CATEGORIES[number]
 
 /**
@@ -17,7 +25,14 @@ export type ThreatCategory = typeof THREAT_CATEGORIES[number]
  * one source names an adversary twice on purpose (STIX has threat actors and their intrusion sets), the kind of object.
  * One actor holds at most one record of each lane: two objects of one source are two adversaries, because it says so.
  */
-export const LANES = ['administrator', 'mitre-attack', 'stix-intrusion-set', 'stix-threat-actor', 'misp-galaxy', 'seed'] as const
+export const LANES = [
+  'administrator',
+  'mitre-attack',
+  'stix-intrusion-set',
+  'stix-threat-actor',
+  'misp-galaxy',
+  'seed'
+] as const
 export type Lane = typeof LANES[number]
 
 /** The name of a lane's source as `sources` shows it. */
@@ -54,7 +69,10 @@ export interface ActorRecord {
   lane: Lane
   /** The source's own stable id: STIX id, MISP uuid, seed slug, ours for an administrator's. */
   key: string
-  /** Rises when the source changes the object (STIX `modified` in ms, MISP cluster version); an older one never replaces a newer. */
+  /**
+   * Rises when the source changes the object (STIX `modified` in ms, MISP cluster version); an older one
+   * never replaces a newer.
+   */
   version: number
   /** Administrators' edits only: `lane:key` of the record that this one amends. */
   amends: string | null

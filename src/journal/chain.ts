@@ -3,9 +3,10 @@ import { hash } from 'node:crypto'
 /**
  * The hash chain, as pure functions over text and bytes.
  *
- * A segment is a text file of lines: `{"hash":H,"prevHash":P,"kind":K,"seq":S,...}`. H is the SHA-256 of every byte of its
- * line behind it, and P is the H of the line before, so an edit shows at its own line and a swap or a cut at the next.
- * Bytes are hashed, never a re-serialised object: two spellings of one JSON value must not both verify.
+ * A segment is a text file of lines: `{"hash":H,"prevHash":P,"kind":K,"seq":S,...}`. H is the SHA-256 of
+ * every byte of its line behind it, and P is the H of the line before, so an edit shows at its own line and a
+ * swap or a cut at the next. Bytes are hashed, never a re-serialised object: two spellings of one JSON value
+ * must not both verify.
  */
 export const GENESIS = '0'.repeat(64)
 
@@ -15,7 +16,10 @@ export const GENESIS = '0'.repeat(64)
  */
 export type LineKind = 'open' | 'event' | 'close'
 
-/** Why a segment was begun. Behind `error` the segment before may hold lines that were never acknowledged: they do not count. */
+/**
+ * Why a segment was begun. Behind `error` the segment before may hold lines that were never acknowledged:
+ * they do not count.
+ */
 export type OpenReason = 'start' | 'rotate' | 'error'
 
 export interface Line { hash: string, prevHash: string, kind: LineKind, seq: number, [key: string]: unknown }
@@ -26,7 +30,12 @@ const HASH_END = HEAD.length + 64
 const BODY = HASH_END + 2
 
 /** `fields` is JSON text of further members, without braces and not empty. Returns the line with its newline. */
-export function encodeLine (prevHash: string, kind: LineKind, seq: number, fields: string): { hash: string, text: string } {
+export function encodeLine (
+  prevHash: string,
+  kind: LineKind,
+  seq: number,
+  fields: string
+): { hash: string, text: string } {
   const body = `"prevHash":"${prevHash}","kind":"${kind}","seq":${seq},${fields}}`
   const digest = hash('sha256', body)
   return { hash: digest, text: `{"hash":"${digest}",${body}\n` }
@@ -45,7 +54,10 @@ export function decodeLine (bytes: Buffer, start: number, end: number): Line | s
   }
 }
 
-/** Whole lines of a segment as [start, end) pairs; `tornAt` is where an unfinished last line begins, else the length. */
+/**
+ * Whole lines of a segment as [start, end) pairs; `tornAt` is where an unfinished last line begins, else the
+ * length.
+ */
 export function splitLines (bytes: Buffer): { spans: Array<[start: number, end: number]>, tornAt: number } {
   const spans: Array<[number, number]> = []
   let start = 0

@@ -21,8 +21,9 @@ interface Pending {
 const CHUNK = 200
 
 /**
- * The last effect on each document, over all logs that are brought in: since a put replaces the whole document, only the
- * last counts, and order between documents does not. Bounded by what was changed since the logs' markers (minutes).
+ * The last effect on each document, over all logs that are brought in: since a put replaces the whole
+ * document, only the last counts, and order between documents does not. Bounded by what was changed since the
+ * logs' markers (minutes).
  */
 export class EffectSet {
   readonly #last = new Map<string, Pending>()
@@ -37,7 +38,14 @@ export class EffectSet {
       const before = this.#last.get(key)
       if (before !== undefined && !isLater(event, before)) continue
       if (before !== undefined) before.before = null
-      this.#last.set(key, { effect, at: event.at, processId: event.processId, seq: event.seq, eventId: event.id, before: before ?? null })
+      this.#last.set(key, {
+        effect,
+        at: event.at,
+        processId: event.processId,
+        seq: event.seq,
+        eventId: event.id,
+        before: before ?? null
+      })
     }
   }
 
@@ -51,7 +59,10 @@ export class EffectSet {
 
   pending (): Pending[] {
     const standing = [...this.#last.values()].map((last) => this.#withdrawn.has(last.eventId) ? last.before : last)
-    return standing.filter((pending) => pending !== null && !this.#withdrawn.has(pending.eventId)).sort((a, b) => a!.at - b!.at) as Pending[]
+    return standing.filter((pending) => pending !== null && !this.#withdrawn.has(pending.eventId)).sort((
+      a,
+      b
+    ) => a!.at - b!.at) as Pending[]
   }
 }
 
@@ -101,7 +112,11 @@ export async function applyEffects (options: ApplyOptions): Promise<Applied> {
   for (const [name, group] of byCollection) {
     const definition = collections.find((collection) => collection.name === name)
     if (definition === undefined) unknown.add(name)
-    else for (let at = 0; at < group.length; at += CHUNK) applied += await applyChunk(storage, definition, group.slice(at, at + CHUNK))
+    else {
+      for (let at = 0; at < group.length; at += CHUNK) {
+        applied += await applyChunk(storage, definition, group.slice(at, at + CHUNK))
+      }
+    }
   }
   return { applied, unknown, unreadable }
 }
@@ -128,13 +143,18 @@ async function applyChunk (storage: Storage, definition: CollectionDefinition, c
     const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
     return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
   })
-  const puts = due.filter(({ effect }) => effect.op === 'put' && effect.doc !== undefined).map(({ effect }) => withoutRevision(effect.doc as Document))
+  const puts = due.filter(({ effect }) => effect.op === 'put' && effect.doc !== undefined).map(({ effect }) =>
+    withoutRevision(effect.doc as Document)
+  )
   if (puts.length > 0) await collection.putMany(puts)
   for (const { effect } of due) if (effect.op === 'delete') await collection.delete(effect.id)
   return due.length
 }
 
-/** The time of the newest event that the index holds for each document, where it is newer than the oldest of the chunk. */
+/**
+ * The time of the newest event that the index holds for each document, where it is newer than the oldest of
+ * the chunk.
+ */
 async function laterChanges (storage: Storage, chunk: Pending[]): Promise<Map<string, number>> {
   const events = storage.collection<StoredAuditEvent>(auditEvents)
   const oldest = chunk.reduce((least, pending) => Math.min(least, pending.at), Infinity)

@@ -43,7 +43,9 @@ export function createPseudonyms (key: string): Pseudonyms {
       if (effect.sealed === undefined) return effect
       const { sealed, ...rest } = effect
       const bytes = Buffer.from(sealed, 'base64')
-      const decipher = createDecipheriv('aes-256-gcm', cipherKey, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES }).setAAD(about(effect)).setAuthTag(bytes.subarray(IV_BYTES, IV_BYTES + TAG_BYTES))
+      const decipher = createDecipheriv('aes-256-gcm', cipherKey, bytes.subarray(0, IV_BYTES), {
+        authTagLength: TAG_BYTES
+      }).setAAD(about(effect)).setAuthTag(bytes.subarray(IV_BYTES, IV_BYTES + TAG_BYTES))
       const text = Buffer.concat([decipher.update(bytes.subarray(IV_BYTES + TAG_BYTES)), decipher.final()])
       return { ...rest, doc: JSON.parse(text.toString()) as NonNullable<StoreEffect['doc']> }
     }
@@ -53,11 +55,13 @@ export function createPseudonyms (key: string): Pseudonyms {
 export interface Written { fields: Omit<AuditInput, 'effects'>, json: string, oversize: boolean }
 
 /**
- * The event's members in one order, bounded and as JSON text, taken at once: what the caller changes later does not count.
- * Never throws: details that are no JSON, or more than 4 KiB, are replaced by their size; `oversize` says that effects were left out.
+ * The event's members in one order, bounded and as JSON text, taken at once: what the caller changes later
+ * does not count. Never throws: details that are no JSON, or more than 4 KiB, are replaced by their size;
+ * `oversize` says that effects were left out.
  */
 export function writeInput (input: AuditInput, pseudonyms: Pseudonyms | null): Written {
-  const name = (text: string): string => hideName(text.length > NAME_LENGTH_MAX ? text.slice(0, NAME_LENGTH_MAX) : text, pseudonyms)
+  const name = (text: string): string =>
+    hideName(text.length > NAME_LENGTH_MAX ? text.slice(0, NAME_LENGTH_MAX) : text, pseudonyms)
   const fields: Omit<AuditInput, 'effects'> = {
     category: input.category,
     type: String(input.type).slice(0, TYPE_LENGTH_MAX),
@@ -72,7 +76,9 @@ export function writeInput (input: AuditInput, pseudonyms: Pseudonyms | null): W
   const plain = JSON.stringify(fields)
   if (input.effects === undefined || input.effects.length === 0) return { fields, json: plain, oversize: false }
   const effects = textOf(pseudonyms === null ? input.effects : input.effects.map(pseudonyms.seal))
-  if (effects === null || effects.length + plain.length > RECORD_BYTES_MAX) return { fields, json: plain, oversize: true }
+  if (effects === null || effects.length + plain.length > RECORD_BYTES_MAX) {
+    return { fields, json: plain, oversize: true }
+  }
   return { fields, json: `${plain.slice(0, -1)},"effects":${effects}}`, oversize: false }
 }
 
@@ -80,7 +86,12 @@ function boundedDetails (details: { [key: string]: Json }, pseudonyms: Pseudonym
   const text = textOf(details)
   if (text === null) return { unreadable: true }
   if (text.length > DETAILS_BYTES_MAX) return { oversize: text.length }
-  return JSON.parse(text, pseudonyms === null ? undefined : (_key, value: unknown) => typeof value === 'string' ? hideAny(value, pseudonyms) : value) as { [key: string]: Json }
+  return JSON.parse(
+    text,
+    pseudonyms === null
+      ? undefined
+      : (_key, value: unknown) => typeof value === 'string' ? hideAny(value, pseudonyms) : value
+  ) as { [key: string]: Json }
 }
 
 /** `ip:<address>` and `range:<cidr>` as ClientKeys and attackers are written, `IP|` and `RANGE|` as decisions are. */
@@ -89,7 +100,9 @@ const NAMED_ADDRESS = /^(ip|range)[:|](?=[^~])/i
 /** A name whose address is hidden; one network has one stand-in, however it is spelled. */
 function hideName (text: string, pseudonyms: Pseudonyms | null): string {
   const prefix = pseudonyms === null ? undefined : NAMED_ADDRESS.exec(text)?.[0]
-  return prefix === undefined ? text : prefix + pseudonyms!.hide(spelling(text.slice(prefix.length)) ?? text.slice(prefix.length))
+  return prefix === undefined
+    ? text
+    : prefix + pseudonyms!.hide(spelling(text.slice(prefix.length)) ?? text.slice(prefix.length))
 }
 
 /** What is an address or a range as a whole is hidden too; sentences are left as people and evidence wrote them. */
@@ -105,7 +118,9 @@ const ADDRESS_LENGTH_MAX = 49
 function spelling (text: string): string | null {
   const cidr = parseCidr(text)
   if (cidr === null) return null
-  return cidr.bits === (cidr.family === 4 ? 32 : 128) ? cidrText(cidr).slice(0, cidrText(cidr).indexOf('/')) : cidrText(cidr)
+  return cidr.bits === (cidr.family === 4 ? 32 : 128)
+    ? cidrText(cidr).slice(0, cidrText(cidr).indexOf('/'))
+    : cidrText(cidr)
 }
 
 function textOf (value: unknown): string | null {

@@ -1,4 +1,15 @@
-import { closeSync, constants, fdatasync, fdatasyncSync, fsyncSync, ftruncateSync, mkdirSync, openSync, write, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  write,
+  writeSync
+} from 'node:fs'
 import { open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
@@ -9,7 +20,10 @@ const sync = promisify(fdatasync)
 export interface OpenFile {
   /** Writes all of it, or rejects having written any part. */
   write (bytes: Buffer, position: number): Promise<void>
-  /** fdatasync. After a rejection the file must be closed and never synced again: the kernel reports a lost page once. */
+  /**
+   * fdatasync. After a rejection the file must be closed and never synced again: the kernel reports a lost
+   * page once.
+   */
   sync (): Promise<void>
   writeNow (bytes: Buffer, position: number): void
   syncNow (): void
@@ -18,9 +32,9 @@ export interface OpenFile {
 }
 
 /**
- * The file layer: the only door of the audit room to the disk, so that a test can inject EIO, ENOSPC, a slow sync, a torn
- * write, or keep only what was synced. Opening is synchronous on purpose: it happens once per segment, and the trail must
- * also open one while a caller is held back.
+ * The file layer: the only door of the audit room to the disk, so that a test can inject EIO, ENOSPC, a slow
+ * sync, a torn write, or keep only what was synced. Opening is synchronous on purpose: it happens once per
+ * segment, and the trail must also open one while a caller is held back.
  */
 export interface FileLayer {
   /** With parents, mode 0700; no error when it exists. */
@@ -74,7 +88,10 @@ export const systemFiles: FileLayer = {
   }
 }
 
-/** Whole replacement of a small file that no reader ever sees half written: new file, sync, rename, sync of the directory. */
+/**
+ * Whole replacement of a small file that no reader ever sees half written: new file, sync, rename, sync of
+ * the directory.
+ */
 export async function replaceFile (files: FileLayer, directory: string, name: string, bytes: Buffer): Promise<void> {
   const temporary = `${directory}/${name}.new`
   await files.remove(temporary).catch(() => { /* left by a crash, or not there at all */ })
@@ -99,7 +116,9 @@ function openFile (path: string, mode: 'create' | 'existing'): OpenFile {
   return {
     async write (bytes, position) {
       // A short write is no error: the disk may fill up within it, and then the next one says ENOSPC.
-      for (let done = 0; done < bytes.length;) done += (await writeAt(fd, bytes, done, bytes.length - done, position + done)).bytesWritten
+      for (let done = 0; done < bytes.length;) {
+        done += (await writeAt(fd, bytes, done, bytes.length - done, position + done)).bytesWritten
+      }
     },
     sync: () => sync(fd),
     writeNow (bytes, position) {

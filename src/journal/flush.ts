@@ -18,7 +18,10 @@ const CHUNK = 1_000
 const RECENT_MAX = 2_000
 /** A store that failed is left alone this long. */
 const RETRY_MS = 2_000
-/** Behind this many milliseconds with the store up, a room has written what it acknowledged: recovery need not apply it again. */
+/**
+ * Behind this many milliseconds with the store up, a room has written what it acknowledged: recovery need not
+ * apply it again.
+ */
 const EFFECTS_SETTLED_MS = 300_000
 /** The mark costs two syncs of the disk. */
 const MARK_MS = 5_000
@@ -75,7 +78,10 @@ export function createFlush (options: FlushOptions): Flush {
   let markedAt = 0
   /** Flushed, with their time: the newest that is old enough moves `effectsSeq`. At most 32. */
   let flushedAt: Array<{ seq: number, at: number }> = []
-  /** First event of each segment since the one that effectsSeq is in; while the store is down one pair per segment on the disk. */
+  /**
+   * First event of each segment since the one that effectsSeq is in; while the store is down one pair per
+   * segment on the disk.
+   */
   let starts: Array<{ segment: number, seq: number }> = []
   let running: Promise<boolean> | null = null
   let timer: NodeJS.Timeout | null = null
@@ -113,7 +119,10 @@ export function createFlush (options: FlushOptions): Flush {
       return true
     } catch (error) {
       upSince = clock.now()
-      options.log.warn({ code: (error as { code?: string }).code ?? null, behind: syncedSeq - flushedSeq }, 'audit events wait for the store')
+      options.log.warn(
+        { code: (error as { code?: string }).code ?? null, behind: syncedSeq - flushedSeq },
+        'audit events wait for the store'
+      )
       schedule(RETRY_MS)
       return false
     }
@@ -147,19 +156,29 @@ export function createFlush (options: FlushOptions): Flush {
     recent = recent.slice(done)
   }
 
-  /** Only a hint that makes the next start shorter (replay is idempotent), so not at every flush: it costs two syncs. */
+  /**
+   * Only a hint that makes the next start shorter (replay is idempotent), so not at every flush: it costs two
+   * syncs.
+   */
   async function mark (): Promise<void> {
     const now = clock.now()
     if (flushedSeq < 0 || (Math.abs(now - markedAt) < MARK_MS && !closed)) return
     markedAt = now
     flushedAt.push({ seq: flushedSeq, at: now })
-    const settled = flushedAt.filter((flushed) => now - flushed.at >= EFFECTS_SETTLED_MS && now - upSince >= EFFECTS_SETTLED_MS)
+    const settled = flushedAt.filter((flushed) =>
+      now - flushed.at >= EFFECTS_SETTLED_MS && now - upSince >= EFFECTS_SETTLED_MS
+    )
     effectsSeq = Math.max(effectsSeq, settled.at(-1)?.seq ?? -1)
     // The oldest are kept, as they ripen first.
     flushedAt = flushedAt.filter((flushed) => flushed.seq > effectsSeq).slice(0, 32)
     const before = starts.findLastIndex((start) => start.seq <= effectsSeq + 1)
     if (before > 0) starts = starts.slice(before)
-    await writeReplayed(files, directory, processId, { seq: flushedSeq, effectsSeq, segment: starts[0]?.segment ?? 0, done: false }).catch(() => { /* the disk's own alarm tells */ })
+    await writeReplayed(files, directory, processId, {
+      seq: flushedSeq,
+      effectsSeq,
+      segment: starts[0]?.segment ?? 0,
+      done: false
+    }).catch(() => { /* the disk's own alarm tells */ })
   }
 
   return {
@@ -187,17 +206,35 @@ export function createFlush (options: FlushOptions): Flush {
 }
 
 function entryEvent (processId: string, entry: Entry): WrittenEvent {
-  return { id: eventId(processId, entry.seq), at: entry.at, processId, seq: entry.seq, ...JSON.parse(entry.json) as Omit<WrittenEvent, 'id' | 'at' | 'processId' | 'seq'> }
+  return {
+    id: eventId(processId, entry.seq),
+    at: entry.at,
+    processId,
+    seq: entry.seq,
+    ...JSON.parse(entry.json) as Omit<WrittenEvent, 'id' | 'at' | 'processId' | 'seq'>
+  }
 }
 
-export async function writeReplayed (files: FileLayer, directory: string, processId: string, replayed: Replayed): Promise<void> {
+export async function writeReplayed (
+  files: FileLayer,
+  directory: string,
+  processId: string,
+  replayed: Replayed
+): Promise<void> {
   await replaceFile(files, directory, replayedName(processId), Buffer.from(JSON.stringify(replayed)))
 }
 
 export async function readReplayed (files: FileLayer, directory: string, processId: string): Promise<Replayed> {
   try {
-    const { seq, effectsSeq, segment, done } = JSON.parse((await files.read(`${directory}/${replayedName(processId)}`)).toString()) as Partial<Replayed>
-    return { seq: Number(seq ?? -1), effectsSeq: Number(effectsSeq ?? -1), segment: Number(segment ?? 0), done: done === true }
+    const { seq, effectsSeq, segment, done } = JSON.parse(
+      (await files.read(`${directory}/${replayedName(processId)}`)).toString()
+    ) as Partial<Replayed>
+    return {
+      seq: Number(seq ?? -1),
+      effectsSeq: Number(effectsSeq ?? -1),
+      segment: Number(segment ?? 0),
+      done: done === true
+    }
   } catch {
     // Absent or damaged: everything is replayed, which is only slower.
     return { seq: -1, effectsSeq: -1, segment: 0, done: false }
@@ -205,16 +242,23 @@ export async function readReplayed (files: FileLayer, directory: string, process
 }
 
 /** Events of one process in order, at most 1,000 at a time; `untilSeq` excluded. */
-export async function * readEvents (options: { files: FileLayer, directory: string, processId: string, afterSeq: number, untilSeq: number }): AsyncGenerator<WrittenEvent[]> {
+export async function * readEvents (
+  options: { files: FileLayer, directory: string, processId: string, afterSeq: number, untilSeq: number }
+): AsyncGenerator<WrittenEvent[]> {
   const { files, directory, processId, afterSeq, untilSeq } = options
-  const segments = (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
-  const reads = segments.map((segment) => async () => readLines(await files.read(`${directory}/${segmentName(processId, segment)}`)))
+  const segments =
+    (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+  const reads = segments.map((segment) => async () =>
+    readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
+  )
   let next = reads[0] === undefined ? undefined : await reads[0]()
   for (let index = 0; next !== undefined; index++) {
     const read = next
     next = reads[index + 1] === undefined ? undefined : await reads[index + 1]!()
     if ((next?.lines[0]?.seq ?? Infinity) <= afterSeq + 1) continue
-    const events = countedLines(read, next?.lines[0]).map(eventOf).filter((event) => event !== null && event.seq > afterSeq && event.seq < untilSeq) as WrittenEvent[]
+    const events = countedLines(read, next?.lines[0]).map(eventOf).filter((event) =>
+      event !== null && event.seq > afterSeq && event.seq < untilSeq
+    ) as WrittenEvent[]
     for (let at = 0; at < events.length; at += CHUNK) yield events.slice(at, at + CHUNK)
   }
 }

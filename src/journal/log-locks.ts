@@ -45,7 +45,11 @@ export async function lockedLogs (files: FileLayer, directory: string): Promise<
 }
 
 /** Runs `work` while nobody else of this machine does; null when somebody does. */
-export async function whileRecovering<T> (files: FileLayer, directory: string, work: () => Promise<T>): Promise<T | null> {
+export async function whileRecovering<T> (
+  files: FileLayer,
+  directory: string,
+  work: () => Promise<T>
+): Promise<T | null> {
   files.makeDirectory(directory)
   const path = `${directory}/${LOCK_FILE}`
   const holder = await readMark(files, path)
@@ -102,7 +106,10 @@ function isRunning (mark: string): boolean {
   }
 }
 
-/** When a process started, in ticks since boot (field 22 of /proc/pid/stat): numbers are given again, above all in containers. */
+/**
+ * When a process started, in ticks since boot (field 22 of /proc/pid/stat): numbers are given again, above
+ * all in containers.
+ */
 function startOf (pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')

@@ -5,9 +5,10 @@
  * document as its last acknowledged change left it, each log closed and sealed, so that it verifies to its end.
  * Never does: touch a log whose chain is broken (it is evidence; what stands before the break is still indexed).
  *
- * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is run again.
- * Rooms write their documents themselves; effects are for those who died between the acknowledgement and that write. So
- * an effect is left out where somebody changed the same document later, and where the document says so itself (`updatedAt`).
+ * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is
+ * run again. Rooms write their documents themselves; effects are for those who died between the
+ * acknowledgement and that write. So an effect is left out where somebody changed the same document later,
+ * and where the document says so itself (`updatedAt`).
  */
 import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
@@ -76,7 +77,10 @@ export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryR
     const end = await bringIn({ ...options, files, processId, segments, replayed, effects, report })
     if (end === null) continue
     await closeLog({ ...options, files, processId, end, report })
-    brought.push({ processId, replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true } })
+    brought.push({
+      processId,
+      replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true }
+    })
   }
   const pseudonyms = options.auditPseudonymKey == null ? null : createPseudonyms(options.auditPseudonymKey)
   const applied = await applyEffects({ ...options, files, effects, open: (effect) => openEffect(effect, pseudonyms) })
@@ -89,8 +93,18 @@ export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryR
       await releaseLog(files, directory, processId)
     } else report.broken.push(processId)
   }
-  if (applied.unknown.size > 0) log.error({ collections: [...applied.unknown] }, 'audit effects point to collections that nobody declared')
-  if (applied.unreadable > 0) log.error({ effects: applied.unreadable }, 'audit effects were sealed by another AUDIT_PSEUDONYM_KEY: start once with that one')
+  if (applied.unknown.size > 0) {
+    log.error(
+      { collections: [...applied.unknown] },
+      'audit effects point to collections that nobody declared'
+    )
+  }
+  if (applied.unreadable > 0) {
+    log.error(
+      { effects: applied.unreadable },
+      'audit effects were sealed by another AUDIT_PSEUDONYM_KEY: start once with that one'
+    )
+  }
   report.processes = brought.length
   return report
 }
@@ -120,7 +134,9 @@ async function bringIn (options: BringIn): Promise<LogEnd | null> {
   const wanted = segments.filter((segment) => segment >= replayed.segment)
   const end: LogEnd = { segment: -1, seq: replayed.seq, hash: GENESIS, nextSeq: 0, length: 0, closed: false }
   const read = async (index: number): Promise<SegmentLines | undefined> => (
-    wanted[index] === undefined ? undefined : readLines(await files.read(`${directory}/${segmentName(processId, wanted[index])}`))
+    wanted[index] === undefined
+      ? undefined
+      : readLines(await files.read(`${directory}/${segmentName(processId, wanted[index])}`))
   )
   const inFlight: Array<Promise<number>> = []
   let current = await read(0)
@@ -143,7 +159,11 @@ async function bringIn (options: BringIn): Promise<LogEnd | null> {
     const last = lines.at(-1)
     const cutShort = current.problem !== null && lines.length === current.lines.length
     if (cutShort || !follows(lines[0], end, index)) {
-      log.error({ processId, segment: wanted[index], problem: current.problem ?? 'the segment does not follow the one before' }, 'an audit log is damaged: run neko audit verify')
+      log.error({
+        processId,
+        segment: wanted[index],
+        problem: current.problem ?? 'the segment does not follow the one before'
+      }, 'an audit log is damaged: run neko audit verify')
       report.broken.push(processId)
       return null
     }
@@ -159,7 +179,14 @@ function follows (first: Line | undefined, end: LogEnd, index: number): boolean 
 
 function endOf (last: Line, segment: number, read: SegmentLines, count: number): LogEnd {
   const nextSeq = last.kind === 'event' ? last.seq + 1 : last.seq
-  return { segment, seq: nextSeq - 1, hash: last.hash, nextSeq, length: read.ends[count - 1] as number, closed: last.kind === 'close' }
+  return {
+    segment,
+    seq: nextSeq - 1,
+    hash: last.hash,
+    nextSeq,
+    length: read.ends[count - 1] as number,
+    closed: last.kind === 'close'
+  }
 }
 
 interface CloseLog extends RecoveryOptions { files: FileLayer, processId: string, end: LogEnd, report: RecoveryReport }
@@ -199,7 +226,13 @@ async function sealClose ({ files, directory, processId, signer, clock, end }: C
   if (read.checkpoints.some((seal) => seal.kind === 'close' && seal.hash === end.hash)) return null
   const newest = read.checkpoints.at(-1)
   const length = read.tornAt < 0 ? bytes.length : read.tornAt
-  const seals = createSeals({ files, directory, processId, signer, resume: { number: (newest?.number ?? -1) + 1, length } })
+  const seals = createSeals({
+    files,
+    directory,
+    processId,
+    signer,
+    resume: { number: (newest?.number ?? -1) + 1, length }
+  })
   try {
     if (newest === undefined) seals.begin(clock.now(), GENESIS)
     return await seals.append({ kind: 'close', segment: end.segment, seq: end.seq, hash: end.hash, at: clock.now() })

@@ -50,7 +50,10 @@ export interface SegmentLines {
   problem: string | null
 }
 
-/** Reads the good lines of a segment up to the first bad one, each chained to the one before; `from` is a line's start. */
+/**
+ * Reads the good lines of a segment up to the first bad one, each chained to the one before; `from` is a
+ * line's start.
+ */
 export function readLines (bytes: Buffer, from = 0): SegmentLines {
   const { spans, tornAt } = splitLines(from === 0 ? bytes : bytes.subarray(from))
   const read: SegmentLines = { lines: [], ends: [], tornBytes: bytes.length - from - tornAt, problem: null }
@@ -58,8 +61,9 @@ export function readLines (bytes: Buffer, from = 0): SegmentLines {
     const line = decodeLine(bytes, start + from, end + from)
     const before = read.lines.at(-1)
     if (typeof line === 'string') read.problem = line
-    else if (before !== undefined && line.prevHash !== before.hash) read.problem = 'the record does not follow the one before'
-    else {
+    else if (before !== undefined && line.prevHash !== before.hash) {
+      read.problem = 'the record does not follow the one before'
+    } else {
       read.lines.push(line)
       read.ends.push(end + 1 + from)
       continue
@@ -77,7 +81,9 @@ export function readLines (bytes: Buffer, from = 0): SegmentLines {
 export function countedLines (read: SegmentLines, next: Line | undefined): Line[] {
   if (next === undefined || (next.reason as OpenReason) !== 'error') return read.lines
   const last = read.lines.findIndex((line) => line.hash === next.prevHash)
-  return last < 0 ? read.lines.slice(0, next.prevHash === read.lines[0]?.prevHash ? 0 : undefined) : read.lines.slice(0, last + 1)
+  return last < 0
+    ? read.lines.slice(0, next.prevHash === read.lines[0]?.prevHash ? 0 : undefined)
+    : read.lines.slice(0, last + 1)
 }
 
 /** The event of a line, or null where the line is another kind of record. */
@@ -99,7 +105,10 @@ export async function readTrailId (files: FileLayer, directory: string): Promise
   }
 }
 
-/** The directory's name, made by whoever comes first. Processes that start together may both write: the last one stays, and a checkpoint is written again within a minute. */
+/**
+ * The directory's name, made by whoever comes first. Processes that start together may both write: the last
+ * one stays, and a checkpoint is written again within a minute.
+ */
 export async function ensureTrailId (files: FileLayer, directory: string): Promise<string> {
   const found = await readTrailId(files, directory)
   if (found !== null) return found

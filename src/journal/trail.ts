@@ -1,20 +1,24 @@
 /**
  * The write-ahead log of one process start.
  *
- * Owns: the queue of records that wait, the open segment, the place in the chain. Never does: read, sign, know the store.
- * In: entries (already JSON text). Out: acknowledgements after the sync, and `onCommitted` with what is now durable.
+ * Owns: the queue of records that wait, the open segment, the place in the chain. Never does: read, sign,
+ * know the store. In: entries (already JSON text). Out: acknowledgements after the sync, and `onCommitted`
+ * with what is now durable.
  *
- * Group commit: all that waits goes out in one write and one fdatasync; meanwhile the next group gathers. So the number of
- * syncs follows the speed of the disk and not the number of events, and nobody waits more than DELAY_MS for company.
+ * Group commit: all that waits goes out in one write and one fdatasync; meanwhile the next group gathers. So
+ * the number of syncs follows the speed of the disk and not the number of events, and nobody waits more than
+ * DELAY_MS for company.
  *
  * When the disk fails: an fdatasync that failed is never repeated on its file, because the kernel forgets the pages it
  * could not write. The segment is cut back to its last acknowledged line and closed, a new one begins (reason `error`),
- * and the records are written again, once at once. If that fails too the trail is unhealthy: `durable` is refused at once,
- * plain records wait in the bounded queue, and every RETRY_MS a line `audit.resumed` tries the disk.
+ * and the records are written again, once at once. If that fails too the trail is unhealthy: `durable` is
+ * refused at once, plain records wait in the bounded queue, and every RETRY_MS a line `audit.resumed` tries
+ * the disk.
  *
- * When records come faster than the disk takes them: at BACKLOG_MAX a plain record holds its caller back, by committing on
- * the caller's own time. Where that cannot help (a sync is under way, or the disk is down) it is counted by category, and
- * the count becomes an `audit.overflow` event of the trail itself: nothing is dropped silently.
+ * When records come faster than the disk takes them: at BACKLOG_MAX a plain record holds its caller back, by
+ * committing on the caller's own time. Where that cannot help (a sync is under way, or the disk is down) it
+ * is counted by category, and the count becomes an `audit.overflow` event of the trail itself: nothing is
+ * dropped silently.
  */
 import { encodeLine, GENESIS } from './chain.ts'
 import type { OpenReason } from './chain.ts'
@@ -55,7 +59,11 @@ export interface TrailOptions {
   onCommitted: (entries: Entry[], position: TrailPosition) => void
   onHealth: (healthy: boolean, error: Error | null) => void
   /** The trail's own events (overflow, resumed, withdrawn) as entries. */
-  ownEntry: (type: string, target: string | null, details: { [key: string]: number | { [key: string]: number } }) => Entry
+  ownEntry: (
+    type: string,
+    target: string | null,
+    details: { [key: string]: number | { [key: string]: number } }
+  ) => Entry
   segmentBytes?: number
 }
 
@@ -123,7 +131,10 @@ export class Trail {
     while (this.#writing) await this.room()
   }
 
-  /** Commits what waits, writes the `close` line and lets go. Returns the last position, or null when nothing was ever written or the disk failed. */
+  /**
+   * Commits what waits, writes the `close` line and lets go. Returns the last position, or null when nothing
+   * was ever written or the disk failed.
+   */
   async close (): Promise<TrailPosition | null> {
     await this.idle()
     this.#closed = true
@@ -168,7 +179,9 @@ export class Trail {
     this.#writing = false
     if (error !== null) this.#fail(group, error)
     this.#announce()
-    if (this.#waiting.length > 0 && error === null) this.#schedule(this.#waiting.some((entry) => entry.settle !== null) ? DURABLE_DELAY_MS : DELAY_MS)
+    if (this.#waiting.length > 0 && error === null) {
+      this.#schedule(this.#waiting.some((entry) => entry.settle !== null) ? DURABLE_DELAY_MS : DELAY_MS)
+    }
   }
 
   /** A second try at once: a bad page or a passing fault must not refuse anybody. A full disk is given time instead. */
@@ -232,13 +245,25 @@ export class Trail {
     const texts: string[] = []
     const { processId } = this.#options
     if (opened) {
-      const line = encodeLine(hash, 'open', seq, `"processId":"${processId}","segment":${this.#segment},"reason":"${this.#reason}","at":${this.#options.now()}`)
+      const line = encodeLine(
+        hash,
+        'open',
+        seq,
+        `"processId":"${processId}","segment":${this.#segment},"reason":"${this.#reason}","at":${this.#options.now()}`
+      )
       texts.push(line.text)
       hash = line.hash
     }
     for (const entry of group) {
       entry.seq = seq
-      const line = encodeLine(hash, 'event', seq, `"event":{"id":"${eventId(processId, seq)}","at":${entry.at},"processId":"${processId}","seq":${seq},${entry.json.slice(1)}`)
+      const line = encodeLine(
+        hash,
+        'event',
+        seq,
+        `"event":{"id":"${
+          eventId(processId, seq)
+        }","at":${entry.at},"processId":"${processId}","seq":${seq},${entry.json.slice(1)}`
+      )
       texts.push(line.text)
       hash = line.hash
       seq++
@@ -294,7 +319,9 @@ export class Trail {
   #forgetEmptySegment (): void {
     const { files, directory, processId } = this.#options
     // Its number is not used again: the removal may come late.
-    files.remove(`${directory}/${segmentName(processId, this.#segment)}`).catch(() => { /* stays, and counts nothing */ })
+    files.remove(`${directory}/${segmentName(processId, this.#segment)}`).catch(
+      () => { /* stays, and counts nothing */ }
+    )
   }
 
   #abandon (): void {

@@ -11,23 +11,42 @@ import type { Rate } from './window.ts'
 export const ORDERS_TOPIC = 'limits.orders'
 export const ANSWERS_TOPIC = 'limits.answers'
 
-/** What needs no answer: points given back, points admitted without asking, what is left of a lease that ended, a violation that the worker saw. */
-export interface Update { about: 'refund' | 'admitted' | 'returned' | 'violation', order: Order, /** Of a violation. */ ms: number }
+/**
+ * What needs no answer: points given back, points admitted without asking, what is left of a lease that
+ * ended, a violation that the worker saw.
+ */
+export interface Update {
+  about: 'refund' | 'admitted' | 'returned' | 'violation'
+  order: Order /** Of a violation. */
+  ms: number
+}
 /** `seq` 0 asks for no answer. */
 export interface Batch { seq: number, inForce: RatesInForce, updates: Update[], orders: Order[] }
 /** What others did to a bucket: its count, and for how long it refuses everything. */
 export interface Told { key: string, rate: Rate, count: number, refusedMs: number }
-/** `held`: the client's requests count at the strict rate. `lease`: more points that were counted ahead for the process that asks, and for how long. */
+/**
+ * `held`: the client's requests count at the strict rate. `lease`: more points that were counted ahead for
+ * the process that asks, and for how long.
+ */
 export interface Counted { answer: LimitAnswer, held: boolean, lease: { points: number, ms: number } | null }
 
 const ABOUT: ReadonlyArray<Update['about']> = ['refund', 'admitted', 'returned', 'violation']
 
 export function writeRates ({ rates, shadow, lengthenedSeconds }: RatesInForce): Json {
-  return [...TIERS.map((tier) => [rates[tier].max, rates[tier].windowSeconds, rates[tier].blockSeconds]), shadow ? 1 : 0, lengthenedSeconds]
+  return [
+    ...TIERS.map((tier) => [rates[tier].max, rates[tier].windowSeconds, rates[tier].blockSeconds]),
+    shadow ? 1 : 0,
+    lengthenedSeconds
+  ]
 }
 
 export function writeBatch (seq: number, inForce: Json, updates: readonly Update[], orders: readonly Order[]): Json {
-  return [seq, inForce, updates.map(({ about, order, ms }) => [ABOUT.indexOf(about), ms, writeOrder(order)]), orders.map(writeOrder)]
+  return [
+    seq,
+    inForce,
+    updates.map(({ about, order, ms }) => [ABOUT.indexOf(about), ms, writeOrder(order)]),
+    orders.map(writeOrder)
+  ]
 }
 
 export function readBatch (message: Json): Batch {
@@ -38,7 +57,10 @@ export function readBatch (message: Json): Batch {
   })
   return {
     seq,
-    inForce: ratesInForce(Object.fromEntries(rates) as RatesInForce['rates'], { shadow: inForce[TIERS.length] === 1, lengthenedSeconds: inForce[TIERS.length + 1] as number }),
+    inForce: ratesInForce(Object.fromEntries(rates) as RatesInForce['rates'], {
+      shadow: inForce[TIERS.length] === 1,
+      lengthenedSeconds: inForce[TIERS.length + 1] as number
+    }),
     updates: updates.map(([about, ms, order]) => ({ about: ABOUT[about]!, ms, order: readOrder(order) })),
     orders: orders.map(readOrder)
   }
@@ -55,17 +77,42 @@ export function readOrder (message: Json): Order {
 
 export function writeCounted ({ answer, held, lease }: Counted): Json {
   const { allowed, count, resetSeconds, retryAfterSeconds, retryAfterMs, crossed } = answer
-  if (allowed) return lease === null ? [count, resetSeconds, held ? 1 : 0] : [count, resetSeconds, 0, 0, 0, 0, lease.points, Math.floor(lease.ms)]
+  if (allowed) {
+    return lease === null
+      ? [count, resetSeconds, held ? 1 : 0]
+      : [count, resetSeconds, 0, 0, 0, 0, lease.points, Math.floor(lease.ms)]
+  }
   return [count, resetSeconds, held ? 1 : 0, retryAfterSeconds, retryAfterMs, crossed ? 1 : 0]
 }
 
 export function readCounted (message: Json, order: Order, inForce: RatesInForce): Counted & { bucket: Bucket } {
-  const [count, resetSeconds, held, retryAfterSeconds = 0, retryAfterMs = 0, crossed = 0, points = 0, ms = 0] = message as [number, number, number, number?, number?, number?, number?, number?]
+  const [
+    count,
+    resetSeconds,
+    held,
+    retryAfterSeconds = 0,
+    retryAfterMs = 0,
+    crossed = 0,
+    points = 0,
+    ms = 0
+  ] = message as [number, number, number, number?, number?, number?, number?, number?]
   const bucket = bucketOf(order, inForce, held === 1)
   const { tier, rate } = bucket
   const allowed = retryAfterSeconds === 0
   return {
-    answer: { allowed, tier, limit: rate.max, windowSeconds: rate.windowSeconds, remaining: allowed ? Math.max(0, rate.max - count) : 0, resetSeconds, retryAfterSeconds, retryAfterMs, crossed: crossed === 1, count, store: 'primary' },
+    answer: {
+      allowed,
+      tier,
+      limit: rate.max,
+      windowSeconds: rate.windowSeconds,
+      remaining: allowed ? Math.max(0, rate.max - count) : 0,
+      resetSeconds,
+      retryAfterSeconds,
+      retryAfterMs,
+      crossed: crossed === 1,
+      count,
+      store: 'primary'
+    },
     bucket,
     held: held === 1,
     lease: points === 0 ? null : { points, ms }
@@ -73,9 +120,14 @@ export function readCounted (message: Json, order: Order, inForce: RatesInForce)
 }
 
 export function writeTold (told: Iterable<Told>): Json {
-  return Array.from(told, ({ key, rate, count, refusedMs }) => [key, count, rate.max, rate.windowSeconds, Math.round(refusedMs)])
+  return Array.from(
+    told,
+    ({ key, rate, count, refusedMs }) => [key, count, rate.max, rate.windowSeconds, Math.round(refusedMs)]
+  )
 }
 
 export function readTold (message: Json): Told[] {
-  return (message as Array<[string, number, number, number, number]>).map(([key, count, max, windowSeconds, refusedMs]) => ({ key, count, rate: { max, windowSeconds, blockSeconds: 0 }, refusedMs }))
+  return (message as Array<[string, number, number, number, number]>).map((
+    [key, count, max, windowSeconds, refusedMs]
+  ) => ({ key, count, rate: { max, windowSeconds, blockSeconds: 0 }, refusedMs }))
 }

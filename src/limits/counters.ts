@@ -38,7 +38,10 @@ export interface CountersOptions {
 /** 131,072 keys of 109 bytes: 14 MB when all are touched. */
 const CAPACITY = 131_072
 const HOLDS_MAX = 20_000
-/** A client of a tier without a block that asks on and on crosses again with each sub-window: twice within this is one. */
+/**
+ * A client of a tier without a block that asks on and on crosses again with each sub-window: twice within
+ * this is one.
+ */
 const VIOLATION_MS_MIN = 500
 /** Counts without ever refusing. */
 const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
@@ -78,14 +81,25 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
     return count
   }
 
-  /** Both its own limit and the strict one must have room, so that a hold never grants more; shown is what is left of the two. */
+  /**
+   * Both its own limit and the strict one must have room, so that a hold never grants more; shown is what is
+   * left of the two.
+   */
   function countHeld (order: Order, inForce: RatesInForce): LimitAnswer {
     const own = bucketOf(order, inForce, false)
     const { key, tier, rate } = bucketOf(order, inForce, true)
     const left = windows.peek(own.tier, own.key, own.rate)
     if (!left.allowed) {
       const { resetSeconds, retryAfterSeconds, retryAfterMs } = left
-      return { ...windows.peek(tier, key, rate), allowed: false, remaining: 0, resetSeconds, retryAfterSeconds, retryAfterMs, count: rate.max }
+      return {
+        ...windows.peek(tier, key, rate),
+        allowed: false,
+        remaining: 0,
+        resetSeconds,
+        retryAfterSeconds,
+        retryAfterMs,
+        count: rate.max
+      }
     }
     const answer = windows.take(tier, key, rate, order.points)
     if (!answer.allowed) return answer.crossed ? { ...answer, crossed: false } : answer
@@ -96,7 +110,12 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
   }
 
   /** From its third crossing on a client is blocked for longer, and told so. */
-  function crossed (answer: LimitAnswer, { client }: Order, { key, tier, rate }: Bucket, { shadow, lengthenedSeconds }: RatesInForce): LimitAnswer {
+  function crossed (
+    answer: LimitAnswer,
+    { client }: Order,
+    { key, tier, rate }: Bucket,
+    { shadow, lengthenedSeconds }: RatesInForce
+  ): LimitAnswer {
     const count = noteViolation(client, violationMs(rate))
     if (shadow || count < VIOLATIONS_MAX || lengthenedSeconds === 0) return answer
     windows.block(key, rate, lengthenedSeconds * 1000)
@@ -113,11 +132,14 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
       const { key, tier, rate } = bucket
       const answer = windows.take(tier, key, rate, order.points)
       if (answer.allowed) {
-        if (self.onAdmitted !== null && order.kind !== 'cost' && order.kind !== 'attempt') self.onAdmitted(key, tier, order.points)
+        if (self.onAdmitted !== null && order.kind !== 'cost' && order.kind !== 'attempt') {
+          self.onAdmitted(key, tier, order.points)
+        }
         return answer
       }
       if (!answer.crossed) return answer
-      // Only a client's own rate of requests is violated: what a challenge imposes never is, and attempts say so themselves.
+      // Only a client's own rate of requests is violated: what a challenge imposes never is, and attempts say
+      // so themselves.
       return order.kind === 'request' ? crossed(answer, order, bucket, inForce) : { ...answer, crossed: false }
     },
     hold: (clientKey, ms) => remember(holds, clientKey, ms),
@@ -140,7 +162,10 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
   return self
 }
 
-/** How long a violation lasts, ms: a little less than its block, since who comes back the moment that ends may cross again. */
+/**
+ * How long a violation lasts, ms: a little less than its block, since who comes back the moment that ends may
+ * cross again.
+ */
 export function violationMs ({ blockSeconds }: Rate): number {
   return Math.max(VIOLATION_MS_MIN, blockSeconds * 900)
 }

@@ -4,8 +4,8 @@ import type { Counters } from './counters.ts'
 import type { RatesInForce } from './rates.ts'
 
 /**
- * Between hosts joined by Redis: each host's counting process tells the others four times a second what it admitted. Within a host
- * counts are exact; between hosts they are as close as this.
+ * Between hosts joined by Redis: each host's counting process tells the others four times a second what it
+ * admitted. Within a host counts are exact; between hosts they are as close as this.
  */
 export interface Exchange {
   /** Points that are given back are negative. */
@@ -17,15 +17,26 @@ const EXCHANGE_MS = 250
 /** Keys told per exchange; the busiest clients are in it because they are counted first and most. */
 const EXCHANGE_KEYS = 1000
 
-export function createExchange ({ fleet, counters, inForce: { rates } }: { fleet: Fleet, counters: Pick<Counters, 'windows'>, inForce: RatesInForce }): Exchange {
+export function createExchange (
+  { fleet, counters, inForce: { rates } }: {
+    fleet: Fleet,
+    counters: Pick<Counters, 'windows'>,
+    inForce: RatesInForce
+  }
+): Exchange {
   const admitted = new Map<string, { tier: Tier, count: number }>()
 
   const unsubscribe = fleet.subscribe('limits.counts', (message) => {
-    for (const [key, tier, count] of message as Array<[string, Tier, number]>) counters.windows.absorb(key, rates[tier] ?? rates.standard, count)
+    for (const [key, tier, count] of message as Array<[string, Tier, number]>) {
+      counters.windows.absorb(key, rates[tier] ?? rates.standard, count)
+    }
   })
   const timer = setInterval(() => {
     if (admitted.size === 0) return
-    fleet.publish('limits.counts', [...admitted].filter(([, { count }]) => count > 0).map(([key, { tier, count }]) => [key, tier, count]))
+    fleet.publish(
+      'limits.counts',
+      [...admitted].filter(([, { count }]) => count > 0).map(([key, { tier, count }]) => [key, tier, count])
+    )
     admitted.clear()
   }, EXCHANGE_MS)
   timer.unref()

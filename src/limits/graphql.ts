@@ -42,6 +42,8 @@ export const limitsGraphql: RoomGraphql = {
   }
 }
 
-function shown ({ tier, limit, remaining, resetSeconds }: LimitAnswer): Pick<LimitAnswer, 'tier' | 'limit' | 'remaining' | 'resetSeconds'> {
+function shown (
+  { tier, limit, remaining, resetSeconds }: LimitAnswer
+): Pick<LimitAnswer, 'tier' | 'limit' | 'remaining' | 'resetSeconds'> {
   return { tier, limit, remaining, resetSeconds }
 }

@@ -3,14 +3,18 @@ import { keysOf } from './rates.ts'
 import type { Rate, WindowLimiter } from './window.ts'
 
 /**
- * The primary's side of lending: a client that keeps one process busy and is far from its limit is counted ahead, so that
- * the process need not ask for each request. What is lent counts as admitted at once; what is not used comes back, when its
- * time is over or, before anybody is refused for it, when it is called back. So N stays N.
+ * The primary's side of lending: a client that keeps one process busy and is far from its limit is counted
+ * ahead, so that the process need not ask for each request. What is lent counts as admitted at once; what is
+ * not used comes back, when its time is over or, before anybody is refused for it, when it is called back. So
+ * N stays N.
  *
  * A lease ends with the sub-window in which it was counted: used later, it would leave the window too early.
  */
 export interface Leases {
-  /** Points counted ahead for a process, and for how long, ms; null when the bucket is too near its limit. What it was lent before it has used up or given back, or it would not ask. */
+  /**
+   * Points counted ahead for a process, and for how long, ms; null when the bucket is too near its limit.
+   * What it was lent before it has used up or given back, or it would not ask.
+   */
   grant (key: string, rate: Rate, processId: string): { points: number, ms: number } | null
   /** Other processes that may still hold points of this bucket. */
   holders (key: string, processId: string): string[]
@@ -21,7 +25,10 @@ export interface Leases {
   sweep (): void
 }
 
-/** Of what is left of a limit: a bucket with fewer than 128 left is never lent from, and what others are told is off by less than this. */
+/**
+ * Of what is left of a limit: a bucket with fewer than 128 left is never lent from, and what others are told
+ * is off by less than this.
+ */
 const SHARE = 64
 const POINTS_MAX = 256
 const BUCKETS_MAX = 5_000
@@ -29,7 +36,10 @@ const BUCKETS_MAX = 5_000
 const LEASE_MS_MIN = 50
 
 export function createLeases ({ clock, windows }: { clock: Clock, windows: WindowLimiter }): Leases {
-  /** By bucket and holder: when what was lent leaves the window. Given back later it would be taken from what others used. */
+  /**
+   * By bucket and holder: when what was lent leaves the window. Given back later it would be taken from what
+   * others used.
+   */
   const lent = new Map<string, Map<string, number>>()
 
   return {

@@ -16,11 +16,12 @@ export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
 /**
  * Limits per tier and client, exact over the processes of a host: N at once, never more than N in any window.
  *
- * Owns: what each tier grants, holds (a challenged client kept at the strict tier's rate), violations, and who counts. Never
- * does: work out who the client is, or answer HTTP.
- * Why so: each process counting alone and telling the others let 115 of 100 pass with two processes. The primary outlives
- * every worker and serves nobody, so it counts (primary-counter.ts); workers ask it in batches, and a busy client's requests are counted ahead (primary-store.ts). At WORKERS=1 the
- * process counts for itself and answers without a promise. A restarted primary, and so a restarted server, starts with empty counts.
+ * Owns: what each tier grants, holds (a challenged client kept at the strict tier's rate), violations, and
+ * who counts. Never does: work out who the client is, or answer HTTP. Why so: each process counting alone and
+ * telling the others let 115 of 100 pass with two processes. The primary outlives every worker and serves
+ * nobody, so it counts (primary-counter.ts); workers ask it in batches, and a busy client's requests are
+ * counted ahead (primary-store.ts). At WORKERS=1 the process counts for itself and answers without a promise.
+ * A restarted primary, and so a restarted server, starts with empty counts.
  */
 export interface Limits {
   /** One request of a client; a held client is counted at the strict rate, without its block. */
@@ -35,11 +36,15 @@ export interface Limits {
   refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
-  /** A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS in rates.ts has the names). */
+  /**
+   * A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS in rates.ts
+   * has the names).
+   */
   takeAttempt (key: string): Promise<LimitAnswer>
   /**
-   * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it was taken; that of an
-   * attempt is counted here, and while the block of one lasts, in whichever process, there is no other.
+   * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted
+   * when it was taken; that of an attempt is counted here, and while the block of one lasts, in whichever
+   * process, there is no other.
    */
   countViolation (clientKey: string, about: { tier: Tier, attempt: boolean }): number
   /** Holds a client to the strict tier's rate, without its block time; told to siblings. */
@@ -47,7 +52,10 @@ export interface Limits {
   isHeld (clientKey: string): boolean
   /** Lengthens the limiter's own block of a key in a tier (RATE_LIMIT_VIOLATION); told to siblings. */
   block (tier: Tier, clientKey: string, ms: number): void
-  /** How long the block that follows a violation lasts at least, in seconds: what the playbook in force says, 0 when it says nothing. Before the first request. */
+  /**
+   * How long the block that follows a violation lasts at least, in seconds: what the playbook in force says,
+   * 0 when it says nothing. Before the first request.
+   */
   lengthenBlocks (seconds: number): void
   /** Forgets holds, blocks and counts of a client; told to siblings. */
   forget (clientKey: string): void
@@ -70,8 +78,13 @@ const SILENT: Pick<Logger, 'info' | 'warn'> = { info () {}, warn () {} }
 export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: LimitsOptions): Limits {
   let inForce = ratesInForce(rates, { shadow, lengthenedSeconds: LENGTHENED_BLOCK_SECONDS })
   const counts = fleet.primaryId === null || fleet.primaryId === fleet.processId
-  const counters = createCounters({ clock, onViolation: (clientKey, ms, count) => fleet.publish('limits.violation', [clientKey, ms, count]) })
-  const store: LimitStore = counts ? createLocalStore({ counters, inForce }) : createPrimaryStore({ fleet, clock, log, counters, inForce })
+  const counters = createCounters({
+    clock,
+    onViolation: (clientKey, ms, count) => fleet.publish('limits.violation', [clientKey, ms, count])
+  })
+  const store: LimitStore = counts
+    ? createLocalStore({ counters, inForce })
+    : createPrimaryStore({ fleet, clock, log, counters, inForce })
   const primaryCounter = fleet.primaryId === fleet.processId ? createPrimaryCounter({ fleet, clock, counters }) : null
   const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, counters, inForce }) : null
   if (exchange !== null) counters.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
@@ -87,13 +100,16 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     else if (from === fleet.primaryId) counters.applyRemoteViolation(clientKey, ms, count)
   })
   fleet.subscribe('limits.forget', (message) => {
-    // What was answered before must not reach a worker after it forgot; and who asked to forget may have heard such an answer since.
+    // What was answered before must not reach a worker after it forgot; and who asked to forget may have
+    // heard such an answer since.
     primaryCounter?.flush()
     primaryCounter?.forget(message as string)
     store.applyForget(message as string)
     if (primaryCounter !== null) fleet.publish('limits.forgotten', message)
   })
-  fleet.subscribe('limits.forgotten', (message, from) => { if (from === fleet.primaryId) store.applyForget(message as string) })
+  fleet.subscribe('limits.forgotten', (message, from) => {
+    if (from === fleet.primaryId) store.applyForget(message as string)
+  })
 
   return {
     take: (tier, clientKey) => store.take(request(tier, clientKey)),
@@ -101,10 +117,15 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     takeNamed: (tier, name, clientKey) => store.take({ kind: name, tier, client: clientKey, points: 1 }),
     peekNamed: (tier, name, clientKey) => store.peek({ kind: name, tier, client: clientKey, points: 1 }),
     takeCost: (tier, clientKey, points) => store.take({ kind: 'cost', tier, client: clientKey, points }),
-    refundCost (tier, clientKey, points) { if (points > 0) store.refund({ kind: 'cost', tier, client: clientKey, points }) },
+    refundCost (tier, clientKey, points) {
+      if (points > 0) store.refund({ kind: 'cost', tier, client: clientKey, points })
+    },
     peekCost: (tier, clientKey) => store.peek({ kind: 'cost', tier, client: clientKey, points: 1 }),
     takeAttempt: async (key) => await store.take({ kind: 'attempt', tier: 'strict', client: key, points: 1 }),
-    countViolation: (clientKey, { attempt }) => attempt ? store.countViolation(clientKey, violationMs(inForce.attemptRate)) : counters.violations(clientKey),
+    countViolation: (clientKey, { attempt }) =>
+      attempt
+        ? store.countViolation(clientKey, violationMs(inForce.attemptRate))
+        : counters.violations(clientKey),
     hold (clientKey, ms) {
       counters.hold(clientKey, ms)
       fleet.publish('limits.hold', [clientKey, ms])

@@ -4,7 +4,9 @@ import { bucketOf } from './rates.ts'
 import type { RatesInForce } from './rates.ts'
 
 /** This process counts: the only one of its host, or the primary itself. Nothing is waited for. */
-export function createLocalStore ({ counters, inForce: first }: { counters: Counters, inForce: RatesInForce }): LimitStore {
+export function createLocalStore (
+  { counters, inForce: first }: { counters: Counters, inForce: RatesInForce }
+): LimitStore {
   let inForce = first
   const { windows } = counters
   return {

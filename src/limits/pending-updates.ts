@@ -2,11 +2,15 @@ import type { Order } from './shapes.ts'
 import type { Update } from './codec.ts'
 
 /**
- * What a worker has to tell the primary and needs no answer to, one update per bucket: points that were admitted without
- * asking, points given back, violations. What was admitted and given back before it was told is never told.
+ * What a worker has to tell the primary and needs no answer to, one update per bucket: points that were
+ * admitted without asking, points given back, violations. What was admitted and given back before it was told
+ * is never told.
  */
 export interface PendingUpdates {
-  /** Beyond UPDATES_MAX an update is lost: points not given back make a limit stricter for one window, points not told looser by them. */
+  /**
+   * Beyond UPDATES_MAX an update is lost: points not given back make a limit stricter for one window, points
+   * not told looser by them.
+   */
   add (update: Update): void
   /** The oldest, taken out. */
   draw (max: number): Update[]

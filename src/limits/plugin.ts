@@ -7,7 +7,13 @@ declare module 'fastify' {
 }
 
 export default fp(async (app) => {
-  const limits = createLimits({ rates: app.config.rates, fleet: app.fleet, clock: app.clock, shadow: app.config.enforcement === 'shadow', log: app.log as Logger })
+  const limits = createLimits({
+    rates: app.config.rates,
+    fleet: app.fleet,
+    clock: app.clock,
+    shadow: app.config.enforcement === 'shadow',
+    log: app.log as Logger
+  })
   app.decorate('limits', limits)
   app.addHook('onClose', () => limits.close())
 }, { name: 'limits', dependencies: ['config', 'clock', 'fleet'] })

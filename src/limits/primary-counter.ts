@@ -12,12 +12,13 @@ import type { Batch, Update, Told } from './codec.ts'
 /**
  * The primary's side: counts what its workers order, and answers each batch once.
  *
- * A worker is also told what it cannot know, when a client did more through others than a sixteenth of its limit: for the
- * moment when the primary is silent and each process falls back to its share of what is left. That leaves in the same
- * turn as the answers, so that nobody who was answered is ahead of what the others know. Clients that do less cost no message.
+ * A worker is also told what it cannot know, when a client did more through others than a sixteenth of its
+ * limit: for the moment when the primary is silent and each process falls back to its share of what is left.
+ * That leaves in the same turn as the answers, so that nobody who was answered is ahead of what the others
+ * know. Clients that do less cost no message.
  *
- * A batch that holds a bucket twice is a busy client's: it is lent some (leases.ts). Before anybody is refused for what is lent
- * to others that is called back, and the batch waits for it.
+ * A batch that holds a bucket twice is a busy client's: it is lent some (leases.ts). Before anybody is
+ * refused for what is lent to others that is called back, and the batch waits for it.
  */
 export interface PrimaryCounter {
   /** What was answered leaves now. */
@@ -47,14 +48,19 @@ const TOLD_PER_MESSAGE = 400
 const KNOWN_MAX = 20_000
 /** A worker that is no more is forgotten when this many others came after it. */
 const OUTBOXES_MAX = 64
-/** A holder that does not give back in time is taken to have used what it was lent. Well below what a worker waits for an answer. */
+/**
+ * A holder that does not give back in time is taken to have used what it was lent. Well below what a worker
+ * waits for an answer.
+ */
 const RECALL_MS = 50
 
 interface Recall { waitsFor: Set<string>, then: Array<() => void>, timer: NodeJS.Timeout }
 /** A batch on its way through. */
 interface Work { batch: Batch, processId: string, outbox: Outbox, answers: Json[] }
 
-export function createPrimaryCounter ({ fleet, clock, counters }: { fleet: Fleet, clock: Clock, counters: Counters }): PrimaryCounter {
+export function createPrimaryCounter (
+  { fleet, clock, counters }: { fleet: Fleet, clock: Clock, counters: Counters }
+): PrimaryCounter {
   const { windows } = counters
   const leases = createLeases({ clock, windows })
   const outboxes = new Map<string, Outbox>()
@@ -82,7 +88,11 @@ export function createPrimaryCounter ({ fleet, clock, counters }: { fleet: Fleet
     flushSoon()
   }
 
-  function count (order: Order, { key, rate }: Bucket, { batch: { orders, inForce }, processId, outbox, answers }: Work): Json {
+  function count (
+    order: Order,
+    { key, rate }: Bucket,
+    { batch: { orders, inForce }, processId, outbox, answers }: Work
+  ): Json {
     const answer = counters.count(order, inForce)
     const isCost = order.kind === 'cost'
     const isBusy = answer.allowed && !isHeld(order) && isLastOfSeveral(order, orders, answers.length)
@@ -90,7 +100,11 @@ export function createPrimaryCounter ({ fleet, clock, counters }: { fleet: Fleet
     const lease = isBusy ? leases.grant(key, rate, processId) : null
     if (lease !== null) counters.onAdmitted?.(key, order.tier, lease.points)
     // A cheaper operation may still fit where a costly one did not.
-    tellOthers({ key, rate, count: answer.count + (lease?.points ?? 0), refusedMs: isCost ? 0 : answer.retryAfterMs }, outbox, !isCost)
+    tellOthers(
+      { key, rate, count: answer.count + (lease?.points ?? 0), refusedMs: isCost ? 0 : answer.retryAfterMs },
+      outbox,
+      !isCost
+    )
     return writeCounted({ answer, held: isHeld(order), lease })
   }
 
@@ -106,7 +120,11 @@ export function createPrimaryCounter ({ fleet, clock, counters }: { fleet: Fleet
   }
 
   function callBack (key: string, order: Order, holders: string[]): Recall {
-    const recall: Recall = { waitsFor: new Set(holders), then: [], timer: setTimeout(() => giveUp(key), RECALL_MS).unref() }
+    const recall: Recall = {
+      waitsFor: new Set(holders),
+      then: [],
+      timer: setTimeout(() => giveUp(key), RECALL_MS).unref()
+    }
     recalls.set(key, recall)
     for (const holder of holders) {
       const outbox = outboxOf(holder)
@@ -140,7 +158,11 @@ export function createPrimaryCounter ({ fleet, clock, counters }: { fleet: Fleet
     if (recall?.waitsFor.delete(processId) === true && recall.waitsFor.size === 0) goOn(key)
   }
 
-  function apply ({ about, order, ms }: Update, inForce: RatesInForce, { processId, outbox }: Pick<Work, 'processId' | 'outbox'>): void {
+  function apply (
+    { about, order, ms }: Update,
+    inForce: RatesInForce,
+    { processId, outbox }: Pick<Work, 'processId' | 'outbox'>
+  ): void {
     if (about === 'violation') {
       counters.noteViolation(order.client, ms)
       return
@@ -175,7 +197,9 @@ export function createPrimaryCounter ({ fleet, clock, counters }: { fleet: Fleet
 
   function flush (): void {
     isFlushing = false
-    for (const [processId, outbox] of outboxes) if (outbox.answers.length > 0 || outbox.isUrgent) send(processId, outbox)
+    for (const [processId, outbox] of outboxes) {
+      if (outbox.answers.length > 0 || outbox.isUrgent) send(processId, outbox)
+    }
   }
 
   function send (processId: string, outbox: Outbox): void {

@@ -16,21 +16,36 @@ import type { Update } from './codec.ts'
  * A worker's side: the primary counts for all processes of the host, so that N pass at once and never more, whichever
  * process a connection lands on.
  *
- * Cheap: what one turn of the event loop orders travels in one message, and while that is under way the next ones gather; what is
- * known to be refused for a while is refused here; a busy client's requests are lent ahead (worker-leases.ts); GraphQL points are asked for only once a client has used up this
- * process's share of them, and told afterwards (so a client gets at most that share more than its budget, for as long as a message takes).
+ * Cheap: what one turn of the event loop orders travels in one message, and while that is under way the next
+ * ones gather; what is known to be refused for a while is refused here; a busy client's requests are lent
+ * ahead (worker-leases.ts); GraphQL points are asked for only once a client has used up this process's share
+ * of them, and told afterwards (so a client gets at most that share more than its budget, for as long as a
+ * message takes).
  *
  * When the primary does not answer in time this process decides alone, by its share of what is left as far as it knows,
  * and goes on so, without waiting, until the primary is heard again: what it admitted meanwhile is then told.
  */
-export interface PrimaryStoreOptions { fleet: Fleet, clock: Clock, log: Pick<Logger, 'info' | 'warn'>, counters: Counters, inForce: RatesInForce }
+export interface PrimaryStoreOptions {
+  fleet: Fleet
+  clock: Clock
+  log: Pick<Logger, 'info' | 'warn'>
+  counters: Counters
+  inForce: RatesInForce
+}
 
-interface Waiting { order: Order, settle: (answer: LimitAnswer) => void, /** Decided here, since the answer was late. */ decided: LimitAnswer | null }
+interface Waiting {
+  order: Order
+  settle: (answer: LimitAnswer) => void /** Decided here, since the answer was late. */
+  decided: LimitAnswer | null
+}
 interface Sent { seq: number, atMs: number, waiting: Waiting[] }
 
 /** What a shared limiter may cost a request before the process decides alone. */
 export const ANSWER_MS_MAX = 100
-/** One that hands out hundreds of connections meanwhile (a burst at a cold start) is busy, not silent: it is waited for a little longer. */
+/**
+ * One that hands out hundreds of connections meanwhile (a burst at a cold start) is busy, not silent: it is
+ * waited for a little longer.
+ */
 const BUSY_MS_MAX = 500
 /** Per message: with keys of a hundred characters well under 64 KiB. */
 const BATCH_MAX = 250
@@ -84,7 +99,15 @@ export function createPrimaryStore ({ fleet, clock, log, counters, inForce: firs
     }
     const told = windows.peek(tier, key, rate)
     const count = Math.max(0, told.count - left)
-    return { ...told, allowed: true, remaining: Math.max(0, rate.max - count), retryAfterSeconds: 0, retryAfterMs: 0, count, store: 'primary' }
+    return {
+      ...told,
+      allowed: true,
+      remaining: Math.max(0, rate.max - count),
+      retryAfterSeconds: 0,
+      retryAfterMs: 0,
+      count,
+      store: 'primary'
+    }
   }
 
   function takeUnasked (order: Order, { key, tier, rate }: Bucket): LimitAnswer | null {
@@ -116,7 +139,11 @@ export function createPrimaryStore ({ fleet, clock, log, counters, inForce: firs
   }
 
   function send (ofSeq: number, orders: Order[]): void {
-    fleet.publish(ORDERS_TOPIC, writeBatch(ofSeq, writtenRates, isSilent ? [] : updates.draw(BATCH_MAX), orders), { processId: fleet.primaryId! })
+    fleet.publish(
+      ORDERS_TOPIC,
+      writeBatch(ofSeq, writtenRates, isSilent ? [] : updates.draw(BATCH_MAX), orders),
+      { processId: fleet.primaryId! }
+    )
   }
 
   function queueUpdate (about: Update['about'], order: Order, ms = 0): void {
@@ -158,7 +185,11 @@ export function createPrimaryStore ({ fleet, clock, log, counters, inForce: firs
     // A lease that ended by itself is among the updates.
     sendNotes()
     windows.refund(key, left.points)
-    fleet.publish(ORDERS_TOPIC, writeBatch(0, writtenRates, [{ about: 'returned', order: left, ms: 0 }], []), { processId: fleet.primaryId! })
+    fleet.publish(
+      ORDERS_TOPIC,
+      writeBatch(0, writtenRates, [{ about: 'returned', order: left, ms: 0 }], []),
+      { processId: fleet.primaryId! }
+    )
   }
 
   function giveBackLater (key: string): void {
@@ -199,7 +230,8 @@ export function createPrimaryStore ({ fleet, clock, log, counters, inForce: firs
   }
 
   function watchFor (ms: number): void {
-    // By the time it is looked at, what lies in the channel has been read: a stall of our own is no silence of the primary's.
+    // By the time it is looked at, what lies in the channel has been read: a stall of our own is no silence
+    // of the primary's.
     watch = setTimeout(() => setImmediate(look), ms).unref()
   }
 
@@ -212,10 +244,16 @@ export function createPrimaryStore ({ fleet, clock, log, counters, inForce: firs
     }
     // From when it was sent: a turn of our own that took long before that says nothing of the primary.
     if (sent === null) return
-    const waitMs = Math.min(BUSY_MS_MAX - (now - sent.atMs), ANSWER_MS_MAX - (now - Math.max(sent.atMs, fleet.primaryHeardMs?.() ?? 0)))
+    const waitMs = Math.min(
+      BUSY_MS_MAX - (now - sent.atMs),
+      ANSWER_MS_MAX - (now - Math.max(sent.atMs, fleet.primaryHeardMs?.() ?? 0))
+    )
     if (waitMs > 0) return watchFor(waitMs)
     isSilent = true
-    log.warn({ waitedMs: Math.round(now - sent.atMs) }, 'the primary does not count: limits are by the share of this process')
+    log.warn(
+      { waitedMs: Math.round(now - sent.atMs) },
+      'the primary does not count: limits are by the share of this process'
+    )
     decideWaiting()
     watchFor(PROBE_MS)
   }

@@ -8,7 +8,10 @@ export interface RatesInForce {
   costRates: Readonly<Record<Tier, Rate>>
   /** Of a client that is held: strict, without its block. */
   heldRate: Rate
-  /** Login and refresh: one crossing is a violation, and its block is the lengthened one, unless the tier's own is longer. */
+  /**
+   * Login and refresh: one crossing is a violation, and its block is the lengthened one, unless the tier's
+   * own is longer.
+   */
   attemptRate: Rate
   /** How long the block after a violation lasts at least; 0 when no playbook lengthens it. */
   lengthenedSeconds: number
@@ -24,9 +27,9 @@ export const NAMED: readonly string[] = ['failed', 'cost']
 /** What is counted as an attempt: of an address, an account or a user, whichever the caller names. */
 export const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
 /**
- * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION, whose file may say
- * another length). The playbook acts after the reply has left, and once per its window: the limiter blocks at the crossing
- * itself, or who waits as told would be refused once more.
+ * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION, whose
+ * file may say another length). The playbook acts after the reply has left, and once per its window: the
+ * limiter blocks at the crossing itself, or who waits as told would be refused once more.
  */
 export const VIOLATIONS_MAX = 3
 export const LENGTHENED_BLOCK_SECONDS = 300
@@ -35,10 +38,17 @@ const COST_PER_REQUEST = 20
 const DRIFT_SHARE = 16
 
 /** @param lengthenedSeconds what the playbook says, 0 when it lengthens nothing */
-export function ratesInForce (rates: Readonly<Record<Tier, Rate>>, { shadow, lengthenedSeconds }: { shadow: boolean, lengthenedSeconds: number }): RatesInForce {
+export function ratesInForce (
+  rates: Readonly<Record<Tier, Rate>>,
+  { shadow, lengthenedSeconds }: { shadow: boolean, lengthenedSeconds: number }
+): RatesInForce {
   return {
     rates,
-    costRates: Object.fromEntries(TIERS.map((tier) => [tier, { ...rates[tier], max: rates[tier].max * COST_PER_REQUEST, blockSeconds: 0 }])) as Record<Tier, Rate>,
+    costRates: Object.fromEntries(
+      TIERS.map((
+        tier
+      ) => [tier, { ...rates[tier], max: rates[tier].max * COST_PER_REQUEST, blockSeconds: 0 }])
+    ) as Record<Tier, Rate>,
     heldRate: { ...rates.strict, blockSeconds: 0 },
     attemptRate: { ...rates.strict, blockSeconds: Math.max(rates.strict.blockSeconds, shadow ? 0 : lengthenedSeconds) },
     lengthenedSeconds,
@@ -51,13 +61,25 @@ export function driftOf ({ max }: Rate): number {
   return Math.floor(max / DRIFT_SHARE)
 }
 
-export function bucketOf ({ kind, tier, client }: Pick<Order, 'kind' | 'tier' | 'client'>, { rates, costRates, heldRate, attemptRate }: RatesInForce, isHeld: boolean): Bucket {
-  if (kind === 'request') return isHeld ? { key: `held|${client}`, tier: 'strict', rate: heldRate } : { key: `${tier}|${client}`, tier, rate: rates[tier] }
+export function bucketOf (
+  { kind, tier, client }: Pick<Order, 'kind' | 'tier' | 'client'>,
+  { rates, costRates, heldRate, attemptRate }: RatesInForce,
+  isHeld: boolean
+): Bucket {
+  if (kind === 'request') {
+    return isHeld
+      ? { key: `held|${client}`, tier: 'strict', rate: heldRate }
+      : { key: `${tier}|${client}`, tier, rate: rates[tier] }
+  }
   if (kind === 'attempt') return { key: `attempt|${client}`, tier: 'strict', rate: attemptRate }
   return { key: `${tier}|${kind}|${client}`, tier, rate: kind === 'cost' ? costRates[tier] : rates[tier] }
 }
 
 /** Every bucket of a client. */
 export function keysOf (client: string): string[] {
-  return [`held|${client}`, ...ATTEMPTS.map((name) => `attempt|${name}|${client}`), ...TIERS.flatMap((tier) => [`${tier}|${client}`, ...NAMED.map((name) => `${tier}|${name}|${client}`)])]
+  return [
+    `held|${client}`,
+    ...ATTEMPTS.map((name) => `attempt|${name}|${client}`),
+    ...TIERS.flatMap((tier) => [`${tier}|${client}`, ...NAMED.map((name) => `${tier}|${name}|${client}`)])
+  ]
 }

@@ -4,8 +4,9 @@ import { keysOf } from './rates.ts'
 import type { Bucket } from './rates.ts'
 
 /**
- * Buckets that the primary refuses for a while yet: until then nobody needs to ask it again, so that a client that goes on
- * asking costs the primary nothing. Nothing but time and forgetting lets a refused bucket in, so this is exact.
+ * Buckets that the primary refuses for a while yet: until then nobody needs to ask it again, so that a client
+ * that goes on asking costs the primary nothing. Nothing but time and forgetting lets a refused bucket in, so
+ * this is exact.
  */
 export interface Refusals {
   find (bucket: Bucket): LimitAnswer | null
@@ -15,7 +16,10 @@ export interface Refusals {
 }
 
 const REFUSALS_MAX = 20_000
-/** The last of it is left to the primary: this process heard of the refusal later than it began, and must not end it late. */
+/**
+ * The last of it is left to the primary: this process heard of the refusal later than it began, and must not
+ * end it late.
+ */
 const MARGIN_MS = 500
 
 export function createRefusals (clock: Clock): Refusals {
@@ -31,7 +35,19 @@ export function createRefusals (clock: Clock): Refusals {
         return null
       }
       const seconds = Math.ceil(leftMs / 1000)
-      return { allowed: false, tier, limit: rate.max, windowSeconds: rate.windowSeconds, remaining: 0, resetSeconds: seconds, retryAfterSeconds: seconds, retryAfterMs: leftMs, crossed: false, count: rate.max, store: 'primary' }
+      return {
+        allowed: false,
+        tier,
+        limit: rate.max,
+        windowSeconds: rate.windowSeconds,
+        remaining: 0,
+        resetSeconds: seconds,
+        retryAfterSeconds: seconds,
+        retryAfterMs: leftMs,
+        crossed: false,
+        count: rate.max,
+        store: 'primary'
+      }
     },
     set (key, ms) {
       const endMs = clock.monotonic() + ms

@@ -19,7 +19,10 @@ export interface LimitAnswer {
   retryAfterSeconds: number
   /** The same in milliseconds: until then one more is certainly refused. */
   retryAfterMs: number
-  /** True for the one request that crossed the limit; what is refused while the block lasts belongs to the same violation. */
+  /**
+   * True for the one request that crossed the limit; what is refused while the block lasts belongs to the
+   * same violation.
+   */
   crossed: boolean
   /** Requests of this key in the current window, over all processes as far as known. */
   count: number
@@ -28,7 +31,10 @@ export interface LimitAnswer {
 
 /** One thing to count. */
 export interface Order {
-  /** `request`, `attempt` (login and refresh), `cost` (GraphQL points), or the name of another bucket of the client's. */
+  /**
+   * `request`, `attempt` (login and refresh), `cost` (GraphQL points), or the name of another bucket of the
+   * client's.
+   */
   kind: string
   tier: Tier
   /** ClientKey; for an attempt its name before it, `login|ip:192.0.2.1`. */
@@ -37,8 +43,8 @@ export interface Order {
 }
 
 /**
- * Where counts are kept. At WORKERS=1 that is this process, which answers at once; in a worker it is the primary. A store
- * shared by several hosts has this same shape.
+ * Where counts are kept. At WORKERS=1 that is this process, which answers at once; in a worker it is the
+ * primary. A store shared by several hosts has this same shape.
  */
 export interface LimitStore {
   take (order: Order): LimitAnswer | Promise<LimitAnswer>

@@ -31,7 +31,10 @@ export interface WindowLimiter {
   absorb (key: string, rate: Rate, count: number): void
   /** The count is this, says who counts for all: what is missing was admitted now, what is too much long ago. */
   tell (key: string, rate: Rate, count: number): void
-  /** Takes back what was taken and not used; what is oldest goes first, so that no window ever holds more than it may. */
+  /**
+   * Takes back what was taken and not used; what is oldest goes first, so that no window ever holds more than
+   * it may.
+   */
   refund (key: string, count: number): void
   /** How long the sub-window in which the key is counted now lasts yet, ms. */
   subWindowMs (key: string): number
@@ -75,9 +78,31 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
   function peek (tier: Tier, key: string, rate: Rate): LimitAnswer {
     const now = clock.monotonic() + 1
     const slot = find(key, now, false)
-    if (slot < 0) return { allowed: true, tier, limit: rate.max, windowSeconds: rate.windowSeconds, remaining: rate.max, resetSeconds: 1, retryAfterSeconds: 0, retryAfterMs: 0, crossed: false, count: 0, store: 'local' }
+    if (slot < 0) {
+      return {
+        allowed: true,
+        tier,
+        limit: rate.max,
+        windowSeconds: rate.windowSeconds,
+        remaining: rate.max,
+        resetSeconds: 1,
+        retryAfterSeconds: 0,
+        retryAfterMs: 0,
+        crossed: false,
+        count: 0,
+        store: 'local'
+      }
+    }
     const used = advance(slot, now)
-    return answer({ tier, rate, slot, now, used, allowed: blockedUntilMs[slot]! <= now && used < rate.max, crossed: false })
+    return answer({
+      tier,
+      rate,
+      slot,
+      now,
+      used,
+      allowed: blockedUntilMs[slot]! <= now && used < rate.max,
+      crossed: false
+    })
   }
 
   function absorb (key: string, rate: Rate, count: number): void {
@@ -111,7 +136,9 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     const now = clock.monotonic() + 1
     const slot = made(key, rate, now)
     const untilMs = now + ms - EARLY_MS
-    if (blockedUntilMs[slot]! <= now || blockedUntilMs[slot]! < untilMs - SAME_BLOCK_MS) blockedUntilMs[slot] = Math.max(blockedUntilMs[slot]!, untilMs)
+    if (blockedUntilMs[slot]! <= now || blockedUntilMs[slot]! < untilMs - SAME_BLOCK_MS) {
+      blockedUntilMs[slot] = Math.max(blockedUntilMs[slot]!, untilMs)
+    }
     crossedBefore[slot] = 1
   }
 
@@ -196,13 +223,28 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
     const subMs = spanSeconds[slot]! * 1000 / SUB_WINDOWS
     let left = used
     for (let i = SUB_WINDOWS; i >= 0; i--) {
-      if (left + wanted <= rate.max) return i === SUB_WINDOWS ? 0 : Math.max(0, (newest[slot]! - i - 1 + CELLS) * subMs - now)
+      if (left + wanted <= rate.max) {
+        return i === SUB_WINDOWS
+          ? 0
+          : Math.max(0, (newest[slot]! - i - 1 + CELLS) * subMs - now)
+      }
       left -= counts[slot * CELLS + ((newest[slot]! - i + CELLS) % CELLS)]!
     }
     return (newest[slot]! + CELLS) * subMs - now
   }
 
-  function answer ({ tier, rate, slot, now, used, allowed, crossed, cost = 1 }: { tier: Tier, rate: Rate, slot: number, now: number, used: number, allowed: boolean, crossed: boolean, cost?: number }): LimitAnswer {
+  function answer (
+    { tier, rate, slot, now, used, allowed, crossed, cost = 1 }: {
+      tier: Tier,
+      rate: Rate,
+      slot: number,
+      now: number,
+      used: number,
+      allowed: boolean,
+      crossed: boolean,
+      cost?: number
+    }
+  ): LimitAnswer {
     const blockLeftMs = Math.max(0, blockedUntilMs[slot]! - now)
     // One millisecond more than the arithmetic of the window: a client that comes back on the dot must be admitted.
     const retryMs = allowed ? 0 : Math.max(blockLeftMs, waitMs(slot, rate, now, used, Math.min(cost, rate.max)) + 1)
@@ -214,7 +256,9 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
       limit: rate.max,
       windowSeconds: rate.windowSeconds,
       remaining: allowed ? Math.max(0, rate.max - used) : 0,
-      resetSeconds: allowed ? Math.max(1, Math.ceil(Math.min(emptyMs, rate.windowSeconds * 1000) / 1000)) : retryAfterSeconds,
+      resetSeconds: allowed
+        ? Math.max(1, Math.ceil(Math.min(emptyMs, rate.windowSeconds * 1000) / 1000))
+        : retryAfterSeconds,
       retryAfterSeconds,
       retryAfterMs: retryMs,
       crossed,
@@ -226,7 +270,10 @@ export function createWindowLimiter ({ clock, capacity }: { clock: Clock, capaci
   return { take, peek, absorb, tell, refund, subWindowMs, block, forget }
 }
 
-/** Two independent 32-bit FNV-like hashes: 64 bits make a collision among 262,144 live keys a one-in-a-billion matter. */
+/**
+ * Two independent 32-bit FNV-like hashes: 64 bits make a collision among 262,144 live keys a one-in-a-billion
+ * matter.
+ */
 function hash64 (text: string): [number, number] {
   let low = 0x811c9dc5
   let high = 0x9747b28c

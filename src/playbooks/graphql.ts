@@ -244,14 +244,22 @@ export const playbooksGraphql: RoomGraphql = {
       }
     },
     Mutation: {
-      replayWebhook: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => replayAudited(app, id, principal!.clientKey),
-      acknowledgeIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'ACKNOWLEDGED', principal!.clientKey),
-      resolveIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) => app.playbooks.incidents.setStatus(id, 'RESOLVED', principal!.clientKey),
-      runPlaybook: (_parent, { name, assessmentId, dryRun = false }: RunArgs, { app, principal }: GraphqlContext) => app.playbooks.runOn(name, assessmentId, { dryRun, actor: principal!.clientKey })
+      replayWebhook: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) =>
+        replayAudited(app, id, principal!.clientKey),
+      acknowledgeIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) =>
+        app.playbooks.incidents.setStatus(id, 'ACKNOWLEDGED', principal!.clientKey),
+      resolveIncident: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) =>
+        app.playbooks.incidents.setStatus(id, 'RESOLVED', principal!.clientKey),
+      runPlaybook: (
+        _parent,
+        { name, assessmentId, dryRun = false }: RunArgs,
+        { app, principal }: GraphqlContext
+      ) => app.playbooks.runOn(name, assessmentId, { dryRun, actor: principal!.clientKey })
     },
     Subscription: {
       incidentChanged: {
-        subscribe: (_parent, _args, { app }: GraphqlContext) => eventStream((push) => app.playbooks.incidents.onChanged(push)),
+        subscribe: (_parent, _args, { app }: GraphqlContext) =>
+          eventStream((push) => app.playbooks.incidents.onChanged(push)),
         resolve: (incident: Incident) => incident
       }
     },
@@ -259,15 +267,26 @@ export const playbooksGraphql: RoomGraphql = {
       step: (step: { do: string }) => step.do
     },
     Incident: {
-      async assessments (incident: Incident, { first, after }: { first?: number, after?: string | null }, { app }: GraphqlContext) {
+      async assessments (
+        incident: Incident,
+        { first, after }: { first?: number, after?: string | null },
+        { app }: GraphqlContext
+      ) {
         return await app.assessments.pageOf(incident.assessmentIds, { first: pageSize(first), after: after ?? null })
       }
     }
   }
 }
 
-/** What it came to is known only afterwards, and a message changes nothing here: it is recorded then, and refused before when it could not be. */
-async function replayAudited ({ audit, webhooks }: Pick<FastifyInstance, 'audit' | 'webhooks'>, id: string, actor: string): Promise<boolean> {
+/**
+ * What it came to is known only afterwards, and a message changes nothing here: it is recorded then, and
+ * refused before when it could not be.
+ */
+async function replayAudited (
+  { audit, webhooks }: Pick<FastifyInstance, 'audit' | 'webhooks'>,
+  id: string,
+  actor: string
+): Promise<boolean> {
   if (!audit.healthy()) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
   const event = { category: 'security', type: 'webhook.replay', actor, target: id } as const
   const isDelivered = await webhooks.replay(id).catch((error: unknown) => {

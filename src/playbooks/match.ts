@@ -13,7 +13,11 @@ const VIOLATIONS_MIN = 3
  * One blocking run per request: the first that blocks keeps its block, later ones record. STANDARD_MONITORING is for
  * what nothing else says: it fires only alone.
  */
-export function matchPlaybooks (detection: Detection, playbooks: readonly Playbook[], thresholds: ScoreThresholds): Match[] {
+export function matchPlaybooks (
+  detection: Detection,
+  playbooks: readonly Playbook[],
+  thresholds: ScoreThresholds
+): Match[] {
   const matches: Match[] = []
   let blocked = false
   for (const playbook of playbooks) {
@@ -26,18 +30,29 @@ export function matchPlaybooks (detection: Detection, playbooks: readonly Playbo
   return matches
 }
 
-/** For how long a violation of a limit is answered by the limit itself, in seconds: 0 when that depends on more than the violation. */
+/**
+ * For how long a violation of a limit is answered by the limit itself, in seconds: 0 when that depends on
+ * more than the violation.
+ */
 export function violationSeconds (playbooks: readonly Playbook[]): number {
   const unconditional = playbooks.filter(({ when }) => when.limitViolation === true && Object.keys(when).length === 1)
-  return Math.max(0, ...unconditional.flatMap(({ steps }) => steps.map((step) => step.do === 'limit' ? step.seconds : 0)))
+  return Math.max(
+    0,
+    ...unconditional.flatMap(({ steps }) => steps.map((step) => step.do === 'limit' ? step.seconds : 0))
+  )
 }
 
 /** The steps whose own condition, if they have one, holds too. */
 export function stepsOf (playbook: Playbook, detection: Detection, thresholds: ScoreThresholds): Step[] {
-  return playbook.steps.filter((step) => step.do !== 'block' || step.when === undefined || holds(step.when, detection, thresholds))
+  return playbook.steps.filter((step) =>
+    step.do !== 'block' || step.when === undefined || holds(step.when, detection, thresholds)
+  )
 }
 
-/** A score that is only the cheap one is no evidence for anything that stands: it reaches no threshold but the lowest. */
+/**
+ * A score that is only the cheap one is no evidence for anything that stands: it reaches no threshold but the
+ * lowest.
+ */
 function holds (when: PlaybookCondition, detection: Detection, { challenge, block }: ScoreThresholds): boolean {
   const measured = detection.degraded !== true
   return (when.scoreAtLeast === undefined || (measured && detection.score >= when.scoreAtLeast)) &&
@@ -47,6 +62,9 @@ function holds (when: PlaybookCondition, detection: Detection, { challenge, bloc
     (when.decoy !== true || detection.decoy) &&
     (when.automation !== true || detection.automation) &&
     (when.anomaly !== true || detection.anomaly) &&
-    (when.refusals600sAtLeast === undefined || (detection.refused && detection.refusals600s >= when.refusals600sAtLeast)) &&
-    (when.limitViolation !== true || (detection.crossed !== null && (detection.crossed.attempt || detection.crossed.violations600s >= VIOLATIONS_MIN)))
+    (when.refusals600sAtLeast === undefined ||
+      (detection.refused && detection.refusals600s >= when.refusals600sAtLeast)) &&
+    (when.limitViolation !== true ||
+      (detection.crossed !== null &&
+        (detection.crossed.attempt || detection.crossed.violations600s >= VIOLATIONS_MIN)))
 }

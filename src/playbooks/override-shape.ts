@@ -19,9 +19,21 @@ const Condition = Type.Partial(Type.Object({
   limitViolation: Asked
 }, { additionalProperties: false, minProperties: 1 }))
 const StepOf = Type.Union([
-  Type.Object({ do: Type.Literal('block'), ttlSeconds: Seconds, when: Type.Optional(Condition) }, { additionalProperties: false }),
-  Type.Object({ do: Type.Union([Type.Literal('quarantine'), Type.Literal('limit'), Type.Literal('watch')]), seconds: Seconds }, { additionalProperties: false }),
-  Type.Object({ do: Type.Union([Type.Literal('escalate'), Type.Literal('alert'), Type.Literal('capture'), Type.Literal('tag')]) }, { additionalProperties: false })
+  Type.Object({ do: Type.Literal('block'), ttlSeconds: Seconds, when: Type.Optional(Condition) }, {
+    additionalProperties: false
+  }),
+  Type.Object({
+    do: Type.Union([Type.Literal('quarantine'), Type.Literal('limit'), Type.Literal('watch')]),
+    seconds: Seconds
+  }, { additionalProperties: false }),
+  Type.Object({
+    do: Type.Union([
+      Type.Literal('escalate'),
+      Type.Literal('alert'),
+      Type.Literal('capture'),
+      Type.Literal('tag')
+    ])
+  }, { additionalProperties: false })
 ])
 const Override = Type.Object({
   name: Type.Union(PLAYBOOK_NAMES.map((name) => Type.Literal(name))),
@@ -43,9 +55,14 @@ export function parseOverrides (text: string): Overrides {
     throw new ConfigError('DATA_DIR', 'holds a playbooks.json that is no JSON')
   }
   if (Value.Check(Overrides, given)) {
-    if (new Set(given.map(({ name }) => name)).size !== given.length) throw new ConfigError('DATA_DIR', 'holds a playbooks.json that names a playbook twice')
+    if (new Set(given.map(({ name }) => name)).size !== given.length) {
+      throw new ConfigError('DATA_DIR', 'holds a playbooks.json that names a playbook twice')
+    }
     return given
   }
   const problem = Value.Errors(Overrides, given).First()
-  throw new ConfigError('DATA_DIR', `holds a playbooks.json that is wrong at ${problem?.path || '/'}: ${problem?.message ?? ''}`)
+  throw new ConfigError(
+    'DATA_DIR',
+    `holds a playbooks.json that is wrong at ${problem?.path || '/'}: ${problem?.message ?? ''}`
+  )
 }

@@ -13,7 +13,9 @@ import type { Playbook } from './shapes.ts'
 /** Ours with the file's members over them. @throws ConfigError naming DATA_DIR when the file is there and wrong */
 export async function loadPlaybooks (dataDir: string): Promise<readonly Playbook[]> {
   const overrides = await readOverrides(dataDir)
-  return PLAYBOOKS.map((playbook) => ({ ...playbook, ...overrides.find((one) => one.name === playbook.name) }) as Playbook)
+  return PLAYBOOKS.map((playbook) =>
+    ({ ...playbook, ...overrides.find((one) => one.name === playbook.name) }) as Playbook
+  )
 }
 
 /** What the file says, for the audit trail; nothing when there is none. @throws ConfigError as above */

@@ -22,7 +22,10 @@ export interface Playbooks {
   /** A request that others saw and handed in to be acted on (`act: true`): as if it had been asked of us. */
   respondToSample (receipt: Recorded, assessment: Assessment): Run[]
   list (): Array<Omit<Playbook, 'steps'> & { steps: string[] }>
-  /** Runs one on a receipt, for a person: durable in the audit trail before it acts. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE */
+  /**
+   * Runs one on a receipt, for a person: durable in the audit trail before it acts. @throws
+   * NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE
+   */
   runOn (name: PlaybookName, assessmentId: string, options: { dryRun: boolean, actor: string }): Promise<Run>
   /** A client was let back in. */
   forget (attacker: string): void
@@ -52,7 +55,14 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
   const incidents = createIncidents({ ...parts, notify: (notice) => actions.notify(notice) })
   const runLog = createRunLog({ store: storage.collection<StoredRun>(runCollection), processId: fleet.processId, log })
   const runner = createRunner({ ...parts, incidents, runLog })
-  const recount = createRecount({ fleet, clock: parts.clock, refusalsOf: parts.refusalsOf, respond: (detection) => { respondNow(detection) } })
+  const recount = createRecount({
+    fleet,
+    clock: parts.clock,
+    refusalsOf: parts.refusalsOf,
+    respond: (detection) => {
+      respondNow(detection)
+    }
+  })
 
   async function settled (): Promise<void> {
     await runner.settled()
@@ -124,7 +134,10 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
 function detectionOf (assessment: Assessment): Detection {
   const { client, factors } = assessment
   if (!/^(ip|key|user):/.test(client)) throw new NEKO_ERR_INPUT_INVALID('The receipt names no client to act against')
-  const largest = factors.reduce<{ name: Detection['factor'], contribution: number }>((best, one) => one.contribution > best.contribution ? one : best, { name: null, contribution: 0 })
+  const largest = factors.reduce<{ name: Detection['factor'], contribution: number }>(
+    (best, one) => one.contribution > best.contribution ? one : best,
+    { name: null, contribution: 0 }
+  )
   return {
     assessmentId: assessment.id,
     at: assessment.at,

@@ -10,7 +10,10 @@ declare module 'fastify' {
   interface FastifyInstance { playbooks: Playbooks, webhooks: Webhooks }
 }
 
-/** What a request sets off, as `app.playbooks`, and webhooks, as `app.webhooks`. Here playbooks get the hands of other rooms: decisions, limits, receipts. */
+/**
+ * What a request sets off, as `app.playbooks`, and webhooks, as `app.webhooks`. Here playbooks get the hands
+ * of other rooms: decisions, limits, receipts.
+ */
 export default fp(async (app) => {
   const { config, storage, audit, fleet, clock, log, decisions, limits, assessments, metrics } = app
   const webhooks = createWebhooks({ urls: config.webhookUrls, secret: config.webhookSecret, storage, clock, log })
@@ -44,7 +47,9 @@ export default fp(async (app) => {
   assessments.onAdded((receipt, describe) => {
     if (!('score' in receipt) || receipt.external !== true) return
     const { score } = receipt
-    if (score.value >= config.challengeThreshold || score.decoy || score.automation || score.anomaly) playbooks.respondToSample(receipt, describe())
+    if (score.value >= config.challengeThreshold || score.decoy || score.automation || score.anomaly) {
+      playbooks.respondToSample(receipt, describe())
+    }
   })
   fleet.subscribe('playbooks.watch', (message) => assessments.watch(...message as [string, number]))
   decisions.onChanged(({ decision: { scope, value }, removed }) => {
@@ -52,7 +57,14 @@ export default fp(async (app) => {
   })
   if (fleet.slot === 0) {
     for (const { name, ...members } of await readOverrides(config.dataDir)) {
-      audit.record({ category: 'security', type: 'playbook.override', actor: 'system', target: name, outcome: 'ok', details: { playbook: name, members: members as unknown as Json } })
+      audit.record({
+        category: 'security',
+        type: 'playbook.override',
+        actor: 'system',
+        target: name,
+        outcome: 'ok',
+        details: { playbook: name, members: members as unknown as Json }
+      })
     }
   }
   app.decorate('playbooks', playbooks)
@@ -61,4 +73,18 @@ export default fp(async (app) => {
     await playbooks.close()
     await webhooks.close()
   })
-}, { name: 'playbooks', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'decisions', 'limits', 'assessments', 'scoring'] })
+}, {
+  name: 'playbooks',
+  dependencies: [
+    'config',
+    'storage',
+    'audit',
+    'fleet',
+    'clock',
+    'metrics',
+    'decisions',
+    'limits',
+    'assessments',
+    'scoring'
+  ]
+})

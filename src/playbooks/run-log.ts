@@ -23,7 +23,13 @@ const WAITING_MAX = 5_000
 const BATCH = 500
 const RETRY_MS = 1_000
 
-export function createRunLog ({ store, processId, log }: { store: Collection<StoredRun>, processId: string, log: { error (details: object, message: string): void } }): RunLog {
+export function createRunLog (
+  { store, processId, log }: {
+    store: Collection<StoredRun>,
+    processId: string,
+    log: { error (details: object, message: string): void }
+  }
+): RunLog {
   let waiting: Waiting[] = []
   let running: Promise<void> | null = null
   let timer: NodeJS.Timeout | null = null
@@ -52,7 +58,9 @@ export function createRunLog ({ store, processId, log }: { store: Collection<Sto
 
   async function write (batch: Waiting[]): Promise<void> {
     const added = await store.insertMany(batch.map(({ run }) => run))
-    const owners = added === batch.length ? null : new Map((await store.getMany(batch.map(({ run }) => run.id))).map((one) => [one.id, one.processId]))
+    const owners = added === batch.length
+      ? null
+      : new Map((await store.getMany(batch.map(({ run }) => run.id))).map((one) => [one.id, one.processId]))
     for (const one of batch) if ((owners?.get(one.run.id) ?? processId) === processId) tellOnce(one)
   }
 

@@ -20,12 +20,18 @@ import type { Notice, Playbook, Run, RunResult, Detection, Step } from './shapes
  * fails is tried again up to three times, later and apart, while the others stand.
  */
 export interface Actions {
-  addDecision (input: DecisionInput & { ttlSeconds: number }, by: DecisionOrigin & { escalates?: boolean }): Decision | null
+  addDecision (
+    input: DecisionInput & { ttlSeconds: number },
+    by: DecisionOrigin & { escalates?: boolean }
+  ): Decision | null
   hold (client: string, ms: number): void
   limitBlock (tier: Tier, key: string, ms: number): void
   watch (client: string, ms: number): void
   /** What addDecision would do: null when the client is spared. */
-  previewDecision (input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number }, address: string | null): { ttlSeconds: number } | null
+  previewDecision (
+    input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number },
+    address: string | null
+  ): { ttlSeconds: number } | null
   /** False when nobody is to be told. */
   mayNotify (): boolean
   notify (notice: Notice): void
@@ -64,7 +70,20 @@ const RETRY_BASE_MS = 100
 /** Steps that wait to be tried again; beyond it a failure is final at once. */
 const RETRYING_MAX = 1_000
 
-export function createRunner ({ playbooks, thresholds, actions, incidents, runLog, audit, fleet, clock, onRun, retryBaseMs = RETRY_BASE_MS }: RunnerParts): Runner {
+export function createRunner (
+  {
+    playbooks,
+    thresholds,
+    actions,
+    incidents,
+    runLog,
+    audit,
+    fleet,
+    clock,
+    onRun,
+    retryBaseMs = RETRY_BASE_MS
+  }: RunnerParts
+): Runner {
   const recent = new Map<string, number>()
   const forgiven = new Set<string>()
   const retrying = new Set<Promise<void>>()
@@ -82,9 +101,9 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
   }
 
   /**
-   * True for the first run of this attacker and playbook in its window, over all processes as far as they have told. One
-   * that only recorded (a decoy touched at a low score, an attacker whom an allow spared) does not stand in the way of one
-   * that blocks.
+   * True for the first run of this attacker and playbook in its window, over all processes as far as they
+   * have told. One that only recorded (a decoy touched at a low score, an attacker whom an allow spared) does
+   * not stand in the way of one that blocks.
    */
   function mayRun (match: Match, detection: Detection): boolean {
     const keys = keysOf(match, detection)
@@ -106,7 +125,11 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
     return runs
   }
 
-  function run ({ playbook, steps }: Match, detection: Detection, { dryRun, actor }: { dryRun: boolean, actor: string }): Run {
+  function run (
+    { playbook, steps }: Match,
+    detection: Detection,
+    { dryRun, actor }: { dryRun: boolean, actor: string }
+  ): Run {
     const done: Run = {
       id: runId({ playbook, steps }, detection, actor),
       playbook: playbook.name,
@@ -124,28 +147,45 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
       done.result = result()
       runLog.offer(done, () => tell(done, playbook, detection, actor))
     }
-    const failed = steps.flatMap((step, i) => done.steps[i]!.result === 'failed' ? [async () => { done.steps[i] = await takeAgain(step, playbook, detection, done.steps[i]!) }] : [])
+    const failed = steps.flatMap((step, i) =>
+      done.steps[i]!.result === 'failed'
+        ? [async () => {
+            done.steps[i] = await takeAgain(step, playbook, detection, done.steps[i]!)
+          }]
+        : []
+    )
     if (failed.length === 0 || retrying.size >= RETRYING_MAX) finish()
     else {
-      const work: Promise<void> = Promise.all(failed.map((again) => again())).then(finish).finally(() => { retrying.delete(work) })
+      const work: Promise<void> = Promise.all(failed.map((again) => again())).then(finish).finally(() => {
+        retrying.delete(work)
+      })
       retrying.add(work)
     }
     return done
   }
 
-  /** One id per attacker, playbook and window, in whichever process; who was let back in meanwhile is another matter, as is a person's run. */
+  /**
+   * One id per attacker, playbook and window, in whichever process; who was let back in meanwhile is another
+   * matter, as is a person's run.
+   */
   function runId (match: Match, detection: Detection, actor: string): string {
     const window = Math.floor(clock.now() / (match.playbook.windowSeconds * 1000))
     if (actor !== 'system' || forgiven.has(attackerName(detection))) return newId('pr', clock.now())
     return `pr_${createHash('sha256').update(`${keysOf(match, detection)[0]}|${window}`).digest('hex').slice(0, 32)}`
   }
 
-  /** Under which names a run is remembered, its own first: one that blocks, or would if nobody spared the attacker, counts also as one that records. */
+  /**
+   * Under which names a run is remembered, its own first: one that blocks, or would if nobody spared the
+   * attacker, counts also as one that records.
+   */
   function keysOf ({ playbook, steps }: Match, detection: Detection): [string, ...string[]] {
     const recorded = recordedKey(attackerName(detection), playbook)
     const block = steps.find((step) => step.do === 'block')
     if (block === undefined) return [recorded]
-    const isSpared = actions.previewDecision({ ...detection.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds }, detection.address) === null
+    const isSpared = actions.previewDecision(
+      { ...detection.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds },
+      detection.address
+    ) === null
     return [recorded + (isSpared ? SPARED_SUFFIX : BLOCKED_SUFFIX), recorded]
   }
 
@@ -158,7 +198,12 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
   }
 
   /** Full jitter: what failed together must not come back together. */
-  async function takeAgain (step: Step, playbook: Playbook, detection: Detection, first: Run['steps'][number]): Promise<Run['steps'][number]> {
+  async function takeAgain (
+    step: Step,
+    playbook: Playbook,
+    detection: Detection,
+    first: Run['steps'][number]
+  ): Promise<Run['steps'][number]> {
     let last = first
     for (let retry = 1; retry <= RETRIES_MAX && last.result === 'failed' && !closing.signal.aborted; retry++) {
       await pause(Math.random() * retryBaseMs * 2 ** retry, closing.signal)
@@ -168,27 +213,49 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
   }
 
   function previewStep (step: Step, { attacker, address, crossed }: Detection): Run['steps'][number] {
-    const simulated = (detail: string): Run['steps'][number] => ({ do: step.do, result: 'simulated', detail, attempts: 0 })
+    const simulated = (detail: string): Run['steps'][number] => ({
+      do: step.do,
+      result: 'simulated',
+      detail,
+      attempts: 0
+    })
     if (step.do === 'limit' && crossed === null) return { ...simulated(UNCROSSED), result: 'skipped' }
-    if ((step.do === 'alert' || step.do === 'escalate') && !actions.mayNotify()) return { ...simulated(UNTOLD), result: 'skipped' }
+    if ((step.do === 'alert' || step.do === 'escalate') && !actions.mayNotify()) {
+      return { ...simulated(UNTOLD), result: 'skipped' }
+    }
     if (step.do !== 'block') return simulated(`would ${describeStep(step)}`)
     const preview = actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds }, address)
-    return preview === null ? { ...simulated(SPARED), result: 'skipped' } : simulated(`would ${describeStep({ ...step, ttlSeconds: preview.ttlSeconds })}`)
+    return preview === null
+      ? { ...simulated(SPARED), result: 'skipped' }
+      : simulated(`would ${describeStep({ ...step, ttlSeconds: preview.ttlSeconds })}`)
   }
 
   function act (step: Step, playbook: Playbook, detection: Detection): { result: RunResult, detail: string } {
     const { attacker, simulated, assessmentId } = detection
-    const by = { origin: `playbook:${playbook.name}`, simulated, assessmentId, score: detection.score, factor: detection.factor, address: detection.address }
+    const by = {
+      origin: `playbook:${playbook.name}`,
+      simulated,
+      assessmentId,
+      score: detection.score,
+      factor: detection.factor,
+      address: detection.address
+    }
     const reason = reasonOf(playbook, detection)
     switch (step.do) {
       case 'block': {
         const decision = actions.addDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds, reason }, by)
         if (decision === null) return { result: 'skipped', detail: SPARED }
-        return { result: simulated ? 'simulated' : 'done', detail: `blocked until ${new Date(decision.expiresAt as number).toISOString()} by ${decision.id}` }
+        return {
+          result: simulated ? 'simulated' : 'done',
+          detail: `blocked until ${new Date(decision.expiresAt as number).toISOString()} by ${decision.id}`
+        }
       }
       case 'quarantine': {
         if (!simulated) actions.hold(detection.client, step.seconds * 1000)
-        actions.addDecision({ ...attacker, action: 'CHALLENGE', ttlSeconds: step.seconds, reason }, { ...by, escalates: false })
+        actions.addDecision({ ...attacker, action: 'CHALLENGE', ttlSeconds: step.seconds, reason }, {
+          ...by,
+          escalates: false
+        })
         return { result: simulated ? 'simulated' : 'done', detail: describeStep(step) }
       }
       case 'limit':
@@ -200,7 +267,9 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
         return { result: 'done', detail: describeStep(step) }
       case 'escalate':
       case 'alert':
-        return actions.mayNotify() ? { result: 'done', detail: 'a webhook goes out with the incident' } : { result: 'skipped', detail: UNTOLD }
+        return actions.mayNotify()
+          ? { result: 'done', detail: 'a webhook goes out with the incident' }
+          : { result: 'skipped', detail: UNTOLD }
       case 'capture':
       case 'tag':
         return { result: 'done', detail: describeStep(step) }
@@ -217,12 +286,28 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
       assessmentId: detection.assessmentId,
       score: detection.score,
       factor: detection.factor,
-      details: { playbook: playbook.name, run: run.id, result: run.result, steps: run.steps.map((step) => `${step.do}: ${step.result}`).join(', ') }
+      details: {
+        playbook: playbook.name,
+        run: run.id,
+        result: run.result,
+        steps: run.steps.map((step) => `${step.do}: ${step.result}`).join(', ')
+      }
     })
     onRun(run)
     const does = new Set(run.steps.map((step) => step.do))
     const kind = does.has('escalate') ? 'escalate' : does.has('alert') ? 'alert' : null
-    const notice: Notice | null = kind === null ? null : { kind, playbook: playbook.name, attacker: run.attacker, assessmentId: detection.assessmentId, score: detection.score, reason: reasonOf(playbook, detection), simulated: detection.simulated, incident: null }
+    const notice: Notice | null = kind === null
+      ? null
+      : {
+          kind,
+          playbook: playbook.name,
+          attacker: run.attacker,
+          assessmentId: detection.assessmentId,
+          score: detection.score,
+          reason: reasonOf(playbook, detection),
+          simulated: detection.simulated,
+          incident: null
+        }
     if (!playbook.opensIncident) {
       if (notice !== null) actions.notify(notice)
       return
@@ -231,19 +316,31 @@ export function createRunner ({ playbooks, thresholds, actions, incidents, runLo
       attacker: run.attacker,
       playbook: playbook.name,
       critical: does.has('escalate'),
-      entry: { at: run.at, actor: actor === 'system' ? `playbook:${playbook.name}` : actor, what: timelineText(run, actor), assessmentId: detection.assessmentId },
+      entry: {
+        at: run.at,
+        actor: actor === 'system' ? `playbook:${playbook.name}` : actor,
+        what: timelineText(run, actor),
+        assessmentId: detection.assessmentId
+      },
       assessmentId: detection.assessmentId,
       evidence: does.has('capture') ? detection.evidence.slice(0, 8) : [],
       notice,
-      techniques: does.has('tag') ? [...new Set(detection.evidence.flatMap((one) => one.technique === null ? [] : [one.technique]))] : []
+      techniques: does.has('tag')
+        ? [...new Set(detection.evidence.flatMap((one) => one.technique === null ? [] : [one.technique]))]
+        : []
     })
   }
 
   return {
     respond,
-    runOne: (playbook, detection, options) => run({ playbook, steps: stepsOf(playbook, detection, thresholds) }, detection, options),
+    runOne: (playbook, detection, options) =>
+      run({ playbook, steps: stepsOf(playbook, detection, thresholds) }, detection, options),
     forget (attacker) {
-      for (const playbook of playbooks) for (const suffix of ['', BLOCKED_SUFFIX, SPARED_SUFFIX]) recent.delete(recordedKey(attacker, playbook) + suffix)
+      for (const playbook of playbooks) {
+        for (const suffix of ['', BLOCKED_SUFFIX, SPARED_SUFFIX]) {
+          recent.delete(recordedKey(attacker, playbook) + suffix)
+        }
+      }
       if (forgiven.size >= FORGIVEN_MAX) forgiven.delete(forgiven.values().next().value as string)
       forgiven.add(attacker)
     },
@@ -264,7 +361,9 @@ function recordedKey (attacker: string, { name }: Playbook): string {
 }
 
 function timelineText (run: Run, actor: string): string {
-  const steps = run.steps.length === 0 ? 'recorded' : run.steps.map((step) => `${step.do} ${step.result}: ${step.detail}`).join('; ')
+  const steps = run.steps.length === 0
+    ? 'recorded'
+    : run.steps.map((step) => `${step.do} ${step.result}: ${step.detail}`).join('; ')
   return (actor === 'system' ? steps : `ran ${run.playbook}: ${steps}`).slice(0, 500)
 }
 
@@ -274,7 +373,9 @@ export function attackerName ({ attacker }: Pick<Detection, 'attacker'>): string
 
 function reasonOf (playbook: Playbook, { score, evidence, method, path }: Detection): string {
   const first = evidence[0]
-  return `${playbook.name}: score ${score} on ${method} ${path}${first === undefined ? '' : `; ${first.text}`}`.slice(0, 500)
+  return `${playbook.name}: score ${score} on ${method} ${path}${
+    first === undefined ? '' : `; ${first.text}`
+  }`.slice(0, 500)
 }
 
 function describeStep (step: Step): string {

@@ -3,7 +3,10 @@ import type { Tier } from '../identity/shapes.ts'
 import type { Evidence, FactorName, Grade } from '../detect/shapes.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
-/** Shapes of playbooks: the rule (Playbook), what it is held against (Detection), one execution (Run), what a person sees (Incident). */
+/**
+ * Shapes of playbooks: the rule (Playbook), what it is held against (Detection), one execution (Run), what a
+ * person sees (Incident).
+ */
 export const PLAYBOOK_NAMES = [
   'CRITICAL_THREAT_RESPONSE', 'ACTIVE_ATTACK_DETECTED', 'RATE_LIMIT_VIOLATION', 'AUTOMATION_DETECTED',
   'HONEYPOT_CAPTURE', 'BEHAVIORAL_ANOMALY', 'HIGH_THREAT_RESPONSE', 'STANDARD_MONITORING'
@@ -90,7 +93,12 @@ export interface Detection {
   factor: FactorName | null
   evidence: Evidence[]
   /** The limit that this request crossed, if it did. */
-  crossed: { tier: Tier, key: string, /** login or refresh. */ attempt: boolean, /** Within ten minutes, this one included. */ violations600s: number } | null
+  crossed: {
+    tier: Tier,
+    key: string, /** login or refresh. */
+    attempt: boolean, /** Within ten minutes, this one included. */
+    violations600s: number
+  } | null
 }
 
 export type RunResult = 'done' | 'failed' | 'simulated' | 'skipped'
@@ -108,7 +116,16 @@ export interface Run {
 }
 
 /** What a webhook tells of one attacker. */
-export interface Notice { kind: 'alert' | 'escalate', playbook: PlaybookName, attacker: string, assessmentId: string, score: number, reason: string, simulated: boolean, /** Its id, when there is one. */ incident: string | null }
+export interface Notice {
+  kind: 'alert' | 'escalate'
+  playbook: PlaybookName
+  attacker: string
+  assessmentId: string
+  score: number
+  reason: string
+  simulated: boolean /** Its id, when there is one. */
+  incident: string | null
+}
 
 export type IncidentStatus = 'OPEN' | 'ACKNOWLEDGED' | 'RESOLVED'
 
@@ -157,7 +174,11 @@ export const runCollection: CollectionDefinition = {
   indexes: [{ name: 'runs_at', fields: [['at', -1]] }, { name: 'runs_attacker', fields: [['attacker', 1], ['at', -1]] }]
 }
 
-export const deadLetterCollection: CollectionDefinition = { name: 'webhookDeadLetters', expiryField: 'expiresAt', indexes: [{ name: 'dead_letters_at', fields: [['at', -1]] }] }
+export const deadLetterCollection: CollectionDefinition = {
+  name: 'webhookDeadLetters',
+  expiryField: 'expiresAt',
+  indexes: [{ name: 'dead_letters_at', fields: [['at', -1]] }]
+}
 
 export const playbookCollections: CollectionDefinition[] = [incidentCollection, runCollection, deadLetterCollection]
 

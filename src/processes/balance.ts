@@ -49,7 +49,11 @@ export function createBalance (): Balance {
     one.offers.delete(seq)
     // With nobody else to take it, `yes` makes cluster close its copy: the client learns at once that nobody is there.
     const accepted = ![...seen.values()].some((other) => other.isListening && other.worker.isConnected())
-    one.worker.process.emit('internalMessage' as 'message', { cmd: 'NODE_CLUSTER', ack: seq, accepted }, undefined as never)
+    one.worker.process.emit(
+      'internalMessage' as 'message',
+      { cmd: 'NODE_CLUSTER', ack: seq, accepted },
+      undefined as never
+    )
   }
 
   return {
@@ -62,7 +66,9 @@ export function createBalance (): Balance {
       seen.set(worker.id, one)
       const send = worker.process.send.bind(worker.process) as (...args: unknown[]) => boolean
       worker.process.send = ((message: ClusterMessage, ...rest: unknown[]) => {
-        if (message?.cmd !== 'NODE_CLUSTER' || message.act !== 'newconn' || message.seq === undefined) return send(message, ...rest)
+        if (message?.cmd !== 'NODE_CLUSTER' || message.act !== 'newconn' || message.seq === undefined) {
+          return send(message, ...rest)
+        }
         const { seq } = message
         const offer = (waitedMs: number): boolean => {
           const decision = decide(one)
@@ -95,7 +101,9 @@ export function createBalance (): Balance {
       })
       // With a connection on its way Node waits for the dead worker's receipt, and never says that the channel closed.
       worker.once('exit', () => {
-        setTimeout(() => { if (seen.has(worker.id)) worker.process.emit('disconnect') }, worker.isConnected() ? LAST_WORDS_MS : 0)
+        setTimeout(() => {
+          if (seen.has(worker.id)) worker.process.emit('disconnect')
+        }, worker.isConnected() ? LAST_WORDS_MS : 0)
       })
     }
   }

@@ -13,17 +13,39 @@ export interface BannerFacts {
 /** The lines that a start prints, the one-time password among them: never logged. */
 export function bannerText ({ config, version, url, metricsUrl, oneTimePassword }: BannerFacts): string {
   const { standard, relaxed, service, strict } = config.rates
-  const rate = (name: string, { max, windowSeconds }: { max: number, windowSeconds: number }): string => `${name} ${max}/${windowSeconds}s`
+  const rate = (name: string, { max, windowSeconds }: { max: number, windowSeconds: number }): string =>
+    `${name} ${max}/${windowSeconds}s`
   const lines: Array<[string, string]> = [
     ['GraphQL', `${url}/graphql${config.production ? '' : `   (try it: ${url}/graphiql)`}`],
     ['health', `${url}/health/ready`],
     ['metrics', `${metricsUrl}/metrics`],
-    ['processes', `${config.workers} × ${config.scoringThreads} scoring thread${config.scoringThreads === 1 ? '' : 's'} (${config.scoringMode})`],
+    [
+      'processes',
+      `${config.workers} × ${config.scoringThreads} scoring thread${
+        config.scoringThreads === 1 ? '' : 's'
+      } (${config.scoringMode})`
+    ],
     ['store', config.mongodbUri === null ? `SQLite in ${config.dataDir}` : `MongoDB ${config.mongodbDatabase}`],
     ['shared by', config.redisUrl === null ? 'the processes of this host (no REDIS_URL)' : 'all hosts through Redis'],
-    ['limits', [rate('anonymous', standard), rate('signed in', relaxed), rate('API keys', service), rate('login', strict)].join(', ')],
-    ['enforcement', `${config.enforcement}: challenge at ${config.challengeThreshold}, block at ${config.blockThreshold}`]
+    [
+      'limits',
+      [
+        rate('anonymous', standard),
+        rate('signed in', relaxed),
+        rate('API keys', service),
+        rate('login', strict)
+      ].join(', ')
+    ],
+    [
+      'enforcement',
+      `${config.enforcement}: challenge at ${config.challengeThreshold}, block at ${config.blockThreshold}`
+    ]
   ]
-  if (oneTimePassword !== null) lines.push(['first login', `${config.adminUsername} / ${oneTimePassword}   (shown this once)`])
-  return [`NEKO Defense API ${version} is ready`, ...lines.map(([label, text]) => `  ${label.padEnd(12)} ${text}`)].join('\n') + '\n'
+  if (oneTimePassword !== null) {
+    lines.push(['first login', `${config.adminUsername} / ${oneTimePassword}   (shown this once)`])
+  }
+  return [
+    `NEKO Defense API ${version} is ready`,
+    ...lines.map(([label, text]) => `  ${label.padEnd(12)} ${text}`)
+  ].join('\n') + '\n'
 }

@@ -92,7 +92,12 @@ export function forkChild (options: ChildOptions): Child {
   worker.once('exit', (code, signal) => {
     ready.reject(new Error(`the worker ended before it was ready (${signal ?? `exit ${code}`})`))
     for (const resolve of metricsWaiting) resolve(series)
-    for (const control of controls.values()) control.resolve({ ok: false, error: { code: 'NEKO_ERR_INTERNAL', message: 'The process ended before it answered' } })
+    for (const control of controls.values()) {
+      control.resolve({
+        ok: false,
+        error: { code: 'NEKO_ERR_INTERNAL', message: 'The process ended before it answered' }
+      })
+    }
     ended.resolve({ code, signal })
   })
 

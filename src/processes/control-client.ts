@@ -9,7 +9,10 @@ const REPLY_BYTES_MAX = 16 * 1_048_576
  * Asks the server that owns the data directory.
  * @returns its answer, or null when no server runs there
  */
-export function askServer (request: { dataDir: string, verb: string, args: Json }, progress: (message: Json) => void): Promise<Exclude<ControlReply, { progress: Json }> | null> {
+export function askServer (
+  request: { dataDir: string, verb: string, args: Json },
+  progress: (message: Json) => void
+): Promise<Exclude<ControlReply, { progress: Json }> | null> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(socketPath(request.dataDir))
     let isConnected = false
@@ -30,7 +33,9 @@ export function askServer (request: { dataDir: string, verb: string, args: Json 
       }
     })
     socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (!isConnected && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTDIR')) resolve(null)
+      if (
+        !isConnected && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTDIR')
+      ) resolve(null)
       else reject(error)
     })
     // A resolved promise stays resolved: this only speaks when the answer never came.

@@ -36,10 +36,14 @@ export function createControlVerbs (log: Pick<Logger, 'error'>): ControlVerbs {
       try {
         const handler = handlers.get(verb)
         if (handler === undefined && elsewhere !== null) return await elsewhere(verb, args, progress)
-        if (handler === undefined) throw new NEKO_ERR_NOT_FOUND(`This server does not know the verb "${verb.slice(0, 40)}"`)
+        if (handler === undefined) {
+          throw new NEKO_ERR_NOT_FOUND(`This server does not know the verb "${verb.slice(0, 40)}"`)
+        }
         return { ok: true, result: await handler(args, progress) }
       } catch (error) {
-        if (!isNekoError(error) && !(error instanceof ConfigError)) log.error({ err: error, verb }, 'a control verb failed')
+        if (!isNekoError(error) && !(error instanceof ConfigError)) {
+          log.error({ err: error, verb }, 'a control verb failed')
+        }
         return { ok: false, error: controlError(error) }
       }
     }
@@ -54,7 +58,10 @@ function controlError (error: unknown): { code: string, message: string } {
   return { code: fallback.code, message: error instanceof Error ? error.message : fallback.message }
 }
 
-/** sun_path holds 107 bytes on Linux and 103 on macOS: longer ones are opened relative to the working directory when that is shorter. */
+/**
+ * sun_path holds 107 bytes on Linux and 103 on macOS: longer ones are opened relative to the working
+ * directory when that is shorter.
+ */
 const SOCKET_PATH_BYTES_MAX = 103
 const REQUEST_BYTES_MAX = 64 * 1024
 const CONNECTIONS_MAX = 32
@@ -68,7 +75,9 @@ export function socketPath (dataDir: string): string {
   const absolute = join(dataDir, 'neko.sock')
   const near = relative(process.cwd(), absolute)
   const path = Buffer.byteLength(absolute) <= SOCKET_PATH_BYTES_MAX || near.length >= absolute.length ? absolute : near
-  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) throw new ConfigError('DATA_DIR', 'is too long for the control socket in it (103 bytes)')
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+    throw new ConfigError('DATA_DIR', 'is too long for the control socket in it (103 bytes)')
+  }
   return path
 }
 
@@ -78,7 +87,9 @@ export interface ControlServer { close (): Promise<void> }
  * Opens the socket, replacing one that a dead server left.
  * @throws ConfigError naming DATA_DIR when a live server owns it.
  */
-export async function openControlSocket (options: { dataDir: string, verbs: Pick<ControlVerbs, 'run'>, log: Pick<Logger, 'warn'> }): Promise<ControlServer> {
+export async function openControlSocket (
+  options: { dataDir: string, verbs: Pick<ControlVerbs, 'run'>, log: Pick<Logger, 'warn'> }
+): Promise<ControlServer> {
   const path = socketPath(options.dataDir)
   await removeStale(path)
   const sockets = new Set<Socket>()
@@ -91,7 +102,11 @@ export async function openControlSocket (options: { dataDir: string, verbs: Pick
   server.maxConnections = CONNECTIONS_MAX
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new ConfigError('DATA_DIR', 'is owned by another server that runs') : new ConfigError('DATA_DIR', 'cannot hold the control socket'))
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new ConfigError('DATA_DIR', 'is owned by another server that runs')
+          : new ConfigError('DATA_DIR', 'cannot hold the control socket')
+      )
     })
     // The mode is narrowed before anyone is accepted: listen() creates the file, and the callback runs a turn later.
     const umask = process.umask(0o177)
@@ -152,7 +167,10 @@ function answer (socket: Socket, verbs: Pick<ControlVerbs, 'run'>): void {
     isAsked = true
     const request = parseRequest(text.slice(0, end))
     if (request === null) {
-      write({ ok: false, error: { code: 'NEKO_ERR_INPUT_INVALID', message: 'Expected one JSON line {"verb", "args"}' } })
+      write({
+        ok: false,
+        error: { code: 'NEKO_ERR_INPUT_INVALID', message: 'Expected one JSON line {"verb", "args"}' }
+      })
       socket.end()
       return
     }

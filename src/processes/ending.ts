@@ -23,7 +23,9 @@ export function fatalLine (error: unknown, logging: Logging): void {
  * After an error nobody caught the state of the process is unknown: it says why, with the stack, takes nothing new,
  * lets the rooms flush for a second, and ends. A process is replaced more cheaply than a wrong answer is found.
  */
-export function crashOn (options: { logging: Logging, exit: (code: number) => never, serving: Promise<Serving> }): void {
+export function crashOn (
+  options: { logging: Logging, exit: (code: number) => never, serving: Promise<Serving> }
+): void {
   const { logging, exit } = options
   let isCrashing = false
   const crash = (origin: string) => (error: unknown): void => {

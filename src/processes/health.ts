@@ -18,8 +18,14 @@ export function health (app: FastifyInstance): Health {
   const redisUp = app.fleet.bridgeUp()
   if (redisUp !== null) checks.redis = { up: redisUp }
   const notes: string[] = []
-  if (app.forwardingProblem()) notes.push('X-Forwarded-For came from a peer that TRUST_PROXY does not name: clients are counted by the address of that peer')
-  if (app.config.production && app.config.redisUrl === null) notes.push('no REDIS_URL: limits, cache and broadcasts stay on this host')
+  if (app.forwardingProblem()) {
+    notes.push(
+      'X-Forwarded-For came from a peer that TRUST_PROXY does not name: clients are counted by the address of that peer'
+    )
+  }
+  if (app.config.production && app.config.redisUrl === null) {
+    notes.push('no REDIS_URL: limits, cache and broadcasts stay on this host')
+  }
   const up = Object.values(checks).every((check) => check.up)
   const status = app.draining.aborted ? 'stopping' : up && !app.isOverloaded() ? 'ok' : 'degraded'
   return { status, checks, notes }

@@ -1,9 +1,20 @@
 import type { Config } from '../config/config.ts'
 import type { Json } from '../std/json.ts'
 
-/** What primary and workers say to each other. All of ours carry `neko`, so that Node's own cluster messages pass by. */
+/**
+ * What primary and workers say to each other. All of ours carry `neko`, so that Node's own cluster messages
+ * pass by.
+ */
 export type ToWorker =
-  | { neko: 'init', slot: number, primaryId: string, config: Config, prepared: Json, processCount: number, bridgeUp: boolean | null }
+  | {
+    neko: 'init',
+    slot: number,
+    primaryId: string,
+    config: Config,
+    prepared: Json,
+    processCount: number,
+    bridgeUp: boolean | null
+  }
   | { neko: 'drain' }
   | { neko: 'fleet', envelope: Envelope }
   | { neko: 'count', processCount: number, bridgeUp: boolean | null }
@@ -13,14 +24,23 @@ export type ToWorker =
 export type ToPrimary =
   | { neko: 'hello', processId: string }
   | { neko: 'ready', url: string }
-  | { neko: 'beat', rssBytes: number, heapUsedBytes: number, heapMaxBytes: number, utilization: number, lagMs: number, connections: number }
+  | {
+    neko: 'beat',
+    rssBytes: number,
+    heapUsedBytes: number,
+    heapMaxBytes: number,
+    utilization: number,
+    lagMs: number,
+    connections: number
+  }
   | { neko: 'fleet', envelope: Envelope }
   | { neko: 'metrics', id: number, series: MetricSeries[] }
   | { neko: 'control', id: number, reply: ControlReply }
 
 /**
- * One message of the fleet on its way. `publish` goes to all others or, without leaving the host, to one, `ask` to all others or to one, `answer` back to
- * who asked, `end` says that nobody else will answer, `presence` is one host telling the others that it lives.
+ * One message of the fleet on its way. `publish` goes to all others or, without leaving the host, to one,
+ * `ask` to all others or to one, `answer` back to who asked, `end` says that nobody else will answer,
+ * `presence` is one host telling the others that it lives.
  */
 export type Envelope =
   | { kind: 'publish', topic: string, message: Json, from: string, to?: string }
@@ -30,7 +50,13 @@ export type Envelope =
   | { kind: 'presence', processes: string[], from: string }
 
 /** prom-client's own JSON of one metric. */
-export interface MetricSeries { name: string, type: string, help: string, aggregator: string, values: Array<{ value: number, metricName?: string, labels: Record<string, string | number> }> }
+export interface MetricSeries {
+  name: string
+  type: string
+  help: string
+  aggregator: string
+  values: Array<{ value: number, metricName?: string, labels: Record<string, string | number> }>
+}
 
 export type ControlReply =
   | { progress: Json }

@@ -23,7 +23,11 @@ export async function runPrimary (host: Host): Promise<void> {
     logging,
     clock,
     hub,
-    onDeath: () => { workerDied().catch((error) => logging.log.error({ err: error }, 'what a dead worker left was not taken in')) }
+    onDeath: () => {
+      workerDied().catch((error) =>
+        logging.log.error({ err: error }, 'what a dead worker left was not taken in')
+      )
+    }
   })
   held.duties = await options.onPrimary?.({ fleet: supervisor.fleet, config, clock, logging })
   const status = (): Json => host.status(supervisor.processes()) as unknown as Json
@@ -34,7 +38,11 @@ export async function runPrimary (host: Host): Promise<void> {
     await held.duties?.close()
   }
   // A second signal finds the first drain under way and changes nothing.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stop(signal).then(() => host.leave(0), (error) => host.fail(error)) })
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      stop(signal).then(() => host.leave(0), (error) => host.fail(error))
+    })
+  }
   process.on('SIGHUP', () => {
     reload(() => {}).catch((error: Error) => logging.log.error({ reason: error.message }, 'not reloaded'))
   })
@@ -61,7 +69,8 @@ export async function runPrimary (host: Host): Promise<void> {
 function createReload (supervisor: Supervisor): (progress: (message: Json) => void) => Promise<Json> {
   let running: Promise<Json> | null = null
   let next: Promise<Json> | null = null
-  const reloadOnce = async (progress: (message: Json) => void): Promise<Json> => supervisor.reload(loadConfig(readEnvironment()), progress)
+  const reloadOnce = async (progress: (message: Json) => void): Promise<Json> =>
+    supervisor.reload(loadConfig(readEnvironment()), progress)
   return (progress) => {
     if (running === null) {
       running = reloadOnce(progress).finally(() => { running = null })

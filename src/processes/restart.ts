@@ -23,7 +23,11 @@ export const NEVER_READY_MS = 45_000
  * @param life how long the dead worker had been ready; null when it never was
  * @param random 0 to 1, exclusive of 1
  */
-export function nextRestart (state: RestartState, life: { readyMs: number | null }, random: number): { state: RestartState, delayMs: number } {
+export function nextRestart (
+  state: RestartState,
+  life: { readyMs: number | null },
+  random: number
+): { state: RestartState, delayMs: number } {
   const failures = life.readyMs !== null && life.readyMs >= STABLE_MS ? 1 : state.failures + 1
   const plainMs = Math.min(BACKOFF_MS_MAX, BACKOFF_FIRST_MS * 2 ** (failures - 1))
   const delayMs = Math.min(BACKOFF_MS_MAX, Math.round(plainMs * (1 - BACKOFF_JITTER + 2 * BACKOFF_JITTER * random)))

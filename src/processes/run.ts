@@ -29,7 +29,10 @@ import { runWorker } from './worker.ts'
 
 /** What one process of NEKO is made of; main.ts gives the real parts, tests give small ones. */
 export interface RunOptions {
-  /** Once, before any fork: migrations, seeds, the first administrator. What it returns goes to every process, but for `oneTimePassword`, which goes to the banner. */
+  /**
+   * Once, before any fork: migrations, seeds, the first administrator. What it returns goes to every process,
+   * but for `oneTimePassword`, which goes to the banner.
+   */
   prepare: (config: Config, parts: { logging: Logging, clock: Clock }) => Promise<Json>
   build: BuildServer
   /** What the primary itself does for its workers. */
@@ -39,7 +42,10 @@ export interface RunOptions {
 }
 
 export interface PrimaryDuties {
-  /** A worker ended without being asked to; which processes of this host live, and the configuration of the last reload. What it throws is logged. */
+  /**
+   * A worker ended without being asked to; which processes of this host live, and the configuration of the
+   * last reload. What it throws is logged.
+   */
   workerDied? (liveProcessIds: string[], config: Config): Promise<void> | void
   close (): Promise<void> | void
 }
@@ -63,7 +69,10 @@ export interface Host {
   openMetrics (render: () => Promise<string>): Promise<void>
   /** Prints the banner, once. */
   announce (url: string): void
-  /** Ends the process in order, once: `drain`, then what the host holds. A second call, whoever makes it, waits for the first. */
+  /**
+   * Ends the process in order, once: `drain`, then what the host holds. A second call, whoever makes it,
+   * waits for the first.
+   */
   stop (drain: () => Promise<void>, why: string): Promise<void>
   /** After stop(): flushes and exits. */
   leave (code: number): void
@@ -89,10 +98,14 @@ export async function run (options: RunOptions): Promise<void> {
   }
 }
 
-async function createHost (given: { options: RunOptions, config: Config, logging: Logging, processId: string }): Promise<Host> {
+async function createHost (
+  given: { options: RunOptions, config: Config, logging: Logging, processId: string }
+): Promise<Host> {
   const { options, logging, processId } = given
   const clock = systemClock
-  for (const [name, meant] of given.config.nearMisses) logging.log.warn({ variable: name, meant }, 'an unknown variable looks like one of ours')
+  for (const [name, meant] of given.config.nearMisses) {
+    logging.log.warn({ variable: name, meant }, 'an unknown variable looks like one of ours')
+  }
   requireDataDir(given.config.dataDir)
   const control = createControlVerbs(logging.log)
   // The socket first: it is the lock of the data directory, and two servers must not migrate one store.
@@ -109,7 +122,9 @@ async function createHost (given: { options: RunOptions, config: Config, logging
   }
 }
 
-interface HostParts extends Pick<Host, 'options' | 'config' | 'logging' | 'processId' | 'clock' | 'control' | 'prepared' | 'hub'> {
+interface HostParts
+  extends
+  Pick<Host, 'options' | 'config' | 'logging' | 'processId' | 'clock' | 'control' | 'prepared' | 'hub'> {
   socket: ControlServer
   bridge: FleetBridge | null
 }
@@ -149,7 +164,15 @@ function assembleHost (parts: HostParts): Host {
       host.state = 'serving'
       host.urls.url = url
       logging.log.info({ url, metricsUrl: host.urls.metricsUrl, workers: config.workers }, 'ready')
-      process.stdout.write(bannerText({ config, version: host.version, url, metricsUrl: host.urls.metricsUrl ?? '', oneTimePassword }))
+      process.stdout.write(
+        bannerText({
+          config,
+          version: host.version,
+          url,
+          metricsUrl: host.urls.metricsUrl ?? '',
+          oneTimePassword
+        })
+      )
     },
     stop (drain, why) {
       if (stopping !== null) return stopping
@@ -179,13 +202,23 @@ function assembleHost (parts: HostParts): Host {
   return host
 }
 
-async function joinHosts (config: Config, hub: FleetHub, parts: { clock: Clock, logging: Logging }): Promise<FleetBridge | null> {
+async function joinHosts (
+  config: Config,
+  hub: FleetHub,
+  parts: { clock: Clock, logging: Logging }
+): Promise<FleetBridge | null> {
   if (config.redisUrl === null) {
     if (config.production) parts.logging.log.warn('no REDIS_URL: limits, cache and broadcasts stay on this host')
     return null
   }
   const { createRedisBridge } = await import('../fleet/redis.ts')
-  const bridge = createRedisBridge({ url: config.redisUrl, database: config.mongodbDatabase, hub, clock: parts.clock, log: parts.logging.log })
+  const bridge = createRedisBridge({
+    url: config.redisUrl,
+    database: config.mongodbDatabase,
+    hub,
+    clock: parts.clock,
+    log: parts.logging.log
+  })
   hub.setBridge(bridge)
   return bridge
 }
@@ -224,11 +257,15 @@ function probePort (host: string, port: number): Promise<number> {
 }
 
 function withoutPassword (prepared: Json): { handed: Json, oneTimePassword: string | null } {
-  if (typeof prepared !== 'object' || prepared === null || Array.isArray(prepared)) return { handed: prepared, oneTimePassword: null }
+  if (typeof prepared !== 'object' || prepared === null || Array.isArray(prepared)) {
+    return { handed: prepared, oneTimePassword: null }
+  }
   const { oneTimePassword = null, ...handed } = prepared
   return { handed, oneTimePassword: typeof oneTimePassword === 'string' ? oneTimePassword : null }
 }
 
 function ownVersion (): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }).version
 }

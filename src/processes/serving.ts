@@ -31,14 +31,17 @@ export type BuildServer = (parts: ServerParts) => Promise<FastifyInstance>
 export interface Serving {
   app: FastifyInstance
   url: string
-  /** Stops accepting, lets every request under way finish, then closes the rooms in order. Once; later calls wait for the first. */
+  /**
+   * Stops accepting, lets every request under way finish, then closes the rooms in order. Once; later calls
+   * wait for the first.
+   */
   drain (): Promise<void>
 }
 
 /**
- * How long a connection without a request may stay after a drain began. Closing an idle keep-alive connection races with
- * the client's next request, which would be lost: answering that request with `Connection: close` loses none. A pause of
- * clients longer than this is a client that reconnects anyway.
+ * How long a connection without a request may stay after a drain began. Closing an idle keep-alive connection
+ * races with the client's next request, which would be lost: answering that request with `Connection: close`
+ * loses none. A pause of clients longer than this is a client that reconnects anyway.
  */
 const QUIET_MS = 1500
 const DRAIN_POLL_MS = 25
@@ -67,10 +70,16 @@ export async function serve (build: BuildServer, parts: Omit<ServerParts, 'drain
   }
 }
 
-async function drainServer (app: FastifyInstance, upgraded: Set<Socket>, draining: AbortController, timeoutMs: number): Promise<void> {
+async function drainServer (
+  app: FastifyInstance,
+  upgraded: Set<Socket>,
+  draining: AbortController,
+  timeoutMs: number
+): Promise<void> {
   const server = app.server
   draining.abort()
-  // http.Server.close() would cut idle keep-alive connections under the client's next request; the one of net only stops accepting.
+  // http.Server.close() would cut idle keep-alive connections under the client's next request; the one of net
+  // only stops accepting.
   NetServer.prototype.close.call(server)
   server.prependListener('request', (_request, response) => { response.shouldKeepAlive = false })
   const startMs = performance.now()
@@ -107,6 +116,8 @@ export function listenProblem (error: unknown, portVariable: 'PORT' | 'METRICS_P
   const { code } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE') return new ConfigError(portVariable, 'is in use by another program')
   if (code === 'EACCES') return new ConfigError(portVariable, 'may not be opened by this user')
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EINVAL') return new ConfigError('HOST', 'is no address of this machine')
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EINVAL') {
+    return new ConfigError('HOST', 'is no address of this machine')
+  }
   return error
 }

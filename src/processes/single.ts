@@ -17,10 +17,16 @@ export async function runSingle (host: Host): Promise<void> {
 
   const stop = (why: string): Promise<void> => host.stop(async () => (await started.promise).drain(), why)
   // A second signal finds the first drain under way and changes nothing.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stop(signal).then(() => host.leave(0), (error) => host.fail(error)) })
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      stop(signal).then(() => host.leave(0), (error) => host.fail(error))
+    })
+  }
   process.on('SIGHUP', () => logging.log.warn('WORKERS=1 has no primary that could reload it: restart it'))
   control.handle('status', () => status() as unknown as Json)
-  control.handle('reload', () => { throw new NEKO_ERR_INPUT_INVALID('WORKERS=1 has no primary that could reload it: restart it') })
+  control.handle('reload', () => {
+    throw new NEKO_ERR_INPUT_INVALID('WORKERS=1 has no primary that could reload it: restart it')
+  })
   control.handle('stop', async () => {
     await stop('neko stop')
     setImmediate(() => host.leave(0))
@@ -36,7 +42,15 @@ export async function runSingle (host: Host): Promise<void> {
       metrics.processes.set({ state: 'draining' }, host.state === 'draining' ? 1 : 0)
       return metrics.registry.metrics()
     })
-    const serving = await serve(options.build, { config, fleet, clock, prepared: host.prepared, logging, control, clusterStatus: async () => status() })
+    const serving = await serve(options.build, {
+      config,
+      fleet,
+      clock,
+      prepared: host.prepared,
+      logging,
+      control,
+      clusterStatus: async () => status()
+    })
     started.resolve(serving)
     host.announce(serving.url)
   } catch (error) {

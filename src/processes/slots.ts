@@ -10,7 +10,10 @@ import type { RestartState } from './restart.ts'
  */
 export interface Slots {
   start (): void
-  /** A new worker takes the slot's place once it is ready; the old one then drains. Rejects, the old one staying, when the new one fails. */
+  /**
+   * A new worker takes the slot's place once it is ready; the old one then drains. Rejects, the old one
+   * staying, when the new one fails.
+   */
   replace (slot: number, reason: string): Promise<void>
   readonly count: number
   children (): Child[]
@@ -36,7 +39,13 @@ export interface SlotsOptions {
   random?: () => number
 }
 
-interface Slot { child: Child | null, replacement: Promise<void> | null, restart: RestartState, restarts: number, timer: NodeJS.Timeout | null }
+interface Slot {
+  child: Child | null
+  replacement: Promise<void> | null
+  restart: RestartState
+  restarts: number
+  timer: NodeJS.Timeout | null
+}
 
 const WATCH_MS = 500
 /** An event loop that did not turn for this long will not turn again: an endless loop, not a long task. */
@@ -44,7 +53,10 @@ const HUNG_MS = 15_000
 
 export function createSlots (options: SlotsOptions): Slots {
   const { log } = options
-  const slots: Slot[] = Array.from({ length: options.count }, () => ({ child: null, replacement: null, restart: FRESH, restarts: 0, timer: null }))
+  const slots: Slot[] = Array.from(
+    { length: options.count },
+    () => ({ child: null, replacement: null, restart: FRESH, restarts: 0, timer: null })
+  )
   const living = new Set<Child>()
   let isStopping = false
   let watch: NodeJS.Timeout | null = null
@@ -71,9 +83,20 @@ export function createSlots (options: SlotsOptions): Slots {
     if (slot.child !== child) return
     slot.child = null
     if (isStopping) return
-    const { state, delayMs } = nextRestart(slot.restart, { readyMs: child.readyForMs() }, (options.random ?? Math.random)())
+    const { state, delayMs } = nextRestart(
+      slot.restart,
+      { readyMs: child.readyForMs() },
+      (options.random ?? Math.random)()
+    )
     slot.restart = state
-    log.error({ workerSlot: index, workerPid: child.pid, code: end.code, signal: end.signal, restartInMs: delayMs, failures: state.failures }, 'a worker died')
+    log.error({
+      workerSlot: index,
+      workerPid: child.pid,
+      code: end.code,
+      signal: end.signal,
+      restartInMs: delayMs,
+      failures: state.failures
+    }, 'a worker died')
     // The replacement that is starting beside it takes the slot; should it fail, the slot is refilled then.
     if (slot.replacement === null) refill(index, end.signal === null ? 'exit' : 'signal', delayMs)
   }
@@ -120,8 +143,13 @@ export function createSlots (options: SlotsOptions): Slots {
       }
       const reason = child.beat === null ? null : replacementReason(child.beat, options.rssBytesMax())
       if (reason !== null && slot.replacement === null) {
-        log.warn({ workerSlot: index, workerPid: child.pid, reason, ...child.beat }, 'a worker is replaced before its memory is full')
-        self.replace(index, reason).catch((error) => log.error({ err: error, workerSlot: index }, 'the replacement failed'))
+        log.warn(
+          { workerSlot: index, workerPid: child.pid, reason, ...child.beat },
+          'a worker is replaced before its memory is full'
+        )
+        self.replace(index, reason).catch((error) =>
+          log.error({ err: error, workerSlot: index }, 'the replacement failed')
+        )
       }
     })
   }

@@ -5,11 +5,24 @@ export function statusText (status: ClusterStatus): string {
   const mib = (bytes: number): string => `${Math.round(bytes / 1_048_576)} MiB`
   const rows = [
     ['slot', 'pid', 'state', 'up', 'memory', 'busy', 'restarts', 'process'],
-    ...status.processes.map((one) => [String(one.slot), String(one.pid), one.state, durationText(one.uptimeSeconds), mib(one.rssBytes), `${Math.round(one.utilization * 100)} %`, String(one.restarts), one.processId ?? '-'])
+    ...status.processes.map((
+      one
+    ) => [
+      String(one.slot),
+      String(one.pid),
+      one.state,
+      durationText(one.uptimeSeconds),
+      mib(one.rssBytes),
+      `${Math.round(one.utilization * 100)} %`,
+      String(one.restarts),
+      one.processId ?? '-'
+    ])
   ]
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const table = rows.map((row) => '  ' + row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
-  const head = `NEKO ${status.version} ${status.state} at ${status.url ?? 'no address yet'}, up ${durationText(status.uptimeSeconds)}, pid ${status.pid}; ${status.fleetProcesses} of the fleet's processes serve`
+  const head = `NEKO ${status.version} ${status.state} at ${status.url ?? 'no address yet'}, up ${
+    durationText(status.uptimeSeconds)
+  }, pid ${status.pid}; ${status.fleetProcesses} of the fleet's processes serve`
   return [head, ...table].join('\n') + '\n'
 }
 

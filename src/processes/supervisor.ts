@@ -110,7 +110,15 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
         init: (processId) => {
           // Joined before it is ready: a change told while it loads the store must not pass it by.
           hub.join(processId, (envelope) => child.deliver(envelope), { counted: false })
-          return { neko: 'init', slot, primaryId, config, prepared: options.prepared, processCount: hub.processCount(), bridgeUp: hub.bridgeUp() }
+          return {
+            neko: 'init',
+            slot,
+            primaryId,
+            config,
+            prepared: options.prepared,
+            processCount: hub.processCount(),
+            bridgeUp: hub.bridgeUp()
+          }
         },
         onFleet: (envelope) => hub.fromMember(envelope)
       })
@@ -138,7 +146,10 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
   })
 
   const giveUpWhenHopeless = (): void => {
-    if (isStopping || !shouldGiveUp({ everReady: isEverReady, sinceStartMs: options.clock.monotonic() - startMs })) return
+    if (
+      isStopping ||
+      !shouldGiveUp({ everReady: isEverReady, sinceStartMs: options.clock.monotonic() - startMs })
+    ) return
     log.fatal('no worker became ready')
     hopeless.resolve(EXIT_CRASH)
   }
@@ -153,7 +164,8 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
     for (const child of slots.children()) child.tellCount(count, bridge)
   }
 
-  const collect = (): Promise<MetricSeries[][]> => Promise.all(slots.children().map((child) => child.metrics(METRICS_TIMEOUT_MS)))
+  const collect = (): Promise<MetricSeries[][]> =>
+    Promise.all(slots.children().map((child) => child.metrics(METRICS_TIMEOUT_MS)))
   const timers = [
     setInterval(() => { collect().catch(() => { /* the last figures stay */ }) }, METRICS_POLL_MS),
     setInterval(tellCount, COUNT_POLL_MS),
@@ -175,7 +187,10 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
           progress({ slot, done: slot + 1, of: slots.count })
         } catch (error) {
           config = before
-          log.error({ workerSlot: slot, reason: (error as Error).message }, 'the reload failed: the workers that were not replaced stay')
+          log.error(
+            { workerSlot: slot, reason: (error as Error).message },
+            'the reload failed: the workers that were not replaced stay'
+          )
           throw new ConfigError('reload', `the new worker of slot ${slot} did not start; those not yet replaced stay`)
         }
       }
@@ -197,12 +212,21 @@ export function superviseCluster (options: SupervisorOptions): Supervisor {
       for (const child of slots.children()) metrics.processes.inc({ state: child.state })
       const own = await metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
       await collect()
-      // Who lives is asked after the wait: a worker that ended meanwhile is among the retired now, and must not count twice.
-      return aggregate.render([...slots.children().map(({ series }) => series), own.filter(({ name }) => PRIMARY_SERIES.test(name))])
+      // Who lives is asked after the wait: a worker that ended meanwhile is among the retired now, and must
+      // not count twice.
+      return aggregate.render([
+        ...slots.children().map(({ series }) => series),
+        own.filter(({ name }) => PRIMARY_SERIES.test(name))
+      ])
     },
     forward (verb, args, progress) {
       const [child] = slots.children().filter(({ state }) => state === 'ready').sort((a, b) => a.slot - b.slot)
-      if (child === undefined) return Promise.resolve({ ok: false, error: { code: 'NEKO_ERR_OVERLOADED', message: 'No process is ready now' } })
+      if (child === undefined) {
+        return Promise.resolve({
+          ok: false,
+          error: { code: 'NEKO_ERR_OVERLOADED', message: 'No process is ready now' }
+        })
+      }
       return child.control(verb, args, progress)
     }
   }
@@ -227,14 +251,37 @@ function statusOf (child: Child, slots: Slots): ProcessStatus {
 }
 
 /** What the primary itself stands on: these need a restart. */
-const FIXED = ['host', 'port', 'metricsPort', 'dataDir', 'workers', 'redisUrl', 'mongodbUri', 'mongodbDatabase'] as const
+const FIXED = [
+  'host',
+  'port',
+  'metricsPort',
+  'dataDir',
+  'workers',
+  'redisUrl',
+  'mongodbUri',
+  'mongodbDatabase'
+] as const
 
 /** The same, as they are called outside. */
-const FIXED_VARIABLES = ['HOST', 'PORT', 'METRICS_PORT', 'DATA_DIR', 'WORKERS', 'REDIS_URL', 'REDIS_HOST', 'REDIS_PORT', 'MONGODB_URI', 'MONGODB_DATABASE'] as const
+const FIXED_VARIABLES = [
+  'HOST',
+  'PORT',
+  'METRICS_PORT',
+  'DATA_DIR',
+  'WORKERS',
+  'REDIS_URL',
+  'REDIS_HOST',
+  'REDIS_PORT',
+  'MONGODB_URI',
+  'MONGODB_DATABASE'
+] as const
 
 function keepFixed (current: Config, next: Config): Config {
   const kept = Object.fromEntries(FIXED.map((name) => [name, current[name]])) as Pick<Config, typeof FIXED[number]>
-  const settings = { ...next.settings, ...Object.fromEntries(FIXED_VARIABLES.map((name) => [name, current.settings[name] ?? ''])) }
+  const settings = {
+    ...next.settings,
+    ...Object.fromEntries(FIXED_VARIABLES.map((name) => [name, current.settings[name] ?? '']))
+  }
   return { ...next, ...kept, settings }
 }
 

@@ -7,7 +7,10 @@ import type { Json } from '../std/json.ts'
 export default fp(async (app: FastifyInstance) => {
   app.control.handle('explain', async (args) => {
     const id = idOf(args)
-    return { text: found(await app.assessments.explain(id)), assessment: await app.assessments.get(id) as unknown as Json }
+    return {
+      text: found(await app.assessments.explain(id)),
+      assessment: await app.assessments.get(id) as unknown as Json
+    }
   })
   app.control.handle('replay', async (args) => ({ text: found(await app.assessments.replay(idOf(args))) }))
   app.control.handle('intel import', async (args, progress) => {
@@ -29,6 +32,8 @@ function idOf (args: Json): string {
 }
 
 function found (text: string | null): string {
-  if (text === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt, or it was not stored and is forgotten by now')
+  if (text === null) {
+    throw new NEKO_ERR_NOT_FOUND('There is no such receipt, or it was not stored and is forgotten by now')
+  }
   return text
 }

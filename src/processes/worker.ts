@@ -51,14 +51,31 @@ export async function runWorker (options: WorkerOptions): Promise<void> {
     processCount: () => processCount,
     bridgeUp: () => bridgeUp
   })
-  obey({ fleet, control, started: started.promise, exit: options.exit, logging, setCount: (count, bridge) => { [processCount, bridgeUp] = [count, bridge] } })
+  obey({
+    fleet,
+    control,
+    started: started.promise,
+    exit: options.exit,
+    logging,
+    setCount: (count, bridge) => {
+      ;[processCount, bridgeUp] = [count, bridge]
+    }
+  })
   crashOn({ logging, exit: options.exit, serving: started.promise })
   try {
     const clusterStatus = async (): Promise<ClusterStatus> => {
       const [status] = await fleet.ask(CLUSTER_STATUS_TOPIC, null, { timeoutMs: 1000, processId: init.primaryId })
       return status as unknown as ClusterStatus
     }
-    const serving = await serve(options.build, { config: init.config, fleet, clock: systemClock, prepared: init.prepared, logging, control, clusterStatus })
+    const serving = await serve(options.build, {
+      config: init.config,
+      fleet,
+      clock: systemClock,
+      prepared: init.prepared,
+      logging,
+      control,
+      clusterStatus
+    })
     started.resolve(serving)
     beat(serving)
     toPrimary({ neko: 'ready', url: serving.url })
@@ -97,14 +114,23 @@ interface Orders {
 
 function obey (orders: Orders): void {
   const { fleet, control, started } = orders
-  const metrics = async (): Promise<MetricSeries[]> => await (await started).app.metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
+  const metrics = async (): Promise<MetricSeries[]> =>
+    await (await started).app.metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
   process.on('message', (message: ToWorker) => {
     if (message?.neko === 'fleet') fleet.deliver(message.envelope)
     else if (message?.neko === 'count') orders.setCount(message.processCount, message.bridgeUp)
-    else if (message?.neko === 'metrics') metrics().then((series) => toPrimary({ neko: 'metrics', id: message.id, series }), () => { /* the primary shows the last it has */ })
-    else if (message?.neko === 'control') {
-      const reply = (answer: Extract<ToPrimary, { neko: 'control' }>['reply']): void => toPrimary({ neko: 'control', id: message.id, reply: answer })
-      control.run(message.verb, message.args, (progress) => reply({ progress })).then(reply, () => { /* run never rejects */ })
+    else if (message?.neko === 'metrics') {
+      metrics().then(
+        (series) => toPrimary({ neko: 'metrics', id: message.id, series }),
+        () => { /* the primary shows the last it has */ }
+      )
+    } else if (message?.neko === 'control') {
+      const reply = (answer: Extract<ToPrimary, { neko: 'control' }>['reply']): void =>
+        toPrimary({ neko: 'control', id: message.id, reply: answer })
+      control.run(message.verb, message.args, (progress) => reply({ progress })).then(
+        reply,
+        () => { /* run never rejects */ }
+      )
     } else if (message?.neko === 'drain') leave(orders, metrics)
   })
 }
@@ -115,7 +141,11 @@ function leave ({ started, logging, exit }: Orders, metrics: () => Promise<Metri
     const serving = await started
     await serving.drain()
     const series = await metrics()
-    await new Promise((resolve) => process.connected ? process.send!({ neko: 'metrics', id: 0, series } satisfies ToPrimary, undefined, undefined, resolve) : resolve(null))
+    await new Promise((resolve) =>
+      process.connected
+        ? process.send!({ neko: 'metrics', id: 0, series } satisfies ToPrimary, undefined, undefined, resolve)
+        : resolve(null)
+    )
   }
   work().then(() => {
     logging.flush()
@@ -127,7 +157,10 @@ function leave ({ started, logging, exit }: Orders, metrics: () => Promise<Metri
   })
 }
 
-/** Node itself exits a worker at once when its primary is gone; we take one second to write down what was acknowledged. */
+/**
+ * Node itself exits a worker at once when its primary is gone; we take one second to write down what was
+ * acknowledged.
+ */
 function endWithPrimary ({ exit }: WorkerOptions, started: Promise<Serving>, logging: () => Logging): void {
   const worker = cluster.worker!
   worker.on('disconnect', () => {
@@ -157,7 +190,15 @@ function beat (serving: Serving): void {
     dueMs = performance.now() + BEAT_MS
     const heap = getHeapStatistics()
     serving.app.server.getConnections((_error, connections = 0) => {
-      toPrimary({ neko: 'beat', rssBytes: process.memoryUsage.rss(), heapUsedBytes: heap.used_heap_size, heapMaxBytes: heap.heap_size_limit, utilization, lagMs, connections })
+      toPrimary({
+        neko: 'beat',
+        rssBytes: process.memoryUsage.rss(),
+        heapUsedBytes: heap.used_heap_size,
+        heapMaxBytes: heap.heap_size_limit,
+        utilization,
+        lagMs,
+        connections
+      })
     })
   }
   setInterval(send, BEAT_MS).unref()

@@ -9,7 +9,10 @@ const PORTION = 1_000
 const PORTIONS_MAX = 50
 
 /** Removes the oldest until both bounds hold, at most 50,000 a time; returns how many. */
-export async function keepBelowCeiling (store: Collection<StoredAssessment>, bounds = { rows: ROWS_MAX, bytes: BYTES_MAX }): Promise<number> {
+export async function keepBelowCeiling (
+  store: Collection<StoredAssessment>,
+  bounds = { rows: ROWS_MAX, bytes: BYTES_MAX }
+): Promise<number> {
   let removed = 0
   let over = await countOver(store, bounds)
   for (let i = 0; i < PORTIONS_MAX && over > 0; i++) {
@@ -25,7 +28,10 @@ export async function keepBelowCeiling (store: Collection<StoredAssessment>, bou
 }
 
 /** Bytes are estimated from the newest hundred. */
-async function countOver (store: Collection<StoredAssessment>, bounds: { rows: number, bytes: number }): Promise<number> {
+async function countOver (
+  store: Collection<StoredAssessment>,
+  bounds: { rows: number, bytes: number }
+): Promise<number> {
   const rows = await store.count()
   if (rows === 0) return 0
   const { items } = await store.find({ sort: [['at', -1]], first: 100 })

@@ -31,16 +31,30 @@ function waterfall (factors: readonly FactorContribution[]): string[] {
     if (contribution === 0 && evidence.length === 0) continue
     sum += Math.round(contribution * 100)
     const bar = '#'.repeat(Math.round(contribution / 100 * BAR))
-    lines.push(`  ${name.padEnd(10)} ${contribution.toFixed(2).padStart(6)}  ${(sum / 100).toFixed(2).padStart(6)}  ${bar}`)
-    for (const one of evidence) lines.push(`      ${one.grade.padEnd(7)} ${one.rule}: ${one.text}${one.technique === null ? '' : ` (${one.technique})`}`)
+    lines.push(
+      `  ${name.padEnd(10)} ${contribution.toFixed(2).padStart(6)}  ${
+        (sum / 100).toFixed(2).padStart(6)
+      }  ${bar}`
+    )
+    for (const one of evidence) {
+      lines.push(
+        `      ${one.grade.padEnd(7)} ${one.rule}: ${one.text}${
+          one.technique === null ? '' : ` (${one.technique})`
+        }`
+      )
+    }
   }
   return lines.length === 0 ? ['  nothing spoke against it'] : ['  factor     points     sum', ...lines]
 }
 
 function verdict ({ score, action, simulated, grade, policyVersion, source, degraded }: Assessment): string[] {
   return [
-    `  score      ${score.toFixed(2).padStart(6)}  ${action}${simulated ? ' (shadow: nobody was refused)' : ''}${grade === null ? '' : `, payload evidence ${grade}`}`,
-    `  policy ${policyVersion}, scored by ${source}${degraded ? ', degraded: the threads could not answer in time' : ''}`
+    `  score      ${score.toFixed(2).padStart(6)}  ${action}${
+      simulated ? ' (shadow: nobody was refused)' : ''
+    }${grade === null ? '' : `, payload evidence ${grade}`}`,
+    `  policy ${policyVersion}, scored by ${source}${
+      degraded ? ', degraded: the threads could not answer in time' : ''
+    }`
   ]
 }
 

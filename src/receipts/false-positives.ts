@@ -1,6 +1,6 @@
 /**
- * False alarms: what people allowed. Each is one piece of evidence at one place of one route, for thirty days, kept in the
- * store and in memory and told to siblings; the scorer leaves it out through the policy.
+ * False alarms: what people allowed. Each is one piece of evidence at one place of one route, for thirty
+ * days, kept in the store and in memory and told to siblings; the scorer leaves it out through the policy.
  */
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import { ALLOWABLE_FACTORS, allowanceKey } from '../detect/shapes.ts'
@@ -60,7 +60,9 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
   function take (allowances: readonly StoredAllowance[]): void {
     let isNew = false
     for (const one of allowances) {
-      if (one.expiresAt <= clock.now() || (standing.size >= ALLOWANCES_MAX && !standing.has(allowanceKey(one)))) continue
+      if (
+        one.expiresAt <= clock.now() || (standing.size >= ALLOWANCES_MAX && !standing.has(allowanceKey(one)))
+      ) continue
       isNew ||= !standing.has(allowanceKey(one))
       standing.set(allowanceKey(one), one)
     }
@@ -73,9 +75,16 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     if (standing.size !== before) apply()
   }
 
-  async function mark (assessment: Assessment, actor: string): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }> {
+  async function mark (
+    assessment: Assessment,
+    actor: string
+  ): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }> {
     const allowances = allowancesFor(assessment, actor, clock.now())
-    if (allowances.length === 0) throw new NEKO_ERR_INPUT_INVALID('this assessment holds no evidence that can be allowed: what a client does over time cannot')
+    if (allowances.length === 0) {
+      throw new NEKO_ERR_INPUT_INVALID(
+        'this assessment holds no evidence that can be allowed: what a client does over time cannot'
+      )
+    }
     await attempt(audit, {
       category: 'security',
       type: 'falsePositive.mark',
@@ -92,20 +101,30 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     })
     fleet.publish(TOPIC, allowances as unknown as Json)
     const others = await fleet.ask(QUESTION, allowances as unknown as Json, { timeoutMs: ASK_MS })
-    const changedVerdicts = others.reduce<number>((sum, one) => sum + (typeof one === 'number' ? one : 0), await countChanged(allowances))
+    const changedVerdicts = others.reduce<number>(
+      (sum, one) => sum + (typeof one === 'number' ? one : 0),
+      await countChanged(allowances)
+    )
     return { allowances, changedVerdicts }
   }
 
-  /** Recent requests of this process that hold the evidence and would now be judged otherwise; not those whose body was too large to be kept. */
+  /**
+   * Recent requests of this process that hold the evidence and would now be judged otherwise; not those whose
+   * body was too large to be kept.
+   */
   async function countChanged (allowances: readonly StoredAllowance[]): Promise<number> {
     const keys = new Set(allowances.map(allowanceKey))
-    const touched = receipts.recent().filter((receipt) => isWhole(receipt) && holdsAny(receipt, keys)).slice(0, RESCORED_MAX)
+    const touched = receipts.recent().filter((receipt) => isWhole(receipt) && holdsAny(receipt, keys)).slice(
+      0,
+      RESCORED_MAX
+    )
     let changed = 0
     for (let i = 0; i < touched.length; i += PORTION) {
       const verdicts = await Promise.all(touched.slice(i, i + PORTION).map(async (receipt) => {
         const score = await parts.score(receipt.observation)
         // Not against the recorded verdict: a standing decision may have had its say in that.
-        return !score.degraded && parts.judge(score, receipt.observation) !== parts.judge(receipt.score, receipt.observation)
+        return !score.degraded &&
+            parts.judge(score, receipt.observation) !== parts.judge(receipt.score, receipt.observation)
       }))
       changed += verdicts.filter(Boolean).length
     }
@@ -142,7 +161,14 @@ function allowancesFor (assessment: Assessment, actor: string, nowMs: number): S
     for (const evidence of factor.evidence) {
       if (evidence.place === 'client') continue
       const allowance = { rule: evidence.rule, place: evidence.place, route: assessment.route }
-      found.set(allowanceKey(allowance), { id: newId('al', nowMs), ...allowance, origin: actor, assessmentId: assessment.id, createdAt: nowMs, expiresAt: nowMs + ALLOWED_MS })
+      found.set(allowanceKey(allowance), {
+        id: newId('al', nowMs),
+        ...allowance,
+        origin: actor,
+        assessmentId: assessment.id,
+        createdAt: nowMs,
+        expiresAt: nowMs + ALLOWED_MS
+      })
     }
   }
   return [...found.values()].slice(0, PER_RECEIPT_MAX)
@@ -150,16 +176,25 @@ function allowancesFor (assessment: Assessment, actor: string, nowMs: number): S
 
 /** The decisive one; null when nothing contributed. */
 function largestFactor ({ factors }: Assessment): FactorName | null {
-  const largest = factors.reduce<Assessment['factors'][number] | null>((best, one) => one.contribution > (best?.contribution ?? 0) ? one : best, null)
+  const largest = factors.reduce<Assessment['factors'][number] | null>(
+    (best, one) => one.contribution > (best?.contribution ?? 0) ? one : best,
+    null
+  )
   return largest?.name ?? null
 }
 
 function holdsAny ({ observation, score }: Recorded, keys: ReadonlySet<string>): boolean {
-  return score.factors.some((factor) => factor.evidence.some((one) => keys.has(allowanceKey({ rule: one.rule, place: one.place, route: observation.route }))))
+  return score.factors.some((factor) =>
+    factor.evidence.some((one) =>
+      keys.has(allowanceKey({ rule: one.rule, place: one.place, route: observation.route }))
+    )
+  )
 }
 
 /** A message of a sibling; what has another shape is dropped. */
 function readAllowances (message: Json): StoredAllowance[] {
   if (!Array.isArray(message)) return []
-  return (message as unknown as StoredAllowance[]).filter((one) => typeof one?.rule === 'string' && typeof one.place === 'string' && typeof one.expiresAt === 'number').slice(0, PER_RECEIPT_MAX)
+  return (message as unknown as StoredAllowance[]).filter((one) =>
+    typeof one?.rule === 'string' && typeof one.place === 'string' && typeof one.expiresAt === 'number'
+  ).slice(0, PER_RECEIPT_MAX)
 }

@@ -161,21 +161,29 @@ export const assessmentsGraphql: RoomGraphql = {
         return connection(page, () => app.assessments.count(filter), after)
       },
       assessment: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.assessments.get(id),
-      stats: (_parent, { windowSeconds }: { windowSeconds: number }, { app }: GraphqlContext) => app.assessments.stats(windowSeconds)
+      stats: (_parent, { windowSeconds }: { windowSeconds: number }, { app }: GraphqlContext) =>
+        app.assessments.stats(windowSeconds)
     },
     Mutation: {
-      assess: (_parent, { requests }: { requests: AssessRequest[] }, { app, principal }: GraphqlContext) => app.assessments.assessRequests(requests, { act: false, principal: principal! }),
-      markFalsePositive: (_parent, { assessmentId }: { assessmentId: string }, { app, principal }: GraphqlContext) => app.assessments.markFalsePositive(assessmentId, principal!.clientKey)
+      assess: (_parent, { requests }: { requests: AssessRequest[] }, { app, principal }: GraphqlContext) =>
+        app.assessments.assessRequests(requests, { act: false, principal: principal! }),
+      markFalsePositive: (
+        _parent,
+        { assessmentId }: { assessmentId: string },
+        { app, principal }: GraphqlContext
+      ) => app.assessments.markFalsePositive(assessmentId, principal!.clientKey)
     },
     Subscription: {
       assessmentAdded: {
-        subscribe: (_parent, { minScore }: { minScore: number | null }, { app }: GraphqlContext) => eventStream((push) => app.assessments.onShown(minScore ?? 0, push)),
+        subscribe: (_parent, { minScore }: { minScore: number | null }, { app }: GraphqlContext) =>
+          eventStream((push) => app.assessments.onShown(minScore ?? 0, push)),
         resolve: (assessment: Assessment) => assessment
       }
     },
     Assessment: {
       factors: ({ factors }: Assessment) => factors.map(showFactor),
-      decision: ({ decisionId }: Assessment, _args, { app }: GraphqlContext) => decisionId === null ? null : app.decisions.get(decisionId)
+      decision: ({ decisionId }: Assessment, _args, { app }: GraphqlContext) =>
+        decisionId === null ? null : app.decisions.get(decisionId)
     }
   }
 }

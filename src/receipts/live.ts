@@ -10,7 +10,10 @@ import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 
 export interface Live {
-  /** Told of each receipt from `minScore` on, made here or by a sibling, its observation left out. Returns the unsubscribe. */
+  /**
+   * Told of each receipt from `minScore` on, made here or by a sibling, its observation left out. Returns the
+   * unsubscribe.
+   */
   subscribe (minScore: number, push: (assessment: Assessment) => void): () => void
   close (): void
 }

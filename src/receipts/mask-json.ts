@@ -43,7 +43,11 @@ export function maskJson (text: string, place: string, onMasked: OnMasked): stri
   return out + text.slice(from)
 
   function maskValue (token: string): string {
-    if (secretFrom === -1 && !isSecretName(name)) return token[0] === '"' && token.length >= HIDING_LENGTH ? maskText(token, placeOf(), onMasked) : token
+    if (secretFrom === -1 && !isSecretName(name)) {
+      return token[0] === '"' && token.length >= HIDING_LENGTH
+        ? maskText(token, placeOf(), onMasked)
+        : token
+    }
     if (token.length > 2) onMasked(placeOf())
     if (token[0] !== '"') return token.replace(/\d/g, '1')
     return `"${maskShape(token.slice(1, -1).replace(/\\u[0-9a-fA-F]{4}|\\[\s\S]/g, 'a'))}"`

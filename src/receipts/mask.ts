@@ -1,6 +1,7 @@
 /**
- * Masking: a secret is replaced by its shape, letters by `a`, digits by `0`, so that a length or an alphabet can still be
- * judged in a replay and nothing can be read. Text is bytes as latin1 here: what is masked keeps its length. Pure.
+ * Masking: a secret is replaced by its shape, letters by `a`, digits by `0`, so that a length or an alphabet
+ * can still be judged in a replay and nothing can be read. Text is bytes as latin1 here: what is masked keeps
+ * its length. Pure.
  */
 import { isSecretName } from './secret-names.ts'
 
@@ -12,9 +13,13 @@ export function maskShape (text: string): string {
   return text.replace(/[A-Za-z\u0080-\uffff]/g, 'a').replace(/\d/g, '0')
 }
 
-/** Tokens that give themselves away wherever they stand: JWTs, keys of well-known makers, PEM keys, credentials in a URL. */
+/**
+ * Tokens that give themselves away wherever they stand: JWTs, keys of well-known makers, PEM keys,
+ * credentials in a URL.
+ */
 // Each alternative begins at a boundary: a run of letters is read once, not once from each of its letters.
-const TOKENS = /(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,}(?:\.[\w-]*){1,4}|\b(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|npm|neko|hf|shpat)[_-][\w-]{12,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}|(?<=\b(?:[Bb]earer|[Bb]asic|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)(?: |%20|\+))[\w.~+/=-]{6,}|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END|$)|(?<=:\/\/)[^\s/?#@"'<>]{1,512}(?=@)/g
+const TOKENS =
+  /(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,}(?:\.[\w-]*){1,4}|\b(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|npm|neko|hf|shpat)[_-][\w-]{12,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}|(?<=\b(?:[Bb]earer|[Bb]asic|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)(?: |%20|\+))[\w.~+/=-]{6,}|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END|$)|(?<=:\/\/)[^\s/?#@"'<>]{1,512}(?=@)/g
 
 export function maskTokens (text: string, place: string, onMasked: OnMasked): string {
   return text.replace(TOKENS, (token) => {
@@ -79,16 +84,26 @@ export function maskCookies (text: string, onMasked: OnMasked): string {
   }).join(';')
 }
 
-// A name, a separator, a value: as in GraphQL, JSON5, XML attributes, INI, logs. Quotes may be escaped (a query inside JSON).
-const LOOSE = /([A-Za-z_$][\w$.-]{0,63})(\\*["']?\s{0,8}[:=]\s{0,8})((?:\\*"){3}[\s\S]*?(?:(?:\\*"){3}|$)|\\+"[\s\S]*?(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$)|[^\s"'&,;<>(){}[\]]+)/g
+// A name, a separator, a value: as in GraphQL, JSON5, XML attributes, INI, logs. Quotes may be escaped (a
+// query inside JSON).
+const LOOSE =
+  /([A-Za-z_$][\w$.-]{0,63})(\\*["']?\s{0,8}[:=]\s{0,8})((?:\\*"){3}[\s\S]*?(?:(?:\\*"){3}|$)|\\+"[\s\S]*?(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$)|[^\s"'&,;<>(){}[\]]+)/g
 const ELEMENT = /<([A-Za-z_][\w.:-]{0,63})(\s[^<>]{0,512})?>([^<]{1,8192})</g
 const PART = /(name="?([^"\r\n;]{1,128})"?[^\r\n]{0,512}(?:\r?\n[^\r\n]{1,512}){0,8}\r?\n\r?\n)([\s\S]*?)(?=\r?\n--|$)/g
 
 /** Text of no known form, or of several: whatever follows a secret name is masked. */
 export function maskText (text: string, place: string, onMasked: OnMasked): string {
   const named = text
-    .replace(LOOSE, (whole, name: string, separator: string, value: string) => hide(whole, name, name + separator, value, ''))
-    .replace(ELEMENT, (whole, name: string, attributes: string | undefined, value: string) => hide(whole, name.slice(name.indexOf(':') + 1), `<${name}${attributes ?? ''}>`, value, '<'))
+    .replace(
+      LOOSE,
+      (whole, name: string, separator: string, value: string) =>
+        hide(whole, name, name + separator, value, '')
+    )
+    .replace(
+      ELEMENT,
+      (whole, name: string, attributes: string | undefined, value: string) =>
+        hide(whole, name.slice(name.indexOf(':') + 1), `<${name}${attributes ?? ''}>`, value, '<')
+    )
     .replace(PART, (whole, head: string, name: string, value: string) => hide(whole, name, head, value, ''))
   return maskTokens(named, place, onMasked)
 

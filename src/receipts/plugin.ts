@@ -25,7 +25,10 @@ export default fp(async (app) => {
     }
   })
   // A store that is down at start must not stop the process: allowances come in when it is up.
-  const load = (): Promise<void> => assessments.load().catch((error: unknown) => log.warn({ err: error }, 'allowances could not be loaded yet'))
+  const load = (): Promise<void> =>
+    assessments.load().catch((error: unknown) =>
+      log.warn({ err: error }, 'allowances could not be loaded yet')
+    )
   await load()
   storage.onHealth((health) => { if (health.up) load() })
   app.decorate('assessments', assessments)

@@ -1,11 +1,13 @@
 /**
  * Assessments: the receipt of every request, and what can be asked about them.
  *
- * Owns: the recent receipts of this process, the stored ones, the figures, allowances for false alarms. Never does: score,
- * judge or refuse. In: what the gate knew of a request when its answer had left; out: assessments without secrets.
+ * Owns: the recent receipts of this process, the stored ones, the figures, allowances for false alarms. Never
+ * does: score, judge or refuse. In: what the gate knew of a request when its answer had left; out:
+ * assessments without secrets.
  *
  * A receipt's id names its process, so any process finds it: in its own memory, in the memory of the one that made it,
- * or in the store. On the request path a receipt costs 1-2 us; redaction and JSON wait until somebody asks or it is stored.
+ * or in the store. On the request path a receipt costs 1-2 us; redaction and JSON wait until somebody asks or
+ * it is stored.
  */
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { processOfReceipt } from '../std/id.ts'
@@ -36,7 +38,12 @@ import type { Page, Storage, Where } from '../storage/port.ts'
 export interface AssessmentFilter { minScore?: number | null, action?: Action | null, since?: number | null }
 export interface PageOptions { first: number, after: string | null }
 /** An assessment as `POST /v1/assess` answers it. */
-export interface AssessedRequest { id: string, score: number, action: Action, factors: Array<{ name: string, contribution: number, evidence: string[] }> }
+export interface AssessedRequest {
+  id: string
+  score: number
+  action: Action
+  factors: Array<{ name: string, contribution: number, evidence: string[] }>
+}
 export interface AssessOptions { act: boolean, principal: { clientKey: string } }
 /** Told of each receipt when it is made; `describe` redacts, so call it only for those that are shown. */
 export type AddedListener = (receipt: Receipt, describe: () => Assessment) => void
@@ -55,12 +62,30 @@ export interface Assessments {
   find (filter: AssessmentFilter, page: PageOptions): Promise<Page<Assessment>>
   count (filter: AssessmentFilter): Promise<number>
   /** Those of a list of ids that can still be found, as a connection. */
-  pageOf (ids: readonly string[], page: PageOptions): Promise<{ nodes: Assessment[], edges: Array<{ node: Assessment, cursor: string }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null }, totalCount: number }>
+  pageOf (
+    ids: readonly string[],
+    page: PageOptions
+  ): Promise<
+    {
+      nodes: Assessment[],
+      edges: Array<{ node: Assessment, cursor: string }>,
+      pageInfo: {
+        hasNextPage: boolean,
+        hasPreviousPage: boolean,
+        startCursor: string | null,
+        endCursor: string | null
+      },
+      totalCount: number
+    }
+  >
   /** @throws NEKO_ERR_INPUT_INVALID unless 1 to 86,400 */
   stats (windowSeconds: number): Promise<Stats>
   /** The printable waterfall, or null. */
   explain (id: string): Promise<string | null>
-  /** The score worked out again from the stored observation, printable, or null. @throws NEKO_ERR_INPUT_INVALID when it was refused before scoring or scored in a hurry */
+  /**
+   * The score worked out again from the stored observation, printable, or null. @throws
+   * NEKO_ERR_INPUT_INVALID when it was refused before scoring or scored in a hurry
+   */
   replay (id: string): Promise<string | null>
   /** Scores what others saw: up to 100, answers in the same order. @throws NEKO_ERR_INPUT_INVALID */
   assess (requests: readonly AssessRequest[], options: AssessOptions): Promise<AssessedRequest[]>
@@ -99,7 +124,10 @@ const WATCHED_MAX = 10_000
 /** Requests of one `assess` that are with the threads at once, so that it does not crowd out live requests. */
 const ASSESSED_AT_ONCE = 16
 const CEILING_EVERY_MS = 5 * 60_000
-/** What a blocked client's flood adds beyond it is only counted: it must not push other clients' receipts out of memory. */
+/**
+ * What a blocked client's flood adds beyond it is only counted: it must not push other clients' receipts out
+ * of memory.
+ */
 const REFUSALS_KEPT_PER_SECOND = 500
 
 export function createAssessments (parts: AssessmentParts): Assessments {
@@ -172,16 +200,23 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     const own = remembered(id)
     const processId = processOfReceipt(id)
     if (own !== null || processId === null) return own
-    const elsewhere = processId === fleet.processId ? Promise.resolve([]) : fleet.ask(GET_QUESTION, id, { timeoutMs: ASK_MS, processId })
+    const elsewhere = processId === fleet.processId
+      ? Promise.resolve([])
+      : fleet.ask(GET_QUESTION, id, { timeoutMs: ASK_MS, processId })
     // Both at once: the process that made it may be gone, and the store may be down.
-    const [answers, stored] = await Promise.all([elsewhere, store.get(id).then(withoutBookkeeping, (error: unknown) => error as Error)])
+    const [answers, stored] = await Promise.all([
+      elsewhere,
+      store.get(id).then(withoutBookkeeping, (error: unknown) => error as Error)
+    ])
     if (answers[0] !== undefined && answers[0] !== null) return answers[0] as unknown as Assessment
     if (stored instanceof Error) throw stored
     return stored
   }
 
   async function assessRequests (requests: readonly AssessRequest[], { act }: AssessOptions): Promise<Assessment[]> {
-    if (requests.length < 1 || requests.length > REQUESTS_MAX) throw new NEKO_ERR_INPUT_INVALID(`requests must be from 1 to ${REQUESTS_MAX}`)
+    if (requests.length < 1 || requests.length > REQUESTS_MAX) {
+      throw new NEKO_ERR_INPUT_INVALID(`requests must be from 1 to ${REQUESTS_MAX}`)
+    }
     const at = clock.now()
     const read = requests.map((request, index) => readRequest(request, { id: mintId(), at, index }))
     const assessed: Assessment[] = []
@@ -192,12 +227,33 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   }
 
   async function assessOne ({ observation, address }: ExternalRequest, act: boolean): Promise<Assessment> {
-    if (address !== null) observation.history = act ? scoring.history.observe(observation, { address: observation.client.slice(3) }) : scoring.history.peek(observation)
+    if (address !== null) {
+      observation.history = act
+        ? scoring.history.observe(observation, { address: observation.client.slice(3) })
+        : scoring.history.peek(observation)
+    }
     const score = await scoring.score(observation)
     const verdict = parts.judge(score, { address, method: observation.method })
     if (act && touchesDecoy(observation, verdict.action === 'BLOCK' && !verdict.simulated)) score.decoy = true
-    const receipt: Recorded = { observation, score, verdict, status: 0, decisionId: null, address: address ?? '', at: observation.at, external: true }
-    if (act && address !== null) scoring.history.settle({ client: observation.client, address: observation.client.slice(3), status: 0, action: verdict.action, score: score.value })
+    const receipt: Recorded = {
+      observation,
+      score,
+      verdict,
+      status: 0,
+      decisionId: null,
+      address: address ?? '',
+      at: observation.at,
+      external: true
+    }
+    if (act && address !== null) {
+      scoring.history.settle({
+        client: observation.client,
+        address: observation.client.slice(3),
+        status: 0,
+        action: verdict.action,
+        score: score.value
+      })
+    }
     // Whoever acts on receipts hears of those only that are meant to be acted on.
     if (act) {
       stats.count(verdict.action, score.value, score.factors)
@@ -212,7 +268,11 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   fleet.answer(GET_QUESTION, (id) => (typeof id === 'string' ? remembered(id) as unknown as Json : null))
   const ceiling = setInterval(() => {
     // One process of the host is enough.
-    if (fleet.slot === 0) keepBelowCeiling(store).catch((error: unknown) => log.warn({ err: error }, 'old receipts could not be removed'))
+    if (fleet.slot === 0) {
+      keepBelowCeiling(store).catch((error: unknown) =>
+        log.warn({ err: error }, 'old receipts could not be removed')
+      )
+    }
   }, CEILING_EVERY_MS).unref()
 
   return {
@@ -237,12 +297,19 @@ export function createAssessments (parts: AssessmentParts): Assessments {
       return {
         nodes,
         edges: nodes.map((node) => ({ node, cursor: node.id })),
-        pageInfo: { hasNextPage: start + first < ids.length, hasPreviousPage: after !== null, startCursor: wanted[0] ?? null, endCursor: wanted.at(-1) ?? null },
+        pageInfo: {
+          hasNextPage: start + first < ids.length,
+          hasPreviousPage: after !== null,
+          startCursor: wanted[0] ?? null,
+          endCursor: wanted.at(-1) ?? null
+        },
         totalCount: ids.length
       }
     },
     async stats (windowSeconds) {
-      if (!Number.isInteger(windowSeconds) || windowSeconds < 1 || windowSeconds > WINDOW_SECONDS_MAX) throw new NEKO_ERR_INPUT_INVALID(`windowSeconds must be from 1 to ${WINDOW_SECONDS_MAX}`)
+      if (!Number.isInteger(windowSeconds) || windowSeconds < 1 || windowSeconds > WINDOW_SECONDS_MAX) {
+        throw new NEKO_ERR_INPUT_INVALID(`windowSeconds must be from 1 to ${WINDOW_SECONDS_MAX}`)
+      }
       return await stats.of(windowSeconds)
     },
     async explain (id) {
@@ -258,7 +325,12 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     },
     assessRequests,
     async assess (requests, options) {
-      return (await assessRequests(requests, options)).map(({ id, score, action, factors }) => ({ id, score, action, factors: factors.map(showFactor) }))
+      return (await assessRequests(requests, options)).map(({ id, score, action, factors }) => ({
+        id,
+        score,
+        action,
+        factors: factors.map(showFactor)
+      }))
     },
     async markFalsePositive (id, actor) {
       const assessment = await get(id)
@@ -284,7 +356,9 @@ export function createAssessments (parts: AssessmentParts): Assessments {
 }
 
 /** Evidence as sentences: what GraphQL and `/v1/assess` show. */
-export function showFactor ({ name, contribution, evidence }: Assessment['factors'][number]): AssessedRequest['factors'][number] {
+export function showFactor (
+  { name, contribution, evidence }: Assessment['factors'][number]
+): AssessedRequest['factors'][number] {
   return { name, contribution, evidence: evidence.map((one) => one.text) }
 }
 

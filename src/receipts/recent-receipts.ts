@@ -65,11 +65,17 @@ export function isWhole ({ observation }: Recorded): boolean {
 
 /** The observation stays whole for the playbooks and whoever else is at it. */
 function withoutLargeBody<R extends Receipt> (receipt: R): R {
-  if (!('score' in receipt) || receipt.observation.body === null || receipt.observation.body.length <= BODY_KEPT_MAX) return receipt
+  if (
+    !('score' in receipt) || receipt.observation.body === null ||
+    receipt.observation.body.length <= BODY_KEPT_MAX
+  ) return receipt
   return { ...receipt, observation: { ...receipt.observation, body: LEFT_OUT } }
 }
 
-export function createReceipts (clock: Pick<Clock, 'monotonic'>, bounds = { count: COUNT_MAX, bytes: BYTES_MAX }): Receipts {
+export function createReceipts (
+  clock: Pick<Clock, 'monotonic'>,
+  bounds = { count: COUNT_MAX, bytes: BYTES_MAX }
+): Receipts {
   const byId = new Map<string, Receipt>()
   /** In the order of their coming, `first` the oldest; a map that loses its oldest entries gets slow to walk. */
   const line = new Array<Kept | null>(bounds.count + 2).fill(null)

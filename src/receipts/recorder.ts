@@ -43,7 +43,9 @@ export function createRecorder ({ store, clock, retentionDays, log }: RecorderPa
   let overRate = 0
   let failed = 0
   let warnedMs = -Infinity
-  const timer = setInterval(() => { if (waiting.length > 0 && writing === null) writePortion() }, PORTION_EVERY_MS).unref()
+  const timer = setInterval(() => {
+    if (waiting.length > 0 && writing === null) writePortion()
+  }, PORTION_EVERY_MS).unref()
 
   function mayStore (): boolean {
     const now = Math.floor(clock.monotonic() / 1000)
@@ -60,7 +62,10 @@ export function createRecorder ({ store, clock, retentionDays, log }: RecorderPa
   }
 
   function writePortion (): Promise<void> {
-    const docs = waiting.splice(0, PORTION).map((receipt) => ({ ...describeReceipt(receipt), expiresAt: receipt.at + retentionDays * DAY_MS }))
+    const docs = waiting.splice(0, PORTION).map((receipt) => ({
+      ...describeReceipt(receipt),
+      expiresAt: receipt.at + retentionDays * DAY_MS
+    }))
     writing = store.insertMany(docs).then(() => {}, (error: unknown) => {
       failed += docs.length
       warn(error)

@@ -60,7 +60,12 @@ export function redactPath (url: string): string {
 function redactHeaders (headers: readonly string[], onMasked: (place: string) => void): string[] {
   const kept: string[] = []
   const end = Math.min(headers.length - 1, HEADERS_KEPT_MAX * 2)
-  for (let i = 0; i < end; i += 2) kept.push((headers[i] as string).slice(0, 256), redactHeader(headers[i] as string, headers[i + 1] as string, onMasked))
+  for (let i = 0; i < end; i += 2) {
+    kept.push(
+      (headers[i] as string).slice(0, 256),
+      redactHeader(headers[i] as string, headers[i + 1] as string, onMasked)
+    )
+  }
   if (headers.length > HEADERS_KEPT_MAX * 2) onMasked('headers')
   return kept
 }
@@ -81,7 +86,10 @@ function redactHeader (name: string, given: string, onMasked: (place: string) =>
   // Referer, Location and the like carry targets with parameters.
   const mark = value.indexOf('?')
   const place = `header.${lower.slice(0, 40)}`
-  if (mark !== -1 && value.includes('=', mark)) return maskTokens(value.slice(0, mark), place, onMasked) + '?' + maskPairs(value.slice(mark + 1), place, onMasked)
+  if (mark !== -1 && value.includes('=', mark)) {
+    return maskTokens(value.slice(0, mark), place, onMasked) + '?' +
+      maskPairs(value.slice(mark + 1), place, onMasked)
+  }
   return maskText(value, place, onMasked)
 }
 
@@ -96,18 +104,26 @@ function redactBody (body: Uint8Array, headers: readonly string[], onMasked: (pl
   const type = headerValue(headers, 'content-type')
   const start = /^[\s\u00ef\u00bb\u00bf]*([{["])?/.exec(text)?.[1]
   if (type.includes('json') || start !== undefined) return maskJson(text, 'body', onMasked)
-  if (type.includes('x-www-form-urlencoded') || /^[\w%.[\]+-]{1,128}=/.test(text)) return maskPairs(text, 'body', onMasked)
+  if (type.includes('x-www-form-urlencoded') || /^[\w%.[\]+-]{1,128}=/.test(text)) {
+    return maskPairs(text, 'body', onMasked)
+  }
   return maskText(text, 'body', onMasked)
 }
 
 function headerValue (headers: readonly string[], name: string): string {
-  for (let i = 0; i + 1 < headers.length; i += 2) if ((headers[i] as string).toLowerCase() === name) return (headers[i + 1] as string).trim().toLowerCase()
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    if ((headers[i] as string).toLowerCase() === name) {
+      return (headers[i + 1] as string).trim().toLowerCase()
+    }
+  }
   return ''
 }
 
 /** Evidence as a receipt may show it: pieces of masked values are not repeated in its text. */
 export function redactFactors (factors: readonly FactorContribution[]): FactorContribution[] {
-  return factors.map((factor) => factor.evidence.length === 0 ? factor : { ...factor, evidence: factor.evidence.map(redactEvidence) })
+  return factors.map((factor) =>
+    factor.evidence.length === 0 ? factor : { ...factor, evidence: factor.evidence.map(redactEvidence) }
+  )
 }
 
 /** All evidence as it may be told, that of the decisive factor first. */
@@ -126,14 +142,23 @@ export function isSecretPlace (place: string): boolean {
   return place.startsWith('cookie') || place.startsWith('header.cookie') || isSecretName(place)
 }
 
-function describeMasked (places: string[], factors: readonly FactorContribution[], isBodyLeftOut: boolean): MaskedPlace[] {
+function describeMasked (
+  places: string[],
+  factors: readonly FactorContribution[],
+  isBodyLeftOut: boolean
+): MaskedPlace[] {
   const described = places.map((place) => ({ place, factors: factorsAt(factors, (seen) => samePlace(seen, place)) }))
   if (isBodyLeftOut) described.push({ place: 'body', factors: factorsAt(factors, isOfBody) })
   return described
 }
 
-function factorsAt (factors: readonly FactorContribution[], matches: (place: string) => boolean): MaskedPlace['factors'] {
-  return factors.filter((factor) => factor.contribution > 0 && factor.evidence.some((one) => matches(one.place))).map((factor) => factor.name)
+function factorsAt (
+  factors: readonly FactorContribution[],
+  matches: (place: string) => boolean
+): MaskedPlace['factors'] {
+  return factors.filter((factor) =>
+    factor.contribution > 0 && factor.evidence.some((one) => matches(one.place))
+  ).map((factor) => factor.name)
 }
 
 function isOfBody (place: string): boolean {

@@ -1,6 +1,7 @@
 /**
- * Replay: the score of a receipt, worked out again from its stored observation. Pure. Where a secret was masked the text is
- * no longer there: the payload's contribution is then taken from the receipt, and the answer says so.
+ * Replay: the score of a receipt, worked out again from its stored observation. Pure. Where a secret was
+ * masked the text is no longer there: the payload's contribution is then taken from the receipt, and the
+ * answer says so.
  */
 import type { Assessment, RedactedObservation } from './shapes.ts'
 import type { HistorySnapshot } from '../clients/shapes.ts'
@@ -60,21 +61,39 @@ function restore (assessment: Assessment, stored: RedactedObservation): Observat
 
 /** A contribution is a share of the evidence: from it and the score the payload's own value follows. */
 function payloadOf (assessment: Assessment, recorded: FactorContribution, policy: Policy): PayloadFinding {
-  const evidence = assessment.score <= 0 ? 0 : -Math.log(1 - Math.min(assessment.score, 99.995) / 100) * recorded.contribution / assessment.score
+  const evidence = assessment.score <= 0
+    ? 0
+    : -Math.log(1 - Math.min(assessment.score, 99.995) / 100) * recorded.contribution / assessment.score
   const strong = 1 - Math.exp(-evidence / Math.max(1, policy.evidenceScale))
   const value = strong >= policy.strongValue ? strong : 1 - Math.exp(-evidence / policy.evidenceScale)
-  return { name: 'payload', value, evidence: recorded.evidence, grade: assessment.grade, notInspected: assessment.notInspected }
+  return {
+    name: 'payload',
+    value,
+    evidence: recorded.evidence,
+    grade: assessment.grade,
+    notInspected: assessment.notInspected
+  }
 }
 
 /** For `neko replay`. */
 export function describeReplay (assessment: Assessment, replay: Replay): string {
   const { score, recorded, reproduced, samePolicy, taken } = replay
-  const lines = [`${assessment.id}  recorded ${recorded.toFixed(2)}, replayed ${score.value.toFixed(2)}: ${reproduced ? 'the same' : 'not the same'}`]
+  const lines = [
+    `${assessment.id}  recorded ${recorded.toFixed(2)}, replayed ${score.value.toFixed(2)}: ${
+      reproduced ? 'the same' : 'not the same'
+    }`
+  ]
   if (!samePolicy) lines.push(`  policy then ${assessment.policyVersion}, now ${score.policyVersion}`)
   for (const { name, contribution } of score.factors) {
     const before = assessment.factors.find((factor) => factor.name === name)?.contribution ?? 0
-    if (contribution > 0 || before > 0) lines.push(`  ${name.padEnd(10)} ${before.toFixed(2).padStart(6)} -> ${contribution.toFixed(2).padStart(6)}`)
+    if (contribution > 0 || before > 0) {
+      lines.push(
+        `  ${name.padEnd(10)} ${before.toFixed(2).padStart(6)} -> ${contribution.toFixed(2).padStart(6)}`
+      )
+    }
   }
-  for (const one of taken) lines.push(`  ${one.factor}: taken from the receipt, since ${one.places.join(', ')} was masked`)
+  for (const one of taken) {
+    lines.push(`  ${one.factor}: taken from the receipt, since ${one.places.join(', ')} was masked`)
+  }
   return lines.join('\n') + '\n'
 }

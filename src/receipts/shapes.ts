@@ -45,7 +45,10 @@ export interface RedactedObservation {
   masked: MaskedPlace[]
 }
 
-/** A place that was masked, and the factors that found something there: replay takes their contribution from the receipt. */
+/**
+ * A place that was masked, and the factors that found something there: replay takes their contribution from
+ * the receipt.
+ */
 export interface MaskedPlace {
   place: string
   factors: FactorName[]
@@ -86,7 +89,10 @@ export const allowanceCollection: CollectionDefinition = {
 
 export const assessmentCollections: CollectionDefinition[] = [assessmentCollection, allowanceCollection]
 
-/** What others saw, given to be assessed: over HTTP headers are an object or pairs, over GraphQL items of name and value. */
+/**
+ * What others saw, given to be assessed: over HTTP headers are an object or pairs, over GraphQL items of name
+ * and value.
+ */
 export interface AssessRequest {
   method: string
   url: string

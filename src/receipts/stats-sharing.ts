@@ -1,7 +1,8 @@
 /**
  * Who keeps the figures of a host, so that they outlive its workers. With a primary it is the primary, which lives
  * longest: workers hand over what they counted four times a second, when somebody asks, and when they end, so that a
- * reload forgets nothing and a killed worker a quarter of a second at most. Without one (WORKERS=1) each process keeps its own.
+ * reload forgets nothing and a killed worker a quarter of a second at most. Without one (WORKERS=1) each
+ * process keeps its own.
  *
  * Whoever is asked first has all workers hand over, then adds what the keepers of all hosts hold: every process gives
  * the same answer, two round trips for any window and any history.
@@ -37,7 +38,9 @@ export function createSharedStats ({ fleet, clock }: { fleet: StatsFleet, clock:
 }
 
 /** The keeper in the primary. */
-export function createStatsKeeper ({ fleet, clock }: { fleet: Pick<Fleet, 'answer'>, clock: Pick<Clock, 'now'> }): void {
+export function createStatsKeeper (
+  { fleet, clock }: { fleet: Pick<Fleet, 'answer'>, clock: Pick<Clock, 'now'> }
+): void {
   const stats = createStats(clock)
   const batches = new Map<string, number>()
   fleet.answer(STATS_QUESTION, (windowSeconds) => typeof windowSeconds === 'number' ? stats.sums(windowSeconds) : null)
@@ -65,7 +68,11 @@ function createKept (fleet: StatsFleet, clock: Pick<Clock, 'now'>): SharedStats 
     async of (windowSeconds) {
       if (fleet.processCount() > 1) await fleet.ask(SETTLE_QUESTION, null, { timeoutMs: ASK_MS })
       const total = stats.sums(windowSeconds)
-      if (fleet.processCount() > 1) for (const one of await fleet.ask(STATS_QUESTION, windowSeconds, { timeoutMs: ASK_MS })) addSums(total, one)
+      if (fleet.processCount() > 1) {
+        for (const one of await fleet.ask(STATS_QUESTION, windowSeconds, { timeoutMs: ASK_MS })) {
+          addSums(total, one)
+        }
+      }
       return describeSums(windowSeconds, total)
     },
     async close () {}
@@ -108,7 +115,10 @@ function createHanded (fleet: StatsFleet, primaryId: string, clock: Pick<Clock, 
   return {
     count: (action, score, factors) => tally.count(action, score, factors),
     async of (windowSeconds) {
-      await Promise.all([handOver(), fleet.processCount() > 1 ? fleet.ask(SETTLE_QUESTION, null, { timeoutMs: ASK_MS }) : null])
+      await Promise.all([
+        handOver(),
+        fleet.processCount() > 1 ? fleet.ask(SETTLE_QUESTION, null, { timeoutMs: ASK_MS }) : null
+      ])
       const total = noSums()
       for (const one of await fleet.ask(STATS_QUESTION, windowSeconds, { timeoutMs: ASK_MS })) addSums(total, one)
       return describeSums(windowSeconds, total)

@@ -1,6 +1,7 @@
 /**
- * Figures of the last seconds to a day at a cost that does not grow with the number of requests: a ring of seconds and a
- * ring of minutes, each slot holding counts by action, a histogram of scores and the points of each factor. About
+ * Figures of the last seconds to a day at a cost that does not grow with the number of requests: a ring of
+ * seconds and a ring of minutes, each slot holding counts by action, a histogram of scores and the points of
+ * each factor. About
  * 1.4 MB per host, whatever the load: who keeps the rings and how workers hand over theirs stands in stats-sharing.ts.
  */
 import { FACTOR_NAMES } from '../detect/shapes.ts'
@@ -13,7 +14,10 @@ import type { Stats } from './shapes.ts'
 export interface StatsCounter {
   /** 0.2 us. `factors` empty for a request refused before scoring. */
   count (action: Action, score: number, factors: readonly FactorContribution[]): void
-  /** What another process counted in one second of the wall clock, at most two minutes ago to be seen in short windows; other shapes are ignored. */
+  /**
+   * What another process counted in one second of the wall clock, at most two minutes ago to be seen in short
+   * windows; other shapes are ignored.
+   */
   add (second: number, sums: Json): void
   /** Sums of the last `windowSeconds`, 1 to 86,400; over two minutes in whole minutes. */
   sums (windowSeconds: number): number[]
@@ -36,7 +40,12 @@ const BINS_AT = ACTIONS.length
 const FACTORS_AT = BINS_AT + BINS
 const SLOT = FACTORS_AT + FACTOR_NAMES.length
 
-interface Ring { readonly sums: Float64Array, readonly times: Float64Array, readonly size: number, readonly unitMs: number }
+interface Ring {
+  readonly sums: Float64Array
+  readonly times: Float64Array
+  readonly size: number
+  readonly unitMs: number
+}
 
 /** By second for two minutes and by minute for a day; its memory does not grow. */
 export function createStats (clock: Pick<Clock, 'now'>): StatsCounter {
@@ -81,7 +90,13 @@ function slotAt ({ sums, times, size, unitMs }: Ring, atMs: number): number {
   return slot * SLOT
 }
 
-function addTo (sums: Float64Array, at: number, action: Action, score: number, factors: readonly FactorContribution[]): void {
+function addTo (
+  sums: Float64Array,
+  at: number,
+  action: Action,
+  score: number,
+  factors: readonly FactorContribution[]
+): void {
   sums[at + (action === 'ALLOW' ? 0 : action === 'CHALLENGE' ? 1 : 2)]! += 1
   sums[at + BINS_AT + Math.min(BINS - 1, Math.max(0, Math.round(score)))]! += 1
   for (let i = 0; i < factors.length; i++) sums[at + FACTORS_AT + i]! += (factors[i] as FactorContribution).contribution
@@ -144,7 +159,10 @@ export function describeSums (windowSeconds: number, total: readonly number[]): 
   const requests = ACTIONS.reduce((sum, _, i) => sum + (total[i] as number), 0)
   const bins = total.slice(BINS_AT, FACTORS_AT)
   const topFactors = FACTOR_NAMES
-    .map((name, i) => ({ name, contribution: requests === 0 ? 0 : Math.round((total[FACTORS_AT + i] as number) / requests * 100) / 100 }))
+    .map((name, i) => ({
+      name,
+      contribution: requests === 0 ? 0 : Math.round((total[FACTORS_AT + i] as number) / requests * 100) / 100
+    }))
     .filter((share) => share.contribution > 0)
     .sort((a, b) => b.contribution - a.contribution)
   return {

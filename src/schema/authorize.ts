@@ -1,4 +1,10 @@
-import { defaultFieldResolver, getDirectiveValues, isObjectType, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql'
+import {
+  defaultFieldResolver,
+  getDirectiveValues,
+  isObjectType,
+  type GraphQLFieldResolver,
+  type GraphQLSchema
+} from 'graphql'
 import type { Denial } from '../audit/denials.ts'
 import { codeOf } from '../audit/shapes.ts'
 import { NEKO_ERR_FORBIDDEN, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
@@ -26,9 +32,12 @@ export function authorizeSchema (schema: GraphQLSchema): void {
       const auth = node ? getDirectiveValues(authDirective, node) as { scope: string } | undefined : undefined
       if (auth === undefined && !isRoot) continue
       const place = { target: `${type.name}.${field.name}`, needs: auth?.scope ?? 'nobody' }
-      const check = auth === undefined ? refuseAll : (principal: Principal | null) => requireScope(principal, auth.scope)
-      if (type === schema.getSubscriptionType()) field.subscribe = guard(field.subscribe ?? defaultFieldResolver, check, place)
-      else field.resolve = guard(field.resolve ?? defaultFieldResolver, check, place)
+      const check = auth === undefined
+        ? refuseAll
+        : (principal: Principal | null) => requireScope(principal, auth.scope)
+      if (type === schema.getSubscriptionType()) {
+        field.subscribe = guard(field.subscribe ?? defaultFieldResolver, check, place)
+      } else field.resolve = guard(field.resolve ?? defaultFieldResolver, check, place)
     }
   }
 }
@@ -48,7 +57,11 @@ function refuseAll (): void {
 
 type AnyResolver = GraphQLFieldResolver<unknown, GraphqlContext>
 
-function guard (resolve: AnyResolver, check: (principal: Principal | null) => void, place: Pick<Denial, 'target' | 'needs'>): AnyResolver {
+function guard (
+  resolve: AnyResolver,
+  check: (principal: Principal | null) => void,
+  place: Pick<Denial, 'target' | 'needs'>
+): AnyResolver {
   return (parent, args, context, info) => {
     try {
       check(context.principal)
@@ -62,5 +75,9 @@ function guard (resolve: AnyResolver, check: (principal: Principal | null) => vo
 }
 
 function withinRequest (resolve: AnyResolver): AnyResolver {
-  return (parent, args, context, info) => context.app.audit.within(receiptOf(context.assessmentId, context.score), () => resolve(parent, args, context, info))
+  return (parent, args, context, info) =>
+    context.app.audit.within(
+      receiptOf(context.assessmentId, context.score),
+      () => resolve(parent, args, context, info)
+    )
 }

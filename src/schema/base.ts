@@ -62,14 +62,19 @@ export const baseResolvers = {
 
 const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/
 
-/** Takes RFC 3339 with an offset, gives ms since the epoch: a date without an offset would mean another time on another machine. */
+/**
+ * Takes RFC 3339 with an offset, gives ms since the epoch: a date without an offset would mean another time
+ * on another machine.
+ */
 function parseDateTime (value: unknown): number {
   if (typeof value === 'string' && RFC_3339.test(value)) {
     const ms = Date.parse(value)
     const day = Number(value.slice(8, 10))
     if (!Number.isNaN(ms) && day <= daysIn(Number(value.slice(0, 4)), Number(value.slice(5, 7)))) return ms
   }
-  throw new GraphQLError('DateTime takes RFC 3339, like 2026-11-21T09:30:00Z', { extensions: { code: 'NEKO_ERR_INPUT_INVALID' } })
+  throw new GraphQLError('DateTime takes RFC 3339, like 2026-11-21T09:30:00Z', {
+    extensions: { code: 'NEKO_ERR_INPUT_INVALID' }
+  })
 }
 
 /** Date.parse rolls 31 February over into March; RFC 3339 does not. */

@@ -42,19 +42,27 @@ function attach (schema: GraphQLSchema, resolvers: Record<string, object>): void
   }
 }
 
-/** A connection counts only when asked; compiled queries do not call functions that stand for values, so a resolver does. */
+/**
+ * A connection counts only when asked; compiled queries do not call functions that stand for values, so a
+ * resolver does.
+ */
 function countWhenAsked (schema: GraphQLSchema): void {
   for (const type of Object.values(schema.getTypeMap())) {
     if (!isObjectType(type) || !type.name.endsWith('Connection')) continue
     const field = type.getFields().totalCount
-    if (field !== undefined) field.resolve = ({ totalCount }: { totalCount: number | (() => number | Promise<number>) }) => typeof totalCount === 'function' ? totalCount() : totalCount
+    if (field !== undefined) {
+      field.resolve = ({ totalCount }: { totalCount: number | (() => number | Promise<number>) }) =>
+        typeof totalCount === 'function' ? totalCount() : totalCount
+    }
   }
 }
 
 function requireRootResolvers (schema: GraphQLSchema): void {
   for (const type of [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]) {
     for (const field of Object.values(type?.getFields() ?? {})) {
-      if (field.resolve === undefined && field.subscribe === undefined) throw new Error(`${type?.name}.${field.name} has no resolver`)
+      if (field.resolve === undefined && field.subscribe === undefined) {
+        throw new Error(`${type?.name}.${field.name} has no resolver`)
+      }
     }
   }
 }

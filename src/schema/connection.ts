@@ -11,7 +11,11 @@ export interface Connection<T> {
 }
 
 /** Turns a page of the store into a connection. `after` is what the caller passed, or null. */
-export function connection<T> (page: Page<T>, totalCount: Connection<T>['totalCount'], after: string | null = null): Connection<T> {
+export function connection<T> (
+  page: Page<T>,
+  totalCount: Connection<T>['totalCount'],
+  after: string | null = null
+): Connection<T> {
   return {
     nodes: page.items,
     edges: page.items.map((node, i) => ({ node, cursor: page.cursors[i] as string })),
@@ -53,6 +57,8 @@ export function connectionSdl (node: string): string {
 /** Checks `first`: 1-100, 20 when absent. @throws NEKO_ERR_INPUT_INVALID */
 export function pageSize (first: number | null | undefined): number {
   if (first === null || first === undefined) return 20
-  if (!Number.isInteger(first) || first < 1 || first > 100) throw new NEKO_ERR_INPUT_INVALID('first must be from 1 to 100')
+  if (!Number.isInteger(first) || first < 1 || first > 100) {
+    throw new NEKO_ERR_INPUT_INVALID('first must be from 1 to 100')
+  }
   return first
 }

@@ -25,8 +25,12 @@ export interface GraphqlContext {
 // A resolver's arguments are checked by the schema before it runs; each resolver names their type itself.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Resolver = (parent: any, args: any, context: GraphqlContext) => unknown
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export interface SubscriptionResolver { subscribe: (parent: any, args: any, context: GraphqlContext) => AsyncIterable<unknown>, resolve?: Resolver }
+
+export interface SubscriptionResolver {
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  subscribe: (parent: any, args: any, context: GraphqlContext) => AsyncIterable<unknown>
+  resolve?: Resolver
+}
 export type TypeResolvers = Record<string, Resolver | SubscriptionResolver>
 
 /** What a room gives to the schema: its SDL and one line per field to its service. */

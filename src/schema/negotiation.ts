@@ -11,7 +11,9 @@ export function acceptsGraphqlResponse (accept: string | undefined): boolean {
   let jsonQuality = 0
   for (const part of accept.slice(0, ACCEPT_CHARACTERS_MAX).split(',')) {
     const [type, ...parameters] = part.trim().toLowerCase().split(';')
-    const quality = Number(parameters.map((parameter) => /^\s*q=([\d.]+)/.exec(parameter)?.[1]).find((q) => q !== undefined) ?? 1)
+    const quality = Number(
+      parameters.map((parameter) => /^\s*q=([\d.]+)/.exec(parameter)?.[1]).find((q) => q !== undefined) ?? 1
+    )
     if (type === 'application/graphql-response+json') graphqlQuality = quality
     else if (type === 'application/json') jsonQuality = quality
   }

@@ -3,10 +3,11 @@ import { NEKO_ERR_TIMEOUT } from '../errors.ts'
 import { withDeadline } from '../std/deadline.ts'
 
 /**
- * A resolver has 3 s: more than one call of the database may take (2 s), less than a handler (10 s). What comes later is
- * dropped; the caller of a mutation is told that it took too long, not that nothing was done.
+ * A resolver has 3 s: more than one call of the database may take (2 s), less than a handler (10 s). What
+ * comes later is dropped; the caller of a mutation is told that it took too long, not that nothing was done.
  *
- * Subscriptions last as long as somebody listens, and `assess` scores up to a hundred requests: the handler's budget is theirs.
+ * Subscriptions last as long as somebody listens, and `assess` scores up to a hundred requests: the handler's
+ * budget is theirs.
  */
 const RESOLVER_MS = 3_000
 const UNBOUNDED = new Set(['Mutation.assess'])
@@ -16,7 +17,9 @@ export function boundResolvers (schema: GraphQLSchema, ms = RESOLVER_MS): void {
   for (const type of Object.values(schema.getTypeMap())) {
     if (!isObjectType(type) || type === schema.getSubscriptionType() || type.name.startsWith('__')) continue
     for (const [name, field] of Object.entries(type.getFields())) {
-      if (field.resolve !== undefined && !UNBOUNDED.has(`${type.name}.${name}`)) field.resolve = bounded(field.resolve, ms)
+      if (field.resolve !== undefined && !UNBOUNDED.has(`${type.name}.${name}`)) {
+        field.resolve = bounded(field.resolve, ms)
+      }
     }
   }
 }

@@ -13,7 +13,8 @@ export interface BoundedMap<V> {
 
 /** Holds at least the `max / 2` used last. */
 export function createBoundedMap<V> (max: number): BoundedMap<V> {
-  // Two generations instead of a list: a get costs one lookup, and when the young one is full the old one is dropped whole.
+  // Two generations instead of a list: a get costs one lookup, and when the young one is full the old one is
+  // dropped whole.
   const half = Math.max(1, Math.floor(max / 2))
   let young = new Map<string, V>()
   let old = new Map<string, V>()

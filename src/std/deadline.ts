@@ -15,8 +15,8 @@ export function backoffMs (attempt: number, base: number, max: number): number {
 }
 
 /**
- * Waits `ms`, or less when the signal says so: ends early without an error, and holds up no exit. The signal of a room lives
- * as long as its process, so nothing of a pause that is over may stay with it.
+ * Waits `ms`, or less when the signal says so: ends early without an error, and holds up no exit. The signal
+ * of a room lives as long as its process, so nothing of a pause that is over may stay with it.
  */
 export function pause (ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -11,7 +11,8 @@ export function canonicalAddress (text: string): string | null {
   const bare = text.includes('%') ? text.slice(0, text.indexOf('%')) : text
   if (isIP(bare) !== 6) return null
   const groups = ipv6Groups(bare)
-  const mapped = groups[0] === 0 && groups[1] === 0 && groups[2] === 0 && groups[3] === 0 && groups[4] === 0 && groups[5] === 0xffff
+  const mapped = groups[0] === 0 && groups[1] === 0 && groups[2] === 0 && groups[3] === 0 &&
+    groups[4] === 0 && groups[5] === 0xffff
   if (mapped) return ipv4Text(groups[6]! * 0x10000 + groups[7]!)
   return groups.map((group) => group.toString(16)).join(':')
 }
@@ -22,7 +23,12 @@ export function addressKey (canonical: string): string {
   return `${canonical.split(':', 4).join(':')}::/64`
 }
 
-export interface Cidr { family: 4 | 6, /** First and last address, inclusive, as 128-bit or 32-bit numbers. */ first: bigint, last: bigint, bits: number }
+export interface Cidr {
+  family: 4 | 6 /** First and last address, inclusive, as 128-bit or 32-bit numbers. */
+  first: bigint
+  last: bigint
+  bits: number
+}
 
 /** Null when it is no CIDR; a bare address is one of full width. Host bits may be set and are cleared. */
 export function parseCidr (text: string): Cidr | null {
@@ -62,7 +68,10 @@ export function ipv4Number (canonical: string): number {
   return value * 256 + octet
 }
 
-/** A canonical IPv6 address (eight groups, none left out) as four signed 32-bit words, into `out`: no BigInt where every request passes. */
+/**
+ * A canonical IPv6 address (eight groups, none left out) as four signed 32-bit words, into `out`: no BigInt
+ * where every request passes.
+ */
 export function ipv6Words (canonical: string, out: Int32Array): void {
   let group = 0
   let index = 0
@@ -135,7 +144,11 @@ function ipv6Groups (text: string): number[] {
   const lastColon = text.lastIndexOf(':')
   const tail = text.slice(lastColon + 1)
   // A dotted tail (::ffff:1.2.3.4) stands for two groups.
-  const plain = tail.includes('.') ? `${text.slice(0, lastColon + 1)}${(ipv4Number(tail) >>> 16).toString(16)}:${(ipv4Number(tail) & 0xffff).toString(16)}` : text
+  const plain = tail.includes('.')
+    ? `${text.slice(0, lastColon + 1)}${(ipv4Number(tail) >>> 16).toString(16)}:${
+      (ipv4Number(tail) & 0xffff).toString(16)
+    }`
+    : text
   const [head, rest] = plain.split('::') as [string, string | undefined]
   const left = head === '' ? [] : head.split(':').map((group) => parseInt(group, 16))
   if (rest === undefined) return left

@@ -19,7 +19,10 @@ function isForbiddenKey (key: string): boolean {
   return key.charCodeAt(0) === 36 || key.includes('.') || PROTOTYPE_KEYS.has(key)
 }
 
-/** True for a name of a query string that one of the usual parsers would nest into a forbidden key (`a[$ne]`, `a[b.c]`). */
+/**
+ * True for a name of a query string that one of the usual parsers would nest into a forbidden key (`a[$ne]`,
+ * `a[b.c]`).
+ */
 export function isForbiddenParameter (name: string): boolean {
   return isForbiddenKey(name) || (name.includes('[') && name.split(/[[\]]/).some(isForbiddenKey))
 }

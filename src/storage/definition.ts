@@ -28,7 +28,9 @@ export type Test =
 
 /** @throws NEKO_ERR_INPUT_INVALID */
 function checkField (field: string): string {
-  if (typeof field !== 'string' || field.length > 64 || !FIELD.test(field)) throw new NEKO_ERR_INPUT_INVALID('a field name is not allowed')
+  if (typeof field !== 'string' || field.length > 64 || !FIELD.test(field)) {
+    throw new NEKO_ERR_INPUT_INVALID('a field name is not allowed')
+  }
   return field
 }
 
@@ -36,7 +38,9 @@ function checkField (field: string): string {
 export function checkDefinition (definition: CollectionDefinition): void {
   const names = new Set<string>()
   for (const index of definition.indexes) {
-    if (!NAME.test(index.name) || names.has(index.name) || index.fields.length === 0 || index.fields.length > 4) throw new NEKO_ERR_INPUT_INVALID(`index ${definition.name}.${index.name} is not well defined`)
+    if (
+      !NAME.test(index.name) || names.has(index.name) || index.fields.length === 0 || index.fields.length > 4
+    ) throw new NEKO_ERR_INPUT_INVALID(`index ${definition.name}.${index.name} is not well defined`)
     names.add(index.name)
     for (const [field] of index.fields) checkField(field)
   }
@@ -46,7 +50,9 @@ export function checkDefinition (definition: CollectionDefinition): void {
 
 /** @throws NEKO_ERR_INPUT_INVALID */
 export function checkId (id: unknown): string {
-  if (typeof id !== 'string' || id === '' || id.length > ID_CHARACTERS_MAX) throw new NEKO_ERR_INPUT_INVALID(`an id must be a text of 1 to ${ID_CHARACTERS_MAX} characters`)
+  if (typeof id !== 'string' || id === '' || id.length > ID_CHARACTERS_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`an id must be a text of 1 to ${ID_CHARACTERS_MAX} characters`)
+  }
   return id
 }
 
@@ -58,7 +64,9 @@ export function checkIds (ids: string[]): string[] {
 
 /** @throws NEKO_ERR_INPUT_INVALID */
 export function checkFirst (first: number): number {
-  if (!Number.isInteger(first) || first < 1 || first > FIRST_MAX) throw new NEKO_ERR_INPUT_INVALID(`first must be 1 to ${FIRST_MAX}`)
+  if (!Number.isInteger(first) || first < 1 || first > FIRST_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`first must be 1 to ${FIRST_MAX}`)
+  }
   return first
 }
 
@@ -71,13 +79,17 @@ export function checkSort (sort: FindOptions['sort']): Array<[string, 1 | -1]> {
 
 /** @throws NEKO_ERR_INPUT_INVALID */
 export function checkBatch (docs: Document[]): void {
-  if (docs.length > BATCH_DOCUMENTS_MAX) throw new NEKO_ERR_INPUT_INVALID(`a batch takes at most ${BATCH_DOCUMENTS_MAX} documents`)
+  if (docs.length > BATCH_DOCUMENTS_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`a batch takes at most ${BATCH_DOCUMENTS_MAX} documents`)
+  }
   for (const doc of docs) checkId(doc.id)
 }
 
 /** @throws NEKO_ERR_INPUT_INVALID */
 export function checkDeleteLimit (limit: number): number {
-  if (!Number.isInteger(limit) || limit < 1 || limit > DELETE_DOCUMENTS_MAX) throw new NEKO_ERR_INPUT_INVALID(`limit must be 1 to ${DELETE_DOCUMENTS_MAX}`)
+  if (!Number.isInteger(limit) || limit < 1 || limit > DELETE_DOCUMENTS_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`limit must be 1 to ${DELETE_DOCUMENTS_MAX}`)
+  }
   return limit
 }
 
@@ -85,7 +97,9 @@ export function checkDeleteLimit (limit: number): number {
 export function readWhere (where: Where | undefined): Array<[field: string, test: Test]> {
   const entries = Object.entries(where ?? {})
   if (entries.length > CONDITIONS_MAX) throw new NEKO_ERR_INPUT_INVALID(`at most ${CONDITIONS_MAX} conditions`)
-  return entries.flatMap(([field, condition]) => condition === undefined ? [] : [[checkField(field), readCondition(field, condition)] as [string, Test]])
+  return entries.flatMap(([field, condition]) =>
+    condition === undefined ? [] : [[checkField(field), readCondition(field, condition)] as [string, Test]]
+  )
 }
 
 function readCondition (field: string, condition: Condition): Test {
@@ -95,8 +109,13 @@ function readCondition (field: string, condition: Condition): Test {
   const keys = Object.keys(condition)
   const given = condition as Record<string, unknown>
   if (keys.length === 1 && keys[0] === 'ne' && isScalar(given.ne)) return { kind: 'notEqual', value: given.ne }
-  if (keys.length === 1 && keys[0] === 'in' && Array.isArray(given.in) && given.in.length <= IN_MAX && given.in.every(isScalar)) return { kind: 'in', values: given.in }
-  if (keys.length === 1 && keys[0] === 'contains' && isSearch(given.contains)) return { kind: 'contains', text: given.contains }
+  if (
+    keys.length === 1 && keys[0] === 'in' && Array.isArray(given.in) && given.in.length <= IN_MAX &&
+    given.in.every(isScalar)
+  ) return { kind: 'in', values: given.in }
+  if (keys.length === 1 && keys[0] === 'contains' && isSearch(given.contains)) {
+    return { kind: 'contains', text: given.contains }
+  }
   const bounds = keys.filter((key) => given[key] !== undefined).map((key) => {
     if (!isRangeKey(key) || !isOrdered(given[key])) throw bad
     return [key, given[key]] as ['gt' | 'gte' | 'lt' | 'lte', string | number]

@@ -9,7 +9,11 @@ export interface HealthState {
 }
 
 /** `kind` names the store in the log; it starts up unless told otherwise. */
-export function createHealthState (kind: string, log: StorageLog, first: StorageHealth = { up: true, reason: null }): HealthState {
+export function createHealthState (
+  kind: string,
+  log: StorageLog,
+  first: StorageHealth = { up: true, reason: null }
+): HealthState {
   let health = first
   const listeners: Array<(health: StorageHealth) => void> = []
   return {
@@ -20,7 +24,13 @@ export function createHealthState (kind: string, log: StorageLog, first: Storage
       health = next
       // The driver's message may hold a host name, never a credential: both drivers leave those out.
       if (next.up) log.info({ store: kind }, 'storage is up again')
-      else log.warn({ store: kind, reason: next.reason, cause: cause instanceof Error ? cause.message : undefined }, 'storage is down')
+      else {
+        log.warn({
+          store: kind,
+          reason: next.reason,
+          cause: cause instanceof Error ? cause.message : undefined
+        }, 'storage is down')
+      }
       if (changed) for (const listener of listeners) listener(next)
     },
     onChange (listener) { listeners.push(listener) }

@@ -27,7 +27,11 @@ export function migrateFile (db: DatabaseSync, definitions: CollectionDefinition
     checkMark(readMark(db))
     for (const definition of definitions) migrateCollection(db, definition)
     const mark = nextMark(readMark(db))
-    if (mark !== null) db.prepare("INSERT INTO neko_meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value").run(JSON.stringify(mark))
+    if (mark !== null) {
+      db.prepare(
+        "INSERT INTO neko_meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+      ).run(JSON.stringify(mark))
+    }
     db.exec('COMMIT')
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK')
@@ -58,8 +62,14 @@ function readMark (db: DatabaseSync): SchemaMark | null {
 }
 
 function migrateCollection (db: DatabaseSync, definition: CollectionDefinition): void {
-  db.exec(`CREATE TABLE IF NOT EXISTS ${tableName(definition)} (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL)`)
-  const expiry = definition.expiryField === undefined ? [] : [{ name: 'expiry', fields: [[definition.expiryField, 1]] as Array<[string, 1]> }]
+  db.exec(
+    `CREATE TABLE IF NOT EXISTS ${
+      tableName(definition)
+    } (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL)`
+  )
+  const expiry = definition.expiryField === undefined
+    ? []
+    : [{ name: 'expiry', fields: [[definition.expiryField, 1]] as Array<[string, 1]> }]
   const wanted = [...definition.indexes, ...expiry].flatMap((index) => indexSql(definition, index))
   for (const { name, text } of wanted) {
     const there = db.prepare("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?").get(name)

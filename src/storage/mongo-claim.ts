@@ -12,8 +12,16 @@ interface Claim { _id: string, untilMs: number }
 /** A claim outlives a process that died by this much; a call never takes longer than 2 s. */
 const CLAIM_MS = 5000
 
-/** Runs `run` while nobody else may on this key; false when somebody else was first. `key` is collection, id and revision. */
-export async function withClaim (db: Db, key: string, timeoutMS: number, run: () => Promise<boolean>): Promise<boolean> {
+/**
+ * Runs `run` while nobody else may on this key; false when somebody else was first. `key` is collection, id
+ * and revision.
+ */
+export async function withClaim (
+  db: Db,
+  key: string,
+  timeoutMS: number,
+  run: () => Promise<boolean>
+): Promise<boolean> {
   const claims = db.collection<Claim>('neko_claims')
   const nowMs = systemClock.now()
   try {

@@ -47,7 +47,9 @@ export function createMongoCollection<T extends Document> (context: Context): Co
     },
     async getMany (ids) {
       checkIds(ids)
-      const records = await call(({ timeoutMS }) => driver.find(visibleOf({ _id: { $in: ids } }), { ...reading, timeoutMS }).toArray())
+      const records = await call(({ timeoutMS }) =>
+        driver.find(visibleOf({ _id: { $in: ids } }), { ...reading, timeoutMS }).toArray()
+      )
       const byId = new Map(records.map((record) => [record._id, record]))
       return ids.flatMap((id) => byId.has(id) ? [fromRecord<T>(byId.get(id)!)] : [])
     },
@@ -59,7 +61,15 @@ export function createMongoCollection<T extends Document> (context: Context): Co
     async find (options) {
       const { filter, sort } = findQuery(definition, options, clock.now())
       const first = checkFirst(options.first)
-      const records = await call(({ timeoutMS }) => driver.find(filter, { ...reading, timeoutMS, sort: toSort(sort), limit: first + 1, batchSize: first + 1 }).toArray())
+      const records = await call(({ timeoutMS }) =>
+        driver.find(filter, {
+          ...reading,
+          timeoutMS,
+          sort: toSort(sort),
+          limit: first + 1,
+          batchSize: first + 1
+        }).toArray()
+      )
       const items = records.slice(0, first).map((record) => fromRecord<T>(record))
       return { items, cursors: items.map((doc) => makeCursor(sort, doc)), hasNextPage: records.length > first }
     },
@@ -92,7 +102,9 @@ export function createMongoCollection<T extends Document> (context: Context): Co
     async delete (id) {
       checkId(id)
       // Sent again, nothing may be left of what the first try removed: gone by our own hand is what was asked.
-      return call(async ({ timeoutMS, retried }) => (await driver.deleteOne(visibleOf({ _id: id }), { timeoutMS })).deletedCount === 1 || retried)
+      return call(async ({ timeoutMS, retried }) =>
+        (await driver.deleteOne(visibleOf({ _id: id }), { timeoutMS })).deletedCount === 1 || retried
+      )
     },
     async deleteWhere (given, limit) {
       checkDeleteLimit(limit)
@@ -102,7 +114,11 @@ export function createMongoCollection<T extends Document> (context: Context): Co
 }
 
 /** The filter and sort of a page. @throws NEKO_ERR_CURSOR_INVALID, NEKO_ERR_INPUT_INVALID */
-export function findQuery (definition: CollectionDefinition, options: FindOptions, nowMs: number): { filter: Filter<Record>, sort: Array<[string, 1 | -1]> } {
+export function findQuery (
+  definition: CollectionDefinition,
+  options: FindOptions,
+  nowMs: number
+): { filter: Filter<Record>, sort: Array<[string, 1 | -1]> } {
   const sort = checkSort(options.sort)
   const filter = whereFilter(definition, options.where, nowMs)
   if (options.after === undefined || options.after === null) return { filter, sort }
@@ -121,18 +137,28 @@ interface Write {
   visibleOf (filter: Filter<Record>): Filter<Record>
 }
 
-/** How many are new. A taken id is skipped; a taken unique value is NEKO_ERR_STORE_DUPLICATE, after the others were inserted. */
+/**
+ * How many are new. A taken id is skipped; a taken unique value is NEKO_ERR_STORE_DUPLICATE, after the others
+ * were inserted.
+ */
 async function insertAll (write: Write, docs: Document[], exact: boolean): Promise<number> {
   const { definition, driver, call } = write
   const writeName = randomText(WRITE_NAME_CHARACTERS)
   const records = docs.map((doc) => toRecord(definition, doc, writeName))
-  const insert = ({ timeoutMS }: Attempt): Promise<boolean> => driver.insertMany(records, { ordered: false, timeoutMS }).then(() => true, (error: unknown) => {
-    if (isDuplicate(error)) return false
-    throw error
-  })
+  const insert = ({ timeoutMS }: Attempt): Promise<boolean> =>
+    driver.insertMany(records, { ordered: false, timeoutMS }).then(() => true, (error: unknown) => {
+      if (isDuplicate(error)) return false
+      throw error
+    })
   if (await call(insert)) return records.length
   if (await removeExpired(write, docs) && await call(insert)) return records.length
-  const there = await call(({ timeoutMS }) => driver.find({ _id: { $in: records.map((record) => record._id) } }, { projection: { write: 1 }, readPreference: 'primary', timeoutMS }).toArray())
+  const there = await call(({ timeoutMS }) =>
+    driver.find({ _id: { $in: records.map((record) => record._id) } }, {
+      projection: { write: 1 },
+      readPreference: 'primary',
+      timeoutMS
+    }).toArray()
+  )
   const ours = there.filter((record) => record.write === writeName).length
   const ids = new Set(records.map((record) => record._id))
   // What is neither ours nor there was kept out by a unique value.
@@ -140,12 +166,21 @@ async function insertAll (write: Write, docs: Document[], exact: boolean): Promi
   return ours
 }
 
-/** An expired document is invisible, so neither its id nor its unique values may stand in anyone's way. True when one went. */
+/**
+ * An expired document is invisible, so neither its id nor its unique values may stand in anyone's way. True
+ * when one went.
+ */
 async function removeExpired ({ definition, driver, clock, call }: Write, docs: Document[]): Promise<boolean> {
   if (definition.expiryField === undefined) return false
-  const unique = docs.flatMap((doc) => Object.entries(uniqueKeys(definition, doc) ?? {}).map(([index, key]) => ({ [`unique.${index}`]: key }) as Filter<Record>))
+  const unique = docs.flatMap((doc) =>
+    Object.entries(uniqueKeys(definition, doc) ?? {}).map(([index, key]) =>
+      ({ [`unique.${index}`]: key }) as Filter<Record>
+    )
+  )
   const clash: Filter<Record> = { $or: [{ _id: { $in: docs.map((doc) => doc.id) } }, ...unique] }
-  const removed = await call(({ timeoutMS }) => driver.deleteMany(allOf([{ expires: { $lte: new Date(clock.now()) } }, clash]), { timeoutMS }))
+  const removed = await call(({ timeoutMS }) =>
+    driver.deleteMany(allOf([{ expires: { $lte: new Date(clock.now()) } }, clash]), { timeoutMS })
+  )
   return removed.deletedCount > 0
 }
 
@@ -159,8 +194,21 @@ async function putOne (write: Write, doc: Document): Promise<number> {
   // FerretDB's findAndModify takes no projection.
   const projection = connection.atomicUpdates ? { revision: 1 } : undefined
   const update = updateOf(toChange(definition, doc, randomText(WRITE_NAME_CHARACTERS)))
-  const record = await withoutExpired(write, [doc], () => call(({ timeoutMS }) => upserted(() =>
-    driver.findOneAndUpdate({ _id: doc.id }, update, { upsert: true, returnDocument: 'after', projection, timeoutMS }))))
+  const record = await withoutExpired(
+    write,
+    [doc],
+    () =>
+      call(({ timeoutMS }) =>
+        upserted(() =>
+          driver.findOneAndUpdate({ _id: doc.id }, update, {
+            upsert: true,
+            returnDocument: 'after',
+            projection,
+            timeoutMS
+          })
+        )
+      )
+  )
   return record?.revision ?? 1
 }
 
@@ -168,13 +216,24 @@ async function putAll (write: Write, docs: Document[]): Promise<void> {
   if (docs.length === 0) return
   const { definition, driver, call } = write
   const writeName = randomText(WRITE_NAME_CHARACTERS)
-  const operations = docs.map((doc) => ({ updateOne: { filter: { _id: doc.id }, update: updateOf(toChange(definition, doc, writeName)), upsert: true } }))
-  await withoutExpired(write, docs, () => call(({ timeoutMS }) => upserted(() => driver.bulkWrite(operations, { ordered: true, timeoutMS }))))
+  const operations = docs.map((doc) => ({
+    updateOne: {
+      filter: { _id: doc.id },
+      update: updateOf(toChange(definition, doc, writeName)),
+      upsert: true
+    }
+  }))
+  await withoutExpired(
+    write,
+    docs,
+    () => call(({ timeoutMS }) => upserted(() => driver.bulkWrite(operations, { ordered: true, timeoutMS })))
+  )
 }
 
 /**
- * Two upserts of one new id may race, and one then fails on the id that the other made: sent again, it updates. A unique
- * value that is truly taken fails each time; only MongoDB says by `keyPattern` which of the two it was.
+ * Two upserts of one new id may race, and one then fails on the id that the other made: sent again, it
+ * updates. A unique value that is truly taken fails each time; only MongoDB says by `keyPattern` which of the
+ * two it was.
  */
 async function upserted<V> (send: () => Promise<V>): Promise<V> {
   for (let left = UPSERT_TRIES_MAX - 1; ; left--) {
@@ -191,7 +250,9 @@ async function withoutExpired<V> (write: Write, docs: Document[], send: () => Pr
   try {
     return await send()
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'NEKO_ERR_STORE_DUPLICATE' || !await removeExpired(write, docs)) throw error
+    if (
+      (error as { code?: unknown }).code !== 'NEKO_ERR_STORE_DUPLICATE' || !await removeExpired(write, docs)
+    ) throw error
     return await send()
   }
 }
@@ -203,21 +264,48 @@ async function replaceOne (write: Write, doc: Document, revision: number): Promi
   const send = async ({ timeoutMS, retried }: Attempt): Promise<boolean> => {
     const { matchedCount } = await driver.updateOne(visibleOf({ _id: doc.id, revision }), update, { timeoutMS })
     if (matchedCount === 1 || !retried) return matchedCount === 1
-    return await driver.findOne({ _id: doc.id, revision: revision + 1, write: writeName }, { readPreference: 'primary', timeoutMS }) !== null
+    return await driver.findOne({ _id: doc.id, revision: revision + 1, write: writeName }, {
+      readPreference: 'primary',
+      timeoutMS
+    }) !== null
   }
-  // FerretDB finds by _id alone in its index, and with any other condition beside it reads every document up to that one.
+  // FerretDB finds by _id alone in its index, and with any other condition beside it reads every document up
+  // to that one.
   const sendClaimed = async ({ timeoutMS }: Attempt): Promise<boolean> => {
-    const there = await driver.findOne({ _id: doc.id }, { projection: { revision: 1, expires: 1 }, readPreference: 'primary', timeoutMS })
-    if (there === null || there.revision !== revision || (there.expires !== undefined && there.expires.getTime() <= clock.now())) return false
+    const there = await driver.findOne({ _id: doc.id }, {
+      projection: { revision: 1, expires: 1 },
+      readPreference: 'primary',
+      timeoutMS
+    })
+    if (
+      there === null || there.revision !== revision ||
+      (there.expires !== undefined && there.expires.getTime() <= clock.now())
+    ) return false
     return (await driver.updateOne({ _id: doc.id }, update, { timeoutMS })).matchedCount === 1
   }
   const key = `${definition.name}:${revision}:${doc.id}`
-  return withoutExpired(write, [doc], () => call((attempt) =>
-    connection.atomicUpdates || attempt.retried ? send(attempt) : withClaim(connection.db, key, attempt.timeoutMS, () => sendClaimed(attempt))))
+  return withoutExpired(
+    write,
+    [doc],
+    () =>
+      call((attempt) =>
+        connection.atomicUpdates || attempt.retried
+          ? send(attempt)
+          : withClaim(connection.db, key, attempt.timeoutMS, () => sendClaimed(attempt))
+      )
+  )
 }
 
 async function deleteWhere ({ driver, call }: Write, filter: Filter<Record>, limit: number): Promise<number> {
-  const found = await call(({ timeoutMS }) => driver.find(filter, { projection: { _id: 1 }, sort: { _id: 1 }, limit, readPreference: 'primary', timeoutMS }).toArray())
+  const found = await call(({ timeoutMS }) =>
+    driver.find(filter, {
+      projection: { _id: 1 },
+      sort: { _id: 1 },
+      limit,
+      readPreference: 'primary',
+      timeoutMS
+    }).toArray()
+  )
   let removed = 0
   for (let start = 0; start < found.length; start += DELETE_CHUNK) {
     const ids = found.slice(start, start + DELETE_CHUNK).map((record) => record._id)

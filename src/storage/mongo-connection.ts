@@ -21,7 +21,10 @@ export interface MongoConnection {
   readonly health: HealthState
   /** False on servers whose updates may race (see mongo-claim.ts). Known once the server was reached. */
   readonly atomicUpdates: boolean
-  /** Runs `work` with what is left of the deadline; `retried` says that an earlier try may have been done. @throws NEKO_ERR_STORE_* */
+  /**
+   * Runs `work` with what is left of the deadline; `retried` says that an earlier try may have been done.
+   * @throws NEKO_ERR_STORE_*
+   */
   call<T> (collection: string, work: (attempt: Attempt) => Promise<T>): Promise<T>
   /** A try to reach the server; true when it answered. Never throws; the first ends early when every server refuses. */
   reach (): Promise<boolean>
@@ -59,8 +62,14 @@ const OPTIONS: Readonly<MongoClientOptions> = {
 
 /** The driver lets an option object win over the URI: so leave out what the URI names. */
 export function clientOptions (uri: string): MongoClientOptions {
-  const named = new Map([...uri.split('?').slice(1).join('?').matchAll(/(?:^|&)([^=&]+)=([^&]*)/g)].map((match) => [match[1]!.toLowerCase(), match[2]!]))
-  const options: MongoClientOptions = Object.fromEntries(Object.entries(OPTIONS).filter(([name]) => !named.has(name.toLowerCase())))
+  const named = new Map(
+    [...uri.split('?').slice(1).join('?').matchAll(/(?:^|&)([^=&]+)=([^&]*)/g)].map((
+      match
+    ) => [match[1]!.toLowerCase(), match[2]!])
+  )
+  const options: MongoClientOptions = Object.fromEntries(
+    Object.entries(OPTIONS).filter(([name]) => !named.has(name.toLowerCase()))
+  )
   // One end of the pool named: ours of the other end must not cross it, or the driver never connects (0 is no bound).
   const [least, most] = [Number(named.get('minpoolsize') ?? NaN), Number(named.get('maxpoolsize') ?? NaN)]
   if (most > 0 && options.minPoolSize !== undefined) options.minPoolSize = Math.min(options.minPoolSize, most)
@@ -73,14 +82,19 @@ function createClient (uri: string): MongoClient {
   try {
     return new MongoClient(uri, clientOptions(uri))
   } catch {
-    throw new ConfigError('MONGODB_URI', 'cannot be used: a host, or an option behind the question mark, is not what the MongoDB driver takes')
+    throw new ConfigError(
+      'MONGODB_URI',
+      'cannot be used: a host, or an option behind the question mark, is not what the MongoDB driver takes'
+    )
   }
 }
 
 /** True when the URI names a host beyond this machine and no TLS: credentials and data would travel in the clear. */
 export function isRemoteWithoutTls (uri: string): boolean {
   // mongodb+srv means TLS, unless it says otherwise.
-  if (/[?&](tls|ssl)=true/i.test(uri) || (uri.startsWith('mongodb+srv:') && !/[?&](tls|ssl)=false/i.test(uri))) return false
+  if (
+    /[?&](tls|ssl)=true/i.test(uri) || (uri.startsWith('mongodb+srv:') && !/[?&](tls|ssl)=false/i.test(uri))
+  ) return false
   const hosts = uri.replace(/^mongodb(\+srv)?:\/\//, '').replace(/[/?].*$/s, '').replace(/^.*@/, '').split(',')
   return !hosts.every((host) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|.*%2F.*)(:\d+)?$/i.test(host))
 }
@@ -127,7 +141,8 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
     pinging = true
     breaker.allows()
     try {
-      // Asked for by name until it worked once: the driver's own way in never looks again after 5 s in vain ("Topology is closed").
+      // Asked for by name until it worked once: the driver's own way in never looks again after 5 s in vain
+      // ("Topology is closed").
       if (!reached) await withDeadline(client.connect(), DEADLINE_MS, late)
       await withDeadline(db.command({ ping: 1 }, { timeoutMS: DEADLINE_MS - DEADLINE_MARGIN_MS }), DEADLINE_MS, late)
       atomicUpdates ??= await hasAtomicUpdates(db, log)
@@ -152,8 +167,12 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
     breaker.fail()
     const wasUp = health.current().up
     const reason = reasonOf(error)
-    // A call that waited in vain for a server ends as a timeout, or with the driver's own pool closed: why there is none, its heartbeat knows.
-    health.set({ up: false, reason: reason === 'timeout' || reason === 'other' ? heartbeatReason ?? reason : reason }, error)
+    // A call that waited in vain for a server ends as a timeout, or with the driver's own pool closed: why
+    // there is none, its heartbeat knows.
+    health.set({
+      up: false,
+      reason: reason === 'timeout' || reason === 'other' ? heartbeatReason ?? reason : reason
+    }, error)
     if (wasUp) schedulePing(RECONNECT_MS_MIN * Math.random())
   }
 
@@ -163,15 +182,22 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
     for (let attempt = 1; ; attempt++) {
       const leftMs = Math.max(DEADLINE_MARGIN_MS + 1, endMs - systemClock.monotonic())
       try {
-        const value = await withDeadline(work({ timeoutMS: Math.floor(leftMs - DEADLINE_MARGIN_MS), retried: attempt > 1 }), leftMs, late)
+        const value = await withDeadline(
+          work({ timeoutMS: Math.floor(leftMs - DEADLINE_MARGIN_MS), retried: attempt > 1 }),
+          leftMs,
+          late
+        )
         if (breaker.state === 'closed') breaker.succeed()
         return value
       } catch (thrown) {
         const error = unwrapped(thrown)
-        const again = isLostReply(error) && attempt < ATTEMPTS_MAX && endMs - systemClock.monotonic() > RETRY_MS_LEFT_MIN
+        const again = isLostReply(error) && attempt < ATTEMPTS_MAX &&
+          endMs - systemClock.monotonic() > RETRY_MS_LEFT_MIN
         if (again && !closed) continue
         if (isUnavailable(error) || error instanceof LateError) noteDown(error)
-        throw error instanceof LateError ? Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error }) : typedError(error, collection)
+        throw error instanceof LateError
+          ? Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
+          : typedError(error, collection)
       }
     }
   }
@@ -209,7 +235,10 @@ export function connectMongo (options: ConnectionOptions): MongoConnection {
 async function hasAtomicUpdates (db: Db, log: StorageLog): Promise<boolean> {
   const info = await db.command({ buildInfo: 1 }, { timeoutMS: DEADLINE_MS })
   if (!('ferretdbVersion' in info)) return true
-  log.info({ store: 'mongodb' }, 'the server is FerretDB, whose updates may race: NEKO claims a document before it compares and sets')
+  log.info(
+    { store: 'mongodb' },
+    'the server is FerretDB, whose updates may race: NEKO claims a document before it compares and sets'
+  )
   return false
 }
 

@@ -7,7 +7,8 @@ import { DOCUMENT_BYTES_MAX, valueAt, withoutRevision } from './definition.ts'
  * How a document lies in MongoDB. Pure. The document itself is under `doc`, ours are beside it, so that replacing it
  * is one `$set` and no field of a room can meet one of ours:
  *
- * - `revision`: compare-and-set. `write`: who wrote last, by which a write whose reply was lost recognises itself (R22).
+ * - `revision`: compare-and-set. `write`: who wrote last, by which a write whose reply was lost recognises
+ * itself (R22).
  * - `unique`: one text per unique index. A sparse index on it leaves out documents without the value, which on the
  *   field itself only a partial index could, and FerretDB has none.
  * - `expires`: the expiry as a date, the only thing that a TTL index understands.
@@ -46,7 +47,11 @@ export function toRecord (definition: CollectionDefinition, given: Document, wri
 
 /** As callers see it: their document with its id and revision. */
 export function fromRecord<T extends Document> (record: Record): Stored<T> {
-  return { id: record._id, ...mapKeys(record.doc, decodeKey) as object, revision: record.revision } as unknown as Stored<T>
+  return {
+    id: record._id,
+    ...mapKeys(record.doc, decodeKey) as object,
+    revision: record.revision
+  } as unknown as Stored<T>
 }
 
 /** One text per unique index whose first field is there; null when there is none. */
@@ -62,11 +67,16 @@ export function uniqueKeys (definition: CollectionDefinition, doc: Document): { 
 /** Keys that MongoDB or FerretDB refuse ($ in front, dots, NUL, and the prototype) are percent-encoded, and so is %. */
 function encodeKey (key: string): string {
   if (key === '__proto__') return '%5F_proto__'
-  return key.replace(/[%.\0]|^\$/g, (character) => '%' + character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0'))
+  return key.replace(
+    /[%.\0]|^\$/g,
+    (character) => '%' + character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')
+  )
 }
 
 function decodeKey (key: string): string {
-  return key.includes('%') ? key.replace(/%(25|2E|00|24|5F)/g, (_, code: string) => String.fromCharCode(parseInt(code, 16))) : key
+  return key.includes('%')
+    ? key.replace(/%(25|2E|00|24|5F)/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
+    : key
 }
 
 function mapKeys (value: Json, rename: (key: string) => string): Json {
@@ -76,8 +86,14 @@ function mapKeys (value: Json, rename: (key: string) => string): Json {
   for (const key of Object.keys(value)) {
     const name = rename(key)
     // Defined, not assigned: a key named __proto__ would change the object instead of becoming a field of it.
-    if (name === '__proto__') Object.defineProperty(mapped, name, { value: mapKeys(value[key]!, rename), enumerable: true, writable: true, configurable: true })
-    else mapped[name] = mapKeys(value[key]!, rename)
+    if (name === '__proto__') {
+      Object.defineProperty(mapped, name, {
+        value: mapKeys(value[key]!, rename),
+        enumerable: true,
+        writable: true,
+        configurable: true
+      })
+    } else mapped[name] = mapKeys(value[key]!, rename)
   }
   return mapped
 }

@@ -22,7 +22,8 @@ export function codeOf (error: unknown): number {
 export function isDuplicate (error: unknown): boolean {
   if (!(error instanceof MongoServerError)) return false
   // FerretDB names duplicates of an insert only; those of an update come as SQLite's own words with code 1.
-  return codeOf(error) === DUPLICATE_CODE || (codeOf(error) === 1 && /UNIQUE constraint failed: (?!_ferretdb)/.test(error.message))
+  return codeOf(error) === DUPLICATE_CODE ||
+    (codeOf(error) === 1 && /UNIQUE constraint failed: (?!_ferretdb)/.test(error.message))
 }
 
 /** A bulk write wraps what ended it, a lost connection included, in an error of its own that says nothing of it. */
@@ -35,13 +36,18 @@ export function unwrapped (error: unknown): unknown {
 export function isUnavailable (error: unknown): boolean {
   if (isSocketError(error)) return true
   if (!(error instanceof MongoError)) return false
-  if (error instanceof MongoServerError) return UNAVAILABLE_CODES.has(codeOf(error)) || AUTH_CODES.has(codeOf(error)) || codeOf(error) === FULL_CODE
-  return /^Mongo(Network|NetworkTimeout|ServerSelection|OperationTimeout|PoolCleared|PoolClearedOnNetwork|WaitQueueTimeout|TopologyClosed|NotConnected|ClientClosed|PoolClosed|ServerClosed|Runtime|WriteConcern)/.test(error.name)
+  if (error instanceof MongoServerError) {
+    return UNAVAILABLE_CODES.has(codeOf(error)) || AUTH_CODES.has(codeOf(error)) ||
+      codeOf(error) === FULL_CODE
+  }
+  return /^Mongo(Network|NetworkTimeout|ServerSelection|OperationTimeout|PoolCleared|PoolClearedOnNetwork|WaitQueueTimeout|TopologyClosed|NotConnected|ClientClosed|PoolClosed|ServerClosed|Runtime|WriteConcern)/
+    .test(error.name)
 }
 
 /** The reply was lost or never came: the operation may have been done. */
 export function isLostReply (error: unknown): boolean {
-  return isSocketError(error) || error instanceof MongoNetworkError || (error instanceof MongoError && /^MongoPoolCleared|^MongoConnectionPoolCleared/.test(error.name))
+  return isSocketError(error) || error instanceof MongoNetworkError ||
+    (error instanceof MongoError && /^MongoPoolCleared|^MongoConnectionPoolCleared/.test(error.name))
 }
 
 /** The driver lets a failed write to its socket through as it is. */
@@ -57,9 +63,14 @@ export function reasonOf (error: unknown): MongoReason {
     const name = (cause as { name?: unknown }).name
     if (typeof code === 'number' && AUTH_CODES.has(code)) return 'auth'
     if (code === FULL_CODE) return 'full'
-    if (typeof code === 'string' && /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/.test(code)) return 'tls'
+    if (
+      typeof code === 'string' &&
+      /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/.test(code)
+    ) return 'tls'
     if (typeof code === 'string' && SOCKET_CODES.test(code)) return 'refused'
-    if (code === 'ETIMEDOUT' || name === 'MongoNetworkTimeoutError' || name === 'MongoOperationTimeoutError') return 'timeout'
+    if (
+      code === 'ETIMEDOUT' || name === 'MongoNetworkTimeoutError' || name === 'MongoOperationTimeoutError'
+    ) return 'timeout'
   }
   return error instanceof MongoNetworkError ? 'refused' : 'other'
 }
@@ -72,7 +83,11 @@ function causesOf (error: unknown): unknown[] {
     const { cause, reason, errors } = value as { cause?: unknown, reason?: { servers?: unknown }, errors?: unknown }
     if (cause !== undefined) visit(cause, depth + 1)
     if (Array.isArray(errors)) for (const inner of errors.slice(0, 4)) visit(inner, depth + 1)
-    if (reason?.servers instanceof Map) for (const server of [...reason.servers.values()].slice(0, 8)) visit((server as { error?: unknown }).error, depth + 1)
+    if (reason?.servers instanceof Map) {
+      for (const server of [...reason.servers.values()].slice(0, 8)) {
+        visit((server as { error?: unknown }).error, depth + 1)
+      }
+    }
     found.push(value)
   }
   visit(error, 0)
@@ -83,6 +98,8 @@ function causesOf (error: unknown): unknown[] {
 export function typedError (error: unknown, collection: string): Error {
   if (isNekoError(error)) return error
   if (isDuplicate(error)) return Object.assign(new NEKO_ERR_STORE_DUPLICATE(collection), { cause: error })
-  if (error instanceof MongoError || isSocketError(error)) return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
+  if (error instanceof MongoError || isSocketError(error)) {
+    return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
+  }
   return error instanceof Error ? error : new Error(String(error))
 }

@@ -17,12 +17,20 @@ export function fieldPath (field: string): string {
 
 /** What has not expired; null where the collection knows no expiry. */
 export function visibleFilter (definition: CollectionDefinition, nowMs: number): Filter<Record> | null {
-  return definition.expiryField === undefined ? null : { $or: [{ expires: { $exists: false } }, { expires: { $gt: new Date(nowMs) } }] }
+  return definition.expiryField === undefined
+    ? null
+    : { $or: [{ expires: { $exists: false } }, { expires: { $gt: new Date(nowMs) } }] }
 }
 
 /** Conditions of the port, and that nothing expired is seen. @throws NEKO_ERR_INPUT_INVALID */
-export function whereFilter (definition: CollectionDefinition, where: Where | undefined, nowMs: number): Filter<Record> {
-  const parts: Array<Filter<Record>> = readWhere(where).map(([field, test]) => ({ [fieldPath(field)]: testFilter(field, test) }))
+export function whereFilter (
+  definition: CollectionDefinition,
+  where: Where | undefined,
+  nowMs: number
+): Filter<Record> {
+  const parts: Array<Filter<Record>> = readWhere(where).map(([field, test]) => ({
+    [fieldPath(field)]: testFilter(field, test)
+  }))
   const visible = visibleFilter(definition, nowMs)
   if (visible !== null) parts.push(visible)
   return allOf(parts)
@@ -38,15 +46,25 @@ function testFilter (field: string, test: Test): object {
   switch (test.kind) {
     case 'equal': return { $eq: test.value, ...own }
     case 'in': return { $in: test.values, ...own }
-    case 'notEqual': return { $ne: test.value, ...(field === 'id' || field === 'revision' ? {} : { $not: { $type: ['array', 'object'] } }) }
+    case 'notEqual':
+      return {
+        $ne: test.value,
+        ...(field === 'id' || field === 'revision' ? {} : { $not: { $type: ['array', 'object'] } })
+      }
     case 'contains': return { $regex: test.text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'), ...own }
-    case 'range': return { ...Object.fromEntries(test.bounds.map(([operator, value]) => [`$${operator}`, value])), ...own }
+    case 'range':
+      return {
+        ...Object.fromEntries(test.bounds.map(([operator, value]) => [`$${operator}`, value])),
+        ...own
+      }
   }
 }
 
 /** The sort with the id behind it, so that no two documents stand in one place. */
 export function toSort (sort: Fields): Sort {
-  const fields = sort.filter(([field]) => field !== 'id').map(([field, direction]) => [fieldPath(field), direction] as [string, 1 | -1])
+  const fields = sort.filter(([field]) => field !== 'id').map(([field, direction]) =>
+    [fieldPath(field), direction] as [string, 1 | -1]
+  )
   return [...fields, ['_id', sort.at(-1)?.[1] ?? 1]]
 }
 
@@ -57,7 +75,14 @@ export function afterFilter (sort: Fields, position: Position): Filter<Record> {
   const alternatives = fields.flatMap(([field, direction], last) => {
     const beyond = beyondFilter(field, direction, values[last]!)
     if (beyond === null) return []
-    return [allOf([...fields.slice(0, last).map(([before], i) => ({ [fieldPath(before)]: values[i]! }) as Filter<Record>), beyond])]
+    return [
+      allOf([
+        ...fields.slice(0, last).map(([before], i) =>
+          ({ [fieldPath(before)]: values[i]! }) as Filter<Record>
+        ),
+        beyond
+      ])
+    ]
   })
   return { $or: alternatives }
 }
@@ -65,7 +90,9 @@ export function afterFilter (sort: Fields, position: Position): Filter<Record> {
 /** Nulls sort first ascending and last descending; null when nothing lies beyond. */
 function beyondFilter (field: string, direction: 1 | -1, value: Scalar): Filter<Record> | null {
   const path = fieldPath(field)
-  if (direction === 1) return (value === null ? { [path]: { $ne: null } } : { [path]: { $gt: value } }) as Filter<Record>
+  if (direction === 1) {
+    return (value === null ? { [path]: { $ne: null } } : { [path]: { $gt: value } }) as Filter<Record>
+  }
   if (value === null) return null
   return { $or: [{ [path]: { $lt: value } }, { [path]: null }] } as Filter<Record>
 }

@@ -13,7 +13,14 @@ import { fieldPath } from './mongo-filter.ts'
  * died loses after a minute. Additive as on SQLite (migrate.ts says why).
  */
 /** `ttl` is false in the record of that name when the server knows no TTL indexes: then the adapters sweep. */
-export interface Meta { _id: string, owner?: string, untilMs?: number, version?: number, compatibleFrom?: number, ttl?: boolean }
+export interface Meta {
+  _id: string
+  owner?: string
+  untilMs?: number
+  version?: number
+  compatibleFrom?: number
+  ttl?: boolean
+}
 
 const LEASE_MS = 60_000
 const LEASE_TRIES_MAX = 150
@@ -22,10 +29,13 @@ const INDEX_OPTIONS_CONFLICT = 85
 const INDEX_KEYS_CONFLICT = 86
 
 /** @throws NEKO_ERR_STORE_INCOMPATIBLE, NEKO_ERR_STORE_UNAVAILABLE when another migrator holds the lease for 30 s. */
-export async function migrateMongo (options: { db: Db, definitions: CollectionDefinition[], clock: Clock, log: StorageLog }): Promise<void> {
+export async function migrateMongo (
+  options: { db: Db, definitions: CollectionDefinition[], clock: Clock, log: StorageLog }
+): Promise<void> {
   const { db, definitions, clock, log } = options
   const meta = db.collection<Meta>('neko_meta')
-  const readMark = async (): Promise<SchemaMark | null> => await meta.findOne({ _id: 'schema' }, { readPreference: 'primary' }) as unknown as SchemaMark | null
+  const readMark = async (): Promise<SchemaMark | null> =>
+    await meta.findOne({ _id: 'schema' }, { readPreference: 'primary' }) as unknown as SchemaMark | null
   checkMark(await readMark())
   const owner = randomText(12)
   await takeLease(meta, owner, clock)
@@ -50,7 +60,13 @@ async function takeLease (meta: Collection<Meta>, owner: string, clock: Clock): 
 }
 
 /** Takes or prolongs a lease; false while another holds it. */
-export async function tryLease (meta: Collection<Meta>, name: string, owner: string, leaseMs: number, clock: Clock): Promise<boolean> {
+export async function tryLease (
+  meta: Collection<Meta>,
+  name: string,
+  owner: string,
+  leaseMs: number,
+  clock: Clock
+): Promise<boolean> {
   const nowMs = clock.now()
   const mine = { owner, untilMs: nowMs + leaseMs }
   const renewed = await meta.updateOne({ _id: name, $or: [{ owner }, { untilMs: { $lte: nowMs } }] }, { $set: mine })
@@ -65,12 +81,25 @@ export async function tryLease (meta: Collection<Meta>, name: string, owner: str
 }
 
 /** Returns whether TTL indexes still look possible: noticed once, logged once. */
-async function createIndexes (db: Db, definition: CollectionDefinition, log: StorageLog, ttl: boolean): Promise<boolean> {
+async function createIndexes (
+  db: Db,
+  definition: CollectionDefinition,
+  log: StorageLog,
+  ttl: boolean
+): Promise<boolean> {
   const collection = db.collection(definition.name)
   for (const index of definition.indexes) {
-    const keys: Array<[string, IndexDirection]> = index.fields.map(([field, direction]) => [fieldPath(field), direction])
+    const keys: Array<[string, IndexDirection]> = index.fields.map((
+      [field, direction]
+    ) => [fieldPath(field), direction])
     await createIndex(collection, keys, { name: `n_${index.name}` })
-    if (index.unique === true) await createIndex(collection, [[`unique.${index.name}`, 1]], { name: `u_${index.name}`, unique: true, sparse: true })
+    if (index.unique === true) {
+      await createIndex(collection, [[`unique.${index.name}`, 1]], {
+        name: `u_${index.name}`,
+        unique: true,
+        sparse: true
+      })
+    }
   }
   if (definition.expiryField === undefined) return ttl
   if (ttl) {
@@ -87,7 +116,11 @@ async function createIndexes (db: Db, definition: CollectionDefinition, log: Sto
 }
 
 /** An index of the same name with another definition is made anew; the same one is left as it is. */
-async function createIndex (collection: Collection, keys: Array<[string, IndexDirection]>, options: CreateIndexesOptions): Promise<void> {
+async function createIndex (
+  collection: Collection,
+  keys: Array<[string, IndexDirection]>,
+  options: CreateIndexesOptions
+): Promise<void> {
   const key = Object.fromEntries(keys)
   try {
     await collection.createIndex(key, options)

@@ -18,13 +18,22 @@ import type { Collection, CollectionDefinition, Document, Storage } from './port
  * A server that is down does not keep NEKO from starting: the store opens down, and what had to be migrated is
  * migrated before the first call goes through. Never caches; never lets a caller's value become an operator.
  */
-export interface MongoOptions { uri: string, database: string, clock: Clock, log: StorageLog, onBreaker? (value: number): void }
+export interface MongoOptions {
+  uri: string
+  database: string
+  clock: Clock
+  log: StorageLog
+  onBreaker? (value: number): void
+}
 
 const SWEEP_MS = 15_000
 const SWEEP_LEASE_MS = 40_000
 const SWEEP_DOCUMENTS_MAX = 2000
 
-/** @throws NEKO_ERR_STORE_INCOMPATIBLE only; a server that does not answer within 2 s opens as a storage that is down. */
+/**
+ * @throws NEKO_ERR_STORE_INCOMPATIBLE only; a server that does not answer within 2 s opens as a storage that
+ * is down.
+ */
 export async function openMongoStorage (options: MongoOptions): Promise<Storage> {
   const { uri, database, clock, log, onBreaker } = options
   const known = new Map<string, CollectionDefinition>()
@@ -43,7 +52,11 @@ export async function openMongoStorage (options: MongoOptions): Promise<Storage>
   owed = !await connection.reach()
   const owner = newProcessId()
   const sweeper = setInterval(() => {
-    if (connection.health.current().up) sweepExpired({ connection, clock, owner, definitions: [...known.values()] }).catch(() => { /* the next round will do */ })
+    if (connection.health.current().up) {
+      sweepExpired({ connection, clock, owner, definitions: [...known.values()] }).catch(
+        () => { /* the next round will do */ }
+      )
+    }
   }, SWEEP_MS).unref()
 
   const know = (definition: CollectionDefinition): void => {
@@ -81,8 +94,15 @@ export async function openMongoStorage (options: MongoOptions): Promise<Storage>
     onHealth: (listener) => connection.health.onChange(listener),
     async explain (definition, find) {
       const { filter, sort } = findQuery(definition, find, clock.now())
-      const plan = await connection.call(definition.name, ({ timeoutMS }) =>
-        connection.db.collection<Record>(definition.name).find(filter, { sort: toSort(sort), limit: find.first + 1, timeoutMS }).explain('queryPlanner'))
+      const plan = await connection.call(
+        definition.name,
+        ({ timeoutMS }) =>
+          connection.db.collection<Record>(definition.name).find(filter, {
+            sort: toSort(sort),
+            limit: find.first + 1,
+            timeoutMS
+          }).explain('queryPlanner')
+      )
       return indexNames(plan)
     },
     async backup () {
@@ -102,8 +122,9 @@ function indexNames (plan: Bson): string[] {
     if (typeof value !== 'object' || value === null) return
     for (const [key, inner] of Object.entries(value)) {
       if (key === 'rejectedPlans') continue
-      if (key === 'indexName' && typeof inner === 'string') names.push(inner === '_id_' ? 'id' : inner.replace(/^[nu]_/, ''))
-      else visit(inner)
+      if (key === 'indexName' && typeof inner === 'string') {
+        names.push(inner === '_id_' ? 'id' : inner.replace(/^[nu]_/, ''))
+      } else visit(inner)
     }
   }
   visit((plan.queryPlanner as Bson | undefined)?.winningPlan)
@@ -111,17 +132,39 @@ function indexNames (plan: Bson): string[] {
 }
 
 /** What a TTL index would do, for servers without one: by one process at a time, in bounded bites. */
-async function sweepExpired (options: { connection: MongoConnection, clock: Clock, owner: string, definitions: CollectionDefinition[] }): Promise<void> {
+async function sweepExpired (
+  options: { connection: MongoConnection, clock: Clock, owner: string, definitions: CollectionDefinition[] }
+): Promise<void> {
   const { connection, clock, owner, definitions } = options
   const meta = connection.db.collection<Meta>('neko_meta')
   // Written by whoever migrated, which may have been another process.
-  const needed = (await connection.call('neko_meta', ({ timeoutMS }) => meta.findOne({ _id: 'ttl' }, { timeoutMS })))?.ttl === false
-  if (!needed || !await connection.call('neko_meta', () => tryLease(meta, 'sweeper', owner, SWEEP_LEASE_MS, clock))) return
+  const needed =
+    (await connection.call('neko_meta', ({ timeoutMS }) => meta.findOne({ _id: 'ttl' }, { timeoutMS })))
+      ?.ttl === false
+  if (
+    !needed ||
+    !await connection.call('neko_meta', () => tryLease(meta, 'sweeper', owner, SWEEP_LEASE_MS, clock))
+  ) return
   for (const definition of definitions) {
     if (definition.expiryField === undefined) continue
     const driver = connection.db.collection<Record>(definition.name)
     const due = { expires: { $lte: new Date(clock.now()) } }
-    const found = await connection.call(definition.name, ({ timeoutMS }) => driver.find(due, { projection: { _id: 1 }, limit: SWEEP_DOCUMENTS_MAX, readPreference: 'primary', timeoutMS }).toArray())
-    if (found.length > 0) await connection.call(definition.name, ({ timeoutMS }) => driver.deleteMany({ _id: { $in: found.map((record) => record._id) }, ...due }, { timeoutMS }))
+    const found = await connection.call(
+      definition.name,
+      ({ timeoutMS }) =>
+        driver.find(due, {
+          projection: { _id: 1 },
+          limit: SWEEP_DOCUMENTS_MAX,
+          readPreference: 'primary',
+          timeoutMS
+        }).toArray()
+    )
+    if (found.length > 0) {
+      await connection.call(definition.name, ({ timeoutMS }) =>
+        driver.deleteMany({
+          _id: { $in: found.map((record) => record._id) },
+          ...due
+        }, { timeoutMS }))
+    }
   }
 }

@@ -8,7 +8,12 @@ import type { Storage } from './port.ts'
 import { openSqliteStorage } from './sqlite.ts'
 
 /** Chooses the adapter: MongoDB when MONGODB_URI is set, else one SQLite file under DATA_DIR. */
-export interface OpenOptions { config: Pick<Config, 'dataDir' | 'mongodbUri' | 'mongodbDatabase'>, clock: Clock, log: StorageLog, /** State of the breaker before MongoDB, as its gauge shows it. */ onBreaker? (value: number): void }
+export interface OpenOptions {
+  config: Pick<Config, 'dataDir' | 'mongodbUri' | 'mongodbDatabase'>
+  clock: Clock
+  log: StorageLog /** State of the breaker before MongoDB, as its gauge shows it. */
+  onBreaker? (value: number): void
+}
 
 /**
  * `dataDir: ':memory:'` is a temporary folder that goes with the storage (tests).
@@ -19,7 +24,13 @@ export async function openStorage (options: OpenOptions): Promise<Storage> {
   if (config.mongodbUri !== null) {
     // Late: the driver is 130 files, and most installations have none.
     const { openMongoStorage } = await import('./mongo.ts')
-    return openMongoStorage({ uri: config.mongodbUri, database: config.mongodbDatabase, clock, log, onBreaker: options.onBreaker })
+    return openMongoStorage({
+      uri: config.mongodbUri,
+      database: config.mongodbDatabase,
+      clock,
+      log,
+      onBreaker: options.onBreaker
+    })
   }
   if (config.dataDir === ':memory:') return openTemporaryStorage({ clock, log })
   return openSqliteStorage({ file: storageFile(config.dataDir), clock, log })

@@ -15,7 +15,8 @@ declare module 'fastify' {
 export default fp(async (app: FastifyInstance, options: { storage?: Storage }) => {
   const onBreaker = (value: number): void => app.metrics.breakerState.set({ name: 'storage' }, value)
   onBreaker(BREAKER_STATE_VALUE.closed)
-  const storage = options.storage ?? await openStorage({ config: app.config, clock: app.clock, log: app.log, onBreaker })
+  const storage = options.storage ??
+    await openStorage({ config: app.config, clock: app.clock, log: app.log, onBreaker })
   const show = ({ up }: StorageHealth): void => {
     app.metrics.storageUp.set(Number(up))
     // The embedded store has no breaker of its own: it is open while the file cannot be used.

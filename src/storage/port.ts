@@ -8,14 +8,22 @@
  */
 export type Scalar = string | number | boolean | null
 
-/** A document: JSON only. `revision` is kept by the adapter: 1 at insert, one more at each change. Times are ms numbers. */
+/**
+ * A document: JSON only. `revision` is kept by the adapter: 1 at insert, one more at each change. Times are
+ * ms numbers.
+ */
 export interface Document { id: string }
 export type Stored<T extends Document> = T & { revision: number }
 
 /** One condition on one field. Dotted paths (`a.b`) are allowed; arrays are matched by none of these. */
-export type Condition = Scalar | { in: Scalar[] } | { gt?: Scalar, gte?: Scalar, lt?: Scalar, lte?: Scalar } | { ne: Scalar } |
-  /** Case-sensitive substring; never uses an index, so only for small collections. 1-200 characters. */
-  { contains: string }
+export type Condition =
+  | Scalar
+  | { in: Scalar[] }
+  | { gt?: Scalar, gte?: Scalar, lt?: Scalar, lte?: Scalar }
+  | { ne: Scalar }
+  | /** Case-sensitive substring; never uses an index, so only for small collections. 1-200 characters. */ {
+    contains: string
+  }
 
 /** All conditions hold (AND). */
 export type Where = Record<string, Condition>
@@ -32,7 +40,10 @@ export interface IndexDefinition {
 export interface CollectionDefinition {
   name: string
   indexes: IndexDefinition[]
-  /** A field that holds ms since the epoch, or null: the document is invisible from then on and removed within a minute. */
+  /**
+   * A field that holds ms since the epoch, or null: the document is invisible from then on and removed within
+   * a minute.
+   */
   expiryField?: string
   /** Always read from the primary, whatever MONGODB_URI's readPreference says: identity must not see the past. */
   primaryReads?: boolean
@@ -40,7 +51,10 @@ export interface CollectionDefinition {
 
 export interface FindOptions {
   where?: Where
-  /** At most two fields; `id` is always the last tie-breaker, in the direction of the last one. Default: id ascending. */
+  /**
+   * At most two fields; `id` is always the last tie-breaker, in the direction of the last one. Default: id
+   * ascending.
+   */
   sort?: Array<[field: string, direction: 1 | -1]>
   /** 1-1000. */
   first: number
@@ -60,7 +74,10 @@ export interface Collection<T extends Document> {
   count (where?: Where): Promise<number>
   /** NEKO_ERR_STORE_DUPLICATE when the id or a unique index is taken. */
   insert (doc: T): Promise<Stored<T>>
-  /** Up to 1000 in one commit; duplicates by id are skipped, not an error: replay stays idempotent. Returns how many were new. */
+  /**
+   * Up to 1000 in one commit; duplicates by id are skipped, not an error: replay stays idempotent. Returns
+   * how many were new.
+   */
   insertMany (docs: T[]): Promise<number>
   /** Insert or replace by id, whatever the revision (idempotent replay, seeds). */
   put (doc: T): Promise<Stored<T>>
@@ -81,7 +98,10 @@ export interface StorageHealth {
 
 export interface Storage {
   readonly kind: 'sqlite' | 'mongodb'
-  /** Same definition object, same collection. Reads and writes throw NEKO_ERR_STORE_UNAVAILABLE when the store is down. */
+  /**
+   * Same definition object, same collection. Reads and writes throw NEKO_ERR_STORE_UNAVAILABLE when the store
+   * is down.
+   */
   collection<T extends Document> (definition: CollectionDefinition): Collection<T>
   /** Creates collections and indexes idempotently and applies additive upgrades; one migrator at a time (a lock). */
   migrate (definitions: CollectionDefinition[]): Promise<void>

@@ -11,7 +11,10 @@ import { NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAI
  */
 /** R23: busy waits end within a second, the way there and back included. */
 export const BUSY_TIMEOUT_MS = 900
-/** A full check reads the whole file: about a second per half gigabyte. Larger files are checked by `neko audit verify` and backups. */
+/**
+ * A full check reads the whole file: about a second per half gigabyte. Larger files are checked by `neko
+ * audit verify` and backups.
+ */
 const CHECK_BYTES_MAX = 256 * 1024 * 1024
 
 export type FailureReason = 'locked' | 'full' | 'corrupt' | 'other'
@@ -26,9 +29,15 @@ export function prepareFile (file: string): void {
 
 /** Opens for reading and writing; waits at most `timeoutMs` for a lock. @throws the error of SQLite */
 export function openFile (file: string, options: { timeoutMs: number }): DatabaseSync {
-  const db = new DatabaseSync(file, { timeout: options.timeoutMs, enableForeignKeyConstraints: false, allowExtension: false })
+  const db = new DatabaseSync(file, {
+    timeout: options.timeoutMs,
+    enableForeignKeyConstraints: false,
+    allowExtension: false
+  })
   try {
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF')
+    db.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF'
+    )
     return db
   } catch (error) {
     db.close()
@@ -41,7 +50,9 @@ export function checkFile (db: DatabaseSync, file: string): void {
   const full = statSync(file).size <= CHECK_BYTES_MAX
   const rows = db.prepare(full ? 'PRAGMA quick_check(1)' : 'SELECT count(*) AS quick_check FROM sqlite_schema').all()
   const answer = rows[0]?.quick_check
-  if (full && answer !== 'ok') throw new NEKO_ERR_STORE_CORRUPT(file, String(answer).replaceAll('\n', ' ').slice(0, 200))
+  if (full && answer !== 'ok') {
+    throw new NEKO_ERR_STORE_CORRUPT(file, String(answer).replaceAll('\n', ' ').slice(0, 200))
+  }
 }
 
 /** What a failure means to readiness: the primary result code of SQLite, sorted. */
@@ -75,6 +86,8 @@ export function typedError (error: unknown, file: string): Error {
   if (isNekoError(error)) return error
   if (!isSqliteError(error)) return error instanceof Error ? error : new Error(String(error))
   if (isDuplicate(error)) return Object.assign(new NEKO_ERR_STORE_DUPLICATE('a unique value'), { cause: error })
-  if (reasonOf(error) === 'corrupt') return Object.assign(new NEKO_ERR_STORE_CORRUPT(file, (error as Error).message), { cause: error })
+  if (reasonOf(error) === 'corrupt') {
+    return Object.assign(new NEKO_ERR_STORE_CORRUPT(file, (error as Error).message), { cause: error })
+  }
   return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
 }

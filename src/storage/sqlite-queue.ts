@@ -44,7 +44,9 @@ interface Pending {
   reject (error: Error): void
 }
 
-export async function openWriteQueue (options: { file: string, clock: Clock, health: HealthState }): Promise<WriteQueue> {
+export async function openWriteQueue (
+  options: { file: string, clock: Clock, health: HealthState }
+): Promise<WriteQueue> {
   const { file, clock, health } = options
   const specs = new Map<string, TableSpec>()
   let waiting: Pending[] = []
@@ -84,8 +86,9 @@ export async function openWriteQueue (options: { file: string, clock: Clock, hea
     let failed: unknown = null
     batch.forEach((pending, i) => {
       const answer = answers[i]!
-      if ('failed' in answer) settle(pending, failed = Object.assign(new Error(answer.message), { errcode: answer.errcode }))
-      else settle(pending, null, answer)
+      if ('failed' in answer) {
+        settle(pending, failed = Object.assign(new Error(answer.message), { errcode: answer.errcode }))
+      } else settle(pending, null, answer)
     })
     if (failed !== null) health.set({ up: false, reason: reasonOf(failed) }, failed)
     else if (batch.length > 0) health.set({ up: true, reason: null })
@@ -112,9 +115,14 @@ export async function openWriteQueue (options: { file: string, clock: Clock, hea
     const batch = takeBatch()
     underWay = batch
     const waitedMs = clock.monotonic() - batch[0]!.sinceMs
-    const busyTimeoutMs = waitedMs < 20 ? BUSY_TIMEOUT_MS : Math.max(BUSY_TIMEOUT_MS_MIN, Math.round(BUSY_TIMEOUT_MS - waitedMs))
+    const busyTimeoutMs = waitedMs < 20
+      ? BUSY_TIMEOUT_MS
+      : Math.max(BUSY_TIMEOUT_MS_MIN, Math.round(BUSY_TIMEOUT_MS - waitedMs))
     worker.ref()
-    worker.postMessage({ kind: 'batch', batch: { ops: batch.map((pending) => pending.op), nowMs: clock.now(), busyTimeoutMs } })
+    worker.postMessage({
+      kind: 'batch',
+      batch: { ops: batch.map((pending) => pending.op), nowMs: clock.now(), busyTimeoutMs }
+    })
   }
 
   function takeBatch (): Pending[] {
@@ -140,7 +148,9 @@ export async function openWriteQueue (options: { file: string, clock: Clock, hea
   function enqueue (op: WriteOp): Promise<Exclude<WriteAnswer, { failed: unknown }>> {
     if (closing) return Promise.reject(new NEKO_ERR_STORE_UNAVAILABLE())
     const size = sizeOf(op)
-    if (documents + size.documents > QUEUE_DOCUMENTS_MAX || bytes + size.bytes > QUEUE_BYTES_MAX) return Promise.reject(new NEKO_ERR_OVERLOADED('1'))
+    if (documents + size.documents > QUEUE_DOCUMENTS_MAX || bytes + size.bytes > QUEUE_BYTES_MAX) {
+      return Promise.reject(new NEKO_ERR_OVERLOADED('1'))
+    }
     documents += size.documents
     bytes += size.bytes
     return new Promise((resolve, reject) => {
@@ -160,7 +170,9 @@ export async function openWriteQueue (options: { file: string, clock: Clock, hea
   }, DEADLINE_CHECK_MS).unref()
   // A store that failed is tried with a harmless write, so that it recovers also when nobody writes.
   const probes = setInterval(() => {
-    if (!health.current().up && waiting.length === 0 && underWay === null) enqueue({ kind: 'probe' }).catch(() => { /* health says why */ })
+    if (!health.current().up && waiting.length === 0 && underWay === null) {
+      enqueue({ kind: 'probe' }).catch(() => { /* health says why */ })
+    }
   }, PROBE_MS).unref()
 
   await new Promise<void>((resolve, reject) => {
@@ -215,7 +227,12 @@ function unavailable (cause: Error): Error {
 }
 
 function sizeOf (op: WriteOp): { documents: number, bytes: number } {
-  if (op.kind === 'insertMany' || op.kind === 'putMany') return { documents: Math.max(1, op.docs.length), bytes: op.docs.reduce((total, doc) => total + doc.length, 0) }
+  if (op.kind === 'insertMany' || op.kind === 'putMany') {
+    return {
+      documents: Math.max(1, op.docs.length),
+      bytes: op.docs.reduce((total, doc) => total + doc.length, 0)
+    }
+  }
   if (op.kind === 'define') return { documents: 0, bytes: 0 }
   return { documents: 1, bytes: 'doc' in op ? op.doc.length : 0 }
 }

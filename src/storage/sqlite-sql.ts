@@ -29,7 +29,9 @@ function jsonPath (field: string): string {
 }
 
 function typeSql (field: string): string {
-  return field === 'id' || field === 'revision' ? `'${field === 'id' ? 'text' : 'integer'}'` : `json_type(doc,'${jsonPath(field)}')`
+  return field === 'id' || field === 'revision'
+    ? `'${field === 'id' ? 'text' : 'integer'}'`
+    : `json_type(doc,'${jsonPath(field)}')`
 }
 
 /** Visible now: the parameter is the wall clock. The unary plus keeps the planner from walking the expiry index. */
@@ -62,17 +64,23 @@ function testSql (field: string, test: Test): Sql {
     case 'equal': return inSql(field, [test.value])
     case 'in': return inSql(field, test.values)
     case 'notEqual': return notEqualSql(field, test.value)
-    case 'contains': return { text: `(instr(${expression}, ?) > 0 AND ${typeSql(field)} = 'text')`, params: [test.text] }
+    case 'contains':
+      return { text: `(instr(${expression}, ?) > 0 AND ${typeSql(field)} = 'text')`, params: [test.text] }
     case 'range': return rangeSql(field, test.bounds)
   }
 }
 
 const OPERATORS = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const
 
-/** Text and numbers are compared with their own kind only, as MongoDB does; SQLite would put every text above every number. */
+/**
+ * Text and numbers are compared with their own kind only, as MongoDB does; SQLite would put every text above
+ * every number.
+ */
 function rangeSql (field: string, bounds: Array<['gt' | 'gte' | 'lt' | 'lte', string | number]>): Sql {
   const expression = fieldSql(field)
-  const texts = bounds.map(([operator, value]) => `${expression} ${OPERATORS[operator]} ? AND ${kindGuard(field, typeof value === 'string')}`)
+  const texts = bounds.map(([operator, value]) =>
+    `${expression} ${OPERATORS[operator]} ? AND ${kindGuard(field, typeof value === 'string')}`
+  )
   return { text: texts.length === 0 ? '1' : `(${texts.join(' AND ')})`, params: bounds.map(([, value]) => value) }
 }
 
@@ -86,12 +94,24 @@ function inSql (field: string, values: Scalar[]): Sql {
   const groups: Sql[] = []
   if (values.includes(null)) groups.push({ text: `${expression} IS NULL`, params: [] })
   const truths = values.filter((value) => typeof value === 'boolean')
-  for (const truth of new Set(truths)) groups.push({ text: `(${expression} = ? AND ${typeSql(field)} = '${truth}')`, params: [truth ? 1 : 0] })
-  const plain = values.filter((value) => typeof value === 'string' || typeof value === 'number') as Array<string | number>
+  for (const truth of new Set(truths)) {
+    groups.push({ text: `(${expression} = ? AND ${typeSql(field)} = '${truth}')`, params: [truth ? 1 : 0] })
+  }
+  const plain = values.filter((value) => typeof value === 'string' || typeof value === 'number') as Array<
+    string | number
+  >
   if (plain.length === 1) groups.push({ text: `(${expression} = ?${guardFor(field, plain)})`, params: plain })
-  if (plain.length > 1) groups.push({ text: `(${expression} IN (SELECT value FROM json_each(?))${guardFor(field, plain)})`, params: [JSON.stringify(plain)] })
+  if (plain.length > 1) {
+    groups.push({
+      text: `(${expression} IN (SELECT value FROM json_each(?))${guardFor(field, plain)})`,
+      params: [JSON.stringify(plain)]
+    })
+  }
   if (groups.length === 0) return { text: '0', params: [] }
-  return { text: groups.length === 1 ? groups[0]!.text : `(${groups.map((group) => group.text).join(' OR ')})`, params: groups.flatMap((group) => group.params) }
+  return {
+    text: groups.length === 1 ? groups[0]!.text : `(${groups.map((group) => group.text).join(' OR ')})`,
+    params: groups.flatMap((group) => group.params)
+  }
 }
 
 /** Only where the value could be mistaken: 0 and 1 for booleans, a leading bracket for a container's text. */
@@ -111,7 +131,9 @@ function notEqualSql (field: string, value: Scalar): Sql {
 
 /** ORDER BY with the id as the last word, in the direction of the last field. */
 export function orderSql (sort: Sort): string {
-  const parts = sort.filter(([field]) => field !== 'id').map(([field, direction]) => `${fieldSql(field)} ${direction === 1 ? 'ASC' : 'DESC'}`)
+  const parts = sort.filter(([field]) => field !== 'id').map(([field, direction]) =>
+    `${fieldSql(field)} ${direction === 1 ? 'ASC' : 'DESC'}`
+  )
   return [...parts, `id ${idDirection(sort) === 1 ? 'ASC' : 'DESC'}`].join(', ')
 }
 
@@ -132,16 +154,23 @@ export function afterSql (sort: Sort, position: Position): { head: Sql | null, t
   const value = values[0]!
   const expression = fieldSql(first)
   if (value === null) {
-    if (direction === -1) return { head: null, tail: { text: `${expression} IS NULL AND ${rest.text}`, params: rest.params } }
+    if (direction === -1) {
+      return { head: null, tail: { text: `${expression} IS NULL AND ${rest.text}`, params: rest.params } }
+    }
     return { head: rest, tail: null }
   }
-  const head = { text: `${expression} ${direction === 1 ? '>=' : '<='} ? AND ${rest.text}`, params: [value, ...rest.params] }
+  const head = {
+    text: `${expression} ${direction === 1 ? '>=' : '<='} ? AND ${rest.text}`,
+    params: [value, ...rest.params]
+  }
   return { head, tail: direction === -1 && first !== 'id' ? { text: `${expression} IS NULL`, params: [] } : null }
 }
 
 function restSql (fields: Sort, values: SqlValue[]): Sql {
   const alternatives = fields.map((_, last) => {
-    const parts = fields.slice(0, last + 1).map(([field, direction], i) => i < last ? `+${fieldSql(field)} IS ?` : beyondSql(field, direction, values[i]!))
+    const parts = fields.slice(0, last + 1).map(([field, direction], i) =>
+      i < last ? `+${fieldSql(field)} IS ?` : beyondSql(field, direction, values[i]!)
+    )
     return `(${parts.join(' AND ')})`
   })
   const params = fields.flatMap((_, last) => values.slice(0, last).concat(values[last] === null ? [] : [values[last]!]))
@@ -163,16 +192,38 @@ function sqlValue (value: Scalar): SqlValue {
  * Statements that create an index. A unique index of several fields is two: a plain one for the planner, and one that
  * folds nulls of the later fields into a value, because SQLite takes every NULL for different from every other.
  */
-export function indexSql (definition: CollectionDefinition, index: IndexDefinition): Array<{ name: string, text: string }> {
+export function indexSql (
+  definition: CollectionDefinition,
+  index: IndexDefinition
+): Array<{ name: string, text: string }> {
   const table = tableName(definition)
   const name = `i_${definition.name}_${index.name}`
-  const columns = index.fields.map(([field, direction]) => `${fieldSql(field)}${direction === -1 ? ' DESC' : ''}`).join(', ')
+  const columns = index.fields.map(([field, direction]) =>
+    `${fieldSql(field)}${direction === -1 ? ' DESC' : ''}`
+  ).join(', ')
   const first = fieldSql(index.fields[0]![0])
-  if (index.unique !== true) return [{ name, text: `CREATE INDEX "${name}" ON ${table} (${columns}, id${index.fields.at(-1)![1] === -1 ? ' DESC' : ''})` }]
-  if (index.fields.length === 1) return [{ name, text: `CREATE UNIQUE INDEX "${name}" ON ${table} (${columns}) WHERE ${first} IS NOT NULL` }]
-  const folded = index.fields.map(([field], i) => i === 0 ? fieldSql(field) : `coalesce(${fieldSql(field)}, x'00')`).join(', ')
+  if (index.unique !== true) {
+    return [{
+      name,
+      text: `CREATE INDEX "${name}" ON ${table} (${columns}, id${
+        index.fields.at(-1)![1] === -1 ? ' DESC' : ''
+      })`
+    }]
+  }
+  if (index.fields.length === 1) {
+    return [{
+      name,
+      text: `CREATE UNIQUE INDEX "${name}" ON ${table} (${columns}) WHERE ${first} IS NOT NULL`
+    }]
+  }
+  const folded = index.fields.map(([field], i) =>
+    i === 0 ? fieldSql(field) : `coalesce(${fieldSql(field)}, x'00')`
+  ).join(', ')
   return [
     { name, text: `CREATE INDEX "${name}" ON ${table} (${columns})` },
-    { name: `${name}__unique`, text: `CREATE UNIQUE INDEX "${name}__unique" ON ${table} (${folded}) WHERE ${first} IS NOT NULL` }
+    {
+      name: `${name}__unique`,
+      text: `CREATE UNIQUE INDEX "${name}__unique" ON ${table} (${folded}) WHERE ${first} IS NOT NULL`
+    }
   ]
 }

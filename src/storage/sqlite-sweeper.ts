@@ -19,7 +19,12 @@ export function startSweeper (options: { queue: WriteQueue, owner: string }): { 
   const sweep = async (): Promise<void> => {
     let most = 0
     try {
-      const answer = await options.queue.write({ kind: 'sweep', owner: options.owner, leaseMs: LEASE_MS, limit: SWEEP_DOCUMENTS_MAX })
+      const answer = await options.queue.write({
+        kind: 'sweep',
+        owner: options.owner,
+        leaseMs: LEASE_MS,
+        limit: SWEEP_DOCUMENTS_MAX
+      })
       most = 'value' in answer ? answer.value as number : 0
     } catch { /* the store is down or not migrated yet: the next round will do */ }
     schedule(most >= SWEEP_DOCUMENTS_MAX ? SWEEP_AGAIN_MS : SWEEP_MS)

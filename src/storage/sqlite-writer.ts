@@ -30,8 +30,15 @@ export type WriteOp =
   | { kind: 'sweep', owner: string, leaseMs: number, limit: number }
   | { kind: 'probe' }
 
-/** insert: true, or false when the id is taken. insertMany: how many were new. put: revisions. replace: revision or 0. */
-export type WriteAnswer = { value: number | boolean | number[] } | { duplicate: true } | { failed: FailureReason, message: string, errcode: number }
+/**
+ * insert: true, or false when the id is taken. insertMany: how many were new. put: revisions. replace:
+ * revision or 0.
+ */
+export type WriteAnswer = { value: number | boolean | number[] } | { duplicate: true } | {
+  failed: FailureReason,
+  message: string,
+  errcode: number
+}
 
 export interface Batch { ops: WriteOp[], nowMs: number, busyTimeoutMs: number }
 
@@ -96,13 +103,22 @@ export function createWriter (db: DatabaseSync, tables: Map<string, TableSpec>):
     switch (op.kind) {
       case 'define': return true
       case 'insert': return insertOne(specOf(op.name), op.id, op.doc, nowMs) ? true : null
-      case 'insertMany': return op.ids.reduce((total, id, i) => total + Number(insertOne(specOf(op.name), id, op.docs[i]!, nowMs)), 0)
+      case 'insertMany':
+        return op.ids.reduce(
+          (total, id, i) => total + Number(insertOne(specOf(op.name), id, op.docs[i]!, nowMs)),
+          0
+        )
       case 'putMany': return op.ids.map((id, i) => putOne(specOf(op.name), id, op.docs[i]!, nowMs))
       case 'replace': return replaceOne(specOf(op.name), op, nowMs)
       case 'delete': return deleteOne(specOf(op.name), op.id, nowMs)
       case 'deleteWhere': return deleteWhere(specOf(op.name), op.where, op.limit)
       case 'sweep': return sweep(op.owner, op.leaseMs, op.limit, nowMs)
-      case 'probe': return Number(prepare("INSERT INTO neko_meta (name, value) VALUES ('probe', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value").run(String(nowMs)).changes)
+      case 'probe':
+        return Number(
+          prepare(
+            "INSERT INTO neko_meta (name, value) VALUES ('probe', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+          ).run(String(nowMs)).changes
+        )
     }
   }
 
@@ -115,24 +131,39 @@ export function createWriter (db: DatabaseSync, tables: Map<string, TableSpec>):
   }
 
   function putOne (spec: TableSpec, id: string, doc: string, nowMs: number): number {
-    const statement = prepare(`INSERT INTO ${spec.table} (id, revision, doc) VALUES (?, 1, ?) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, revision = revision + 1 RETURNING revision`)
+    const statement = prepare(
+      `INSERT INTO ${spec.table} (id, revision, doc) VALUES (?, 1, ?) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, revision = revision + 1 RETURNING revision`
+    )
     return retriedWithoutExpired(spec, doc, nowMs, () => statement.get(id, doc)!.revision as number)
   }
 
   function replaceOne (spec: TableSpec, op: { id: string, doc: string, revision: number }, nowMs: number): number {
     const visible = spec.expiry === null ? '' : ` AND (${spec.expiry} IS NULL OR ${spec.expiry} > ?)`
-    const statement = prepare(`UPDATE ${spec.table} SET doc = ?, revision = revision + 1 WHERE id = ? AND revision = ?${visible}`)
+    const statement = prepare(
+      `UPDATE ${spec.table} SET doc = ?, revision = revision + 1 WHERE id = ? AND revision = ?${visible}`
+    )
     const params = [op.doc, op.id, op.revision, ...(spec.expiry === null ? [] : [nowMs])]
-    return retriedWithoutExpired(spec, op.doc, nowMs, () => statement.run(...params).changes === 1 ? op.revision + 1 : 0)
+    return retriedWithoutExpired(
+      spec,
+      op.doc,
+      nowMs,
+      () => statement.run(...params).changes === 1 ? op.revision + 1 : 0
+    )
   }
 
   function deleteOne (spec: TableSpec, id: string, nowMs: number): boolean {
     if (spec.expiry === null) return prepare(`DELETE FROM ${spec.table} WHERE id = ?`).run(id).changes === 1
-    return prepare(`DELETE FROM ${spec.table} WHERE id = ? AND (${spec.expiry} IS NULL OR ${spec.expiry} > ?)`).run(id, nowMs).changes === 1
+    return prepare(
+      `DELETE FROM ${spec.table} WHERE id = ? AND (${spec.expiry} IS NULL OR ${spec.expiry} > ?)`
+    ).run(id, nowMs).changes === 1
   }
 
   function deleteWhere (spec: TableSpec, where: Sql, limit: number): number {
-    return Number(prepare(`DELETE FROM ${spec.table} WHERE id IN (SELECT id FROM ${spec.table} WHERE ${where.text} ORDER BY id LIMIT ?)`).run(...where.params, limit).changes)
+    return Number(
+      prepare(
+        `DELETE FROM ${spec.table} WHERE id IN (SELECT id FROM ${spec.table} WHERE ${where.text} ORDER BY id LIMIT ?)`
+      ).run(...where.params, limit).changes
+    )
   }
 
   /** A unique value held by an expired document is free: remove the holder and try once more. */
@@ -141,21 +172,36 @@ export function createWriter (db: DatabaseSync, tables: Map<string, TableSpec>):
       return write()
     } catch (error) {
       if (!isDuplicate(error) || spec.expiry === null || spec.clashes.length === 0) throw error
-      const removed = spec.clashes.reduce((total, clash) => total + Number(prepare(`DELETE FROM ${spec.table} WHERE ${spec.expiry} <= ?1 AND ${clash}`).run(nowMs, doc).changes), 0)
+      const removed = spec.clashes.reduce(
+        (total, clash) =>
+          total +
+          Number(
+            prepare(`DELETE FROM ${spec.table} WHERE ${spec.expiry} <= ?1 AND ${clash}`).run(nowMs, doc)
+              .changes
+          ),
+        0
+      )
       if (removed === 0) throw error
       return write()
     }
   }
 
-  /** Only the process that holds the lease sweeps; -1 when another does, else the largest number removed from one table. */
+  /**
+   * Only the process that holds the lease sweeps; -1 when another does, else the largest number removed from
+   * one table.
+   */
   function sweep (owner: string, leaseMs: number, limit: number, nowMs: number): number {
-    const lease = prepare(`INSERT INTO neko_meta (name, value) VALUES ('sweeper', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
-      WHERE json_extract(value, '$.owner') = ?2 OR json_extract(value, '$.untilMs') <= ?3`)
+    const lease = prepare(
+      `INSERT INTO neko_meta (name, value) VALUES ('sweeper', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+      WHERE json_extract(value, '$.owner') = ?2 OR json_extract(value, '$.untilMs') <= ?3`
+    )
     if (lease.run(JSON.stringify({ owner, untilMs: nowMs + leaseMs }), owner, nowMs).changes === 0) return -1
     let most = 0
     for (const spec of tables.values()) {
       if (spec.expiry === null) continue
-      const swept = prepare(`DELETE FROM ${spec.table} WHERE id IN (SELECT id FROM ${spec.table} WHERE ${spec.expiry} <= ? LIMIT ?)`).run(nowMs, limit)
+      const swept = prepare(
+        `DELETE FROM ${spec.table} WHERE id IN (SELECT id FROM ${spec.table} WHERE ${spec.expiry} <= ? LIMIT ?)`
+      ).run(nowMs, limit)
       most = Math.max(most, Number(swept.changes))
     }
     return most
@@ -166,5 +212,9 @@ export function createWriter (db: DatabaseSync, tables: Map<string, TableSpec>):
 
 function failure (error: unknown): WriteAnswer {
   const message = error instanceof Error ? error.message : String(error)
-  return { failed: reasonOf(error), message, errcode: isSqliteError(error) ? (error as { errcode: number }).errcode : 0 }
+  return {
+    failed: reasonOf(error),
+    message,
+    errcode: isSqliteError(error) ? (error as { errcode: number }).errcode : 0
+  }
 }

@@ -6,7 +6,15 @@ import type { Clock } from '../std/clock.ts'
 import { newProcessId } from '../std/id.ts'
 import { makeCursor, readCursor } from './cursor.ts'
 import {
-  DOCUMENT_BYTES_MAX, checkBatch, checkDefinition, checkDeleteLimit, checkFirst, checkId, checkIds, checkSort, withoutRevision
+  DOCUMENT_BYTES_MAX,
+  checkBatch,
+  checkDefinition,
+  checkDeleteLimit,
+  checkFirst,
+  checkId,
+  checkIds,
+  checkSort,
+  withoutRevision
 } from './definition.ts'
 import { createHealthState } from './health.ts'
 import type { StorageLog } from './log.ts'
@@ -112,8 +120,16 @@ function migrateWith (file: string, definitions: CollectionDefinition[]): void {
 
 function specOf (definition: CollectionDefinition): TableSpec {
   const clashes = definition.indexes.filter((index) => index.unique === true).map((index) =>
-    index.fields.map(([field], i) => `${fieldSql(field)} ${i === 0 ? '=' : 'IS'} ${fieldSql(field, '?2')}`).join(' AND '))
-  return { table: tableName(definition), expiry: definition.expiryField === undefined ? null : fieldSql(definition.expiryField, `${tableName(definition)}.doc`), clashes }
+    index.fields.map(([field], i) => `${fieldSql(field)} ${i === 0 ? '=' : 'IS'} ${fieldSql(field, '?2')}`)
+      .join(' AND ')
+  )
+  return {
+    table: tableName(definition),
+    expiry: definition.expiryField === undefined
+      ? null
+      : fieldSql(definition.expiryField, `${tableName(definition)}.doc`),
+    clashes
+  }
 }
 
 type Row = Record<string, unknown>
@@ -154,12 +170,17 @@ function createReader (db: DatabaseSync, file: string): Reader {
   }
 }
 
-function createCollection<T extends Document> (context: { definition: CollectionDefinition, reader: Reader, queue: WriteQueue, clock: Clock }): Collection<T> {
+function createCollection<T extends Document> (
+  context: { definition: CollectionDefinition, reader: Reader, queue: WriteQueue, clock: Clock }
+): Collection<T> {
   const { definition, reader, queue, clock } = context
   const { name } = definition
   const table = tableName(definition)
   const read = (sql: Sql): Array<Stored<T>> => reader.all(sql).map((row) => decode<T>(row))
-  const select = (where: Sql, tail: string): Sql => ({ text: `SELECT doc, revision FROM ${table} WHERE ${where.text}${tail}`, params: where.params })
+  const select = (where: Sql, tail: string): Sql => ({
+    text: `SELECT doc, revision FROM ${table} WHERE ${where.text}${tail}`,
+    params: where.params
+  })
   const getById = (id: string): Stored<T> | null => {
     const row = reader.get({ text: `SELECT doc, revision FROM ${table} WHERE id = ?`, params: [id] })
     return row === undefined ? null : visible(definition, decode<T>(row), clock.now())
@@ -187,13 +208,16 @@ function createCollection<T extends Document> (context: { definition: Collection
       const wanted = checkFirst(options.first)
       const docs: Array<Stored<T>> = []
       for (const sql of pageSql(definition, options, clock.now())) {
-        if (docs.length <= wanted) docs.push(...read({ ...sql, params: [...sql.params.slice(0, -1), wanted + 1 - docs.length] }))
+        if (docs.length <= wanted) {
+          docs.push(...read({ ...sql, params: [...sql.params.slice(0, -1), wanted + 1 - docs.length] }))
+        }
       }
       return toPage(docs, options, wanted)
     },
     async count (where) {
       const sql = whereSql(definition, where, clock.now())
-      return reader.get({ text: `SELECT count(*) AS n FROM ${table} WHERE ${sql.text}`, params: sql.params })!.n as number
+      return reader.get({ text: `SELECT count(*) AS n FROM ${table} WHERE ${sql.text}`, params: sql.params })!
+        .n as number
     },
     async insert (doc) {
       checkId(doc.id)
@@ -203,7 +227,15 @@ function createCollection<T extends Document> (context: { definition: Collection
     async insertMany (docs) {
       checkBatch(docs)
       if (docs.length === 0) return 0
-      return valueOf<number>(await queue.write({ kind: 'insertMany', name, ids: docs.map((doc) => doc.id), docs: docs.map(encode) }), name)
+      return valueOf<number>(
+        await queue.write({
+          kind: 'insertMany',
+          name,
+          ids: docs.map((doc) => doc.id),
+          docs: docs.map(encode)
+        }),
+        name
+      )
     },
     async put (doc) {
       const [revision] = await putAll([doc])
@@ -214,7 +246,10 @@ function createCollection<T extends Document> (context: { definition: Collection
     },
     async replace (doc, revision) {
       checkId(doc.id)
-      const next = valueOf<number>(await queue.write({ kind: 'replace', name, id: doc.id, doc: encode(doc), revision }), name)
+      const next = valueOf<number>(
+        await queue.write({ kind: 'replace', name, id: doc.id, doc: encode(doc), revision }),
+        name
+      )
       return next === 0 ? null : { ...doc, revision: next }
     },
     async delete (id) {
@@ -222,7 +257,15 @@ function createCollection<T extends Document> (context: { definition: Collection
     },
     async deleteWhere (where, limit) {
       checkDeleteLimit(limit)
-      return valueOf<number>(await queue.write({ kind: 'deleteWhere', name, where: whereSql(definition, where, clock.now()), limit }), name)
+      return valueOf<number>(
+        await queue.write({
+          kind: 'deleteWhere',
+          name,
+          where: whereSql(definition, where, clock.now()),
+          limit
+        }),
+        name
+      )
     }
   }
 }
@@ -233,7 +276,9 @@ function pageSql (definition: CollectionDefinition, options: FindOptions, nowMs:
   const where = whereSql(definition, options.where, nowMs)
   const limit = checkFirst(options.first) + 1
   const page = (part: Sql | null): Sql => ({
-    text: `SELECT doc, revision FROM ${tableName(definition)} WHERE ${where.text}${part === null ? '' : ` AND ${part.text}`} ORDER BY ${orderSql(sort)} LIMIT ?`,
+    text: `SELECT doc, revision FROM ${tableName(definition)} WHERE ${where.text}${
+      part === null ? '' : ` AND ${part.text}`
+    } ORDER BY ${orderSql(sort)} LIMIT ?`,
     params: [...where.params, ...part?.params ?? [], limit]
   })
   if (options.after === undefined || options.after === null) return [page(null)]
@@ -259,7 +304,11 @@ function encode (doc: Document): string {
   return text
 }
 
-function visible<T extends Document> (definition: CollectionDefinition, doc: Stored<T>, nowMs: number): Stored<T> | null {
+function visible<T extends Document> (
+  definition: CollectionDefinition,
+  doc: Stored<T>,
+  nowMs: number
+): Stored<T> | null {
   if (definition.expiryField === undefined) return doc
   const expiresAt = (doc as unknown as Record<string, unknown>)[definition.expiryField]
   return typeof expiresAt === 'number' && expiresAt <= nowMs ? null : doc
@@ -277,12 +326,20 @@ async function backUp (file: string, into: string): Promise<void> {
     closeSync(openSync(into, 'wx', 0o600))
   } catch (error) {
     const taken = (error as NodeJS.ErrnoException).code === 'EEXIST'
-    throw Object.assign(new NEKO_ERR_INPUT_INVALID(taken ? 'the backup file is already there' : 'the backup file cannot be made'), { cause: error })
+    throw Object.assign(
+      new NEKO_ERR_INPUT_INVALID(
+        taken ? 'the backup file is already there' : 'the backup file cannot be made'
+      ),
+      { cause: error }
+    )
   }
   const data: ThreadData = { file, task: 'backup', into }
   try {
     await new Promise<void>((resolve, reject) => {
-      const thread = new Worker(new URL('../../workers/sqlite.ts', import.meta.url), { workerData: data, name: 'sqlite-backup' })
+      const thread = new Worker(new URL('../../workers/sqlite.ts', import.meta.url), {
+        workerData: data,
+        name: 'sqlite-backup'
+      })
       thread.on('message', () => resolve())
       thread.on('error', reject)
       thread.on('exit', () => reject(new Error('the backup thread ended early')))

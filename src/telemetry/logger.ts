@@ -22,7 +22,10 @@ const REDACTED = [
   '*.password', '*.token', '*.accessToken', '*.refreshToken', '*.secret', '*.apiKey'
 ]
 
-/** Bytes of log that may wait for a reader of stdout that does not read: beyond it lines are dropped rather than memory grown. */
+/**
+ * Bytes of log that may wait for a reader of stdout that does not read: beyond it lines are dropped rather
+ * than memory grown.
+ */
 const BACKLOG_BYTES_MAX = 16 * 1_048_576
 
 export interface LoggerOptions {

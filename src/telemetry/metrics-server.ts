@@ -1,7 +1,10 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** `GET /metrics` on a port of its own, so that what the public may reach and what the scraper may reach are two things. */
+/**
+ * `GET /metrics` on a port of its own, so that what the public may reach and what the scraper may reach are
+ * two things.
+ */
 export interface MetricsServer { port: number, close (): Promise<void> }
 
 /** Scrapers are few: more than this is no scraper. */
@@ -9,15 +12,24 @@ const CONNECTIONS_MAX = 64
 const TIMEOUT_MS = 10_000
 
 /** @throws the listen error (EADDRINUSE and its kind), for the caller to name the variable. */
-export async function openMetricsServer (options: { host: string, port: number, render: () => Promise<string> }): Promise<MetricsServer> {
-  const server = createServer({ requestTimeout: TIMEOUT_MS, headersTimeout: 5000, connectionsCheckingInterval: 1000 }, (request, response) => {
+export async function openMetricsServer (
+  options: { host: string, port: number, render: () => Promise<string> }
+): Promise<MetricsServer> {
+  const server = createServer({
+    requestTimeout: TIMEOUT_MS,
+    headersTimeout: 5000,
+    connectionsCheckingInterval: 1000
+  }, (request, response) => {
     const path = request.url?.split('?', 1)[0]
     if (path !== '/metrics' || (request.method !== 'GET' && request.method !== 'HEAD')) {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('GET /metrics\n')
       return
     }
     options.render().then((text) => {
-      response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' }).end(text)
+      response.writeHead(200, {
+        'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+        'cache-control': 'no-store'
+      }).end(text)
     }, () => response.writeHead(503, { 'content-type': 'text/plain' }).end('no figures now\n'))
   })
   server.maxConnections = CONNECTIONS_MAX

@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 
 /**
- * Every figure NEKO shows to Prometheus, made once per process. A property is the metric's name without `neko_` (README, "Metrics").
+ * Every figure NEKO shows to Prometheus, made once per process. A property is the metric's name without
+ * `neko_` (README, "Metrics").
  *
  * Labels come from closed sets of ours only, never a path, agent or operation name from outside, so that no client can
  * grow the number of series (R47). How a fleet's values become one is said here, where the metric is made
@@ -43,10 +44,25 @@ export function methodLabel (method: string): string {
   return METHODS.has(method) ? method : 'other'
 }
 
-// From 0.5 ms (a cached answer) to 10 s (the handler's budget): P50, P95 and P99 fall between neighbours of a factor of 2.
+// From 0.5 ms (a cached answer) to 10 s (the handler's budget): P50, P95 and P99 fall between neighbours of a
+// factor of 2.
 const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 // From 5 us (a clean small request) to 150 ms (the score's deadline).
-const SCORING_SECONDS = [0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.15]
+const SCORING_SECONDS = [
+  0.000005,
+  0.00001,
+  0.000025,
+  0.00005,
+  0.0001,
+  0.00025,
+  0.0005,
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.05,
+  0.15
+]
 const SCORES = [0, 10, 20, 30, 40, 50, 60, 75, 90, 100]
 
 /** One set per process, on a registry of its own: nothing is shared through prom-client's global one. */
@@ -57,22 +73,53 @@ export function createMetrics (options: { defaults?: boolean } = {}): Metrics {
 
   const counter = <L extends string = never> (name: string, help: string, labelNames: L[] = []): Counter<L> =>
     new Counter({ name: `neko_${name}`, help, labelNames, registers })
-  const gauge = <L extends string = never> (name: string, help: string, aggregator: 'sum' | 'max' | 'min', labelNames: L[] = []): Gauge<L> =>
-    new Gauge({ name: `neko_${name}`, help, labelNames, registers, aggregator })
-  const histogram = <L extends string = never> (name: string, help: string, buckets: number[], labelNames: L[] = []): Histogram<L> =>
-    new Histogram({ name: `neko_${name}`, help, labelNames, buckets, registers })
+  const gauge = <L extends string = never>(
+    name: string,
+    help: string,
+    aggregator: 'sum' | 'max' | 'min',
+    labelNames: L[] = []
+  ): Gauge<L> => new Gauge({ name: `neko_${name}`, help, labelNames, registers, aggregator })
+  const histogram = <L extends string = never>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: L[] = []
+  ): Histogram<L> => new Histogram({ name: `neko_${name}`, help, labelNames, buckets, registers })
 
   return {
     registry,
-    httpRequestsTotal: counter('http_requests_total', 'Requests answered, by method, status and registered route', ['method', 'status', 'route']),
-    httpRequestDurationSeconds: histogram('http_request_duration_seconds', 'Time from a request\'s first byte to its last answered one', REQUEST_SECONDS),
+    httpRequestsTotal: counter(
+      'http_requests_total',
+      'Requests answered, by method, status and registered route',
+      ['method', 'status', 'route']
+    ),
+    httpRequestDurationSeconds: histogram(
+      'http_request_duration_seconds',
+      "Time from a request's first byte to its last answered one",
+      REQUEST_SECONDS
+    ),
     httpRequestsInFlight: gauge('http_requests_in_flight', 'Requests being answered now', 'sum'),
-    assessmentsTotal: counter('assessments_total', 'Requests judged, by action and where the score came from', ['action', 'source']),
+    assessmentsTotal: counter(
+      'assessments_total',
+      'Requests judged, by action and where the score came from',
+      ['action', 'source']
+    ),
     assessmentScore: histogram('assessment_score', 'Scores given, 0 to 100', SCORES),
-    factorContribution: histogram('factor_contribution', 'Points that each factor added to a score', SCORES, ['factor']),
-    scoringDurationSeconds: histogram('scoring_duration_seconds', 'Time from asking for a score to having it', SCORING_SECONDS, ['mode']),
+    factorContribution: histogram('factor_contribution', 'Points that each factor added to a score', SCORES, [
+      'factor'
+    ]),
+    scoringDurationSeconds: histogram(
+      'scoring_duration_seconds',
+      'Time from asking for a score to having it',
+      SCORING_SECONDS,
+      ['mode']
+    ),
     scoringQueueSize: gauge('scoring_queue_size', 'Observations waiting for a thread', 'sum'),
-    limitDecisionsTotal: counter('limit_decisions_total', 'Answers of the limiter, by tier, result and store', ['tier', 'result', 'store']),
+    limitDecisionsTotal: counter(
+      'limit_decisions_total',
+      'Answers of the limiter, by tier, result and store',
+      ['tier', 'result', 'store']
+    ),
     cacheRequestsTotal: counter('cache_requests_total', 'Look-ups in the named caches, by result', ['cache', 'result']),
     breakerState: gauge('breaker_state', '0 closed, 1 half-open, 2 open', 'max', ['name']),
     decisionsActive: gauge('decisions_active', 'Standing decisions in force, by action', 'max', ['action']),

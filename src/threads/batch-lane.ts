@@ -45,7 +45,10 @@ export function createBatchLane (options: ChannelOptions): Channel {
     current = batch
     stuckMs = lastProgress = 0
     Atomics.store(progress, 0, 0)
-    const loading = state === 'alive' ? null : setTimeout(() => batch.controller.abort(new Error('the thread does not start')), THREAD_START_MS_MAX).unref()
+    const loading = state === 'alive'
+      ? null
+      : setTimeout(() => batch.controller.abort(new Error('the thread does not start')), THREAD_START_MS_MAX)
+        .unref()
     const task: BatchTask = { observations: waiting.map((one) => compact(one.observation)), progress, policy }
     try {
       const scores = await thread.run(task, { signal: batch.controller.signal }) as Array<Score | null>
@@ -62,7 +65,10 @@ export function createBatchLane (options: ChannelOptions): Channel {
     }
   }
 
-  /** The one in hand is not tried again: it may be what killed the thread. The others are, also those whose answers died with it. */
+  /**
+   * The one in hand is not tried again: it may be what killed the thread. The others are, also those whose
+   * answers died with it.
+   */
   function endThread (waiting: Waiting[], error: unknown): void {
     const inHand = Atomics.load(progress, 0) - 1
     if (state === 'closed') {

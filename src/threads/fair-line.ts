@@ -1,9 +1,11 @@
 /**
- * The line in front of a lane for large bodies: clients take turns, whoever brought how many. At 5 ms for the worst 64 KiB,
- * 32 of one client are 160 ms, and whoever came after them would miss the deadline of the score.
+ * The line in front of a lane for large bodies: clients take turns, whoever brought how many. At 5 ms for the
+ * worst 64 KiB, 32 of one client are 160 ms, and whoever came after them would miss the deadline of the
+ * score.
  *
- * Only a few are handed to the lane at a time; the rest wait here, each client's in the order of their coming. Bounded by
- * `max` for all together. Who has waited for too long was answered by the pool meanwhile, and is dropped.
+ * Only a few are handed to the lane at a time; the rest wait here, each client's in the order of their
+ * coming. Bounded by `max` for all together. Who has waited for too long was answered by the pool meanwhile,
+ * and is dropped.
  */
 import type { Channel, Waiting } from './shapes.ts'
 
@@ -22,7 +24,11 @@ export interface FairLine {
 const IN_LANE_MAX = 3
 
 /** `refuse` gets what the lane does not take. */
-export function createFairLine (lane: Pick<Channel, 'size' | 'push'>, max: number, refuse: (waiting: Waiting) => void): FairLine {
+export function createFairLine (
+  lane: Pick<Channel, 'size' | 'push'>,
+  max: number,
+  refuse: (waiting: Waiting) => void
+): FairLine {
   /** In the order of their turns; no list is empty. */
   const byClient = new Map<string, Waiting[]>()
   let waitingHere = 0

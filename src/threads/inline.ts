@@ -1,6 +1,6 @@
 /**
- * Scoring on the calling thread: for one-off commands, tests and the comparison in bench/hop.ts. Hostile text then holds
- * up the event loop, which is why the ring exists.
+ * Scoring on the calling thread: for one-off commands, tests and the comparison in bench/hop.ts. Hostile text
+ * then holds up the event loop, which is why the ring exists.
  */
 import { scoreObservation } from '../detect/score.ts'
 import type { Observation, Score } from '../detect/shapes.ts'

@@ -51,7 +51,11 @@ export default fp(async (app) => {
   const pool = createScoringPool({
     mode: config.scoringMode,
     threads: config.scoringThreads,
-    policy: createPolicy({ sensitivity: config.sensitivity, challengeThreshold: config.challengeThreshold, blockThreshold: config.blockThreshold }),
+    policy: createPolicy({
+      sensitivity: config.sensitivity,
+      challengeThreshold: config.challengeThreshold,
+      blockThreshold: config.blockThreshold
+    }),
     clock,
     log: app.log,
     onScored: (seconds) => duration.observe(seconds)

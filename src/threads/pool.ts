@@ -1,8 +1,9 @@
 /**
  * The scoring pool: `score(observation)` gives a Score, whatever carries the observation to a thread.
  *
- * Owns: the lanes (one per thread, one more for large bodies), the deadline, the bound of the queue, the cheap answer when a thread cannot answer in
- * time. Never does: reject, decide, keep history. In: Observation; out: Score, from a thread or marked `degraded`.
+ * Owns: the lanes (one per thread, one more for large bodies), the deadline, the bound of the queue, the
+ * cheap answer when a thread cannot answer in time. Never does: reject, decide, keep history. In:
+ * Observation; out: Score, from a thread or marked `degraded`.
  *
  * Why so: payload scanning costs tens of microseconds and hostile text far more, which must not hold up the event loop.
  * The cheap score knows everything but the payload and stays below the block threshold, so that no request is refused
@@ -60,7 +61,10 @@ export const SCORE_MS_MAX = 150
 const TICK_MS = 20
 /** A body that fits into no slot of the ring, more or less. */
 const HEAVY_BYTES = 6_144
-/** Twice what can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. Who waits does not send the next meanwhile; who gets the cheap answer at once does. */
+/**
+ * Twice what can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. Who waits does not
+ * send the next meanwhile; who gets the cheap answer at once does.
+ */
 const HEAVY_MAX = LARGE.slots
 const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
 
@@ -190,8 +194,13 @@ function emptiest (lanes: Channel[]): Channel {
   return best
 }
 
-/** One timer for all deadlines, running only while anything waits: all have the same length, so they end in the order they began. */
-function createDeadlines ({ lanes, clock, expire }: { lanes: Channel[], clock: Clock, expire: (waiting: Waiting) => void }): { watch: (waiting: Waiting) => void, stop: () => void } {
+/**
+ * One timer for all deadlines, running only while anything waits: all have the same length, so they end in
+ * the order they began.
+ */
+function createDeadlines (
+  { lanes, clock, expire }: { lanes: Channel[], clock: Clock, expire: (waiting: Waiting) => void }
+): { watch: (waiting: Waiting) => void, stop: () => void } {
   let watched: Waiting[] = []
   let timer: NodeJS.Timeout | null = null
   let lastMs = 0
@@ -229,8 +238,9 @@ function createDeadlines ({ lanes, clock, expire }: { lanes: Channel[], clock: C
 }
 
 /**
- * How much of the time between two ticks counts against a thread. A tick that comes late says that the machine is busy or
- * that our own loop stood still: then the thread did not have the time either, and must not be stopped for it.
+ * How much of the time between two ticks counts against a thread. A tick that comes late says that the
+ * machine is busy or that our own loop stood still: then the thread did not have the time either, and must
+ * not be stopped for it.
  */
 function countedMs (elapsedMs: number): number {
   return elapsedMs <= 1.5 * TICK_MS ? elapsedMs : TICK_MS * TICK_MS / elapsedMs

@@ -1,7 +1,8 @@
 /**
  * How an Observation and its Score lie in a slot of the ring. All text of a request is written by one call and cut by
- * its lengths on the other side; history is numbers; the body is copied as it came. A score is numbers too; its evidence
- * is lengths and text in the same way, or the number under which it was sent before. No JSON: that was a third of the thread's time.
+ * its lengths on the other side; history is numbers; the body is copied as it came. A score is numbers too;
+ * its evidence is lengths and text in the same way, or the number under which it was sent before. No JSON:
+ * that was a third of the thread's time.
  */
 import { HISTORY_LENGTH, decodeHistory, encodeHistory } from '../clients/shapes.ts'
 import { slotOffset } from './ring.ts'
@@ -42,7 +43,10 @@ const DECOY = 1
 const AUTOMATION = 2
 const ANOMALY = 4
 
-/** What a slot holds after the thread was there: a score, nothing (the scorer threw), or a score too wide for the slot. */
+/**
+ * What a slot holds after the thread was there: a score, nothing (the scorer threw), or a score too wide for
+ * the slot.
+ */
 export const SCORED = 1
 export const FAILED = 2
 export const TOO_WIDE = 3
@@ -129,11 +133,19 @@ export function decodeObservation (ring: Ring, slot: number): Observation {
   }
 }
 
-/** Evidence lists that both sides know by number (a power of two), and the longest text of one worth it: some 1 MB on each side at most. */
+/**
+ * Evidence lists that both sides know by number (a power of two), and the longest text of one worth it: some
+ * 1 MB on each side at most.
+ */
 const KEPT_MAX = 512
 const KEPT_TEXT_MAX = 2_048
-/** Factors whose evidence comes again: what counts a client's requests never says the same twice, and would push the others out. */
-const RECURRING: readonly boolean[] = FACTOR_NAMES.map((name) => name !== 'frequency' && name !== 'timing' && name !== 'behavior')
+/**
+ * Factors whose evidence comes again: what counts a client's requests never says the same twice, and would
+ * push the others out.
+ */
+const RECURRING: readonly boolean[] = FACTOR_NAMES.map((name) =>
+  name !== 'frequency' && name !== 'timing' && name !== 'behavior'
+)
 
 /** The thread's side of results. One for each ring: it and the ring's reader number the evidence alike. */
 export interface ScoreWriter {
@@ -211,7 +223,8 @@ export function createScoreWriter (): ScoreWriter {
       detail = (at + DETAILS_AT) >> 2
       words[word + VALUE] = Math.round(score.value * 100)
       words[word + GRADE] = GRADES.indexOf(score.grade)
-      words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) | (score.anomaly ? ANOMALY : 0)
+      words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) |
+        (score.anomaly ? ANOMALY : 0)
       words[word + POLICY] = policy
       for (let i = 0; i < FACTOR_NAMES.length; i++) {
         const factor = factors[i] as FactorContribution
@@ -232,7 +245,11 @@ export function createScoreWriter (): ScoreWriter {
 }
 
 /** Half a slot for what is not text. */
-function hasRoomForDetails ({ slotBytes }: Ring, factors: readonly FactorContribution[], notInspected: readonly string[]): boolean {
+function hasRoomForDetails (
+  { slotBytes }: Ring,
+  factors: readonly FactorContribution[],
+  notInspected: readonly string[]
+): boolean {
   let count = notInspected.length
   for (const { evidence } of factors) count += EVIDENCE_WORDS * evidence.length
   return count * 4 <= slotBytes / 2
@@ -243,7 +260,11 @@ function placeOf (evidence: readonly Evidence[]): number {
   let hash = evidence.length
   for (const { rule, place, text } of evidence) {
     hash = Math.imul(hash ^ (rule.length << 16) ^ (place.length << 8) ^ text.length, 0x01000193)
-    hash = Math.imul(hash ^ rule.charCodeAt(rule.length - 1) ^ (text.charCodeAt(text.length >> 1) << 8) ^ (place.charCodeAt(place.length - 1) << 16), 0x01000193)
+    hash = Math.imul(
+      hash ^ rule.charCodeAt(rule.length - 1) ^ (text.charCodeAt(text.length >> 1) << 8) ^
+        (place.charCodeAt(place.length - 1) << 16),
+      0x01000193
+    )
   }
   return (hash ^ (hash >>> 15)) & (KEPT_MAX - 1)
 }
@@ -253,7 +274,11 @@ function isSame (a: readonly Evidence[] | null, b: readonly Evidence[]): boolean
   for (let i = 0; i < a.length; i++) {
     const one = a[i] as Evidence
     const other = b[i] as Evidence
-    if (one !== other && (one.rule !== other.rule || one.text !== other.text || one.place !== other.place || one.grade !== other.grade || one.technique !== other.technique)) return false
+    if (
+      one !== other &&
+      (one.rule !== other.rule || one.text !== other.text || one.place !== other.place ||
+        one.grade !== other.grade || one.technique !== other.technique)
+    ) return false
   }
   return true
 }
@@ -264,7 +289,10 @@ function textLength (evidence: readonly Evidence[]): number {
   return length
 }
 
-/** Reads results in the order in which they were written; keeps the numbered evidence, since the same few pieces come with most requests. One for each ring. */
+/**
+ * Reads results in the order in which they were written; keeps the numbered evidence, since the same few
+ * pieces come with most requests. One for each ring.
+ */
 export interface ScoreReader {
   /** Null when the scorer threw; 'too wide' when the observation must be asked again by message. */
   read (ring: Ring, slot: number, policyVersions: readonly string[]): Score | null | 'too wide'
@@ -291,7 +319,13 @@ export function createScoreReader (): ScoreReader {
       const place = cut(words[detail + 2] as number)
       const said = cut(words[detail + 3] as number)
       const techniqueLength = words[detail + 4] as number
-      evidence.push({ rule, place, grade: GRADES[words[detail] as number] as Grade, text: said, technique: techniqueLength < 0 ? null : cut(techniqueLength) })
+      evidence.push({
+        rule,
+        place,
+        grade: GRADES[words[detail] as number] as Grade,
+        text: said,
+        technique: techniqueLength < 0 ? null : cut(techniqueLength)
+      })
       detail += EVIDENCE_WORDS
     }
     if (number !== 0) kept[number] = evidence
@@ -300,12 +334,18 @@ export function createScoreReader (): ScoreReader {
 
   function openText ({ words, bytes }: Ring, word: number): void {
     let details = words[word + NOT_INSPECTED] as number
-    for (let i = 0; i < FACTOR_NAMES.length; i++) details += EVIDENCE_WORDS * (words[word + EVIDENCE_COUNT + i] as number)
+    for (let i = 0; i < FACTOR_NAMES.length; i++) {
+      details += EVIDENCE_WORDS * (words[word + EVIDENCE_COUNT + i] as number)
+    }
     detail = word + DETAILS_AT / 4
     from = 0
     const textAt = (detail + details) << 2
     const length = words[word + RESULT_TEXT_BYTES] as number
-    text = length === 0 ? '' : length > 0 ? bytes.toString('utf8', textAt, textAt + length) : bytes.toString('utf16le', textAt, textAt - length)
+    text = length === 0
+      ? ''
+      : length > 0
+        ? bytes.toString('utf8', textAt, textAt + length)
+        : bytes.toString('utf16le', textAt, textAt - length)
   }
 
   return {
@@ -319,11 +359,17 @@ export function createScoreReader (): ScoreReader {
       const factors: FactorContribution[] = []
       for (let i = 0; i < FACTOR_NAMES.length; i++) {
         const contribution = words[word + CONTRIBUTIONS + i] as number
-        factors.push({ name: FACTOR_NAMES[i] as FactorContribution['name'], contribution: contribution / 100, evidence: evidenceOf(words, word, i) })
+        factors.push({
+          name: FACTOR_NAMES[i] as FactorContribution['name'],
+          contribution: contribution / 100,
+          evidence: evidenceOf(words, word, i)
+        })
       }
       const flags = words[word + FLAGS] as number
       const notInspected: string[] = []
-      for (let left = words[word + NOT_INSPECTED] as number; left > 0; left--) notInspected.push(cut(words[detail++] as number))
+      for (let left = words[word + NOT_INSPECTED] as number; left > 0; left--) {
+        notInspected.push(cut(words[detail++] as number))
+      }
       text = ''
       return {
         value: (words[word + VALUE] as number) / 100,

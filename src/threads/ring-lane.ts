@@ -9,7 +9,23 @@ import { compact } from './batch-lane.ts'
 import { BATCH_MAX, HANG_MS, CHANNEL_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
 import { startThread } from './start-thread.ts'
 import { createScoreReader, encodeObservation } from './ring-codec.ts'
-import { BIG_DONE, BIG_TAKEN, DONE, POLICY, READY, RESULTS, SMALL, STOP, TAKEN, createRing, publishBigRequest, publishRequest, raiseResults, raiseWork, slotAt } from './ring.ts'
+import {
+  BIG_DONE,
+  BIG_TAKEN,
+  DONE,
+  POLICY,
+  READY,
+  RESULTS,
+  SMALL,
+  STOP,
+  TAKEN,
+  createRing,
+  publishBigRequest,
+  publishRequest,
+  raiseResults,
+  raiseWork,
+  slotAt
+} from './ring.ts'
 import type { MessagePort } from 'node:worker_threads'
 import type { Channel, ChannelOptions, Waiting } from './shapes.ts'
 import type { Geometry, Ring } from './ring.ts'
@@ -63,8 +79,17 @@ export function createRingChannel (options: ChannelOptions, geometry: Geometry =
     const current = beginLife(geometry, big.port1, policies.port1)
     life = current
     Atomics.store(current.ring.words, POLICY, policyNumber)
-    const task: RingTask = { memory: current.ring.memory, geometry, port: big.port2, policyPort: policies.port2, policy, policyNumber }
-    const loading = setTimeout(() => { if (!current.ready) current.controller.abort(new Error('the thread does not start')) }, THREAD_START_MS_MAX).unref()
+    const task: RingTask = {
+      memory: current.ring.memory,
+      geometry,
+      port: big.port2,
+      policyPort: policies.port2,
+      policy,
+      policyNumber
+    }
+    const loading = setTimeout(() => {
+      if (!current.ready) current.controller.abort(new Error('the thread does not start'))
+    }, THREAD_START_MS_MAX).unref()
     listen(current)
     let reason = 'it returned'
     try {
@@ -135,8 +160,8 @@ export function createRingChannel (options: ChannelOptions, geometry: Geometry =
   }
 
   /**
-   * To wake a thread costs main 5 to 20 us, more than all else here. So it is woken once for all that came in one turn of
-   * the event loop, or for every so many, that it may work beside a main thread that is busy.
+   * To wake a thread costs main 5 to 20 us, more than all else here. So it is woken once for all that came in
+   * one turn of the event loop, or for every so many, that it may work beside a main thread that is busy.
    */
   function announceSoon (current: Life): void {
     if (++unannounced % REQUESTS_PER_WAKE === 0) raiseWork(current.ring)
@@ -156,7 +181,10 @@ export function createRingChannel (options: ChannelOptions, geometry: Geometry =
     current.bigs.push(waiting)
     const sent = compact(waiting.observation)
     // A copy of ours is handed over, or it would be copied again; the original must stay for Fastify's parser.
-    current.port.postMessage(sent, sent === waiting.observation || sent.body === null ? [] : [sent.body.buffer as ArrayBuffer])
+    current.port.postMessage(
+      sent,
+      sent === waiting.observation || sent.body === null ? [] : [sent.body.buffer as ArrayBuffer]
+    )
     publishBigRequest(current.ring, current.bigTail++)
     announceSoon(current)
   }

@@ -4,7 +4,21 @@
  */
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { createScoreWriter, decodeObservation } from './ring-codec.ts'
-import { BIG_DONE, BIG_TAIL, BIG_TAKEN, DONE, POLICY, READY, STOP, TAIL, TAKEN, awaitWork, openRing, raiseResults, slotAt } from './ring.ts'
+import {
+  BIG_DONE,
+  BIG_TAIL,
+  BIG_TAKEN,
+  DONE,
+  POLICY,
+  READY,
+  STOP,
+  TAIL,
+  TAKEN,
+  awaitWork,
+  openRing,
+  raiseResults,
+  slotAt
+} from './ring.ts'
 import { attempt } from './thread.ts'
 import type { MessagePort } from 'node:worker_threads'
 import type { Geometry } from './ring.ts'
@@ -28,8 +42,9 @@ export interface PolicyMessage { policy: Policy, policyNumber: number }
 /** Small requests served before a waiting big one gets its turn. */
 const BURST_MAX = 64
 /**
- * When main is woken though more is waiting here. A wake-up costs it 10 to 60 us, so results come in lots; half of what is in
- * flight is one, and the thread works on the other half while main takes it. Nobody waits for a full lot longer than this.
+ * When main is woken though more is waiting here. A wake-up costs it 10 to 60 us, so results come in lots;
+ * half of what is in flight is one, and the thread works on the other half while main takes it. Nobody waits
+ * for a full lot longer than this.
  */
 const RESULTS_PER_WAKE_MIN = 16
 const RESULTS_PER_WAKE_MAX = 32

@@ -57,7 +57,15 @@ export function createRing (geometry: Geometry = SMALL): Ring {
 }
 
 export function openRing (memory: SharedArrayBuffer, { slots, slotBytes }: Geometry): Ring {
-  return { memory, slots, slotBytes, words: new Int32Array(memory), floats: new Float64Array(memory), shorts: new Uint16Array(memory), bytes: Buffer.from(memory) as Buffer<ArrayBufferLike> }
+  return {
+    memory,
+    slots,
+    slotBytes,
+    words: new Int32Array(memory),
+    floats: new Float64Array(memory),
+    shorts: new Uint16Array(memory),
+    bytes: Buffer.from(memory) as Buffer<ArrayBufferLike>
+  }
 }
 
 /** Where a slot begins, in bytes; always a multiple of 8. */
@@ -70,7 +78,10 @@ export function slotAt ({ words, slots }: Ring, sequence: number): number {
   return words[ORDER + (sequence & (slots - 1))] as number
 }
 
-/** Main: gives request number `sequence` to the thread. A thread that is awake sees it; one that sleeps must be woken by `raiseWork`. */
+/**
+ * Main: gives request number `sequence` to the thread. A thread that is awake sees it; one that sleeps must
+ * be woken by `raiseWork`.
+ */
 export function publishRequest ({ words, slots }: Ring, sequence: number, slot: number): void {
   words[ORDER + (sequence & (slots - 1))] = slot
   Atomics.store(words, TAIL, sequence + 1)
@@ -89,7 +100,10 @@ export function raiseWork ({ words }: Ring): void {
 /** Whether looking around before falling asleep has paid lately. */
 export interface Watchfulness { misses: number }
 
-/** Looking around for this long saves both sides two system calls (some 10 us of main's time) when the next request is near. */
+/**
+ * Looking around for this long saves both sides two system calls (some 10 us of main's time) when the next
+ * request is near.
+ */
 const WATCH_MS = 0.025
 /** After so many times in vain the thread goes to sleep at once, and looks around again only every so many sleeps. */
 const MISSES_MAX = 4
@@ -113,7 +127,8 @@ export function awaitWork ({ words }: Ring, watch: Watchfulness): void {
 }
 
 function hasWork (words: Int32Array): boolean {
-  return Atomics.load(words, TAIL) !== Atomics.load(words, TAKEN) || Atomics.load(words, BIG_TAIL) !== Atomics.load(words, BIG_TAKEN) || Atomics.load(words, STOP) !== 0
+  return Atomics.load(words, TAIL) !== Atomics.load(words, TAKEN) ||
+    Atomics.load(words, BIG_TAIL) !== Atomics.load(words, BIG_TAKEN) || Atomics.load(words, STOP) !== 0
 }
 
 /** Thread: tells main that there are results. */

@@ -24,7 +24,10 @@ export interface Channel {
   size (): number
   /** False when it is full. */
   push (waiting: Waiting): boolean
-  /** Collects what is done and stops a thread that has been at one observation for too long. `passedMs`: time that counts. */
+  /**
+   * Collects what is done and stops a thread that has been at one observation for too long. `passedMs`: time
+   * that counts.
+   */
   tick (passedMs: number): void
   /** True while its thread takes work. */
   isAlive (): boolean

@@ -26,7 +26,8 @@ export function startThread (workerUrl: URL, handler: 'ring' | 'batch'): PoolThr
     recordTiming: false,
     trackUnmanagedFds: false,
     closeTimeout: 100,
-    // A thread that judges hostile text gets neither our environment (secrets) nor our loaders; only what main compiled.
+    // A thread that judges hostile text gets neither our environment (secrets) nor our loaders; only what
+    // main compiled.
     env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX }

@@ -21,17 +21,28 @@ export type Scorer = (observation: Observation, policy: Policy) => Score
 const CACHE_BYTES_MAX = 8 * 1_048_576
 
 /**
- * Before a thread takes work: one request of each kind is scored, since the first of its kind costs 5 to 10 ms of CPU and
- * on a busy machine would look like a hung thread; and what was compiled is left for the next thread, which then is there
- * in some 50 ms instead of 200. That is how long others wait after one was stopped.
+ * Before a thread takes work: one request of each kind is scored, since the first of its kind costs 5 to 10
+ * ms of CPU and on a busy machine would look like a hung thread; and what was compiled is left for the next
+ * thread, which then is there in some 50 ms instead of 200. That is how long others wait after one was
+ * stopped.
  */
 export function warmUp (score: Scorer): void {
   const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })
   const headers = ['Host', 'a.example', 'User-Agent', 'Mozilla/5.0', 'Accept', '*/*', 'Content-Type']
   const one = { id: '', at: 0, client: 'ip:192.0.2.1', method: 'POST', route: null, history: emptyHistory() }
   const text = (body: string): Uint8Array => new TextEncoder().encode(body)
-  score({ ...one, url: '/a?b=1%27%20or%201=1--%20&c=<b>d</b>', headers: [...headers, 'application/x-www-form-urlencoded'], body: text('a=b+c&d=%2Fe') }, policy)
-  score({ ...one, url: '/graphql', headers: [...headers, 'application/json'], body: text('{"query":"query($a:String){me(a:$a,b:\\"c\\"){id}}","variables":{"a":"b <i>c</i>"}}') }, policy)
+  score({
+    ...one,
+    url: '/a?b=1%27%20or%201=1--%20&c=<b>d</b>',
+    headers: [...headers, 'application/x-www-form-urlencoded'],
+    body: text('a=b+c&d=%2Fe')
+  }, policy)
+  score({
+    ...one,
+    url: '/graphql',
+    headers: [...headers, 'application/json'],
+    body: text('{"query":"query($a:String){me(a:$a,b:\\"c\\"){id}}","variables":{"a":"b <i>c</i>"}}')
+  }, policy)
   flushCompileCache()
 }
 
@@ -53,12 +64,17 @@ export function createThreadScorer (): Scorer {
 function contentOf (observation: Observation, sensitivity: number): string {
   const { body } = observation
   const bytes = body === null ? '' : asBuffer(body).toString('latin1')
-  return `${sensitivity} ${observation.method} ${observation.url}\n${observation.route ?? ''}\n${observation.headers.join('\n')}\n\n${bytes}`
+  return `${sensitivity} ${observation.method} ${observation.url}\n${observation.route ?? ''}\n${
+    observation.headers.join('\n')
+  }\n\n${bytes}`
 }
 
 export interface BatchTask {
   observations: Observation[]
-  /** Shared: place 0 holds the index of the observation in hand plus one, so that the lane can name it when the thread is stopped. */
+  /**
+   * Shared: place 0 holds the index of the observation in hand plus one, so that the lane can name it when
+   * the thread is stopped.
+   */
   progress: Int32Array
   policy: Policy
 }

@@ -14,7 +14,10 @@ const BAIT: Readonly<Record<string, unknown>> = {
 const PARSING = { maxTokens: 1000, noLocation: true }
 const NAMES = new RegExp(`\\b(${Object.keys(BAIT).join('|')})\\b`)
 
-/** True when a document asks for a decoy anywhere, also beside real fields. Costs one regular expression for all others. */
+/**
+ * True when a document asks for a decoy anywhere, also beside real fields. Costs one regular expression for
+ * all others.
+ */
 export function touchesDecoy (query: string): boolean {
   if (!NAMES.test(query)) return false
   let touches = false
@@ -26,7 +29,10 @@ export function touchesDecoy (query: string): boolean {
   return touches
 }
 
-/** What a body or query string of /graphql asks, when it touches nothing but decoys: those answer also what is refused. */
+/**
+ * What a body or query string of /graphql asks, when it touches nothing but decoys: those answer also what is
+ * refused.
+ */
 export function asksDecoysOnly (url: string, body: Uint8Array | null): boolean {
   const query = readQuery(url, body)
   return query !== null && decoyAnswer(query) !== null
@@ -43,14 +49,19 @@ function readQuery (url: string, body: Uint8Array | null): string | null {
   const text = body === null ? '' : Buffer.from(body).toString('utf8')
   if (!NAMES.test(text) && !NAMES.test(url)) return null
   try {
-    const query = body === null ? new URL(url, 'http://decoy').searchParams.get('query') : (JSON.parse(text) as { query?: unknown } | null)?.query
+    const query = body === null
+      ? new URL(url, 'http://decoy').searchParams.get('query')
+      : (JSON.parse(text) as { query?: unknown } | null)?.query
     return typeof query === 'string' ? query : null
   } catch {
     return null
   }
 }
 
-/** The bait for a document whose root selects nothing but decoys, by response name; null for every other document. Costs one regular expression. */
+/**
+ * The bait for a document whose root selects nothing but decoys, by response name; null for every other
+ * document. Costs one regular expression.
+ */
 export function decoyAnswer (query: string): Record<string, unknown> | null {
   if (!NAMES.test(query)) return null
   try {

@@ -29,7 +29,10 @@ export function createAftermath (app: FastifyInstance): Aftermath {
   let unlogged = 0
   // Label sets are few (closed lists of ours) and hashed once: half of what counting a refused request costs.
   const counted = new Map<string, { inc (): void }>()
-  const refusals = { decision: metrics.assessmentsTotal.labels('BLOCK', 'decision'), limit: metrics.assessmentsTotal.labels('BLOCK', 'limit') }
+  const refusals = {
+    decision: metrics.assessmentsTotal.labels('BLOCK', 'decision'),
+    limit: metrics.assessmentsTotal.labels('BLOCK', 'limit')
+  }
   const logsInfo = ['info', 'debug', 'trace'].includes(app.config.logLevel)
 
   function settle (request: FastifyRequest, reply: FastifyReply): void {
@@ -75,13 +78,27 @@ export function createAftermath (app: FastifyInstance): Aftermath {
     const { id, at, client, address, score, verdict, observation, decision, refusedBy } = passage
     if (refusedBy === 'decision' || refusedBy === 'limit') {
       refusals[refusedBy].inc()
-      assessments.recordRefusal({ id, at, client, address, method: request.raw.method ?? '', url: request.raw.url ?? '', source: refusedBy, decisionId: decision?.id ?? null, status })
+      assessments.recordRefusal({
+        id,
+        at,
+        client,
+        address,
+        method: request.raw.method ?? '',
+        url: request.raw.url ?? '',
+        source: refusedBy,
+        decisionId: decision?.id ?? null,
+        status
+      })
       return
     }
     if (score === null || verdict === null || observation === null) return
     metrics.assessmentsTotal.inc({ action: verdict.action, source: score.source })
     metrics.assessmentScore.observe(score.value)
-    for (const factor of score.factors) if (factor.contribution > 0) metrics.factorContribution.observe({ factor: factor.name }, factor.contribution)
+    for (const factor of score.factors) {
+      if (factor.contribution > 0) {
+        metrics.factorContribution.observe({ factor: factor.name }, factor.contribution)
+      }
+    }
     assessments.record({ observation, score, verdict, status, decisionId: decision?.id ?? null, address, at })
   }
 
@@ -91,7 +108,9 @@ export function createAftermath (app: FastifyInstance): Aftermath {
       address: addressKey(passage.address),
       status,
       // What is refused by a limit or a standing decision is not counted as a refusal by score.
-      action: passage.refusedBy === 'score' || passage.verdict?.action === 'BLOCK' ? 'BLOCK' : passage.verdict?.action ?? 'ALLOW',
+      action: passage.refusedBy === 'score' || passage.verdict?.action === 'BLOCK'
+        ? 'BLOCK'
+        : passage.verdict?.action ?? 'ALLOW',
       score: passage.score?.value ?? 0,
       factors: passage.score?.factors,
       badToken: passage.credentialRefused !== null,
@@ -108,7 +127,10 @@ export function createAftermath (app: FastifyInstance): Aftermath {
     const crossed = crossedLimit(passage)
     if (score === null || verdict === null || observation === null) {
       if (limit === null || crossed === null) return
-    } else if (crossed === null && score.value < app.config.challengeThreshold && !score.decoy && !score.automation && !score.anomaly) return
+    } else if (
+      crossed === null && score.value < app.config.challengeThreshold && !score.decoy && !score.automation &&
+      !score.anomaly
+    ) return
     app.playbooks.respond({
       assessmentId: passage.id,
       at: passage.at,
@@ -136,12 +158,27 @@ export function createAftermath (app: FastifyInstance): Aftermath {
   /** A violation is one crossing of a limit; the rate that a challenge imposes never counts. */
   function crossedLimit (passage: Passage): Detection['crossed'] {
     const { client, limit } = passage
-    if (passage.attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: app.limits.countViolation(client, { tier: 'strict', attempt: true }) }
+    if (passage.attemptLimited) {
+      return {
+        tier: 'strict',
+        key: client,
+        attempt: true,
+        violations600s: app.limits.countViolation(client, { tier: 'strict', attempt: true })
+      }
+    }
     if (limit === null || !limit.crossed || app.limits.isHeld(client)) return null
-    return { tier: limit.tier, key: client, attempt: false, violations600s: app.limits.countViolation(client, { tier: limit.tier, attempt: false }) }
+    return {
+      tier: limit.tier,
+      key: client,
+      attempt: false,
+      violations600s: app.limits.countViolation(client, { tier: limit.tier, attempt: false })
+    }
   }
 
-  /** A blocked client that goes on asking must not fill the log: receipts and metrics count what its lines leave out. */
+  /**
+   * A blocked client that goes on asking must not fill the log: receipts and metrics count what its lines
+   * leave out.
+   */
   function mayLogRefusal (): boolean {
     const second = Math.floor(clock.monotonic() / 1000)
     if (second !== loggedSecond) {
@@ -165,7 +202,9 @@ export function createAftermath (app: FastifyInstance): Aftermath {
       ms: Math.round(seconds * 1e5) / 100,
       ...(passage.refusedBy === null ? {} : { refusedBy: passage.refusedBy }),
       ...(passage.refusedBy === 'decision' && unlogged > 0 ? { unlogged } : {}),
-      ...(passage.score === null ? {} : { score: passage.score.value, action: passage.verdict?.action, factor: decisiveFactor(passage) })
+      ...(passage.score === null
+        ? {}
+        : { score: passage.score.value, action: passage.verdict?.action, factor: decisiveFactor(passage) })
     }, 'request')
     if (passage.refusedBy === 'decision') unlogged = 0
   }
@@ -176,6 +215,8 @@ export function createAftermath (app: FastifyInstance): Aftermath {
 /** The factor with the largest contribution, or null when the score is 0. */
 export function decisiveFactor (passage: Pick<Passage, 'score'>): FactorName | null {
   let largest: { name: FactorName, contribution: number } | null = null
-  for (const factor of passage.score?.factors ?? []) if (factor.contribution > (largest?.contribution ?? 0)) largest = factor
+  for (const factor of passage.score?.factors ?? []) {
+    if (factor.contribution > (largest?.contribution ?? 0)) largest = factor
+  }
   return largest?.name ?? null
 }

@@ -13,8 +13,13 @@ export function assessesOnly (request: FastifyRequest, passage: Passage): boolea
     const { query } = JSON.parse(passage.body.toString('utf8')) as { query?: unknown }
     if (typeof query !== 'string') return false
     const operations = parse(query, { maxTokens: 1000, noLocation: true }).definitions
-    return operations.length === 1 && operations.every((definition) => definition.kind === Kind.OPERATION_DEFINITION &&
-      definition.selectionSet.selections.every((selection) => selection.kind === Kind.FIELD && selection.name.value === 'assess'))
+    return operations.length === 1 &&
+      operations.every((definition) =>
+        definition.kind === Kind.OPERATION_DEFINITION &&
+        definition.selectionSet.selections.every((selection) =>
+          selection.kind === Kind.FIELD && selection.name.value === 'assess'
+        )
+      )
   } catch {
     return false
   }

@@ -13,7 +13,10 @@ export interface Passage {
   readonly at: number
   /** Canonical address of the client; the peer's when there is no proxy to believe. */
   readonly address: string
-  /** False where NEVER_BLOCK does not look at the address: its default, for a peer that TRUST_PROXY does not name and that sent X-Forwarded-For. */
+  /**
+   * False where NEVER_BLOCK does not look at the address: its default, for a peer that TRUST_PROXY does not
+   * name and that sent X-Forwarded-For.
+   */
   readonly covered: boolean
   /** ClientKey. */
   client: string
@@ -53,7 +56,10 @@ declare module 'fastify' {
     ungated?: boolean
     /** Answers are GraphQL. */
     graphql?: boolean
-    /** The scope whose holders may send a larger or streamed body here, hostile by design and so not held against them. */
+    /**
+     * The scope whose holders may send a larger or streamed body here, hostile by design and so not held
+     * against them.
+     */
     bodyScope?: 'assess' | 'manage'
     /** Bait that only scanners ask for. */
     decoy?: boolean

@@ -13,11 +13,12 @@ import { deadLetterCollection, type Notice } from '../playbooks/shapes.ts'
 /**
  * Notifications: signed webhooks to the URLs of the configuration, and to nobody else.
  *
- * Owns: grouping, delivery, retries, the list of what could not be delivered. Never does: decide that something is worth
- * telling. What is told within one window goes out as one message per URL, so that a storm of incidents sends a bounded
- * number. Signature: `x-neko-signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`; redirects are not followed;
- * a name that resolves to a private address is refused unless the URL itself names that address (API7), at the moment of
- * connecting and for the very address that is connected to, so that a name cannot turn into another in between.
+ * Owns: grouping, delivery, retries, the list of what could not be delivered. Never does: decide that
+ * something is worth telling. What is told within one window goes out as one message per URL, so that a storm
+ * of incidents sends a bounded number. Signature: `x-neko-signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of
+ * "t.body">`; redirects are not followed; a name that resolves to a private address is refused unless the URL
+ * itself names that address (API7), at the moment of connecting and for the very address that is connected
+ * to, so that a name cannot turn into another in between.
  */
 export interface DeadLetter { id: string, at: number, url: string, body: string, problem: string }
 
@@ -28,7 +29,10 @@ export interface Webhooks {
   /** What could not be delivered, newest first. */
   deadLetters (page: { first: number, after: string | null }): Promise<Page<DeadLetter>>
   countDeadLetters (): Promise<number>
-  /** Sends one once more, to an URL that is still configured; false when it failed again and stays. @throws NEKO_ERR_NOT_FOUND */
+  /**
+   * Sends one once more, to an URL that is still configured; false when it failed again and stays. @throws
+   * NEKO_ERR_NOT_FOUND
+   */
   replay (id: string): Promise<boolean>
   /** Resolves when nothing waits. */
   settled (): Promise<void>
@@ -50,8 +54,28 @@ const TIMEOUT_MS = 5_000
 const DEAD_LETTER_KEPT_MS = 30 * 86_400_000
 
 const PRIVATE = createAddressSet([
-  '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.168.0.0/16',
-  '198.18.0.0/15', '224.0.0.0/4', '240.0.0.0/4', '::/128', '::1/128', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/32', '2002::/16', 'fc00::/7', 'fec0::/10', 'fe80::/10', 'ff00::/8'
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+  '::/128',
+  '::1/128',
+  '64:ff9b::/96',
+  '64:ff9b:1::/48',
+  '100::/64',
+  '2001::/32',
+  '2002::/16',
+  'fc00::/7',
+  'fec0::/10',
+  'fe80::/10',
+  'ff00::/8'
 ])
 
 interface Group { count: number, critical: boolean, notices: Map<string, Notice & { count: number }> }
@@ -70,7 +94,19 @@ export interface WebhookParts {
   resolve?: (host: string) => Promise<string[]>
 }
 
-export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = WINDOW_MS, retryBaseMs = RETRY_BASE_MS, gatherMs = GATHER_MS, resolve = resolveName }: WebhookParts): Webhooks {
+export function createWebhooks (
+  {
+    urls,
+    secret,
+    storage,
+    clock,
+    log,
+    windowMs = WINDOW_MS,
+    retryBaseMs = RETRY_BASE_MS,
+    gatherMs = GATHER_MS,
+    resolve = resolveName
+  }: WebhookParts
+): Webhooks {
   const deadLetters = storage.collection<DeadLetter & { expiresAt: number }>(deadLetterCollection)
   let client: { agent: Agent, request: typeof request } | null = null
   const unsavedDeadLetters: Array<DeadLetter & { expiresAt: number }> = []
@@ -84,7 +120,10 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
   /** Late: 110 files that only those who send webhooks need. */
   async function opened (): Promise<{ agent: Agent, request: typeof request }> {
     const { Agent, request } = await import('undici')
-    client ??= { agent: new Agent({ connect: { timeout: TIMEOUT_MS, lookup: publicLookup(resolve) }, connections: 4 }), request }
+    client ??= {
+      agent: new Agent({ connect: { timeout: TIMEOUT_MS, lookup: publicLookup(resolve) }, connections: 4 }),
+      request
+    }
     return client
   }
 
@@ -95,8 +134,13 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
     group.critical ||= notice.kind === 'escalate'
     const known = group.notices.get(notice.attacker)
     // Of one attacker's the loudest is told.
-    if (known !== undefined) Object.assign(known, known.kind === 'alert' && notice.kind === 'escalate' ? notice : {}, { count: known.count + 1 })
-    else if (group.notices.size < ATTACKERS_PER_MESSAGE) group.notices.set(notice.attacker, { ...notice, count: 1 })
+    if (known !== undefined) {
+      Object.assign(known, known.kind === 'alert' && notice.kind === 'escalate' ? notice : {}, {
+        count: known.count + 1
+      })
+    } else if (group.notices.size < ATTACKERS_PER_MESSAGE) {
+      group.notices.set(notice.attacker, { ...notice, count: 1 })
+    }
     if (timer === null) {
       timer = setTimeout(flush, Math.max(gatherMs, lastSentMs + windowMs - clock.monotonic()))
       timer.unref()
@@ -110,7 +154,13 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
     const { count, critical, notices } = group
     group = null
     lastSentMs = clock.monotonic()
-    const body = JSON.stringify({ id: newId('wh', clock.now()), at: new Date(clock.now()).toISOString(), critical, count, attackers: [...notices.values()] })
+    const body = JSON.stringify({
+      id: newId('wh', clock.now()),
+      at: new Date(clock.now()).toISOString(),
+      critical,
+      count,
+      attackers: [...notices.values()]
+    })
     for (const url of urls) {
       const message = { id: newId('wm', clock.now()), url, body }
       if (sending.size >= QUEUE_MAX) { track(keepDeadLetter(message, 'too many messages wait')); continue }
@@ -119,7 +169,9 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
   }
 
   function track (work: Promise<void>): void {
-    const tracked = work.catch((error: unknown) => log.warn({ err: error }, 'a webhook was lost')).finally(() => sending.delete(tracked))
+    const tracked = work.catch((error: unknown) => log.warn({ err: error }, 'a webhook was lost')).finally(
+      () => sending.delete(tracked)
+    )
     sending.add(tracked)
   }
 
@@ -157,7 +209,11 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
     const response = await request(url, {
       method: 'POST',
       body,
-      headers: { 'content-type': 'application/json', 'user-agent': 'neko-defense-api', 'x-neko-signature': `t=${seconds},v1=${signature}` },
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'neko-defense-api',
+        'x-neko-signature': `t=${seconds},v1=${signature}`
+      },
       dispatcher: agent,
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: TIMEOUT_MS,
@@ -174,11 +230,16 @@ export function createWebhooks ({ urls, secret, storage, clock, log, windowMs = 
     countDeadLetters: async () => await deadLetters.count(),
     async replay (id) {
       const found = await deadLetters.get(id)
-      if (found === null || !urls.includes(found.url)) throw new NEKO_ERR_NOT_FOUND('There is no such dead letter, or its URL is not configured any more')
+      if (found === null || !urls.includes(found.url)) {
+        throw new NEKO_ERR_NOT_FOUND('There is no such dead letter, or its URL is not configured any more')
+      }
       try {
         await post(found)
       } catch (error) {
-        log.warn({ url: new URL(found.url).origin, problem: (error as Error).message.slice(0, 200) }, 'a webhook could not be replayed')
+        log.warn(
+          { url: new URL(found.url).origin, problem: (error as Error).message.slice(0, 200) },
+          'a webhook could not be replayed'
+        )
         return false
       }
       await deadLetters.delete(id)
@@ -212,13 +273,19 @@ async function resolveName (host: string): Promise<string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address)
 }
 
-/** An operator who writes a private address means it (it is never looked up); a name that turns into one may be somebody's trick. */
+/**
+ * An operator who writes a private address means it (it is never looked up); a name that turns into one may
+ * be somebody's trick.
+ */
 function publicLookup (resolve: (host: string) => Promise<string[]>): LookupFunction {
   return (host, options, callback) => {
     resolve(host).then((addresses) => {
       const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
       if (found.length === 0) throw new Error('the name resolves to nothing')
-      if (host !== 'localhost' && found.some(({ address }) => PRIVATE.has(canonicalAddress(address) ?? '0.0.0.0'))) throw new Error('the name resolves to a private address')
+      if (
+        host !== 'localhost' &&
+        found.some(({ address }) => PRIVATE.has(canonicalAddress(address) ?? '0.0.0.0'))
+      ) throw new Error('the name resolves to a private address')
       if (options.all === true) callback(null, found)
       else callback(null, found[0]!.address, found[0]!.family)
     }).catch((error: Error) => callback(error, '', 0))

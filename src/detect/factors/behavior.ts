@@ -29,36 +29,60 @@ export function measureBehavior (observation: Observation, view: RequestView, po
 }
 
 /**
- * A person mistypes up to five times; a list of stolen passwords goes on, and faster than anybody types. Of an office's logins
- * most succeed in the end, and they are few among what its people ask for.
+ * A person mistypes up to five times; a list of stolen passwords goes on, and faster than anybody types. Of
+ * an office's logins most succeed in the end, and they are few among what its people ask for.
  */
 function addLoginSigns (history: HistorySnapshot, signs: Signs): void {
   const failed = Math.max(history.failedLogins600s, history.failedLogins3600s * 0.7)
   if (failed < 2) return
   const typed = history.intervalMeanMs > 2500 ? 0 : 1
   const failing = ramp(failed / Math.max(1, history.loginAttempts600s), 0.45, 0.75)
-  const crowd = ramp(history.distinctAgents3600s, 3, 6) * (1 - ramp(history.loginAttempts600s / Math.max(1, history.requests600s), 0.1, 0.3))
-  addSign(signs, LOGINS_VALUE_MAX * failing * (1 - crowd) * ramp(failed, 4 - typed, 10 - 2 * typed), 'behavior.stuffing', 'client', `${Math.round(failed)} failed logins`, 'T1110.004')
+  const crowd = ramp(history.distinctAgents3600s, 3, 6) *
+    (1 - ramp(history.loginAttempts600s / Math.max(1, history.requests600s), 0.1, 0.3))
+  addSign(
+    signs,
+    LOGINS_VALUE_MAX * failing * (1 - crowd) * ramp(failed, 4 - typed, 10 - 2 * typed),
+    'behavior.stuffing',
+    'client',
+    `${Math.round(failed)} failed logins`,
+    'T1110.004'
+  )
 }
 
 /**
- * Challenged, and held to the strict rate, but not refused: ten tries are what the limiter of logins grants, and whoever
- * mistypes must meet its 429 with the time to come back, never a 403 (and after three a standing block of an office).
+ * Challenged, and held to the strict rate, but not refused: ten tries are what the limiter of logins grants,
+ * and whoever mistypes must meet its 429 with the time to come back, never a 403 (and after three a standing
+ * block of an office).
  */
 const LOGINS_VALUE_MAX = 0.56
 
 /**
- * One expired token is shown again and again by a forgotten program; guesses differ. Where tokens come with several agents
- * and many kinds of questions, an office or a mobile network showed those of its people after we changed our key.
+ * One expired token is shown again and again by a forgotten program; guesses differ. Where tokens come with
+ * several agents and many kinds of questions, an office or a mobile network showed those of its people after
+ * we changed our key.
  */
 function addTokenSigns (history: HistorySnapshot, signs: Signs): void {
   const bad = Math.max(history.badTokens600s, history.badTokens3600s * 0.7)
   if (bad < 2) return
   const guesses = Math.min(bad, history.distinctCredentials3600s)
-  const people = ramp(history.distinctAgents3600s, 2, 5) * ramp(history.distinctShapes3600s, 4, 9) * ramp(noveltyOf(history), 0.3, 0.7)
+  const people = ramp(history.distinctAgents3600s, 2, 5) * ramp(history.distinctShapes3600s, 4, 9) *
+    ramp(noveltyOf(history), 0.3, 0.7)
   const share = ramp(bad / Math.max(1, history.requests3600s), 0.15, 0.4)
-  addSign(signs, 0.8 * share * (1 - people) * ramp(guesses, 2, 8), 'behavior.guessing', 'client', `${Math.round(bad)} bad tokens, about ${guesses} different`, 'T1110.001')
-  addSign(signs, 0.2 * (1 - people) * ramp(bad, 6, 30), 'behavior.bad-token', 'client', `${Math.round(bad)} requests with a bad token`)
+  addSign(
+    signs,
+    0.8 * share * (1 - people) * ramp(guesses, 2, 8),
+    'behavior.guessing',
+    'client',
+    `${Math.round(bad)} bad tokens, about ${guesses} different`,
+    'T1110.001'
+  )
+  addSign(
+    signs,
+    0.2 * (1 - people) * ramp(bad, 6, 30),
+    'behavior.bad-token',
+    'client',
+    `${Math.round(bad)} requests with a bad token`
+  )
 }
 
 /** The same tool behind many addresses: nearly all of its logins fail, and a newcomer begins with one. */
@@ -69,7 +93,15 @@ function addFingerprintSigns (history: HistorySnapshot, signs: Signs): void {
   const share = history.fingerprintFailedLogins600s / Math.max(1, history.fingerprintLoginAttempts600s)
   const isNew = history.requests3600s - history.loginAttempts600s <= 2
   const weight = isNew ? 1 : 0.4
-  addSign(signs, 0.8 * weight * ramp(share, 0.6, 0.85) * ramp(history.fingerprintFailedLogins600s, 5, 14) * ramp(addresses, PRINT_ADDRESSES_MIN - 1, 10), 'behavior.shared-fingerprint', 'client', `${history.fingerprintFailedLogins600s} failed logins by this fingerprint from ${addresses} addresses`, 'T1110.003')
+  addSign(
+    signs,
+    0.8 * weight * ramp(share, 0.6, 0.85) * ramp(history.fingerprintFailedLogins600s, 5, 14) *
+      ramp(addresses, PRINT_ADDRESSES_MIN - 1, 10),
+    'behavior.shared-fingerprint',
+    'client',
+    `${history.fingerprintFailedLogins600s} failed logins by this fingerprint from ${addresses} addresses`,
+    'T1110.003'
+  )
 }
 
 const PRINT_ADDRESSES_MIN = 4
@@ -83,42 +115,84 @@ function addSweepSigns (history: HistorySnapshot, patience: number, signs: Signs
   const crowd = history.distinctAgents3600s >= 4 ? 0.5 : 1
   const size = ramp(variations, 10, 36)
   const persistence = Math.max(ramp(history.streakRequests, 8, 28), 0.6 * ramp(variations, 40, 90))
-  addSign(signs, 0.66 * patience * crowd * size * ramp(novelty, 0.55, 0.85) * ramp(share, 0.4, 0.75) * persistence, 'behavior.sweep', 'client', `${variations} of ${history.requests600s} requests vary one question`, 'T1119')
+  addSign(
+    signs,
+    0.66 * patience * crowd * size * ramp(novelty, 0.55, 0.85) * ramp(share, 0.4, 0.75) * persistence,
+    'behavior.sweep',
+    'client',
+    `${variations} of ${history.requests600s} requests vary one question`,
+    'T1119'
+  )
 }
 
 /** Share of the requests that asked for something new; the sketch saturates at some hundreds, which is new enough. */
 function noveltyOf (history: HistorySnapshot): number {
-  return history.distinctTargets3600s >= TARGETS_MANY ? 1 : history.distinctTargets3600s / Math.max(1, history.requests3600s)
+  return history.distinctTargets3600s >= TARGETS_MANY
+    ? 1
+    : history.distinctTargets3600s / Math.max(1, history.requests3600s)
 }
 
 const TARGETS_MANY = 250
 
 /** Numbers that count upwards, or that mostly do not exist. */
 function addEnumerationSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
-  addSign(signs, 0.62 * patience * ramp(history.sequentialRun, 6, 18), 'behavior.enumeration', 'client', `${history.sequentialRun} numbers in a row`, 'T1119')
+  addSign(
+    signs,
+    0.62 * patience * ramp(history.sequentialRun, 6, 18),
+    'behavior.enumeration',
+    'client',
+    `${history.sequentialRun} numbers in a row`,
+    'T1119'
+  )
   // What a link, a form or an app led to is missed by many visitors alike.
   const notFound = Math.max(0, history.notFound600s - history.strays600s)
   const missing = notFound / Math.max(1, history.requests600s)
   const misses = Math.min(notFound, history.variations600s)
-  addSign(signs, 0.5 * patience * ramp(misses, 6, 20) * ramp(missing, 0.35, 0.7), 'behavior.misses', 'client', `${notFound} of ${history.requests600s} things asked for do not exist`, 'T1087')
+  addSign(
+    signs,
+    0.5 * patience * ramp(misses, 6, 20) * ramp(missing, 0.35, 0.7),
+    'behavior.misses',
+    'client',
+    `${notFound} of ${history.requests600s} things asked for do not exist`,
+    'T1087'
+  )
 }
 
 /**
  * Ever new routes that nothing led to, and hardly one of them exists. A page that lost its files, an old bookmark and a
- * visitor of another site under our name miss as often, but links, cookies, forms or queries led them here (history/traits.ts).
+ * visitor of another site under our name miss as often, but links, cookies, forms or queries led them here
+ * (history/traits.ts).
  */
 function addScanSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
   const missing = history.notFound3600s / Math.max(1, history.requests3600s)
   const breadth = Math.min(history.distinctShapes3600s, history.guesses3600s)
   // Several visitors behind one address miss some each.
   const each = breadth / Math.max(1, history.distinctAgents3600s - 1)
-  addSign(signs, 0.72 * patience * ramp(each, 3, 6) * ramp(breadth, 6, 18) * ramp(history.notFound3600s, 5, 16) * ramp(missing, 0.45, 0.8), 'behavior.scan', 'client', `${history.guesses3600s} unknown paths of about ${breadth} shapes that nothing led to`, 'T1595.003')
+  addSign(
+    signs,
+    0.72 * patience * ramp(each, 3, 6) * ramp(breadth, 6, 18) * ramp(history.notFound3600s, 5, 16) *
+      ramp(missing, 0.45, 0.8),
+    'behavior.scan',
+    'client',
+    `${history.guesses3600s} unknown paths of about ${breadth} shapes that nothing led to`,
+    'T1595.003'
+  )
 }
 
-/** Single odd requests that failed add up over the hour, however slowly they come; in ordinary traffic they are few among many. */
+/**
+ * Single odd requests that failed add up over the hour, however slowly they come; in ordinary traffic they
+ * are few among many.
+ */
 function addProbeSigns (history: HistorySnapshot, signs: Signs): void {
   const share = history.probes3600s / Math.max(1, history.requests3600s)
-  addSign(signs, 0.5 * ramp(history.probes3600s, 1, 6) * ramp(share, 0.3, 0.6), 'behavior.probes', 'client', `${history.probes3600s} odd requests that failed within the hour`, 'T1595.002')
+  addSign(
+    signs,
+    0.5 * ramp(history.probes3600s, 1, 6) * ramp(share, 0.3, 0.6),
+    'behavior.probes',
+    'client',
+    `${history.probes3600s} odd requests that failed within the hour`,
+    'T1595.002'
+  )
 }
 
 /**
@@ -135,13 +209,24 @@ function addRotationSigns (client: string, history: HistorySnapshot, signs: Sign
   const isDisguise = history.distinctHeaderSets3600s <= Math.max(1, agents / 4) ? ramp(agents, 3, 6) : 0
   const isEver = ramp(agents / requests, 0.25, 0.5) * ramp(agents, 6 - 2 * isOne, 14 - 4 * isOne)
   const pursuit = pursuitOf(history)
-  addSign(signs, 0.66 * changes * ramp(requests, 7, 16) * Math.max(isDisguise * pursuit, isEver * Math.max(0.2, pursuit)), 'behavior.rotation', 'client', `about ${agents} agents in ${requests} requests`, 'T1036')
+  addSign(
+    signs,
+    0.66 * changes * ramp(requests, 7, 16) * Math.max(isDisguise * pursuit, isEver * Math.max(0.2, pursuit)),
+    'behavior.rotation',
+    'client',
+    `about ${agents} agents in ${requests} requests`,
+    'T1036'
+  )
 }
 
-/** 0-1: how much one thing is pursued: few shapes of questions, one question varied, or paths tried that nothing leads to. */
+/**
+ * 0-1: how much one thing is pursued: few shapes of questions, one question varied, or paths tried that
+ * nothing leads to.
+ */
 function pursuitOf (history: HistorySnapshot): number {
   const share = history.variations600s / Math.max(1, history.requests600s)
-  const tried = ramp(Math.min(history.guesses3600s, history.distinctShapes3600s), 8, 16) * ramp(history.guesses3600s / Math.max(1, history.requests3600s), 0.7, 0.9)
+  const tried = ramp(Math.min(history.guesses3600s, history.distinctShapes3600s), 8, 16) *
+    ramp(history.guesses3600s / Math.max(1, history.requests3600s), 0.7, 0.9)
   const narrow = ramp(5 - history.distinctShapes3600s, 0, 3) * ramp(noveltyOf(history), 0.3, 0.7)
   return Math.max(narrow, ramp(share, 0.5, 0.8), tried)
 }
@@ -149,5 +234,12 @@ function pursuitOf (history: HistorySnapshot): number {
 /** One credential from many addresses with many agents. A phone changes its address and keeps its agent. */
 function addRoamingSigns (client: string, history: HistorySnapshot, signs: Signs): void {
   if (client.startsWith('ip:')) return
-  addSign(signs, 0.4 * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6), 'behavior.roaming', 'client', `one credential from about ${history.distinctAddresses3600s} addresses with ${history.distinctAgents3600s} agents`, 'T1078')
+  addSign(
+    signs,
+    0.4 * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6),
+    'behavior.roaming',
+    'client',
+    `one credential from about ${history.distinctAddresses3600s} addresses with ${history.distinctAgents3600s} agents`,
+    'T1078'
+  )
 }

@@ -12,15 +12,42 @@ export function measureFrequency (observation: Observation, policy: Policy): Fac
   const history = observation.history
   if (history === null) return resultOf('frequency', signs, 0)
   if (history.limitUsed >= 0) {
-    addSign(signs, 0.22 * ramp(history.limitUsed, 0.6, 1), 'frequency.limit', 'client', `${Math.round(history.limitUsed * 100)} % of the tier's limit used`, 'T1499')
+    addSign(
+      signs,
+      0.22 * ramp(history.limitUsed, 0.6, 1),
+      'frequency.limit',
+      'client',
+      `${Math.round(history.limitUsed * 100)} % of the tier's limit used`,
+      'T1499'
+    )
   }
   // Keys and users have tiers of their own, and the limiter's answer says how much of it is used.
   if (!observation.client.startsWith('ip:')) return resultOf('frequency', signs, policy.ceilings.frequency)
-  addSign(signs, 0.25 * ramp(history.requests10s, 30, 150), 'frequency.burst', 'client', `${Math.round(history.requests10s)} requests in 10 s`, 'T1499')
-  addSign(signs, 0.2 * ramp(history.requests60s, 60, 300), 'frequency.rate', 'client', `${Math.round(history.requests60s)} requests in a minute`, 'T1499')
+  addSign(
+    signs,
+    0.25 * ramp(history.requests10s, 30, 150),
+    'frequency.burst',
+    'client',
+    `${Math.round(history.requests10s)} requests in 10 s`,
+    'T1499'
+  )
+  addSign(
+    signs,
+    0.2 * ramp(history.requests60s, 60, 300),
+    'frequency.rate',
+    'client',
+    `${Math.round(history.requests60s)} requests in a minute`,
+    'T1499'
+  )
   if (history.habitPerMinute > 0 && history.requests60s > 30) {
     const growth = history.requests60s / history.habitPerMinute
-    addSign(signs, 0.15 * ramp(growth, 3, 12), 'frequency.growth', 'client', `${growth.toFixed(1)} times its own usual rate`)
+    addSign(
+      signs,
+      0.15 * ramp(growth, 3, 12),
+      'frequency.growth',
+      'client',
+      `${growth.toFixed(1)} times its own usual rate`
+    )
   }
   return resultOf('frequency', signs, policy.ceilings.frequency)
 }

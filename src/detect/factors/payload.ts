@@ -7,12 +7,13 @@ import type { Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
 /**
  * The payload factor: what a request carries, as values in places, and what attack structure those values hold.
  *
- * Owns: taking a request apart (URL, query, headers, cookies, form, JSON, multipart, XML, text, GraphQL), decoding it as
- * parsers behind us would, and grading what it finds. Never: state, clocks, input or output, exceptions. In: an Observation;
- * out: a factor of 0-1 where 0.75 and more is meant to refuse the request alone, its strongest grade, and what was left out.
- * Why so: structure (tokens, tags, clauses, expressions) tells an attack from prose that names one; a list of strings does not.
- * Grades: `certain` is at least 0.9 and may ban; strong `likely` structures that fill a value may refuse one request (0.75-0.86)
- * but never ban; weak signs add up to at most 0.35.
+ * Owns: taking a request apart (URL, query, headers, cookies, form, JSON, multipart, XML, text, GraphQL),
+ * decoding it as parsers behind us would, and grading what it finds. Never: state, clocks, input or output,
+ * exceptions. In: an Observation; out: a factor of 0-1 where 0.75 and more is meant to refuse the request
+ * alone, its strongest grade, and what was left out. Why so: structure (tokens, tags, clauses, expressions)
+ * tells an attack from prose that names one; a list of strings does not. Grades: `certain` is at least 0.9
+ * and may ban; strong `likely` structures that fill a value may refuse one request (0.75-0.86) but never ban;
+ * weak signs add up to at most 0.35.
  */
 export interface PayloadOptions {
   /** 1 calm to 4 strict; 2 is the default of the product. */
@@ -53,8 +54,9 @@ function strongestGrade (findings: Finding[]): Grade {
 }
 
 /**
- * The strongest sign counts in full; further rules fill a falling share of what is left to the cap of the strongest grade.
- * So several likely structures in one request reach the block threshold, and weak ones never do.
+ * The strongest sign counts in full; further rules fill a falling share of what is left to the cap of the
+ * strongest grade. So several likely structures in one request reach the block threshold, and weak ones never
+ * do.
  */
 function combine (findings: Finding[], grade: Grade | null, sensitivity: 1 | 2 | 3 | 4): number {
   if (grade === null) return 0
@@ -62,20 +64,31 @@ function combine (findings: Finding[], grade: Grade | null, sensitivity: 1 | 2 |
   let value = 0
   let share = 1
   for (const finding of findings.slice(0, EVIDENCE_MAX)) {
-    const factor = finding.grade === 'certain' ? 1 : finding.grade === 'likely' ? LIKELY_SHARE[sensitivity] : WEAK_SHARE[sensitivity]
+    const factor = finding.grade === 'certain'
+      ? 1
+      : finding.grade === 'likely'
+        ? LIKELY_SHARE[sensitivity]
+        : WEAK_SHARE[sensitivity]
     value += (cap - value) * Math.min(1, finding.value * factor / cap) * share
     share *= 0.4
   }
   return Math.min(cap, Math.round(value * 10_000) / 10_000)
 }
 
-const SECRET_PLACE = /pass|pwd|secret|token|auth|session|sess\b|api[-_]?key|credential|card|cvv|cvc|ssn|otp|\bpin\b|private|^cookie\.|signature|jwt/i
+const SECRET_PLACE =
+  /pass|pwd|secret|token|auth|session|sess\b|api[-_]?key|credential|card|cvv|cvc|ssn|otp|\bpin\b|private|^cookie\.|signature|jwt/i
 
 /** One sentence for a person. The value is shown as the structure that matched, and not at all where secrets live. */
 function evidenceOf (finding: Finding): Evidence {
   const shown = SECRET_PLACE.test(finding.place) ? 'matched (masked)' : `matched "${printable(finding.match)}"`
   const text = `${shown} in ${finding.place}`
-  return { rule: finding.rule, place: finding.place, grade: finding.grade, text: text.length > EVIDENCE_CHARACTERS_MAX ? text.slice(0, EVIDENCE_CHARACTERS_MAX - 1) + '…' : text, technique: finding.technique }
+  return {
+    rule: finding.rule,
+    place: finding.place,
+    grade: finding.grade,
+    text: text.length > EVIDENCE_CHARACTERS_MAX ? text.slice(0, EVIDENCE_CHARACTERS_MAX - 1) + '…' : text,
+    technique: finding.technique
+  }
 }
 
 /** Characters of a match: the longest piece that a detector shows, its last word whole. */

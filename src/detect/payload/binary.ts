@@ -4,7 +4,10 @@ import type { Inspection } from './inspection.ts'
 
 const MARKERS = ['<?php', '<?=', '<script', '<%@', '\u00ac\u00ed\u0000\u0005']
 
-/** Pictures and files: only code that a server would run where it finds it. The receipt says that the rest was not read. */
+/**
+ * Pictures and files: only code that a server would run where it finds it. The receipt says that the rest was
+ * not read.
+ */
 export function inspectBinary (inspection: Inspection, text: string, place: string): void {
   leaveOut(inspection, `${place}: a file, read for marks of code only`)
   for (const marker of MARKERS) {

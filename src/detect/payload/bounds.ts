@@ -4,7 +4,10 @@
 export const VALUES_MAX = 4_096
 /** Characters judged in one request, over all values. */
 export const CHARACTERS_MAX = 1_048_576
-/** One value is judged in windows of this size that overlap by WINDOW_OVERLAP, so that a structure on the seam is still seen. */
+/**
+ * One value is judged in windows of this size that overlap by WINDOW_OVERLAP, so that a structure on the seam
+ * is still seen.
+ */
 export const WINDOW_CHARACTERS = 65_536
 export const WINDOW_OVERLAP = 512
 /** Body bytes decoded into text. */

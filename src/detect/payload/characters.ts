@@ -41,11 +41,35 @@ export const CHAR = {
 } as const
 
 const LETTERS: Array<[string, number]> = [
-  ["'", CHAR.quote], ['"', CHAR.doubleQuote], ['`', CHAR.backtick], ['<', CHAR.less], ['>', CHAR.greater],
-  ['()', CHAR.paren], ['{}', CHAR.brace], ['[]', CHAR.bracket], ['$', CHAR.dollar], [';', CHAR.semicolon], ['|', CHAR.pipe],
-  ['&', CHAR.ampersand], ['/', CHAR.slash], ['\\', CHAR.backslash], ['%', CHAR.percent], ['#', CHAR.hash], ['=', CHAR.equals],
-  ['*', CHAR.star], [':', CHAR.colon], ['\r\n', CHAR.lineBreak], ['-', CHAR.dash], ['+', CHAR.plus], [',', CHAR.comma],
-  ['.', CHAR.dot], ['@', CHAR.at], ['!', CHAR.bang], ['^~', CHAR.caret], ['?', CHAR.question], [' \t', CHAR.space]
+  ["'", CHAR.quote],
+  ['"', CHAR.doubleQuote],
+  ['`', CHAR.backtick],
+  ['<', CHAR.less],
+  ['>', CHAR.greater],
+  ['()', CHAR.paren],
+  ['{}', CHAR.brace],
+  ['[]', CHAR.bracket],
+  ['$', CHAR.dollar],
+  [';', CHAR.semicolon],
+  ['|', CHAR.pipe],
+  ['&', CHAR.ampersand],
+  ['/', CHAR.slash],
+  ['\\', CHAR.backslash],
+  ['%', CHAR.percent],
+  ['#', CHAR.hash],
+  ['=', CHAR.equals],
+  ['*', CHAR.star],
+  [':', CHAR.colon],
+  ['\r\n', CHAR.lineBreak],
+  ['-', CHAR.dash],
+  ['+', CHAR.plus],
+  [',', CHAR.comma],
+  ['.', CHAR.dot],
+  ['@', CHAR.at],
+  ['!', CHAR.bang],
+  ['^~', CHAR.caret],
+  ['?', CHAR.question],
+  [' \t', CHAR.space]
 ]
 
 const CLASS_OF = new Int32Array(128)

@@ -1,4 +1,7 @@
-/** Decoders: what a parser behind us would make of the bytes. Every one is linear, total, and returns its input when nothing applies. */
+/**
+ * Decoders: what a parser behind us would make of the bytes. Every one is linear, total, and returns its
+ * input when nothing applies.
+ */
 
 const HEX = new Int8Array(128).fill(-1)
 for (let digit = 0; digit < 10; digit++) HEX[48 + digit] = digit
@@ -66,7 +69,9 @@ export function decodeBytes (bytes: string): string {
     const extra = first < 0xc0 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf8 ? 3 : 0
     let point = extra === 0 ? first : first & (0x3f >> extra)
     let used = 1
-    while (used <= extra && (bytes.charCodeAt(at + used) & 0xc0) === 0x80) point = point << 6 | bytes.charCodeAt(at + used++) & 0x3f
+    while (used <= extra && (bytes.charCodeAt(at + used) & 0xc0) === 0x80) {
+      point = point << 6 | bytes.charCodeAt(at + used++) & 0x3f
+    }
     if (used <= extra || point > 0x10ffff) { point = first; used = 1 }
     out += point > 0xffff ? String.fromCodePoint(point) : String.fromCharCode(point)
     at += used
@@ -109,7 +114,8 @@ const NAMED: Record<string, string> = {
   commat: '@',
   quest: '?'
 }
-const ENTITY = /&(?:#(?:x([0-9a-f]{1,8})|([0-9]{1,8}))|(lt|gt|quot|apos|amp|lpar|rpar|colon|tab|newline|lbrace|lcub|rbrace|rcub|dollar|sol|bsol|period|comma|equals|nbsp|semi|grave|num|excl|lsqb|rsqb|percnt|plus|lowbar|ast|commat|quest)(?=;|[^a-z0-9]|$));?/gi
+const ENTITY =
+  /&(?:#(?:x([0-9a-f]{1,8})|([0-9]{1,8}))|(lt|gt|quot|apos|amp|lpar|rpar|colon|tab|newline|lbrace|lcub|rbrace|rcub|dollar|sol|bsol|period|comma|equals|nbsp|semi|grave|num|excl|lsqb|rsqb|percnt|plus|lowbar|ast|commat|quest)(?=;|[^a-z0-9]|$));?/gi
 
 /** HTML and XML character references, with or without their semicolon, as browsers read them. */
 export function decodeEntities (text: string): string {
@@ -146,13 +152,19 @@ export function decodeUtf7 (text: string): string {
   })
 }
 
-/** Fullwidth and look-alike ASCII (NFKC folding done by many stacks), curly quotes and enclosed digits of host names. */
+/**
+ * Fullwidth and look-alike ASCII (NFKC folding done by many stacks), curly quotes and enclosed digits of host
+ * names.
+ */
 export function foldWidth (text: string): string {
-  return text.replace(/[\uff01-\uff5e\u2018\u2019\u201c\u201d\u02b9\u02bc\u2032\u3008\u300a\u2039\u2460-\u2473\u24b6-\u24ea\u3002\u2024\u2025\u2044\u2215\u2216\u29f8]+/g, (run) => {
-    let out = ''
-    for (let at = 0; at < run.length; at++) out += plainLetter(run.charCodeAt(at))
-    return out
-  })
+  return text.replace(
+    /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u02b9\u02bc\u2032\u3008\u300a\u2039\u2460-\u2473\u24b6-\u24ea\u3002\u2024\u2025\u2044\u2215\u2216\u29f8]+/g,
+    (run) => {
+      let out = ''
+      for (let at = 0; at < run.length; at++) out += plainLetter(run.charCodeAt(at))
+      return out
+    }
+  )
 }
 
 function plainLetter (code: number): string {

@@ -5,7 +5,10 @@ export interface Sign {
   /** Stable id, `family.name`. */
   rule: string
   grade: Grade
-  /** 0-1: what this sign alone would make of the factor. `certain` is 0.9 and more, so that it reaches the block threshold alone. */
+  /**
+   * 0-1: what this sign alone would make of the factor. `certain` is 0.9 and more, so that it reaches the
+   * block threshold alone.
+   */
   value: number
   /** The structure that matched, a piece of the value. */
   match: string
@@ -24,7 +27,21 @@ export interface Finding extends Sign {
 }
 
 /** Kinds of places: a rule may mean more in one than in another. */
-export type PlaceKind = 'path' | 'query' | 'form' | 'json' | 'graphql' | 'header' | 'agent' | 'referer' | 'cookie' | 'multipart' | 'filename' | 'xml' | 'text' | 'name'
+export type PlaceKind =
+  | 'path'
+  | 'query'
+  | 'form'
+  | 'json'
+  | 'graphql'
+  | 'header'
+  | 'agent'
+  | 'referer'
+  | 'cookie'
+  | 'multipart'
+  | 'filename'
+  | 'xml'
+  | 'text'
+  | 'name'
 
 /** One value in one reading, as detectors see it. */
 export interface Subject {
@@ -80,7 +97,10 @@ const WORD = /\w/
 /** A word that was cut is shown whole when this much more does it. */
 const WORD_REST_MAX = 12
 
-/** A matched piece as a person can read it: words that were cut are completed, what was left out on either side is an ellipsis. */
+/**
+ * A matched piece as a person can read it: words that were cut are completed, what was left out on either
+ * side is an ellipsis.
+ */
 export function excerptOf ({ text, flat }: Pick<Subject, 'text' | 'flat'>, match: string): string {
   const inText = text.indexOf(match)
   const source = inText === -1 ? flat : text
@@ -96,7 +116,9 @@ export function excerptOf ({ text, flat }: Pick<Subject, 'text' | 'flat'>, match
 
 /** The nearest edge of a word in that direction, or `at` when there is none near. */
 function wordEdge (text: string, at: number, direction: 1 | -1): number {
-  for (let moved = 0; moved <= WORD_REST_MAX; moved++) if (!isWithinWord(text, at + direction * moved)) return at + direction * moved
+  for (let moved = 0; moved <= WORD_REST_MAX; moved++) {
+    if (!isWithinWord(text, at + direction * moved)) return at + direction * moved
+  }
   return at
 }
 

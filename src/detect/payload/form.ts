@@ -7,7 +7,13 @@ import type { Inspection } from './inspection.ts'
 import { walkJson } from './json-values.ts'
 
 /** `a=1&b=2` of a query or a form. */
-export function inspectForm (inspection: Inspection, text: string, kind: PlaceKind, place: string, graphqlRoute: boolean): void {
+export function inspectForm (
+  inspection: Inspection,
+  text: string,
+  kind: PlaceKind,
+  place: string,
+  graphqlRoute: boolean
+): void {
   if (kind === 'form' && text.includes('%')) addEscapeSigns(inspection, text, place)
   let from = 0
   for (let count = 0; from <= text.length; count++) {
@@ -19,15 +25,31 @@ export function inspectForm (inspection: Inspection, text: string, kind: PlaceKi
   }
 }
 
-/** A browser escapes a whole form or nothing: an escape that is none among others was written by hand, for a reader that is laxer than we are. */
+/**
+ * A browser escapes a whole form or nothing: an escape that is none among others was written by hand, for a
+ * reader that is laxer than we are.
+ */
 function addEscapeSigns (inspection: Inspection, text: string, place: string): void {
   const broken = /%(?![0-9a-f]{2}|u[0-9a-f]{4})[0-9a-z]/i.exec(text)
   if (broken === null) return
   const mixed = /%[0-9a-f]{2}/i.test(text)
-  inspection.findings.push({ rule: 'form.broken-escape', grade: mixed ? 'likely' : 'weak', value: mixed ? 0.76 : 0.3, match: text.slice(broken.index, broken.index + 3), place, technique: 'T1027' })
+  inspection.findings.push({
+    rule: 'form.broken-escape',
+    grade: mixed ? 'likely' : 'weak',
+    value: mixed ? 0.76 : 0.3,
+    match: text.slice(broken.index, broken.index + 3),
+    place,
+    technique: 'T1027'
+  })
 }
 
-function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, place: string, graphqlRoute: boolean): void {
+function inspectPair (
+  inspection: Inspection,
+  pair: string,
+  kind: PlaceKind,
+  place: string,
+  graphqlRoute: boolean
+): void {
   if (pair === '') return
   const equals = pair.indexOf('=')
   // `a=1&amp;b=2`: a link that was escaped once too often.
@@ -36,14 +58,34 @@ function inspectPair (inspection: Inspection, pair: string, kind: PlaceKind, pla
   const value = equals === -1 ? '' : decodePercent(pair.slice(equals + 1), true)
   const inner = placeOf(place, name)
   if (name.length > 1) inspectName(inspection, kind, inner, name)
-  if (equals === -1 && name.length > 2 && name.length < 400 && !name.includes('=') && /[\s'"`(:\\]|^(?:\w{3,20}|[a-z]\w*\.\w+)$/i.test(name)) inspectValue(inspection, kind, inner, name, '', 1)
-  if (kind === 'query' && /^https?:\/\/[^/&?#]*%2f[^/&?#]{0,60}@/i.test(pair.slice(equals + 1))) inspection.findings.push({ rule: 'ssrf.userinfo', grade: 'likely', value: 0.79, match: pair.slice(equals + 1, equals + 41), place: inner, technique: 'T1190' })
+  if (
+    equals === -1 && name.length > 2 && name.length < 400 && !name.includes('=') &&
+    /[\s'"`(:\\]|^(?:\w{3,20}|[a-z]\w*\.\w+)$/i.test(name)
+  ) inspectValue(inspection, kind, inner, name, '', 1)
+  if (kind === 'query' && /^https?:\/\/[^/&?#]*%2f[^/&?#]{0,60}@/i.test(pair.slice(equals + 1))) {
+    inspection.findings.push({
+      rule: 'ssrf.userinfo',
+      grade: 'likely',
+      value: 0.79,
+      match: pair.slice(equals + 1, equals + 41),
+      place: inner,
+      technique: 'T1190'
+    })
+  }
   // `pay%3D1+OR+1` is a name to a strict parser and a pair to a lax one.
-  if (equals === -1 && name.includes('=')) inspectValue(inspection, kind, inner, name.slice(name.indexOf('=') + 1), '', 1)
+  if (equals === -1 && name.includes('=')) {
+    inspectValue(inspection, kind, inner, name.slice(name.indexOf('=') + 1), '', 1)
+  }
   if (value.length < 2) return
   if (graphqlRoute || name === 'query' || name === 'variables') {
-    if (name === 'query' && looksLikeGraphql(value) && inspectGraphql(inspection, 'graphql', value, kind === 'query' ? 'link' : 'post')) return
-    if ((name === 'variables' || name === 'extensions') && value.startsWith('{') && inspectVariables(inspection, value, name)) return
+    if (
+      name === 'query' && looksLikeGraphql(value) &&
+      inspectGraphql(inspection, 'graphql', value, kind === 'query' ? 'link' : 'post')
+    ) return
+    if (
+      (name === 'variables' || name === 'extensions') && value.startsWith('{') &&
+      inspectVariables(inspection, value, name)
+    ) return
   }
   const field = name.toLowerCase()
   inspectValue(inspection, kind, inner, value, field, 0)

@@ -1,7 +1,8 @@
 /**
- * Reads a GraphQL document in one pass of a lexer: its literal values (which are what is inspected), and the shape that abuse
- * shows in: depth, repeated fields, aliases, directives, fragments that call each other. The syntax itself is never inspected.
- * Source: GraphQL October 2021, section 2 (lexical grammar); abuse shapes after GraphQL Cop and the OWASP GraphQL cheat sheet.
+ * Reads a GraphQL document in one pass of a lexer: its literal values (which are what is inspected), and the
+ * shape that abuse shows in: depth, repeated fields, aliases, directives, fragments that call each other. The
+ * syntax itself is never inspected. Source: GraphQL October 2021, section 2 (lexical grammar); abuse shapes
+ * after GraphQL Cop and the OWASP GraphQL cheat sheet.
  */
 export interface GraphqlReading {
   /** String literals with the name of the argument or input field before them. */
@@ -60,7 +61,11 @@ let stamp = 0
 
 /** Adds to a key's count and returns it; 0 when the table is full around it. */
 function count (key: number, step: number): number {
-  for (let probe = 0, slot = (key ^ key >>> 13) & (SLOTS - 1); probe < PROBES_MAX; probe++, slot = (slot + 1) & (SLOTS - 1)) {
+  for (
+    let probe = 0, slot = (key ^ key >>> 13) & (SLOTS - 1);
+    probe < PROBES_MAX;
+    probe++, slot = (slot + 1) & (SLOTS - 1)
+  ) {
     if (STAMPS[slot] !== stamp) {
       STAMPS[slot] = stamp
       KEYS[slot] = key
@@ -75,7 +80,35 @@ function count (key: number, step: number): number {
 /** Null when the text is no GraphQL document. */
 export function readGraphql (text: string): GraphqlReading | null {
   stamp++
-  const state: State = { literals: [], depth: 0, aliases: 0, repeats: 0, directives: 0, fields: 0, introspection: 'none', cyclic: false, recursion: 0, deepTypes: true, open: false, cut: false, tokens: 0, level: 0, parens: 0, nameFrom: 0, nameTo: 0, nameHash: 0, argument: '', typeFollows: false, path: [], run: 0, fragment: '', definition: '', spreads: new Map(), afterSpread: false, afterAt: false }
+  const state: State = {
+    literals: [],
+    depth: 0,
+    aliases: 0,
+    repeats: 0,
+    directives: 0,
+    fields: 0,
+    introspection: 'none',
+    cyclic: false,
+    recursion: 0,
+    deepTypes: true,
+    open: false,
+    cut: false,
+    tokens: 0,
+    level: 0,
+    parens: 0,
+    nameFrom: 0,
+    nameTo: 0,
+    nameHash: 0,
+    argument: '',
+    typeFollows: false,
+    path: [],
+    run: 0,
+    fragment: '',
+    definition: '',
+    spreads: new Map(),
+    afterSpread: false,
+    afterAt: false
+  }
   let at = 0
   while (at < text.length && state.tokens < TOKENS_MAX) {
     const next = readToken(state, text, at)
@@ -117,7 +150,9 @@ function readNumber (text: string, at: number): number {
 function readName (state: State, text: string, at: number): number {
   let end = at
   let hash = 0
-  for (let code = text.charCodeAt(end); isNameCode(code, true); code = text.charCodeAt(++end)) hash = (Math.imul(hash, 31) + code) | 0
+  for (let code = text.charCodeAt(end); isNameCode(code, true); code = text.charCodeAt(++end)) {
+    hash = (Math.imul(hash, 31) + code) | 0
+  }
   if (state.level === 0 && state.parens === 0) readDefinition(state, text, at, end)
   else if (state.afterAt) state.afterAt = false
   else if (state.afterSpread) {
@@ -216,7 +251,9 @@ function openSelection (state: State): void {
   state.typeFollows = false
   if (++state.level > state.depth) state.depth = state.level
   let same = 1
-  for (let at = Math.max(0, state.path.length - ANCESTORS_MAX); at < state.path.length; at++) if (state.path[at] === state.nameHash) same++
+  for (let at = Math.max(0, state.path.length - ANCESTORS_MAX); at < state.path.length; at++) {
+    if (state.path[at] === state.nameHash) same++
+  }
   state.path.push(state.nameHash)
   if (same > state.recursion && state.level > 1) state.recursion = same
   if (same > 2 && state.nameHash !== OF_TYPE) state.deepTypes = false

@@ -13,33 +13,60 @@ import type { Finding, PlaceKind, Subject } from './findings.ts'
 import { WORD } from './words.ts'
 
 /** Characters that need a detector; without one of them only words, paths and URLs are left to look at. */
-const TELLING = CHAR.quote | CHAR.doubleQuote | CHAR.backtick | CHAR.less | CHAR.greater | CHAR.paren | CHAR.brace | CHAR.bracket | CHAR.dollar |
-  CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.backslash | CHAR.percent | CHAR.hash | CHAR.equals | CHAR.star | CHAR.lineBreak | CHAR.control |
+const TELLING = CHAR.quote | CHAR.doubleQuote | CHAR.backtick | CHAR.less | CHAR.greater | CHAR.paren |
+  CHAR.brace | CHAR.bracket | CHAR.dollar |
+  CHAR.semicolon | CHAR.pipe | CHAR.ampersand | CHAR.backslash | CHAR.percent | CHAR.hash | CHAR.equals |
+  CHAR.star | CHAR.lineBreak | CHAR.control |
   CHAR.bang | CHAR.caret
-const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash | CHAR.dot | CHAR.comma | CHAR.dash | CHAR.colon | CHAR.plus | CHAR.space | CHAR.at | CHAR.question
+const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash | CHAR.dot | CHAR.comma |
+  CHAR.dash | CHAR.colon | CHAR.plus | CHAR.space | CHAR.at | CHAR.question
 /** What an agent of ordinary characters may still carry. */
 const AGENT_TELLING = /\/etc\/|\/bin\/|\.\.\/|\/proc\/|\.ssh\/|\(\) ?[{:]|\.ini\b|\.(?:htaccess|bash_history)/
-const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike | WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php
+const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike |
+  WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php
 
 /** A literal and a logical word: the start of a comparison without symbols. */
 const LITERAL_LOGIC = /^(?:\d|null|true|false)\w{0,12} {1,4}(?:x?or|and)\b/i
 
 const NOTHING: readonly string[] = []
 
-/** Runs the detectors whose characters and words are there over one reading of one value. Returns what their bounds left out. */
-export function inspectReading (findings: Finding[], kind: PlaceKind, place: string, text: string, field: string): readonly string[] {
+/**
+ * Runs the detectors whose characters and words are there over one reading of one value. Returns what their
+ * bounds left out.
+ */
+export function inspectReading (
+  findings: Finding[],
+  kind: PlaceKind,
+  place: string,
+  text: string,
+  field: string
+): readonly string[] {
   scan(text)
   const { characters, words } = seen
-  if (kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 && ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)) return NOTHING
+  if (
+    kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 &&
+    ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)
+  ) return NOTHING
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..') || text.includes('--')
-    if (!paths && (words & TELLING_WORDS) === 0 && ((words & WORD.sqlLogic) === 0 || !LITERAL_LOGIC.test(text)) && (characters & CHAR.dot) === 0 && !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?') && text.length < RUN_MIN) return NOTHING
+    if (
+      !paths && (words & TELLING_WORDS) === 0 &&
+      ((words & WORD.sqlLogic) === 0 || !LITERAL_LOGIC.test(text)) && (characters & CHAR.dot) === 0 &&
+      !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?') && text.length < RUN_MIN
+    ) return NOTHING
   }
   const subject = subjectOf(kind, field, text, characters, words)
   if (kind === 'filename') detectFilename(subject)
   if (field === NAME_FIELD) detectName(subject)
   runDetectors(subject)
-  for (const sign of subject.signs) findings.push({ ...sign, match: excerptOf(subject, sign.match), place, technique: techniqueOf(sign.rule) })
+  for (const sign of subject.signs) {
+    findings.push({
+      ...sign,
+      match: excerptOf(subject, sign.match),
+      place,
+      technique: techniqueOf(sign.rule)
+    })
+  }
   return subject.leftOut
 }
 
@@ -47,7 +74,10 @@ function runDetectors (subject: Subject): void {
   const { characters } = subject
   const telling = (characters & TELLING) !== 0
   if (subject.kind !== 'agent' || telling) detectSql(subject)
-  if (telling || (subject.words & (WORD.scheme | WORD.script)) !== 0 || ((characters & CHAR.colon) !== 0 && subject.text.includes('\t'))) detectXss(subject)
+  if (
+    telling || (subject.words & (WORD.scheme | WORD.script)) !== 0 ||
+    ((characters & CHAR.colon) !== 0 && subject.text.includes('\t'))
+  ) detectXss(subject)
   detectCommand(subject)
   if (telling) {
     detectTemplate(subject)
@@ -61,9 +91,25 @@ function runDetectors (subject: Subject): void {
 
 function subjectOf (kind: PlaceKind, field: string, text: string, characters: number, words: number): Subject {
   const lower = text.toLowerCase()
-  const folded = (characters & (CHAR.lineBreak | CHAR.control | CHAR.nonAscii)) !== 0 || lower.includes('  ') || lower.includes('\t')
-  const flat = folded ? lower.replace(/[\u0000\u00ad\u200b-\u200f\ufeff]+/g, '').replace(/[\u0001-\u0020\u00a0\u1680\u2000-\u200a\u3000]+/g, ' ') : lower
-  return { kind, field, text, flat, characters, words, document: isDocument(kind, text, characters), signs: [], leftOut: [] }
+  const folded = (characters & (CHAR.lineBreak | CHAR.control | CHAR.nonAscii)) !== 0 ||
+    lower.includes('  ') || lower.includes('\t')
+  const flat = folded
+    ? lower.replace(/[\u0000\u00ad\u200b-\u200f\ufeff]+/g, '').replace(
+      /[\u0001-\u0020\u00a0\u1680\u2000-\u200a\u3000]+/g,
+      ' '
+    )
+    : lower
+  return {
+    kind,
+    field,
+    text,
+    flat,
+    characters,
+    words,
+    document: isDocument(kind, text, characters),
+    signs: [],
+    leftOut: []
+  }
 }
 
 const DOCUMENT_CHARACTERS_MIN = 80

@@ -1,4 +1,14 @@
-import { CHARACTERS_MAX, DECODE_STEPS_MAX, NESTED_TEXT_CHARACTERS_MAX, NESTED_TEXT_DEPTH_MAX, PLACE_CHARACTERS_MAX, REMARKS_MAX, VALUES_MAX, WINDOW_CHARACTERS, WINDOW_OVERLAP } from './bounds.ts'
+import {
+  CHARACTERS_MAX,
+  DECODE_STEPS_MAX,
+  NESTED_TEXT_CHARACTERS_MAX,
+  NESTED_TEXT_DEPTH_MAX,
+  PLACE_CHARACTERS_MAX,
+  REMARKS_MAX,
+  VALUES_MAX,
+  WINDOW_CHARACTERS,
+  WINDOW_OVERLAP
+} from './bounds.ts'
 import { CHAR, scan, seen } from './characters.ts'
 import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
 import { inspectReading } from './inspect-reading.ts'
@@ -40,22 +50,36 @@ export function placeOf (prefix: string, name: string): string {
 export function inspectName (inspection: Inspection, kind: PlaceKind, place: string, name: string): void {
   if (inspection.own && isForbiddenParameter(name) && BARE_KEY.test(name)) return noteOwnKey(inspection, place, name)
   scan(name)
-  if ((seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) && (seen.words === 0 || name.length < 24) && !isTelling(name) && name.length < 64) return
+  if (
+    (seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) &&
+    (seen.words === 0 || name.length < 24) && !isTelling(name) && name.length < 64
+  ) return
   inspectValue(inspection, kind, place, name, NAME_FIELD, 0)
 }
 
-/** Nothing but names, and what parsers nest them by: whoever hides more than a key in one is judged by all detectors. */
+/**
+ * Nothing but names, and what parsers nest them by: whoever hides more than a key in one is judged by all
+ * detectors.
+ */
 const BARE_KEY = /^[\w$.[\]-]{1,64}$/
 
-/** Less than a probe is counted from (history.ts): an application with a wrong name in it sends it with every request. */
+/**
+ * Less than a probe is counted from (history.ts): an application with a wrong name in it sends it with every
+ * request.
+ */
 const OWN_KEY = 0.1
 
 /**
- * A forbidden key in our own arguments reaches no store: it is answered 400, counted and recorded. As evidence it is one weak
- * sign, so that whoever sends it learns what is wrong with the request, and that a mistake of a client bans nobody.
+ * A forbidden key in our own arguments reaches no store: it is answered 400, counted and recorded. As
+ * evidence it is one weak sign, so that whoever sends it learns what is wrong with the request, and that a
+ * mistake of a client bans nobody.
  */
 function noteOwnKey (inspection: Inspection, place: string, name: string): void {
-  const rule = name.includes('$') ? 'nosqli.own-key' : /proto|constructor/.test(name) ? 'proto.own-key' : 'nosqli.own-path'
+  const rule = name.includes('$')
+    ? 'nosqli.own-key'
+    : /proto|constructor/.test(name)
+      ? 'proto.own-key'
+      : 'nosqli.own-path'
   inspection.findings.push({ rule, grade: 'weak', value: OWN_KEY, match: name, place, technique: techniqueOf(rule) })
 }
 
@@ -65,14 +89,25 @@ function isTelling (name: string): boolean {
 }
 
 /** Judges one value in every reading a parser may give it. `depth` counts text inside text. */
-export function inspectValue (inspection: Inspection, kind: PlaceKind, place: string, text: string, field: string, depth: number): void {
+export function inspectValue (
+  inspection: Inspection,
+  kind: PlaceKind,
+  place: string,
+  text: string,
+  field: string,
+  depth: number
+): void {
   if (text.length < 2) return
   if (++inspection.values > VALUES_MAX) return leaveOut(inspection, `values beyond the ${VALUES_MAX}th`)
-  if ((inspection.characters += text.length) > CHARACTERS_MAX) return leaveOut(inspection, `text beyond ${CHARACTERS_MAX} characters`)
+  if ((inspection.characters += text.length) > CHARACTERS_MAX) {
+    return leaveOut(inspection, `text beyond ${CHARACTERS_MAX} characters`)
+  }
   scan(text)
   if (seen.characters === 0 && seen.words === 0 && text.length < 16 && !STREAM_START.test(text)) return
   if (text.length <= WINDOW_CHARACTERS) return inspectReadings(inspection, kind, place, text, field, depth)
-  if (/^\s*[{[]|^[\w+/=-]{64}/.test(text.slice(0, 80))) leaveOut(inspection, `${place}: text inside text beyond ${NESTED_TEXT_CHARACTERS_MAX} characters`)
+  if (/^\s*[{[]|^[\w+/=-]{64}/.test(text.slice(0, 80))) {
+    leaveOut(inspection, `${place}: text inside text beyond ${NESTED_TEXT_CHARACTERS_MAX} characters`)
+  }
   for (let from = 0; from < text.length; from += WINDOW_CHARACTERS - WINDOW_OVERLAP) {
     inspectReadings(inspection, kind, place, text.slice(from, from + WINDOW_CHARACTERS), field, depth)
   }
@@ -80,11 +115,20 @@ export function inspectValue (inspection: Inspection, kind: PlaceKind, place: st
 
 const BASE64_PICTURE = /^data:(?:image\/(?!svg)|audio|video|font|application\/(?:pdf|octet-stream))[\w/+.-]*;base64,/
 
-function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string, text: string, field: string, depth: number): void {
+function inspectReadings (
+  inspection: Inspection,
+  kind: PlaceKind,
+  place: string,
+  text: string,
+  field: string,
+  depth: number
+): void {
   if (BASE64_PICTURE.test(text.slice(0, 64))) return
   let reading = text
   for (let step = 0; ; step++) {
-    for (const what of inspectReading(inspection.findings, kind, place, reading, field)) leaveOut(inspection, `${place}: ${what}`)
+    for (const what of inspectReading(inspection.findings, kind, place, reading, field)) {
+      leaveOut(inspection, `${place}: ${what}`)
+    }
     const next = decodeOnce(reading)
     if (next === reading) break
     if (step >= DECODE_STEPS_MAX) {
@@ -94,7 +138,9 @@ function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string
     reading = next
   }
   if (text.length > NESTED_TEXT_CHARACTERS_MAX || depth >= NESTED_TEXT_DEPTH_MAX) {
-    if (/^\s*[{[]["{[]/.test(text.slice(0, 64)) && depth < 2 * NESTED_TEXT_DEPTH_MAX && kind !== 'header') leaveOut(inspection, `${place}: text inside text beyond its bound`)
+    if (/^\s*[{[]["{[]/.test(text.slice(0, 64)) && depth < 2 * NESTED_TEXT_DEPTH_MAX && kind !== 'header') {
+      leaveOut(inspection, `${place}: text inside text beyond its bound`)
+    }
     return
   }
   inspectNested(inspection, kind, place, reading, field, depth)
@@ -102,7 +148,8 @@ function inspectReadings (inspection: Inspection, kind: PlaceKind, place: string
 
 const ENTITY_HINT = /&(?:#|[a-z]{2,8};|l(?:par|t|brace)|newline|tab|colon)/i
 const ESCAPE_HINT = /\\[ux]/i
-const WIDE_HINT = /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u2460-\u2473\u24b6-\u24ea\u3002\u3008\u300a\u2039\u02b9\u02bc\u2032\u2024\u2025\u2044\u2215\u2216\u29f8]/
+const WIDE_HINT =
+  /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u2460-\u2473\u24b6-\u24ea\u3002\u3008\u300a\u2039\u02b9\u02bc\u2032\u2024\u2025\u2044\u2215\u2216\u29f8]/
 
 /** One more step of what a lax chain of parsers decodes; the same text when there is none. */
 export function decodeOnce (text: string): string {
@@ -116,11 +163,28 @@ export function decodeOnce (text: string): string {
 }
 
 /** JSON and base64 inside a string are read as their receivers would. */
-function inspectNested (inspection: Inspection, kind: PlaceKind, place: string, text: string, field: string, depth: number): void {
+function inspectNested (
+  inspection: Inspection,
+  kind: PlaceKind,
+  place: string,
+  text: string,
+  field: string,
+  depth: number
+): void {
   const first = text.charCodeAt(0)
   if ((first === 123 || first === 91) && text.length > 6) {
     const value = parseJson(text)
-    if (value !== undefined) walkJson(value, kind, place, (innerKind, innerPlace, inner, name) => inspectValue(inspection, innerKind, innerPlace, inner, name, depth + 1), (innerPlace, name) => inspectName(inspection, 'json', innerPlace, name), (what) => leaveOut(inspection, what))
+    if (value !== undefined) {
+      walkJson(
+        value,
+        kind,
+        place,
+        (innerKind, innerPlace, inner, name) =>
+          inspectValue(inspection, innerKind, innerPlace, inner, name, depth + 1),
+        (innerPlace, name) => inspectName(inspection, 'json', innerPlace, name),
+        (what) => leaveOut(inspection, what)
+      )
+    }
     return
   }
   const decoded = decodeBase64(text)

@@ -8,21 +8,44 @@ import { walkJson } from './json-values.ts'
 export function inspectJson (inspection: Inspection, value: unknown, place: string, graphqlRoute: boolean): void {
   if (Array.isArray(value) && value.length > 0 && value.length <= PARTS_MAX && value.every(hasDocument)) {
     addBatchSigns(inspection, 'graphql', value.map((request: { query: string }) => request.query))
-    for (const request of value) inspectGraphqlRequest(inspection, request as Record<string, unknown>, place, value.length > 1 ? 'batch' : 'post')
-  } else if (hasDocument(value)) inspectGraphqlRequest(inspection, value as unknown as Record<string, unknown>, place, 'post')
-  else walk(inspection, value, graphqlRoute ? 'graphql' : 'json', place)
+    for (const request of value) {
+      inspectGraphqlRequest(
+        inspection,
+        request as Record<string, unknown>,
+        place,
+        value.length > 1 ? 'batch' : 'post'
+      )
+    }
+  } else if (hasDocument(value)) {
+    inspectGraphqlRequest(inspection, value as unknown as Record<string, unknown>, place, 'post')
+  } else walk(inspection, value, graphqlRoute ? 'graphql' : 'json', place)
 }
 
 function hasDocument (value: unknown): value is { query: string } {
   return typeof value === 'object' && value !== null && typeof (value as { query?: unknown }).query === 'string'
 }
 
-function inspectGraphqlRequest (inspection: Inspection, request: Record<string, unknown>, place: string, way: 'post' | 'batch'): void {
-  if (!inspectGraphql(inspection, 'graphql', request.query as string, way)) return walk(inspection, request, 'json', place)
+function inspectGraphqlRequest (
+  inspection: Inspection,
+  request: Record<string, unknown>,
+  place: string,
+  way: 'post' | 'batch'
+): void {
+  if (!inspectGraphql(inspection, 'graphql', request.query as string, way)) {
+    return walk(inspection, request, 'json', place)
+  }
   for (const key of Object.keys(request)) {
     if (key === 'query') continue
-    if (key === 'variables') walk(inspection, typeof request.variables === 'string' ? parseJson(request.variables) ?? request.variables : request.variables, 'graphql', 'variables')
-    else {
+    if (key === 'variables') {
+      walk(
+        inspection,
+        typeof request.variables === 'string'
+          ? parseJson(request.variables) ?? request.variables
+          : request.variables,
+        'graphql',
+        'variables'
+      )
+    } else {
       inspectName(inspection, 'json', place, key)
       walk(inspection, request[key], 'json', `${place}.${key.slice(0, 32)}`)
     }

@@ -7,7 +7,14 @@ type OnName = (place: string, name: string) => void
 interface Step { value: unknown, place: string, field: string, depth: number }
 
 /** Visits every string and every key of parsed JSON, without recursion, bounded in depth and count. */
-export function walkJson (root: unknown, kind: PlaceKind, place: string, onValue: OnValue, onName: OnName, leaveOut: (what: string) => void): void {
+export function walkJson (
+  root: unknown,
+  kind: PlaceKind,
+  place: string,
+  onValue: OnValue,
+  onName: OnName,
+  leaveOut: (what: string) => void
+): void {
   const stack: Step[] = [{ value: root, place, field: '', depth: 0 }]
   let count = 0
   for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
@@ -21,16 +28,26 @@ export function walkJson (root: unknown, kind: PlaceKind, place: string, onValue
   }
 }
 
-function pushChildren (stack: Step[], step: Step, value: object, onName: OnName, leaveOut: (what: string) => void): void {
+function pushChildren (
+  stack: Step[],
+  step: Step,
+  value: object,
+  onName: OnName,
+  leaveOut: (what: string) => void
+): void {
   const depth = step.depth + 1
   if (Array.isArray(value)) {
     if (value.length > VALUES_MAX) leaveOut(`${step.place}: items beyond the ${VALUES_MAX}th`)
-    for (let at = Math.min(value.length, VALUES_MAX) - 1; at >= 0; at--) stack.push({ value: value[at], place: step.place, field: step.field, depth })
+    for (let at = Math.min(value.length, VALUES_MAX) - 1; at >= 0; at--) {
+      stack.push({ value: value[at], place: step.place, field: step.field, depth })
+    }
     return
   }
   for (const key of Object.keys(value)) {
     const inner = step.place.length < 48 ? `${step.place}.${key.slice(0, 32)}` : step.place
-    if (key.length > 3 || key.charCodeAt(0) === 36) onName(inner, key === 'prototype' && step.field === 'constructor' ? 'constructor.prototype' : key)
+    if (key.length > 3 || key.charCodeAt(0) === 36) {
+      onName(inner, key === 'prototype' && step.field === 'constructor' ? 'constructor.prototype' : key)
+    }
     stack.push({ value: (value as Record<string, unknown>)[key], place: inner, field: key.toLowerCase(), depth })
   }
 }

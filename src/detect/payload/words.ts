@@ -1,4 +1,7 @@
-/** Words that make a detector worth running. They gate, they never accuse: the structure around them is judged elsewhere. */
+/**
+ * Words that make a detector worth running. They gate, they never accuse: the structure around them is judged
+ * elsewhere.
+ */
 import { SHELL_COMMANDS, SHELL_WORDLIKE, WINDOWS_COMMANDS } from './detectors/command-words.ts'
 import { PHP_FUNCTIONS } from './detectors/php-words.ts'
 import { SQL_FUNCTIONS, SQL_NAMES, SQL_STATEMENTS, SQL_LOGIC } from './detectors/sql-words.ts'
@@ -33,12 +36,42 @@ export const WORDS_BY_KIND: Array<[number, Iterable<string>]> = [
   [WORD.shellWordlike, SHELL_WORDLIKE],
   [WORD.windows, WINDOWS_COMMANDS],
   [WORD.php, PHP_FUNCTIONS],
-  [WORD.script, list('alert confirm prompt eval function document window self top parent frames globalthis settimeout setinterval settimeout execscript string fromcharcode innerhtml cookie location localstorage constructor require process child_process console module exports while for import fetch xmlhttprequest atob btoa unescape decodeuricomponent msgbox expression return this db sleep node nd_func __js_function queryselector core buffer global globals valueof tostring array object reflect proxy promise math execsync spawn spawnsync exec execute deno bun subprocess')],
-  [WORD.java, list('java javax javassist runtime processbuilder getruntime classloader org com ognl springframework invokertransformer instantiatetransformer clonetransformer forclosure whileclosure instantiatefactory prototypeclonefactory prototypeserializationfactory beanutils corba jboss omg weblogic jndi memberaccess _memberaccess allowstaticmethodaccess getclass forname newinstance class module rmi unmarshaller')],
-  [WORD.template, list('self config request __class__ __globals__ __init__ __mro__ __subclasses__ __builtins__ __import__ os system popen getclass lipsum cycler joiner namespace attr filter freemarker execute new t assign constructor subclasses mro getruntime settings debug env import include if for set print end smarty php velocity class base')],
-  [WORD.scheme, list('http https ftp ftps file gopher dict ldap ldaps tftp sftp ssh2 php phar zip zlib glob expect data ogg rar jar netdoc local_file javascript vbscript livescript view smb smbs sip url rmi jndi iiop dns nntp imap pop3 smtp telnet rsync mailto acap irc rtmp xri bzip2 compress ssh svn git ws wss redis about mocha feed res mhtml')],
+  [
+    WORD.script,
+    list(
+      'alert confirm prompt eval function document window self top parent frames globalthis settimeout setinterval settimeout execscript string fromcharcode innerhtml cookie location localstorage constructor require process child_process console module exports while for import fetch xmlhttprequest atob btoa unescape decodeuricomponent msgbox expression return this db sleep node nd_func __js_function queryselector core buffer global globals valueof tostring array object reflect proxy promise math execsync spawn spawnsync exec execute deno bun subprocess'
+    )
+  ],
+  [
+    WORD.java,
+    list(
+      'java javax javassist runtime processbuilder getruntime classloader org com ognl springframework invokertransformer instantiatetransformer clonetransformer forclosure whileclosure instantiatefactory prototypeclonefactory prototypeserializationfactory beanutils corba jboss omg weblogic jndi memberaccess _memberaccess allowstaticmethodaccess getclass forname newinstance class module rmi unmarshaller'
+    )
+  ],
+  [
+    WORD.template,
+    list(
+      'self config request __class__ __globals__ __init__ __mro__ __subclasses__ __builtins__ __import__ os system popen getclass lipsum cycler joiner namespace attr filter freemarker execute new t assign constructor subclasses mro getruntime settings debug env import include if for set print end smarty php velocity class base'
+    )
+  ],
+  [
+    WORD.scheme,
+    list(
+      'http https ftp ftps file gopher dict ldap ldaps tftp sftp ssh2 php phar zip zlib glob expect data ogg rar jar netdoc local_file javascript vbscript livescript view smb smbs sip url rmi jndi iiop dns nntp imap pop3 smtp telnet rsync mailto acap irc rtmp xri bzip2 compress ssh svn git ws wss redis about mocha feed res mhtml'
+    )
+  ],
   [WORD.prototype, list('__proto__ prototype constructor __definegetter__ __definesetter__')],
-  [WORD.html, list('script iframe img svg body object embed style link meta base form input textarea video audio marquee applet layer ilayer bgsound isindex xml onerror onload onclick onmouseover onfocus')],
-  [WORD.mail, list('bcc cc from subject rcpt ehlo helo mail to data vrfy stls retr uidl list stat auth login starttls noop quit append fetch status select capability')],
+  [
+    WORD.html,
+    list(
+      'script iframe img svg body object embed style link meta base form input textarea video audio marquee applet layer ilayer bgsound isindex xml onerror onload onclick onmouseover onfocus'
+    )
+  ],
+  [
+    WORD.mail,
+    list(
+      'bcc cc from subject rcpt ehlo helo mail to data vrfy stls retr uidl list stat auth login starttls noop quit append fetch status select capability'
+    )
+  ],
   [WORD.sessionName, list('sessionid session_id phpsessid jsessionid aspsessionid sessid sid session')]
 ]

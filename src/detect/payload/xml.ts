@@ -3,13 +3,20 @@ import { inspectName, inspectValue, leaveOut } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 import { VALUES_MAX, XML_ATTRIBUTES_MAX, XML_JOINED_CHARACTERS_MAX, XML_PROLOG_CHARACTERS_MAX } from './bounds.ts'
 
-/** XML without building a tree: the prolog is judged as it stands (entities live there), texts, attributes and CDATA as values. */
+/**
+ * XML without building a tree: the prolog is judged as it stands (entities live there), texts, attributes and
+ * CDATA as values.
+ */
 export function inspectXml (inspection: Inspection, text: string, place: string): void {
   const prologEnd = /<(?:(?![!?])[\w:]|!\[CDATA\[)/.exec(text)?.index ?? text.length
   const prolog = text.slice(0, Math.min(prologEnd, XML_PROLOG_CHARACTERS_MAX))
-  if (prologEnd > XML_PROLOG_CHARACTERS_MAX) leaveOut(inspection, `${place}: XML prolog beyond ${XML_PROLOG_CHARACTERS_MAX} characters`)
+  if (prologEnd > XML_PROLOG_CHARACTERS_MAX) {
+    leaveOut(inspection, `${place}: XML prolog beyond ${XML_PROLOG_CHARACTERS_MAX} characters`)
+  }
   if (prolog.includes('<!')) inspectValue(inspection, 'xml', place + ' (prolog)', prolog, '', 2)
-  const included = text.includes('XInclude') ? text.indexOf('<', Math.max(0, text.indexOf('XInclude') - 1_024)) : text.indexOf('<xi:')
+  const included = text.includes('XInclude')
+    ? text.indexOf('<', Math.max(0, text.indexOf('XInclude') - 1_024))
+    : text.indexOf('<xi:')
   if (included !== -1) inspectValue(inspection, 'xml', place, text.slice(included, included + 4_096), '', 2)
   let joined = ''
   let joinedParts = 0
@@ -36,7 +43,9 @@ export function inspectXml (inspection: Inspection, text: string, place: string)
     at = next
   }
   // `<![CDATA[<]]>script<![CDATA[>]]>` is one text to the reader.
-  if (joined.length > XML_JOINED_CHARACTERS_MAX && joinedParts > 1) leaveOut(inspection, `${place}: XML texts as one beyond ${XML_JOINED_CHARACTERS_MAX} characters`)
+  if (joined.length > XML_JOINED_CHARACTERS_MAX && joinedParts > 1) {
+    leaveOut(inspection, `${place}: XML texts as one beyond ${XML_JOINED_CHARACTERS_MAX} characters`)
+  }
   if (joinedParts > 1 && joined.includes('<')) inspectValue(inspection, 'xml', place, joined, '', 2)
 }
 
@@ -49,16 +58,27 @@ const ATTRIBUTE = /([\w:.-]{1,80})\s{0,4}=\s{0,4}(?:"([^"]*)"|'([^']*)')/g
 function inspectTag (inspection: Inspection, tag: string, place: string): void {
   if (tag.startsWith('/') || tag.startsWith('!')) return
   const name = /^[^\s/>]{1,200}/.exec(tag)?.[0] ?? ''
-  if (/^(?:script|iframe|object|embed|applet|svg|img)$/i.test(name)) inspectValue(inspection, 'xml', place, `<${tag}>`, '', 2)
+  if (/^(?:script|iframe|object|embed|applet|svg|img)$/i.test(name)) {
+    inspectValue(inspection, 'xml', place, `<${tag}>`, '', 2)
+  }
   if (name.length > 8) inspectName(inspection, 'xml', place, name)
   if (!tag.includes('=')) return
   ATTRIBUTE.lastIndex = 0
   for (let count = 0; ; count++) {
     const match = ATTRIBUTE.exec(tag)
     if (match === null) return
-    if (count >= XML_ATTRIBUTES_MAX) return leaveOut(inspection, `${place}: attributes of one element beyond the ${XML_ATTRIBUTES_MAX}th`)
+    if (count >= XML_ATTRIBUTES_MAX) {
+      return leaveOut(inspection, `${place}: attributes of one element beyond the ${XML_ATTRIBUTES_MAX}th`)
+    }
     const value = decodeEntities(match[2] ?? match[3] ?? '')
     if (/^xmlns(?::|$)|:schemalocation$/i.test(match[1] as string)) continue
-    inspectValue(inspection, 'xml', `${place}.${(match[1] as string).slice(0, 32)}`, value, (match[1] as string).toLowerCase(), 0)
+    inspectValue(
+      inspection,
+      'xml',
+      `${place}.${(match[1] as string).slice(0, 32)}`,
+      value,
+      (match[1] as string).toLowerCase(),
+      0
+    )
   }
 }

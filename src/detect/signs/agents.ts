@@ -4,7 +4,16 @@
  */
 export const AGENTS_VERSION = '2026.11.21'
 
-export type AgentKind = 'missing' | 'attack-tool' | 'impossible' | 'headless' | 'search-bot' | 'robot' | 'client' | 'browser' | 'other'
+export type AgentKind =
+  | 'missing'
+  | 'attack-tool'
+  | 'impossible'
+  | 'headless'
+  | 'search-bot'
+  | 'robot'
+  | 'client'
+  | 'browser'
+  | 'other'
 
 export interface AgentClass {
   kind: AgentKind
@@ -13,36 +22,149 @@ export interface AgentClass {
 }
 
 /** Tools that are made to attack, to find holes or to map what is hidden. One word of the agent equals one of these. */
-const ATTACK_TOOLS = new Set(('sqlmap nikto nuclei gobuster feroxbuster dirbuster dirb wfuzz ffuf wpscan joomscan cmsmap droopescan cmseek ' +
-  'acunetix acunetix-product netsparker invicti appscan appspider webinspect nessus openvas gvm qualysguard rapid7 nexpose ' +
-  'nmap masscan zmap zgrab zgrab2 zmeu jorgee morfeus havij sqlninja sqlsus jsql ghauri bbqsql nosqlmap commix tplmap sstimap tinja ' +
-  'xsser xsstrike dalfox xspear arachni wapiti skipfish w3af w3af.org grabber grendel-scan webscarab paros burpsuite burpcollaborator zaproxy owasp-zap vega ' +
-  'ironwasp vega-scanner n-stalker nstalker webshag whatweb whatwaf wafw00f whisker libwhisker fimap lfisuite lfimap kadimus panoptic dotdotpwn ' +
-  'bfac shortscan wprecon wpprobe webbandit sitelockspider betabot jbrofuzz fuzzer powerfuzzer pangolin absinthe bsqlbf mole darkjumper ' +
-  'hydra medusa patator brutus ncrack crackmapexec metasploit msfconsole cobaltstrike brutespray thc-hydra ' +
-  'graphql-cop graphw00f clairvoyance inql batchql crackql graphqlmap l9explore l9scan l9tcpid lkxscan leakix tsunamisecurityscanner ' +
-  'trufflehog noseyparker gitleaks gitdumper git-dumper dvcs-ripper nettacker raccoon sn1per recon-ng subfinder httprobe aquatone gowitness eyewitness ' +
-  'hakrawler gospider gau waybackurls paramspider arjun x8 kiterunner katana jaeles xray osmedeus striker photon dirsearch dirmap rustbuster ' +
-  'sysscan securityagent netlab360 hexometer yeswehack-hunter detectify fhscan hscan pwnscan vulnscan webcruiser safe3 zeus scanbot-x ' +
-  'slowloris slowhttptest goldeneye hulk torshammer loic hoic xerxes wreckuests').split(' '))
+const ATTACK_TOOLS = new Set(
+  ('sqlmap nikto nuclei gobuster feroxbuster dirbuster dirb wfuzz ffuf wpscan joomscan cmsmap droopescan cmseek ' +
+    'acunetix acunetix-product netsparker invicti appscan appspider webinspect nessus openvas gvm qualysguard rapid7 nexpose ' +
+    'nmap masscan zmap zgrab zgrab2 zmeu jorgee morfeus havij sqlninja sqlsus jsql ghauri bbqsql nosqlmap commix tplmap sstimap tinja ' +
+    'xsser xsstrike dalfox xspear arachni wapiti skipfish w3af w3af.org grabber grendel-scan webscarab paros burpsuite burpcollaborator zaproxy owasp-zap vega ' +
+    'ironwasp vega-scanner n-stalker nstalker webshag whatweb whatwaf wafw00f whisker libwhisker fimap lfisuite lfimap kadimus panoptic dotdotpwn ' +
+    'bfac shortscan wprecon wpprobe webbandit sitelockspider betabot jbrofuzz fuzzer powerfuzzer pangolin absinthe bsqlbf mole darkjumper ' +
+    'hydra medusa patator brutus ncrack crackmapexec metasploit msfconsole cobaltstrike brutespray thc-hydra ' +
+    'graphql-cop graphw00f clairvoyance inql batchql crackql graphqlmap l9explore l9scan l9tcpid lkxscan leakix tsunamisecurityscanner ' +
+    'trufflehog noseyparker gitleaks gitdumper git-dumper dvcs-ripper nettacker raccoon sn1per recon-ng subfinder httprobe aquatone gowitness eyewitness ' +
+    'hakrawler gospider gau waybackurls paramspider arjun x8 kiterunner katana jaeles xray osmedeus striker photon dirsearch dirmap rustbuster ' +
+    'sysscan securityagent netlab360 hexometer yeswehack-hunter detectify fhscan hscan pwnscan vulnscan webcruiser safe3 zeus scanbot-x ' +
+    'slowloris slowhttptest goldeneye hulk torshammer loic hoic xerxes wreckuests').split(' ')
+)
 
-/** Names that are also ordinary words or products: only as the agent's first word, or alone in brackets, or with a version. */
-const SHARED_NAMES = new Set(['vega', 'hydra', 'panoptic', 'detectify', 'medusa', 'mole', 'brutus', 'zeus', 'photon', 'striker', 'raccoon', 'xray', 'katana', 'grabber', 'hulk', 'fuzzer', 'absinthe', 'gau', 'hexometer', 'x8', 'securityagent', 'rapid7'])
+/**
+ * Names that are also ordinary words or products: only as the agent's first word, or alone in brackets, or
+ * with a version.
+ */
+const SHARED_NAMES = new Set([
+  'vega',
+  'hydra',
+  'panoptic',
+  'detectify',
+  'medusa',
+  'mole',
+  'brutus',
+  'zeus',
+  'photon',
+  'striker',
+  'raccoon',
+  'xray',
+  'katana',
+  'grabber',
+  'hulk',
+  'fuzzer',
+  'absinthe',
+  'gau',
+  'hexometer',
+  'x8',
+  'securityagent',
+  'rapid7'
+])
 
 /** Longer marks, looked for anywhere. */
-const ATTACK_MARKS = ['projectdiscovery', 'nmap scripting engine', 'fuzz faster', 'evasions:none', 'security-scan', 'security scan', 'securityscan', 'vulnerability scan', 'vulnerability-scan', 'vulnscan', 'pentest', 'sqlinject', 'exploit', 'webshell', '() {', '${jndi', 'masscan', 'owasp_zap', 'w3af', 'nessus', 'sqlmap', 'acunetix']
+const ATTACK_MARKS = [
+  'projectdiscovery',
+  'nmap scripting engine',
+  'fuzz faster',
+  'evasions:none',
+  'security-scan',
+  'security scan',
+  'securityscan',
+  'vulnerability scan',
+  'vulnerability-scan',
+  'vulnscan',
+  'pentest',
+  'sqlinject',
+  'exploit',
+  'webshell',
+  '() {',
+  '${jndi',
+  'masscan',
+  'owasp_zap',
+  'w3af',
+  'nessus',
+  'sqlmap',
+  'acunetix'
+]
 
-const HEADLESS_MARKS = ['headlesschrome', 'headless chrome', 'phantomjs', 'slimerjs', 'puppeteer', 'playwright', 'selenium', 'webdriver', 'zombie.js', 'htmlunit', 'splash/']
+const HEADLESS_MARKS = [
+  'headlesschrome',
+  'headless chrome',
+  'phantomjs',
+  'slimerjs',
+  'puppeteer',
+  'playwright',
+  'selenium',
+  'webdriver',
+  'zombie.js',
+  'htmlunit',
+  'splash/'
+]
 
-const ROBOT_MARKS = ['bot', 'crawl', 'spider', 'slurp', 'fetcher', 'monitor', 'uptime', 'check', 'probe', 'preview', 'archiver', 'feed', 'rss', '+http', 'validator', 'lighthouse', 'pingdom', 'synthetic', 'prometheus', 'zabbix', 'facebookexternalhit', 'mediapartners-google', 'pagespeed', 'whatsapp', 'hookshot']
+const ROBOT_MARKS = [
+  'bot',
+  'crawl',
+  'spider',
+  'slurp',
+  'fetcher',
+  'monitor',
+  'uptime',
+  'check',
+  'probe',
+  'preview',
+  'archiver',
+  'feed',
+  'rss',
+  '+http',
+  'validator',
+  'lighthouse',
+  'pingdom',
+  'synthetic',
+  'prometheus',
+  'zabbix',
+  'facebookexternalhit',
+  'mediapartners-google',
+  'pagespeed',
+  'whatsapp',
+  'hookshot'
+]
 
-/** Search engines by name. Who they are is not verified here (that needs DNS); they get patience for a polite crawl, not trust. */
-const SEARCH_MARKS = ['googlebot', 'bingbot', 'yandexbot', 'baiduspider', 'duckduckbot', 'applebot', 'slurp', 'petalbot', 'sogou', 'seznambot', 'qwant', 'mojeekbot', 'google-inspectiontool', 'yeti/', 'exabot', 'archive.org_bot', 'ccbot']
+/**
+ * Search engines by name. Who they are is not verified here (that needs DNS); they get patience for a polite
+ * crawl, not trust.
+ */
+const SEARCH_MARKS = [
+  'googlebot',
+  'bingbot',
+  'yandexbot',
+  'baiduspider',
+  'duckduckbot',
+  'applebot',
+  'slurp',
+  'petalbot',
+  'sogou',
+  'seznambot',
+  'qwant',
+  'mojeekbot',
+  'google-inspectiontool',
+  'yeti/',
+  'exabot',
+  'archive.org_bot',
+  'ccbot'
+]
 
-const CLIENT_NAMES = new Set(('curl wget python-requests python-urllib python-httpx python aiohttp httpx httpie okhttp go-http-client java apache-httpclient jakarta ' +
-  'axios node node-fetch undici got superagent postmanruntime insomnia restsharp dart ruby faraday guzzlehttp php symfony libwww-perl lwp ' +
-  'graphql-request apollo-client apollo urql relay terraform-provider terraform aws-sdk-js boto3 botocore google-api-python-client stripe k6 ktor-client reqwest hyper ' +
-  'unirest typhoeus excon rest-client winhttp dalvik cfnetwork alamofire expo powershell deno bun stripe-node axios-retry grpc-node').split(' '))
+const CLIENT_NAMES = new Set(
+  ('curl wget python-requests python-urllib python-httpx python aiohttp httpx httpie okhttp go-http-client java apache-httpclient jakarta ' +
+    'axios node node-fetch undici got superagent postmanruntime insomnia restsharp dart ruby faraday guzzlehttp php symfony libwww-perl lwp ' +
+    'graphql-request apollo-client apollo urql relay terraform-provider terraform aws-sdk-js boto3 botocore google-api-python-client stripe k6 ktor-client reqwest hyper ' +
+    'unirest typhoeus excon rest-client winhttp dalvik cfnetwork alamofire expo powershell deno bun stripe-node axios-retry grpc-node')
+    .split(' ')
+)
 
 const CACHE_MAX = 2048
 const AGENT_MAX = 512
@@ -86,7 +208,8 @@ function isAttackWord (word: string, at: number, agent: string, count: number): 
   if (!ATTACK_TOOLS.has(word) && !ATTACK_TOOLS.has(name)) return false
   const bare = ATTACK_TOOLS.has(word) ? word : name
   if (!SHARED_NAMES.has(bare)) return true
-  return at === 0 || count === 1 || agent.includes(`(${bare})`) || agent.includes(`${bare}/`) || agent.includes(`; ${bare}`) || agent.endsWith(bare)
+  return at === 0 || count === 1 || agent.includes(`(${bare})`) || agent.includes(`${bare}/`) ||
+    agent.includes(`; ${bare}`) || agent.endsWith(bare)
 }
 
 /** What no program that browses ever sent: a misspelt Mozilla or version, control characters, code. */

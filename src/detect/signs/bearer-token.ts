@@ -1,7 +1,7 @@
 /**
- * The head of a JSON Web Token in `Authorization`, which says how it is to be checked: a head that says "not at all", or
- * that leads the check to a file or a query of the sender's, is an attack whoever verifies it (RFC 8725 2.1, 3.5).
- * The head holds no secret; claims and signature are never decoded.
+ * The head of a JSON Web Token in `Authorization`, which says how it is to be checked: a head that says "not
+ * at all", or that leads the check to a file or a query of the sender's, is an attack whoever verifies it
+ * (RFC 8725 2.1, 3.5). The head holds no secret; claims and signature are never decoded.
  */
 const HEAD_MAX = 1_024
 const HEADS_MAX = 256
@@ -29,7 +29,9 @@ export function addTokenHeadSigns (authorization: string): TokenHead | null {
 
 function readHead (head: string): TokenHead | null {
   if (/"alg"\s*:\s*"(?:none)?"/i.test(head)) return { value: 0.82, text: 'a token that says it is not signed' }
-  if (/"kid"\s*:\s*"[^"]*(?:\.\.[\\/]|\\?\/(?:dev|etc|proc)\\?\/|'|\||;|\$\()/.test(head)) return { value: 0.82, text: 'a key id that is a path or code' }
+  if (/"kid"\s*:\s*"[^"]*(?:\.\.[\\/]|\\?\/(?:dev|etc|proc)\\?\/|'|\||;|\$\()/.test(head)) {
+    return { value: 0.82, text: 'a key id that is a path or code' }
+  }
   if (/"jwk"\s*:\s*\{/.test(head)) return { value: 0.78, text: 'a token that brings its own key' }
   if (/"(?:jku|x5u)"\s*:\s*"/.test(head)) return { value: 0.5, text: 'a token that says where its key is' }
   return null

@@ -1,8 +1,9 @@
 /**
- * A request that asks to be taken for another method (`_method=DELETE`, X-HTTP-Method-Override). Forms of HTML know only
- * GET and POST: that is the one reason for an override, so one that a form could have sent is ordinary. A client
- * that can send any method and overrides one, a link that becomes a change, and an override to a method that no
- * application offers are ways past a filter of methods (CWE-650, OWASP WSTG-CONF-06).
+ * A request that asks to be taken for another method (`_method=DELETE`, X-HTTP-Method-Override). Forms of
+ * HTML know only GET and POST: that is the one reason for an override, so one that a form could have sent is
+ * ordinary. A client that can send any method and overrides one, a link that becomes a change, and an
+ * override to a method that no application offers are ways past a filter of methods (CWE-650, OWASP
+ * WSTG-CONF-06).
  */
 import { asBuffer } from '../bytes.ts'
 import { addSign } from '../evidence.ts'
@@ -46,22 +47,29 @@ function valueIn (bytes: Buffer): string | null {
 
 function addParameterSigns (view: RequestView, value: string, place: string, signs: Signs): void {
   if (!CHANGES.has(value)) add(signs, 0.77, place, 'an override to a method that no form needs')
-  else if (view.method !== 'POST') add(signs, 0.78, place, `${value} asked for by ${isName(view.method) ? view.method : 'another method'}`)
-  else if (cameFromPage(view)) add(signs, 0.15, place, 'another method than the request line says')
+  else if (view.method !== 'POST') {
+    add(signs, 0.78, place, `${value} asked for by ${isName(view.method) ? view.method : 'another method'}`)
+  } else if (cameFromPage(view)) add(signs, 0.15, place, 'another method than the request line says')
   else add(signs, 0.76, place, 'an override from a client that can send the method itself')
 }
 
-/** Proxies of old let only GET and POST through, so clients of APIs override in a header; `GET` for a long query is one of them. */
+/**
+ * Proxies of old let only GET and POST through, so clients of APIs override in a header; `GET` for a long
+ * query is one of them.
+ */
 function addHeaderSigns (view: RequestView, name: string, value: string, signs: Signs): void {
   const place = `header.${name}`
-  if (value !== 'GET' && value !== 'MERGE' && !CHANGES.has(value)) add(signs, 0.77, place, 'an override to a method that no application offers')
-  else if (view.method === 'GET' || view.method === 'HEAD') add(signs, CHANGES.has(value) ? 0.78 : 0.15, place, 'a read that asks to be taken for a change')
-  else add(signs, 0.15, place, 'another method than the request line says')
+  if (value !== 'GET' && value !== 'MERGE' && !CHANGES.has(value)) {
+    add(signs, 0.77, place, 'an override to a method that no application offers')
+  } else if (view.method === 'GET' || view.method === 'HEAD') {
+    add(signs, CHANGES.has(value) ? 0.78 : 0.15, place, 'a read that asks to be taken for a change')
+  } else add(signs, 0.15, place, 'another method than the request line says')
 }
 
 /** Browsers say which page a form was on. */
 function cameFromPage (view: RequestView): boolean {
-  return headerOf(view, 'origin') !== null || headerOf(view, 'referer') !== null || headerOf(view, 'sec-fetch-mode') !== null
+  return headerOf(view, 'origin') !== null || headerOf(view, 'referer') !== null ||
+    headerOf(view, 'sec-fetch-mode') !== null
 }
 
 function isName (method: string): boolean {

@@ -17,27 +17,41 @@ const WEAK = 0.22
 const PUBLIC_DOT = new Set(['.well-known', '.auth', '.netlify', '.proxy', '.vite', '.', '..'])
 
 /** Extensions whose file is never meant to be served, wherever it stands. */
-const SECRET_EXTENSIONS = new Set(('sql bak old orig save swp swo mdb kdbx pem key ppk pfx p12 jks pgp skr pkr gpg sqlite sqlite3 dbf dmp dump ' +
-  'tfstate tfvars env rdp ovpn htpasswd htaccess inc php~ bkp backup php2 php3~ passwd shadow ora ldf mdf').split(' '))
+const SECRET_EXTENSIONS = new Set(
+  ('sql bak old orig save swp swo mdb kdbx pem key ppk pfx p12 jks pgp skr pkr gpg sqlite sqlite3 dbf dmp dump ' +
+    'tfstate tfvars env rdp ovpn htpasswd htaccess inc php~ bkp backup php2 php3~ passwd shadow ora ldf mdf')
+    .split(' ')
+)
 /** Extensions that mean the same at the root, where a scanner guesses; deeper they may be documents. */
-const ROOT_EXTENSIONS = new Set('sh ini conf cfg config log dat tpl db bat ps1 cnf properties toml yml yaml tar tgz gz zip rar 7z war jar cgi pl'.split(' '))
+const ROOT_EXTENSIONS = new Set(
+  'sh ini conf cfg config log dat tpl db bat ps1 cnf properties toml yml yaml tar tgz gz zip rar 7z war jar cgi pl'
+    .split(' ')
+)
 const ARCHIVES = new Set('tar tgz gz zip rar 7z'.split(' '))
-const PUBLIC_FILES = new Set('robots.txt humans.txt ads.txt security.txt sitemap.xml sitemap.xml.gz manifest.json openapi.yml openapi.yaml swagger.yml swagger.yaml favicon.ico browserconfig.xml'.split(' '))
+const PUBLIC_FILES = new Set(
+  'robots.txt humans.txt ads.txt security.txt sitemap.xml sitemap.xml.gz manifest.json openapi.yml openapi.yaml swagger.yml swagger.yaml favicon.ico browserconfig.xml'
+    .split(' ')
+)
 
 /** First segment alone, whatever follows. */
-const FIRST_SEGMENTS = new Map<string, number>(('phpmyadmin pma myadmin phpmyadmin2 mysqladmin dbadmin adminer sqlmanager web-inf meta-inf jmx-console web-console invoker ' +
-  'hnap1 boaform gponform _ignition _profiler telescope jsp-examples servlets-examples tomcat-docs tomcat-examples servlet ' +
-  'dana-na +cscoe+ owa ecp autodiscover eval-stdin.php nacos geoserver hudson solr druid zabbix phpunit struts struts2-showcase ' +
-  'evox webui xampp wampp cgi-sys cgi-mod scgi-bin fcgi-bin').split(' ').map((name) => [name, CERTAIN]))
+const FIRST_SEGMENTS = new Map<string, number>(
+  ('phpmyadmin pma myadmin phpmyadmin2 mysqladmin dbadmin adminer sqlmanager web-inf meta-inf jmx-console web-console invoker ' +
+    'hnap1 boaform gponform _ignition _profiler telescope jsp-examples servlets-examples tomcat-docs tomcat-examples servlet ' +
+    'dana-na +cscoe+ owa ecp autodiscover eval-stdin.php nacos geoserver hudson solr druid zabbix phpunit struts struts2-showcase ' +
+    'evox webui xampp wampp cgi-sys cgi-mod scgi-bin fcgi-bin').split(' ').map((name) => [name, CERTAIN])
+)
 for (const name of ['owa', 'ecp', 'autodiscover', 'servlet', 'druid', 'solr', 'zabbix']) FIRST_SEGMENTS.set(name, 0.76)
 
 /** First two segments. */
-const PAIRS = new Set(('manager/html manager/deploy manager/status manager/text host-manager/html administrator/index.php admin/config.php wp-admin/install.php wp-admin/setup-config.php ' +
-  'jenkins/script jenkins/login actuator/env actuator/heapdump actuator/threaddump actuator/beans actuator/mappings actuator/configprops actuator/gateway actuator/jolokia actuator/trace actuator/httptrace ' +
-  'debug/default debug/pprof debug/vars examples/servlet examples/servlets examples/jsp shared/lib vendor/phpunit console/login.do remote/login remote/fgt_lang ' +
-  'cgi-bin/test-cgi cgi-bin/printenv cgi-bin/luci cgi-bin/bash cgi-bin/sh cgi-bin/php cgi-bin/.%2e cgi-bin/status cgi-bin/admin.cgi cgi-bin/mainfunction.cgi ' +
-  'api/jsonws containers/json v1.24/containers webdav/servlet conf/server.xml winnt/system32 windows/win.ini etc/passwd proc/self system32/cmd.exe _vti_bin/_vti_aut _vti_bin/shtml.dll ' +
-  'solr/admin jolokia/list script/console setup/setup-s crowd/plugins wsman/identify mgmt/tm tmui/login.jsp ').trim().split(/ +/))
+const PAIRS = new Set(
+  ('manager/html manager/deploy manager/status manager/text host-manager/html administrator/index.php admin/config.php wp-admin/install.php wp-admin/setup-config.php ' +
+    'jenkins/script jenkins/login actuator/env actuator/heapdump actuator/threaddump actuator/beans actuator/mappings actuator/configprops actuator/gateway actuator/jolokia actuator/trace actuator/httptrace ' +
+    'debug/default debug/pprof debug/vars examples/servlet examples/servlets examples/jsp shared/lib vendor/phpunit console/login.do remote/login remote/fgt_lang ' +
+    'cgi-bin/test-cgi cgi-bin/printenv cgi-bin/luci cgi-bin/bash cgi-bin/sh cgi-bin/php cgi-bin/.%2e cgi-bin/status cgi-bin/admin.cgi cgi-bin/mainfunction.cgi ' +
+    'api/jsonws containers/json v1.24/containers webdav/servlet conf/server.xml winnt/system32 windows/win.ini etc/passwd proc/self system32/cmd.exe _vti_bin/_vti_aut _vti_bin/shtml.dll ' +
+    'solr/admin jolokia/list script/console setup/setup-s crowd/plugins wsman/identify mgmt/tm tmui/login.jsp ')
+    .trim().split(/ +/)
+)
 
 const PAIR_STARTS = new Set([...PAIRS].map((pair) => pair.split('/', 1)[0] as string))
 
@@ -48,22 +62,35 @@ const FILES = new Map<string, number>([
     'shell.php cmd.php c99.php r57.php b374k.php wso.php alfa.php webshell.php cmd.jsp shell.jsp cmd.aspx shell.aspx shell.asp up.php uploader.php fm.php mini.php ' +
     'id_rsa id_dsa id_ed25519 authorized_keys known_hosts credentials.json secrets.json secrets.yml database.yml docker-compose.yml dockerfile .env web.xml ' +
     'htpasswd passwd shadow win.ini boot.ini unattend.txt unattend.xml sysprep.inf sftp-config.json deployment-config.json composer.lock~ wlwmanifest.xml ' +
-    'test-cgi printenv dbdump ccbill.log error_log access_log debug.log laravel.log').split(' ').map((name): [string, number] => [name, CERTAIN]),
-  ...'install.php setup.php upgrade.php info.php test.php config.php composer.json composer.lock package-lock.json phpversion.php admin.asp admin.aspx login.action'.split(' ').map((name): [string, number] => [name, 0.3])
+    'test-cgi printenv dbdump ccbill.log error_log access_log debug.log laravel.log').split(' ').map((
+    name
+  ): [string, number] => [name, CERTAIN]),
+  ...'install.php setup.php upgrade.php info.php test.php config.php composer.json composer.lock package-lock.json phpversion.php admin.asp admin.aspx login.action'
+    .split(' ').map((name): [string, number] => [name, 0.3])
 ])
 
 /** Words that are guessed at the root and mean little alone. */
-const GUESSES = new Set('admin administrator manager console mysql conf config backup backups include includes webdav old tmp temp test private secret hidden db database dump upload uploads user_upload smarty shared examples cgi-bin debug'.split(' '))
+const GUESSES = new Set(
+  'admin administrator manager console mysql conf config backup backups include includes webdav old tmp temp test private secret hidden db database dump upload uploads user_upload smarty shared examples cgi-bin debug'
+    .split(' ')
+)
 
 /** Folders that hold what a server runs or reads, and that no page links to. */
-const CODE_FOLDERS = new Set('include includes inc conf smarty mysql webdav user_upload htdocs cgi-bin cgi-local _vti_bin sqladmin backups dbbackup adodb'.split(' '))
+const CODE_FOLDERS = new Set(
+  'include includes inc conf smarty mysql webdav user_upload htdocs cgi-bin cgi-local _vti_bin sqladmin backups dbbackup adodb'
+    .split(' ')
+)
 
-const SECRET_NAME = /(^|[^a-z])(passwd|passwords?|htpasswd|shadow|secring|id_rsa|credentials?|unattend|dbdump|db_backup|webr00t|r00t)([^a-z]|$)/
+const SECRET_NAME =
+  /(^|[^a-z])(passwd|passwords?|htpasswd|shadow|secring|id_rsa|credentials?|unattend|dbdump|db_backup|webr00t|r00t)([^a-z]|$)/
 const SHELL_NAME = /(shell|c99|r57|b374k|wso|r00t|backdoor|cmd)[\w.-]*\.(php\d?|phtml|jspx?|aspx?|cgi|pl)$/
 const JAVA_CLASS = /(^|\/)org\.apache\.|\/servlets?\.[A-Z]/i
 const PATH_MAX = 512
 
-/** What the path is worth, or null. `path` as on the wire, without the query; at most PATH_MAX characters are read. Linear. */
+/**
+ * What the path is worth, or null. `path` as on the wire, without the query; at most PATH_MAX characters are
+ * read. Linear.
+ */
 export function matchScannerPath (path: string): ScannerPath | null {
   const plain = plainPath(path)
   const segments = plain.split('/').filter((segment) => segment !== '')
@@ -97,8 +124,12 @@ function matchNames (plain: string, segments: string[]): ScannerPath | null {
     const pair = `${segments[i]}/${segments[i + 1]}`
     if (PAIRS.has(pair)) return found(CERTAIN, 'endpoint.scanner-path', `a product's console or internals: ${pair}`)
   }
-  if ((plain.includes('org.apache') || plain.includes('servlet')) && JAVA_CLASS.test(plain)) return found(CERTAIN, 'endpoint.scanner-path', 'a class of a servlet container')
-  if (segments.includes('web-inf') || segments.includes('meta-inf')) return found(CERTAIN, 'endpoint.scanner-path', 'the inside of a web archive')
+  if ((plain.includes('org.apache') || plain.includes('servlet')) && JAVA_CLASS.test(plain)) {
+    return found(CERTAIN, 'endpoint.scanner-path', 'a class of a servlet container')
+  }
+  if (segments.includes('web-inf') || segments.includes('meta-inf')) {
+    return found(CERTAIN, 'endpoint.scanner-path', 'the inside of a web archive')
+  }
   return null
 }
 
@@ -109,7 +140,9 @@ function matchFile (segments: string[], isFolder: boolean): ScannerPath | null {
   if (value !== undefined) return found(value, 'endpoint.scanner-path', `a file that scanners ask for: ${file}`)
   if (PUBLIC_FILES.has(file)) return null
   if (SHELL_NAME.test(file)) return found(CERTAIN, 'endpoint.web-shell', `the name of a web shell: ${file}`)
-  if (SECRET_NAME.test(file) && file.includes('.') && !file.endsWith('.html')) return found(CERTAIN, 'endpoint.secret-file', `a file of secrets: ${file}`)
+  if (SECRET_NAME.test(file) && file.includes('.') && !file.endsWith('.html')) {
+    return found(CERTAIN, 'endpoint.secret-file', `a file of secrets: ${file}`)
+  }
   const byExtension = isFolder ? null : matchExtension(file, isRoot)
   if (byExtension !== null) return byExtension
   if (isRoot && CODE_FOLDERS.has(file)) return found(0.76, 'endpoint.guess', `a folder of code or settings: /${file}`)
@@ -120,8 +153,18 @@ function matchExtension (file: string, isRoot: boolean): ScannerPath | null {
   if (file.endsWith('~')) return found(CERTAIN, 'endpoint.leftover', `an editor's leftover: ${file}`)
   const parts = file.split('.')
   if (parts.length < 2) return null
-  for (const part of parts.slice(1)) if (SECRET_EXTENSIONS.has(part)) return found(0.78, 'endpoint.leftover', `a backup, a dump or a key: ${file}`)
+  for (const part of parts.slice(1)) {
+    if (SECRET_EXTENSIONS.has(part)) {
+      return found(0.78, 'endpoint.leftover', `a backup, a dump or a key: ${file}`)
+    }
+  }
   const last = parts[parts.length - 1] as string
-  if (isRoot && ROOT_EXTENSIONS.has(last)) return found(ARCHIVES.has(last) && (parts[0] as string).length > 12 ? LIKELY * 0.5 : 0.76, 'endpoint.root-file', `a file that is guessed at the root: ${file}`)
+  if (isRoot && ROOT_EXTENSIONS.has(last)) {
+    return found(
+      ARCHIVES.has(last) && (parts[0] as string).length > 12 ? LIKELY * 0.5 : 0.76,
+      'endpoint.root-file',
+      `a file that is guessed at the root: ${file}`
+    )
+  }
   return null
 }

@@ -10,7 +10,10 @@ export const REQUESTS_MAX = 100
 export interface ExternalRequest { observation: Observation, address: string | null }
 
 /** @throws NEKO_ERR_INPUT_INVALID naming the request by its place in the list. */
-export function readRequest (request: AssessRequest, { id, at, index }: { id: string, at: number, index: number }): ExternalRequest {
+export function readRequest (
+  request: AssessRequest,
+  { id, at, index }: { id: string, at: number, index: number }
+): ExternalRequest {
   const address = readAddress(request.ip ?? null, index)
   return {
     address,
@@ -40,7 +43,9 @@ function readHeaders (headers: AssessRequest['headers']): string[] {
   const flat: string[] = []
   if (headers === null || headers === undefined) return flat
   if (Array.isArray(headers)) {
-    for (const one of headers) flat.push(...(Array.isArray(one) ? [String(one[0]), String(one[1])] : [one.name, one.value]))
+    for (const one of headers) {
+      flat.push(...(Array.isArray(one) ? [String(one[0]), String(one[1])] : [one.name, one.value]))
+    }
     return flat
   }
   for (const [name, value] of Object.entries(headers)) {
@@ -52,9 +57,13 @@ function readHeaders (headers: AssessRequest['headers']): string[] {
 function readBody (request: AssessRequest, index: number): Uint8Array | null {
   const text = request.body ?? null
   const base64 = request.body_b64 ?? request.bodyBase64 ?? null
-  if (text !== null && base64 !== null) throw new NEKO_ERR_INPUT_INVALID(`requests[${index}] may have one body, as text or as base64`)
+  if (text !== null && base64 !== null) {
+    throw new NEKO_ERR_INPUT_INVALID(`requests[${index}] may have one body, as text or as base64`)
+  }
   if (text !== null) return new TextEncoder().encode(text)
   if (base64 === null) return null
-  if (!/^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(base64)) throw new NEKO_ERR_INPUT_INVALID(`requests[${index}]: the body is no base64`)
+  if (!/^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(base64)) {
+    throw new NEKO_ERR_INPUT_INVALID(`requests[${index}]: the body is no base64`)
+  }
   return new Uint8Array(Buffer.from(base64, 'base64'))
 }

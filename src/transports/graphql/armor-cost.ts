@@ -1,4 +1,20 @@
-import { getNamedType, getNullableType, isCompositeType, isInterfaceType, isListType, isObjectType, Kind, type ArgumentNode, type DocumentNode, type FieldNode, type FragmentDefinitionNode, type GraphQLNamedType, type GraphQLSchema, type OperationDefinitionNode, type SelectionSetNode } from 'graphql'
+import {
+  getNamedType,
+  getNullableType,
+  isCompositeType,
+  isInterfaceType,
+  isListType,
+  isObjectType,
+  Kind,
+  type ArgumentNode,
+  type DocumentNode,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+  type SelectionSetNode
+} from 'graphql'
 
 /**
  * What an operation may cost before it runs: one point for each object it could return, with fragments written out and
@@ -38,7 +54,10 @@ export function costOf (schema: GraphQLSchema, document: DocumentNode, variables
       const part = selection.kind === Kind.FIELD
         ? field(selection, type)
         : selection.kind === Kind.INLINE_FRAGMENT
-          ? set(selection.selectionSet, selection.typeCondition === undefined ? type : schema.getType(selection.typeCondition.name.value))
+          ? set(
+            selection.selectionSet,
+            selection.typeCondition === undefined ? type : schema.getType(selection.typeCondition.name.value)
+          )
           : fragment(selection.name.value)
       sum.fixed += part.fixed
       sum.perItem += part.perItem

@@ -6,9 +6,9 @@ import { costOf, usedPoints } from './armor-cost.ts'
 import type { OperationContext } from './route.ts'
 
 /**
- * Puts the armor around mercurius: before its parser, between parser and validation, and before execution. Only the last
- * runs for cached documents, and has what changes between requests: variables, and what the caller has left. After
- * execution the caller gets back what was charged for lists that turned out shorter.
+ * Puts the armor around mercurius: before its parser, between parser and validation, and before execution.
+ * Only the last runs for cached documents, and has what changes between requests: variables, and what the
+ * caller has left. After execution the caller gets back what was charged for lists that turned out shorter.
  */
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,7 +18,10 @@ declare module 'fastify' {
 }
 
 export interface Cost { points: number, limit: number, remaining: number, resetSeconds: number }
-type Charge = Pick<OperationContext, 'principal' | 'client'> & { document: Parameters<typeof costOf>[1], variables: Readonly<Record<string, unknown>> | null | undefined }
+type Charge = Pick<OperationContext, 'principal' | 'client'> & {
+  document: Parameters<typeof costOf>[1],
+  variables: Readonly<Record<string, unknown>> | null | undefined
+}
 
 export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
   app.decorate('chargeOperation', async ({ principal, client, document, variables }) => {
@@ -27,7 +30,12 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
     const answer = await app.limits.takeCost(tier, client, points)
     // No waiting helps a query that is larger than the budget.
     if (points > answer.limit) throw new NEKO_ERR_QUERY_TOO_COSTLY(String(points), String(answer.limit))
-    if (!answer.allowed) throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(answer.retryAfterSeconds)), { retryAfterSeconds: answer.retryAfterSeconds, limited: { tier: `${tier}-cost`, limit: answer.limit, windowSeconds: answer.windowSeconds } })
+    if (!answer.allowed) {
+      throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(answer.retryAfterSeconds)), {
+        retryAfterSeconds: answer.retryAfterSeconds,
+        limited: { tier: `${tier}-cost`, limit: answer.limit, windowSeconds: answer.windowSeconds }
+      })
+    }
     return { points, limit: answer.limit, remaining: answer.remaining, resetSeconds: answer.resetSeconds }
   })
 
@@ -37,13 +45,27 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
       refuseDocument(document)
     } catch (error) {
       const { client, assessmentId, score } = context as unknown as OperationContext
-      if (error instanceof NEKO_ERR_KEY_FORBIDDEN) app.forbiddenKeySeen({ client, assessmentId, score, place: 'document', key: 'prototype', target: '/graphql' })
+      if (error instanceof NEKO_ERR_KEY_FORBIDDEN) {
+        app.forbiddenKeySeen({
+          client,
+          assessmentId,
+          score,
+          place: 'document',
+          key: 'prototype',
+          target: '/graphql'
+        })
+      }
       throw error
     }
   })
   app.graphql.addHook('preExecution', async (_schema, document, context, variables) => {
     const operation = context as unknown as OperationContext
-    operation.cost = await app.chargeOperation({ principal: operation.principal, client: operation.client, document, variables })
+    operation.cost = await app.chargeOperation({
+      principal: operation.principal,
+      client: operation.client,
+      document,
+      variables
+    })
   })
   app.graphql.addHook('onResolution', async ({ data, errors }, context) => {
     const operation = context as unknown as OperationContext

@@ -1,5 +1,18 @@
-import { Kind, type DirectiveNode, type DocumentNode, type FragmentDefinitionNode, type OperationDefinitionNode, type SelectionSetNode, type ValueNode } from 'graphql'
-import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_QUERY_TOO_DEEP, NEKO_ERR_QUERY_TOO_LARGE } from '../../errors.ts'
+import {
+  Kind,
+  type DirectiveNode,
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type OperationDefinitionNode,
+  type SelectionSetNode,
+  type ValueNode
+} from 'graphql'
+import {
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_KEY_FORBIDDEN,
+  NEKO_ERR_QUERY_TOO_DEEP,
+  NEKO_ERR_QUERY_TOO_LARGE
+} from '../../errors.ts'
 import { isPrototypeKey } from '../../std/keys.ts'
 
 /**
@@ -8,11 +21,12 @@ import { isPrototypeKey } from '../../std/keys.ts'
  * Owns: the bounds of a document's text and shape. Never does: know the schema or the caller. In: a source, then its
  * document. Out: nothing, or a refusal.
  *
- * Why before validation: graphql-js compares every pair of fields that could overlap, and fragments that spread each other
- * in a circle overflow its stack there. Why by sums per fragment: a document of fifty fragments that each spread the next twice has
- * 2^50 fields when it is written out; each fragment is measured once, so that counting takes linear time. Equal fields
- * count each, because they are compared before they merge. What passed is cached by mercurius under its text: a cached
- * document passed here once, and the bounds do not change while the process lives.
+ * Why before validation: graphql-js compares every pair of fields that could overlap, and fragments that
+ * spread each other in a circle overflow its stack there. Why by sums per fragment: a document of fifty
+ * fragments that each spread the next twice has 2^50 fields when it is written out; each fragment is measured
+ * once, so that counting takes linear time. Equal fields count each, because they are compared before they
+ * merge. What passed is cached by mercurius under its text: a cached document passed here once, and the
+ * bounds do not change while the process lives.
  */
 export const ARMOR = Object.freeze({
   /** Of the lexer: refused while parsing. */
@@ -40,14 +54,23 @@ interface Measure {
   siblings: number
 }
 
-const NOTHING: Measure = Object.freeze({ depth: 0, introspectionDepth: 0, aliases: 0, directives: 0, fields: 0, siblings: 0 })
+const NOTHING: Measure = Object.freeze({
+  depth: 0,
+  introspectionDepth: 0,
+  aliases: 0,
+  directives: 0,
+  fields: 0,
+  siblings: 0
+})
 
 /**
  * mercurius parses a source that is no GraphQL as JSON: an AST that skipped the lexer's bound.
  * @throws NEKO_ERR_INPUT_INVALID for whatever JSON could be
  */
 export function refuseJsonSource (source: string): void {
-  if (/^\s*(?:\{\s*["}]|["[\d-]|(?:null|true|false)\b)/.test(source)) throw new NEKO_ERR_INPUT_INVALID('query must be a GraphQL document as text')
+  if (/^\s*(?:\{\s*["}]|["[\d-]|(?:null|true|false)\b)/.test(source)) {
+    throw new NEKO_ERR_INPUT_INVALID('query must be a GraphQL document as text')
+  }
 }
 
 /**
@@ -61,37 +84,47 @@ export function refuseDocument (document: DocumentNode): void {
   for (const [name, { typeCondition }] of fragments) {
     const part = measureOf.fragment(name)
     // What is on a type of the introspection can be spread nowhere else.
-    refuseMeasure(typeCondition.name.value.startsWith('__') ? { ...part, depth: 0, introspectionDepth: part.depth } : part)
+    refuseMeasure(
+      typeCondition.name.value.startsWith('__') ? { ...part, depth: 0, introspectionDepth: part.depth } : part
+    )
   }
   const measure = measureOf.set(operation.selectionSet)
-  measure.directives += directivesOf(operation.directives) + (operation.variableDefinitions ?? []).reduce((sum, { directives, defaultValue }) => {
-    if (defaultValue !== undefined) refuseLiteral(defaultValue, 1)
-    return sum + directivesOf(directives)
-  }, 0)
+  measure.directives += directivesOf(operation.directives) +
+    (operation.variableDefinitions ?? []).reduce((sum, { directives, defaultValue }) => {
+      if (defaultValue !== undefined) refuseLiteral(defaultValue, 1)
+      return sum + directivesOf(directives)
+    }, 0)
   refuseMeasure(measure)
-  if (measure.siblings > ARMOR.rootFields) throw new NEKO_ERR_QUERY_TOO_LARGE(`${shown(measure.siblings)} root fields, ${ARMOR.rootFields}`)
+  if (measure.siblings > ARMOR.rootFields) {
+    throw new NEKO_ERR_QUERY_TOO_LARGE(`${shown(measure.siblings)} root fields, ${ARMOR.rootFields}`)
+  }
 }
 
 /**
- * One operation per document: mercurius' compiled queries are kept by source text alone, so that of two operations in one
- * document the second would get the first one's data.
+ * One operation per document: mercurius' compiled queries are kept by source text alone, so that of two
+ * operations in one document the second would get the first one's data.
  */
-function partsOf (document: DocumentNode): { operation: OperationDefinitionNode, fragments: Map<string, FragmentDefinitionNode> } {
+function partsOf (
+  document: DocumentNode
+): { operation: OperationDefinitionNode, fragments: Map<string, FragmentDefinitionNode> } {
   const fragments = new Map<string, FragmentDefinitionNode>()
   let operation: OperationDefinitionNode | null = null
   for (const definition of document.definitions) {
     if (definition.kind === Kind.FRAGMENT_DEFINITION) {
       if (fragments.has(definition.name.value)) throw new NEKO_ERR_INPUT_INVALID('Two fragments have one name')
       fragments.set(definition.name.value, definition)
-    } else if (definition.kind !== Kind.OPERATION_DEFINITION) throw new NEKO_ERR_INPUT_INVALID('A document holds an operation and fragments, no definitions of types')
-    else if (operation !== null) throw new NEKO_ERR_INPUT_INVALID('A document may hold one operation')
+    } else if (definition.kind !== Kind.OPERATION_DEFINITION) {
+      throw new NEKO_ERR_INPUT_INVALID('A document holds an operation and fragments, no definitions of types')
+    } else if (operation !== null) throw new NEKO_ERR_INPUT_INVALID('A document may hold one operation')
     else operation = definition
   }
   if (operation === null) throw new NEKO_ERR_INPUT_INVALID('The document holds no operation')
   return { operation, fragments }
 }
 
-function createMeter (fragments: Map<string, FragmentDefinitionNode>): { set (node: SelectionSetNode): Measure, fragment (name: string): Measure } {
+function createMeter (
+  fragments: Map<string, FragmentDefinitionNode>
+): { set (node: SelectionSetNode): Measure, fragment (name: string): Measure } {
   const known = new Map<string, Measure | null>()
 
   function fragment (name: string): Measure {
@@ -158,9 +191,13 @@ function nest (sum: Measure, below: Measure, isIntrospection: boolean): void {
 }
 
 function refuseMeasure ({ depth, introspectionDepth, aliases, directives, fields }: Measure): void {
-  if (depth > ARMOR.depth || introspectionDepth > ARMOR.introspectionDepth) throw new NEKO_ERR_QUERY_TOO_DEEP(String(ARMOR.depth))
+  if (depth > ARMOR.depth || introspectionDepth > ARMOR.introspectionDepth) {
+    throw new NEKO_ERR_QUERY_TOO_DEEP(String(ARMOR.depth))
+  }
   if (aliases > ARMOR.aliases) throw new NEKO_ERR_QUERY_TOO_LARGE(`${shown(aliases)} aliases, ${ARMOR.aliases}`)
-  if (directives > ARMOR.directives) throw new NEKO_ERR_QUERY_TOO_LARGE(`${shown(directives)} directives, ${ARMOR.directives}`)
+  if (directives > ARMOR.directives) {
+    throw new NEKO_ERR_QUERY_TOO_LARGE(`${shown(directives)} directives, ${ARMOR.directives}`)
+  }
   if (fields > ARMOR.fields) throw new NEKO_ERR_QUERY_TOO_LARGE(`${shown(fields)} fields, ${ARMOR.fields}`)
 }
 

@@ -15,7 +15,11 @@ const OWN_STATUS_CODES = new Set(['NEKO_ERR_KEY_FORBIDDEN'])
 const MESSAGE_MAX = 500
 
 /** `assessment` is the receipt of the request that carried the operation: whoever is refused can ask why. */
-export function formatError (error: GraphQLError | Error, edge: ErrorEdge, assessment: string | null): GraphQLFormattedError {
+export function formatError (
+  error: GraphQLError | Error,
+  edge: ErrorEdge,
+  assessment: string | null
+): GraphQLFormattedError {
   const { extensions, ...shown } = shownError(error, edge)
   return { ...shown, extensions: { ...extensions, ...(assessment === null ? {} : { assessment }) } }
 }
@@ -35,18 +39,27 @@ function shownError (error: GraphQLError | Error, edge: ErrorEdge): GraphQLForma
   }
   edge.onMasked(cause)
   const masked = new NEKO_ERR_INTERNAL()
-  return { message: masked.message, ...place, extensions: { code: masked.code, ...(edge.production ? {} : { detail: cause.message.slice(0, 500) }) } }
+  return {
+    message: masked.message,
+    ...place,
+    extensions: { code: masked.code, ...(edge.production ? {} : { detail: cause.message.slice(0, 500) }) }
+  }
 }
 
 /**
  * The status of an answer whose every root field failed (or that has no data at all): that of the first of our own
  * errors that has one. Partial data is an answer like any other.
  */
-export function statusOfErrors (errors: ReadonlyArray<GraphQLError | Error>, data: Record<string, unknown> | null | undefined): number | null {
+export function statusOfErrors (
+  errors: ReadonlyArray<GraphQLError | Error>,
+  data: Record<string, unknown> | null | undefined
+): number | null {
   if (data !== null && data !== undefined && Object.values(data).some((value) => value !== null)) return null
   for (const error of errors) {
     const cause = error instanceof GraphQLError ? error.originalError : error
-    if (cause && isNekoError(cause) && (OWN_STATUS.has(cause.statusCode) || OWN_STATUS_CODES.has(cause.code))) return cause.statusCode
+    if (
+      cause && isNekoError(cause) && (OWN_STATUS.has(cause.statusCode) || OWN_STATUS_CODES.has(cause.code))
+    ) return cause.statusCode
   }
   return null
 }
@@ -54,7 +67,9 @@ export function statusOfErrors (errors: ReadonlyArray<GraphQLError | Error>, dat
 function codeOf ({ extensions, message }: GraphQLError): string {
   if (typeof extensions?.code === 'string' && extensions.code.startsWith('NEKO_ERR_')) return extensions.code
   // The lexer's bound has no code of its own.
-  return message.startsWith('Syntax Error: Document contains more') ? 'NEKO_ERR_QUERY_TOO_LARGE' : 'NEKO_ERR_INPUT_INVALID'
+  return message.startsWith('Syntax Error: Document contains more')
+    ? 'NEKO_ERR_QUERY_TOO_LARGE'
+    : 'NEKO_ERR_INPUT_INVALID'
 }
 
 /** GraphQL guesses names of the schema for whoever mistypes one: in production that is introspection by guessing. */

@@ -5,9 +5,9 @@ import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 
 /**
- * GraphiQL at /graphiql/, outside production only, from the files of its own packages: it works without the internet and
- * under a policy that allows nothing from elsewhere. Its packages are development dependencies: where they are not
- * installed there is no such route.
+ * GraphiQL at /graphiql/, outside production only, from the files of its own packages: it works without the
+ * internet and under a policy that allows nothing from elsewhere. Its packages are development dependencies:
+ * where they are not installed there is no such route.
  */
 const FILES = [
   { name: 'graphiql.js', module: 'graphiql/package.json', path: 'graphiql.min.js' },
@@ -17,7 +17,8 @@ const FILES = [
 ]
 
 /** GraphiQL sets styles from its scripts; icons and fonts are data within its style sheet. */
-const POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -39,21 +40,37 @@ const PAGE = `<!doctype html>
 </html>
 `
 
-const START = `const fetcher = GraphiQL.createFetcher({ url: '/graphql', subscriptionUrl: location.origin.replace(/^http/, 'ws') + '/graphql' })
+const START =
+  `const fetcher = GraphiQL.createFetcher({ url: '/graphql', subscriptionUrl: location.origin.replace(/^http/, 'ws') + '/graphql' })
 ReactDOM.createRoot(document.getElementById('root')).render(React.createElement(GraphiQL, { fetcher, defaultEditorToolsVisibility: 'headers' }))
 `
 
 export default fp(async (app) => {
   const files = app.config.production ? null : installedFiles()
   if (files === null) return
-  await app.register(fastifyStatic, { root: [...new Set([...files.values()].map((path) => dirname(path)))], serve: false, cacheControl: true, maxAge: '1h' })
+  await app.register(fastifyStatic, {
+    root: [...new Set([...files.values()].map((path) => dirname(path)))],
+    serve: false,
+    cacheControl: true,
+    maxAge: '1h'
+  })
   const shown = (reply: FastifyReply): FastifyReply => reply.header('content-security-policy', POLICY)
 
   app.get('/graphiql', async (_request, reply) => await reply.redirect('/graphiql/'))
   app.get('/graphiql/', async (_request, reply) => await shown(reply).type('text/html; charset=utf-8').send(PAGE))
-  app.get('/graphiql/start.js', async (_request, reply) => await shown(reply).header('cache-control', 'public, max-age=3600').type('text/javascript; charset=utf-8').send(START))
+  app.get(
+    '/graphiql/start.js',
+    async (_request, reply) =>
+      await shown(reply).header('cache-control', 'public, max-age=3600').type(
+        'text/javascript; charset=utf-8'
+      ).send(START)
+  )
   for (const [name, path] of files) {
-    app.get(`/graphiql/${name}`, async (_request, reply) => await shown(reply).sendFile(path.slice(dirname(path).length + 1), dirname(path)))
+    app.get(
+      `/graphiql/${name}`,
+      async (_request, reply) =>
+        await shown(reply).sendFile(path.slice(dirname(path).length + 1), dirname(path))
+    )
   }
 }, { name: 'graphiql', dependencies: ['config'] })
 

@@ -67,7 +67,12 @@ export const platformGraphql: RoomGraphql = {
         return { ...rest, checks: Object.entries(checks).map(([name, check]) => ({ name, ...check })) }
       },
       cluster (_parent, _args, { app }: GraphqlContext) {
-        return { processes: app.fleet.processCount(), processId: app.fleet.processId, slot: app.fleet.slot, region: app.config.region }
+        return {
+          processes: app.fleet.processCount(),
+          processId: app.fleet.processId,
+          slot: app.fleet.slot,
+          region: app.config.region
+        }
       },
       async breakers (_parent, { name }: { name?: string | null }, { app }: GraphqlContext) {
         // Every breaker shows itself as neko_breaker_state: one truth, and none can be forgotten here.

@@ -1,5 +1,10 @@
 import fp from 'fastify-plugin'
-import { NoSchemaIntrospectionCustomRule, type GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from 'graphql'
+import {
+  NoSchemaIntrospectionCustomRule,
+  type GraphQLError,
+  type GraphQLFormattedError,
+  type GraphQLSchema
+} from 'graphql'
 import mercurius from 'mercurius'
 import { ARMOR } from './armor.ts'
 import armor from './armor-plugin.ts'
@@ -44,17 +49,30 @@ export default fp(async (app) => {
       const errors = (execution.errors ?? []) as GraphQLError[]
       const operation = context as unknown as OperationContext
       noteErrors(errors, execution.data, operation)
-      return { statusCode: 200, response: { data: execution.data, errors: errors.map((error) => formatError(error, edge, operation.assessmentId)) } as never }
+      return {
+        statusCode: 200,
+        response: {
+          data: execution.data,
+          errors: errors.map((error) => formatError(error, edge, operation.assessmentId))
+        } as never
+      }
     }
   })
-  app.decorate('graphqlEdge', { schema, formatError: (error: Error, assessment: string | null) => formatError(error, edge, assessment) })
+  app.decorate('graphqlEdge', {
+    schema,
+    formatError: (error: Error, assessment: string | null) => formatError(error, edge, assessment)
+  })
   // The route's own check of the operation comes before it is charged.
   await app.register(graphqlRoute)
   await app.register(armor, { schema })
   await app.register(graphiql)
 
   /** What the answer's status and the client's history need to know of its errors. */
-  function noteErrors (errors: readonly GraphQLError[], data: Record<string, unknown> | null | undefined, context: OperationContext): void {
+  function noteErrors (
+    errors: readonly GraphQLError[],
+    data: Record<string, unknown> | null | undefined,
+    context: OperationContext
+  ): void {
     context.errorStatus = statusOfErrors(errors, data)
     for (const error of errors) {
       const seconds = (error.originalError as { retryAfterSeconds?: unknown } | null | undefined)?.retryAfterSeconds

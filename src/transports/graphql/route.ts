@@ -1,7 +1,13 @@
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GraphQLError, Kind, type DocumentNode } from 'graphql'
-import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_QUERY_TOO_LARGE } from '../../errors.ts'
+import {
+  NEKO_ERR_BODY_INVALID,
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_LIMIT_EXCEEDED,
+  NEKO_ERR_MEDIA_UNSUPPORTED,
+  NEKO_ERR_QUERY_TOO_LARGE
+} from '../../errors.ts'
 import { BODY_LIMIT_BYTES } from '../http/gate.ts'
 import { showLimit, type ShownLimit } from '../http/limit-headers.ts'
 import type { Cost } from './armor-plugin.ts'
@@ -13,10 +19,15 @@ import { acceptsGraphqlResponse, RESPONSE_TYPE } from '../../schema/negotiation.
 /**
  * GET and POST /graphql: GraphQL over HTTP. What is asked is checked here, mercurius executes it.
  *
- * A body must be JSON or a bare document with a content type that a form cannot send: that is the CSRF guard (a cross-site
- * page can post text/plain, a form or nothing at all without asking first). GET runs queries only.
+ * A body must be JSON or a bare document with a content type that a form cannot send: that is the CSRF guard
+ * (a cross-site page can post text/plain, a form or nothing at all without asking first). GET runs queries
+ * only.
  */
-export interface GraphqlRequest { query: string, variables: Record<string, unknown> | null, operationName: string | null }
+export interface GraphqlRequest {
+  query: string
+  variables: Record<string, unknown> | null
+  operationName: string | null
+}
 
 /** An operation's context while it runs, with what the answer needs afterwards. */
 export interface OperationContext extends GraphqlContext {
@@ -38,13 +49,27 @@ export interface OperationContext extends GraphqlContext {
 type RefusingLimit = Pick<ShownLimit, 'tier' | 'limit' | 'windowSeconds'>
 
 /** What one operation comes to; `status` is null where only the transport's rules decide. */
-interface Answer { errors?: readonly unknown[], data?: unknown, extensions?: unknown, status: number | null, retryAfterSeconds: number | null, limited: RefusingLimit | null }
+interface Answer {
+  errors?: readonly unknown[]
+  data?: unknown
+  extensions?: unknown
+  status: number | null
+  retryAfterSeconds: number | null
+  limited: RefusingLimit | null
+}
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 export default fp(async (app) => {
-  app.addContentTypeParser('application/graphql', { parseAs: 'string' }, (_request, body, done) => done(null, { query: body }))
-  app.graphql.addHook('preExecution', async (_schema, document, context) => checkOperation(document, context as unknown as OperationContext))
+  app.addContentTypeParser(
+    'application/graphql',
+    { parseAs: 'string' },
+    (_request, body, done) => done(null, { query: body })
+  )
+  app.graphql.addHook(
+    'preExecution',
+    async (_schema, document, context) => checkOperation(document, context as unknown as OperationContext)
+  )
 
   app.route({
     method: ['GET', 'POST'],
@@ -73,14 +98,20 @@ export default fp(async (app) => {
     const { status, retryAfterSeconds, limited, ...body } = await execute(request, reply, asked)
     if (retryAfterSeconds !== null) reply.header('retry-after', retryAfterSeconds)
     // The gate showed what is left of the requests: a refusal speaks of the limit that refused.
-    if (status === 429 && limited !== null && retryAfterSeconds !== null) showLimit(reply, { ...limited, remaining: 0, resetSeconds: retryAfterSeconds })
+    if (status === 429 && limited !== null && retryAfterSeconds !== null) {
+      showLimit(reply, { ...limited, remaining: 0, resetSeconds: retryAfterSeconds })
+    }
     // Nothing was executed: 400 only for those who asked for the media type that says so.
     const refused = !('data' in body) && negotiated ? 400 : 200
     return reply.code(status ?? refused).type(negotiated ? RESPONSE_TYPE : JSON_TYPE).send(JSON.stringify(body))
   }
 
   /** Several operations in one POST, where the operator allows it: one after the other, each charged like a request. */
-  async function answerBatch (request: FastifyRequest, reply: FastifyReply, batch: readonly unknown[]): Promise<FastifyReply> {
+  async function answerBatch (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    batch: readonly unknown[]
+  ): Promise<FastifyReply> {
     const max = app.config.graphqlBatchMax
     if (max === 0 || batch.length === 0) throw new NEKO_ERR_BODY_INVALID('it must be one JSON object with a query')
     if (batch.length > max) throw new NEKO_ERR_QUERY_TOO_LARGE(`${batch.length} operations, ${max}`)
@@ -105,7 +136,12 @@ export default fp(async (app) => {
     if (limit === null || limit.allowed) return null
     const { retryAfterSeconds } = limit
     const error = Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), { retryAfterSeconds })
-    return { errors: [app.graphqlEdge.formatError(error, passage?.id ?? null)], status: error.statusCode ?? 429, retryAfterSeconds, limited: null }
+    return {
+      errors: [app.graphqlEdge.formatError(error, passage?.id ?? null)],
+      status: error.statusCode ?? 429,
+      retryAfterSeconds,
+      limited: null
+    }
   }
 
   /** `data` is left out when nothing was executed, and errors come first: that is what a person reads. */
@@ -113,7 +149,12 @@ export default fp(async (app) => {
     const context = contextOf(request, reply, asked)
     const showsCost = request.headers['x-neko-cost'] === '1'
     try {
-      const { data, errors } = await app.graphql(asked.query, context as never, asked.variables ?? undefined, asked.operationName ?? undefined)
+      const { data, errors } = await app.graphql(
+        asked.query,
+        context as never,
+        asked.variables ?? undefined,
+        asked.operationName ?? undefined
+      )
       return {
         ...(errors === undefined ? {} : { errors }),
         data,
@@ -124,8 +165,16 @@ export default fp(async (app) => {
       }
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
-      const { retryAfterSeconds = null, limited = null } = error as { retryAfterSeconds?: number, limited?: RefusingLimit }
-      return { errors: errors.map((one) => app.graphqlEdge.formatError(one, context.assessmentId)), status: statusOfErrors(errors, null), retryAfterSeconds, limited }
+      const { retryAfterSeconds = null, limited = null } = error as {
+        retryAfterSeconds?: number,
+        limited?: RefusingLimit
+      }
+      return {
+        errors: errors.map((one) => app.graphqlEdge.formatError(one, context.assessmentId)),
+        status: statusOfErrors(errors, null),
+        retryAfterSeconds,
+        limited
+      }
     }
   }
 
@@ -160,9 +209,15 @@ export default fp(async (app) => {
 function checkOperation (document: DocumentNode, context: OperationContext): void {
   const operation = document.definitions.find((definition) => definition.kind === Kind.OPERATION_DEFINITION)
   if (operation === undefined) throw new NEKO_ERR_INPUT_INVALID('The document holds no operation')
-  if (context.operationName !== null && operation.name?.value !== context.operationName) throw new NEKO_ERR_INPUT_INVALID('The document holds no operation of that name')
-  if (operation.operation === 'subscription' && context.method !== 'WS') throw new NEKO_ERR_INPUT_INVALID('Subscriptions travel over WebSocket (graphql-transport-ws)')
-  if (context.method === 'GET' && operation.operation !== 'query') throw new NEKO_ERR_INPUT_INVALID('GET runs queries only')
+  if (context.operationName !== null && operation.name?.value !== context.operationName) {
+    throw new NEKO_ERR_INPUT_INVALID('The document holds no operation of that name')
+  }
+  if (operation.operation === 'subscription' && context.method !== 'WS') {
+    throw new NEKO_ERR_INPUT_INVALID('Subscriptions travel over WebSocket (graphql-transport-ws)')
+  }
+  if (context.method === 'GET' && operation.operation !== 'query') {
+    throw new NEKO_ERR_INPUT_INVALID('GET runs queries only')
+  }
 }
 
 /** What a query string holds as JSON is looked at here; bodies were by transports/http/own-keys.ts. */
@@ -196,10 +251,16 @@ function refuseMember (): never {
 /** @throws NEKO_ERR_BODY_INVALID when a member has another type than GraphQL over HTTP gives it. */
 function checked ({ query, variables, operationName, extensions }: Record<string, unknown>): GraphqlRequest {
   if (typeof query !== 'string' || query === '') throw new NEKO_ERR_BODY_INVALID('query must be a text')
-  if (operationName !== undefined && operationName !== null && typeof operationName !== 'string') throw new NEKO_ERR_BODY_INVALID('operationName must be a text')
+  if (operationName !== undefined && operationName !== null && typeof operationName !== 'string') {
+    throw new NEKO_ERR_BODY_INVALID('operationName must be a text')
+  }
   if (!isObjectOrNothing(variables)) throw new NEKO_ERR_BODY_INVALID('variables must be an object')
   if (!isObjectOrNothing(extensions)) throw new NEKO_ERR_BODY_INVALID('extensions must be an object')
-  return { query, variables: (variables ?? null) as GraphqlRequest['variables'], operationName: operationName === '' ? null : operationName ?? null }
+  return {
+    query,
+    variables: (variables ?? null) as GraphqlRequest['variables'],
+    operationName: operationName === '' ? null : operationName ?? null
+  }
 }
 
 function isObjectOrNothing (value: unknown): boolean {

@@ -1,14 +1,18 @@
 /**
- * Memory for large bodies, used again: V8 collects all of its memory for every 80 MB of buffers, dead or not, so that a flood
- * of 64 KiB bodies, joined from pieces each time, held up the event loop several times a second.
+ * Memory for large bodies, used again: V8 collects all of its memory for every 80 MB of buffers, dead or not,
+ * so that a flood of 64 KiB bodies, joined from pieces each time, held up the event loop several times a
+ * second.
  *
- * Bounded: what is lent beyond KEPT_MAX is left to the collector when it comes back. A buffer that never comes back (its
- * client left before it was scored) is left to it too.
+ * Bounded: what is lent beyond KEPT_MAX is left to the collector when it comes back. A buffer that never
+ * comes back (its client left before it was scored) is left to it too.
  */
 export interface BodyPool {
   /** Room for `bytes`, with whatever was there before. Null when it is no large body. */
   take (bytes: number): Buffer | null
-  /** Takes back what was lent, or a part of it from its beginning; ignores everything else. Nobody may look at it afterwards. */
+  /**
+   * Takes back what was lent, or a part of it from its beginning; ignores everything else. Nobody may look at
+   * it afterwards.
+   */
   give (body: Buffer | null): void
 }
 

@@ -7,7 +7,10 @@ import type { IncomingMessage } from 'node:http'
  */
 export interface BodyRead {
   bytes: Buffer
-  /** over: more came than `limitBytes` (the first `limitBytes` are in `bytes`). slow: time ran out. gone: the client left. */
+  /**
+   * over: more came than `limitBytes` (the first `limitBytes` are in `bytes`). slow: time ran out. gone: the
+   * client left.
+   */
   end: 'whole' | 'over' | 'slow' | 'gone'
 }
 
@@ -20,8 +23,16 @@ export function announcesBody (raw: IncomingMessage): boolean {
 /** A body in more pieces than this is a bomb of tiny chunks: each costs some 200 bytes of heap, whatever it holds. */
 const PIECES_MAX = 4096
 
-/** Reads at most `limitBytes` within `timeoutMs`; never rejects. Too many pieces count as too many bytes. `room`: memory of ours for a body of the length that was announced. */
-export function readBody (raw: IncomingMessage, limitBytes: number, timeoutMs: number, room: Buffer | null = null): Promise<BodyRead> {
+/**
+ * Reads at most `limitBytes` within `timeoutMs`; never rejects. Too many pieces count as too many bytes.
+ * `room`: memory of ours for a body of the length that was announced.
+ */
+export function readBody (
+  raw: IncomingMessage,
+  limitBytes: number,
+  timeoutMs: number,
+  room: Buffer | null = null
+): Promise<BodyRead> {
   const { promise, resolve } = Promise.withResolvers<BodyRead>()
   const chunks: Buffer[] = []
   let pieces = 0
@@ -30,7 +41,9 @@ export function readBody (raw: IncomingMessage, limitBytes: number, timeoutMs: n
   const onData = (chunk: Buffer): void => {
     if (room !== null) chunk.copy(room, received)
     received += chunk.length
-    if (room === null) chunks.push(received > limitBytes ? chunk.subarray(0, chunk.length - (received - limitBytes)) : chunk)
+    if (room === null) {
+      chunks.push(received > limitBytes ? chunk.subarray(0, chunk.length - (received - limitBytes)) : chunk)
+    }
     if (received > limitBytes || ++pieces >= PIECES_MAX) finish('over')
   }
   const onEnd = (): void => finish('whole')
@@ -39,7 +52,14 @@ export function readBody (raw: IncomingMessage, limitBytes: number, timeoutMs: n
     clearTimeout(timer)
     raw.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone)
     if (end !== 'whole') raw.pause()
-    resolve({ bytes: room !== null ? room.subarray(0, Math.min(received, limitBytes)) : chunks.length === 1 ? chunks[0] as Buffer : Buffer.concat(chunks), end })
+    resolve({
+      bytes: room !== null
+        ? room.subarray(0, Math.min(received, limitBytes))
+        : chunks.length === 1
+          ? chunks[0] as Buffer
+          : Buffer.concat(chunks),
+      end
+    })
   }
   raw.on('data', onData).on('end', onEnd).on('close', onGone).on('error', onGone)
   return promise

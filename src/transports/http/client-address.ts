@@ -1,6 +1,9 @@
 import { addressKey, canonicalAddress, type AddressSet } from '../../std/ip.ts'
 
-/** Who is at the other end, worked out once per request (Fastify's `request.ip` under trustProxy costs 7 us each time). */
+/**
+ * Who is at the other end, worked out once per request (Fastify's `request.ip` under trustProxy costs 7 us
+ * each time).
+ */
 export interface ClientAddress {
   /** Canonical. */
   address: string
@@ -13,9 +16,14 @@ const HOPS_MAX = 20
 
 /**
  * The client's address: the peer's, or the rightmost address of X-Forwarded-For that is no trusted proxy when the peer
- * is one. Several headers count as one list (RFC 9110 5.3); garbage in the list ends the walk at the last believable hop.
+ * is one. Several headers count as one list (RFC 9110 5.3); garbage in the list ends the walk at the last
+ * believable hop.
  */
-export function clientAddress (peer: string | undefined, forwarded: string | string[] | undefined, trusted: AddressSet): ClientAddress {
+export function clientAddress (
+  peer: string | undefined,
+  forwarded: string | string[] | undefined,
+  trusted: AddressSet
+): ClientAddress {
   const peerAddress = canonicalAddress(peer ?? '') ?? '0.0.0.0'
   if (forwarded === undefined) return { address: peerAddress, untrustedForwarding: false }
   if (!trusted.has(peerAddress)) return { address: peerAddress, untrustedForwarding: true }

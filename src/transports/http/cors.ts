@@ -5,9 +5,10 @@ import fp from 'fastify-plugin'
  * CORS by an exact list of origins, with credentials.
  *
  * Owns: which page of a browser may read our answers. Never does: keep anybody else out; that is the gate's.
- * Why in two parts: a browser shows the page a bare network error for every answer without these headers, so what the gate
- * refuses (403, 413, 429) needs them as much as what it lets pass; they are set before it. @fastify/cors answers only the
- * preflights, in a scope of its own, where its hook costs no other request anything.
+ * Why in two parts: a browser shows the page a bare network error for every answer without these headers, so
+ * what the gate refuses (403, 413, 429) needs them as much as what it lets pass; they are set before it.
+ * @fastify/cors answers only the preflights, in a scope of its own, where its hook costs no other request
+ * anything.
  */
 declare module 'fastify' {
   interface FastifyInstance {
@@ -16,9 +17,24 @@ declare module 'fastify' {
   }
 }
 
-const EXPOSED = ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'x-request-id', 'x-neko-assessment', 'x-neko-score', 'x-neko-action', 'x-neko-factors']
+const EXPOSED = [
+  'X-RateLimit-Limit',
+  'X-RateLimit-Remaining',
+  'X-RateLimit-Reset',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'x-request-id',
+  'x-neko-assessment',
+  'x-neko-score',
+  'x-neko-action',
+  'x-neko-factors'
+]
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS']
-/** A preflight counts as a request of its address: a browser that asks before each of ours would use up the anonymous limit. */
+/**
+ * A preflight counts as a request of its address: a browser that asks before each of ours would use up the
+ * anonymous limit.
+ */
 const PREFLIGHT_SECONDS = 600
 
 export default fp(async (app) => {

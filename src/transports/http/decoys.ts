@@ -3,9 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { asksDecoys, asksDecoysOnly } from '../../transaction/graphql-decoys.ts'
 
 /**
- * Decoys: routes that only scanners ask for. Each answers plausibly and cheaply, so that a scanner goes on touching them,
- * and slowly while few do: a held socket costs the scanner a worker and us a timer. Playbooks act before that: the
- * standing block starts with the next request, not with the end of the bait.
+ * Decoys: routes that only scanners ask for. Each answers plausibly and cheaply, so that a scanner goes on
+ * touching them, and slowly while few do: a held socket costs the scanner a worker and us a timer. Playbooks
+ * act before that: the standing block starts with the next request, not with the end of the bait.
  *
  * Nothing in a bait is real, and none of it looks like a credential of anybody's: names and keys are plainly made up.
  */
@@ -19,21 +19,43 @@ const HELD_MS = 2_000
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST'])
 
 const text = (body: string): Bait => ({ type: 'text/plain; charset=utf-8', body })
-const SECRETS = text('APP_ENV=production\nAPP_DEBUG=false\nDB_HOST=db.internal\nDB_DATABASE=app\nDB_USERNAME=app\nDB_PASSWORD=\nMAIL_HOST=mail.internal\n')
-const LOGIN: Bait = { type: 'text/html; charset=utf-8', body: '<!doctype html><html><head><title>Log in</title></head><body><form method="post"><p><input name="log"><input name="pwd" type="password"><input type="submit" value="Log in"></p></form></body></html>' }
+const SECRETS = text(
+  'APP_ENV=production\nAPP_DEBUG=false\nDB_HOST=db.internal\nDB_DATABASE=app\nDB_USERNAME=app\nDB_PASSWORD=\nMAIL_HOST=mail.internal\n'
+)
+const LOGIN: Bait = {
+  type: 'text/html; charset=utf-8',
+  body:
+    '<!doctype html><html><head><title>Log in</title></head><body><form method="post"><p><input name="log"><input name="pwd" type="password"><input type="submit" value="Log in"></p></form></body></html>'
+}
 
 /** The first that fits, by how the path ends or what it speaks of. */
 const BAITS: ReadonlyArray<readonly [RegExp, Bait]> = [
-  [/\.git\/config$/, text('[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n[branch "main"]\n\tremote = origin\n\tmerge = refs/heads/main\n')],
+  [
+    /\.git\/config$/,
+    text(
+      '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n[branch "main"]\n\tremote = origin\n\tmerge = refs/heads/main\n'
+    )
+  ],
   [/\.git\/head$/i, text('ref: refs/heads/main\n')],
   [/\.svn\/entries$/, text('12\n')],
   [/\.aws\//, text('[default]\nregion = eu-west-1\noutput = json\nrole_arn = arn:aws:iam::000000000000:role/backup\n')],
   [/\.ssh\/|id_rsa/, text('Load key: incorrect passphrase supplied to decrypt private key\n')],
-  [/\.php\.\w+$/, text('<?php\ndefine( "DB_NAME", "app" );\ndefine( "DB_USER", "app" );\ndefine( "DB_PASSWORD", "" );\ndefine( "DB_HOST", "db.internal" );\n')],
+  [
+    /\.php\.\w+$/,
+    text(
+      '<?php\ndefine( "DB_NAME", "app" );\ndefine( "DB_USER", "app" );\ndefine( "DB_PASSWORD", "" );\ndefine( "DB_HOST", "db.internal" );\n'
+    )
+  ],
   [/\.zip$/, { type: 'application/zip', body: Buffer.from('504b0506000000000000000000000000000000000000', 'hex') }],
-  [/\.(gz|tgz|rar|7z|bak|old)$/, { type: 'application/gzip', body: Buffer.from('1f8b08000000000000030300000000000000000000', 'hex') }],
+  [/\.(gz|tgz|rar|7z|bak|old)$/, {
+    type: 'application/gzip',
+    body: Buffer.from('1f8b08000000000000030300000000000000000000', 'hex')
+  }],
   [/\.sql$/, { type: 'application/sql', body: '-- dump\n-- Host: localhost    Database: app\nSET NAMES utf8mb4;\n' }],
-  [/actuator/, { type: 'application/json; charset=utf-8', body: '{"activeProfiles":["production"],"propertySources":[]}' }],
+  [/actuator/, {
+    type: 'application/json; charset=utf-8',
+    body: '{"activeProfiles":["production"],"propertySources":[]}'
+  }],
   [/keys$/, { type: 'application/json; charset=utf-8', body: '{"keys":[]}' }],
   [/status|info/, text('Total accesses: 48213\nUptime: 861233\nBusyWorkers: 3\nIdleWorkers: 72\n')],
   [/login|admin|console|manager/, LOGIN]
@@ -78,7 +100,14 @@ export default fp(async (app) => {
     for (const [url, path] of urls) {
       const bait = BAITS.find(([fits]) => fits.test(path))?.[1] ?? SECRETS
       if (bare.hasRoute({ method: 'GET', url })) urls.delete(url)
-      else bare.route({ method: ['GET', 'POST'], url, config: { decoy: true }, handler: async (request, reply) => await answer(bait, request, reply) })
+      else {
+        bare.route({
+          method: ['GET', 'POST'],
+          url,
+          config: { decoy: true },
+          handler: async (request, reply) => await answer(bait, request, reply)
+        })
+      }
     }
   })
 
@@ -94,7 +123,11 @@ export default fp(async (app) => {
 /** Where each decoy answers, with the path that it was configured as: a folder also without its slash. */
 function urlsOf (configured: readonly string[]): Map<string, string> {
   const paths = configured.length === 0 ? [] : [...configured, ...OWN_DECOYS]
-  return new Map(paths.flatMap((path) => path.length > 1 && path.endsWith('/') ? [[path, path], [path.slice(0, -1), path]] : [[path, path]]))
+  return new Map(
+    paths.flatMap((path) =>
+      path.length > 1 && path.endsWith('/') ? [[path, path], [path.slice(0, -1), path]] : [[path, path]]
+    )
+  )
 }
 
 /** As the router reads it. */

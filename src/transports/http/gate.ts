@@ -1,5 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_OVERLOADED, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../../errors.ts'
+import {
+  NEKO_ERR_BLOCKED,
+  NEKO_ERR_BODY_TOO_LARGE,
+  NEKO_ERR_OVERLOADED,
+  NEKO_ERR_REQUEST_TIMEOUT,
+  NEKO_ERR_UNAUTHENTICATED
+} from '../../errors.ts'
 import { decideVerdict, type Thresholds } from '../../decisions/verdict.ts'
 import type { Decision } from '../../decisions/shapes.ts'
 import { asksDecoysOnly } from '../../transaction/graphql-decoys.ts'
@@ -46,14 +52,24 @@ const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE())
 const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT())
 const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED())
 
-/** A reply when it refused, undefined when the request may go on. Hop 1 answers without a promise: a blocked flood is most of what a defence sees. */
-export type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined> | FastifyReply | undefined
+/**
+ * A reply when it refused, undefined when the request may go on. Hop 1 answers without a promise: a blocked
+ * flood is most of what a defence sees.
+ */
+export type Gate = (
+  request: FastifyRequest,
+  reply: FastifyReply
+) => Promise<FastifyReply | undefined> | FastifyReply | undefined
 
 export function createGate (app: FastifyInstance): Gate {
   const { config, clock, decisions, identity, limits, scoring, metrics } = app
   const mintId = createReceiptIds(app.fleet.processId)
   const trusted = createAddressSet(config.trustProxy)
-  const thresholds: Thresholds = { challenge: config.challengeThreshold, block: config.blockThreshold, shadow: config.enforcement === 'shadow' }
+  const thresholds: Thresholds = {
+    challenge: config.challengeThreshold,
+    block: config.blockThreshold,
+    shadow: config.enforcement === 'shadow'
+  }
   const observe = createObserver(app)
 
   return function gate (request, reply) {
@@ -67,7 +83,12 @@ export function createGate (app: FastifyInstance): Gate {
     return goOn(request, reply, passage, { byAddress, shows })
   }
 
-  async function goOn (request: FastifyRequest, reply: FastifyReply, passage: Passage, { byAddress, shows }: { byAddress: Decision | null, shows: boolean }): Promise<FastifyReply | undefined> {
+  async function goOn (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    passage: Passage,
+    { byAddress, shows }: { byAddress: Decision | null, shows: boolean }
+  ): Promise<FastifyReply | undefined> {
     let failures: LimitAnswer | null = null
 
     // Hop 2: who asks. An address with too many refused credentials is refused before any cryptography.
@@ -94,8 +115,11 @@ export function createGate (app: FastifyInstance): Gate {
     passage.decision = decision
     if (isBlock(decision)) return refuseByDecision(request, reply, passage, decision)
 
-    // Hop 4: its limit. Refused credentials are counted already, and a rate that challenges impose must not hide from their bearer that they do not hold.
-    const taken = failures !== null && limits.isHeld(passage.client) ? failures : limits.take(passage.principal?.tier ?? 'standard', passage.client)
+    // Hop 4: its limit. Refused credentials are counted already, and a rate that challenges impose must not
+    // hide from their bearer that they do not hold.
+    const taken = failures !== null && limits.isHeld(passage.client)
+      ? failures
+      : limits.take(passage.principal?.tier ?? 'standard', passage.client)
     const limit = taken instanceof Promise ? await taken : taken
     passage.limit = limit
     showLimit(reply, limit)
@@ -111,27 +135,45 @@ export function createGate (app: FastifyInstance): Gate {
     if (passage.bodyIsOthers) note(passage.score, OTHERS_BODY)
     if (end === 'over') note(passage.score, `body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
     if (request.routeOptions.config?.decoy === true) passage.score.decoy = true
-    passage.verdict = decideVerdict({ score: passage.score, decision, writes: request.method !== 'GET' && request.method !== 'HEAD', thresholds })
+    passage.verdict = decideVerdict({
+      score: passage.score,
+      decision,
+      writes: request.method !== 'GET' && request.method !== 'HEAD',
+      thresholds
+    })
     if (passage.verdict.action === 'BLOCK' && assessesOnly(request, passage)) await scoreWithoutBody(passage)
     showScore(reply, passage)
     if (passage.verdict.action === 'CHALLENGE' && !passage.verdict.simulated) holdAfterChallenges(passage)
     // A decoy answers its bait whatever the verdict: the standing block starts with the next request.
-    if (passage.verdict.action === 'BLOCK' && isGraphql(request) && asksDecoysOnly(request.raw.url ?? '', passage.body)) passage.score.decoy = true
+    if (
+      passage.verdict.action === 'BLOCK' && isGraphql(request) &&
+      asksDecoysOnly(request.raw.url ?? '', passage.body)
+    ) passage.score.decoy = true
     if (passage.verdict.action === 'BLOCK' && !passage.verdict.simulated && !passage.score.decoy) {
       passage.refusedBy = 'score'
-      return isTokenAlone(passage) ? sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED) : sendRefusal(request, reply, BLOCKED)
+      return isTokenAlone(passage)
+        ? sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED)
+        : sendRefusal(request, reply, BLOCKED)
     }
     if (end === 'over') return sendRefusal(request, closing(reply), TOO_LARGE)
     if (end === 'slow') return sendRefusal(request, closing(reply), TOO_SLOW)
-    if (passage.credentialRefused !== null) return sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED)
+    if (passage.credentialRefused !== null) {
+      return sendRefusal(request, reply.header('www-authenticate', 'Bearer'), UNAUTHENTICATED)
+    }
   }
 
-  /** A token that is itself the attack is answered as any other that does not hold (R36); its receipt and the playbooks say BLOCK. */
+  /**
+   * A token that is itself the attack is answered as any other that does not hold (R36); its receipt and the
+   * playbooks say BLOCK.
+   */
   function isTokenAlone ({ credentialRefused, score }: Passage): boolean {
     if (credentialRefused === null || score === null) return false
     if (!score.factors.some(({ evidence }) => evidence.some((one) => one.rule === TOKEN_RULE))) return false
     // The others tell of the token, or of more like it before.
-    const rest = score.factors.reduce((sum, { name, contribution }) => BESIDE_TOKEN.has(name) ? sum + contribution : sum, 0)
+    const rest = score.factors.reduce(
+      (sum, { name, contribution }) => BESIDE_TOKEN.has(name) ? sum + contribution : sum,
+      0
+    )
     return rest < thresholds.challenge
   }
 
@@ -140,7 +182,11 @@ export function createGate (app: FastifyInstance): Gate {
   }
 
   function begin (request: FastifyRequest, reply: FastifyReply): Passage {
-    const { address, untrustedForwarding } = clientAddress(request.raw.socket.remoteAddress, request.headers['x-forwarded-for'], trusted)
+    const { address, untrustedForwarding } = clientAddress(
+      request.raw.socket.remoteAddress,
+      request.headers['x-forwarded-for'],
+      trusted
+    )
     if (untrustedForwarding) app.forwardingSeen()
     const passage: Passage = {
       id: mintId(),
@@ -200,21 +246,39 @@ export function createGate (app: FastifyInstance): Gate {
     if (before + 1 >= CHALLENGES_TO_HOLD) limits.hold(passage.client, HOLD_MS)
   }
 
-  function refuseByDecision (request: FastifyRequest, reply: FastifyReply, passage: Passage, decision: Decision): FastifyReply {
+  function refuseByDecision (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    passage: Passage,
+    decision: Decision
+  ): FastifyReply {
     passage.decision = decision
     passage.refusedBy = 'decision'
     showUnscored(reply, passage)
     return sendRefusal(request, unread(request, reply), BLOCKED)
   }
 
-  function refuseByLimit (request: FastifyRequest, reply: FastifyReply, passage: Passage, limit: LimitAnswer): FastifyReply {
+  function refuseByLimit (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    passage: Passage,
+    limit: LimitAnswer
+  ): FastifyReply {
     passage.limit = limit
     passage.refusedBy = 'limit'
     showLimit(reply, limit)
-    return sendRefusal(request, unread(request, reply), { status: 429, code: 'NEKO_ERR_LIMIT_EXCEEDED', message: `Too many requests: try again in ${limit.retryAfterSeconds} s`, retryAfterSeconds: limit.retryAfterSeconds })
+    return sendRefusal(request, unread(request, reply), {
+      status: 429,
+      code: 'NEKO_ERR_LIMIT_EXCEEDED',
+      message: `Too many requests: try again in ${limit.retryAfterSeconds} s`,
+      retryAfterSeconds: limit.retryAfterSeconds
+    })
   }
 
-  /** Refused by a standing decision, before it was scored: as its receipt says. Who is over a limit is not called an attacker in a header. */
+  /**
+   * Refused by a standing decision, before it was scored: as its receipt says. Who is over a limit is not
+   * called an attacker in a header.
+   */
   function showUnscored (reply: FastifyReply, { principal }: Passage): void {
     if (!config.exposeScore && !maySeeAssessments(principal)) return
     reply.header('x-neko-score', 0)
@@ -224,10 +288,15 @@ export function createGate (app: FastifyInstance): Gate {
 
   function showScore (reply: FastifyReply, { score, verdict, principal }: Passage): void {
     if (!config.exposeScore && !maySeeAssessments(principal)) return
-    const factors = score!.factors.filter((factor) => factor.contribution >= POINT_MIN).sort((a, b) => b.contribution - a.contribution)
+    const factors = score!.factors.filter((factor) => factor.contribution >= POINT_MIN).sort((a, b) =>
+      b.contribution - a.contribution
+    )
     reply.header('x-neko-score', Math.round(score!.value))
     reply.header('x-neko-action', verdict!.action)
-    reply.header('x-neko-factors', factors.map((factor) => `${factor.name}=${Math.round(factor.contribution)}`).join(','))
+    reply.header(
+      'x-neko-factors',
+      factors.map((factor) => `${factor.name}=${Math.round(factor.contribution)}`).join(',')
+    )
   }
 }
 

@@ -19,7 +19,11 @@ export default fp(async (app, { ms = HANDLER_MS }: { ms?: number }) => {
   function answer (request: FastifyRequest, reply: FastifyReply): void {
     // What already leaves is bounded by who watches slow readers.
     if (reply.sent || reply.raw.headersSent) return
-    request.log.warn({ requestId: request.id, assessment: request.passage?.id ?? null, route: request.routeOptions.url ?? null }, 'a handler took longer than its budget')
+    request.log.warn({
+      requestId: request.id,
+      assessment: request.passage?.id ?? null,
+      route: request.routeOptions.url ?? null
+    }, 'a handler took longer than its budget')
     sendRefusal(request, reply, TOO_LATE)
   }
 

@@ -3,8 +3,8 @@ import type { Socket } from 'node:net'
 
 /**
  * Closes as RFC 9112 9.6 asks: our side ends, what the client still sends is read and dropped for a moment, then the
- * connection goes. Node destroys the socket at once; with unread bytes in it the kernel answers by a reset, and the client
- * never sees why it was refused (413 after 10 MB of body).
+ * connection goes. Node destroys the socket at once; with unread bytes in it the kernel answers by a reset,
+ * and the client never sees why it was refused (413 after 10 MB of body).
  */
 const LINGER_MS = 1_000
 

@@ -3,8 +3,8 @@ import { NEKO_ERR_METHOD_INVALID, NEKO_ERR_NOT_FOUND } from '../../errors.ts'
 import { refusalFrom, sendRefusal } from './refusal.ts'
 
 /**
- * What answers where no route does: 405 with `Allow` where the address is ours and only the method is not, 204 for OPTIONS
- * there, else 404. Decoys stay what they pretend to be: nothing of theirs is listed.
+ * What answers where no route does: 405 with `Allow` where the address is ours and only the method is not,
+ * 204 for OPTIONS there, else 404. Decoys stay what they pretend to be: nothing of theirs is listed.
  */
 const NOTHING = refusalFrom(new NEKO_ERR_NOT_FOUND('There is nothing at this address'))
 const METHOD = refusalFrom(new NEKO_ERR_METHOD_INVALID())

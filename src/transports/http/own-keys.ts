@@ -18,7 +18,16 @@ declare module 'fastify' {
     /** @throws NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_BODY_INVALID when it is nested too deep */
     refuseKeys (request: FastifyRequest, value: object, place: KeyPlace): void
     /** Counts and records one refusal. */
-    forbiddenKeySeen (seen: { client: string, assessmentId: string | null, score: Score | null, place: KeyPlace, key: string, target: string }): void
+    forbiddenKeySeen (
+      seen: {
+        client: string,
+        assessmentId: string | null,
+        score: Score | null,
+        place: KeyPlace,
+        key: string,
+        target: string
+      }
+    ): void
   }
 }
 
@@ -34,21 +43,45 @@ export default fp(async (app) => {
     if (request.is404 || config?.ungated === true || config?.decoy === true) return
     refuseParameters(request)
     // The names of a foreign request's headers are its own.
-    if (isJson(request.body)) refuseKeys(request, request.body, 'body', config?.bodyScope === 'assess' ? (key) => key === 'headers' : undefined)
+    if (isJson(request.body)) {
+      refuseKeys(
+        request,
+        request.body,
+        'body',
+        config?.bodyScope === 'assess'
+          ? (key) => key === 'headers'
+          : undefined
+      )
+    }
   })
 }, { name: 'own-keys', dependencies: ['audit', 'metrics'] })
 
 function decorate (app: FastifyInstance): void {
-  const counter = new Counter({ name: 'neko_forbidden_keys_total', help: 'Requests refused for a key that begins with $, contains a dot or names a prototype, by place', labelNames: ['place'], registers: [app.metrics.registry] })
+  const counter = new Counter({
+    name: 'neko_forbidden_keys_total',
+    help: 'Requests refused for a key that begins with $, contains a dot or names a prototype, by place',
+    labelNames: ['place'],
+    registers: [app.metrics.registry]
+  })
   app.decorate('refuseKeys', (request, value, place) => refuseKeys(request, value, place))
   app.decorate('forbiddenKeySeen', ({ client, assessmentId, score, place, key, target }) => {
     counter.inc({ place })
-    app.audit.record({ category: 'security', type: 'key.forbidden', actor: client, target, outcome: 'refused', ...receiptOf(assessmentId, score), details: { place, key } })
+    app.audit.record({
+      category: 'security',
+      type: 'key.forbidden',
+      actor: client,
+      target,
+      outcome: 'refused',
+      ...receiptOf(assessmentId, score),
+      details: { place, key }
+    })
   })
 }
 
 function refuseParameters (request: FastifyRequest): void {
-  for (const name of Object.keys(request.query as object)) if (isForbiddenParameter(name)) refuse(request, 'query', name)
+  for (const name of Object.keys(request.query as object)) {
+    if (isForbiddenParameter(name)) refuse(request, 'query', name)
+  }
 }
 
 function refuseKeys (request: FastifyRequest, value: object, place: KeyPlace, skip?: (key: string) => boolean): void {
@@ -59,11 +92,19 @@ function refuseKeys (request: FastifyRequest, value: object, place: KeyPlace, sk
 
 function refuse (request: FastifyRequest, place: KeyPlace, key: string): never {
   const { passage, server } = request
-  server.forbiddenKeySeen({ client: passage?.client ?? 'unknown', assessmentId: passage?.id ?? null, score: passage?.score ?? null, place, key: key.slice(0, 64), target: request.routeOptions.url ?? '' })
+  server.forbiddenKeySeen({
+    client: passage?.client ?? 'unknown',
+    assessmentId: passage?.id ?? null,
+    score: passage?.score ?? null,
+    place,
+    key: key.slice(0, 64),
+    target: request.routeOptions.url ?? ''
+  })
   throw new NEKO_ERR_KEY_FORBIDDEN()
 }
 
 /** What came from JSON.parse; streams and buffers are read by their own routes. */
 function isJson (body: unknown): body is object {
-  return typeof body === 'object' && body !== null && (Array.isArray(body) || Object.getPrototypeOf(body) === Object.prototype)
+  return typeof body === 'object' && body !== null &&
+    (Array.isArray(body) || Object.getPrototypeOf(body) === Object.prototype)
 }

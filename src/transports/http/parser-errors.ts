@@ -1,5 +1,10 @@
 import type { Socket } from 'node:net'
-import { NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_REQUEST_TIMEOUT } from '../../errors.ts'
+import {
+  NEKO_ERR_BODY_INVALID,
+  NEKO_ERR_BODY_TOO_LARGE,
+  NEKO_ERR_HEADERS_TOO_LARGE,
+  NEKO_ERR_REQUEST_TIMEOUT
+} from '../../errors.ts'
 import { linger } from './lingering-close.ts'
 
 /**
@@ -15,11 +20,22 @@ export function answerParserError (error: Error & { code?: string }, socket: Soc
   }
   const { code, statusCode = 400, message } = refusalFor(error.code ?? '')
   const body = JSON.stringify({ error: { code, message } })
-  socket.write(`HTTP/1.1 ${statusCode} ${REASONS[statusCode] ?? 'Bad Request'}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  socket.write(
+    `HTTP/1.1 ${statusCode} ${
+      REASONS[statusCode] ?? 'Bad Request'
+    }\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${
+      Buffer.byteLength(body)
+    }\r\nconnection: close\r\n\r\n${body}`
+  )
   linger(socket)
 }
 
-const REASONS: Record<number, string> = { 400: 'Bad Request', 408: 'Request Timeout', 413: 'Payload Too Large', 431: 'Request Header Fields Too Large' }
+const REASONS: Record<number, string> = {
+  400: 'Bad Request',
+  408: 'Request Timeout',
+  413: 'Payload Too Large',
+  431: 'Request Header Fields Too Large'
+}
 
 function refusalFor (code: string): Error & { code: string, statusCode?: number } {
   switch (code) {

@@ -50,7 +50,11 @@ export default fp(async (app) => {
 
   await app.register(pressure)
   // Methods that Fastify does not know would pass no hook: scanners like them.
-  for (const method of METHODS) if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method, { hasBody: true })
+  for (const method of METHODS) {
+    if (!app.supportedMethods.includes(method) && method !== 'CONNECT') {
+      app.addHttpMethod(method, { hasBody: true })
+    }
+  }
 
   const gate = createGate(app)
   const { settle: after, sight } = createAftermath(app)
@@ -75,7 +79,11 @@ export default fp(async (app) => {
   })
   app.addHook('onRequest', refuseUnreadable)
   // The bytes the gate read are given to the parser as if they had just come.
-  app.addHook('preParsing', async (request, _reply, payload) => request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload)
+  app.addHook(
+    'preParsing',
+    async (request, _reply, payload) =>
+      request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload
+  )
 
   await app.register(compress, {
     global: true,
@@ -99,7 +107,24 @@ export default fp(async (app) => {
   await app.register(cors)
   await app.register(routes)
   await app.register(decoys)
-}, { name: 'http', dependencies: ['config', 'clock', 'metrics', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'storage', 'audit', 'fleet', 'intel', 'playbooks'] })
+}, {
+  name: 'http',
+  dependencies: [
+    'config',
+    'clock',
+    'metrics',
+    'limits',
+    'identity',
+    'scoring',
+    'decisions',
+    'assessments',
+    'storage',
+    'audit',
+    'fleet',
+    'intel',
+    'playbooks'
+  ]
+})
 
 function decorate (app: FastifyInstance): void {
   app.decorate('bodies', createBodyPool())
@@ -127,7 +152,8 @@ function answerError (app: FastifyInstance, error: Error, request: FastifyReques
 }
 
 /**
- * For what Fastify refuses before routing (`/%zz`): no hook runs then, so the gate and the aftermath are called by hand.
+ * For what Fastify refuses before routing (`/%zz`): no hook runs then, so the gate and the aftermath are
+ * called by hand.
  */
 export async function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const app = request.server

@@ -3,8 +3,9 @@ import type { FastifyBaseLogger } from 'fastify'
 type Options = Parameters<FastifyBaseLogger['child']>[1]
 
 /**
- * A request's logger, made when the request has something to say: to make pino's child for each of them costs main 2.6 % of a
- * small GET, and hardly any is used (the one line per request is the aftermath's, on the process's own logger).
+ * A request's logger, made when the request has something to say: to make pino's child for each of them costs
+ * main 2.6 % of a small GET, and hardly any is used (the one line per request is the aftermath's, on the
+ * process's own logger).
  */
 class RequestLog {
   readonly #parent: FastifyBaseLogger
@@ -31,10 +32,16 @@ class RequestLog {
   debug (...said: unknown[]): void { Reflect.apply(this.#log.debug, this.#log, said) }
   trace (...said: unknown[]): void { Reflect.apply(this.#log.trace, this.#log, said) }
   silent (): void {}
-  child (bindings: Record<string, unknown>, options?: Options): FastifyBaseLogger { return this.#log.child(bindings, options) }
+  child (bindings: Record<string, unknown>, options?: Options): FastifyBaseLogger {
+    return this.#log.child(bindings, options)
+  }
 }
 
 /** For Fastify's `childLoggerFactory`. */
-export function requestLog (parent: FastifyBaseLogger, bindings: Record<string, unknown>, options: Options): FastifyBaseLogger {
+export function requestLog (
+  parent: FastifyBaseLogger,
+  bindings: Record<string, unknown>,
+  options: Options
+): FastifyBaseLogger {
   return new RequestLog(parent, bindings, options) as unknown as FastifyBaseLogger
 }

@@ -16,7 +16,9 @@ export default fp(async (app) => {
 
 function healthRoutes (app: FastifyInstance): void {
   const route = { config: { ungated: true }, logLevel: 'silent' as const }
-  app.get('/health/live', route, (_request, reply) => { reply.type('application/json; charset=utf-8').send('{"status":"ok"}') })
+  app.get('/health/live', route, (_request, reply) => {
+    reply.type('application/json; charset=utf-8').send('{"status":"ok"}')
+  })
   app.get('/health/startup', route, async () => ({ status: 'ok' }))
   for (const url of ['/health/ready', '/health', '/api/health', '/healthz']) {
     app.get(url, route, async (_request, reply) => {
@@ -53,7 +55,13 @@ const assessSchema = {
             url: { type: 'string', minLength: 1, maxLength: TEXT_MAX },
             headers: {
               anyOf: [
-                { type: 'object', maxProperties: 1000, additionalProperties: { anyOf: [headerText, { type: 'array', items: headerText, maxItems: 100 }] } },
+                {
+                  type: 'object',
+                  maxProperties: 1000,
+                  additionalProperties: {
+                    anyOf: [headerText, { type: 'array', items: headerText, maxItems: 100 }]
+                  }
+                },
                 { type: 'array', maxItems: 1000, items: { type: 'array', minItems: 2, maxItems: 2, items: headerText } }
               ]
             },
@@ -77,7 +85,12 @@ function assessRoute (app: FastifyInstance): void {
   }, async (request) => {
     const { requests, act = false } = request.body as { requests: never[], act?: boolean }
     const { id, score, principal } = request.passage!
-    return { assessments: await app.audit.within(receiptOf(id, score), () => app.assessments.assess(requests, { act, principal: principal! })) }
+    return {
+      assessments: await app.audit.within(
+        receiptOf(id, score),
+        () => app.assessments.assess(requests, { act, principal: principal! })
+      )
+    }
   })
 }
 
@@ -86,7 +99,13 @@ function requireScopeOf ({ server, method, routeOptions, passage, ip }: FastifyR
   try {
     requireScope(passage?.principal ?? null, scope)
   } catch (error) {
-    server.audit.denied({ actor: passage?.client ?? `ip:${ip}`, target: `${method} ${routeOptions.url}`, needs: scope, code: codeOf(error), ...receiptOf(passage?.id ?? null, passage?.score ?? null) })
+    server.audit.denied({
+      actor: passage?.client ?? `ip:${ip}`,
+      target: `${method} ${routeOptions.url}`,
+      needs: scope,
+      code: codeOf(error),
+      ...receiptOf(passage?.id ?? null, passage?.score ?? null)
+    })
     throw error
   }
 }
@@ -101,15 +120,27 @@ function importRoute (app: FastifyInstance): void {
     scope.post('/v1/intel/import', {
       bodyLimit: IMPORT_BYTES_MAX,
       config: { bodyScope: 'manage', streamed: true },
-      schema: { querystring: { type: 'object', additionalProperties: false, required: ['format'], properties: { format: { type: 'string', enum: ['stix', 'misp'] } } } },
+      schema: {
+        querystring: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['format'],
+          properties: { format: { type: 'string', enum: ['stix', 'misp'] } }
+        }
+      },
       onRequest: async (request) => requireScopeOf(request, 'manage')
     }, async (request) => {
       const { format } = request.query as { format: 'stix' | 'misp' }
       const encoding = request.headers['content-encoding']
-      if (encoding !== undefined && encoding !== 'gzip') throw new NEKO_ERR_INPUT_INVALID('content-encoding may be gzip')
+      if (encoding !== undefined && encoding !== 'gzip') {
+        throw new NEKO_ERR_INPUT_INVALID('content-encoding may be gzip')
+      }
       // The import unpacks what begins like gzip itself, within its own bounds.
       const { id, score, principal } = request.passage!
-      return await app.audit.within(receiptOf(id, score), () => app.intel.importStream(request.raw, { format, actor: principal!.clientKey }))
+      return await app.audit.within(
+        receiptOf(id, score),
+        () => app.intel.importStream(request.raw, { format, actor: principal!.clientKey })
+      )
     })
   })
 }

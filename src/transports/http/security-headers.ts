@@ -11,11 +11,20 @@ export async function securityHeaders (): Promise<Readonly<Record<string, string
     global: true,
     frameguard: { action: 'sameorigin' },
     strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: true },
-    contentSecurityPolicy: { directives: { defaultSrc: ["'self'"], frameAncestors: ["'self'"], objectSrc: ["'none'"], upgradeInsecureRequests: null } }
+    contentSecurityPolicy: {
+      directives: {
+        defaultSrc: ["'self'"],
+        frameAncestors: ["'self'"],
+        objectSrc: ["'none'"],
+        upgradeInsecureRequests: null
+      }
+    }
   })
   probe.get('/', async () => '')
   const { headers } = await probe.inject('/')
   await probe.close()
-  const kept = Object.entries(headers).filter(([name]) => !['content-type', 'content-length', 'date', 'connection'].includes(name))
+  const kept = Object.entries(headers).filter(([name]) =>
+    !['content-type', 'content-length', 'date', 'connection'].includes(name)
+  )
   return Object.freeze(Object.fromEntries(kept.map(([name, value]) => [name, String(value)])))
 }

@@ -7,7 +7,8 @@ import type { Clock } from '../../std/clock.ts'
  * Ends connections whose client asks and does not read: what is written for it stays in our memory, or in the kernel's.
  *
  * Why not socket.setTimeout: any byte of the client resets it, and one byte every few seconds is the attack. Two looks:
- * - waiting: a connection that has had something waiting here at every look for 8 s must have taken 32 KiB within the last
+ * - waiting: a connection that has had something waiting here at every look for 8 s must have taken 32 KiB
+ * within the last
  *   4 of them (what the kernel's buffers take comes at the beginning);
  * - quiet: the kernel takes some 400 kB and more of an answer and does not say how much of it was read. After a large
  *   answer a connection that is not used for 8 s is ended instead of kept for 65.
@@ -42,7 +43,15 @@ function watchSlowReaders (app: FastifyInstance, clock: Clock): { close (): void
   const sockets = new Map<Socket, Watched>()
   const forget = (socket: Socket): void => { sockets.delete(socket) }
   app.server.on('connection', (socket: Socket) => {
-    sockets.set(socket, { waitingSinceMs: null, markMs: 0, markBytes: 0, readBytes: 0, writtenBytes: 0, quietSinceMs: 0, beforeBytes: 0 })
+    sockets.set(socket, {
+      waitingSinceMs: null,
+      markMs: 0,
+      markBytes: 0,
+      readBytes: 0,
+      writtenBytes: 0,
+      quietSinceMs: 0,
+      beforeBytes: 0
+    })
     socket.once('close', () => forget(socket))
   })
   // A WebSocket has bounds of its own.
@@ -53,7 +62,11 @@ function watchSlowReaders (app: FastifyInstance, clock: Clock): { close (): void
     for (const [socket, watched] of sockets) {
       const isSlow = socket.writableLength > 0 ? isStuck(socket, watched, now) : isQuiet(socket, watched, now)
       if (!isSlow) continue
-      app.log.info({ address: socket.remoteAddress ?? null, waitingBytes: socket.writableLength, writtenBytes: socket.bytesWritten }, 'a client that does not read was cut off')
+      app.log.info({
+        address: socket.remoteAddress ?? null,
+        waitingBytes: socket.writableLength,
+        writtenBytes: socket.bytesWritten
+      }, 'a client that does not read was cut off')
       // A reset, so that the kernel does not go on offering what it holds.
       socket.resetAndDestroy()
     }
@@ -65,16 +78,20 @@ function watchSlowReaders (app: FastifyInstance, clock: Clock): { close (): void
 // The first look comes late by up to LOOK_MS: it is added, so that 8 s are 8 s.
 function isStuck (socket: Socket, watched: Watched, now: number): boolean {
   const takenBytes = socket.bytesWritten - socket.writableLength
-  if (watched.waitingSinceMs === null) Object.assign(watched, { waitingSinceMs: now, markMs: now, markBytes: takenBytes })
-  else if (takenBytes - watched.markBytes >= TAKEN_BYTES_MIN) Object.assign(watched, { markMs: now, markBytes: takenBytes })
-  else return now - watched.waitingSinceMs + LOOK_MS >= SLOW_READER_MS && now - watched.markMs >= TAKEN_MS
+  if (watched.waitingSinceMs === null) {
+    Object.assign(watched, { waitingSinceMs: now, markMs: now, markBytes: takenBytes })
+  } else if (takenBytes - watched.markBytes >= TAKEN_BYTES_MIN) {
+    Object.assign(watched, { markMs: now, markBytes: takenBytes })
+  } else return now - watched.waitingSinceMs + LOOK_MS >= SLOW_READER_MS && now - watched.markMs >= TAKEN_MS
   return false
 }
 
 function isQuiet (socket: Socket, watched: Watched, now: number): boolean {
   watched.waitingSinceMs = null
   const { bytesRead, bytesWritten } = socket
-  if (bytesRead !== watched.readBytes) Object.assign(watched, { readBytes: bytesRead, beforeBytes: watched.writtenBytes, quietSinceMs: now })
+  if (bytesRead !== watched.readBytes) {
+    Object.assign(watched, { readBytes: bytesRead, beforeBytes: watched.writtenBytes, quietSinceMs: now })
+  }
   if (bytesWritten !== watched.writtenBytes) Object.assign(watched, { writtenBytes: bytesWritten, quietSinceMs: now })
   return bytesWritten - watched.beforeBytes >= LARGE_BYTES && now - watched.quietSinceMs + LOOK_MS >= SLOW_READER_MS
 }

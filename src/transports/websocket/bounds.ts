@@ -25,7 +25,10 @@ export const SOCKET = Object.freeze({
   waitingBytes: 1024 * 1024,
   /** Of one process: 5,000 times 100 kB. */
   sockets: 5_000,
-  /** A client holds at most a fifth of its tier's requests as sockets: 20 for strangers, 100 for people, 200 for services. */
+  /**
+   * A client holds at most a fifth of its tier's requests as sockets: 20 for strangers, 100 for people, 200
+   * for services.
+   */
   requestsPerSocket: 5
 })
 

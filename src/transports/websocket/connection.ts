@@ -73,9 +73,13 @@ export class SocketConnection implements Caller {
   /** Whatever is due: called for every socket four times a second. `standingChanged`: decisions may be other ones. */
   look (nowMs: number, standingChanged: boolean): void {
     if (this.#state === 'closed') return
-    if (this.#state !== 'ready' && nowMs - this.#openedMs >= SOCKET.initMs) return this.close(CLOSE.initTimeout, 'Connection initialisation timeout')
+    if (this.#state !== 'ready' && nowMs - this.#openedMs >= SOCKET.initMs) {
+      return this.close(CLOSE.initTimeout, 'Connection initialisation timeout')
+    }
     // From memory: expiry, logout, a revoked key, a changed role.
-    if (this.principal !== null && !this.#edge.app.identity.holds(this.principal)) return this.close(CLOSE.forbidden, 'Forbidden')
+    if (this.principal !== null && !this.#edge.app.identity.holds(this.principal)) {
+      return this.close(CLOSE.forbidden, 'Forbidden')
+    }
     if (standingChanged && this.#edge.inspection.blockOf(this) !== null) return this.close(CLOSE.forbidden, 'Forbidden')
     const isFull = this.#ws.bufferedAmount > SOCKET.waitingBytes
     if (isFull && this.#wasFull) return this.terminate()
@@ -140,7 +144,9 @@ export class SocketConnection implements Caller {
     if (shown === 'malformed') return this.close(CLOSE.invalid, 'Invalid message')
     if (Object.keys(shown).length > 0) {
       // An address with too many refused credentials is refused before any cryptography.
-      if (!app.limits.peekNamed('standard', 'failed', this.client).allowed) return this.close(CLOSE.tooMany, 'Too many refused credentials')
+      if (!app.limits.peekNamed('standard', 'failed', this.client).allowed) {
+        return this.close(CLOSE.tooMany, 'Too many refused credentials')
+      }
       const credential = await app.identity.authenticate(shown)
       if (credential.state !== 'held') {
         inspection.countBadToken(this.address)
@@ -148,7 +154,9 @@ export class SocketConnection implements Caller {
       }
       const { principal } = credential
       if (this.#isOver()) return
-      if (!recount(this.client, principal.clientKey, principal)) return this.close(CLOSE.tooMany, 'Too many connections')
+      if (!recount(this.client, principal.clientKey, principal)) {
+        return this.close(CLOSE.tooMany, 'Too many connections')
+      }
       this.client = principal.clientKey
       this.principal = principal
     }
@@ -166,7 +174,14 @@ export class SocketConnection implements Caller {
     if (this.#state !== 'ready') return this.close(CLOSE.unauthorized, 'Unauthorized')
     if (this.#operations.has(id)) return this.close(CLOSE.duplicate, 'Subscriber for this id already exists')
     if (this.#operations.size >= SOCKET.operations) return this.close(CLOSE.tooMany, 'Too many subscriptions')
-    const caller: Caller = { address: this.address, covered: this.covered, headers: this.headers, requestId: this.requestId, client: this.client, principal: this.principal }
+    const caller: Caller = {
+      address: this.address,
+      covered: this.covered,
+      headers: this.headers,
+      requestId: this.requestId,
+      client: this.client,
+      principal: this.principal
+    }
     const operation = this.#edge.start(payload, text, caller, {
       next: (result) => this.#send({ id, type: 'next', payload: result }),
       error: (errors) => {

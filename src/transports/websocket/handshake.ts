@@ -10,8 +10,9 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 type Headers = IncomingMessage['headers']
 
 /**
- * Whether Node may take a request out of HTTP: only what asks for a WebSocket at /graphql. Everything else that carries an
- * Upgrade header stays an ordinary request and passes the gate; Node would leave it without any answer.
+ * Whether Node may take a request out of HTTP: only what asks for a WebSocket at /graphql. Everything else
+ * that carries an Upgrade header stays an ordinary request and passes the gate; Node would leave it without
+ * any answer.
  */
 export function asksForSocket ({ method, url, headers }: Pick<IncomingMessage, 'method' | 'url' | 'headers'>): boolean {
   if (method !== 'GET' || headers.upgrade?.trim().toLowerCase() !== 'websocket') return false
@@ -21,12 +22,20 @@ export function asksForSocket ({ method, url, headers }: Pick<IncomingMessage, '
 }
 
 /** What is wrong with a handshake, or null. */
-export function handshakeFault (headers: Headers, corsOrigins: readonly string[]): (Error & { code: string, statusCode?: number }) | null {
+export function handshakeFault (
+  headers: Headers,
+  corsOrigins: readonly string[]
+): (Error & { code: string, statusCode?: number }) | null {
   if (!isTrustedOrigin(headers, corsOrigins)) return new NEKO_ERR_FORBIDDEN('an origin that CORS_ORIGIN names')
   if (headers['sec-websocket-version'] !== '13') return new NEKO_ERR_INPUT_INVALID('sec-websocket-version must be 13')
-  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) return new NEKO_ERR_INPUT_INVALID('sec-websocket-key must be 16 bytes in base64')
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
+    return new NEKO_ERR_INPUT_INVALID('sec-websocket-key must be 16 bytes in base64')
+  }
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
-  if (!offered.includes(PROTOCOL) || new Set(offered).size !== offered.length || !offered.every((name) => TOKEN.test(name))) return new NEKO_ERR_INPUT_INVALID(`sec-websocket-protocol must offer ${PROTOCOL}`)
+  if (
+    !offered.includes(PROTOCOL) || new Set(offered).size !== offered.length ||
+    !offered.every((name) => TOKEN.test(name))
+  ) return new NEKO_ERR_INPUT_INVALID(`sec-websocket-protocol must offer ${PROTOCOL}`)
   return null
 }
 

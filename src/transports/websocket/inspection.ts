@@ -60,7 +60,9 @@ export function createInspection (app: FastifyInstance): Inspection {
   const { clock, decisions, limits, metrics, scoring } = app
   const mintId = createOperationIds(app.fleet.processId)
 
-  function standing ({ address, covered, principal }: Pick<Caller, 'address' | 'covered' | 'principal'>): Decision | null {
+  function standing (
+    { address, covered, principal }: Pick<Caller, 'address' | 'covered' | 'principal'>
+  ): Decision | null {
     const byAddress = decisions.forAddress(address, covered)
     return decisions.forCaller(principal, byAddress)
   }
@@ -69,8 +71,21 @@ export function createInspection (app: FastifyInstance): Inspection {
     const { address, covered, client, principal } = caller
     const decision = standing(caller)
     const limit = await limits.take(principal?.tier ?? 'standard', client)
-    metrics.limitDecisionsTotal.inc({ tier: limit.tier, result: limit.allowed ? 'allowed' : 'refused', store: limit.store })
-    const begun = { id: mintId(), at: clock.now(), caller: { address, covered, client }, limit, decision, observation: null, score: null, verdict: null }
+    metrics.limitDecisionsTotal.inc({
+      tier: limit.tier,
+      result: limit.allowed ? 'allowed' : 'refused',
+      store: limit.store
+    })
+    const begun = {
+      id: mintId(),
+      at: clock.now(),
+      caller: { address, covered, client },
+      limit,
+      decision,
+      observation: null,
+      score: null,
+      verdict: null
+    }
     if (isBlock(decision)) return { ...begun, refusedBy: 'decision' }
     if (!limit.allowed) return { ...begun, refusedBy: 'limit' }
     let observation = observe(begun, caller.headers, text)
@@ -83,19 +98,29 @@ export function createInspection (app: FastifyInstance): Inspection {
       score.notInspected.push(OTHERS_BODY)
       verdict = app.judge(score, { decision, method: 'POST' })
     }
-    if (verdict.action === 'CHALLENGE' && !verdict.simulated && (observation.history?.challenged600s ?? 0) + 1 >= CHALLENGES_TO_HOLD) limits.hold(client, HOLD_MS)
+    if (
+      verdict.action === 'CHALLENGE' && !verdict.simulated &&
+      (observation.history?.challenged600s ?? 0) + 1 >= CHALLENGES_TO_HOLD
+    ) limits.hold(client, HOLD_MS)
     // A decoy answers its bait whatever the verdict, as over HTTP.
     const isRefused = verdict.action === 'BLOCK' && !verdict.simulated && !score.decoy
     return { ...begun, observation, score, verdict, refusedBy: isRefused ? 'score' : null }
   }
 
-  /** An authorised caller's `assess` carries what others sent, hostile by design: not held against them, as over HTTP. */
+  /**
+   * An authorised caller's `assess` carries what others sent, hostile by design: not held against them, as
+   * over HTTP.
+   */
   function carriesOthers ({ body }: Observation, principal: Principal | null): boolean {
     const request = { routeOptions: { config: { graphql: true } } } as unknown as FastifyRequest
     return assessesOnly(request, { body, principal } as unknown as Passage)
   }
 
-  function observe ({ id, at, caller, limit }: Pick<Inspected, 'id' | 'at' | 'caller' | 'limit'>, headers: readonly string[], text: string): Observation {
+  function observe (
+    { id, at, caller, limit }: Pick<Inspected, 'id' | 'at' | 'caller' | 'limit'>,
+    headers: readonly string[],
+    text: string
+  ): Observation {
     const body = Buffer.from(text)
     const observation: Observation = {
       id,
@@ -123,28 +148,52 @@ export function createInspection (app: FastifyInstance): Inspection {
     }
   }
 
-  function keepReceipt ({ id, at, caller, refusedBy, decision, observation, score, verdict }: Inspected, status: number): void {
+  function keepReceipt (
+    { id, at, caller, refusedBy, decision, observation, score, verdict }: Inspected,
+    status: number
+  ): void {
     const decisionId = decision?.id ?? null
     if (refusedBy === 'decision' || refusedBy === 'limit') {
       metrics.assessmentsTotal.inc({ action: 'BLOCK', source: refusedBy })
-      app.assessments.recordRefusal({ id, at, ...caller, method: 'POST', url: '/graphql', source: refusedBy, decisionId, status })
+      app.assessments.recordRefusal({
+        id,
+        at,
+        ...caller,
+        method: 'POST',
+        url: '/graphql',
+        source: refusedBy,
+        decisionId,
+        status
+      })
     }
     if (observation === null || score === null || verdict === null) return
     metrics.assessmentsTotal.inc({ action: verdict.action, source: score.source })
     metrics.assessmentScore.observe(score.value)
-    for (const factor of score.factors) if (factor.contribution > 0) metrics.factorContribution.observe({ factor: factor.name }, factor.contribution)
+    for (const factor of score.factors) {
+      if (factor.contribution > 0) {
+        metrics.factorContribution.observe({ factor: factor.name }, factor.contribution)
+      }
+    }
     app.assessments.record({ observation, score, verdict, status, decisionId, address: caller.address, at })
   }
 
   function learn ({ caller, refusedBy, score, verdict }: Inspected, { status, loginFailed }: Outcome): void {
     const action = refusedBy === 'score' ? 'BLOCK' : verdict?.action ?? 'ALLOW'
-    scoring.history.settle({ client: caller.client, address: addressKey(caller.address), status, action, score: score?.value ?? 0, failedLogin: loginFailed })
+    scoring.history.settle({
+      client: caller.client,
+      address: addressKey(caller.address),
+      status,
+      action,
+      score: score?.value ?? 0,
+      failedLogin: loginFailed
+    })
   }
 
   function respond (inspected: Inspected, { attemptLimited }: Outcome): void {
     const { id, at, caller: { address, covered, client }, score, verdict, observation, refusedBy } = inspected
     const crossed = crossedLimit(inspected, attemptLimited)
-    const isNotable = score !== null && (score.value >= app.config.challengeThreshold || score.decoy || score.automation || score.anomaly)
+    const isNotable = score !== null &&
+      (score.value >= app.config.challengeThreshold || score.decoy || score.automation || score.anomaly)
     if (crossed === null && !isNotable) return
     app.playbooks.respond({
       assessmentId: id,
@@ -172,13 +221,36 @@ export function createInspection (app: FastifyInstance): Inspection {
 
   function logOperation ({ id, caller: { client }, refusedBy, score, verdict }: Inspected, status: number): void {
     const judged = score === null ? {} : { score: score.value, action: verdict?.action, factor: decisiveFactor(score) }
-    app.log.info({ assessment: id, client, method: 'WS', route: '/graphql', status, ...(refusedBy === null ? {} : { refusedBy }), ...judged }, 'operation')
+    app.log.info({
+      assessment: id,
+      client,
+      method: 'WS',
+      route: '/graphql',
+      status,
+      ...(refusedBy === null ? {} : { refusedBy }),
+      ...judged
+    }, 'operation')
   }
 
-  function crossedLimit ({ caller: { client }, limit }: Inspected, attemptLimited: boolean): Parameters<typeof app.playbooks.respond>[0]['crossed'] {
-    if (attemptLimited) return { tier: 'strict', key: client, attempt: true, violations600s: limits.countViolation(client, { tier: 'strict', attempt: true }) }
+  function crossedLimit (
+    { caller: { client }, limit }: Inspected,
+    attemptLimited: boolean
+  ): Parameters<typeof app.playbooks.respond>[0]['crossed'] {
+    if (attemptLimited) {
+      return {
+        tier: 'strict',
+        key: client,
+        attempt: true,
+        violations600s: limits.countViolation(client, { tier: 'strict', attempt: true })
+      }
+    }
     if (!limit.crossed || limits.isHeld(client)) return null
-    return { tier: limit.tier, key: client, attempt: false, violations600s: limits.countViolation(client, { tier: limit.tier, attempt: false }) }
+    return {
+      tier: limit.tier,
+      key: client,
+      attempt: false,
+      violations600s: limits.countViolation(client, { tier: limit.tier, attempt: false })
+    }
   }
 
   return {
@@ -187,7 +259,14 @@ export function createInspection (app: FastifyInstance): Inspection {
     countBadToken (address) {
       const client = `ip:${addressKey(address)}`
       limits.takeNamed('standard', 'failed', client)
-      scoring.history.settle({ client, address: addressKey(address), status: 401, action: 'ALLOW', score: 0, badToken: true })
+      scoring.history.settle({
+        client,
+        address: addressKey(address),
+        status: 401,
+        action: 'ALLOW',
+        score: 0,
+        badToken: true
+      })
     },
     blockOf (caller) {
       const decision = standing(caller)

@@ -47,14 +47,21 @@ function readSubscribe (payload: unknown): SubscribePayload | null {
   if (typeof query !== 'string' || query === '') return null
   if (!isObjectOrNothing(variables) || !isObjectOrNothing(extensions)) return null
   if (operationName !== undefined && operationName !== null && typeof operationName !== 'string') return null
-  return { query, variables: variables ?? null, operationName: operationName === '' ? null : operationName ?? null, extensions: extensions ?? null }
+  return {
+    query,
+    variables: variables ?? null,
+    operationName: operationName === '' ? null : operationName ?? null,
+    extensions: extensions ?? null
+  }
 }
 
 /**
  * The credential of a connection_init, as headers would carry it. Names in any case, and only these: whatever else the
  * payload holds is nobody's header.
  */
-export function credentialOf (payload: Record<string, unknown>): { authorization?: string, 'x-api-key'?: string } | 'malformed' {
+export function credentialOf (
+  payload: Record<string, unknown>
+): { authorization?: string, 'x-api-key'?: string } | 'malformed' {
   const shown: { authorization?: string, 'x-api-key'?: string } = {}
   for (const [given, value] of Object.entries(payload)) {
     const name = given.toLowerCase()

@@ -1,6 +1,25 @@
 import type { FastifyInstance } from 'fastify'
-import { GraphQLError, Kind, NoSchemaIntrospectionCustomRule, parse, specifiedRules, subscribe, validate, type DocumentNode, type ExecutionResult, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql'
-import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_OVERLOADED } from '../../errors.ts'
+import {
+  GraphQLError,
+  Kind,
+  NoSchemaIntrospectionCustomRule,
+  parse,
+  specifiedRules,
+  subscribe,
+  validate,
+  type DocumentNode,
+  type ExecutionResult,
+  type FormattedExecutionResult,
+  type GraphQLFormattedError
+} from 'graphql'
+import {
+  NEKO_ERR_BLOCKED,
+  NEKO_ERR_BODY_INVALID,
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_KEY_FORBIDDEN,
+  NEKO_ERR_LIMIT_EXCEEDED,
+  NEKO_ERR_OVERLOADED
+} from '../../errors.ts'
 import { faultOfKeys, JSON_DEPTH_MAX, type KeyFault } from '../../std/keys.ts'
 import { ARMOR, refuseDocument, refuseJsonSource } from '../graphql/armor.ts'
 import { decoyAnswer } from '../../transaction/graphql-decoys.ts'
@@ -36,11 +55,20 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
   const rules = app.config.production ? [...specifiedRules, NoSchemaIntrospectionCustomRule] : specifiedRules
 
   /** What the client said is inspected first; whatever it comes to leaves a receipt. */
-  async function run (asked: SubscribePayload, text: string, caller: Caller, { sink, running }: { sink: Sink, running: Running }): Promise<void> {
+  async function run (
+    asked: SubscribePayload,
+    text: string,
+    caller: Caller,
+    { sink, running }: { sink: Sink, running: Running }
+  ): Promise<void> {
     const bait = decoyAnswer(asked.query)
     const fault = faultOfKeys({ variables: asked.variables, extensions: asked.extensions })
     // As a body of POST /graphql; what is too deep to be written again is inspected as it came.
-    const inspected = await inspection.inspect(caller, fault?.kind === 'deep' ? text : JSON.stringify(asked), bait !== null)
+    const inspected = await inspection.inspect(
+      caller,
+      fault?.kind === 'deep' ? text : JSON.stringify(asked),
+      bait !== null
+    )
     const outcome: Outcome = { status: 200, loginFailed: false, attemptLimited: false }
     try {
       refuse(inspected)
@@ -60,15 +88,25 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
   }
 
   function refuse ({ refusedBy, limit }: Inspected): void {
-    if (refusedBy === 'limit') throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(limit.retryAfterSeconds)), { retryAfterSeconds: limit.retryAfterSeconds })
+    if (refusedBy === 'limit') {
+      throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(limit.retryAfterSeconds)), {
+        retryAfterSeconds: limit.retryAfterSeconds
+      })
+    }
     if (refusedBy !== null) throw new NEKO_ERR_BLOCKED()
     if (app.isOverloaded()) throw new NEKO_ERR_OVERLOADED('1')
   }
 
-  async function execute (asked: SubscribePayload, context: OperationContext, { sink, running, outcome }: { sink: Sink, running: Running, outcome: Outcome }): Promise<void> {
+  async function execute (
+    asked: SubscribePayload,
+    context: OperationContext,
+    { sink, running, outcome }: { sink: Sink, running: Running, outcome: Outcome }
+  ): Promise<void> {
     const document = readDocument(asked.query, context)
     const operation = document.definitions.find((definition) => definition.kind === Kind.OPERATION_DEFINITION)!
-    if (asked.operationName !== null && operation.name?.value !== asked.operationName) throw new NEKO_ERR_INPUT_INVALID('The document holds no operation of that name')
+    if (asked.operationName !== null && operation.name?.value !== asked.operationName) {
+      throw new NEKO_ERR_INPUT_INVALID('The document holds no operation of that name')
+    }
     if (running.ended) return
     if (operation.operation === 'subscription') {
       const started = await open(document, asked, context)
@@ -76,28 +114,59 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
       else running.stream = started
       return
     }
-    const { data, errors } = await app.graphql(asked.query, context as never, asked.variables ?? undefined, asked.operationName ?? undefined)
+    const { data, errors } = await app.graphql(
+      asked.query,
+      context as never,
+      asked.variables ?? undefined,
+      asked.operationName ?? undefined
+    )
     outcome.status = context.errorStatus ?? 200
     // mercurius formatted them.
-    if (!running.ended) answer(sink, { ...(errors === undefined ? {} : { errors: errors as unknown as GraphQLFormattedError[] }), data })
+    if (!running.ended) {
+      answer(sink, {
+        ...(errors === undefined ? {} : { errors: errors as unknown as GraphQLFormattedError[] }),
+        data
+      })
+    }
   }
 
   /** @throws what the document, its cost or its guards refuse it for */
-  async function open (document: DocumentNode, { variables, operationName }: SubscribePayload, context: OperationContext): Promise<AsyncGenerator<ExecutionResult, void, void>> {
+  async function open (
+    document: DocumentNode,
+    { variables, operationName }: SubscribePayload,
+    context: OperationContext
+  ): Promise<AsyncGenerator<ExecutionResult, void, void>> {
     const faults = validate(schema, document, rules, { maxErrors: ERRORS_MAX })
     if (faults.length > 0) throw Object.assign(new Error('the document is not valid'), { errors: faults })
-    context.cost = await app.chargeOperation({ principal: context.principal, client: context.client, document, variables })
-    const result = await subscribe({ schema, document, contextValue: context, variableValues: variables, operationName })
+    context.cost = await app.chargeOperation({
+      principal: context.principal,
+      client: context.client,
+      document,
+      variables
+    })
+    const result = await subscribe({
+      schema,
+      document,
+      contextValue: context,
+      variableValues: variables,
+      operationName
+    })
     if (Symbol.asyncIterator in result) return result
     throw Object.assign(new Error('the subscription was refused'), { errors: result.errors ?? [] })
   }
 
-  /** Events until the stream or the client ends it. What is shown live is no record: a slow client's oldest events are lost. */
+  /**
+   * Events until the stream or the client ends it. What is shown live is no record: a slow client's oldest
+   * events are lost.
+   */
   async function pump (running: Running, sink: Sink, assessment: string): Promise<void> {
     if (running.stream === null) return
     for await (const { data, errors } of running.stream) {
       if (running.ended) return
-      sink.next({ ...(errors === undefined ? {} : { errors: errors.map((one) => formatError(one, assessment)) }), ...(data === undefined ? {} : { data }) })
+      sink.next({
+        ...(errors === undefined ? {} : { errors: errors.map((one) => formatError(one, assessment)) }),
+        ...(data === undefined ? {} : { data })
+      })
     }
     if (!running.ended) sink.complete()
   }
@@ -125,7 +194,12 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
     app.forbiddenKeySeen({ client, assessmentId, score, place, key, target: '/graphql' })
   }
 
-  function contextOf ({ principal, client, address, requestId }: Caller, { id, score }: Inspected, { operationName }: SubscribePayload, outcome: Outcome): OperationContext {
+  function contextOf (
+    { principal, client, address, requestId }: Caller,
+    { id, score }: Inspected,
+    { operationName }: SubscribePayload,
+    outcome: Outcome
+  ): OperationContext {
     return {
       app,
       clock: app.clock,

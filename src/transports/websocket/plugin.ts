@@ -16,12 +16,13 @@ import { createOperations } from './operations.ts'
 /**
  * GraphQL over WebSocket (graphql-transport-ws) at /graphql.
  *
- * Owns: which upgrades are taken, the open sockets, and when each must go. Never does: judge, authenticate or execute by
- * itself. In: an upgrade that passed the gate. Out: frames.
+ * Owns: which upgrades are taken, the open sockets, and when each must go. Never does: judge, authenticate or
+ * execute by itself. In: an upgrade that passed the gate. Out: frames.
  *
  * Why not mercurius' transport: it validates and bounds no subscription, leaks timers on repeated inits, knows neither
- * a time limit for the init nor duplicate ids, and makes request headers of what the init's payload holds. Why the upgrade is
- * given to Fastify as a request: so that it passes the one gate, with receipt, limit and score, like everything else.
+ * a time limit for the init nor duplicate ids, and makes request headers of what the init's payload holds.
+ * Why the upgrade is given to Fastify as a request: so that it passes the one gate, with receipt, limit and
+ * score, like everything else.
  */
 interface Upgrade { socket: Socket, head: Buffer, response: ServerResponse }
 
@@ -52,7 +53,12 @@ export default fp(async (app) => {
   const server = new WebSocketServer(SERVER_OPTIONS)
   const receiptHeaders = new WeakMap<IncomingMessage, string[]>()
   server.on('headers', (headers, raw) => headers.push(...receiptHeaders.get(raw) ?? []))
-  const gauge = new Gauge({ name: 'neko_websockets', help: 'Open WebSockets', registers: [app.metrics.registry], aggregator: 'sum' })
+  const gauge = new Gauge({
+    name: 'neko_websockets',
+    help: 'Open WebSockets',
+    registers: [app.metrics.registry],
+    aggregator: 'sum'
+  })
   let timer: NodeJS.Timeout | null = null
   let standingChanged = false
   let closing = false
@@ -101,7 +107,9 @@ export default fp(async (app) => {
 
   /** Counts the socket where there is room for it. */
   function roomFault ({ client, principal }: Caller): Error | null {
-    if (closing || app.draining.aborted || connections.size >= SOCKET.sockets) return Object.assign(new NEKO_ERR_OVERLOADED('1'), { retryAfterSeconds: 1 })
+    if (closing || app.draining.aborted || connections.size >= SOCKET.sockets) {
+      return Object.assign(new NEKO_ERR_OVERLOADED('1'), { retryAfterSeconds: 1 })
+    }
     if (counts.add(client, socketsMax(principal?.tier ?? 'standard'))) return null
     return Object.assign(new NEKO_ERR_LIMIT_EXCEEDED('60'), { retryAfterSeconds: 60 })
   }
@@ -149,7 +157,9 @@ export default fp(async (app) => {
     goAway()
     forgetChanges()
     const deadlineMs = app.clock.monotonic() + 2 * SOCKET.closeMs
-    while (connections.size > 0 && app.clock.monotonic() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, SOCKET.lookMs / 10))
+    while (connections.size > 0 && app.clock.monotonic() < deadlineMs) {
+      await new Promise((resolve) => setTimeout(resolve, SOCKET.lookMs / 10))
+    }
     for (const connection of connections) connection.terminate()
     if (timer !== null) clearInterval(timer)
   }
@@ -165,13 +175,31 @@ export default fp(async (app) => {
       principal: passage.principal
     }
   }
-}, { name: 'socket', dependencies: ['config', 'clock', 'metrics', 'fleet', 'http', 'graphql', 'limits', 'identity', 'scoring', 'decisions', 'assessments', 'playbooks'] })
+}, {
+  name: 'socket',
+  dependencies: [
+    'config',
+    'clock',
+    'metrics',
+    'fleet',
+    'http',
+    'graphql',
+    'limits',
+    'identity',
+    'scoring',
+    'decisions',
+    'assessments',
+    'playbooks'
+  ]
+})
 
 function keptHeaders (raw: readonly string[]): string[] {
   const kept: string[] = []
   for (let i = 0; i + 1 < raw.length && kept.length < HEADERS_KEPT_MAX; i += 2) {
     const [name, value] = [raw[i] as string, raw[i + 1] as string]
-    if (!HANDSHAKE_ONLY.test(name)) kept.push(name.slice(0, HEADER_CHARACTERS_MAX), value.slice(0, HEADER_CHARACTERS_MAX))
+    if (!HANDSHAKE_ONLY.test(name)) {
+      kept.push(name.slice(0, HEADER_CHARACTERS_MAX), value.slice(0, HEADER_CHARACTERS_MAX))
+    }
   }
   return kept
 }

@@ -42,14 +42,22 @@ function readTag (text: string, start: number): HtmlTag | null {
   const from = at
   while (at < text.length && at < from + 40 && isNameCode(text.charCodeAt(at))) at++
   if (at === from) return null
-  const tag: HtmlTag = { name: closing + text.slice(from, at).replaceAll('\0', '').toLowerCase(), attributes: [], start, end: at, closed: false, cut: false }
+  const tag: HtmlTag = {
+    name: closing + text.slice(from, at).replaceAll('\0', '').toLowerCase(),
+    attributes: [],
+    start,
+    end: at,
+    closed: false,
+    cut: false
+  }
   readAttributes(text, at, tag)
   return tag
 }
 
 function isNameCode (code: number): boolean {
   const low = code | 32
-  return (low >= 97 && low <= 122) || (code >= 48 && code <= 58) || code === 45 || code === 95 || code === 33 || code === 63 || code === 37 || code === 0
+  return (low >= 97 && low <= 122) || (code >= 48 && code <= 58) || code === 45 || code === 95 ||
+    code === 33 || code === 63 || code === 37 || code === 0
 }
 
 function readAttributes (text: string, from: number, tag: HtmlTag): void {
@@ -71,7 +79,9 @@ function readAttributes (text: string, from: number, tag: HtmlTag): void {
 
 function readAttribute (text: string, from: number, tag: HtmlTag): number {
   let at = from
-  while (at < text.length && at < from + 64 && !isBlank(text.charCodeAt(at)) && !'=><"\''.includes(text.charAt(at))) at++
+  while (
+    at < text.length && at < from + 64 && !isBlank(text.charCodeAt(at)) && !'=><"\''.includes(text.charAt(at))
+  ) at++
   const name = text.slice(from, at).toLowerCase()
   if (at === from) at++
   let ahead = at

@@ -1,11 +1,21 @@
 import { SQL_TOKENS_MAX } from '../bounds.ts'
-import { SQL_ATTACK_FUNCTIONS, SQL_CLAUSES, SQL_LOGICAL, SQL_NAMES, SQL_PLAIN_FUNCTIONS, SQL_STATEMENTS, SQL_WORD_OPERATORS } from './sql-words.ts'
+import {
+  SQL_ATTACK_FUNCTIONS,
+  SQL_CLAUSES,
+  SQL_LOGICAL,
+  SQL_NAMES,
+  SQL_PLAIN_FUNCTIONS,
+  SQL_STATEMENTS,
+  SQL_WORD_OPERATORS
+} from './sql-words.ts'
 
 /**
  * Cuts text into SQL tokens, one letter each, so that a structure is a short string that a small pattern can read:
  *   n number   s closed string   S string open to the end   v name   x catalog name   @ variable
- *   F attack function + its parenthesis   f plain function + its parenthesis   U union   E select   T other statement word
- *   & logical   o operator   k clause word   c comment to the end   q inline comment   ; ( ) , . : { \ as they are   ? anything else
+ *   F attack function + its parenthesis   f plain function + its parenthesis   U union   E select   T other
+ * statement word
+ *   & logical   o operator   k clause word   c comment to the end   q inline comment   ; ( ) , . : { \ as
+ * they are   ? anything else
  */
 export interface SqlTokens {
   types: string
@@ -78,7 +88,8 @@ const NUMBER = /(?:0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]
 function readNumber (text: string, at: number, out: SqlTokens): number {
   NUMBER.lastIndex = at
   const end = NUMBER.test(text) ? NUMBER.lastIndex : at + 1
-  // `8-bit`, `6key`: digits that run into letters are a name, except where a keyword follows as in `1e0UNION`, `9or 1=1`.
+  // `8-bit`, `6key`: digits that run into letters are a name, except where a keyword follows as in
+  // `1e0UNION`, `9or 1=1`.
   if (isWordStart(text.charCodeAt(end))) {
     const glued = /^(?:[dfx])?(?:union|or|and|e0union|select)\b/i.exec(text.slice(end, end + 9))
     if (glued === null && text.charAt(at) !== '.') return readWord(text, at, out)
