@@ -7,7 +7,7 @@ import type { Clock } from './std/clock.ts'
 import { BODY_LIMIT_BYTES } from './transports/http/gate.ts'
 import { requestLog } from './transports/http/request-log.ts'
 import type { Logger } from './telemetry/logger.ts'
-import assessments from './receipts/plugin.ts'
+import clients from './clients/plugin.ts'
 import audit from './audit/plugin.ts'
 import decisions from './decisions/plugin.ts'
 import fleet from './fleet/plugin.ts'
@@ -21,7 +21,8 @@ import limits from './limits/plugin.ts'
 import playbooks from './playbooks/plugin.ts'
 import verbs from './processes/verbs.ts'
 import metrics from './telemetry/plugin.ts'
-import scoring from './threads/plugin.ts'
+import threads from './threads/plugin.ts'
+import receipts from './receipts/plugin.ts'
 import storage from './storage/plugin.ts'
 
 /**
@@ -46,9 +47,10 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(limits)
   await app.register(identity)
   await app.register(intel)
-  await app.register(scoring)
+  await app.register(clients)
+  await app.register(threads)
   await app.register(decisions)
-  await app.register(assessments)
+  await app.register(receipts)
   await app.register(playbooks)
   await app.register(verbs)
   await app.register(http)

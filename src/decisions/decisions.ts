@@ -21,7 +21,7 @@ import {
 } from './shapes.ts'
 import { createStanding, isByPlaybook, stronger } from './standing.ts'
 import { canonicalValue, clientKeyOf, coveredBy, ladderKey } from './subject.ts'
-import { createWriteBehind } from './write-behind.ts'
+import { createPendingWrites } from './pending-writes.ts'
 
 /**
  * Standing decisions: memory first, store behind, siblings told.
@@ -105,7 +105,7 @@ export function createDecisions (
   const forgetting = new Set<NodeJS.Timeout>()
   const listeners = new Set<(change: { decision: Decision, removed: boolean }) => void>()
   const store = storage.collection<Decision>(decisionCollection)
-  const behind = createWriteBehind({
+  const behind = createPendingWrites({
     store,
     onError: (error) => log.error({ err: error }, 'decisions wait for the store')
   })

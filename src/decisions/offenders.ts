@@ -2,7 +2,7 @@ import type { Storage } from '../storage/port.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Step } from './ladder.ts'
 import { ladderCollection } from './shapes.ts'
-import { createWriteBehind } from './write-behind.ts'
+import { createPendingWrites } from './pending-writes.ts'
 
 /**
  * Repeat offenders: on which step of the ladder (ladder.ts) each client stands. Memory first, the store behind.
@@ -34,7 +34,7 @@ const PAGE = 1_000
 export function createOffenders (storage: Storage): Offenders {
   const steps = new Map<string, Step>()
   const store = storage.collection<StoredStep>(ladderCollection)
-  const behind = createWriteBehind({ store, onError: () => { /* as said */ } })
+  const behind = createPendingWrites({ store, onError: () => { /* as said */ } })
 
   function keep (key: string, step: Step): void {
     steps.delete(key)

@@ -25,7 +25,7 @@ export default fp(async (app) => {
     neverBlock: config.neverBlock,
     log,
     forgetClient (clientKey) {
-      app.scoring.history.forget(clientKey)
+      app.clients.forget(clientKey)
       app.limits.forget(clientKey)
       if (clientKey.startsWith('user:')) forgetTries(clientKey.slice('user:'.length))
     }
@@ -59,5 +59,5 @@ export default fp(async (app) => {
   })
 }, {
   name: 'decisions',
-  dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'identity', 'scoring', 'limits']
+  dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'identity', 'clients', 'limits']
 })

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../std/clock.ts'
 import type { Keys } from './keys.ts'
-import { createBoundedMap } from '../std/bounded-map.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Revocations } from './revocations.ts'
 import { SCOPES_BY_ROLE, type Credential, type Principal, type UserState } from './shapes.ts'
 import { TOKEN_CHARACTERS_MAX, type AccessClaims, type Tokens } from './tokens.ts'
@@ -46,14 +46,14 @@ interface AuthenticationOptions {
 export function createAuthentication (
   { tokens, users, keys, revocations, clock, ready }: AuthenticationOptions
 ): Authentication {
-  const verified = createBoundedMap<Verified>(VERIFIED_MAX)
+  const verified = new BoundedMap<string, Verified>(VERIFIED_MAX)
 
   function authenticateToken (token: string): Credential | Promise<Credential> {
     const isReady = ready()
     if (isReady !== true) return isReady.then(() => authenticateToken(token))
     if (token.length > TOKEN_CHARACTERS_MAX) return refused('malformed')
     const digest = hash('sha256', token, 'base64url')
-    const known = verified.get(digest)
+    const known = verified.use(digest)
     if (known !== undefined && known.version === tokens.version) return checkToken(known)
     const verdict = tokens.verify(token)
     if (!verdict.held) return refused(verdict.reason)

@@ -6,7 +6,7 @@ import { pagesOf } from '../storage/pages.ts'
 import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { keyCollection } from './collections.ts'
 import { createKeyUses } from './key-uses.ts'
-import { createBoundedMap } from '../std/bounded-map.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import { equal, sha256 } from './sessions.ts'
 import type { ApiKey, Credential, KeySecret, Principal, Scope } from './shapes.ts'
 
@@ -57,10 +57,10 @@ export interface Keys {
 
 export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet: Fleet, clock: Clock }): Keys {
   const store = storage.collection<ApiKey>(keyCollection)
-  const held = createBoundedMap<HeldKey>(KEYS_HELD_MAX)
-  const unknown = createBoundedMap<number>(UNKNOWN_HELD_MAX)
+  const held = new BoundedMap<string, HeldKey>(KEYS_HELD_MAX)
+  const unknown = new BoundedMap<string, number>(UNKNOWN_HELD_MAX)
   /** When a key was last looked up again because a secret did not fit. */
-  const lookedAgain = createBoundedMap<number>(UNKNOWN_HELD_MAX)
+  const lookedAgain = new BoundedMap<string, number>(UNKNOWN_HELD_MAX)
   const loading = new Map<string, Promise<HeldKey | null>>()
   const uses = createKeyUses({ storage, clock })
 
@@ -149,7 +149,7 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       if (match === null) return refused('malformed')
       const id = match[1] as string
       const secretHash = sha256(match[2] as string)
-      const key = held.get(id)
+      const key = held.use(id)
       if (key === undefined) {
         return (unknown.get(id) ?? 0) > clock.monotonic()
           ? refused('api key')

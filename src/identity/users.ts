@@ -6,7 +6,7 @@ import { pagesOf } from '../storage/pages.ts'
 import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { withAdminLock } from './admin-lock.ts'
 import { userCollection } from './collections.ts'
-import { createBoundedMap } from '../std/bounded-map.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Role, User, UserState } from './shapes.ts'
 
 /**
@@ -43,7 +43,7 @@ interface UsersOptions { storage: Storage, fleet: Fleet, clock: Clock, onChanged
 
 export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions): Users {
   const store = storage.collection<User>(userCollection)
-  const held = createBoundedMap<UserState>(USERS_HELD_MAX)
+  const held = new BoundedMap<string, UserState>(USERS_HELD_MAX)
 
   function apply (state: UserState): UserState {
     const known = held.get(state.id)
@@ -98,7 +98,7 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
   }
 
   return {
-    state: (id) => held.get(id),
+    state: (id) => held.use(id),
     async load (id) {
       const user = await store.get(id)
       return user === null ? null : apply(stateOf(user))

@@ -272,7 +272,7 @@ export const playbooksGraphql: RoomGraphql = {
         { first, after }: { first?: number, after?: string | null },
         { app }: GraphqlContext
       ) {
-        return await app.assessments.pageOf(incident.assessmentIds, { first: pageSize(first), after: after ?? null })
+        return await app.receipts.pageOf(incident.assessmentIds, { first: pageSize(first), after: after ?? null })
       }
     }
   }

@@ -15,7 +15,7 @@ declare module 'fastify' {
  * of other rooms: decisions, limits, receipts.
  */
 export default fp(async (app) => {
-  const { config, storage, audit, fleet, clock, log, decisions, limits, assessments, metrics } = app
+  const { config, storage, audit, fleet, clock, log, decisions, limits, receipts, metrics } = app
   const webhooks = createWebhooks({ urls: config.webhookUrls, secret: config.webhookSecret, storage, clock, log })
   const inForce = await loadPlaybooks(config.dataDir)
   // The limiter answers the request that crosses a limit before any playbook can act on it.
@@ -33,25 +33,25 @@ export default fp(async (app) => {
       hold: (client, ms) => limits.hold(client, ms),
       limitBlock: (tier, key, ms) => limits.block(tier, key, ms),
       watch (client, ms) {
-        assessments.watch(client, ms)
+        receipts.watch(client, ms)
         fleet.publish('playbooks.watch', [client, ms])
       },
       previewDecision: (input, address) => decisions.preview(input, address),
       mayNotify: () => webhooks.mayNotify(),
       notify: (notice) => webhooks.notify(notice)
     },
-    findAssessment: (id) => assessments.get(id),
-    refusalsOf: (client) => app.scoring.history.refusals(client),
+    findAssessment: (id) => receipts.get(id),
+    refusalsOf: (client) => app.clients.refusals(client),
     onRun: (run) => metrics.playbookRunsTotal.inc({ playbook: run.playbook, result: run.result })
   })
-  assessments.onAdded((receipt, describe) => {
+  receipts.onAdded((receipt, describe) => {
     if (!('score' in receipt) || receipt.external !== true) return
     const { score } = receipt
     if (score.value >= config.challengeThreshold || score.decoy || score.automation || score.anomaly) {
       playbooks.respondToSample(receipt, describe())
     }
   })
-  fleet.subscribe('playbooks.watch', (message) => assessments.watch(...message as [string, number]))
+  fleet.subscribe('playbooks.watch', (message) => receipts.watch(...message as [string, number]))
   decisions.onChanged(({ decision: { scope, value }, removed }) => {
     if (removed && scope !== 'SESSION') playbooks.forget(attackerName({ attacker: { scope, value } }))
   })
@@ -84,7 +84,7 @@ export default fp(async (app) => {
     'metrics',
     'decisions',
     'limits',
-    'assessments',
-    'scoring'
+    'receipts',
+    'clients'
   ]
 })

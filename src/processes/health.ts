@@ -13,7 +13,7 @@ export function health (app: FastifyInstance): Health {
   const checks: Health['checks'] = {
     storage: { up: storage.up, ...(storage.reason === null ? {} : { detail: storage.reason }) },
     audit: { up: app.audit.healthy() },
-    scoring: { up: app.scoring.healthy() }
+    scoring: { up: app.threads.healthy() }
   }
   const redisUp = app.fleet.bridgeUp()
   if (redisUp !== null) checks.redis = { up: redisUp }

@@ -8,11 +8,11 @@ export default fp(async (app: FastifyInstance) => {
   app.control.handle('explain', async (args) => {
     const id = idOf(args)
     return {
-      text: found(await app.assessments.explain(id)),
-      assessment: await app.assessments.get(id) as unknown as Json
+      text: found(await app.receipts.explain(id)),
+      assessment: await app.receipts.get(id) as unknown as Json
     }
   })
-  app.control.handle('replay', async (args) => ({ text: found(await app.assessments.replay(idOf(args))) }))
+  app.control.handle('replay', async (args) => ({ text: found(await app.receipts.replay(idOf(args))) }))
   app.control.handle('intel import', async (args, progress) => {
     const { source, format } = args as { source?: Json, format?: Json }
     if (typeof source !== 'string') throw new NEKO_ERR_INPUT_INVALID('source must be a file or an address')
@@ -23,7 +23,7 @@ export default fp(async (app: FastifyInstance) => {
     })
     return counts as unknown as Json
   })
-}, { name: 'verbs', dependencies: ['fleet', 'assessments', 'intel'] })
+}, { name: 'verbs', dependencies: ['fleet', 'receipts', 'intel'] })
 
 function idOf (args: Json): string {
   const { id } = (args ?? {}) as { id?: Json }

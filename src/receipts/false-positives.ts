@@ -6,7 +6,7 @@ import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import { ALLOWABLE_FACTORS, allowanceKey } from '../detect/shapes.ts'
 import { newId } from '../std/id.ts'
 import { isWhole } from './recent-receipts.ts'
-import type { Receipts, Recorded } from './recent-receipts.ts'
+import type { RecentReceipts, Recorded } from './recent-receipts.ts'
 import type { Assessment, StoredAllowance } from './shapes.ts'
 import { attempt, type Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
@@ -30,7 +30,7 @@ export interface FalsePositiveParts {
   audit: Audit
   fleet: Fleet
   clock: Clock
-  receipts: Receipts
+  receipts: RecentReceipts
   allow (allowances: readonly Allowance[]): void
   score (observation: Observation): Promise<Score>
   judge (score: Score, observation: Observation): Action

@@ -7,7 +7,7 @@ import type { AssessRequest, Assessment } from './shapes.ts'
 
 interface ThreatsArgs extends AssessmentFilter { first?: number | null, after?: string | null }
 
-export const assessmentsGraphql: RoomGraphql = {
+export const receiptsGraphql: RoomGraphql = {
   sdl: /* GraphQL */ `
     """What one of the seven factors gave to a score."""
     type Factor {
@@ -157,26 +157,26 @@ export const assessmentsGraphql: RoomGraphql = {
   resolvers: {
     Query: {
       async threats (_parent, { first, after = null, ...filter }: ThreatsArgs, { app }: GraphqlContext) {
-        const page = await app.assessments.find(filter, { first: pageSize(first), after })
-        return connection(page, () => app.assessments.count(filter), after)
+        const page = await app.receipts.find(filter, { first: pageSize(first), after })
+        return connection(page, () => app.receipts.count(filter), after)
       },
-      assessment: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.assessments.get(id),
+      assessment: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.receipts.get(id),
       stats: (_parent, { windowSeconds }: { windowSeconds: number }, { app }: GraphqlContext) =>
-        app.assessments.stats(windowSeconds)
+        app.receipts.stats(windowSeconds)
     },
     Mutation: {
       assess: (_parent, { requests }: { requests: AssessRequest[] }, { app, principal }: GraphqlContext) =>
-        app.assessments.assessRequests(requests, { act: false, principal: principal! }),
+        app.receipts.assessRequests(requests, { act: false, principal: principal! }),
       markFalsePositive: (
         _parent,
         { assessmentId }: { assessmentId: string },
         { app, principal }: GraphqlContext
-      ) => app.assessments.markFalsePositive(assessmentId, principal!.clientKey)
+      ) => app.receipts.markFalsePositive(assessmentId, principal!.clientKey)
     },
     Subscription: {
       assessmentAdded: {
         subscribe: (_parent, { minScore }: { minScore: number | null }, { app }: GraphqlContext) =>
-          eventStream((push) => app.assessments.onShown(minScore ?? 0, push)),
+          eventStream((push) => app.receipts.onShown(minScore ?? 0, push)),
         resolve: (assessment: Assessment) => assessment
       }
     },

@@ -1,22 +1,23 @@
 /** Wiring of assessments: `app.assessments`. */
 import fp from 'fastify-plugin'
-import { createAssessments } from './receipts.ts'
-import type { Assessments } from './receipts.ts'
+import { createReceipts } from './receipts.ts'
+import type { Receipts } from './receipts.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance { assessments: Assessments }
+  interface FastifyInstance { receipts: Receipts }
 }
 
 export default fp(async (app) => {
-  const { config, storage, audit, fleet, clock, log, scoring, decisions } = app
-  const assessments = createAssessments({
+  const { config, storage, audit, fleet, clock, log, threads, clients, decisions } = app
+  const receipts = createReceipts({
     storage,
     audit,
     fleet,
     clock,
     config,
     log,
-    scoring,
+    threads,
+    clients,
     judge (score, { address, method }) {
       const decision = address === null ? null : decisions.forAddress(address)
       const verdict = app.judge(score, { decision, method })
@@ -26,11 +27,11 @@ export default fp(async (app) => {
   })
   // A store that is down at start must not stop the process: allowances come in when it is up.
   const load = (): Promise<void> =>
-    assessments.load().catch((error: unknown) =>
+    receipts.load().catch((error: unknown) =>
       log.warn({ err: error }, 'allowances could not be loaded yet')
     )
   await load()
   storage.onHealth((health) => { if (health.up) load() })
-  app.decorate('assessments', assessments)
-  app.addHook('onClose', () => assessments.close())
-}, { name: 'assessments', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'scoring', 'decisions'] })
+  app.decorate('receipts', receipts)
+  app.addHook('onClose', () => receipts.close())
+}, { name: 'receipts', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'clients', 'threads', 'decisions'] })

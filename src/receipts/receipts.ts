@@ -16,7 +16,7 @@ import { explainAssessment } from './explain.ts'
 import { REQUESTS_MAX, readRequest } from '../transports/assess/samples.ts'
 import { createFalsePositives } from './false-positives.ts'
 import { createLive, type Live } from './live.ts'
-import { createReceipts, describeReceipt } from './recent-receipts.ts'
+import { createRecentReceipts, describeReceipt } from './recent-receipts.ts'
 import { createRecorder } from './recorder.ts'
 import { describeReplay, replayAssessment } from './replay.ts'
 import { createSharedStats } from './stats-sharing.ts'
@@ -29,7 +29,8 @@ import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Config } from '../config/config.ts'
 import type { Action, Verdict } from '../decisions/shapes.ts'
-import type { Scoring } from '../threads/plugin.ts'
+import type { History } from '../clients/history.ts'
+import type { Threads } from '../threads/plugin.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
@@ -51,7 +52,7 @@ export type AddedListener = (receipt: Receipt, describe: () => Assessment) => vo
 /** `isRefused`: the score refuses it, which only some decoys answer all the same. */
 export type DecoyTest = (request: Pick<Observation, 'method' | 'url' | 'body'>, isRefused: boolean) => boolean
 
-export interface Assessments {
+export interface Receipts {
   /** A scored request whose answer has left. Never throws. */
   record (receipt: Recorded): void
   /** A request refused before it was scored; of a flood of them the receipts of 500 a second are kept. */
@@ -106,14 +107,15 @@ export interface Assessments {
   close (): Promise<void>
 }
 
-export interface AssessmentParts {
+export interface ReceiptParts {
   storage: Storage
   audit: Audit
   fleet: Fleet
   clock: Clock
   config: Pick<Config, 'assessmentRetentionDays'>
   log: { warn: (facts: object, message: string) => void, error: (facts: object, message: string) => void }
-  scoring: Pick<Scoring, 'score' | 'policy' | 'allow' | 'rescore' | 'history'>
+  threads: Pick<Threads, 'score' | 'policy' | 'allow' | 'rescore'>
+  clients: Pick<History, 'observe' | 'peek' | 'settle'>
   /** Score, and the standing decision about an address if one was given, to Verdict (decisions/verdict.ts). */
   judge (score: Score, about: { address: string | null, method: string }): Verdict
 }
@@ -130,10 +132,10 @@ const CEILING_EVERY_MS = 5 * 60_000
  */
 const REFUSALS_KEPT_PER_SECOND = 500
 
-export function createAssessments (parts: AssessmentParts): Assessments {
-  const { storage, fleet, clock, log, scoring } = parts
+export function createReceipts (parts: ReceiptParts): Receipts {
+  const { storage, fleet, clock, log, threads, clients } = parts
   const store = storage.collection<StoredAssessment>(assessmentCollection)
-  const receipts = createReceipts(clock)
+  const receipts = createRecentReceipts(clock)
   const stats = createSharedStats({ fleet, clock })
   const recorder = createRecorder({ store, clock, retentionDays: parts.config.assessmentRetentionDays, log })
   const falsePositives = createFalsePositives({
@@ -142,8 +144,8 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     fleet,
     clock,
     receipts,
-    allow: scoring.allow,
-    score: scoring.score,
+    allow: threads.allow,
+    score: threads.score,
     judge: (score, { method }) => parts.judge(score, { address: null, method }).action
   })
   const listeners = new Set<AddedListener>()
@@ -229,10 +231,10 @@ export function createAssessments (parts: AssessmentParts): Assessments {
   async function assessOne ({ observation, address }: ExternalRequest, act: boolean): Promise<Assessment> {
     if (address !== null) {
       observation.history = act
-        ? scoring.history.observe(observation, { address: observation.client.slice(3) })
-        : scoring.history.peek(observation)
+        ? clients.observe(observation, { address: observation.client.slice(3) })
+        : clients.peek(observation)
     }
-    const score = await scoring.score(observation)
+    const score = await threads.score(observation)
     const verdict = parts.judge(score, { address, method: observation.method })
     if (act && touchesDecoy(observation, verdict.action === 'BLOCK' && !verdict.simulated)) score.decoy = true
     const receipt: Recorded = {
@@ -246,7 +248,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
       external: true
     }
     if (act && address !== null) {
-      scoring.history.settle({
+      clients.settle({
         client: observation.client,
         address: observation.client.slice(3),
         status: 0,
@@ -319,7 +321,7 @@ export function createAssessments (parts: AssessmentParts): Assessments {
     async replay (id) {
       const assessment = await get(id)
       if (assessment === null) return null
-      const replay = replayAssessment(assessment, scoring)
+      const replay = replayAssessment(assessment, threads)
       if (replay === null) throw new NEKO_ERR_INPUT_INVALID(`${id} cannot be replayed: no thread scored it`)
       return describeReplay(assessment, replay)
     },

@@ -39,7 +39,7 @@ export interface Refused {
 
 export type Receipt = Recorded | Refused
 
-export interface Receipts {
+export interface RecentReceipts {
   /** Returns the receipt as it is kept: without a large body. */
   keep (receipt: Receipt): Receipt
   get (id: string): Receipt | null
@@ -72,10 +72,10 @@ function withoutLargeBody<R extends Receipt> (receipt: R): R {
   return { ...receipt, observation: { ...receipt.observation, body: LEFT_OUT } }
 }
 
-export function createReceipts (
+export function createRecentReceipts (
   clock: Pick<Clock, 'monotonic'>,
   bounds = { count: COUNT_MAX, bytes: BYTES_MAX }
-): Receipts {
+): RecentReceipts {
   const byId = new Map<string, Receipt>()
   /** In the order of their coming, `first` the oldest; a map that loses its oldest entries gets slow to walk. */
   const line = new Array<Kept | null>(bounds.count + 2).fill(null)

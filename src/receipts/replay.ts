@@ -21,7 +21,7 @@ export interface Replay {
   taken: Array<{ factor: FactorName, contribution: number, places: string[] }>
 }
 
-/** The scorer of today (app.scoring, or detect/rescore.ts with a policy). */
+/** The scorer of today (app.threads, or detect/rescore.ts with a policy). */
 export interface Rescorer {
   policy (): Policy
   rescore (observation: Observation, payload: PayloadFinding | null): Score

@@ -1,50 +1,45 @@
 /**
- * A map that never holds more than `max` entries: the one used longest ago goes first. For what can be looked up again
- * (verified tokens, users, keys), never for what must be remembered (revocations).
+ * A map of at most `max` entries: a new key beyond them pushes out the one that was set longest ago. Setting a key
+ * again makes it the newest; reading does not, unless the reader says so (`use`). For what may be forgotten (caches,
+ * tables of clients), never for what must be remembered (revocations).
+ *
+ * The oldest key is found by one iterator that lives as long as the map. `keys().next()` at each eviction would walk
+ * over every hole that earlier evictions left at the front.
  */
-export interface BoundedMap<V> {
-  /** Also marks it as used. */
-  get (key: string): V | undefined
-  set (key: string, value: V): void
-  delete (key: string): void
-  clear (): void
-  readonly size: number
-}
+export class BoundedMap<K, V> extends Map<K, V> {
+  readonly max: number
+  #oldest: MapIterator<K> | null = null
 
-/** Holds at least the `max / 2` used last. */
-export function createBoundedMap<V> (max: number): BoundedMap<V> {
-  // Two generations instead of a list: a get costs one lookup, and when the young one is full the old one is
-  // dropped whole.
-  const half = Math.max(1, Math.floor(max / 2))
-  let young = new Map<string, V>()
-  let old = new Map<string, V>()
-
-  function set (key: string, value: V): void {
-    if (!young.has(key) && young.size >= half) {
-      old = young
-      young = new Map()
-    }
-    young.set(key, value)
-    old.delete(key)
+  /** @param max entries, 1 or more */
+  constructor (max: number) {
+    super()
+    this.max = max
   }
 
-  return {
-    get (key) {
-      const value = young.get(key)
-      if (value !== undefined) return value
-      const older = old.get(key)
-      if (older !== undefined) set(key, older)
-      return older
-    },
-    set,
-    delete (key) {
-      young.delete(key)
-      old.delete(key)
-    },
-    clear () {
-      young.clear()
-      old.clear()
-    },
-    get size () { return young.size + old.size }
+  override set (key: K, value: V): this {
+    if (!this.delete(key) && this.size >= this.max) this.#evict()
+    return super.set(key, value)
+  }
+
+  /** The value, whose entry is now the newest: eviction by use instead of by age. */
+  use (key: K): V | undefined {
+    const value = this.get(key)
+    if (value === undefined) return undefined
+    this.delete(key)
+    super.set(key, value)
+    return value
+  }
+
+  #evict (): void {
+    for (let turn = 0; turn < 2; turn++) {
+      this.#oldest ??= this.keys()
+      const { value, done } = this.#oldest.next()
+      if (done !== true) {
+        this.delete(value)
+        return
+      }
+      // The iterator has come to the end of what there was; the next one begins at the front.
+      this.#oldest = null
+    }
   }
 }

@@ -1,26 +1,21 @@
 /**
- * Wiring of scoring: the policy, the pool and the history of clients behind `app.scoring`.
- * Who judges what a score means is decisions; who remembers it is assessments.
+ * Wiring of the threads' room: the policy and the pool that scores by it, as `app.threads`.
+ * Who judges what a score means is decisions; who remembers it is receipts.
  */
 import fp from 'fastify-plugin'
 import { withAllowances } from '../detect/allowances.ts'
-import { createHistory } from '../clients/history.ts'
 import { createPolicy } from '../detect/policy.ts'
 import { createScoringPool } from './pool.ts'
 import { rescore } from '../detect/rescore.ts'
 import type { PayloadFinding } from '../detect/factors/payload.ts'
-import type { History } from '../clients/history.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Allowance, Observation, Score } from '../detect/shapes.ts'
 import type { ScoringPool } from './pool.ts'
-import type { Fleet } from '../fleet/port.ts'
 
 /** What other rooms may ask of scoring. */
-export interface Scoring {
+export interface Threads {
   /** Never rejects: a score, or within 150 ms a cheap one marked degraded. */
   score (observation: Observation): Promise<Score>
-  /** What every client did lately, in this process and, by deltas, in its siblings. */
-  readonly history: History
   policy (): Policy
   /** Observations that wait for a thread. */
   queueSize (): number
@@ -34,19 +29,16 @@ export interface Scoring {
 }
 
 declare module 'fastify' {
-  interface FastifyInstance { scoring: Scoring }
+  interface FastifyInstance { threads: Threads }
 }
 
 /** Start goes on after this long even when a thread is still loading: until then the cheap score answers. */
 const THREADS_READY_MS_MAX = 2_000
-/** Siblings learn what a client did here four times a second. */
-const DELTA_INTERVAL_MS = 250
 /** How often the gauge of the queue is set. */
 const QUEUE_SHOWN_MS = 1_000
-const DELTA_TOPIC = 'scoring.history'
 
 export default fp(async (app) => {
-  const { config, clock, fleet, metrics } = app
+  const { config, clock, metrics } = app
   const duration = metrics.scoringDurationSeconds.labels(config.scoringMode)
   const pool = createScoringPool({
     mode: config.scoringMode,
@@ -60,12 +52,9 @@ export default fp(async (app) => {
     log: app.log,
     onScored: (seconds) => duration.observe(seconds)
   })
-  const history = createHistory({ clock })
-  const stopDeltas = shareHistory(history, fleet)
   const gauge = setInterval(() => metrics.scoringQueueSize.set(pool.queueSize()), QUEUE_SHOWN_MS).unref()
-  app.decorate('scoring', {
+  app.decorate('threads', {
     score: pool.score,
-    history,
     policy: pool.policy,
     queueSize: pool.queueSize,
     healthy: pool.healthy,
@@ -74,22 +63,8 @@ export default fp(async (app) => {
     pool
   })
   app.addHook('onClose', () => {
-    stopDeltas()
     clearInterval(gauge)
     return pool.close()
   })
   await pool.ready(THREADS_READY_MS_MAX)
-}, { name: 'scoring', dependencies: ['config', 'clock', 'fleet', 'metrics'] })
-
-/** Publishes what happened here and takes in what happened elsewhere. Returns what ends it. */
-function shareHistory (history: History, fleet: Fleet): () => void {
-  const unsubscribe = fleet.subscribe(DELTA_TOPIC, (delta) => history.absorb(delta))
-  const timer = setInterval(() => {
-    const delta = history.drainDelta()
-    if (delta !== null && fleet.processCount() > 1) fleet.publish(DELTA_TOPIC, delta)
-  }, DELTA_INTERVAL_MS).unref()
-  return () => {
-    clearInterval(timer)
-    unsubscribe()
-  }
-}
+}, { name: 'threads', dependencies: ['config', 'clock', 'metrics'] })

@@ -8,7 +8,7 @@ import type { Passage } from './transaction.ts'
  * here; the bytes go to the thread as they came.
  */
 export function createObserver (app: FastifyInstance): (request: FastifyRequest, passage: Passage) => Observation {
-  const { history } = app.scoring
+  const { clients } = app
 
   return function observe (request, passage) {
     const { raw } = request
@@ -24,7 +24,7 @@ export function createObserver (app: FastifyInstance): (request: FastifyRequest,
       route: request.is404 || request.routeOptions.config?.decoy === true ? null : request.routeOptions.url ?? null,
       history: null
     }
-    observation.history = history.observe(observation, { address: addressKey(passage.address), limit: passage.limit })
+    observation.history = clients.observe(observation, { address: addressKey(passage.address), limit: passage.limit })
     return observation
   }
 }

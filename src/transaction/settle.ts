@@ -23,7 +23,7 @@ export interface Aftermath {
  * throws: a fault is logged and the next request goes on.
  */
 export function createAftermath (app: FastifyInstance): Aftermath {
-  const { assessments, clock, metrics, scoring } = app
+  const { receipts, clock, metrics, clients } = app
   let loggedSecond = 0
   let loggedRefusals = 0
   let unlogged = 0
@@ -78,7 +78,7 @@ export function createAftermath (app: FastifyInstance): Aftermath {
     const { id, at, client, address, score, verdict, observation, decision, refusedBy } = passage
     if (refusedBy === 'decision' || refusedBy === 'limit') {
       refusals[refusedBy].inc()
-      assessments.recordRefusal({
+      receipts.recordRefusal({
         id,
         at,
         client,
@@ -99,11 +99,11 @@ export function createAftermath (app: FastifyInstance): Aftermath {
         metrics.factorContribution.observe({ factor: factor.name }, factor.contribution)
       }
     }
-    assessments.record({ observation, score, verdict, status, decisionId: decision?.id ?? null, address, at })
+    receipts.record({ observation, score, verdict, status, decisionId: decision?.id ?? null, address, at })
   }
 
   function learn (passage: Passage, status: number): void {
-    scoring.history.settle({
+    clients.settle({
       client: passage.client,
       address: addressKey(passage.address),
       status,

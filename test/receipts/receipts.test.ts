@@ -1,6 +1,6 @@
 import t from 'tap'
 import { keepBelowCeiling } from '../../src/receipts/ceiling.ts'
-import { createReceipts, isWhole } from '../../src/receipts/recent-receipts.ts'
+import { createRecentReceipts, isWhole } from '../../src/receipts/recent-receipts.ts'
 import { redactObservation } from '../../src/receipts/redact.ts'
 import { allowanceCollection, assessmentCollection } from '../../src/receipts/shapes.ts'
 import { createReceiptIds } from '../../src/std/id.ts'
@@ -167,7 +167,7 @@ t.test('queries of receipts use their indexes', async (t) => {
 
 t.test('memory of recent receipts is bounded in number, bytes and age', async (t) => {
   const clock = createTestClock()
-  const receipts = createReceipts(clock, { count: 100, bytes: 500_000 })
+  const receipts = createRecentReceipts(clock, { count: 100, bytes: 500_000 })
   const receipt = (body: number): Recorded => ({ observation: observation({ body: new Uint8Array(body) }), score: {} as never, verdict: { action: 'ALLOW', simulated: false }, status: 200, decisionId: null, address: '', at: 0 })
   for (let i = 0; i < 150; i++) receipts.keep(receipt(10))
   t.equal(receipts.size(), 100)

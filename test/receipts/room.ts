@@ -1,4 +1,4 @@
-import { createAssessments } from '../../src/receipts/receipts.ts'
+import { createReceipts } from '../../src/receipts/receipts.ts'
 import { assessmentCollections } from '../../src/receipts/shapes.ts'
 import { decideVerdict } from '../../src/decisions/verdict.ts'
 import { withAllowances } from '../../src/detect/allowances.ts'
@@ -10,7 +10,7 @@ import { createTestClock } from '../../src/std/clock.ts'
 import { joinedFleets } from '../local-fleet.ts'
 import { openTestStorage } from '../storage.ts'
 import type { Test } from 'tap'
-import type { Assessments } from '../../src/receipts/receipts.ts'
+import type { Receipts } from '../../src/receipts/receipts.ts'
 import type { Recorded } from '../../src/receipts/recent-receipts.ts'
 import type { AuditInput } from '../../src/audit/shapes.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
@@ -19,7 +19,7 @@ import type { TestClock } from '../../src/std/clock.ts'
 import type { Storage } from '../../src/storage/port.ts'
 
 export interface Room {
-  assessments: Assessments
+  assessments: Receipts
   pool: ScoringPool
   processId: string
   /** Scores, judges and records as the gate does. */
@@ -37,17 +37,17 @@ export async function openRooms (t: Test, count = 1): Promise<Rooms> {
   const rooms = joinedFleets(count).map((fleet): Room => {
     const pool = createScoringPool({ mode: 'inline', threads: 1, policy: createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 }), clock, log: { warn () {} } })
     const thresholds = { challenge: 40, block: 75, shadow: false }
-    const assessments = createAssessments({
+    const assessments = createReceipts({
       storage,
       audit,
       fleet,
       clock,
       config: { assessmentRetentionDays: 30 },
       log: { warn () {}, error () {} },
-      scoring: {
+      clients: createHistory({ clock }),
+      threads: {
         score: pool.score,
         policy: pool.policy,
-        history: createHistory({ clock }),
         allow: (allowances) => pool.usePolicy(withAllowances(pool.policy(), allowances)),
         rescore: (observation, payload) => rescore(observation, payload, pool.policy())
       },

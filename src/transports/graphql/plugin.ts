@@ -88,4 +88,4 @@ export default fp(async (app) => {
       }
     }
   }
-}, { name: 'graphql', dependencies: ['config', 'http', 'limits', 'identity', 'intel', 'assessments', 'decisions'] })
+}, { name: 'graphql', dependencies: ['config', 'http', 'limits', 'identity', 'intel', 'receipts', 'decisions'] })

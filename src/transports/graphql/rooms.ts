@@ -1,4 +1,4 @@
-import { assessmentsGraphql } from '../../receipts/graphql.ts'
+import { receiptsGraphql } from '../../receipts/graphql.ts'
 import { auditGraphql } from '../../audit/graphql.ts'
 import { decisionsGraphql } from '../../decisions/graphql.ts'
 import { identityGraphql } from '../../identity/graphql.ts'
@@ -15,7 +15,7 @@ export const rooms: readonly RoomGraphql[] = [
   identityGraphql,
   intelGraphql,
   decisionsGraphql,
-  assessmentsGraphql,
+  receiptsGraphql,
   playbooksGraphql,
   auditGraphql
 ]

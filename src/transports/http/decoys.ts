@@ -112,13 +112,13 @@ export default fp(async (app) => {
   })
 
   // What others saw and handed in to be acted on is judged as if it had been asked here.
-  app.assessments.recognizeDecoys(({ method, url, body }, isRefused) => {
+  app.receipts.recognizeDecoys(({ method, url, body }, isRefused) => {
     const path = pathOf(url)
     if (urls.has(path)) return METHODS.has(method)
     if (path !== '/graphql') return false
     return isRefused ? asksDecoysOnly(url, body) : asksDecoys(url, body)
   })
-}, { name: 'decoys', dependencies: ['config', 'assessments'] })
+}, { name: 'decoys', dependencies: ['config', 'receipts'] })
 
 /** Where each decoy answers, with the path that it was configured as: a folder also without its slash. */
 function urlsOf (configured: readonly string[]): Map<string, string> {

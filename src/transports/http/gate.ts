@@ -62,7 +62,7 @@ export type Gate = (
 ) => Promise<FastifyReply | undefined> | FastifyReply | undefined
 
 export function createGate (app: FastifyInstance): Gate {
-  const { config, clock, decisions, identity, limits, scoring, metrics } = app
+  const { config, clock, decisions, identity, limits, threads, metrics } = app
   const mintId = createReceiptIds(app.fleet.processId)
   const trusted = createAddressSet(config.trustProxy)
   const thresholds: Thresholds = {
@@ -131,7 +131,7 @@ export function createGate (app: FastifyInstance): Gate {
     const end = await receive(request, passage)
     if (end === 'gone') return reply.hijack() as unknown as FastifyReply
     passage.observation = observe(request, passage)
-    passage.score = await scoring.score(passage.observation)
+    passage.score = await threads.score(passage.observation)
     if (passage.bodyIsOthers) note(passage.score, OTHERS_BODY)
     if (end === 'over') note(passage.score, `body: what follows the first ${BODY_LIMIT_BYTES} bytes`)
     if (request.routeOptions.config?.decoy === true) passage.score.decoy = true
@@ -236,7 +236,7 @@ export function createGate (app: FastifyInstance): Gate {
   async function scoreWithoutBody (passage: Passage): Promise<void> {
     const observation = { ...passage.observation!, body: null }
     passage.observation = observation
-    passage.score = await scoring.score(observation)
+    passage.score = await threads.score(observation)
     note(passage.score, OTHERS_BODY)
     passage.verdict = decideVerdict({ score: passage.score, decision: passage.decision, writes: true, thresholds })
   }

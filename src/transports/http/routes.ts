@@ -12,7 +12,7 @@ export default fp(async (app) => {
   healthRoutes(app)
   assessRoute(app)
   importRoute(app)
-}, { name: 'routes', dependencies: ['audit', 'assessments', 'intel', 'identity'] })
+}, { name: 'routes', dependencies: ['audit', 'receipts', 'intel', 'identity'] })
 
 function healthRoutes (app: FastifyInstance): void {
   const route = { config: { ungated: true }, logLevel: 'silent' as const }
@@ -88,7 +88,7 @@ function assessRoute (app: FastifyInstance): void {
     return {
       assessments: await app.audit.within(
         receiptOf(id, score),
-        () => app.assessments.assess(requests, { act, principal: principal! })
+        () => app.receipts.assess(requests, { act, principal: principal! })
       )
     }
   })

@@ -57,7 +57,7 @@ const HOLD_MS = 600_000
 const OTHERS_BODY = 'body: what others sent, from a caller who may hand it in'
 
 export function createInspection (app: FastifyInstance): Inspection {
-  const { clock, decisions, limits, metrics, scoring } = app
+  const { clock, decisions, limits, metrics, clients, threads } = app
   const mintId = createOperationIds(app.fleet.processId)
 
   function standing (
@@ -89,12 +89,12 @@ export function createInspection (app: FastifyInstance): Inspection {
     if (isBlock(decision)) return { ...begun, refusedBy: 'decision' }
     if (!limit.allowed) return { ...begun, refusedBy: 'limit' }
     let observation = observe(begun, caller.headers, text)
-    let score = await scoring.score(observation)
+    let score = await threads.score(observation)
     if (touchesDecoy) score.decoy = true
     let verdict = app.judge(score, { decision, method: 'POST' })
     if (verdict.action === 'BLOCK' && carriesOthers(observation, principal)) {
       observation = { ...observation, body: null }
-      score = await scoring.score(observation)
+      score = await threads.score(observation)
       score.notInspected.push(OTHERS_BODY)
       verdict = app.judge(score, { decision, method: 'POST' })
     }
@@ -133,7 +133,7 @@ export function createInspection (app: FastifyInstance): Inspection {
       route: '/graphql',
       history: null
     }
-    observation.history = scoring.history.observe(observation, { address: addressKey(caller.address), limit })
+    observation.history = clients.observe(observation, { address: addressKey(caller.address), limit })
     return observation
   }
 
@@ -155,7 +155,7 @@ export function createInspection (app: FastifyInstance): Inspection {
     const decisionId = decision?.id ?? null
     if (refusedBy === 'decision' || refusedBy === 'limit') {
       metrics.assessmentsTotal.inc({ action: 'BLOCK', source: refusedBy })
-      app.assessments.recordRefusal({
+      app.receipts.recordRefusal({
         id,
         at,
         ...caller,
@@ -174,12 +174,12 @@ export function createInspection (app: FastifyInstance): Inspection {
         metrics.factorContribution.observe({ factor: factor.name }, factor.contribution)
       }
     }
-    app.assessments.record({ observation, score, verdict, status, decisionId, address: caller.address, at })
+    app.receipts.record({ observation, score, verdict, status, decisionId, address: caller.address, at })
   }
 
   function learn ({ caller, refusedBy, score, verdict }: Inspected, { status, loginFailed }: Outcome): void {
     const action = refusedBy === 'score' ? 'BLOCK' : verdict?.action ?? 'ALLOW'
-    scoring.history.settle({
+    clients.settle({
       client: caller.client,
       address: addressKey(caller.address),
       status,
@@ -259,7 +259,7 @@ export function createInspection (app: FastifyInstance): Inspection {
     countBadToken (address) {
       const client = `ip:${addressKey(address)}`
       limits.takeNamed('standard', 'failed', client)
-      scoring.history.settle({
+      clients.settle({
         client,
         address: addressKey(address),
         status: 401,

@@ -186,9 +186,9 @@ export default fp(async (app) => {
     'graphql',
     'limits',
     'identity',
-    'scoring',
+    'clients', 'threads',
     'decisions',
-    'assessments',
+    'receipts',
     'playbooks'
   ]
 })
