@@ -4,7 +4,7 @@ import type { Config } from './config/config.ts'
 import type { ServerParts } from './processes/serving.ts'
 import { prepareRooms, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
-import { BODY_LIMIT_BYTES } from './transports/http/gate.ts'
+import { BODY_BYTES_MAX } from './transaction/bounds.ts'
 import { requestLog } from './transports/http/request-log.ts'
 import type { Logger } from './telemetry/logger.ts'
 import clients from './clients/plugin.ts'
@@ -12,7 +12,11 @@ import audit from './audit/plugin.ts'
 import decisions from './decisions/plugin.ts'
 import fleet from './fleet/plugin.ts'
 import graphql from './transports/graphql/plugin.ts'
+import assess from './transports/assess/plugin.ts'
 import socket from './transports/websocket/plugin.ts'
+import { createDecoys } from './transaction/decoys.ts'
+import { createWalk, type Walk } from './transaction/walk.ts'
+import type { Decoys } from './transaction/decoys.ts'
 import http, { answerFrameworkError } from './transports/http/plugin.ts'
 import { answerParserError } from './transports/http/parser-errors.ts'
 import identity from './identity/plugin.ts'
@@ -34,6 +38,9 @@ declare module 'fastify' {
     clock: Clock
     /** What the preparation before any fork found out. */
     prepared: Prepared
+    /** What every transport asks about each request. */
+    walk: Walk
+    decoys: Decoys
   }
 }
 
@@ -53,7 +60,9 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(receipts)
   await app.register(playbooks)
   await app.register(verbs)
+  await app.register(walk)
   await app.register(http)
+  await app.register(assess)
   await app.register(graphql)
   await app.register(socket)
   await app.ready()
@@ -106,6 +115,33 @@ const processContext = fp(async (app: FastifyInstance, { config, clock, prepared
   for (const name of ['config', 'clock']) await app.register(fp(async () => {}, { name }))
 }, { name: 'given' })
 
+/** The walk of a request, from the rooms that it asks. */
+const walk = fp(async (app: FastifyInstance) => {
+  const { config, decisions, identity, limits, clients, threads, receipts, playbooks, metrics, clock, fleet } = app
+  const decoys = createDecoys(config.decoyPaths)
+  app.decorate('decoys', decoys)
+  app.decorate('walk', createWalk({
+    decisions,
+    identity,
+    limits,
+    clients,
+    threads,
+    receipts,
+    playbooks,
+    metrics,
+    clock,
+    decoys,
+    processId: fleet.processId,
+    log: app.log as Logger,
+    logsInfo: ['info', 'debug', 'trace'].includes(config.logLevel),
+    challengeThreshold: config.challengeThreshold,
+    blockThreshold: config.blockThreshold,
+    shadow: config.enforcement === 'shadow',
+    bodyBytesMax: BODY_BYTES_MAX,
+    isOverloaded: () => app.isOverloaded()
+  }))
+}, { name: 'walk' })
+
 /**
  * Receiving is bounded here for headers and by the gate for bodies; a request id of the caller is kept when
  * it is plain.
@@ -124,7 +160,7 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
         ? given
         : `${fleet.processId}-${(requests++).toString(36)}`
     },
-    bodyLimit: BODY_LIMIT_BYTES,
+    bodyLimit: BODY_BYTES_MAX,
     // Longer than proxies keep an idle connection (60 s), or they would send into one that is closing.
     keepAliveTimeout: 65_000,
     // Above the 120 s that an import's body may take (gate.ts), which has a timer of its own.

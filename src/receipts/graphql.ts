@@ -1,9 +1,8 @@
-import { showFactor } from './receipts.ts'
 import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
 import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
 import { eventStream } from '../std/event-stream.ts'
-import type { AssessmentFilter } from './receipts.ts'
-import type { AssessRequest, Assessment } from './shapes.ts'
+import type { AssessmentFilter } from './lookup.ts'
+import { showFactor, type Assessment } from './shapes.ts'
 
 interface ThreatsArgs extends AssessmentFilter { first?: number | null, after?: string | null }
 
@@ -87,30 +86,6 @@ export const receiptsGraphql: RoomGraphql = {
       contribution: Float!
     }
 
-    """A request that others saw."""
-    input AssessRequest {
-      """Its method."""
-      method: String!
-      """The request target as on the wire."""
-      url: String!
-      """In the order of the wire, repeats kept."""
-      headers: [HeaderInput!]
-      """The body as text."""
-      body: String
-      """The body as base64, when it is not text."""
-      bodyBase64: String
-      """Who sent it; then it is scored against that address's history."""
-      ip: String
-    }
-
-    """One header."""
-    input HeaderInput {
-      """Its name."""
-      name: String!
-      """Its value."""
-      value: String!
-    }
-
     """Evidence that counts for nothing at one place of one route, for a while."""
     type Allowance {
       """Its id."""
@@ -148,8 +123,6 @@ export const receiptsGraphql: RoomGraphql = {
     }
 
     extend type Mutation {
-      """Scores up to 100 requests that others saw, and acts on nothing."""
-      assess("In this order." requests: [AssessRequest!]!): [Assessment!]! @auth(scope: "assess")
       """Says that an assessment was a false alarm: its evidence is allowed at its places for thirty days, never the client as a whole."""
       markFalsePositive("The receipt." assessmentId: ID!): FalsePositive! @auth(scope: "decide")
     }
@@ -165,8 +138,6 @@ export const receiptsGraphql: RoomGraphql = {
         app.receipts.stats(windowSeconds)
     },
     Mutation: {
-      assess: (_parent, { requests }: { requests: AssessRequest[] }, { app, principal }: GraphqlContext) =>
-        app.receipts.assessRequests(requests, { act: false, principal: principal! }),
       markFalsePositive: (
         _parent,
         { assessmentId }: { assessmentId: string },

@@ -3,10 +3,11 @@
  * subscribers says so every two seconds, and its siblings tell it of what reaches the lowest score that is wanted.
  * Bounded per process and second, because under attack every request would be shown; `threats` has what was stored.
  */
-import type { AddedListener } from './receipts.ts'
+import type { AddedListener } from './intake.ts'
 import type { Assessment } from './shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
+import { createPerSecond } from '../std/per-second.ts'
 import type { Json } from '../std/json.ts'
 
 export interface Live {
@@ -38,14 +39,13 @@ export function createLive ({ fleet, clock, onAdded }: LiveParts): Live {
   const wanted = new Map<string, { minScore: number, untilMs: number }>()
   let stopListening: (() => void) | null = null
   let timer: NodeJS.Timeout | null = null
-  let second = -1
-  let inSecond = 0
+  const shown = createPerSecond(clock, SHOWN_PER_SECOND_MAX)
 
   const hear: AddedListener = (receipt, describe) => {
     const score = 'score' in receipt ? receipt.score.value : 0
     const isHere = isWantedHere(score)
     const isElsewhere = isWantedElsewhere(score)
-    if ((!isHere && !isElsewhere) || !mayShow()) return
+    if ((!isHere && !isElsewhere) || !shown.take()) return
     const assessment = { ...describe(), observation: null }
     if (isHere) push(assessment)
     if (isElsewhere) fleet.publish(ADDED_TOPIC, assessment as unknown as Json)
@@ -66,15 +66,6 @@ export function createLive ({ fleet, clock, onAdded }: LiveParts): Live {
     }
     listenWhileWanted()
     return isWanted
-  }
-
-  function mayShow (): boolean {
-    const now = Math.floor(clock.monotonic() / 1000)
-    if (now !== second) {
-      second = now
-      inSecond = 0
-    }
-    return inSecond++ < SHOWN_PER_SECOND_MAX
   }
 
   function push (assessment: Assessment): void {

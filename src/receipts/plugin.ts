@@ -8,7 +8,7 @@ declare module 'fastify' {
 }
 
 export default fp(async (app) => {
-  const { config, storage, audit, fleet, clock, log, threads, clients, decisions } = app
+  const { config, storage, audit, fleet, clock, log, threads } = app
   const receipts = createReceipts({
     storage,
     audit,
@@ -17,13 +17,7 @@ export default fp(async (app) => {
     config,
     log,
     threads,
-    clients,
-    judge (score, { address, method }) {
-      const decision = address === null ? null : decisions.forAddress(address)
-      const verdict = app.judge(score, { decision, method })
-      // What others saw is advised on as the gate would act: a standing block stands whatever the score.
-      return decision?.action === 'BLOCK' && !decision.simulated ? { ...verdict, action: 'BLOCK' } : verdict
-    }
+    judge: (score, { method }) => app.judge(score, { decision: null, method })
   })
   // A store that is down at start must not stop the process: allowances come in when it is up.
   const load = (): Promise<void> =>
@@ -34,4 +28,4 @@ export default fp(async (app) => {
   storage.onHealth((health) => { if (health.up) load() })
   app.decorate('receipts', receipts)
   app.addHook('onClose', () => receipts.close())
-}, { name: 'receipts', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'clients', 'threads', 'decisions'] })
+}, { name: 'receipts', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'threads', 'decisions'] })

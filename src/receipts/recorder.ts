@@ -7,6 +7,7 @@ import { describeReceipt, idOf } from './recent-receipts.ts'
 import type { Receipt } from './recent-receipts.ts'
 import type { StoredAssessment } from './shapes.ts'
 import type { Clock } from '../std/clock.ts'
+import { createPerSecond } from '../std/per-second.ts'
 import type { Collection } from '../storage/port.ts'
 
 export interface Recorder {
@@ -38,8 +39,7 @@ const DAY_MS = 86_400_000
 export function createRecorder ({ store, clock, retentionDays, log }: RecorderParts): Recorder {
   let waiting: Receipt[] = []
   let writing: Promise<void> | null = null
-  let second = -1
-  let inSecond = 0
+  const stored = createPerSecond(clock, STORED_PER_SECOND_MAX)
   let overRate = 0
   let failed = 0
   let warnedMs = -Infinity
@@ -48,17 +48,9 @@ export function createRecorder ({ store, clock, retentionDays, log }: RecorderPa
   }, PORTION_EVERY_MS).unref()
 
   function mayStore (): boolean {
-    const now = Math.floor(clock.monotonic() / 1000)
-    if (now !== second) {
-      second = now
-      inSecond = 0
-    }
-    if (inSecond >= STORED_PER_SECOND_MAX || waiting.length >= WAITING_MAX) {
-      overRate++
-      return false
-    }
-    inSecond++
-    return true
+    if (waiting.length < WAITING_MAX && stored.take()) return true
+    overRate++
+    return false
   }
 
   function writePortion (): Promise<void> {

@@ -89,20 +89,6 @@ export const allowanceCollection: CollectionDefinition = {
 
 export const assessmentCollections: CollectionDefinition[] = [assessmentCollection, allowanceCollection]
 
-/**
- * What others saw, given to be assessed: over HTTP headers are an object or pairs, over GraphQL items of name
- * and value.
- */
-export interface AssessRequest {
-  method: string
-  url: string
-  headers?: { [name: string]: string | string[] } | Array<[string, string] | { name: string, value: string }> | null
-  body?: string | null
-  body_b64?: string | null
-  bodyBase64?: string | null
-  ip?: string | null
-}
-
 /** The figures of a window, over all processes. */
 export interface Stats {
   windowSeconds: number
@@ -113,4 +99,11 @@ export interface Stats {
   scoreP99: number
   /** Points that each factor gives on average, largest first; those that gave none are left out. */
   topFactors: Array<{ name: FactorName, contribution: number }>
+}
+
+/** A factor with its evidence as sentences: what GraphQL and `/v1/assess` show. */
+export function showFactor (
+  { name, contribution, evidence }: Assessment['factors'][number]
+): { name: string, contribution: number, evidence: string[] } {
+  return { name, contribution, evidence: evidence.map((one) => one.text) }
 }

@@ -8,6 +8,7 @@
  * the same answer, two round trips for any window and any history.
  */
 import { addSums, createStats, createTally, describeSums, noSums } from './stats.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Stats } from './shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Action } from '../decisions/shapes.ts'
@@ -42,15 +43,13 @@ export function createStatsKeeper (
   { fleet, clock }: { fleet: Pick<Fleet, 'answer'>, clock: Pick<Clock, 'now'> }
 ): void {
   const stats = createStats(clock)
-  const batches = new Map<string, number>()
+  const batches = new BoundedMap<string, number>(SENDERS_MAX)
   fleet.answer(STATS_QUESTION, (windowSeconds) => typeof windowSeconds === 'number' ? stats.sums(windowSeconds) : null)
   fleet.answer(HAND_OVER_QUESTION, (message) => {
     const { from, batch, seconds } = message as { from?: Json, batch?: Json, seconds?: Json }
     if (typeof from !== 'string' || typeof batch !== 'number' || !Array.isArray(seconds)) return null
     // Sent again because the answer came late: it was counted then.
     if ((batches.get(from) ?? 0) >= batch) return true
-    batches.delete(from)
-    if (batches.size >= SENDERS_MAX) batches.delete(batches.keys().next().value as string)
     batches.set(from, batch)
     for (const one of seconds) {
       const [second, sums] = one as [number, Json]

@@ -38,3 +38,26 @@ export interface RoomGraphql {
   sdl: string
   resolvers: Record<string, TypeResolvers>
 }
+
+/** What an operation was charged, and what its caller has left. */
+export interface Cost { points: number, limit: number, remaining: number, resetSeconds: number }
+
+/** An operation's context while it runs, with what the answer needs afterwards. */
+export interface OperationContext extends GraphqlContext {
+  method: string
+  operationName: string | null
+  /** The status that the answer's errors ask for, or null. */
+  errorStatus: number | null
+  /** What the operation was charged, once it was. */
+  cost: Cost | null
+  /** When its errors say when to come back. */
+  retryAfterSeconds: number | null
+  /** The limit that refused it where it was not that of its requests: login, refresh, cost. */
+  limited: RefusingLimit | null
+  /** A login or refresh that did not hold, or that was over its limit. */
+  onLoginFailed (): void
+  onAttemptLimited (): void
+}
+
+/** The limit that refused an operation; `tier` is the policy's name. */
+export interface RefusingLimit { tier: string, limit: number, windowSeconds: number }

@@ -23,11 +23,15 @@ export function newId (prefix: string, nowMs: number): string {
 /**
  * Ids of assessments, minted before the reply at under a tenth of a microsecond. They name their process
  * (`as_<process>_<count>`), so that any process of the fleet knows whom to ask for a receipt that was not stored.
+ *
+ * @param series a digit for ids that are minted beside those of requests: they are eleven characters long, and so lie
+ * far above the numbers of the others
  */
-export function createReceiptIds (processId: string): () => string {
+export function createReceiptIds (processId: string, series?: '1' | '2'): () => string {
   let count = 0
   const prefix = `as_${processId}_`
-  return () => prefix + (count++).toString(36)
+  if (series === undefined) return () => prefix + (count++).toString(36)
+  return () => prefix + series + (count++).toString(36).padStart(10, '0')
 }
 
 /** The process that minted a receipt's id, or null when it is no such id. */

@@ -1,30 +1,32 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { addressKey } from '../std/ip.ts'
+import type { History } from '../clients/history.ts'
 import type { Observation } from '../detect/shapes.ts'
-import type { Passage } from './transaction.ts'
+import { addressKey } from '../std/ip.ts'
+import type { Transaction } from './transaction.ts'
 
 /**
- * From a request to an Observation: what was on the wire, and what its client did before. Nothing is decoded or parsed
- * here; the bytes go to the thread as they came.
+ * From a transaction to an Observation: what was on the wire, and what its client did before. Nothing is decoded or
+ * parsed here; the bytes go to the thread as they came.
  */
-export function createObserver (app: FastifyInstance): (request: FastifyRequest, passage: Passage) => Observation {
-  const { clients } = app
-
-  return function observe (request, passage) {
-    const { raw } = request
+export function createObserver (clients: Pick<History, 'observe' | 'peek'>): (transaction: Transaction) => Observation {
+  return function observe (transaction) {
+    const { id, at, client, method, target, headers, route } = transaction
     const observation: Observation = {
-      id: passage.id,
-      at: passage.at,
-      client: passage.client,
-      method: raw.method ?? '',
-      url: raw.url ?? '',
-      headers: raw.rawHeaders,
-      body: passage.bodyIsOthers ? null : passage.body,
+      id,
+      at,
+      client,
+      method,
+      url: target,
+      headers: headers as string[],
+      body: transaction.submittedSample ? null : transaction.body,
       // A decoy is no route of ours: who asks for it is judged as if it were not there.
-      route: request.is404 || request.routeOptions.config?.decoy === true ? null : request.routeOptions.url ?? null,
+      route: route.isDecoy ? null : route.pattern,
       history: null
     }
-    observation.history = clients.observe(observation, { address: addressKey(passage.address), limit: passage.limit })
+    if (transaction.address === null) return observation
+    // A sample that nobody acts on is scored against a history that it does not grow.
+    observation.history = transaction.authority === 'sample' && !transaction.acts
+      ? clients.peek(observation)
+      : clients.observe(observation, { address: addressKey(transaction.address), limit: transaction.limit })
     return observation
   }
 }

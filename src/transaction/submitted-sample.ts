@@ -1,25 +1,29 @@
 import { Kind, parse } from 'graphql'
-import type { FastifyRequest } from 'fastify'
-import type { Passage } from './transaction.ts'
+import type { Transaction } from './transaction.ts'
 
 /**
- * True when this is an authorised caller's GraphQL document that asks for `assess` and nothing else: its variables are
- * other people's requests, hostile by design. Parsed only for requests that would be refused, so rarely.
+ * Other people's requests, handed in by a caller who may: hostile by design, and not held against who brings them.
  */
-export function assessesOnly (request: FastifyRequest, passage: Passage): boolean {
-  if (request.routeOptions.config?.graphql !== true || passage.body === null) return false
-  if (passage.principal?.scopes.includes('assess') !== true || !passage.body.includes('assess')) return false
+export const SUBMITTED_BODY = 'body: what others sent, from a caller who may hand it in'
+
+const PARSING = { maxTokens: 1000, noLocation: true }
+
+/**
+ * True for an authorised caller's GraphQL document that asks for `assess` and nothing else: its variables are other
+ * people's requests. Parsed only for requests that would be refused, so rarely.
+ */
+export function asksOnlyToAssess ({ route, body, principal }: Transaction): boolean {
+  if (!route.isGraphql || route.pattern === null || body === null) return false
+  if (principal?.scopes.includes('assess') !== true) return false
   try {
-    const { query } = JSON.parse(passage.body.toString('utf8')) as { query?: unknown }
+    const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
+    if (!text.includes('assess')) return false
+    const { query } = JSON.parse(text) as { query?: unknown }
     if (typeof query !== 'string') return false
-    const operations = parse(query, { maxTokens: 1000, noLocation: true }).definitions
-    return operations.length === 1 &&
-      operations.every((definition) =>
-        definition.kind === Kind.OPERATION_DEFINITION &&
-        definition.selectionSet.selections.every((selection) =>
-          selection.kind === Kind.FIELD && selection.name.value === 'assess'
-        )
-      )
+    const operations = parse(query, PARSING).definitions
+    return operations.length === 1 && operations.every((definition) =>
+      definition.kind === Kind.OPERATION_DEFINITION && definition.selectionSet.selections.every((selection) =>
+        selection.kind === Kind.FIELD && selection.name.value === 'assess'))
   } catch {
     return false
   }

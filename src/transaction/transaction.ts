@@ -1,69 +1,103 @@
 import type { Decision, Verdict } from '../decisions/shapes.ts'
-import type { Principal } from '../identity/shapes.ts'
-import type { LimitAnswer } from '../limits/shapes.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
+import type { CredentialHeaders } from '../identity/identity.ts'
+import type { Principal, Scope } from '../identity/shapes.ts'
+import type { LimitAnswer } from '../limits/shapes.ts'
 
-/** One request's way through the gate: what each hop came back with. */
-export interface Passage {
+/**
+ * One request on its walk: plain data that no transport owns. A transport begins it with what it read from its wire,
+ * hands it from call to call (walk.ts), and answers what they say.
+ */
+
+/** Which series of receipt ids a transaction's id belongs to, and which words its log line speaks. */
+export type Door = 'http' | 'websocket' | 'assess'
+
+/**
+ * Whose words count. `caller`: somebody asks us, with credentials, limits and consequences. `sample`: a request that
+ * others saw and handed in; no credential of it is read, nothing is refused, and only one that `acts` has consequences.
+ */
+export type Authority = 'caller' | 'sample'
+
+/** What a transport knows of the route that was asked for: made once per route. */
+export interface Route {
+  /** As the router knows it, `/v1/things/:id`; null where no route of ours fits. */
+  readonly pattern: string | null
+  /** Refusals are GraphQL errors, and a document may name decoys: also for methods that no route of /graphql takes. */
+  readonly isGraphql: boolean
+  /** Bait that only scanners ask for. */
+  readonly isDecoy: boolean
+  /** The scope whose holders may hand in other people's requests here, hostile by design; null elsewhere. */
+  readonly bodyScope: Scope | null
+}
+
+/** What a transport read of a request before its body. */
+export interface Arrival {
+  readonly door: Door
+  readonly authority: Authority
+  /** Of a sample: it counts in its client's history, and playbooks hear of it. */
+  readonly acts: boolean
+  /** Canonical address of the client, without proxies; null for a sample that names none. */
+  readonly address: string | null
+  /** False where NEVER_BLOCK does not look at the address: its default, for a peer whose forwarding we do not trust. */
+  readonly neverBlockApplies: boolean
+  readonly method: string
+  /** The request target as it stood on the wire. */
+  readonly target: string
+  /** Names and values in turn, as received. */
+  readonly headers: readonly string[]
+  readonly route: Route
+  /** The credential that was shown, to be checked by `admit`; null when there was none. */
+  readonly shown: CredentialHeaders | null
+  /** Of a connection that was authenticated when it was opened: who holds it. */
+  readonly holder: Principal | null
+}
+
+/** Nothing of ours stands at this address. */
+export const NO_ROUTE: Route = Object.freeze({ pattern: null, isGraphql: false, isDecoy: false, bodyScope: null })
+
+export interface Transaction extends Arrival {
   /** The assessment's id, minted first. */
   readonly id: string
   /** Monotonic, ms. */
   readonly startedMs: number
   /** Wall clock, ms. */
   readonly at: number
-  /** Canonical address of the client; the peer's when there is no proxy to believe. */
-  readonly address: string
-  /**
-   * False where NEVER_BLOCK does not look at the address: its default, for a peer that TRUST_PROXY does not
-   * name and that sent X-Forwarded-For.
-   */
-  readonly covered: boolean
   /** ClientKey. */
   client: string
   principal: Principal | null
   /** Why a shown credential did not hold, or null. */
   credentialRefused: string | null
   limit: LimitAnswer | null
-  /** The raw bytes as received, given again to Fastify's parser; null when the gate read none. */
-  body: Buffer | null
+  /** The standing decision that refused the request or let it pass. */
+  decision: Decision | null
+  /** The body holds other people's requests, from a caller who may hand them in: it is not scored. */
+  submittedSample: boolean
+  /** The raw bytes as received; null when none were read. */
+  body: Uint8Array | null
   observation: Observation | null
   score: Score | null
   verdict: Verdict | null
-  /** The standing decision that refused the request or let it pass. */
-  decision: Decision | null
   refusedBy: 'decision' | 'limit' | 'score' | null
-  /** The body is what others sent (assess, imports), from a caller who may hand it in: it is not scored. */
-  bodyIsOthers: boolean
-  /** The handler found a login or refresh that did not hold. */
+  /** A login or refresh that did not hold, found by the handler. */
   loginFailed: boolean
-  /** A login or refresh over the strict tier. */
+  /** A login or refresh over the strict tier, found by the handler. */
   attemptLimited: boolean
-  /** The handler found nothing, though it answers 200 as GraphQL does. */
-  nothingFound: boolean
-  /** Playbooks were told, by whoever answers slowly on purpose. */
-  sighted: boolean
+  /** Playbooks were told. */
+  responded: boolean
 }
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    passage: Passage | null
-    /** The aftermath has run. */
-    settled: boolean
-  }
+/** How the reading of a body ended: all of it, more than the route takes, or too slowly. */
+export type BodyEnd = 'whole' | 'over' | 'slow'
 
-  interface FastifyContextConfig {
-    /** Health routes: never limited, scored or logged. */
-    ungated?: boolean
-    /** Answers are GraphQL. */
-    graphql?: boolean
-    /**
-     * The scope whose holders may send a larger or streamed body here, hostile by design and so not held
-     * against them.
-     */
-    bodyScope?: 'assess' | 'manage'
-    /** Bait that only scanners ask for. */
-    decoy?: boolean
-    /** The handler reads the body itself (imports). */
-    streamed?: boolean
-  }
+/** What a transport read of a body. */
+export interface Body { readonly bytes: Uint8Array | null, readonly end: BodyEnd }
+
+/** What became of a request, once its answer has left. */
+export interface Outcome {
+  /** As HTTP has it; 0 for a sample. */
+  readonly status: number
+  /** The thing asked for does not exist, though the status does not say so. */
+  readonly notFound?: boolean
+  /** What the transport adds to the log line; absent where a request leaves none. */
+  readonly line?: Readonly<Record<string, unknown>>
 }

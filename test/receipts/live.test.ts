@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createLive, SHOWN_PER_SECOND_MAX, type LiveParts } from '../../src/receipts/live.ts'
-import type { AddedListener } from '../../src/receipts/receipts.ts'
+import type { AddedListener } from '../../src/receipts/intake.ts'
 import type { Assessment } from '../../src/receipts/shapes.ts'
 import type { Fleet } from '../../src/fleet/port.ts'
 import { createTestClock } from '../../src/std/clock.ts'

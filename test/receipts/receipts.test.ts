@@ -182,30 +182,6 @@ t.test('memory of recent receipts is bounded in number, bytes and age', async (t
   t.equal(receipts.bytes(), 0)
 })
 
-t.test('assess: in order, without acting, with the history of an address', async (t) => {
-  const { rooms: [room] } = await openRooms(t)
-  const options = { act: false, principal: { clientKey: 'key:1' } }
-  const asked = await room!.assessments.assess([
-    { method: 'GET', url: '/', headers: { Host: 'shop.example', Accept: ['*/*', 'text/html'] } },
-    { method: 'GET', url: INJECTION, headers: [['Host', 'shop.example']], ip: '192.0.2.77' },
-    { method: 'POST', url: '/', headers: [{ name: 'Host', value: 'x' }], bodyBase64: Buffer.from('a=1').toString('base64') }
-  ], options)
-  t.equal(asked.length, 3)
-  t.same(Object.keys(asked[0]!), ['id', 'score', 'action', 'factors'])
-  t.ok(asked[1]!.score > asked[0]!.score)
-  t.equal(typeof asked[1]!.factors[0]!.evidence, 'object')
-  const whole = await room!.assessments.get(asked[1]!.id)
-  t.equal(whole?.external, true)
-  t.equal((await room!.assessments.stats(60)).requests, 0, 'nothing is counted that was not asked to act')
-  await room!.assessments.assess([{ method: 'GET', url: '/', ip: '192.0.2.77' }], { ...options, act: true })
-  t.equal((await room!.assessments.stats(60)).requests, 1)
-  const after = (await room!.assessments.assessRequests([{ method: 'GET', url: '/', ip: '192.0.2.77' }], options))[0]
-  t.equal(after?.observation?.history?.['requests60s'], 1, 'the history grew by the one that acted')
-  for (const wrong of [[], new Array(101).fill({ method: 'GET', url: '/' }), [{ method: 'GET', url: '/', ip: 'nowhere' }], [{ method: 'GET', url: '/', body: 'a', body_b64: 'YQ==' }], [{ method: 'GET', url: '/', body_b64: '***' }]]) {
-    await t.rejects(room!.assessments.assess(wrong, options), { code: 'NEKO_ERR_INPUT_INVALID' })
-  }
-})
-
 t.test('listeners hear of receipts; one that throws harms nobody', async (t) => {
   const { rooms: [room] } = await openRooms(t)
   const heard: string[] = []

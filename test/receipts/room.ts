@@ -2,7 +2,6 @@ import { createReceipts } from '../../src/receipts/receipts.ts'
 import { assessmentCollections } from '../../src/receipts/shapes.ts'
 import { decideVerdict } from '../../src/decisions/verdict.ts'
 import { withAllowances } from '../../src/detect/allowances.ts'
-import { createHistory } from '../../src/clients/history.ts'
 import { createPolicy } from '../../src/detect/policy.ts'
 import { createScoringPool } from '../../src/threads/pool.ts'
 import { rescore } from '../../src/detect/rescore.ts'
@@ -44,7 +43,6 @@ export async function openRooms (t: Test, count = 1): Promise<Rooms> {
       clock,
       config: { assessmentRetentionDays: 30 },
       log: { warn () {}, error () {} },
-      clients: createHistory({ clock }),
       threads: {
         score: pool.score,
         policy: pool.policy,

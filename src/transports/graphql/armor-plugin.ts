@@ -1,9 +1,9 @@
 import fp from 'fastify-plugin'
 import type { GraphQLSchema } from 'graphql'
 import { NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_QUERY_TOO_COSTLY } from '../../errors.ts'
-import { refuseDocument, refuseJsonSource } from './armor.ts'
-import { costOf, usedPoints } from './armor-cost.ts'
-import type { OperationContext } from './route.ts'
+import { refuseDocument, refuseJsonSource } from '../../schema/armor.ts'
+import { costOf, usedPoints } from '../../schema/armor-cost.ts'
+import type { Cost, OperationContext } from '../../schema/context.ts'
 
 /**
  * Puts the armor around mercurius: before its parser, between parser and validation, and before execution.
@@ -17,7 +17,6 @@ declare module 'fastify' {
   }
 }
 
-export interface Cost { points: number, limit: number, remaining: number, resetSeconds: number }
 type Charge = Pick<OperationContext, 'principal' | 'client'> & {
   document: Parameters<typeof costOf>[1],
   variables: Readonly<Record<string, unknown>> | null | undefined

@@ -6,13 +6,14 @@ import {
   type GraphQLSchema
 } from 'graphql'
 import mercurius from 'mercurius'
-import { ARMOR } from './armor.ts'
+import { ARMOR } from '../../schema/armor.ts'
 import armor from './armor-plugin.ts'
 import graphiql from './graphiql.ts'
-import { formatError, statusOfErrors } from './errors.ts'
+import { formatError, statusOfErrors } from '../../schema/errors.ts'
 import { rooms } from './rooms.ts'
 import { buildNekoSchema } from '../../schema/build-schema.ts'
-import graphqlRoute, { type OperationContext } from './route.ts'
+import type { OperationContext } from '../../schema/context.ts'
+import graphqlRoute from './route.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

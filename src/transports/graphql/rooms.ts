@@ -1,4 +1,5 @@
 import { receiptsGraphql } from '../../receipts/graphql.ts'
+import { assessGraphql } from '../assess/graphql.ts'
 import { auditGraphql } from '../../audit/graphql.ts'
 import { decisionsGraphql } from '../../decisions/graphql.ts'
 import { identityGraphql } from '../../identity/graphql.ts'
@@ -16,6 +17,7 @@ export const rooms: readonly RoomGraphql[] = [
   intelGraphql,
   decisionsGraphql,
   receiptsGraphql,
+  assessGraphql,
   playbooksGraphql,
   auditGraphql
 ]

@@ -1,6 +1,5 @@
 import fp from 'fastify-plugin'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import { asksDecoys, asksDecoysOnly } from '../../transaction/graphql-decoys.ts'
+import type { FastifyReply } from 'fastify'
 
 /**
  * Decoys: routes that only scanners ask for. Each answers plausibly and cheaply, so that a scanner goes on
@@ -14,9 +13,6 @@ interface Bait { type: string, body: string | Buffer }
 /** Sockets held at the same time; who comes beyond it is answered at once. */
 const HELD_MAX = 50
 const HELD_MS = 2_000
-
-/** What a decoy's route answers. */
-const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST'])
 
 const text = (body: string): Bait => ({ type: 'text/plain; charset=utf-8', body })
 const SECRETS = text(
@@ -61,15 +57,10 @@ const BAITS: ReadonlyArray<readonly [RegExp, Bait]> = [
   [/login|admin|console|manager/, LOGIN]
 ]
 
-/** Linked from nowhere, and known to the scorer as decoys whatever DECOY_PATHS says. */
-const OWN_DECOYS = ['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', '/old-console/']
-
 export default fp(async (app) => {
-  const urls = urlsOf(app.config.decoyPaths)
   let held = 0
 
-  async function answer (bait: Bait, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    app.gate.sight(request)
+  async function answer (bait: Bait, reply: FastifyReply): Promise<FastifyReply> {
     if (held < HELD_MAX && !app.draining.aborted) {
       held++
       await hold(reply)
@@ -97,45 +88,17 @@ export default fp(async (app) => {
       payload.resume()
       done(null)
     })
-    for (const [url, path] of urls) {
+    for (const [url, path] of [...app.decoys.urls]) {
       const bait = BAITS.find(([fits]) => fits.test(path))?.[1] ?? SECRETS
-      if (bare.hasRoute({ method: 'GET', url })) urls.delete(url)
+      if (bare.hasRoute({ method: 'GET', url })) app.decoys.yieldTo(url)
       else {
         bare.route({
           method: ['GET', 'POST'],
           url,
           config: { decoy: true },
-          handler: async (request, reply) => await answer(bait, request, reply)
+          handler: async (_request, reply) => await answer(bait, reply)
         })
       }
     }
   })
-
-  // What others saw and handed in to be acted on is judged as if it had been asked here.
-  app.receipts.recognizeDecoys(({ method, url, body }, isRefused) => {
-    const path = pathOf(url)
-    if (urls.has(path)) return METHODS.has(method)
-    if (path !== '/graphql') return false
-    return isRefused ? asksDecoysOnly(url, body) : asksDecoys(url, body)
-  })
-}, { name: 'decoys', dependencies: ['config', 'receipts'] })
-
-/** Where each decoy answers, with the path that it was configured as: a folder also without its slash. */
-function urlsOf (configured: readonly string[]): Map<string, string> {
-  const paths = configured.length === 0 ? [] : [...configured, ...OWN_DECOYS]
-  return new Map(
-    paths.flatMap((path) =>
-      path.length > 1 && path.endsWith('/') ? [[path, path], [path.slice(0, -1), path]] : [[path, path]]
-    )
-  )
-}
-
-/** As the router reads it. */
-function pathOf (url: string): string {
-  const path = url.split('?', 1)[0] as string
-  try {
-    return decodeURI(path)
-  } catch {
-    return path
-  }
-}
+}, { name: 'decoys', dependencies: ['walk'] })

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { NEKO_ERR_TIMEOUT } from '../../errors.ts'
-import { refusalFrom, sendRefusal } from './refusal.ts'
+import { refusalFrom } from '../../transaction/refusal.ts'
+import { sendRefusal } from './send-refusal.ts'
 
 /**
  * A handler has 10 s, more than any resolver of its, less than a proxy waits (18 s): then its caller is answered 503.
@@ -21,7 +22,7 @@ export default fp(async (app, { ms = HANDLER_MS }: { ms?: number }) => {
     if (reply.sent || reply.raw.headersSent) return
     request.log.warn({
       requestId: request.id,
-      assessment: request.passage?.id ?? null,
+      assessment: request.transaction?.id ?? null,
       route: request.routeOptions.url ?? null
     }, 'a handler took longer than its budget')
     sendRefusal(request, reply, TOO_LATE)

@@ -1,12 +1,13 @@
 import fp from 'fastify-plugin'
 import { NEKO_ERR_METHOD_INVALID, NEKO_ERR_NOT_FOUND } from '../../errors.ts'
-import { refusalFrom, sendRefusal } from './refusal.ts'
+import { refusalFrom } from '../../transaction/refusal.ts'
+import { sendRefusal } from './send-refusal.ts'
 
 /**
  * What answers where no route does: 405 with `Allow` where the address is ours and only the method is not,
  * 204 for OPTIONS there, else 404. Decoys stay what they pretend to be: nothing of theirs is listed.
  */
-const NOTHING = refusalFrom(new NEKO_ERR_NOT_FOUND('There is nothing at this address'))
+const NOT_FOUND = refusalFrom(new NEKO_ERR_NOT_FOUND('There is nothing at this address'))
 const METHOD = refusalFrom(new NEKO_ERR_METHOD_INVALID())
 
 export default fp(async (app) => {
@@ -21,8 +22,8 @@ export default fp(async (app) => {
 
   app.setNotFoundHandler((request, reply) => {
     const known = methods.get((request.raw.url ?? '').split('?', 1)[0] as string)
-    if (known === undefined) return sendRefusal(request, reply, NOTHING)
+    if (known === undefined) return sendRefusal(request, reply, NOT_FOUND)
     reply.header('allow', [...known, 'OPTIONS'].join(', '))
     return request.method === 'OPTIONS' ? reply.code(204).send() : sendRefusal(request, reply, METHOD)
   })
-}, { name: 'nothing' })
+}, { name: 'not-found' })

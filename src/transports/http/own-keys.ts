@@ -91,11 +91,11 @@ function refuseKeys (request: FastifyRequest, value: object, place: KeyPlace, sk
 }
 
 function refuse (request: FastifyRequest, place: KeyPlace, key: string): never {
-  const { passage, server } = request
+  const { transaction, server } = request
   server.forbiddenKeySeen({
-    client: passage?.client ?? 'unknown',
-    assessmentId: passage?.id ?? null,
-    score: passage?.score ?? null,
+    client: transaction?.client ?? 'unknown',
+    assessmentId: transaction?.id ?? null,
+    score: transaction?.score ?? null,
     place,
     key: key.slice(0, 64),
     target: request.routeOptions.url ?? ''

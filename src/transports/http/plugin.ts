@@ -1,9 +1,7 @@
-import compress from '@fastify/compress'
 import { METHODS } from 'node:http'
-import { constants } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { createAftermath } from '../../transaction/settle.ts'
+import compression from './compression.ts'
 import cors from './cors.ts'
 import decoys from './decoys.ts'
 import { ReplayedBody } from './body.ts'
@@ -12,15 +10,15 @@ import { createGate } from './gate.ts'
 import type { Gate } from './gate.ts'
 import ownKeys from './own-keys.ts'
 import pressure from './pressure.ts'
-import nothing from './not-found.ts'
-import { refusalOf, sendRefusal } from './refusal.ts'
+import notFound from './not-found.ts'
+import requireScope from './require-scope.ts'
+import { refusalOf, sendRefusal } from './send-refusal.ts'
 import handlerBudget from './handler-budget.ts'
 import { lingerOnClose } from './lingering-close.ts'
 import { securityHeaders } from './security-headers.ts'
 import slowReaders from './slow-readers.ts'
 import { refuseUnreadable } from './malformed.ts'
 import routes from './routes.ts'
-import '../../transaction/transaction.ts'
 
 /**
  * The HTTP edge: the order in which a request meets what stands before its handler.
@@ -35,12 +33,7 @@ declare module 'fastify' {
     forwardingSeen (): void
     forwardingProblem (): boolean
     /** What stands before and after every handler. */
-    gate: {
-      before: Gate
-      after (request: FastifyRequest, reply: FastifyReply): void
-      /** Playbooks act now, before an answer that is slow on purpose. */
-      sight (request: FastifyRequest): void
-    }
+    gate: Gate
   }
 }
 
@@ -57,20 +50,19 @@ export default fp(async (app) => {
   }
 
   const gate = createGate(app)
-  const { settle: after, sight } = createAftermath(app)
-  const before: Gate = (request, reply) => {
+  const before: Gate['before'] = (request, reply) => {
     app.metrics.httpRequestsInFlight.inc()
     // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
     reply.raw.once('close', () => {
-      after(request, reply)
+      gate.after(request, reply)
       giveBackBody(request)
     })
     reply.header('x-request-id', request.id)
     reply.headers(headers)
     app.allowOrigin(request, reply)
-    return gate(request, reply)
+    return gate.before(request, reply)
   }
-  app.decorate('gate', { before, after, sight })
+  app.decorate('gate', { before, after: gate.after })
   app.addHook('onRequest', (request, reply, done) => {
     const end = before(request, reply)
     if (end instanceof Promise) return end
@@ -82,21 +74,13 @@ export default fp(async (app) => {
   app.addHook(
     'preParsing',
     async (request, _reply, payload) =>
-      request.passage?.body ? new ReplayedBody(request.passage.body) as never : payload
+      request.transaction?.body ? new ReplayedBody(request.transaction.body as Buffer) as never : payload
   )
 
-  await app.register(compress, {
-    global: true,
-    threshold: 1024,
-    encodings: ['br', 'zstd', 'gzip'],
-    requestEncodings: ['identity'],
-    globalDecompression: false,
-    zlibOptions: { level: 6 },
-    brotliOptions: { params: { [constants.BROTLI_PARAM_QUALITY]: 6 } }
-  })
+  await app.register(compression)
 
   app.setErrorHandler<Error>((error, request, reply) => answerError(app, error, request, reply))
-  await app.register(nothing)
+  await app.register(notFound)
   lingerOnClose(app.server)
   // An expectation that we do not know may be passed over (RFC 9110 10.1.1); Node would answer 417 past the gate.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
@@ -105,6 +89,7 @@ export default fp(async (app) => {
   await app.register(ownKeys)
   // After the parsers and hooks above, which its own scope would otherwise lack.
   await app.register(cors)
+  await app.register(requireScope)
   await app.register(routes)
   await app.register(decoys)
 }, {
@@ -129,7 +114,7 @@ export default fp(async (app) => {
 function decorate (app: FastifyInstance): void {
   app.decorate('bodies', createBodyPool())
   let forwarding = false
-  app.decorateRequest('passage', null)
+  app.decorateRequest('transaction', null)
   app.decorateRequest('settled', false)
   app.decorate('forwardingSeen', () => {
     if (!forwarding) app.log.warn('X-Forwarded-For from a peer that TRUST_PROXY does not name: it is ignored')
@@ -139,10 +124,10 @@ function decorate (app: FastifyInstance): void {
 }
 
 /** A request that is not scored yet may still be read by a scoring thread. */
-function giveBackBody ({ passage, server }: FastifyRequest): void {
-  if (passage === null || passage.score === null) return
-  server.bodies.give(passage.body)
-  passage.body = null
+function giveBackBody ({ transaction, server }: FastifyRequest): void {
+  if (transaction === null || transaction.score === null) return
+  server.bodies.give(transaction.body as Buffer | null)
+  transaction.body = null
 }
 
 function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {

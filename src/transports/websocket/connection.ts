@@ -1,73 +1,91 @@
 import type { FastifyInstance } from 'fastify'
+import type { Server } from 'graphql-ws'
 import type { RawData, WebSocket } from 'ws'
 import type { Principal } from '../../identity/shapes.ts'
+import { addressKey } from '../../std/ip.ts'
+import { anonymousClient } from '../../transaction/begin.ts'
+import { standingBlock } from '../../transaction/standing-block.ts'
 import { CLOSE, MessageBudget, SOCKET } from './bounds.ts'
-import type { Caller, Inspection } from './inspection.ts'
-import { credentialOf, readMessage, type SubscribePayload } from './messages.ts'
-import type { Operation, StartOperation } from './operations.ts'
+import { credentialOf } from './credential.ts'
+import type { Caller } from './operations.ts'
+import type { Peer } from './protocol.ts'
 
 /** What every connection of a process shares. */
 export interface SocketEdge {
   app: FastifyInstance
-  inspection: Inspection
-  start: StartOperation
+  protocol: Server<Peer>
   /** Counts the socket for its new client instead of its old one; false when that one holds too many. */
   recount (from: string, to: string, principal: Principal): boolean
 }
 
+/** RFC 6455 5.5: a control frame holds 125 bytes, two of them the code. */
+const REASON_BYTES_MAX = 123
+
 /**
- * One socket that speaks graphql-transport-ws: init, acknowledge, operations, and the looks that end it in time.
- *
- * Owns: the order of messages and why the socket is closed. Never does: read a header of the payload into a request,
- * judge, or execute. It holds no timer of its own, so that thousands cost one.
+ * One socket that speaks graphql-transport-ws: what the protocol (protocol.ts) may not know of. Owns: the bounds of
+ * messages, the credential of the connection, and the looks that end it in time. Never does: read a header of the
+ * payload into a request, judge, or execute. It holds no timer of its own, so that thousands cost one.
  */
-export class SocketConnection implements Caller {
-  readonly address: string
-  readonly covered: boolean
-  readonly headers: readonly string[]
-  readonly requestId: string
+export class SocketConnection implements Peer {
+  /** ClientKey of who holds the connection. */
   client: string
-  principal: Principal | null
+  message = ''
 
   readonly #ws: WebSocket
   readonly #edge: SocketEdge
-  readonly #operations = new Map<string, Operation>()
+  readonly #caller: Omit<Caller, 'principal'>
   readonly #budget: MessageBudget
   readonly #openedMs: number
-  #state: 'new' | 'initialising' | 'ready' | 'closed' = 'new'
+  readonly #end: (code?: number, reason?: string) => Promise<void>
+  #principal: Principal | null
+  #state: 'new' | 'ready' | 'closed' = 'new'
   #seenMs: number
   #pingedMs: number | null = null
   #wasFull = false
 
-  constructor (ws: WebSocket, caller: Caller, edge: SocketEdge) {
-    this.address = caller.address
-    this.covered = caller.covered
-    this.headers = caller.headers
-    this.requestId = caller.requestId
-    this.client = caller.client
-    this.principal = caller.principal
+  constructor (ws: WebSocket, { principal, ...caller }: Caller, edge: SocketEdge) {
+    this.client = principal?.clientKey ?? anonymousClient(caller.address)
+    this.#principal = principal
+    this.#caller = caller
     this.#ws = ws
     this.#edge = edge
     this.#openedMs = this.#seenMs = edge.app.clock.monotonic()
     this.#budget = new MessageBudget(this.#openedMs)
-    ws.on('message', (data: RawData, isBinary: boolean) => this.#receive(data, isBinary))
     ws.on('ping', (data: Buffer) => this.#answerPing(data))
-    ws.on('pong', () => this.#hear())
+    ws.on('pong', () => this.#count())
     // ws closes by itself what breaks RFC 6455 or its bounds (1002, 1007, 1008, 1009).
     ws.on('error', () => {})
-    ws.on('close', () => this.#end())
+    ws.on('close', () => this.#ended())
+    const ended = edge.protocol.opened({
+      protocol: ws.protocol,
+      send: (text) => this.#send(text),
+      close: (code = CLOSE.invalid, reason = '') => this.close(code, reason),
+      onMessage: (read) => { ws.on('message', (data: RawData, isBinary: boolean) => this.#receive(data, isBinary, read)) },
+      // A pong quotes nothing of its ping: a peer must not choose what we send.
+      onPing: () => this.#send('{"type":"pong"}')
+    }, this)
+    this.#end = async (code, reason) => await ended(code, reason)
+  }
+
+  caller (): Caller {
+    return { ...this.#caller, principal: this.#principal }
   }
 
   /** Sends a close frame; the peer has a second to answer it. */
   close (code: number, reason: string): void {
     if (this.#state === 'closed') return
-    this.#end()
-    this.#ws.close(code, reason)
+    this.#ended()
+    this.#ws.close(code, Buffer.byteLength(reason) > REASON_BYTES_MAX ? '' : reason)
   }
 
   terminate (): void {
-    this.#end()
+    this.#ended()
     this.#ws.terminate()
+  }
+
+  refuse (why: 'invalid' | 'tooMany'): void {
+    if (why === 'invalid') this.close(CLOSE.invalid, 'Invalid message')
+    else this.close(CLOSE.tooMany, 'Too many subscriptions')
   }
 
   /** Whatever is due: called for every socket four times a second. `standingChanged`: decisions may be other ones. */
@@ -77,14 +95,109 @@ export class SocketConnection implements Caller {
       return this.close(CLOSE.initTimeout, 'Connection initialisation timeout')
     }
     // From memory: expiry, logout, a revoked key, a changed role.
-    if (this.principal !== null && !this.#edge.app.identity.holds(this.principal)) {
+    if (this.#principal !== null && !this.#edge.app.identity.holds(this.#principal)) {
       return this.close(CLOSE.forbidden, 'Forbidden')
     }
-    if (standingChanged && this.#edge.inspection.blockOf(this) !== null) return this.close(CLOSE.forbidden, 'Forbidden')
+    if (standingChanged && this.#isBlocked()) return this.close(CLOSE.forbidden, 'Forbidden')
     const isFull = this.#ws.bufferedAmount > SOCKET.waitingBytes
     if (isFull && this.#wasFull) return this.terminate()
     this.#wasFull = isFull
     this.#keepAlive(nowMs)
+  }
+
+  /** The credential of connection_init, if there is one, and whether a block stands against its bearer. */
+  async admit (payload: Readonly<Record<string, unknown>>): Promise<boolean> {
+    const shown = credentialOf(payload)
+    if (shown === 'malformed') return this.#refused(CLOSE.invalid, 'Invalid message')
+    try {
+      if (Object.keys(shown).length > 0 && !await this.#authenticate(shown)) return false
+    } catch (error) {
+      this.#edge.app.log.warn({ err: error }, 'a WebSocket could not be admitted')
+      return this.#refused(CLOSE.tryLater, 'Try again later')
+    }
+    if (this.#isOver()) return false
+    if (this.#isBlocked()) return this.#refused(CLOSE.forbidden, 'Forbidden')
+    this.#state = 'ready'
+    return true
+  }
+
+  async #authenticate (shown: { authorization?: string, 'x-api-key'?: string }): Promise<boolean> {
+    const { app, recount } = this.#edge
+    // An address with too many refused credentials is refused before any cryptography.
+    if (!app.limits.peekNamed('standard', 'failed', this.client).allowed) {
+      return this.#refused(CLOSE.tooMany, 'Too many refused credentials')
+    }
+    const credential = await app.identity.authenticate(shown)
+    if (credential.state !== 'held') {
+      this.#countBadToken()
+      return this.#refused(CLOSE.forbidden, 'Forbidden')
+    }
+    const { principal } = credential
+    if (this.#isOver()) return false
+    if (!recount(this.client, principal.clientKey, principal)) {
+      return this.#refused(CLOSE.tooMany, 'Too many connections')
+    }
+    this.client = principal.clientKey
+    this.#principal = principal
+    return true
+  }
+
+  /** A credential that did not hold counts on the address. */
+  #countBadToken (): void {
+    const { app } = this.#edge
+    const client = anonymousClient(this.#caller.address)
+    app.limits.takeNamed('standard', 'failed', client)
+    const address = addressKey(this.#caller.address)
+    app.clients.settle({ client, address, status: 401, action: 'ALLOW', score: 0, badToken: true })
+  }
+
+  #isBlocked (): boolean {
+    return standingBlock(this.#edge.app.decisions, this.caller()) !== null
+  }
+
+  #refused (code: number, reason: string): false {
+    this.close(code, reason)
+    return false
+  }
+
+  #isOver (): boolean {
+    return this.#state === 'closed'
+  }
+
+  #receive (data: RawData, isBinary: boolean, read: (text: string) => Promise<void>): void {
+    if (!this.#count()) return
+    if (isBinary) return this.close(CLOSE.invalid, 'Invalid message')
+    // As configured, ws hands over one Buffer per message. It is read before this call returns.
+    this.message = (data as Buffer).toString('utf8')
+    const reading = read(this.message)
+    this.message = ''
+    // Of all that can be wrong with a message, one that only servers send is refused by a rejection.
+    reading.catch(() => this.close(CLOSE.invalid, 'Invalid message'))
+  }
+
+  #send (text: string): void {
+    if (this.#state === 'closed') return
+    // One large answer may wait; nothing is added to more than 1 MiB.
+    if (this.#ws.bufferedAmount > SOCKET.waitingBytes) return this.terminate()
+    this.#ws.send(text)
+  }
+
+  /** Counts a message or control frame. False when the peer said too much. */
+  #count (): boolean {
+    const nowMs = this.#edge.app.clock.monotonic()
+    this.#seenMs = nowMs
+    this.#pingedMs = null
+    if (this.#state === 'closed') return false
+    if (this.#budget.take(nowMs)) return true
+    this.close(CLOSE.tooMany, 'Too many messages')
+    return false
+  }
+
+  /** By hand, so that a peer that does not read makes pongs wait no more than anything else. */
+  #answerPing (data: Buffer): void {
+    if (!this.#count()) return
+    if (this.#ws.bufferedAmount > SOCKET.waitingBytes) return this.terminate()
+    this.#ws.pong(data)
   }
 
   #keepAlive (nowMs: number): void {
@@ -96,122 +209,10 @@ export class SocketConnection implements Caller {
     }
   }
 
-  /** False when the peer said too much. */
-  #hear (): boolean {
-    const nowMs = this.#edge.app.clock.monotonic()
-    this.#seenMs = nowMs
-    this.#pingedMs = null
-    if (this.#state === 'closed') return false
-    if (this.#budget.take(nowMs)) return true
-    this.close(CLOSE.tooMany, 'Too many messages')
-    return false
-  }
-
-  /** By hand, so that pongs wait for a peer that does not read no more than anything else. */
-  #answerPing (data: Buffer): void {
-    if (!this.#hear()) return
-    if (this.#ws.bufferedAmount > SOCKET.waitingBytes) return this.terminate()
-    this.#ws.pong(data)
-  }
-
-  #receive (data: RawData, isBinary: boolean): void {
-    if (!this.#hear()) return
-    // As configured, ws hands over one Buffer per message.
-    const text = isBinary ? null : (data as Buffer).toString('utf8')
-    const message = text === null ? null : readMessage(text)
-    if (text === null || message === null) return this.close(CLOSE.invalid, 'Invalid message')
-    switch (message.type) {
-      case 'connection_init': return this.#init(message.payload)
-      case 'ping': return this.#send({ type: 'pong' })
-      case 'pong': return
-      case 'subscribe': return this.#subscribe(message.id, message.payload, text)
-      case 'complete': return this.#complete(message.id)
-    }
-  }
-
-  #init (payload: Record<string, unknown>): void {
-    if (this.#state !== 'new') return this.close(CLOSE.tooMany, 'Too many initialisation requests')
-    this.#state = 'initialising'
-    this.#admit(payload).catch((error: unknown) => {
-      this.#edge.app.log.warn({ err: error }, 'a WebSocket could not be admitted')
-      this.close(CLOSE.tryLater, 'Try again later')
-    })
-  }
-
-  async #admit (payload: Record<string, unknown>): Promise<void> {
-    const { app, inspection, recount } = this.#edge
-    const shown = credentialOf(payload)
-    if (shown === 'malformed') return this.close(CLOSE.invalid, 'Invalid message')
-    if (Object.keys(shown).length > 0) {
-      // An address with too many refused credentials is refused before any cryptography.
-      if (!app.limits.peekNamed('standard', 'failed', this.client).allowed) {
-        return this.close(CLOSE.tooMany, 'Too many refused credentials')
-      }
-      const credential = await app.identity.authenticate(shown)
-      if (credential.state !== 'held') {
-        inspection.countBadToken(this.address)
-        return this.close(CLOSE.forbidden, 'Forbidden')
-      }
-      const { principal } = credential
-      if (this.#isOver()) return
-      if (!recount(this.client, principal.clientKey, principal)) {
-        return this.close(CLOSE.tooMany, 'Too many connections')
-      }
-      this.client = principal.clientKey
-      this.principal = principal
-    }
-    if (this.#isOver()) return
-    if (inspection.blockOf(this) !== null) return this.close(CLOSE.forbidden, 'Forbidden')
-    this.#state = 'ready'
-    this.#send({ type: 'connection_ack' })
-  }
-
-  #isOver (): boolean {
-    return this.#state === 'closed'
-  }
-
-  #subscribe (id: string, payload: SubscribePayload, text: string): void {
-    if (this.#state !== 'ready') return this.close(CLOSE.unauthorized, 'Unauthorized')
-    if (this.#operations.has(id)) return this.close(CLOSE.duplicate, 'Subscriber for this id already exists')
-    if (this.#operations.size >= SOCKET.operations) return this.close(CLOSE.tooMany, 'Too many subscriptions')
-    const caller: Caller = {
-      address: this.address,
-      covered: this.covered,
-      headers: this.headers,
-      requestId: this.requestId,
-      client: this.client,
-      principal: this.principal
-    }
-    const operation = this.#edge.start(payload, text, caller, {
-      next: (result) => this.#send({ id, type: 'next', payload: result }),
-      error: (errors) => {
-        this.#operations.delete(id)
-        this.#send({ id, type: 'error', payload: errors })
-      },
-      complete: () => {
-        this.#operations.delete(id)
-        this.#send({ id, type: 'complete' })
-      }
-    })
-    this.#operations.set(id, operation)
-  }
-
-  #complete (id: string): void {
-    this.#operations.get(id)?.end()
-    this.#operations.delete(id)
-  }
-
-  #send (message: object): void {
-    if (this.#state === 'closed') return
-    // One large answer may wait; nothing is added to more than 1 MiB.
-    if (this.#ws.bufferedAmount > SOCKET.waitingBytes) return this.terminate()
-    this.#ws.send(JSON.stringify(message))
-  }
-
-  #end (): void {
+  /** Operations under way end with their connection, without another word. */
+  #ended (): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    for (const operation of this.#operations.values()) operation.end()
-    this.#operations.clear()
+    this.#end().catch((error: unknown) => this.#edge.app.log.warn({ err: error }, 'a stream could not be ended'))
   }
 }

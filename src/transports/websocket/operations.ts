@@ -12,163 +12,146 @@ import {
   type FormattedExecutionResult,
   type GraphQLFormattedError
 } from 'graphql'
-import {
-  NEKO_ERR_BLOCKED,
-  NEKO_ERR_BODY_INVALID,
-  NEKO_ERR_INPUT_INVALID,
-  NEKO_ERR_KEY_FORBIDDEN,
-  NEKO_ERR_LIMIT_EXCEEDED,
-  NEKO_ERR_OVERLOADED
-} from '../../errors.ts'
+import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_KEY_FORBIDDEN } from '../../errors.ts'
+import type { Principal } from '../../identity/shapes.ts'
+import { ARMOR, refuseDocument, refuseJsonSource } from '../../schema/armor.ts'
+import type { OperationContext } from '../../schema/context.ts'
+import { statusOfErrors } from '../../schema/errors.ts'
 import { faultOfKeys, JSON_DEPTH_MAX, type KeyFault } from '../../std/keys.ts'
-import { ARMOR, refuseDocument, refuseJsonSource } from '../graphql/armor.ts'
-import { decoyAnswer } from '../../transaction/graphql-decoys.ts'
-import { statusOfErrors } from '../graphql/errors.ts'
-import type { OperationContext } from '../graphql/route.ts'
-import type { Caller, Inspected, Inspection, Outcome } from './inspection.ts'
-import type { SubscribePayload } from './messages.ts'
+import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
+import type { Refusal } from '../../transaction/refusal.ts'
+import { NO_ROUTE, type Route, type Transaction } from '../../transaction/transaction.ts'
 
 /**
- * One operation of a WebSocket from its text to its results: inspected like a request, armored and validated like a
- * document over HTTP, charged like one, then executed. Never does: know frames or close codes.
+ * One operation of a WebSocket from its text to its results: it takes the walk of a POST to /graphql, is armored and
+ * validated like a document over HTTP, charged like one, then executed. Never does: know frames or close codes.
  *
  * Queries and mutations run through mercurius with all its hooks. Subscriptions run by graphql-js: mercurius' own path
  * for them neither validates nor bounds a document.
  */
-export interface Sink {
-  next (result: FormattedExecutionResult): void
-  error (errors: readonly GraphQLFormattedError[]): void
-  complete (): void
+export interface Caller {
+  /** Canonical. */
+  readonly address: string
+  /** False where NEVER_BLOCK does not look at the address. */
+  readonly neverBlockApplies: boolean
+  /** Of the upgrade request, without what belongs to the handshake alone. */
+  readonly headers: readonly string[]
+  readonly requestId: string
+  readonly principal: Principal | null
 }
 
-/** An operation under way; `end` stops it without another word to the client. */
-export interface Operation { end (): void }
+export interface SubscribePayload {
+  query: string
+  variables: Record<string, unknown> | null
+  operationName: string | null
+  extensions: Record<string, unknown> | null
+}
 
-export type StartOperation = (asked: SubscribePayload, text: string, caller: Caller, sink: Sink) => Operation
+type Stream = AsyncGenerator<ExecutionResult, void, void>
+/** What an operation comes to: errors before anything was executed, one result, or events. */
+export type Operation =
+  | { kind: 'errors', errors: readonly GraphQLFormattedError[] }
+  | { kind: 'result', result: FormattedExecutionResult }
+  | { kind: 'stream', stream: Stream, assessment: string }
 
-interface Running { ended: boolean, stream: AsyncGenerator<ExecutionResult, void, void> | null }
+/** `text` is the message as it came. Never rejects. */
+export type RunOperation = (asked: SubscribePayload, text: string, caller: Caller) => Promise<Operation>
 
+const ROUTE: Route = Object.freeze({ ...NO_ROUTE, pattern: '/graphql', isGraphql: true })
 const ERRORS_MAX = 3
 
-export function createOperations (app: FastifyInstance, inspection: Inspection): StartOperation {
-  const { schema, formatError } = app.graphqlEdge
-  const rules = app.config.production ? [...specifiedRules, NoSchemaIntrospectionCustomRule] : specifiedRules
+export function createOperations (app: FastifyInstance): RunOperation {
+  const { walk } = app
+  const execute = createExecutor(app)
 
-  /** What the client said is inspected first; whatever it comes to leaves a receipt. */
-  async function run (
-    asked: SubscribePayload,
-    text: string,
-    caller: Caller,
-    { sink, running }: { sink: Sink, running: Running }
-  ): Promise<void> {
-    const bait = decoyAnswer(asked.query)
+  /** The operation takes the walk first; whatever it comes to leaves a receipt. */
+  return async function run (asked, text, caller) {
     const fault = faultOfKeys({ variables: asked.variables, extensions: asked.extensions })
-    // As a body of POST /graphql; what is too deep to be written again is inspected as it came.
-    const inspected = await inspection.inspect(
-      caller,
-      fault?.kind === 'deep' ? text : JSON.stringify(asked),
-      bait !== null
-    )
-    const outcome: Outcome = { status: 200, loginFailed: false, attemptLimited: false }
+    // As a body of POST /graphql; a message too deep to be written again is inspected as it came.
+    const bytes = Buffer.from(fault?.kind === 'deep' ? text : JSON.stringify(asked))
+    const transaction = begin(caller, bytes)
+    const refusal = await walk.admit(transaction) ?? await walk.inspect(transaction, { bytes, end: 'whole' })
+    const operation = refusal === null
+      ? await answer(asked, transaction, { caller, fault })
+      : { status: refusal.status, ...refusedWith(refusal, transaction.id) }
+    const { status, ...rest } = operation
+    walk.settle(transaction, { status, line: { method: 'WS', route: '/graphql', status } })
+    return rest
+  }
+
+  function begin ({ address, neverBlockApplies, headers, principal }: Caller, bytes: Buffer): Transaction {
+    return walk.begin({
+      door: 'websocket',
+      authority: 'caller',
+      acts: true,
+      address,
+      neverBlockApplies,
+      method: 'POST',
+      target: '/graphql',
+      headers: [...headers, 'content-type', 'application/json', 'content-length', String(bytes.length)],
+      route: ROUTE,
+      shown: null,
+      holder: principal
+    })
+  }
+
+  async function answer (
+    asked: SubscribePayload,
+    transaction: Transaction,
+    { caller, fault }: { caller: Caller, fault: KeyFault }
+  ): Promise<Operation & { status: number }> {
+    const bait = decoyAnswer(asked.query)
+    if (transaction.score !== null && (bait !== null || touchesDecoy(asked.query))) transaction.score.decoy = true
+    if (bait !== null) return { kind: 'result', result: { data: bait }, status: 200 }
+    const context = contextOf(app, { caller, transaction, asked })
     try {
-      refuse(inspected)
-      if (bait !== null) answer(sink, { data: bait })
-      else {
-        const context = contextOf(caller, inspected, asked, outcome)
-        refuseKeys(fault, context)
-        await execute(asked, context, { sink, running, outcome })
-      }
+      refuseKeys(fault, context)
+      return await execute(asked, context)
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
-      outcome.status = statusOfErrors(errors, null) ?? 400
-      sink.error(errors.map((one) => formatError(one, inspected.id)))
+      const shown = errors.map((one) => app.graphqlEdge.formatError(one, transaction.id))
+      return { kind: 'errors', errors: shown, status: statusOfErrors(errors, null) ?? 400 }
     }
-    inspection.settle(inspected, outcome)
-    await pump(running, sink, inspected.id)
   }
+}
 
-  function refuse ({ refusedBy, limit }: Inspected): void {
-    if (refusedBy === 'limit') {
-      throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(limit.retryAfterSeconds)), {
-        retryAfterSeconds: limit.retryAfterSeconds
-      })
-    }
-    if (refusedBy !== null) throw new NEKO_ERR_BLOCKED()
-    if (app.isOverloaded()) throw new NEKO_ERR_OVERLOADED('1')
-  }
+type Executor = (asked: SubscribePayload, context: OperationContext) => Promise<Operation & { status: number }>
 
-  async function execute (
-    asked: SubscribePayload,
-    context: OperationContext,
-    { sink, running, outcome }: { sink: Sink, running: Running, outcome: Outcome }
-  ): Promise<void> {
-    const document = readDocument(asked.query, context)
+function createExecutor (app: FastifyInstance): Executor {
+  const { schema } = app.graphqlEdge
+  const rules = app.config.production ? [...specifiedRules, NoSchemaIntrospectionCustomRule] : specifiedRules
+
+  /** @throws the errors for which the document, its cost or its guards refuse it */
+  return async function execute (asked, context) {
+    const { query, variables, operationName } = asked
+    const document = readDocument(query, context)
     const operation = document.definitions.find((definition) => definition.kind === Kind.OPERATION_DEFINITION)!
-    if (asked.operationName !== null && operation.name?.value !== asked.operationName) {
+    if (operationName !== null && operation.name?.value !== operationName) {
       throw new NEKO_ERR_INPUT_INVALID('The document holds no operation of that name')
     }
-    if (running.ended) return
     if (operation.operation === 'subscription') {
-      const started = await open(document, asked, context)
-      if (running.ended) await started.return()
-      else running.stream = started
-      return
+      const stream = await open(document, asked, context)
+      return { kind: 'stream', stream, assessment: context.assessmentId as string, status: 200 }
     }
-    const { data, errors } = await app.graphql(
-      asked.query,
-      context as never,
-      asked.variables ?? undefined,
-      asked.operationName ?? undefined
-    )
-    outcome.status = context.errorStatus ?? 200
-    // mercurius formatted them.
-    if (!running.ended) {
-      answer(sink, {
-        ...(errors === undefined ? {} : { errors: errors as unknown as GraphQLFormattedError[] }),
-        data
-      })
-    }
+    const ran = await app.graphql(query, context as never, variables ?? undefined, operationName ?? undefined)
+    // mercurius formatted the errors.
+    const errors = ran.errors as unknown as GraphQLFormattedError[] | undefined
+    const result = { ...(errors === undefined ? {} : { errors }), data: ran.data }
+    return { kind: 'result', result, status: context.errorStatus ?? 200 }
   }
 
-  /** @throws what the document, its cost or its guards refuse it for */
   async function open (
     document: DocumentNode,
     { variables, operationName }: SubscribePayload,
     context: OperationContext
-  ): Promise<AsyncGenerator<ExecutionResult, void, void>> {
+  ): Promise<Stream> {
     const faults = validate(schema, document, rules, { maxErrors: ERRORS_MAX })
     if (faults.length > 0) throw Object.assign(new Error('the document is not valid'), { errors: faults })
-    context.cost = await app.chargeOperation({
-      principal: context.principal,
-      client: context.client,
-      document,
-      variables
-    })
-    const result = await subscribe({
-      schema,
-      document,
-      contextValue: context,
-      variableValues: variables,
-      operationName
-    })
+    const { principal, client } = context
+    context.cost = await app.chargeOperation({ principal, client, document, variables })
+    const result = await subscribe({ schema, document, contextValue: context, variableValues: variables, operationName })
     if (Symbol.asyncIterator in result) return result
     throw Object.assign(new Error('the subscription was refused'), { errors: result.errors ?? [] })
-  }
-
-  /**
-   * Events until the stream or the client ends it. What is shown live is no record: a slow client's oldest
-   * events are lost.
-   */
-  async function pump (running: Running, sink: Sink, assessment: string): Promise<void> {
-    if (running.stream === null) return
-    for await (const { data, errors } of running.stream) {
-      if (running.ended) return
-      sink.next({
-        ...(errors === undefined ? {} : { errors: errors.map((one) => formatError(one, assessment)) }),
-        ...(data === undefined ? {} : { data })
-      })
-    }
-    if (!running.ended) sink.complete()
   }
 
   function readDocument (source: string, context: OperationContext): DocumentNode {
@@ -182,64 +165,47 @@ export function createOperations (app: FastifyInstance, inspection: Inspection):
     }
     return document
   }
-
-  function refuseKeys (fault: KeyFault, context: OperationContext): void {
-    if (fault?.kind === 'deep') throw new NEKO_ERR_BODY_INVALID(`it is nested deeper than ${JSON_DEPTH_MAX} levels`)
-    if (fault === null) return
-    noteKey(context, 'body', fault.key)
-    throw new NEKO_ERR_KEY_FORBIDDEN()
-  }
-
-  function noteKey ({ client, assessmentId, score }: OperationContext, place: 'body' | 'document', key: string): void {
-    app.forbiddenKeySeen({ client, assessmentId, score, place, key, target: '/graphql' })
-  }
-
-  function contextOf (
-    { principal, client, address, requestId }: Caller,
-    { id, score }: Inspected,
-    { operationName }: SubscribePayload,
-    outcome: Outcome
-  ): OperationContext {
-    return {
-      app,
-      clock: app.clock,
-      principal,
-      client,
-      address,
-      requestId,
-      assessmentId: id,
-      score,
-      // Nothing is compressed here.
-      carriesSecret () {},
-      method: 'WS',
-      operationName,
-      errorStatus: null,
-      cost: null,
-      retryAfterSeconds: null,
-      limited: null,
-      onLoginFailed () { outcome.loginFailed = true },
-      onAttemptLimited () { outcome.attemptLimited = true }
-    }
-  }
-
-  return function start (asked, text, caller, sink) {
-    const running: Running = { ended: false, stream: null }
-    const quiet: Sink = {
-      next (result) { if (!running.ended) sink.next(result) },
-      error (errors) { if (!running.ended) sink.error(errors) },
-      complete () { if (!running.ended) sink.complete() }
-    }
-    run(asked, text, caller, { sink: quiet, running }).catch((error: Error) => quiet.error([formatError(error, null)]))
-    return {
-      end () {
-        running.ended = true
-        running.stream?.return().catch(() => { /* its reader is gone */ })
-      }
-    }
-  }
 }
 
-function answer (sink: Sink, result: FormattedExecutionResult): void {
-  sink.next(result)
-  sink.complete()
+/** A refusal of the walk, in the words of GraphQL. */
+function refusedWith ({ code, message, retryAfterSeconds }: Refusal, assessment: string): Operation {
+  const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds }
+  return { kind: 'errors', errors: [{ message, extensions: { code, ...retry, assessment } }] }
+}
+
+function refuseKeys (fault: KeyFault, context: OperationContext): void {
+  if (fault?.kind === 'deep') throw new NEKO_ERR_BODY_INVALID(`it is nested deeper than ${JSON_DEPTH_MAX} levels`)
+  if (fault === null) return
+  noteKey(context, 'body', fault.key)
+  throw new NEKO_ERR_KEY_FORBIDDEN()
+}
+
+function noteKey ({ app, client, assessmentId, score }: OperationContext, place: 'body' | 'document', key: string): void {
+  app.forbiddenKeySeen({ client, assessmentId, score, place, key, target: '/graphql' })
+}
+
+function contextOf (
+  app: FastifyInstance,
+  { caller, transaction, asked }: { caller: Caller, transaction: Transaction, asked: SubscribePayload }
+): OperationContext {
+  return {
+    app,
+    clock: app.clock,
+    principal: transaction.principal,
+    client: transaction.client,
+    address: caller.address,
+    requestId: caller.requestId,
+    assessmentId: transaction.id,
+    score: transaction.score,
+    // Nothing is compressed here.
+    carriesSecret () {},
+    method: 'WS',
+    operationName: asked.operationName,
+    errorStatus: null,
+    cost: null,
+    retryAfterSeconds: null,
+    limited: null,
+    onLoginFailed () { transaction.loginFailed = true },
+    onAttemptLimited () { transaction.attemptLimited = true }
+  }
 }

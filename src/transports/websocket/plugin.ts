@@ -5,13 +5,14 @@ import fp from 'fastify-plugin'
 import { Gauge } from 'prom-client'
 import { WebSocketServer, type ServerOptions, type WebSocket } from 'ws'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_OVERLOADED } from '../../errors.ts'
-import { refusalOf, sendRefusal } from '../http/refusal.ts'
 import type { Tier } from '../../identity/shapes.ts'
+import { retryable } from '../../std/retryable.ts'
+import { anonymousClient } from '../../transaction/begin.ts'
 import { ClientCounts, CLOSE, SOCKET } from './bounds.ts'
 import { SocketConnection, type SocketEdge } from './connection.ts'
 import { asksForSocket, handshakeFault, PROTOCOL } from './handshake.ts'
-import { createInspection, type Caller } from './inspection.ts'
-import { createOperations } from './operations.ts'
+import { createOperations, type Caller } from './operations.ts'
+import { createProtocol } from './protocol.ts'
 
 /**
  * GraphQL over WebSocket (graphql-transport-ws) at /graphql.
@@ -48,8 +49,8 @@ export default fp(async (app) => {
   const upgrades = new WeakMap<IncomingMessage, Upgrade>()
   const connections = new Set<SocketConnection>()
   const counts = new ClientCounts()
-  const inspection = createInspection(app)
-  const edge: SocketEdge = { app, inspection, start: createOperations(app, inspection), recount }
+  const protocol = createProtocol({ ...app.graphqlEdge, run: createOperations(app) })
+  const edge: SocketEdge = { app, protocol, recount }
   const server = new WebSocketServer(SERVER_OPTIONS)
   const receiptHeaders = new WeakMap<IncomingMessage, string[]>()
   server.on('headers', (headers, raw) => headers.push(...receiptHeaders.get(raw) ?? []))
@@ -89,29 +90,30 @@ export default fp(async (app) => {
   function shake (request: FastifyRequest, reply: FastifyReply, { socket, head, response }: Upgrade): FastifyReply {
     const caller = callerOf(request)
     const fault = handshakeFault(request.headers, app.config.corsOrigins) ?? roomFault(caller)
-    if (fault !== null) return sendRefusal(request, reply, refusalOf(fault, app.config.production))
+    // The edge answers it like any other refusal.
+    if (fault !== null) throw fault
     reply.hijack()
     reply.raw.statusCode = 101
     response.detachSocket(socket)
-    receiptHeaders.set(request.raw, [`x-request-id: ${request.id}`, `x-neko-assessment: ${request.passage?.id ?? ''}`])
+    receiptHeaders.set(request.raw, [`x-request-id: ${request.id}`, `x-neko-assessment: ${request.transaction?.id ?? ''}`])
     let isOpen = false
     server.handleUpgrade(request.raw, socket, head, (ws) => {
       isOpen = true
       open(ws, caller)
     })
     // The peer left meanwhile.
-    if (!isOpen) counts.remove(caller.client)
+    if (!isOpen) counts.remove(clientOf(caller))
     app.gate.after(request, reply)
     return reply
   }
 
   /** Counts the socket where there is room for it. */
-  function roomFault ({ client, principal }: Caller): Error | null {
+  function roomFault (caller: Caller): Error | null {
     if (closing || app.draining.aborted || connections.size >= SOCKET.sockets) {
-      return Object.assign(new NEKO_ERR_OVERLOADED('1'), { retryAfterSeconds: 1 })
+      return retryable(new NEKO_ERR_OVERLOADED('1'), 1)
     }
-    if (counts.add(client, socketsMax(principal?.tier ?? 'standard'))) return null
-    return Object.assign(new NEKO_ERR_LIMIT_EXCEEDED('60'), { retryAfterSeconds: 60 })
+    if (counts.add(clientOf(caller), socketsMax(caller.principal?.tier ?? 'standard'))) return null
+    return retryable(new NEKO_ERR_LIMIT_EXCEEDED('60'), 60)
   }
 
   function socketsMax (tier: Tier): number {
@@ -164,15 +166,14 @@ export default fp(async (app) => {
     if (timer !== null) clearInterval(timer)
   }
 
-  function callerOf ({ id, raw, passage }: FastifyRequest): Caller {
-    if (passage === null) throw new Error('an upgrade did not pass the gate')
+  function callerOf ({ id, raw, transaction }: FastifyRequest): Caller {
+    if (transaction === null) throw new Error('an upgrade did not pass the gate')
     return {
-      address: passage.address,
-      covered: passage.covered,
+      address: transaction.address as string,
+      neverBlockApplies: transaction.neverBlockApplies,
       headers: keptHeaders(raw.rawHeaders),
       requestId: id,
-      client: passage.client,
-      principal: passage.principal
+      principal: transaction.principal
     }
   }
 }, {
@@ -192,6 +193,10 @@ export default fp(async (app) => {
     'playbooks'
   ]
 })
+
+function clientOf ({ address, principal }: Caller): string {
+  return principal?.clientKey ?? anonymousClient(address)
+}
 
 function keptHeaders (raw: readonly string[]): string[] {
   const kept: string[] = []

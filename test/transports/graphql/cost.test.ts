@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parse } from 'graphql'
-import { costOf, usedPoints } from '../../../src/transports/graphql/armor-cost.ts'
+import { costOf, usedPoints } from '../../../src/schema/armor-cost.ts'
 import { rooms } from '../../../src/transports/graphql/rooms.ts'
 import { buildNekoSchema } from '../../../src/schema/build-schema.ts'
 

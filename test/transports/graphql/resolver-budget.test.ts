@@ -1,7 +1,7 @@
 import t from 'tap'
 import { buildSchema, graphql, GraphQLError, subscribe, parse } from 'graphql'
 import { boundResolvers } from '../../../src/schema/resolver-budget.ts'
-import { statusOfErrors } from '../../../src/transports/graphql/errors.ts'
+import { statusOfErrors } from '../../../src/schema/errors.ts'
 
 const schema = (): ReturnType<typeof buildSchema> => buildSchema('type Query { now: Int late: Int failsLate: Int nested: Nested } type Nested { late: Int } type Mutation { assess: Int late: Int } type Subscription { tick: Int }')
 

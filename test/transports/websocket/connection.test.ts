@@ -1,11 +1,31 @@
 import { EventEmitter } from 'node:events'
+import { buildSchema } from 'graphql'
 import t from 'tap'
 import { SOCKET } from '../../../src/transports/websocket/bounds.ts'
 import { SocketConnection, type SocketEdge } from '../../../src/transports/websocket/connection.ts'
+import type { RunOperation } from '../../../src/transports/websocket/operations.ts'
+import { createProtocol } from '../../../src/transports/websocket/protocol.ts'
 import { createTestClock } from '../../../src/std/clock.ts'
+
+/** Events that never come, and an end that is noticed. */
+function endless (onEnd: () => void): AsyncGenerator<never, void, void> {
+  const { promise, resolve } = Promise.withResolvers<IteratorResult<never, void>>()
+  return {
+    next: () => promise,
+    return () {
+      onEnd()
+      resolve({ value: undefined, done: true })
+      return promise
+    },
+    throw: () => promise,
+    [Symbol.asyncIterator] () { return this },
+    async [Symbol.asyncDispose] () {}
+  } as AsyncGenerator<never, void, void>
+}
 
 /** A connection whose time and peer are the test's. */
 class FakeSocket extends EventEmitter {
+  protocol = 'graphql-transport-ws'
   bufferedAmount = 0
   said: string[] = []
   ping (): void { this.said.push('ping') }
@@ -19,25 +39,35 @@ class FakeSocket extends EventEmitter {
 function open () {
   const clock = createTestClock()
   const ws = new FakeSocket()
-  const standing = { holds: true, blocked: false, ended: 0 }
+  const standing = { holds: true, blocked: false, ended: 0, begun: [] as string[] }
+  const run: RunOperation = async ({ query }) => {
+    standing.begun.push(query)
+    return { kind: 'stream', stream: endless(() => { standing.ended++ }), assessment: 'as_1' }
+  }
   const edge = {
-    app: { clock, log: { warn () {} }, identity: { holds: () => standing.holds } },
-    inspection: { blockOf: () => standing.blocked ? {} : null },
-    start: () => ({ end () { standing.ended++ } }),
+    app: {
+      clock,
+      log: { warn () {} },
+      identity: { holds: () => standing.holds },
+      limits: { peekNamed: () => ({ allowed: true }) },
+      decisions: { forAddress: () => null, forCaller: () => standing.blocked ? { action: 'BLOCK', simulated: false } : null }
+    },
+    protocol: createProtocol({ schema: buildSchema('type Query { a: Int } type Subscription { a: Int }'), run, formatError: (error) => ({ message: error.message }) }),
     recount: () => true
   } as unknown as SocketEdge
   const principal = { clientKey: 'user:1' } as never
-  const connection = new SocketConnection(ws as never, { address: '192.0.2.1', covered: true, headers: [], requestId: 'r', client: 'user:1', principal }, edge)
+  const connection = new SocketConnection(ws as never, { address: '192.0.2.1', neverBlockApplies: true, headers: [], requestId: 'r', principal }, edge)
   const pass = (ms: number, changed = false): void => {
     clock.advance(ms)
     connection.look(clock.monotonic(), changed)
   }
+  const turn = (): Promise<unknown> => new Promise((resolve) => setImmediate(resolve))
   const ready = async (): Promise<void> => {
     ws.hear({ type: 'connection_init' })
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
     ws.said.length = 0
   }
-  return { ws, pass, ready, standing, connection }
+  return { ws, pass, ready, turn, standing, connection }
 }
 
 t.test('without an init it is closed in time', async (t) => {
@@ -80,9 +110,10 @@ t.test('what may wait for a peer is bounded', async (t) => {
 })
 
 t.test('a credential that no longer holds and a standing block close it and end its operations', async (t) => {
-  const { ws, pass, ready, standing } = open()
+  const { ws, pass, ready, turn, standing } = open()
   await ready()
   ws.hear({ id: '1', type: 'subscribe', payload: { query: '{ a }' } })
+  await turn()
   pass(SOCKET.lookMs)
   t.same(ws.said, [])
   standing.holds = false
@@ -107,4 +138,56 @@ t.test('an identity that cannot answer closes with 1013', async (t) => {
   ws.hear({ type: 'connection_init', payload: { token: 'x' } })
   await new Promise((resolve) => setImmediate(resolve))
   t.same(ws.said, ['close 1013'])
+})
+
+t.test('what is no message of a client closes with 4400', async (t) => {
+  const bad: unknown[] = [
+    null, 1, 'x', [], {}, { type: 'start', id: '1', payload: { query: '{ a }' } }, { type: 'next', id: '1', payload: {} },
+    { type: 'ping', payload: 1 }, { type: 'complete' }, { type: 'complete', id: 1 }, { type: 'complete', id: '' },
+    { type: 'subscribe', payload: { query: '{ a }' } }, { type: 'subscribe', id: '1' }, { type: 'subscribe', id: '1', payload: {} },
+    { type: 'subscribe', id: '1', payload: { query: '' } }, { type: 'subscribe', id: '1', payload: { query: { kind: 'Document', definitions: [] } } },
+    { type: 'subscribe', id: '1', payload: { query: '{ a }', variables: [] } }, { type: 'subscribe', id: '1', payload: { query: '{ a }', extensions: 1 } },
+    { type: 'subscribe', id: '1', payload: { query: '{ a }', operationName: 1 } },
+    { type: 'subscribe', id: 'x'.repeat(SOCKET.operationIdCharacters + 1), payload: { query: '{ a }' } },
+    { type: 'connection_ack' }, { type: 'error', id: '1', payload: [{ message: 'x' }] }
+  ]
+  for (const message of bad) {
+    const { ws, ready, turn, standing } = open()
+    await ready()
+    ws.hear(message as object)
+    await turn()
+    t.same(ws.said, ['close 4400'], JSON.stringify(message))
+    t.same(standing.begun, [])
+  }
+  for (const text of ['{', '', '\u0000']) {
+    const { ws, turn } = open()
+    ws.emit('message', Buffer.from(text), false)
+    await turn()
+    t.same(ws.said, ['close 4400'], text)
+  }
+  for (const payload of ['x', []]) {
+    const { ws, turn } = open()
+    ws.hear({ type: 'connection_init', payload })
+    await turn()
+    t.same(ws.said, ['close 4400'])
+  }
+})
+
+t.test('before the acknowledgement, with a second id of the same name, and beyond a hundred operations it is closed', async (t) => {
+  const early = open()
+  early.ws.hear({ id: '1', type: 'subscribe', payload: { query: '{ a }' } })
+  await early.turn()
+  t.same(early.ws.said, ['close 4401'])
+  const twice = open()
+  await twice.ready()
+  for (let i = 0; i < 2; i++) twice.ws.hear({ id: 'x'.repeat(128), type: 'subscribe', payload: { query: '{ a }' } })
+  await twice.turn()
+  t.same(twice.ws.said, ['close 4409'], 'also when the reason would not fit into a close frame')
+  const many = open()
+  await many.ready()
+  for (let i = 0; i <= SOCKET.operations; i++) many.ws.hear({ id: String(i), type: 'subscribe', payload: { query: '{ a }' } })
+  await many.turn()
+  t.same(many.ws.said, ['close 4429'])
+  t.equal(many.standing.begun.length, SOCKET.operations)
+  t.equal(many.standing.ended, SOCKET.operations, 'those under way end with it')
 })

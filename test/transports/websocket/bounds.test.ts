@@ -1,28 +1,7 @@
 import t from 'tap'
-import { ClientCounts, MessageBudget, SOCKET } from '../../../src/transports/websocket/bounds.ts'
+import { ClientCounts, MessageBudget } from '../../../src/transports/websocket/bounds.ts'
 import { asksForSocket, handshakeFault } from '../../../src/transports/websocket/handshake.ts'
-import { credentialOf, readMessage } from '../../../src/transports/websocket/messages.ts'
-
-t.test('messages of the protocol are read, everything else is null', (t) => {
-  const read = (message: unknown): unknown => readMessage(JSON.stringify(message))
-  t.same(read({ type: 'connection_init' }), { type: 'connection_init', payload: {} })
-  t.same(read({ type: 'ping', payload: { a: 1 } }), { type: 'ping' })
-  t.same(read({ type: 'complete', id: 'a' }), { type: 'complete', id: 'a' })
-  t.same(read({ type: 'subscribe', id: 'a', payload: { query: '{ a }', operationName: '' } }), { type: 'subscribe', id: 'a', payload: { query: '{ a }', variables: null, operationName: null, extensions: null } })
-  const bad: unknown[] = [
-    null, 1, 'x', [], {}, { type: 'start', id: '1', payload: { query: '{ a }' } }, { type: 'next', id: '1', payload: {} },
-    { type: 'connection_init', payload: 'x' }, { type: 'connection_init', payload: [] }, { type: 'ping', payload: 1 },
-    { type: 'complete' }, { type: 'complete', id: 1 }, { type: 'complete', id: '' }, { type: 'complete', id: 'x'.repeat(SOCKET.operationIdCharacters + 1) },
-    { type: 'subscribe', payload: { query: '{ a }' } }, { type: 'subscribe', id: '1' }, { type: 'subscribe', id: '1', payload: {} },
-    { type: 'subscribe', id: '1', payload: { query: '' } }, { type: 'subscribe', id: '1', payload: { query: { kind: 'Document', definitions: [] } } },
-    { type: 'subscribe', id: '1', payload: { query: '{ a }', variables: [] } }, { type: 'subscribe', id: '1', payload: { query: '{ a }', extensions: 1 } },
-    { type: 'subscribe', id: '1', payload: { query: '{ a }', operationName: 1 } }
-  ]
-  for (const message of bad) t.equal(read(message), null, JSON.stringify(message))
-  t.equal(readMessage('{'), null)
-  t.equal(readMessage(''), null)
-  t.end()
-})
+import { credentialOf } from '../../../src/transports/websocket/credential.ts'
 
 t.test('of an init only a credential is taken, once', (t) => {
   t.same(credentialOf({ Authorization: 'Bearer x', 'x-forwarded-for': '203.0.113.1', headers: { 'x-api-key': 'y' } }), { authorization: 'Bearer x' })

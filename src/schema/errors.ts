@@ -1,5 +1,5 @@
 import { GraphQLError, type GraphQLFormattedError } from 'graphql'
-import { isNekoError, NEKO_ERR_INTERNAL } from '../../errors.ts'
+import { isNekoError, NEKO_ERR_INTERNAL } from '../errors.ts'
 
 /** How errors leave: ours with their code, GraphQL's own with a code by kind, everything else masked. */
 export interface ErrorEdge {

@@ -12,8 +12,8 @@ import {
   NEKO_ERR_KEY_FORBIDDEN,
   NEKO_ERR_QUERY_TOO_DEEP,
   NEKO_ERR_QUERY_TOO_LARGE
-} from '../../errors.ts'
-import { isPrototypeKey } from '../../std/keys.ts'
+} from '../errors.ts'
+import { isPrototypeKey } from '../std/keys.ts'
 
 /**
  * What a document must not be, decided between its parse and its validation.

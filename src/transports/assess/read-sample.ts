@@ -1,33 +1,39 @@
-/** From a request that others saw to an Observation: `POST /v1/assess` and the mutation `assess`. */
+/** From a request that others saw to what the walk begins with. */
 import { NEKO_ERR_INPUT_INVALID } from '../../errors.ts'
-import { addressKey, canonicalAddress } from '../../std/ip.ts'
-import type { AssessRequest } from '../../receipts/shapes.ts'
-import type { Observation } from '../../detect/shapes.ts'
+import { canonicalAddress } from '../../std/ip.ts'
+import { NO_ROUTE, type Arrival } from '../../transaction/transaction.ts'
 
-export const REQUESTS_MAX = 100
+/** Over HTTP headers are an object or pairs, over GraphQL items of name and value. */
+export interface AssessRequest {
+  method: string
+  url: string
+  headers?: { [name: string]: string | string[] } | Array<[string, string] | { name: string, value: string }> | null
+  body?: string | null
+  body_b64?: string | null
+  bodyBase64?: string | null
+  ip?: string | null
+}
 
-/** An observation without history, and the canonical address when one was given. */
-export interface ExternalRequest { observation: Observation, address: string | null }
+/** A sample as the walk takes it. */
+export interface Sample { arrival: Arrival, body: Uint8Array | null }
 
 /** @throws NEKO_ERR_INPUT_INVALID naming the request by its place in the list. */
-export function readRequest (
-  request: AssessRequest,
-  { id, at, index }: { id: string, at: number, index: number }
-): ExternalRequest {
-  const address = readAddress(request.ip ?? null, index)
+export function readSample (request: AssessRequest, { index, acts }: { index: number, acts: boolean }): Sample {
   return {
-    address,
-    observation: {
-      id,
-      at,
-      client: address === null ? 'ip:unknown' : `ip:${addressKey(address)}`,
+    arrival: {
+      door: 'assess',
+      authority: 'sample',
+      acts,
+      address: readAddress(request.ip ?? null, index),
+      neverBlockApplies: true,
       method: request.method,
-      url: request.url,
+      target: request.url,
       headers: readHeaders(request.headers ?? null),
-      body: readBody(request, index),
-      route: null,
-      history: null
-    }
+      route: NO_ROUTE,
+      shown: null,
+      holder: null
+    },
+    body: readBody(request, index)
   }
 }
 

@@ -1,0 +1,119 @@
+import type { Decisions } from '../decisions/decisions.ts'
+import type { Decision } from '../decisions/shapes.ts'
+import { NEKO_ERR_BLOCKED, NEKO_ERR_OVERLOADED } from '../errors.ts'
+import type { Identity } from '../identity/identity.ts'
+import type { Limits } from '../limits/limiter.ts'
+import type { LimitAnswer } from '../limits/shapes.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { refusalFrom, type Refusal } from './refusal.ts'
+import { isBlock } from './standing-block.ts'
+import type { Transaction } from './transaction.ts'
+
+/**
+ * The second call, hops 1 to 4: standing decision, credential, decision about the caller, limit. Cheapest first: an
+ * address that is blocked and shows no credential costs one look-up in memory and no promise, since a blocked flood is
+ * most of what a defence sees.
+ */
+export interface AdmitParts {
+  decisions: Pick<Decisions, 'forAddress' | 'forCaller'>
+  identity: Pick<Identity, 'authenticate'>
+  limits: Pick<Limits, 'peekNamed' | 'takeNamed' | 'take' | 'isHeld'>
+  metrics: Pick<Metrics, 'limitDecisionsTotal'>
+  isOverloaded (): boolean
+}
+
+export type Admit = (transaction: Transaction) => Refusal | null | Promise<Refusal | null>
+
+const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED(), { bodyUnread: true })
+const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
+
+export function createAdmit ({ decisions, identity, limits, metrics, isOverloaded }: AdmitParts): Admit {
+  return function admit (transaction) {
+    if (transaction.authority === 'sample') return adviseOnSample(transaction)
+    // Hop 1: an address that is blocked and shows no credential goes no further.
+    const byAddress = decisions.forAddress(transaction.address as string, transaction.neverBlockApplies)
+    if (transaction.shown !== null) return authenticate(transaction, byAddress)
+    return admitCaller(transaction, byAddress, null)
+  }
+
+  /** What others saw is told from our decisions, and refused by none of them. */
+  function adviseOnSample (transaction: Transaction): null {
+    transaction.decision = transaction.address === null ? null : decisions.forAddress(transaction.address)
+    return null
+  }
+
+  /** Hop 2: who asks. An address with too many refused credentials is refused before any cryptography. */
+  async function authenticate (transaction: Transaction, byAddress: Decision | null): Promise<Refusal | null> {
+    const guesses = limits.peekNamed('standard', 'failed', transaction.client)
+    if (!guesses.allowed) return refuseByLimit(transaction, counted(guesses))
+    const credential = await identity.authenticate(transaction.shown!)
+    let failures: LimitAnswer | null = null
+    if (credential.state === 'held') {
+      transaction.principal = credential.principal
+      transaction.client = credential.principal.clientKey
+    } else if (credential.state === 'refused') {
+      transaction.credentialRefused = credential.reason
+      failures = counted(await limits.takeNamed('standard', 'failed', transaction.client))
+      if (!failures.allowed) return refuseByLimit(transaction, failures)
+    }
+    return await admitCaller(transaction, byAddress, failures)
+  }
+
+  /** Hop 3: decisions about the key, user or session; an allow there lifts the block of its address. */
+  function admitCaller (
+    transaction: Transaction,
+    byAddress: Decision | null,
+    failures: LimitAnswer | null
+  ): Refusal | null | Promise<Refusal | null> {
+    transaction.decision = decisions.forCaller(transaction.principal, byAddress)
+    if (isBlock(transaction.decision)) {
+      transaction.refusedBy = 'decision'
+      return BLOCKED
+    }
+    return limit(transaction, failures)
+  }
+
+  /**
+   * Hop 4: the caller's limit. Refused credentials are counted already, and a rate that challenges impose must not hide
+   * from their bearer that they do not hold.
+   */
+  function limit (transaction: Transaction, failures: LimitAnswer | null): Refusal | null | Promise<Refusal | null> {
+    const { client, principal } = transaction
+    if (failures !== null && limits.isHeld(client)) return admitWithin(transaction, failures)
+    const taken = limits.take(principal?.tier ?? 'standard', client)
+    return taken instanceof Promise
+      ? taken.then((answer) => admitWithin(transaction, counted(answer)))
+      : admitWithin(transaction, counted(taken))
+  }
+
+  function admitWithin (transaction: Transaction, answer: LimitAnswer): Refusal | null {
+    transaction.limit = answer
+    if (!answer.allowed) return refuseByLimit(transaction, answer)
+    transaction.submittedSample = maySubmitSamples(transaction)
+    return isOverloaded() ? OVERLOADED : null
+  }
+
+  function counted (answer: LimitAnswer): LimitAnswer {
+    const { tier, allowed, store } = answer
+    metrics.limitDecisionsTotal.inc({ tier, result: allowed ? 'allowed' : 'refused', store })
+    return answer
+  }
+}
+
+function refuseByLimit (transaction: Transaction, answer: LimitAnswer): Refusal {
+  transaction.limit = answer
+  transaction.refusedBy = 'limit'
+  const { retryAfterSeconds } = answer
+  return {
+    status: 429,
+    code: 'NEKO_ERR_LIMIT_EXCEEDED',
+    message: `Too many requests: try again in ${retryAfterSeconds} s`,
+    retryAfterSeconds,
+    bodyUnread: true
+  }
+}
+
+/** True for a caller whose body, on this route, holds other people's requests. */
+function maySubmitSamples ({ route, principal }: Transaction): boolean {
+  return route.bodyScope !== null && principal?.scopes.includes(route.bodyScope) === true
+}

@@ -1,0 +1,16 @@
+import type { Limits } from '../limits/limiter.ts'
+import type { Transaction } from './transaction.ts'
+
+/** Three challenges within ten minutes hold a client to the strict rate for ten. */
+const CHALLENGES_TO_HOLD = 3
+const HOLD_MS = 600_000
+
+/** Where a challenge becomes a hold: at the third of one client, this one included. In shadow nobody is held. */
+export function holdAfterChallenges (
+  { client, verdict, observation }: Transaction,
+  limits: Pick<Limits, 'hold'>
+): void {
+  if (verdict?.action !== 'CHALLENGE' || verdict.simulated) return
+  const before = observation?.history?.challenged600s ?? 0
+  if (before + 1 >= CHALLENGES_TO_HOLD) limits.hold(client, HOLD_MS)
+}

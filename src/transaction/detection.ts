@@ -1,0 +1,76 @@
+import type { FactorName, Score } from '../detect/shapes.ts'
+import type { Limits } from '../limits/limiter.ts'
+import { attackerOf, type Detection } from '../playbooks/shapes.ts'
+import { redactPath, tellableEvidence } from '../receipts/redact.ts'
+import type { Transaction } from './transaction.ts'
+
+/** What playbooks are told of a transaction: what was scored, and a limit that was crossed. */
+export interface DetectionOptions {
+  challengeThreshold: number
+  shadow: boolean
+  limits: Pick<Limits, 'isHeld' | 'countViolation'>
+  /** Closed lists alone: it reaches incidents and reasons. */
+  methodLabel (method: string): string
+}
+
+/** Null for a transaction that says nothing: no limit was crossed, and nothing of the score is notable. */
+export function detectionOf (transaction: Transaction, options: DetectionOptions): Detection | null {
+  const { score, verdict, observation, client, limit } = transaction
+  const crossed = crossedLimit(transaction, options.limits)
+  if (score === null || verdict === null || observation === null) {
+    if (limit === null || crossed === null) return null
+  } else if (crossed === null && !isNotable(score, options.challengeThreshold)) return null
+  return {
+    assessmentId: transaction.id,
+    at: transaction.at,
+    attacker: attackerOf(client),
+    client,
+    address: transaction.neverBlockApplies ? transaction.address : null,
+    score: score?.value ?? 0,
+    grade: score?.grade ?? null,
+    degraded: score?.degraded === true,
+    decoy: score?.decoy === true,
+    automation: score?.automation === true,
+    anomaly: score?.anomaly === true,
+    action: verdict?.action ?? 'BLOCK',
+    simulated: verdict?.simulated ?? options.shadow,
+    refused: transaction.refusedBy === 'score' || (verdict?.simulated === true && verdict.action === 'BLOCK'),
+    refusals600s: (observation?.history?.refused600s ?? 0) + 1,
+    method: options.methodLabel(transaction.method),
+    path: redactPath(transaction.target),
+    factor: decisiveFactor(score),
+    evidence: score === null ? [] : tellableEvidence(score.factors),
+    crossed
+  }
+}
+
+function isNotable (score: Score, challengeThreshold: number): boolean {
+  return score.value >= challengeThreshold || score.decoy === true || score.automation === true ||
+    score.anomaly === true
+}
+
+/** A violation is one crossing of a limit; the rate that a challenge imposes never counts. */
+function crossedLimit (
+  { client, limit, attemptLimited }: Transaction,
+  limits: DetectionOptions['limits']
+): Detection['crossed'] {
+  if (attemptLimited) {
+    const violations600s = limits.countViolation(client, { tier: 'strict', attempt: true })
+    return { tier: 'strict', key: client, attempt: true, violations600s }
+  }
+  if (limit === null || !limit.crossed || limits.isHeld(client)) return null
+  const { tier } = limit
+  return { tier, key: client, attempt: false, violations600s: limits.countViolation(client, { tier, attempt: false }) }
+}
+
+/** The factor with the largest contribution, or null when the score is 0 or there is none. */
+export function decisiveFactor (score: Pick<Score, 'factors'> | null): FactorName | null {
+  let name: FactorName | null = null
+  let largest = 0
+  for (const factor of score?.factors ?? []) {
+    if (factor.contribution <= largest) continue
+    largest = factor.contribution
+    name = factor.name
+  }
+  return name
+}

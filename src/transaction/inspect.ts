@@ -1,0 +1,117 @@
+import type { History } from '../clients/history.ts'
+import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
+import type { Score } from '../detect/shapes.ts'
+import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import type { Limits } from '../limits/limiter.ts'
+import type { Threads } from '../threads/plugin.ts'
+import { holdAfterChallenges } from './challenge-hold.ts'
+import type { Decoys } from './decoys.ts'
+import { asksDecoysOnly } from './graphql-decoys.ts'
+import { createObserver } from './observe.ts'
+import { refusalFrom, type Refusal } from './refusal.ts'
+import { isBlock } from './standing-block.ts'
+import { asksOnlyToAssess, SUBMITTED_BODY } from './submitted-sample.ts'
+import { isTokenAlone } from './token-attack.ts'
+import type { Body, Transaction } from './transaction.ts'
+
+/**
+ * The third call, hops 5 to 7: what the request is, what it scores, what that means. Every transaction that was
+ * admitted is scored before anything else is said of it, so that hostile text is judged before it is parsed, and a
+ * refused credential or a broken body does not escape judgement.
+ */
+export interface InspectParts {
+  clients: Pick<History, 'observe' | 'peek'>
+  threads: Pick<Threads, 'score'>
+  limits: Pick<Limits, 'hold'>
+  decoys: Pick<Decoys, 'isTouchedBy'>
+  thresholds: Thresholds
+  /** How much of a body a route takes from anybody; what follows is named in the receipt. */
+  bodyBytesMax: number
+  /** Playbooks hear of it now: a decoy answers slowly on purpose, and its block must not begin with the end of that. */
+  respond (transaction: Transaction): void
+}
+
+/** @param body null when the request has none */
+export type Inspect = (transaction: Transaction, body: Body | null) => Promise<Refusal | null>
+
+const BEARER = { headers: { 'www-authenticate': 'Bearer' } }
+const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
+const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE(), { bodyUnread: true })
+const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT(), { bodyUnread: true })
+const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED(), BEARER)
+
+export function createInspect (parts: InspectParts): Inspect {
+  const { threads, limits, decoys, thresholds, respond } = parts
+  const observe = createObserver(parts.clients)
+
+  return async function inspect (transaction, body) {
+    const score = await scoreBody(transaction, body)
+    if (transaction.authority === 'sample') return adviseOnSample(transaction)
+    if (transaction.route.isDecoy) score.decoy = true
+    decide(transaction)
+    if (transaction.verdict!.action === 'BLOCK' && asksOnlyToAssess(transaction)) await scoreWithoutBody(transaction)
+    holdAfterChallenges(transaction, limits)
+    if (isRefused(transaction) && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
+    if (transaction.route.isDecoy) respond(transaction)
+    return refusalOf(transaction, body)
+  }
+
+  async function scoreBody (transaction: Transaction, body: Body | null): Promise<Score> {
+    transaction.body = body?.bytes ?? null
+    // A body that nobody announced is not there to be left out.
+    transaction.submittedSample &&= body !== null
+    transaction.observation = observe(transaction)
+    const score = transaction.score = await threads.score(transaction.observation)
+    if (transaction.submittedSample) leaveOut(score, SUBMITTED_BODY)
+    if (body?.end === 'over') leaveOut(score, `body: what follows the first ${parts.bodyBytesMax} bytes`)
+    return score
+  }
+
+  /** An authorised caller's `assess` carries what others sent: it is looked at again without its body. */
+  async function scoreWithoutBody (transaction: Transaction): Promise<void> {
+    transaction.observation = { ...transaction.observation!, body: null }
+    const score = transaction.score = await threads.score(transaction.observation)
+    leaveOut(score, SUBMITTED_BODY)
+    decide(transaction)
+  }
+
+  function decide (transaction: Transaction): void {
+    const { score, decision, method } = transaction
+    const writes = method !== 'GET' && method !== 'HEAD'
+    transaction.verdict = decideVerdict({ score: score!, decision, writes, thresholds })
+  }
+
+  /** What others saw is advised on as a request here would be decided: a standing block stands whatever the score. */
+  function adviseOnSample (transaction: Transaction): null {
+    decide(transaction)
+    if (isBlock(transaction.decision)) transaction.verdict = { ...transaction.verdict!, action: 'BLOCK' }
+    if (transaction.acts && decoys.isTouchedBy(transaction, isRefused(transaction))) transaction.score!.decoy = true
+    return null
+  }
+
+  /** In this order: its score, what is wrong with its body, its credential. */
+  function refusalOf (transaction: Transaction, body: Body | null): Refusal | null {
+    // A decoy answers its bait whatever the verdict: the standing block starts with the next request.
+    if (isRefused(transaction) && transaction.score!.decoy !== true) {
+      transaction.refusedBy = 'score'
+      return isTokenAlone(transaction, thresholds.challenge) ? UNAUTHENTICATED : BLOCKED
+    }
+    if (body?.end === 'over') return TOO_LARGE
+    if (body?.end === 'slow') return TOO_SLOW
+    return transaction.credentialRefused === null ? null : UNAUTHENTICATED
+  }
+}
+
+/** Its score blocks it, and not only in shadow. */
+function isRefused ({ verdict }: Transaction): boolean {
+  return verdict?.action === 'BLOCK' && !verdict.simulated
+}
+
+function asksOnlyDecoys ({ route, target, body }: Transaction): boolean {
+  return route.isGraphql && asksDecoysOnly(target, body)
+}
+
+/** A list of its own: the scorer may hand out the same one twice. */
+function leaveOut (score: Score, what: string): void {
+  score.notInspected = [...score.notInspected, what]
+}

@@ -1,0 +1,17 @@
+import type { LimitAnswer } from '../limits/shapes.ts'
+
+/** What a limit says of itself to its client; `tier` is the policy's name. */
+export type ShownLimit = Pick<LimitAnswer, 'limit' | 'remaining' | 'resetSeconds' | 'windowSeconds'> & { tier: string }
+
+/** The customary headers beside the IETF's (draft-ietf-httpapi-ratelimit-headers). */
+export function limitHeaders (
+  { tier, limit, remaining, resetSeconds, windowSeconds }: ShownLimit
+): Record<string, string | number> {
+  return {
+    'x-ratelimit-limit': limit,
+    'x-ratelimit-remaining': remaining,
+    'x-ratelimit-reset': resetSeconds,
+    'ratelimit-policy': `"${tier}";q=${limit};w=${windowSeconds}`,
+    ratelimit: `"${tier}";r=${remaining};t=${resetSeconds}`
+  }
+}

@@ -1,0 +1,84 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import {
+  isNekoError,
+  NEKO_ERR_INTERNAL,
+  NEKO_ERR_BODY_INVALID,
+  NEKO_ERR_BODY_TOO_LARGE,
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_MEDIA_UNSUPPORTED,
+  NEKO_ERR_OVERLOADED,
+  NEKO_ERR_URL_INVALID
+} from '../../errors.ts'
+import { acceptsGraphqlResponse, RESPONSE_TYPE } from '../../schema/negotiation.ts'
+import { retryAfterOf } from '../../std/retryable.ts'
+import { refusalBody, type Refusal } from '../../transaction/refusal.ts'
+import { announcesBody } from './body.ts'
+import { routeOf } from './route-facts.ts'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+/**
+ * The edge's answer to an error: ours pass, Fastify's become ours, everything else is masked. `masked` asks
+ * for a log line with the stack.
+ */
+export function refusalOf (error: Error, production: boolean): Refusal & { masked: boolean } {
+  const known = isNekoError(error) ? error : fromFramework(error)
+  if (known !== null) {
+    const retryAfterSeconds = retryAfterOf(error)
+    return {
+      status: known.statusCode,
+      code: known.code,
+      message: known.message,
+      masked: false,
+      ...(retryAfterSeconds === null ? {} : { retryAfterSeconds })
+    }
+  }
+  const internal = new NEKO_ERR_INTERNAL()
+  return {
+    status: 500,
+    code: internal.code,
+    message: internal.message,
+    masked: true,
+    ...(production ? {} : { detail: error.message.slice(0, 500) })
+  }
+}
+
+const VALIDATION_CHARACTERS_MAX = 500
+
+/** Fastify's own errors under our names. */
+function fromFramework (error: Error): (Error & { code: string, statusCode: number }) | null {
+  const { code = '', statusCode } = error as { code?: string, statusCode?: number }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new NEKO_ERR_BODY_TOO_LARGE()
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new NEKO_ERR_MEDIA_UNSUPPORTED()
+  if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY') return new NEKO_ERR_BODY_INVALID('it is empty')
+  if (code === 'FST_ERR_CTP_INVALID_JSON_BODY') return new NEKO_ERR_BODY_INVALID('it is no JSON')
+  if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') {
+    return new NEKO_ERR_BODY_INVALID('it is not as long as content-length says')
+  }
+  if (code === 'FST_ERR_BAD_URL' || code === 'FST_ERR_ASYNC_CONSTRAINT') return new NEKO_ERR_URL_INVALID()
+  // It names the caller's own keys, which may be long.
+  if (code === 'FST_ERR_VALIDATION') {
+    return new NEKO_ERR_INPUT_INVALID(error.message.slice(0, VALIDATION_CHARACTERS_MAX))
+  }
+  if (code === 'FST_UNDER_PRESSURE') return new NEKO_ERR_OVERLOADED('1')
+  if (error instanceof SyntaxError && statusCode === 400) return new NEKO_ERR_BODY_INVALID('it is no JSON')
+  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
+    return new NEKO_ERR_BODY_INVALID('it does not fit this route')
+  }
+  return null
+}
+
+/**
+ * Sends a refusal in the shape of its route: a GraphQL error on /graphql, `{"error": ...}` elsewhere. This is where a
+ * refusal's Retry-After becomes a header.
+ */
+export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
+  const { status, retryAfterSeconds, headers, bodyUnread } = refusal
+  if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds)
+  if (headers !== undefined) reply.headers(headers)
+  // A body that nobody will read must not hold the connection.
+  if (bodyUnread === true && announcesBody(request.raw)) reply.header('connection', 'close')
+  const { isGraphql } = routeOf(request)
+  reply.code(status).type(isGraphql && acceptsGraphqlResponse(request.headers.accept) ? RESPONSE_TYPE : JSON_TYPE)
+  return reply.send(refusalBody(refusal, request.transaction?.id ?? null, isGraphql))
+}
