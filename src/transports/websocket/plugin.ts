@@ -2,17 +2,11 @@ import { ServerResponse, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { Gauge } from 'prom-client'
-import { WebSocketServer, type ServerOptions, type WebSocket } from 'ws'
-import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_OVERLOADED } from '../../errors.ts'
-import type { Tier } from '../../identity/shapes.ts'
-import { retryable } from '../../std/retryable.ts'
-import { anonymousClient } from '../../transaction/begin.ts'
-import { ClientCounts, CLOSE, SOCKET } from './bounds.ts'
-import { SocketConnection, type SocketEdge } from './connection.ts'
+import { WebSocketServer, type ServerOptions } from 'ws'
+import { SOCKET } from './bounds.ts'
 import { asksForSocket, handshakeFault, PROTOCOL } from './handshake.ts'
-import { createOperations, type Caller } from './operations.ts'
-import { createProtocol } from './protocol.ts'
+import { OpenSockets } from './open-sockets.ts'
+import type { Caller } from './operations.ts'
 
 /**
  * GraphQL over WebSocket (graphql-transport-ws) at /graphql.
@@ -47,22 +41,10 @@ const SERVER_OPTIONS: ServerOptions = Object.freeze({
 
 export default fp(async (app) => {
   const upgrades = new WeakMap<IncomingMessage, Upgrade>()
-  const connections = new Set<SocketConnection>()
-  const counts = new ClientCounts()
-  const protocol = createProtocol({ ...app.graphqlEdge, run: createOperations(app) })
-  const edge: SocketEdge = { app, protocol, recount }
+  const sockets = new OpenSockets(app)
   const server = new WebSocketServer(SERVER_OPTIONS)
   const receiptHeaders = new WeakMap<IncomingMessage, string[]>()
   server.on('headers', (headers, raw) => headers.push(...receiptHeaders.get(raw) ?? []))
-  const gauge = new Gauge({
-    name: 'neko_websockets',
-    help: 'Open WebSockets',
-    registers: [app.metrics.registry],
-    aggregator: 'sum'
-  })
-  let timer: NodeJS.Timeout | null = null
-  let standingChanged = false
-  let closing = false
 
   Object.assign(app.server, { shouldUpgradeCallback: asksForSocket })
   app.server.on('upgrade', (raw, socket, head) => admit(raw, socket as Socket, head))
@@ -70,9 +52,7 @@ export default fp(async (app) => {
     const upgrade = upgrades.get(request.raw)
     return upgrade === undefined || reply.sent ? undefined : shake(request, reply, upgrade)
   })
-  const forgetChanges = app.decisions.onChanged(() => { standingChanged = true })
-  app.draining.addEventListener('abort', goAway, { once: true })
-  app.addHook('preClose', leave)
+  app.addHook('preClose', () => sockets.leave())
 
   /** Gives an upgrade to Fastify as a request, with a response that writes to its socket. */
   function admit (raw: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -86,95 +66,27 @@ export default fp(async (app) => {
     app.routing(raw, response)
   }
 
-  /** After the gate: a refusal like any other, or a WebSocket. */
+  /** After the gate: a refusal like any other, which the edge answers, or a WebSocket. */
   function shake (request: FastifyRequest, reply: FastifyReply, { socket, head, response }: Upgrade): FastifyReply {
     const caller = callerOf(request)
-    const fault = handshakeFault(request.headers, app.config.corsOrigins) ?? roomFault(caller)
-    // The edge answers it like any other refusal.
+    const fault = handshakeFault(request.headers, app.config.corsOrigins) ?? sockets.reserve(caller)
     if (fault !== null) throw fault
     reply.hijack()
     reply.raw.statusCode = 101
     response.detachSocket(socket)
-    receiptHeaders.set(request.raw, [`x-request-id: ${request.id}`, `x-neko-assessment: ${request.transaction?.id ?? ''}`])
+    receiptHeaders.set(request.raw, [
+      `x-request-id: ${request.id}`,
+      `x-neko-assessment: ${request.transaction?.id ?? ''}`
+    ])
     let isOpen = false
     server.handleUpgrade(request.raw, socket, head, (ws) => {
       isOpen = true
-      open(ws, caller)
+      sockets.open(ws, caller)
     })
     // The peer left meanwhile.
-    if (!isOpen) counts.remove(clientOf(caller))
+    if (!isOpen) sockets.release(caller)
     app.gate.after(request, reply)
     return reply
-  }
-
-  /** Counts the socket where there is room for it. */
-  function roomFault (caller: Caller): Error | null {
-    if (closing || app.draining.aborted || connections.size >= SOCKET.sockets) {
-      return retryable(new NEKO_ERR_OVERLOADED('1'), 1)
-    }
-    if (counts.add(clientOf(caller), socketsMax(caller.principal?.tier ?? 'standard'))) return null
-    return retryable(new NEKO_ERR_LIMIT_EXCEEDED('60'), 60)
-  }
-
-  function socketsMax (tier: Tier): number {
-    return Math.max(1, Math.floor(app.limits.rate(tier).max / SOCKET.requestsPerSocket))
-  }
-
-  function recount (from: string, to: string, { tier }: { tier: Tier }): boolean {
-    if (from === to) return true
-    if (!counts.add(to, socketsMax(tier))) return false
-    counts.remove(from)
-    return true
-  }
-
-  function open (ws: WebSocket, caller: Caller): void {
-    const connection = new SocketConnection(ws, caller, edge)
-    connections.add(connection)
-    gauge.set(connections.size)
-    ws.once('close', () => {
-      connections.delete(connection)
-      counts.remove(connection.client)
-      gauge.set(connections.size)
-      if (connections.size > 0 || timer === null) return
-      clearInterval(timer)
-      timer = null
-    })
-    timer ??= setInterval(look, SOCKET.lookMs).unref()
-  }
-
-  function look (): void {
-    const nowMs = app.clock.monotonic()
-    const changed = standingChanged
-    standingChanged = false
-    for (const connection of connections) connection.look(nowMs, changed)
-  }
-
-  function goAway (): void {
-    closing = true
-    for (const connection of connections) connection.close(CLOSE.goingAway, 'Going away')
-  }
-
-  /** Resolves when all are gone; ws cuts those that do not answer within a second. */
-  async function leave (): Promise<void> {
-    goAway()
-    forgetChanges()
-    const deadlineMs = app.clock.monotonic() + 2 * SOCKET.closeMs
-    while (connections.size > 0 && app.clock.monotonic() < deadlineMs) {
-      await new Promise((resolve) => setTimeout(resolve, SOCKET.lookMs / 10))
-    }
-    for (const connection of connections) connection.terminate()
-    if (timer !== null) clearInterval(timer)
-  }
-
-  function callerOf ({ id, raw, transaction }: FastifyRequest): Caller {
-    if (transaction === null) throw new Error('an upgrade did not pass the gate')
-    return {
-      address: transaction.address as string,
-      neverBlockApplies: transaction.neverBlockApplies,
-      headers: keptHeaders(raw.rawHeaders),
-      requestId: id,
-      principal: transaction.principal
-    }
   }
 }, {
   name: 'socket',
@@ -194,8 +106,15 @@ export default fp(async (app) => {
   ]
 })
 
-function clientOf ({ address, principal }: Caller): string {
-  return principal?.clientKey ?? anonymousClient(address)
+function callerOf ({ id, raw, transaction }: FastifyRequest): Caller {
+  if (transaction === null) throw new Error('an upgrade did not pass the gate')
+  return {
+    address: transaction.address as string,
+    neverBlockApplies: transaction.neverBlockApplies,
+    headers: keptHeaders(raw.rawHeaders),
+    requestId: id,
+    principal: transaction.principal
+  }
 }
 
 function keptHeaders (raw: readonly string[]): string[] {
