@@ -27,6 +27,7 @@ import verbs from './processes/verbs.ts'
 import metrics from './telemetry/plugin.ts'
 import threads from './threads/plugin.ts'
 import receipts from './receipts/plugin.ts'
+import { rooms } from './rooms.ts'
 import storage from './storage/plugin.ts'
 
 /**
@@ -63,7 +64,7 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(walk)
   await app.register(http)
   await app.register(assess)
-  await app.register(graphql)
+  await app.register(graphql, { rooms })
   await app.register(socket)
   await app.ready()
   prepareWhenUp(app)

@@ -5,7 +5,7 @@ import t from 'tap'
 import { isObjectType, printSchema } from 'graphql'
 import { VARIABLES } from '../src/config/config.ts'
 import * as errors from '../src/errors.ts'
-import { rooms } from '../src/transports/graphql/rooms.ts'
+import { rooms } from '../src/rooms.ts'
 import { buildNekoSchema } from '../src/schema/build-schema.ts'
 
 /** The repository tests itself: what two places say must be the same in both. */

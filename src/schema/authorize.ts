@@ -8,7 +8,7 @@ import {
 import type { Denial } from '../audit/denials.ts'
 import { codeOf } from '../audit/shapes.ts'
 import { NEKO_ERR_FORBIDDEN, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
-import { receiptOf } from '../transaction/audit-receipt.ts'
+import { receiptOf } from './audit-receipt.ts'
 import type { Principal, Scope } from '../identity/shapes.ts'
 import type { GraphqlContext } from './context.ts'
 

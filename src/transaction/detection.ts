@@ -1,4 +1,5 @@
-import type { FactorName, Score } from '../detect/shapes.ts'
+import { decisiveFactor } from '../detect/decisive-factor.ts'
+import type { Score } from '../detect/shapes.ts'
 import type { Limits } from '../limits/limiter.ts'
 import { attackerOf, type Detection } from '../playbooks/shapes.ts'
 import { redactPath, tellableEvidence } from '../receipts/redact.ts'
@@ -61,16 +62,4 @@ function crossedLimit (
   if (limit === null || !limit.crossed || limits.isHeld(client)) return null
   const { tier } = limit
   return { tier, key: client, attempt: false, violations600s: limits.countViolation(client, { tier, attempt: false }) }
-}
-
-/** The factor with the largest contribution, or null when the score is 0 or there is none. */
-export function decisiveFactor (score: Pick<Score, 'factors'> | null): FactorName | null {
-  let name: FactorName | null = null
-  let largest = 0
-  for (const factor of score?.factors ?? []) {
-    if (factor.contribution <= largest) continue
-    largest = factor.contribution
-    name = factor.name
-  }
-  return name
 }

@@ -6,7 +6,8 @@ import { addressKey } from '../std/ip.ts'
 import { createPerSecond } from '../std/per-second.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
-import { decisiveFactor, detectionOf, type DetectionOptions } from './detection.ts'
+import { decisiveFactor } from '../detect/decisive-factor.ts'
+import { detectionOf, type DetectionOptions } from './detection.ts'
 import type { Outcome, Transaction } from './transaction.ts'
 
 /**

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { getNamedType, getNullableType, isCompositeType, isEnumType, isInputObjectType, isListType, isNonNullType, type GraphQLArgument, type GraphQLField, type GraphQLInputType } from 'graphql'
-import { rooms } from '../../src/transports/graphql/rooms.ts'
+import { rooms } from '../../src/rooms.ts'
 import { buildNekoSchema } from '../../src/schema/build-schema.ts'
 import { openInspector } from '../inspector.ts'
 import { startServer, type StartedServer, type Teardown } from '../server.ts'

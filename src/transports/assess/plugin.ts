@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { showFactor } from '../../receipts/shapes.ts'
-import { receiptOf } from '../../transaction/audit-receipt.ts'
+import { receiptOf } from '../../schema/audit-receipt.ts'
 import { createAssess, REQUESTS_MAX, type Assess } from './assess.ts'
 
 /** Wiring of the door for samples: `app.assess`, and `POST /v1/assess` for gateways. */

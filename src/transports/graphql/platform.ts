@@ -1,4 +1,4 @@
-import { health } from '../../processes/health.ts'
+import { health } from '../../telemetry/health.ts'
 import { BREAKER_STATE_VALUE } from '../../std/breaker.ts'
 import type { GraphqlContext, RoomGraphql } from '../../schema/context.ts'
 

@@ -10,9 +10,8 @@ import { ARMOR } from '../../schema/armor.ts'
 import armor from './armor-plugin.ts'
 import graphiql from './graphiql.ts'
 import { formatError, statusOfErrors } from '../../schema/errors.ts'
-import { rooms } from './rooms.ts'
 import { buildNekoSchema } from '../../schema/build-schema.ts'
-import type { OperationContext } from '../../schema/context.ts'
+import type { OperationContext, RoomGraphql } from '../../schema/context.ts'
 import graphqlRoute from './route.ts'
 
 declare module 'fastify' {
@@ -32,7 +31,7 @@ declare module 'fastify' {
  * Why our own route: mercurius' coerces bodies, drops hooks given in its options and answers whatever Accept says;
  * `reply.graphql` behind a route of ours has none of that.
  */
-export default fp(async (app) => {
+export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
   const schema = buildNekoSchema(rooms)
   const edge = {
     production: app.config.production,

@@ -4,7 +4,7 @@ import { Counter } from 'prom-client'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_KEY_FORBIDDEN } from '../../errors.ts'
 import type { Score } from '../../detect/shapes.ts'
 import { faultOfKeys, isForbiddenParameter, JSON_DEPTH_MAX } from '../../std/keys.ts'
-import { receiptOf } from '../../transaction/audit-receipt.ts'
+import { receiptOf } from '../../schema/audit-receipt.ts'
 
 /**
  * Refuses keys that no caller of ours has a reason to send, in query strings and JSON bodies of NEKO's own routes, and

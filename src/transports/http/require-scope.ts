@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import { codeOf } from '../../audit/shapes.ts'
 import type { Scope } from '../../identity/shapes.ts'
 import { requireScope } from '../../schema/authorize.ts'
-import { receiptOf } from '../../transaction/audit-receipt.ts'
+import { receiptOf } from '../../schema/audit-receipt.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

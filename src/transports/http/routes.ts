@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { NEKO_ERR_INPUT_INVALID } from '../../errors.ts'
-import { health } from '../../processes/health.ts'
-import { receiptOf } from '../../transaction/audit-receipt.ts'
+import { health } from '../../telemetry/health.ts'
+import { receiptOf } from '../../schema/audit-receipt.ts'
 
 /** Routes of the platform itself: health for orchestrators, imports for administrators. */
 export default fp(async (app) => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { getIntrospectionQuery, parse, validate } from 'graphql'
 import { ARMOR, refuseDocument, refuseJsonSource } from '../../../src/schema/armor.ts'
-import { rooms } from '../../../src/transports/graphql/rooms.ts'
+import { rooms } from '../../../src/rooms.ts'
 import { buildNekoSchema } from '../../../src/schema/build-schema.ts'
 import { threadMs, withinBar } from '../../bar.ts'
 

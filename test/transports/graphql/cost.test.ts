@@ -1,7 +1,7 @@
 import t from 'tap'
 import { parse } from 'graphql'
 import { costOf, usedPoints } from '../../../src/schema/armor-cost.ts'
-import { rooms } from '../../../src/transports/graphql/rooms.ts'
+import { rooms } from '../../../src/rooms.ts'
 import { buildNekoSchema } from '../../../src/schema/build-schema.ts'
 
 const schema = buildNekoSchema(rooms)
