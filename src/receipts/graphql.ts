@@ -109,8 +109,22 @@ export const receiptsGraphql: RoomGraphql = {
     }
 
     extend type Query {
-      """Recorded assessments, newest first: all from 20 points on (up to 200 a second and process), and one in a hundred of the others."""
-      threats("At least this score." minScore: Float, "Only these." action: Action, "Not before." since: DateTime, "1-100, 20 when absent." first: Int, "A cursor." after: String): AssessmentConnection! @auth(scope: "read")
+      """
+      Recorded assessments, newest first: all from 20 points on (up to 200 a second and process), and one in a hundred
+      of the others.
+      """
+      threats(
+        "At least this score."
+        minScore: Float
+        "Only these."
+        action: Action
+        "Not before."
+        since: DateTime
+        "1-100, 20 when absent."
+        first: Int
+        "A cursor."
+        after: String
+      ): AssessmentConnection! @auth(scope: "read")
       """One receipt; those that were not recorded can be found for some minutes."""
       assessment("As in the header x-neko-assessment." id: ID!): Assessment @auth(scope: "read")
       """Figures of the last 1 to 86400 seconds."""
@@ -123,7 +137,10 @@ export const receiptsGraphql: RoomGraphql = {
     }
 
     extend type Mutation {
-      """Says that an assessment was a false alarm: its evidence is allowed at its places for thirty days, never the client as a whole."""
+      """
+      Says that an assessment was a false alarm: its evidence is allowed at its places for thirty days, never the client
+      as a whole.
+      """
       markFalsePositive("The receipt." assessmentId: ID!): FalsePositive! @auth(scope: "decide")
     }
   `,

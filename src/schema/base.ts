@@ -11,7 +11,10 @@ export const baseSdl = /* GraphQL */ `
   """Open to everybody, at the anonymous tier."""
   directive @public on FIELD_DEFINITION
 
-  """Open to callers who hold the scope: read, assess, decide or manage. The empty string asks for any signed-in caller."""
+  """
+  Open to callers who hold the scope: read, assess, decide or manage. The empty string asks for any signed-in
+  caller.
+  """
   directive @auth(scope: String!) on FIELD_DEFINITION
 
   """What to do with a request or a client."""

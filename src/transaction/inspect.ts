@@ -1,7 +1,12 @@
 import type { History } from '../clients/history.ts'
 import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
 import type { Score } from '../detect/shapes.ts'
-import { NEKO_ERR_BLOCKED, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_REQUEST_TIMEOUT, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
+import {
+  NEKO_ERR_BLOCKED,
+  NEKO_ERR_BODY_TOO_LARGE,
+  NEKO_ERR_REQUEST_TIMEOUT,
+  NEKO_ERR_UNAUTHENTICATED
+} from '../errors.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { Threads } from '../threads/plugin.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'

@@ -117,8 +117,8 @@ export function createSettle (parts: SettleParts): Settle {
     if (acts && address !== null) {
       clients.settle({ client, address: addressKey(address), status, action: verdict.action, score: score.value })
     }
-    const receipt = { observation, score, verdict, status, decisionId: null, address: address ?? '', at, external: true }
-    receipts.recordSample(receipt, { acts })
+    const seen = { observation, score, verdict, address: address ?? '', at }
+    receipts.recordSample({ ...seen, status, decisionId: null, external: true }, { acts })
   }
 
   function writeLine (transaction: Transaction, line: Record<string, unknown>): void {

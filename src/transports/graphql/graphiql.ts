@@ -17,8 +17,17 @@ const FILES = [
 ]
 
 /** GraphiQL sets styles from its scripts; icons and fonts are data within its style sheet. */
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'self'"
+].join('; ')
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -40,9 +49,10 @@ const PAGE = `<!doctype html>
 </html>
 `
 
-const START =
-  `const fetcher = GraphiQL.createFetcher({ url: '/graphql', subscriptionUrl: location.origin.replace(/^http/, 'ws') + '/graphql' })
-ReactDOM.createRoot(document.getElementById('root')).render(React.createElement(GraphiQL, { fetcher, defaultEditorToolsVisibility: 'headers' }))
+const START = `const subscriptionUrl = location.origin.replace(/^http/, 'ws') + '/graphql'
+const fetcher = GraphiQL.createFetcher({ url: '/graphql', subscriptionUrl })
+const page = React.createElement(GraphiQL, { fetcher, defaultEditorToolsVisibility: 'headers' })
+ReactDOM.createRoot(document.getElementById('root')).render(page)
 `
 
 export default fp(async (app) => {

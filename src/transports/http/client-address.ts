@@ -1,4 +1,4 @@
-import { addressKey, canonicalAddress, type AddressSet } from '../../std/ip.ts'
+import { canonicalAddress, type AddressSet } from '../../std/ip.ts'
 
 /**
  * Who is at the other end, worked out once per request (Fastify's `request.ip` under trustProxy costs 7 us
@@ -36,9 +36,4 @@ export function clientAddress (
     if (!trusted.has(hop)) break
   }
   return { address, untrustedForwarding: false }
-}
-
-/** The ClientKey of a caller without a credential. */
-export function anonymousClient (address: string): string {
-  return `ip:${addressKey(address)}`
 }

@@ -15,21 +15,34 @@ const HELD_MAX = 50
 const HELD_MS = 2_000
 
 const text = (body: string): Bait => ({ type: 'text/plain; charset=utf-8', body })
-const SECRETS = text(
-  'APP_ENV=production\nAPP_DEBUG=false\nDB_HOST=db.internal\nDB_DATABASE=app\nDB_USERNAME=app\nDB_PASSWORD=\nMAIL_HOST=mail.internal\n'
+const lines = (...all: string[]): Bait => text(all.map((line) => `${line}\n`).join(''))
+const SECRETS = lines(
+  'APP_ENV=production',
+  'APP_DEBUG=false',
+  'DB_HOST=db.internal',
+  'DB_DATABASE=app',
+  'DB_USERNAME=app',
+  'DB_PASSWORD=',
+  'MAIL_HOST=mail.internal'
 )
 const LOGIN: Bait = {
   type: 'text/html; charset=utf-8',
-  body:
-    '<!doctype html><html><head><title>Log in</title></head><body><form method="post"><p><input name="log"><input name="pwd" type="password"><input type="submit" value="Log in"></p></form></body></html>'
+  body: '<!doctype html><html><head><title>Log in</title></head><body><form method="post"><p><input name="log">' +
+    '<input name="pwd" type="password"><input type="submit" value="Log in"></p></form></body></html>'
 }
 
 /** The first that fits, by how the path ends or what it speaks of. */
 const BAITS: ReadonlyArray<readonly [RegExp, Bait]> = [
   [
     /\.git\/config$/,
-    text(
-      '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n[branch "main"]\n\tremote = origin\n\tmerge = refs/heads/main\n'
+    lines(
+      '[core]',
+      '\trepositoryformatversion = 0',
+      '\tfilemode = true',
+      '\tbare = false',
+      '[branch "main"]',
+      '\tremote = origin',
+      '\tmerge = refs/heads/main'
     )
   ],
   [/\.git\/head$/i, text('ref: refs/heads/main\n')],
@@ -38,8 +51,12 @@ const BAITS: ReadonlyArray<readonly [RegExp, Bait]> = [
   [/\.ssh\/|id_rsa/, text('Load key: incorrect passphrase supplied to decrypt private key\n')],
   [
     /\.php\.\w+$/,
-    text(
-      '<?php\ndefine( "DB_NAME", "app" );\ndefine( "DB_USER", "app" );\ndefine( "DB_PASSWORD", "" );\ndefine( "DB_HOST", "db.internal" );\n'
+    lines(
+      '<?php',
+      'define( "DB_NAME", "app" );',
+      'define( "DB_USER", "app" );',
+      'define( "DB_PASSWORD", "" );',
+      'define( "DB_HOST", "db.internal" );'
     )
   ],
   [/\.zip$/, { type: 'application/zip', body: Buffer.from('504b0506000000000000000000000000000000000000', 'hex') }],

@@ -60,7 +60,9 @@ export class SocketConnection implements Peer {
       protocol: ws.protocol,
       send: (text) => this.#send(text),
       close: (code = CLOSE.invalid, reason = '') => this.close(code, reason),
-      onMessage: (read) => { ws.on('message', (data: RawData, isBinary: boolean) => this.#receive(data, isBinary, read)) },
+      onMessage: (read) => {
+        ws.on('message', (data: RawData, isBinary: boolean) => this.#receive(data, isBinary, read))
+      },
       // A pong quotes nothing of its ping: a peer must not choose what we send.
       onPing: () => this.#send('{"type":"pong"}')
     }, this)

@@ -149,7 +149,8 @@ function createExecutor (app: FastifyInstance): Executor {
     if (faults.length > 0) throw Object.assign(new Error('the document is not valid'), { errors: faults })
     const { principal, client } = context
     context.cost = await app.chargeOperation({ principal, client, document, variables })
-    const result = await subscribe({ schema, document, contextValue: context, variableValues: variables, operationName })
+    const asked = { schema, document, variableValues: variables, operationName }
+    const result = await subscribe({ ...asked, contextValue: context })
     if (Symbol.asyncIterator in result) return result
     throw Object.assign(new Error('the subscription was refused'), { errors: result.errors ?? [] })
   }
@@ -180,7 +181,11 @@ function refuseKeys (fault: KeyFault, context: OperationContext): void {
   throw new NEKO_ERR_KEY_FORBIDDEN()
 }
 
-function noteKey ({ app, client, assessmentId, score }: OperationContext, place: 'body' | 'document', key: string): void {
+function noteKey (
+  { app, client, assessmentId, score }: OperationContext,
+  place: 'body' | 'document',
+  key: string
+): void {
   app.forbiddenKeySeen({ client, assessmentId, score, place, key, target: '/graphql' })
 }
 

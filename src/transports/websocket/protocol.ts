@@ -86,7 +86,9 @@ function refuse (peer: Peer, why: 'invalid' | 'tooMany'): readonly GraphQLError[
 }
 
 /** An empty document, or an AST in place of the text, is no query. */
-function readPayload ({ query, variables, operationName, extensions }: SubscribeMessage['payload']): SubscribePayload | null {
+function readPayload (
+  { query, variables, operationName, extensions }: SubscribeMessage['payload']
+): SubscribePayload | null {
   if (typeof query !== 'string' || query === '') return null
   return {
     query,
