@@ -29,17 +29,12 @@ const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retr
 
 export function createAdmit ({ decisions, identity, limits, metrics, isOverloaded }: AdmitParts): Admit {
   return function admit (transaction) {
-    if (transaction.authority === 'sample') return adviseOnSample(transaction)
+    // What others saw is refused by none of our decisions and limits.
+    if (transaction.authority === 'sample') return null
     // Hop 1: an address that is blocked and shows no credential goes no further.
     const byAddress = decisions.forAddress(transaction.address as string, transaction.neverBlockApplies)
     if (transaction.shown !== null) return authenticate(transaction, byAddress)
     return admitCaller(transaction, byAddress, null)
-  }
-
-  /** What others saw is told from our decisions, and refused by none of them. */
-  function adviseOnSample (transaction: Transaction): null {
-    transaction.decision = transaction.address === null ? null : decisions.forAddress(transaction.address)
-    return null
   }
 
   /** Hop 2: who asks. An address with too many refused credentials is refused before any cryptography. */

@@ -1,4 +1,5 @@
 import type { History } from '../clients/history.ts'
+import type { Decisions } from '../decisions/decisions.ts'
 import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
 import type { Score } from '../detect/shapes.ts'
 import {
@@ -27,6 +28,7 @@ import type { Body, Transaction } from './transaction.ts'
 export interface InspectParts {
   clients: Pick<History, 'observe' | 'peek'>
   threads: Pick<Threads, 'score'>
+  decisions: Pick<Decisions, 'forAddress'>
   limits: Pick<Limits, 'hold'>
   decoys: Pick<Decoys, 'isTouchedBy'>
   thresholds: Thresholds
@@ -46,7 +48,7 @@ const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT(), { bodyUnread: true 
 const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED(), BEARER)
 
 export function createInspect (parts: InspectParts): Inspect {
-  const { threads, limits, decoys, thresholds, respond } = parts
+  const { threads, decisions, limits, decoys, thresholds, respond } = parts
   const observe = createObserver(parts.clients)
 
   return async function inspect (transaction, body) {
@@ -88,6 +90,8 @@ export function createInspect (parts: InspectParts): Inspect {
 
   /** What others saw is advised on as a request here would be decided: a standing block stands whatever the score. */
   function adviseOnSample (transaction: Transaction): null {
+    const { address, neverBlockApplies } = transaction
+    transaction.decision = address === null ? null : decisions.forAddress(address, neverBlockApplies)
     decide(transaction)
     if (isBlock(transaction.decision)) transaction.verdict = { ...transaction.verdict!, action: 'BLOCK' }
     if (transaction.acts && decoys.isTouchedBy(transaction, isRefused(transaction))) transaction.score!.decoy = true

@@ -18,8 +18,11 @@ export interface SocketEdge {
   recount (from: string, to: string, principal: Principal): boolean
 }
 
-/** RFC 6455 5.5: a control frame holds 125 bytes, two of them the code. */
-const REASON_BYTES_MAX = 123
+/** In place of the library's: a reason quotes nothing that the peer chose, and so always fits into its frame. */
+const REASONS: ReadonlyMap<number, string> = new Map([
+  [CLOSE.invalid, 'Invalid message'],
+  [CLOSE.duplicate, 'Subscriber for this id already exists']
+])
 
 /**
  * One socket that speaks graphql-transport-ws: what the protocol (protocol.ts) may not know of. Owns: the bounds of
@@ -59,7 +62,7 @@ export class SocketConnection implements Peer {
     const ended = edge.protocol.opened({
       protocol: ws.protocol,
       send: (text) => this.#send(text),
-      close: (code = CLOSE.invalid, reason = '') => this.close(code, reason),
+      close: (code = CLOSE.invalid, reason = '') => this.close(code, REASONS.get(code) ?? reason),
       onMessage: (read) => {
         ws.on('message', (data: RawData, isBinary: boolean) => this.#receive(data, isBinary, read))
       },
@@ -77,7 +80,7 @@ export class SocketConnection implements Peer {
   close (code: number, reason: string): void {
     if (this.#state === 'closed') return
     this.#ended()
-    this.#ws.close(code, Buffer.byteLength(reason) > REASON_BYTES_MAX ? '' : reason)
+    this.#ws.close(code, reason)
   }
 
   terminate (): void {
