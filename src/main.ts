@@ -18,7 +18,7 @@ await run({
   prepare: async (config, { logging, clock }) => {
     const { prepareStore } = await import('./prepare.ts')
     const prepared = await prepareStore({ config, clock, log: logging.log })
-    // What a first start compiled is there for the workers that are forked next.
+    // Code that a first start compiled is there for the workers that are forked next.
     flushCompileCache()
     return { ...prepared }
   },

@@ -12,7 +12,7 @@ import type { Collection } from '../storage/port.ts'
 
 export interface Recorder {
   offer (receipt: Receipt, always: boolean): void
-  /** What was not stored, and why. */
+  /** Receipts that were not stored, by reason. */
   left (): { overRate: number, failed: number }
   /** Everything offered so far is in the store or given up. */
   flush (): Promise<void>

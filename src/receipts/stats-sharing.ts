@@ -1,10 +1,10 @@
 /**
- * Who keeps the figures of a host, so that they outlive its workers. With a primary it is the primary, which lives
+ * The keeper of a host's figures, so that they outlive its workers. With a primary it is the primary, which lives
  * longest: workers hand over what they counted four times a second, when somebody asks, and when they end, so that a
  * reload forgets nothing and a killed worker a quarter of a second at most. Without one (WORKERS=1) each
  * process keeps its own.
  *
- * Whoever is asked first has all workers hand over, then adds what the keepers of all hosts hold: every process gives
+ * The process that is asked first has all workers hand over, then adds what the keepers of all hosts hold: every process gives
  * the same answer, two round trips for any window and any history.
  */
 import { addSums, createStats, createTally, describeSums, noSums } from './stats.ts'
@@ -98,7 +98,7 @@ function createHanded (fleet: StatsFleet, primaryId: string, clock: Pick<Clock, 
     }
   }
 
-  /** What was counted until now, after what is under way. */
+  /** The figures counted until now, after those that are under way. */
   function handOver (): Promise<boolean> {
     turn = turn.then(send)
     return turn

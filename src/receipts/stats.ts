@@ -106,7 +106,7 @@ function addTo (
 const TALLY_SECONDS_MAX = 120
 const TAKEN_MAX = 30
 
-/** What a worker counts until it hands it over. */
+/** The figures that a worker counts until it hands them over. */
 export function createTally (clock: Pick<Clock, 'now'>): StatsTally {
   const waiting = new Map<number, Float64Array>()
   let newest: { second: number, sums: Float64Array } | null = null

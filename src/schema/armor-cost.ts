@@ -17,7 +17,7 @@ import {
 } from 'graphql'
 
 /**
- * What an operation may cost before it runs: one point for each object it could return, with fragments written out and
+ * The cost of an operation before it runs: one point for each object it could return, with fragments written out and
  * list sizes multiplied. Values of an object (its scalars and enums) come with it.
  *
  * A page's size is known where its connection is (`first`), and used one level below (`nodes`, `edges`), perhaps in a
@@ -114,7 +114,7 @@ export function costOf (schema: GraphQLSchema, document: DocumentNode, variables
 }
 
 /**
- * What an operation came to, counted on what it returned: one point for each object, at least 1, at most what it was
+ * The cost of an operation after it ran, counted on its result: one point for each object, at least 1, at most what it was
  * charged. Counting ends there, so that it costs no more than the answer that was paid for.
  */
 export function usedPoints (data: unknown, charged: number): number {
@@ -135,7 +135,7 @@ export function usedPoints (data: unknown, charged: number): number {
 const NOTHING: Line = Object.freeze({ fixed: 0, perItem: 0 })
 const ONE: Line = Object.freeze({ fixed: 1, perItem: 0 })
 
-/** What is no page size is refused by the resolver; here it must not lower the cost. */
+/** A value that is no page size is refused by the resolver; here it must not lower the cost. */
 function bounded (first: unknown): number {
   return typeof first === 'number' && Number.isInteger(first) && first > 0 ? first : PAGE_DEFAULT
 }

@@ -16,7 +16,7 @@ import {
 import { isPrototypeKey } from '../std/keys.ts'
 
 /**
- * What a document must not be, decided between its parse and its validation.
+ * Bounds and forbidden forms of a document, checked between its parse and its validation.
  *
  * Owns: the bounds of a document's text and shape. Never does: know the schema or the caller. In: a source, then its
  * document. Out: nothing, or a refusal.
@@ -83,7 +83,7 @@ export function refuseDocument (document: DocumentNode): void {
   // Fragments that nothing spreads are validated too.
   for (const [name, { typeCondition }] of fragments) {
     const part = measureOf.fragment(name)
-    // What is on a type of the introspection can be spread nowhere else.
+    // A fragment on a type of the introspection can be spread nowhere else.
     refuseMeasure(
       typeCondition.name.value.startsWith('__') ? { ...part, depth: 0, introspectionDepth: part.depth } : part
     )
@@ -178,7 +178,7 @@ function add (sum: Measure, part: Measure): void {
   sum.fields += part.fields
 }
 
-/** A field: what it selects stands one level lower. Below introspection fields depth is counted apart. */
+/** A field: its selections stand one level lower. Below introspection fields depth is counted apart. */
 function nest (sum: Measure, below: Measure, isIntrospection: boolean): void {
   if (isIntrospection) sum.introspectionDepth = Math.max(sum.introspectionDepth, below.depth + 1)
   else {

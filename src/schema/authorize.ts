@@ -26,7 +26,7 @@ export function authorizeSchema (schema: GraphQLSchema): void {
     for (const field of Object.values(type.getFields())) {
       const isRoot = roots.includes(type)
       const node = field.astNode
-      // What it records belongs to the request, whoever may call it.
+      // Events that it records belong to the request, whatever room records them.
       if (type === schema.getMutationType()) field.resolve = withinRequest(field.resolve ?? defaultFieldResolver)
       if (node && getDirectiveValues(publicDirective, node) !== undefined) continue
       const auth = node ? getDirectiveValues(authDirective, node) as { scope: string } | undefined : undefined

@@ -7,7 +7,7 @@ import type { Score } from '../detect/shapes.ts'
 export interface GraphqlContext {
   app: FastifyInstance
   clock: Clock
-  /** Who asks, or null for an anonymous caller. */
+  /** The caller; null for an anonymous one. */
   principal: Principal | null
   /** ClientKey. */
   client: string
@@ -18,7 +18,7 @@ export interface GraphqlContext {
   assessmentId: string | null
   /** What that request scored, which is known before it is executed. */
   score: Score | null
-  /** Keeps this answer from being compressed (BREACH): called by whoever returns a credential. */
+  /** Keeps this answer from being compressed (BREACH): called by a resolver that returns a credential. */
   carriesSecret (): void
 }
 
@@ -33,13 +33,13 @@ export interface SubscriptionResolver {
 }
 export type TypeResolvers = Record<string, Resolver | SubscriptionResolver>
 
-/** What a room gives to the schema: its SDL and one line per field to its service. */
+/** A room's part of the schema: its SDL and one line per field to its service. */
 export interface RoomGraphql {
   sdl: string
   resolvers: Record<string, TypeResolvers>
 }
 
-/** What an operation was charged, and what its caller has left. */
+/** The charge of an operation, and the rest of its caller's budget. */
 export interface Cost { points: number, limit: number, remaining: number, resetSeconds: number }
 
 /** An operation's context while it runs, with what the answer needs afterwards. */

@@ -14,7 +14,7 @@ const OWN_STATUS_CODES = new Set(['NEKO_ERR_KEY_FORBIDDEN'])
 /** Long names and values of the caller's come back in GraphQL's messages. */
 const MESSAGE_MAX = 500
 
-/** `assessment` is the receipt of the request that carried the operation: whoever is refused can ask why. */
+/** `assessment` is the receipt of the request that carried the operation: a refused caller can ask why. */
 export function formatError (
   error: GraphQLError | Error,
   edge: ErrorEdge,

@@ -29,7 +29,7 @@ const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retr
 
 export function createAdmit ({ decisions, identity, limits, metrics, isOverloaded }: AdmitParts): Admit {
   return function admit (transaction) {
-    // What others saw is refused by none of our decisions and limits.
+    // A sample that others saw is refused by none of our decisions and limits.
     if (transaction.authority === 'sample') return null
     // Hop 1: an address that is blocked and shows no credential goes no further.
     const byAddress = decisions.forAddress(transaction.address as string, transaction.neverBlockApplies)

@@ -1,8 +1,8 @@
 import { asksDecoys, asksDecoysOnly } from './graphql-decoys.ts'
 
 /**
- * Which requests touch a decoy: paths that only scanners ask for, and GraphQL fields that no schema has. What a decoy
- * answers is its transport's.
+ * Which requests touch a decoy: paths that only scanners ask for, and GraphQL fields that no schema has. The bait that
+ * a decoy answers is its transport's.
  */
 export interface Decoys {
   /** Where each decoy answers, with the path that it was configured as: a folder also without its slash. */
@@ -19,7 +19,7 @@ export interface Decoys {
   ): boolean
 }
 
-/** What a decoy's route answers. */
+/** Methods that a decoy's route answers. */
 export const DECOY_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST'])
 
 /** Linked from nowhere, and known to the scorer as decoys whatever DECOY_PATHS says. */

@@ -5,7 +5,7 @@ import { attackerOf, type Detection } from '../playbooks/shapes.ts'
 import { redactPath, tellableEvidence } from '../receipts/redact.ts'
 import type { Transaction } from './transaction.ts'
 
-/** What playbooks are told of a transaction: what was scored, and a limit that was crossed. */
+/** From a transaction to a Detection, the message to playbooks: its score, and a limit that it crossed. */
 export interface DetectionOptions {
   challengeThreshold: number
   shadow: boolean

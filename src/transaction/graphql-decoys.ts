@@ -1,8 +1,8 @@
 import { Kind, parse, visit, type DocumentNode } from 'graphql'
 
 /**
- * Fields that no schema of ours has, so that no client learns of them: who asks for one guesses at what an admin API
- * might be called. They answer plausibly, and whoever touched one is a honeypot capture.
+ * Fields that no schema of ours has, so that no client learns of them: a caller who asks for one guesses at what an admin API
+ * might be called. They answer plausibly, and a caller who touched one is a honeypot capture.
  */
 const BAIT: Readonly<Record<string, unknown>> = {
   systemConfig: null,
@@ -30,7 +30,7 @@ export function touchesDecoy (query: string): boolean {
 }
 
 /**
- * What a body or query string of /graphql asks, when it touches nothing but decoys: those answer also what is
+ * True when a body or query string of /graphql asks for nothing but decoys: those answer also what is
  * refused.
  */
 export function asksDecoysOnly (url: string, body: Uint8Array | null): boolean {
@@ -38,7 +38,7 @@ export function asksDecoysOnly (url: string, body: Uint8Array | null): boolean {
   return query !== null && decoyAnswer(query) !== null
 }
 
-/** The same for a decoy anywhere in what is asked, also beside real fields. */
+/** The same for a decoy anywhere in the document, also beside real fields. */
 export function asksDecoys (url: string, body: Uint8Array | null): boolean {
   const query = readQuery(url, body)
   return query !== null && touchesDecoy(query)

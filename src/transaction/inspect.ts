@@ -32,7 +32,7 @@ export interface InspectParts {
   limits: Pick<Limits, 'hold'>
   decoys: Pick<Decoys, 'isTouchedBy'>
   thresholds: Thresholds
-  /** How much of a body a route takes from anybody; what follows is named in the receipt. */
+  /** Bytes of a body that a route takes from anybody; the rest is named in the receipt as not inspected. */
   bodyBytesMax: number
   /** Playbooks hear of it now: a decoy answers slowly on purpose, and its block must not begin with the end of that. */
   respond (transaction: Transaction): void
@@ -88,7 +88,7 @@ export function createInspect (parts: InspectParts): Inspect {
     transaction.verdict = decideVerdict({ score: score!, decision, writes, thresholds })
   }
 
-  /** What others saw is advised on as a request here would be decided: a standing block stands whatever the score. */
+  /** A sample is advised on as a request here would be decided: a standing block stands whatever the score. */
   function adviseOnSample (transaction: Transaction): null {
     const { address, neverBlockApplies } = transaction
     transaction.decision = address === null ? null : decisions.forAddress(address, neverBlockApplies)

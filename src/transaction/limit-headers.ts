@@ -1,6 +1,6 @@
 import type { LimitAnswer } from '../limits/shapes.ts'
 
-/** What a limit says of itself to its client; `tier` is the policy's name. */
+/** A limit as its client is told of it; `tier` is the policy's name. */
 export type ShownLimit = Pick<LimitAnswer, 'limit' | 'remaining' | 'resetSeconds' | 'windowSeconds'> & { tier: string }
 
 /** The customary headers beside the IETF's (draft-ietf-httpapi-ratelimit-headers). */

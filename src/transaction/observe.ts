@@ -18,7 +18,7 @@ export function createObserver (clients: Pick<History, 'observe' | 'peek'>): (tr
       url: target,
       headers: headers as string[],
       body: transaction.submittedSample ? null : transaction.body,
-      // A decoy is no route of ours: who asks for it is judged as if it were not there.
+      // A decoy is no route of ours: a request for it is judged as if it were not there.
       route: route.isDecoy ? null : route.pattern,
       history: null
     }

@@ -1,5 +1,5 @@
 /**
- * What a refused caller is told, as data: each transport says it in its own words. Refusals that are sent many times
+ * The answer to a refused caller, as data: each transport says it in its own words. Refusals that are sent many times
  * have their bodies made once, around the receipt's id.
  */
 export interface Refusal {

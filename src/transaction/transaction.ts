@@ -13,12 +13,12 @@ import type { LimitAnswer } from '../limits/shapes.ts'
 export type Door = 'http' | 'websocket' | 'assess'
 
 /**
- * Whose words count. `caller`: somebody asks us, with credentials, limits and consequences. `sample`: a request that
+ * The weight of a request's words. `caller`: somebody asks us, with credentials, limits and consequences. `sample`: a request that
  * others saw and handed in; no credential of it is read, nothing is refused, and only one that `acts` has consequences.
  */
 export type Authority = 'caller' | 'sample'
 
-/** What a transport knows of the route that was asked for: made once per route. */
+/** Facts of the route that was asked for, made once per route by its transport. */
 export interface Route {
   /** As the router knows it, `/v1/things/:id`; null where no route of ours fits. */
   readonly pattern: string | null
@@ -30,7 +30,7 @@ export interface Route {
   readonly bodyScope: Scope | null
 }
 
-/** What a transport read of a request before its body. */
+/** A request as its transport read it, before its body. */
 export interface Arrival {
   readonly door: Door
   readonly authority: Authority
@@ -48,7 +48,7 @@ export interface Arrival {
   readonly route: Route
   /** The credential that was shown, to be checked by `admit`; null when there was none. */
   readonly shown: CredentialHeaders | null
-  /** Of a connection that was authenticated when it was opened: who holds it. */
+  /** The holder of a connection that was authenticated when it was opened. */
   readonly holder: Principal | null
 }
 
@@ -89,15 +89,15 @@ export interface Transaction extends Arrival {
 /** How the reading of a body ended: all of it, more than the route takes, or too slowly. */
 export type BodyEnd = 'whole' | 'over' | 'slow'
 
-/** What a transport read of a body. */
+/** A body as its transport read it. */
 export interface Body { readonly bytes: Uint8Array | null, readonly end: BodyEnd }
 
-/** What became of a request, once its answer has left. */
+/** The end of a request, once its answer has left. */
 export interface Outcome {
   /** As HTTP has it; 0 for a sample. */
   readonly status: number
   /** The thing asked for does not exist, though the status does not say so. */
   readonly notFound?: boolean
-  /** What the transport adds to the log line; absent where a request leaves none. */
+  /** The transport's part of the log line; absent where a request leaves none. */
   readonly line?: Readonly<Record<string, unknown>>
 }

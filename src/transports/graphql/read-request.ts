@@ -1,14 +1,14 @@
 import type { FastifyRequest } from 'fastify'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_MEDIA_UNSUPPORTED } from '../../errors.ts'
 
-/** What an operation asks, as GraphQL over HTTP carries it. */
+/** An operation as GraphQL over HTTP carries it. */
 export interface GraphqlRequest {
   query: string
   variables: Record<string, unknown> | null
   operationName: string | null
 }
 
-/** What a query string holds as JSON is looked at here; bodies were by transports/http/own-keys.ts. */
+/** Keys of JSON in a query string are checked here; those of bodies were by own-keys.ts of the HTTP transport. */
 export function readQuery (request: FastifyRequest): GraphqlRequest {
   const query = request.query as Record<string, unknown>
   const [variables, extensions] = ['variables', 'extensions'].map((name) => fromJson(query[name], name))

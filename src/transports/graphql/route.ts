@@ -17,7 +17,7 @@ import { createExecute, type Answer } from './execute.ts'
 import { isPlainObject, readBody, readMembers, readQuery, refuseMember, type GraphqlRequest } from './read-request.ts'
 
 /**
- * GET and POST /graphql: GraphQL over HTTP. What is asked is checked here, mercurius executes it.
+ * GET and POST /graphql: GraphQL over HTTP. The request is checked here, mercurius executes it.
  *
  * A body must be JSON or a bare document with a content type that a form cannot send: that is the CSRF guard (a
  * cross-site page can post text/plain, a form or nothing at all without asking first). GET runs queries only.
@@ -94,7 +94,7 @@ export default fp(async (app) => {
   }
 }, { name: 'graphql-route', dependencies: ['mercurius'] })
 
-/** What a decoy answers, and a mark for whoever touched one, also beside real fields. */
+/** The bait for a document of decoys alone, and a mark on every request that touched one, also beside real fields. */
 function baitFor ({ transaction }: FastifyRequest, { query }: GraphqlRequest): Record<string, unknown> | null {
   const bait = decoyAnswer(query)
   if (transaction?.score && (bait !== null || touchesDecoy(query))) transaction.score.decoy = true

@@ -1,7 +1,7 @@
 import { canonicalAddress, type AddressSet } from '../../std/ip.ts'
 
 /**
- * Who is at the other end, worked out once per request (Fastify's `request.ip` under trustProxy costs 7 us
+ * The client at the other end, worked out once per request (Fastify's `request.ip` under trustProxy costs 7 us
  * each time).
  */
 export interface ClientAddress {

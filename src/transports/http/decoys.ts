@@ -10,7 +10,7 @@ import type { FastifyReply } from 'fastify'
  */
 interface Bait { type: string, body: string | Buffer }
 
-/** Sockets held at the same time; who comes beyond it is answered at once. */
+/** Sockets held at the same time; clients beyond it are answered at once. */
 const HELD_MAX = 50
 const HELD_MS = 2_000
 

@@ -29,7 +29,7 @@ export interface Gate {
   after (request: FastifyRequest, reply: FastifyReply): void
 }
 
-/** A whole request within 8 s; who may send a large one gets 120. */
+/** A whole request within 8 s; a caller who may send a large one gets 120. */
 const BODY_TIMEOUT_MS = 8_000
 const LARGE_BODY_TIMEOUT_MS = 120_000
 

@@ -103,7 +103,7 @@ function refuse (request: FastifyRequest, place: KeyPlace, key: string): never {
   throw new NEKO_ERR_KEY_FORBIDDEN()
 }
 
-/** What came from JSON.parse; streams and buffers are read by their own routes. */
+/** True for a value from JSON.parse; streams and buffers are read by their own routes. */
 function isJson (body: unknown): body is object {
   return typeof body === 'object' && body !== null &&
     (Array.isArray(body) || Object.getPrototypeOf(body) === Object.prototype)

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import type { Clock } from '../../std/clock.ts'
 
 /**
- * Ends connections whose client asks and does not read: what is written for it stays in our memory, or in the kernel's.
+ * Ends connections whose client asks and does not read: bytes written for it stay in our memory, or in the kernel's.
  *
  * Why not socket.setTimeout: any byte of the client resets it, and one byte every few seconds is the attack. Two looks:
  * - waiting: a connection that has had something waiting here at every look for 8 s must have taken 32 KiB

@@ -1,4 +1,4 @@
-/** What a WebSocket may cost, and why it is closed. Every number is a bound on what a stranger can make us hold. */
+/** Bounds of a WebSocket, and the codes that close it. Every number is a bound on what a stranger can make us hold. */
 export const SOCKET = Object.freeze({
   /** All sockets are looked at this often, by one timer for all of them. */
   lookMs: 250,

@@ -21,7 +21,7 @@ export function asksForSocket ({ method, url, headers }: Pick<IncomingMessage, '
   return url === '/graphql' || url?.startsWith('/graphql?') === true
 }
 
-/** What is wrong with a handshake, or null. */
+/** The fault of a handshake, or null. */
 export function handshakeFault (
   headers: Headers,
   corsOrigins: readonly string[]

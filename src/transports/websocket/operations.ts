@@ -48,7 +48,7 @@ export interface SubscribePayload {
 }
 
 type Stream = AsyncGenerator<ExecutionResult, void, void>
-/** What an operation comes to: errors before anything was executed, one result, or events. */
+/** The end of an operation: errors before anything was executed, one result, or events. */
 export type Operation =
   | { kind: 'errors', errors: readonly GraphQLFormattedError[] }
   | { kind: 'result', result: FormattedExecutionResult }

@@ -128,5 +128,5 @@ function keptHeaders (raw: readonly string[]): string[] {
   return kept
 }
 
-/** A peer that resets its connection while the gate looks at it; what follows sees a destroyed socket. */
+/** A peer that resets its connection while the gate looks at it; the code behind it sees a destroyed socket. */
 function ignore (): void {}

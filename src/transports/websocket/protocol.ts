@@ -15,7 +15,7 @@ export interface Peer {
   readonly message: string
   /** Checks the payload of a connection_init. False when the connection was, or must be, closed. */
   admit (payload: Readonly<Record<string, unknown>>): Promise<boolean>
-  /** Who asks, at this moment. */
+  /** The holder of the connection, at this moment. */
   caller (): Parameters<RunOperation>[2]
   /** The peer broke the protocol, or a bound of ours. */
   refuse (why: 'invalid' | 'tooMany'): void
