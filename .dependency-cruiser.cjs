@@ -18,7 +18,9 @@ const BELOW = {
   scoring: 'audit',
   decisions: 'audit|identity|intel|scoring',
   assessments: 'audit|identity|intel|scoring|decisions',
-  playbooks: 'audit|identity|intel|scoring|decisions|assessments'
+  webhooks: 'audit',
+  incidents: 'audit|detect|webhooks',
+  playbooks: 'audit|identity|intel|detect|decisions|receipts|incidents|webhooks'
 }
 
 module.exports = {

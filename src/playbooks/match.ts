@@ -49,7 +49,7 @@ export function stepsOf (playbook: Playbook, detection: Detection, thresholds: S
   )
 }
 
-/** A score that is only the cheap one is no evidence for anything that stands: it reaches no threshold but the lowest. */
+/** A score that is only the cheap one is no evidence for what stands: it reaches no threshold but the lowest. */
 function holds (when: PlaybookCondition, detection: Detection, { challenge, block }: ScoreThresholds): boolean {
   const measured = detection.degraded !== true
   return (when.scoreAtLeast === undefined || (measured && detection.score >= when.scoreAtLeast)) &&
