@@ -8,6 +8,7 @@ import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED, NEKO_E
 import { newId } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Collection, Stored } from '../storage/port.ts'
+import type { ActorInput, ActorPatch } from './actor-input.ts'
 import type { Catalogue } from './catalogue.ts'
 import { asReference, asText } from './facts.ts'
 import { redirectsOf } from './import.ts'
@@ -17,8 +18,6 @@ import {
   BOUNDS,
   LANES,
   type ActorDocument,
-  type ActorInput,
-  type ActorPatch,
   type ActorRecord,
   type ActorRedirect,
   type ThreatActor

@@ -11,8 +11,8 @@ import { attempt, type Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_OVERLOADED } from '../errors.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Collection, Stored } from '../storage/port.ts'
-import type { ImportOptions } from './actors.ts'
 import { planImport, readRecords, type ImportPlan } from './import.ts'
+import type { ImportOptions } from './import-shapes.ts'
 import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts } from './shapes.ts'
 
 /** Each attempt but the first is owed to a change that others made within its second. */

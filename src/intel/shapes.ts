@@ -7,8 +7,6 @@
  */
 import type { CollectionDefinition } from '../storage/port.ts'
 
-export type { ActorInput, ActorPatch } from './actor-input.ts'
-
 export const THREAT_CATEGORIES = [
   'STATE_SPONSORED',
   'CYBERCRIME',

@@ -3,7 +3,8 @@ import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../../sr
 import type { Intel } from '../../src/intel/actors.ts'
 import { prepareIntel } from '../../src/intel/prepare.ts'
 import { SEEDS } from '../../src/intel/seed.ts'
-import type { ActorInput, ImportCounts, ThreatActor } from '../../src/intel/shapes.ts'
+import type { ActorInput } from '../../src/intel/actor-input.ts'
+import type { ImportCounts, ThreatActor } from '../../src/intel/shapes.ts'
 import { attackGroup, bundle, bytesOf, cluster, galaxy, group, openIntel } from './room.ts'
 
 const load = async (intel: Intel, value: unknown): Promise<ImportCounts> => await intel.importStream(bytesOf(value), { format: null, actor: 'system' })
