@@ -5,8 +5,9 @@
  */
 import { attempt, type Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
-import { newId } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
+import { compareAndSet } from '../std/compare-and-set.ts'
+import { newId } from '../std/id.ts'
 import type { Collection, Stored } from '../storage/port.ts'
 import type { ActorInput, ActorPatch } from './actor-input.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -93,22 +94,25 @@ async function update (
   by: string
 ): Promise<ThreatActor> {
   const checked = await check('patch', patch)
-  for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+  return await compareAndSet(ATTEMPTS_MAX, async () => {
     const stored = await find(id)
     if (stored === null) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
     const { revision, ...before } = stored
     const document = amend(before, checked)
     if (document.nameKey !== before.nameKey) await refuseTakenName(parts, document.nameKey, before.id)
-    try {
-      return await audited(parts, 'actor.update', by, document.id, async () => {
-        if (await parts.actors.replace(document, revision) === null) throw new Outrun()
-        return document
-      })
-    } catch (error) {
-      if (!(error instanceof Outrun)) throw error
-    }
-  }
-  throw new NEKO_ERR_OVERLOADED(1)
+    return await audited(parts, 'actor.update', by, document.id, async () => {
+      if (await parts.actors.replace(document, revision) === null) throw new Outrun()
+      return document
+    }).catch(nullWhenOutrun)
+  }, () => new NEKO_ERR_OVERLOADED(1))
+}
+
+/** Thrown where the audit must learn that the change was not made: another writer came between reading and writing. */
+class Outrun extends Error {}
+
+function nullWhenOutrun (error: unknown): null {
+  if (error instanceof Outrun) return null
+  throw error
 }
 
 async function remove (parts: Parts, find: Edits['find'], id: string, by: string): Promise<ThreatActor> {
@@ -120,9 +124,6 @@ async function remove (parts: Parts, find: Edits['find'], id: string, by: string
     return stored
   })
 }
-
-/** Somebody else's write came between reading and writing. */
-class Outrun extends Error {}
 
 async function audited (
   parts: Parts,
