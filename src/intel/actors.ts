@@ -16,6 +16,7 @@ import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import { makeCursor, readCursor } from '../storage/cursor.ts'
 import type { Page, Storage } from '../storage/port.ts'
+import { openActors } from './actor-store.ts'
 import type { ActorInput, ActorPatch } from './actor-input.ts'
 import { compareRows, createCatalogue, type CatalogueRow } from './catalogue.ts'
 import { createEdits } from './edits.ts'
@@ -25,9 +26,7 @@ import { openSource, sourceLabel } from './import-source.ts'
 import { foldName } from './match.ts'
 import { toActor } from './profile.ts'
 import {
-  actorCollection,
   redirectCollection,
-  type ActorDocument,
   type ActorRedirect,
   type ImportCounts,
   type ThreatActor,
@@ -92,7 +91,7 @@ export interface Intel {
 export function createIntel (
   { storage, audit, fleet, clock }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock }
 ): Intel {
-  const actors = storage.collection<ActorDocument>(actorCollection)
+  const actors = openActors(storage)
   const redirects = storage.collection<ActorRedirect>(redirectCollection)
   const catalogue = createCatalogue(actors, clock)
   const unsubscribe = fleet.subscribe(INTEL_CHANGED, () => { catalogue.invalidate() })

@@ -9,7 +9,7 @@
  */
 import type { Clock } from '../std/clock.ts'
 import { pagesOf } from '../storage/pages.ts'
-import type { Collection } from '../storage/port.ts'
+import type { ActorStore } from './actor-store.ts'
 import { searchNames } from './profile.ts'
 import { ACTORS_MAX, THREAT_CATEGORIES, type ActorDocument, type ThreatCategory, type ThreatCount } from './shapes.ts'
 
@@ -35,7 +35,7 @@ export interface Catalogue {
 }
 
 /** Read from the store when first asked for, again after `invalidate` or five minutes. */
-export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock): Catalogue {
+export function createCatalogue (actors: ActorStore, clock: Clock): Catalogue {
   let loaded: { rows: CatalogueRow[], counts: ThreatCount[], atMs: number } | null = null
   let loading: Promise<{ rows: CatalogueRow[], counts: ThreatCount[] }> | null = null
   let stale = true
@@ -74,7 +74,7 @@ export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock
   }
 }
 
-async function readRows (actors: Collection<ActorDocument>): Promise<CatalogueRow[]> {
+async function readRows (actors: ActorStore): Promise<CatalogueRow[]> {
   const rows: CatalogueRow[] = []
   for await (const page of pagesOf(actors, { first: PAGE, most: ACTORS_MAX * 2 })) {
     for (const document of page) {

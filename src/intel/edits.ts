@@ -1,6 +1,6 @@
 /**
  * What administrators change: add, update, remove. An administrator's words are a record of their own beside those of
- * the sources (lane `administrator`), which goes before them in what is shown; so an import never overwrites a
+ * the sources (source `administrator`), which goes before them in what is shown; so an import never overwrites a
  * person, and taking a word back (null) lets the sources speak again.
  */
 import { attempt, type Audit } from '../audit/shapes.ts'
@@ -9,15 +9,15 @@ import type { Clock } from '../std/clock.ts'
 import { compareAndSet } from '../std/compare-and-set.ts'
 import { newId } from '../std/id.ts'
 import type { Collection, Stored } from '../storage/port.ts'
+import type { ActorStore } from './actor-store.ts'
 import type { ActorInput, ActorPatch } from './actor-input.ts'
 import type { Catalogue } from './catalogue.ts'
 import { asReference, asText } from './facts.ts'
 import { redirectsOf } from './import.ts'
-import { actorId, foldName, leadRecord, recordKey } from './match.ts'
+import { actorId, foldName, leadRecord, recordKey, trustRank } from './match.ts'
 import { toActor, toDocument } from './profile.ts'
 import {
   BOUNDS,
-  LANES,
   type ActorDocument,
   type ActorRecord,
   type ActorRedirect,
@@ -31,7 +31,7 @@ const ID = /^ta_[0-9a-f]{20}$/
 const SAID_BY_PERSON = 5
 
 interface Parts {
-  actors: Collection<ActorDocument>
+  actors: ActorStore
   redirects: Collection<ActorRedirect>
   audit: Audit
   clock: Clock
@@ -80,7 +80,7 @@ async function add (parts: Parts, input: ActorInput, by: string): Promise<Threat
  * them loses. The name of an actor that was renamed since is free again, but its id is not.
  */
 async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string> {
-  const holder = await actors.get(actorId({ lane: 'administrator', key: fold }))
+  const holder = await actors.get(actorId({ source: 'administrator', key: fold }))
   if (holder === null) return fold
   if (holder.nameKey === fold) throw new NEKO_ERR_STORE_DUPLICATE(`an actor of this name or alias (${holder.id})`)
   return newId('manual', clock.now())
@@ -167,19 +167,19 @@ async function check<T extends ActorInput | ActorPatch> (kind: 'input' | 'patch'
 
 /** The document with the administrator's record in it changed or made. */
 function amend (before: ActorDocument, patch: ActorPatch): ActorDocument {
-  const own = before.records.find((record) => record.lane === 'administrator')
+  const own = before.records.find((record) => record.source === 'administrator')
   const others = before.records.filter((record) => record !== own)
   const lead = recordKey(leadRecord(before.records))
   const record = withPatch(own ?? emptyRecord(`amends ${lead}`, lead), patch)
   if (record.name === null && others.length === 0) {
     throw new NEKO_ERR_INPUT_INVALID('name: no source gives one, so it cannot be taken back')
   }
-  return toDocument([record, ...others].sort((a, b) => LANES.indexOf(a.lane) - LANES.indexOf(b.lane)))
+  return toDocument([record, ...others].sort((a, b) => trustRank(a) - trustRank(b)))
 }
 
 function emptyRecord (key: string, amends: string | null): ActorRecord {
   return {
-    lane: 'administrator',
+    source: 'administrator',
     key,
     version: 0,
     amends,

@@ -11,6 +11,7 @@ import { NEKO_ERR_OVERLOADED } from '../errors.ts'
 import { compareAndSet } from '../std/compare-and-set.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Collection, Stored } from '../storage/port.ts'
+import type { ActorStore } from './actor-store.ts'
 import { planImport, readRecords, type ImportPlan } from './import.ts'
 import type { ImportOptions } from './import-shapes.ts'
 import { ACTORS_MAX, type ActorDocument, type ActorRedirect, type ImportCounts } from './shapes.ts'
@@ -31,7 +32,7 @@ const INSERT_BATCH = 500
 const REPLACE_BATCH = 8
 const READ_PAGE = 200
 
-interface Parts { actors: Collection<ActorDocument>, redirects: Collection<ActorRedirect>, audit: Audit }
+interface Parts { actors: ActorStore, redirects: Collection<ActorRedirect>, audit: Audit }
 
 /** Returns the verb. @throws as Intel.importStream */
 export function createImportRun (
@@ -128,7 +129,7 @@ function isEmpty (plan: ImportPlan): boolean {
       plan.removeRedirects.length === 0
 }
 
-async function readStored (actors: Collection<ActorDocument>): Promise<Array<Stored<ActorDocument>>> {
+async function readStored (actors: ActorStore): Promise<Array<Stored<ActorDocument>>> {
   const stored: Array<Stored<ActorDocument>> = []
   for await (const page of pagesOf(actors, { first: READ_PAGE, most: ACTORS_MAX * 2 })) stored.push(...page)
   return stored
@@ -163,7 +164,7 @@ async function writePlan ({ actors, redirects }: Parts, plan: ImportPlan): Promi
  * instead of being lost.
  */
 async function removeUnchanged (
-  actors: Collection<ActorDocument>,
+  actors: ActorStore,
   { document, revision }: { document: ActorDocument, revision: number }
 ): Promise<void> {
   if (await actors.replace(document, revision) !== null) await actors.delete(document.id)

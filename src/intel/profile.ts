@@ -1,6 +1,6 @@
 /**
- * What a group of records comes to: the actor that readers see. Pure. The first lane that says something
- * wins; lists are joined; nothing is lost, since the records stay.
+ * What a group of records comes to: the actor that readers see. Pure. The first source that says something wins;
+ * lists are joined; nothing is lost, since the records stay.
  */
 import { foldName, actorId, leadRecord } from './match.ts'
 import {
@@ -13,7 +13,7 @@ import {
   type ThreatCategory
 } from './shapes.ts'
 
-/** Records in the order of LANES (groupRecords gives them so) -> the document to store. */
+/** Records in the order of INTEL_SOURCES (groupRecords gives them so) -> the document to store. */
 export function toDocument (records: ActorRecord[]): ActorDocument {
   const name = firstSaid(records, (record) => record.name) ?? ''
   return {
@@ -37,7 +37,7 @@ export function toActor (document: ActorDocument): ThreatActor {
     motivation: firstSaid(records, (record) => record.motivation),
     techniques: joinTechniques(records),
     references: joinReferences(records),
-    sources: [...new Set(records.map((record) => SOURCE_NAMES[record.lane]))],
+    sources: [...new Set(records.map((record) => SOURCE_NAMES[record.source]))],
     firstSeen: extreme(records, 'firstSeen', Math.min),
     lastSeen: extreme(records, 'lastSeen', Math.max),
     description: firstSaid(records, (record) => record.description)
@@ -58,7 +58,7 @@ export function searchNames (document: ActorDocument): string[] {
 
 /** Lists that an administrator wrote replace those of the sources: somebody looked and corrected them. */
 function said<T> (records: readonly ActorRecord[], list: (record: ActorRecord) => T[] | null): T[] {
-  const corrected = records.find((record) => record.lane === 'administrator' && list(record) !== null)
+  const corrected = records.find((record) => record.source === 'administrator' && list(record) !== null)
   return corrected === undefined ? records.flatMap((record) => list(record) ?? []) : list(corrected) as T[]
 }
 
@@ -68,7 +68,7 @@ function said<T> (records: readonly ActorRecord[], list: (record: ActorRecord) =
  */
 function joinAliases (records: readonly ActorRecord[], name: string): string[] {
   const byFold = new Map<string, string>()
-  const corrected = records.some((record) => record.lane === 'administrator' && record.aliases !== null)
+  const corrected = records.some((record) => record.source === 'administrator' && record.aliases !== null)
   const names = corrected ? [] : records.map((record) => record.name ?? '')
   for (const alias of [...names, ...said(records, (record) => record.aliases)]) {
     const fold = foldName(alias)
@@ -124,7 +124,7 @@ function extreme (
   field: 'firstSeen' | 'lastSeen',
   pick: (...values: number[]) => number
 ): number | null {
-  const corrected = records.find((record) => record.lane === 'administrator')?.[field] ?? null
+  const corrected = records.find((record) => record.source === 'administrator')?.[field] ?? null
   if (corrected !== null) return corrected
   const values = records.map((record) => record[field]).filter((value) => value !== null)
   return values.length === 0 ? null : pick(...values)

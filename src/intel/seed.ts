@@ -240,10 +240,10 @@ export const SEEDS: readonly Seed[] = [
   }
 ]
 
-/** The seeds as records of their lane. */
+/** The seeds as records of their source. */
 export function seedRecords (): ActorRecord[] {
   return SEEDS.map((seed) => ({
-    lane: 'seed',
+    source: 'seed',
     key: seed.attackId.toLowerCase(),
     version: 1,
     amends: null,
