@@ -5,9 +5,9 @@ import { loudestNotice, type Joining } from './joining.ts'
 import type { StoredIncident } from './shapes.ts'
 
 /**
- * Which process tells of an incident by webhook, and when. One tells: the one that wrote that it does. What turns
- * critical while another process' message about the same incident may still be gathering is handed over to it, so that
- * one attack is one message.
+ * Which process tells of an incident by webhook, and when. One tells: the one that wrote that it does. An incident that
+ * turns critical here, while another process' message about it may still be gathering, is handed over to that process,
+ * so that one attack is one message.
  */
 
 /** As long as a message may gather (webhooks: its window). */
@@ -38,7 +38,7 @@ export class IncidentNotices {
     })
   }
 
-  /** What is to be told of these runs: once per incident, again when it turns critical, and again after an hour. */
+  /** The notice to give of these runs: once per incident, again when it turns critical, and again after an hour. */
   due (before: StoredIncident | null, joinings: readonly Joining[]): Notice | null {
     const notice = loudestNotice(joinings)
     if (notice === null || before === null || before.notifiedAt === null) return notice
@@ -46,7 +46,7 @@ export class IncidentNotices {
     return notice.kind === 'escalate' && !before.notifiedCritical ? notice : null
   }
 
-  /** What the document says once this process tells: no other does. */
+  /** Fields of the document that say that this process tells, so that no other does. */
   mark (notice: Notice): Pick<StoredIncident, 'notifiedAt' | 'notifiedCritical' | 'notifiedBy'> {
     const { clock, fleet } = this.#parts
     return {

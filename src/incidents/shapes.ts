@@ -16,7 +16,7 @@ export interface Incident {
   attacker: string
   openedAt: number
   updatedAt: number
-  /** Who saw to it, and when; null until somebody did. */
+  /** People who saw to it, and when; null until somebody did. */
   acknowledgedBy: string | null
   acknowledgedAt: number | null
   resolvedBy: string | null

@@ -1,6 +1,6 @@
 /**
- * An administrator's input: a new actor, or a change of one. Loaded with the first edit and not at start: TypeBox is 260
- * files, a tenth of a process's start, and edits are rare.
+ * An administrator's input: a new actor, or a change of one. Loaded with the first edit and not at start: TypeBox is
+ * 260 files, a tenth of a process's start, and edits are rare.
  */
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'

@@ -1,7 +1,7 @@
 /**
- * What administrators change: add, update, remove. An administrator's words are a record of their own beside those of
- * the sources (source `administrator`), which goes before them in what is shown; so an import never overwrites a
- * person, and taking a word back (null) lets the sources speak again.
+ * Administrators' edits: add, update, remove. An administrator's words are a record of their own beside those of the
+ * other sources (source `administrator`), and readers see them first; so an import never overwrites a person, and
+ * taking a word back (null) lets the sources speak again.
  */
 import { attempt, type Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
@@ -76,8 +76,8 @@ async function add (parts: Parts, input: ActorInput, by: string): Promise<Threat
 }
 
 /**
- * The key follows from the name, so that two who add it at the same moment meet at the same id, and one of
- * them loses. The name of an actor that was renamed since is free again, but its id is not.
+ * The key follows from the name, so that two who add it at the same moment meet at the same id, and one of them
+ * loses. The name of an actor that was renamed since is free again, but its id is not.
  */
 async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string> {
   const holder = await actors.get(actorId({ source: 'administrator', key: fold }))
@@ -137,13 +137,16 @@ async function audited (
   return toActor(document)
 }
 
-/** @throws NEKO_ERR_STORE_DUPLICATE when another actor bears the name, proper or alias. */
+/** @throws NEKO_ERR_STORE_DUPLICATE when another actor bears the name, proper or alias */
 async function refuseTakenName ({ catalogue }: Parts, fold: string, exceptId: string | null): Promise<void> {
   const taken = (await catalogue.rows()).find((row) => row.id !== exceptId && row.names.includes(`\n${fold}\n`))
   if (taken !== undefined) throw new NEKO_ERR_STORE_DUPLICATE(`an actor of this name or alias (${taken.id})`)
 }
 
-/** Plain data that fits the schema. @throws NEKO_ERR_INPUT_INVALID naming the field. */
+/**
+ * Plain data that fits the schema.
+ * @throws NEKO_ERR_INPUT_INVALID naming the field
+ */
 async function check<T extends ActorInput | ActorPatch> (kind: 'input' | 'patch', given: T): Promise<T> {
   const { problemIn } = await import('./actor-input.ts')
   const problem = problemIn(kind, given)
@@ -198,7 +201,7 @@ function emptyRecord (key: string, amends: string | null): ActorRecord {
   }
 }
 
-/** Built field by field: what GraphQL hands over has no prototype and may hold undefined. */
+/** Built field by field: an input of GraphQL has no prototype and may hold undefined. */
 function withPatch (record: ActorRecord, patch: ActorPatch): ActorRecord {
   const text = (given: string | null | undefined, kept: string | null, charsMax: number): string | null =>
     given === undefined ? kept : asText(given, charsMax)

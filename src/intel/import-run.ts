@@ -34,7 +34,7 @@ const READ_PAGE = 200
 
 interface Parts { actors: ActorStore, redirects: Collection<ActorRedirect>, audit: Audit }
 
-/** Returns the verb. @throws as Intel.importStream */
+/** @throws as Intel.importStream */
 export function createImportRun (
   parts: Parts
 ): (chunks: AsyncIterable<Uint8Array>, options: ImportOptions) => Promise<ImportCounts> {
@@ -60,7 +60,7 @@ async function runImport (
   options.onProgress?.({ phase: 'merge', ...progress })
   const replan = async (): Promise<ImportPlan> => planImport(await readStored(parts.actors), read.records, read.skipped)
   const plan = await replan()
-  // What the first plan says is what the import did; later ones only finish it.
+  // The first plan's counts are the import's; later plans only finish it.
   const { counts } = plan
   const skipped = counts.skipped.reduce((sum, { count }) => sum + count, 0)
   const details = {

@@ -2,9 +2,8 @@
  * STIX 2.0 and 2.1 bundles: objects in, records out. Pure over objects: it is handed one object after the other in
  * whatever order the bundle has them (relationships often come last, never surely) and gives its records at the end.
  *
- * Reads intrusion-set, threat-actor, attack-pattern, relationship (uses; originates-from and targets say
- * where and whom), location. Revoked and deprecated objects are skipped and counted, and so are relationships
- * to them.
+ * Reads intrusion-set, threat-actor, attack-pattern, relationship (uses; originates-from and targets say where and
+ * whom), location. Revoked and deprecated objects are skipped and counted, and so are relationships to them.
  */
 import { inferCategory } from './category.ts'
 import {

@@ -4,17 +4,16 @@
  * Owns: the folding of names, and the grouping. Never does: read or write anything. The groups depend only on
  * the set of records and never on the order in which they arrived, so importing A then B equals B then A.
  *
- * How records of two sources are paired. Evidence, strongest first: (1) a common ATT&CK group id, (2) equal folded names,
- * (3) the name of one is an alias of the other, (4) a common alias; then how many names they share. A pair is
+ * How records of two sources are paired. Evidence, strongest first: (1) a common ATT&CK group id, (2) equal folded
+ * names, (3) the name of one is an alias of the other, (4) a common alias; then how many names they share. A pair is
  * joined when each is strictly the best of the other's source for the other; the rest is tried again without the
- * paired. Equal evidence for two candidates joins nobody: a doubled actor is a nuisance, two adversaries
- * in one are a lie.
+ * paired. Equal evidence for two candidates joins nobody: a doubled actor is a nuisance, two adversaries in one are
+ * a lie.
  *
- * Three guards. Two records of one source are never joined: it says that they are two. A name that two
- * actors of one source share as an alias counts for neither (real: "UAC-0056" is Ember Bear and Saint Bear in
- * ATT&CK), unless it is the proper name of exactly one of them. And two records that both carry ATT&CK ids,
- * none in common, are never joined by names, as long as the id of each is known in the source of the other (a
- * withdrawn id stops nobody).
+ * Three guards. Two records of one source are never joined: it says that they are two. A name that two actors of one
+ * source share as an alias counts for neither (real: "UAC-0056" is Ember Bear and Saint Bear in ATT&CK), unless it
+ * is the proper name of exactly one of them. And two records that both carry ATT&CK ids, none in common, are never
+ * joined by names, as long as the id of each is known in the source of the other (a withdrawn id stops nobody).
  *
  * Rejected: MISP's `related: similar` links (they tie Charming Kitten to three different ATT&CK groups), and
  * transitive closure over shared aliases (it makes one actor of half of North Korea).
@@ -27,10 +26,8 @@ import { INTEL_SOURCES, type ActorRecord, type IntelSource } from './shapes.ts'
  * and digits of any script stay.
  */
 export function foldName (name: string): string {
-  const folded = name.normalize('NFKD').replace(/\p{M}+/gu, '').toLowerCase().replaceAll('ß', 'ss').replace(
-    /[^\p{L}\p{N}]+/gu,
-    ''
-  )
+  const folded = name.normalize('NFKD').replace(/\p{M}+/gu, '').toLowerCase().replaceAll('ß', 'ss')
+    .replace(/[^\p{L}\p{N}]+/gu, '')
   return folded === '' ? name.trim().toLowerCase() : folded
 }
 
@@ -62,7 +59,7 @@ export function trustRank ({ source }: Pick<ActorRecord, 'source'>): number {
   return INTEL_SOURCES.indexOf(source)
 }
 
-/** What matching looks at, computed once per record. */
+/** A record as matching looks at it, computed once. */
 interface Profile { record: ActorRecord, id: string, name: string, names: Set<string>, attackIds: Set<string> }
 
 /** How well two fit; compared as one number. 0 is no evidence. */
@@ -236,8 +233,8 @@ class Groups {
   }
 
   /**
-   * Each amendment goes where the record it amends is; one whose record is gone stands alone as long as it
-   * has a name.
+   * Each amendment goes where the record it amends is; one whose record is gone stands alone as long as it has a
+   * name.
    */
   withAmendments (amendments: ActorRecord[]): ActorRecord[][] {
     const groups = [...new Set(this.#groupOf.values())].map((group) => group.map((profile) => profile.record))

@@ -14,6 +14,6 @@ export async function prepareIntel ({ storage }: { storage: Storage, clock?: Clo
   if (await actors.count() > 0) return 0
   const plan = planImport([], seedRecords(), new Map())
   await storage.collection<ActorRedirect>(redirectCollection).insertMany(plan.putRedirects)
-  // insertMany skips what is there: two hosts that start at once write the same documents.
+  // insertMany skips documents that are there: two hosts that start at once write the same documents.
   return await actors.insertMany(plan.insert)
 }

@@ -1,6 +1,6 @@
 /**
- * What a group of records comes to: the actor that readers see. Pure. The first source that says something wins;
- * lists are joined; nothing is lost, since the records stay.
+ * From a group of records to the actor that readers see. Pure. The first source that says something wins; lists are
+ * joined; nothing is lost, since the records stay.
  */
 import { foldName, actorId, leadRecord } from './match.ts'
 import {
@@ -46,14 +46,9 @@ export function toActor (document: ActorDocument): ThreatActor {
 
 /** Folded names and aliases of all records, the proper name first: what search looks at. */
 export function searchNames (document: ActorDocument): string[] {
-  return [
-    ...new Set([
-      document.nameKey,
-      ...[...document.records.map((record) => record.name ?? ''), ...joinAliases(document.records, '')].map(
-        foldName
-      )
-    ])
-  ].filter((name) => name !== '')
+  const { nameKey, records } = document
+  const names = [...records.map((record) => record.name ?? ''), ...joinAliases(records, '')]
+  return [...new Set([nameKey, ...names.map(foldName)])].filter((name) => name !== '')
 }
 
 /** Lists that an administrator wrote replace those of the sources: somebody looked and corrected them. */
@@ -63,8 +58,8 @@ function said<T> (records: readonly ActorRecord[], list: (record: ActorRecord) =
 }
 
 /**
- * Every other name, each once, spelled as the most trusted source spells it. Proper names of other sources
- * are aliases here.
+ * Every other name, each once, spelled as the most trusted source spells it. Proper names of other sources are
+ * aliases here.
  */
 function joinAliases (records: readonly ActorRecord[], name: string): string[] {
   const byFold = new Map<string, string>()
@@ -84,15 +79,11 @@ function joinTechniques (records: readonly ActorRecord[]): Technique[] {
     if ((byId.get(technique.id)?.name ?? null) === null) byId.set(technique.id, technique)
   }
   // An administrator gives ids only; the sources know the names.
-  const names = new Map(
-    records.flatMap((record) => record.techniques ?? []).filter((technique) => technique.name !== null).map((
-      technique
-    ) => [technique.id, technique.name])
-  )
-  return [...byId.values()].map(({ id, name }) => ({ id, name: name ?? names.get(id) ?? null })).sort((
-    a,
-    b
-  ) => a.id < b.id ? -1 : 1)
+  const named = records.flatMap(({ techniques }) => techniques ?? []).filter(({ name }) => name !== null)
+  const names = new Map(named.map(({ id, name }) => [id, name]))
+  return [...byId.values()]
+    .map(({ id, name }) => ({ id, name: name ?? names.get(id) ?? null }))
+    .sort((a, b) => a.id < b.id ? -1 : 1)
 }
 
 function joinReferences (records: readonly ActorRecord[]): Reference[] {

@@ -19,10 +19,10 @@ export const THREAT_CATEGORIES = [
 export type ThreatCategory = typeof THREAT_CATEGORIES[number]
 
 /**
- * Where records come from, the most trusted first: the order in which their facts win. A source is a publisher and, where
- * one publisher names an adversary twice on purpose (STIX has threat actors and their intrusion sets), the kind of
- * object. One actor holds at most one record of each source: two objects of one source are two adversaries, because it
- * says so.
+ * Where records come from, the most trusted first: the order in which their facts win. A source is a publisher and,
+ * where one publisher names an adversary twice on purpose (STIX has threat actors and their intrusion sets), the
+ * kind of object. One actor holds at most one record of each source: two objects of one source are two adversaries,
+ * because it says so.
  */
 export const INTEL_SOURCES = [
   'administrator',

@@ -149,7 +149,7 @@ function detectionOf (assessment: Assessment): Detection {
     automation: false,
     anomaly: false,
     action: assessment.action,
-    // What a person orders is done, also in shadow.
+    // A person's order is carried out, also in shadow.
     simulated: false,
     refused: false,
     refusals600s: 0,

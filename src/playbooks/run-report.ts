@@ -4,7 +4,7 @@ import type { Notice } from '../webhooks/shapes.ts'
 import { PLAYBOOK_NAMES, type Detection, type Playbook, type PlaybookName, type Run, type Step } from './shapes.ts'
 import { reasonOf, timelineText } from './wording.ts'
 
-/** What a finished run tells the audit trail, its incident and webhooks (pure). */
+/** The report of a finished run to the audit trail, its incident and webhooks (pure). */
 export interface FinishedRun {
   run: Run
   playbook: Playbook

@@ -58,7 +58,7 @@ export interface Playbook {
   windowSeconds: number
 }
 
-/** Whom a run acts against: a key or a user when signed in, else the address or its /64. */
+/** The client that a run acts against: a key or a user when signed in, else the address or its /64. */
 export interface Attacker { scope: Exclude<DecisionScope, 'SESSION'>, value: string }
 
 /** Facts about one answered request, as playbooks are told of it: flat, nothing secret. */
@@ -68,7 +68,7 @@ export interface Detection {
   attacker: Attacker
   /** ClientKey. */
   client: string
-  /** Where it came from, as far as NEVER_BLOCK may look at it; null otherwise. */
+  /** The request's address, as far as NEVER_BLOCK may look at it; null otherwise. */
   address: string | null
   score: number
   grade: Grade | null
@@ -126,7 +126,7 @@ export const runCollection: CollectionDefinition = {
 
 export const playbookCollections: CollectionDefinition[] = [runCollection]
 
-/** Whom a client key stands for: an address of IPv6 is its /64. */
+/** The attacker that a client key stands for: an address of IPv6 is its /64. */
 export function attackerOf (client: string): Attacker {
   const [kind, ...rest] = client.split(':') as [string, ...string[]]
   const value = rest.join(':')

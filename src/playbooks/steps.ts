@@ -17,7 +17,7 @@ export interface Actions {
   hold (client: string, ms: number): void
   limitBlock (tier: Tier, key: string, ms: number): void
   watch (client: string, ms: number): void
-  /** What addDecision would do: null when the client is spared. */
+  /** The decision that addDecision would make; null when the client is spared. */
   previewDecision (
     input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number },
     address: string | null
@@ -95,7 +95,7 @@ function originOf ({ playbook, detection }: Cause): DecisionOrigin {
   return { origin: `playbook:${playbook.name}`, simulated, assessmentId, score, factor, address }
 }
 
-/** What taking the step would come to. Acts on nothing. */
+/** The outcome that taking the step would have. Acts on nothing. */
 export function previewStep (actions: Actions, step: Step, { attacker, address, crossed }: Detection): StepOutcome {
   const simulated = (detail: string): StepOutcome => ({ do: step.do, result: 'simulated', detail, attempts: 0 })
   const skipped = (detail: string): StepOutcome => ({ do: step.do, result: 'skipped', detail, attempts: 0 })

@@ -65,7 +65,7 @@ export class Delivery {
     }
   }
 
-  /** Gives up what is under way. */
+  /** Gives up the messages that are under way. */
   abort (): void {
     this.#ending.abort()
   }

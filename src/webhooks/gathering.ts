@@ -29,7 +29,7 @@ export class Gathering {
     Object.assign(known, isLouder ? notice : {}, { count: known.count + 1 })
   }
 
-  /** What the message says of them; the next one begins with none. */
+  /** The message's words about them; the next message begins with none. */
   take (): { critical: boolean, count: number, attackers: GatheredNotice[] } {
     const told = { critical: this.#critical, count: this.#count, attackers: [...this.#ofAttacker.values()] }
     this.#count = 0

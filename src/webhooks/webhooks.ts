@@ -12,8 +12,8 @@ import { deadLetterCollection, type DeadLetter, type Notice, type StoredDeadLett
  * Notifications: signed webhooks to the URLs of the configuration, and to nobody else.
  *
  * Owns: when a message goes out, and how many are under way. Never does: decide that something is worth telling. In:
- * notices. Out: what is told within one window as one message per URL (gathering.ts), so that a storm of incidents
- * sends a bounded number; each is delivered apart (delivery.ts), and kept when it could not be (dead-letters.ts).
+ * notices. Out: the notices of one window as one message per URL (gathering.ts), so that a storm of incidents sends
+ * a bounded number; each is delivered apart (delivery.ts), and kept when it could not be (dead-letters.ts).
  */
 export interface Webhooks {
   /** False when there is nobody to tell. */
