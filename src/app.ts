@@ -20,6 +20,7 @@ import type { Decoys } from './transaction/decoys.ts'
 import http, { answerFrameworkError } from './transports/http/plugin.ts'
 import { answerParserError } from './transports/http/parser-errors.ts'
 import identity from './identity/plugin.ts'
+import incidents from './incidents/plugin.ts'
 import intel from './intel/plugin.ts'
 import limits from './limits/plugin.ts'
 import playbooks from './playbooks/plugin.ts'
@@ -29,6 +30,7 @@ import threads from './threads/plugin.ts'
 import receipts from './receipts/plugin.ts'
 import { rooms } from './rooms.ts'
 import storage from './storage/plugin.ts'
+import webhooks from './webhooks/plugin.ts'
 
 /**
  * The table of contents: every room in the order in which each may rely on those above it. No logic.
@@ -59,6 +61,8 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(threads)
   await app.register(decisions)
   await app.register(receipts)
+  await app.register(webhooks)
+  await app.register(incidents)
   await app.register(playbooks)
   await app.register(verbs)
   await app.register(walk)

@@ -5,6 +5,7 @@ import type { Config } from './config/config.ts'
 import { decisionCollections } from './decisions/shapes.ts'
 import { identityCollections } from './identity/collections.ts'
 import { prepareIdentity } from './identity/prepare.ts'
+import { incidentCollections } from './incidents/shapes.ts'
 import { prepareIntel } from './intel/prepare.ts'
 import { intelCollections } from './intel/shapes.ts'
 import { loadPlaybooks } from './playbooks/override.ts'
@@ -13,6 +14,7 @@ import type { Clock } from './std/clock.ts'
 import { openStorage } from './storage/open.ts'
 import type { CollectionDefinition, Storage } from './storage/port.ts'
 import type { Logger } from './telemetry/logger.ts'
+import { webhookCollections } from './webhooks/shapes.ts'
 
 /**
  * What must be true of the store before the first server: its collections are there, the logs of dead processes are
@@ -38,7 +40,9 @@ const collections: readonly CollectionDefinition[] = [
   ...intelCollections,
   ...decisionCollections,
   ...assessmentCollections,
-  ...playbookCollections
+  ...incidentCollections,
+  ...playbookCollections,
+  ...webhookCollections
 ]
 
 /**

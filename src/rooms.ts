@@ -5,7 +5,9 @@ import { decisionsGraphql } from './decisions/graphql.ts'
 import { identityGraphql } from './identity/graphql.ts'
 import { intelGraphql } from './intel/graphql.ts'
 import { limitsGraphql } from './limits/graphql.ts'
+import { incidentsGraphql } from './incidents/graphql.ts'
 import { playbooksGraphql } from './playbooks/graphql.ts'
+import { webhooksGraphql } from './webhooks/graphql.ts'
 import { platformGraphql } from './transports/graphql/platform.ts'
 import type { RoomGraphql } from './schema/context.ts'
 
@@ -18,6 +20,8 @@ export const rooms: readonly RoomGraphql[] = [
   decisionsGraphql,
   receiptsGraphql,
   assessGraphql,
+  incidentsGraphql,
   playbooksGraphql,
+  webhooksGraphql,
   auditGraphql
 ]

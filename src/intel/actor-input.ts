@@ -1,6 +1,6 @@
 /**
- * What an administrator types in. Loaded with the first edit and not at start: TypeBox is 260 files, a tenth of a
- * process's start, and edits are rare.
+ * An administrator's input: a new actor, or a change of one. Loaded with the first edit and not at start: TypeBox is
+ * 260 files, a tenth of a process's start, and edits are rare.
  */
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
@@ -26,14 +26,11 @@ const facts = {
   description: OrNull(Type.String({ minLength: 1, maxLength: BOUNDS.descriptionChars }))
 }
 
-/** What an administrator types in for a new actor. Techniques are ATT&CK ids; times ms since the epoch. */
+/** A new actor. Techniques are ATT&CK ids; times ms since the epoch. */
 const ActorInput = Type.Object({ name: Name, ...facts }, { additionalProperties: false })
 export type ActorInput = Static<typeof ActorInput>
 
-/**
- * An administrator's change: what is absent stays; null takes the administrator's word back, so that the
- * sources speak again.
- */
+/** A change: an absent field stays; null takes the administrator's word back, so that the sources speak again. */
 const ActorPatch = Type.Object({ name: OrNull(Name), ...facts }, { additionalProperties: false, minProperties: 1 })
 export type ActorPatch = Static<typeof ActorPatch>
 

@@ -1,8 +1,8 @@
 /**
  * The intel room: known adversaries, read by everybody, changed by imports and administrators.
  *
- * Owns: the collections threatActors and threatActorRedirects, and the catalogue in memory. Never does: name
- * a driver or Fastify. In: records of sources and administrators' words. Out: ThreatActor, counts, pages.
+ * Owns: the collections threatActors and threatActorRedirects, and the catalogue in memory. Never does: name a driver
+ * or Fastify. In: records of sources and administrators' words. Out: ThreatActor, counts, pages.
  *
  * One document per actor holds what each source says, apart (shapes.ts); what readers see is worked out on reading
  * (profile.ts). So no write can lose a source's facts, and a repeated import finds nothing to do.
@@ -16,22 +16,19 @@ import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import { makeCursor, readCursor } from '../storage/cursor.ts'
 import type { Page, Storage } from '../storage/port.ts'
+import { openActors } from './actor-store.ts'
+import type { ActorInput, ActorPatch } from './actor-input.ts'
 import { compareRows, createCatalogue, type CatalogueRow } from './catalogue.ts'
 import { createEdits } from './edits.ts'
-import type { ImportFormat } from './import-shapes.ts'
+import type { ImportOptions } from './import-shapes.ts'
 import { createImportRun } from './import-run.ts'
 import { openSource, sourceLabel } from './import-source.ts'
 import { foldName } from './match.ts'
 import { toActor } from './profile.ts'
 import {
-  actorCollection,
   redirectCollection,
-  type ActorDocument,
-  type ActorInput,
-  type ActorPatch,
   type ActorRedirect,
   type ImportCounts,
-  type ImportProgress,
   type ThreatActor,
   type ThreatCategory,
   type ThreatCount
@@ -56,39 +53,36 @@ export interface ActorQuery {
   after?: string | null
 }
 
-export interface ImportOptions {
-  /** null: found out from the content. */
-  format: ImportFormat | null
-  /** `user:<id>`, `key:<id>` or `system`, for the audit. */
-  actor: string
-  /** For the audit: the file's name or the address without its query (sourceLabel). */
-  target?: string | null
-  /** About every 256 KiB, and at each phase. */
-  onProgress?: (progress: ImportProgress) => void
-}
-
 export interface Intel {
   /** All categories, also the empty ones. */
   counts (): Promise<ThreatCount[]>
-  /** Sorted by name. NEKO_ERR_CURSOR_INVALID, NEKO_ERR_INPUT_INVALID. */
+  /**
+   * Sorted by name.
+   * @throws NEKO_ERR_CURSOR_INVALID, NEKO_ERR_INPUT_INVALID
+   */
   page (query: ActorQuery): Promise<Page<ThreatActor> & { totalCount: number }>
   /** By its id, or one it had before a merge; null when there is none. */
   get (id: string): Promise<ThreatActor | null>
-  /** NEKO_ERR_INPUT_INVALID; NEKO_ERR_STORE_DUPLICATE when an actor has that name or alias. */
+  /** @throws NEKO_ERR_INPUT_INVALID; NEKO_ERR_STORE_DUPLICATE when an actor has that name or alias */
   add (input: ActorInput, by: string): Promise<ThreatActor>
-  /** NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_STORE_DUPLICATE. */
+  /** @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_STORE_DUPLICATE */
   update (id: string, patch: ActorPatch, by: string): Promise<ThreatActor>
-  /** NEKO_ERR_NOT_FOUND. An import that still holds the actor brings it back. */
+  /**
+   * An import that still holds the actor brings it back.
+   * @throws NEKO_ERR_NOT_FOUND
+   */
   remove (id: string, by: string): Promise<ThreatActor>
   /**
-   * Bytes of a STIX bundle or MISP galaxy cluster, packed by gzip or not (the first bytes tell; do not unpack
-   * before). Invalid input changes nothing. NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE,
-   * NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED while another runs in this process.
+   * Bytes of a STIX bundle or MISP galaxy cluster, packed by gzip or not (the first bytes tell; do not unpack before).
+   * Invalid input changes nothing.
+   * @throws NEKO_ERR_BODY_INVALID, NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID; NEKO_ERR_OVERLOADED while another
+   * runs in this process
    */
   importStream (chunks: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<ImportCounts>
   /**
-   * The same from a file of this machine or an https address. Also NEKO_ERR_TIMEOUT. For who owns this
-   * machine, not for callers over the network.
+   * The same from a file of this machine or an https address. For the owner of this machine, not for callers over the
+   * network.
+   * @throws as importStream, and NEKO_ERR_TIMEOUT
    */
   importSource (source: string, options: Omit<ImportOptions, 'target'>): Promise<ImportCounts>
   close (): void
@@ -97,7 +91,7 @@ export interface Intel {
 export function createIntel (
   { storage, audit, fleet, clock }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock }
 ): Intel {
-  const actors = storage.collection<ActorDocument>(actorCollection)
+  const actors = openActors(storage)
   const redirects = storage.collection<ActorRedirect>(redirectCollection)
   const catalogue = createCatalogue(actors, clock)
   const unsubscribe = fleet.subscribe(INTEL_CHANGED, () => { catalogue.invalidate() })

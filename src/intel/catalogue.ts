@@ -2,14 +2,14 @@
  * The catalogue: id, folded names and category of every actor, in memory, sorted by name. Counts, search and pages are
  * answered from it; the page's actors are then read from the store by id.
  *
- * Why not ask the store: the port's substring search scans and parses every document (12 KiB each: 20 ms of
- * main thread for 1,000 actors), and these fields are public. Here a search over 1,000 actors takes 0.1 ms,
- * and an actor costs 0.5 KiB. Kept until somebody says `invalidate`, at most MAX_AGE in case the message was
- * lost. While the store is down the last one goes on serving.
+ * Why not ask the store: the port's substring search scans and parses every document (12 KiB each: 20 ms of main
+ * thread for 1,000 actors), and these fields are public. Here a search over 1,000 actors takes 0.1 ms, and an actor
+ * costs 0.5 KiB. Kept until somebody says `invalidate`, at most MAX_AGE in case the message was lost. While the
+ * store is down the last one goes on serving.
  */
 import type { Clock } from '../std/clock.ts'
 import { pagesOf } from '../storage/pages.ts'
-import type { Collection } from '../storage/port.ts'
+import type { ActorStore } from './actor-store.ts'
 import { searchNames } from './profile.ts'
 import { ACTORS_MAX, THREAT_CATEGORIES, type ActorDocument, type ThreatCategory, type ThreatCount } from './shapes.ts'
 
@@ -35,11 +35,11 @@ export interface Catalogue {
 }
 
 /** Read from the store when first asked for, again after `invalidate` or five minutes. */
-export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock): Catalogue {
+export function createCatalogue (actors: ActorStore, clock: Clock): Catalogue {
   let loaded: { rows: CatalogueRow[], counts: ThreatCount[], atMs: number } | null = null
   let loading: Promise<{ rows: CatalogueRow[], counts: ThreatCount[] }> | null = null
   let stale = true
-  /** Rises with each invalidation: what was read before one must not count as fresh after it. */
+  /** Rises with each invalidation: rows that were read before one must not count as fresh after it. */
   let generation = 0
 
   const load = async (): Promise<{ rows: CatalogueRow[], counts: ThreatCount[] }> => {
@@ -56,7 +56,7 @@ export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock
   }
   const current = async (): Promise<{ rows: CatalogueRow[], counts: ThreatCount[] }> => {
     if (loaded !== null && !stale && clock.monotonic() - loaded.atMs < MAX_AGE_MS) return loaded
-    // One load at a time; whoever asks during one that began before an invalidation waits for the next.
+    // One load at a time; a call during one that began before an invalidation waits for the next.
     if (loading !== null) {
       await loading
       if (!stale) return loaded!
@@ -74,7 +74,7 @@ export function createCatalogue (actors: Collection<ActorDocument>, clock: Clock
   }
 }
 
-async function readRows (actors: Collection<ActorDocument>): Promise<CatalogueRow[]> {
+async function readRows (actors: ActorStore): Promise<CatalogueRow[]> {
   const rows: CatalogueRow[] = []
   for await (const page of pagesOf(actors, { first: PAGE, most: ACTORS_MAX * 2 })) {
     for (const document of page) {

@@ -42,43 +42,46 @@ const BY_TYPE: Record<string, ThreatCategory> = {
   'insider-disgruntled': 'INSIDER'
 }
 
+const STATE_SERVICES = 'MOIS|IRGC|GRU|SVR|FSB|MSS|PLA|RGB|ministry|intelligence|revolutionary guard'
+const STATE_BODIES = [
+  'GRU|GU|SVR|FSB|MSS|PLA|MOIS|IRGC|RGB|ministry|intelligence|military',
+  "people's liberation army|revolutionary guard|government|reconnaissance general bureau"
+].join('|')
+const BELONGS_TO = [
+  'attributed to|part of|unit of|linked to|associated with|works? for|on behalf of|ties to',
+  'subordinate to|affiliated with'
+].join('|')
+const NATIONALITIES = 'chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian'
+const COUNTRIES = 'china|russia|iran|north korea|dprk|vietnam|pakistan|india|belarus'
+const USES = [
+  'deploy(s|ed|ing|ment)?|operat(e|es|ed|ing|or|ors)|develop(s|ed|er|ers|ment)?|distribut(e|es|ed|ion|ing)',
+  'behind|us(e|es|ed|ing)|run(s|ning)?'
+].join('|')
+const RANSOMWARE_CREW = 'group|gang|operator|operation|affiliate|actor|cartel|program|strain|collective'
+const CRIME = [
+  'financially[- ]motivated|cyber ?-?criminal|cyber ?crime|e-?crime',
+  'criminal (group|gang|actor|organi[sz]ation|threat)|initial access broker|business email compromise',
+  'carding|banking trojan|extort'
+].join('|')
+const ESPIONAGE_WORDS = 'cyber ?espionage|espionage|regime|apt|advanced persistent threat'
+const STATE_WORDS = 'espionage|apt|advanced persistent|intelligence|state|government'
+
 /** In this order: the first that speaks wins. Alternatives only and bounded gaps: no pattern can backtrack far. */
 const BY_TEXT: Array<[ThreatCategory, RegExp]> = [
   ['TERRORIST', /\b(terrorist (group|organi[sz]ation|actor)|cyber ?caliphate|jihadi)/i],
   ['STATE_SPONSORED', /\b(state|government|regime)[- ](sponsored|backed|affiliated|linked|aligned|directed)\b/i],
   ['STATE_SPONSORED', /\bnation[- ]state\b/i],
   ['HACKTIVIST', /\bhacktivis[mt]/i],
+  ['STATE_SPONSORED', pattern(`\\b(${BELONGS_TO})\\b[^.]{0,80}\\b(${STATE_BODIES})\\b`)],
+  ['STATE_SPONSORED', pattern(`\\blinked\\b[^.]{0,60}\\bto\\b[^.]{0,60}\\b(${STATE_SERVICES})\\b`)],
+  ['STATE_SPONSORED', pattern(`\\b(${NATIONALITIES})(-speaking)? [^.]{0,40}\\b(${ESPIONAGE_WORDS})\\b`)],
+  ['RANSOMWARE', pattern(`\\bransomware(-as-a-service| as a service)? (${RANSOMWARE_CREW})`)],
+  ['RANSOMWARE', pattern(`\\b(${USES}) \\b[^.]{0,60}\\bransomware`)],
+  ['CYBERCRIME', pattern(`\\b(${CRIME})`)],
+  ['STATE_SPONSORED', pattern(`\\b(${NATIONALITIES}|israeli|lebanese|syrian)[^.]{0,40}\\b(${STATE_WORDS})\\b`)],
   [
     'STATE_SPONSORED',
-    /\b(attributed to|part of|unit of|linked to|associated with|works? for|on behalf of|ties to|subordinate to|affiliated with)\b[^.]{0,80}\b(GRU|GU|SVR|FSB|MSS|PLA|MOIS|IRGC|RGB|ministry|intelligence|military|people's liberation army|revolutionary guard|government|reconnaissance general bureau)\b/i
-  ],
-  [
-    'STATE_SPONSORED',
-    /\blinked\b[^.]{0,60}\bto\b[^.]{0,60}\b(MOIS|IRGC|GRU|SVR|FSB|MSS|PLA|RGB|ministry|intelligence|revolutionary guard)\b/i
-  ],
-  [
-    'STATE_SPONSORED',
-    /\b(chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian)(-speaking)? [^.]{0,40}\b(cyber ?espionage|espionage|regime|apt|advanced persistent threat)\b/i
-  ],
-  [
-    'RANSOMWARE',
-    /\bransomware(-as-a-service| as a service)? (group|gang|operator|operation|affiliate|actor|cartel|program|strain|collective)/i
-  ],
-  [
-    'RANSOMWARE',
-    /\b(deploy(s|ed|ing|ment)?|operat(e|es|ed|ing|or|ors)|develop(s|ed|er|ers|ment)?|distribut(e|es|ed|ion|ing)|behind|us(e|es|ed|ing)|run(s|ning)?) \b[^.]{0,60}\bransomware/i
-  ],
-  [
-    'CYBERCRIME',
-    /\b(financially[- ]motivated|cyber ?-?criminal|cyber ?crime|e-?crime|criminal (group|gang|actor|organi[sz]ation|threat)|initial access broker|business email compromise|carding|banking trojan|extort)/i
-  ],
-  [
-    'STATE_SPONSORED',
-    /\b(chinese|russian|iranian|north korean|vietnamese|pakistani|indian|turkish|belarusian|israeli|lebanese|syrian)[^.]{0,40}\b(espionage|apt|advanced persistent|intelligence|state|government)\b/i
-  ],
-  [
-    'STATE_SPONSORED',
-    /\b(china|russia|iran|north korea|dprk|vietnam|pakistan|india|belarus)[- ](nexus|aligned|linked|backed|sponsored|based (cyber )?espionage)/i
+    pattern(`\\b(${COUNTRIES})[- ](nexus|aligned|linked|backed|sponsored|based (cyber )?espionage)`)
   ],
   ['CYBERCRIME', /\bransomware\b/i]
 ]
@@ -86,14 +89,25 @@ const BY_TEXT: Array<[ThreatCategory, RegExp]> = [
 const ESPIONAGE =
   /\b(cyber[- ]?)?espionage\b|\bAPT\b|\badvanced persistent threat\b|\bsabotage\b|\binformation operations\b/i
 
+/** Names of states' actors: CrowdStrike's animals, Secureworks' metals, Microsoft's weather, and numbers. */
+const STATE_NAMES = [
+  ' (PANDA|BEAR|KITTEN|CHOLLIMA|BUFFALO|LEOPARD|CRANE|TIGER)$',
+  '^(BRONZE|IRON|COBALT|NICKEL|TUNGSTEN|ALUMINUM|TIN|COPPER|ZINC) [A-Z]+$',
+  ' (Typhoon|Blizzard|Sandstorm|Sleet|Hail|Cyclone|Lightning|Rain|Dust)$',
+  '^APT[- ]?\\d{1,3}$',
+  '^APT-C-\\d{1,3}$'
+].join('|')
+
 const BY_NAME: Array<[ThreatCategory, RegExp]> = [
   ['CYBERCRIME', / SPIDER$|^GOLD [A-Z]+$| Tempest$|^FIN\d{1,3}$/i],
   ['HACKTIVIST', / JACKAL$/i],
-  [
-    'STATE_SPONSORED',
-    / (PANDA|BEAR|KITTEN|CHOLLIMA|BUFFALO|LEOPARD|CRANE|TIGER)$|^(BRONZE|IRON|COBALT|NICKEL|TUNGSTEN|ALUMINUM|TIN|COPPER|ZINC) [A-Z]+$| (Typhoon|Blizzard|Sandstorm|Sleet|Hail|Cyclone|Lightning|Rain|Dust)$|^APT[- ]?\d{1,3}$|^APT-C-\d{1,3}$/i
-  ]
+  ['STATE_SPONSORED', pattern(STATE_NAMES)]
 ]
+
+/** Case does not count. */
+function pattern (source: string): RegExp {
+  return new RegExp(source, 'i')
+}
 
 const NOT_A_SPONSOR = /^(unknown|none|n\/a|)$/i
 

@@ -1,24 +1,24 @@
 /**
- * What administrators change: add, update, remove. An administrator's words are a record of their own beside those of
- * the sources (lane `administrator`), which goes before them in what is shown; so an import never overwrites a
- * person, and taking a word back (null) lets the sources speak again.
+ * Administrators' edits: add, update, remove. An administrator's words are a record of their own beside those of the
+ * other sources (source `administrator`), and readers see them first; so an import never overwrites a person, and
+ * taking a word back (null) lets the sources speak again.
  */
 import { attempt, type Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
-import { newId } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
+import { compareAndSet } from '../std/compare-and-set.ts'
+import { newId } from '../std/id.ts'
 import type { Collection, Stored } from '../storage/port.ts'
+import type { ActorStore } from './actor-store.ts'
+import type { ActorInput, ActorPatch } from './actor-input.ts'
 import type { Catalogue } from './catalogue.ts'
 import { asReference, asText } from './facts.ts'
 import { redirectsOf } from './import.ts'
-import { actorId, foldName, leadRecord, recordKey } from './match.ts'
+import { actorId, foldName, leadRecord, recordKey, trustRank } from './match.ts'
 import { toActor, toDocument } from './profile.ts'
 import {
   BOUNDS,
-  LANES,
   type ActorDocument,
-  type ActorInput,
-  type ActorPatch,
   type ActorRecord,
   type ActorRedirect,
   type ThreatActor
@@ -31,7 +31,7 @@ const ID = /^ta_[0-9a-f]{20}$/
 const SAID_BY_PERSON = 5
 
 interface Parts {
-  actors: Collection<ActorDocument>
+  actors: ActorStore
   redirects: Collection<ActorRedirect>
   audit: Audit
   clock: Clock
@@ -76,11 +76,11 @@ async function add (parts: Parts, input: ActorInput, by: string): Promise<Threat
 }
 
 /**
- * The key follows from the name, so that two who add it at the same moment meet at the same id, and one of
- * them loses. The name of an actor that was renamed since is free again, but its id is not.
+ * The key follows from the name, so that two who add it at the same moment meet at the same id, and one of them
+ * loses. The name of an actor that was renamed since is free again, but its id is not.
  */
 async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string> {
-  const holder = await actors.get(actorId({ lane: 'administrator', key: fold }))
+  const holder = await actors.get(actorId({ source: 'administrator', key: fold }))
   if (holder === null) return fold
   if (holder.nameKey === fold) throw new NEKO_ERR_STORE_DUPLICATE(`an actor of this name or alias (${holder.id})`)
   return newId('manual', clock.now())
@@ -94,22 +94,25 @@ async function update (
   by: string
 ): Promise<ThreatActor> {
   const checked = await check('patch', patch)
-  for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+  return await compareAndSet(ATTEMPTS_MAX, async () => {
     const stored = await find(id)
     if (stored === null) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
     const { revision, ...before } = stored
     const document = amend(before, checked)
     if (document.nameKey !== before.nameKey) await refuseTakenName(parts, document.nameKey, before.id)
-    try {
-      return await audited(parts, 'actor.update', by, document.id, async () => {
-        if (await parts.actors.replace(document, revision) === null) throw new Outrun()
-        return document
-      })
-    } catch (error) {
-      if (!(error instanceof Outrun)) throw error
-    }
-  }
-  throw new NEKO_ERR_OVERLOADED(1)
+    return await audited(parts, 'actor.update', by, document.id, async () => {
+      if (await parts.actors.replace(document, revision) === null) throw new Outrun()
+      return document
+    }).catch(nullWhenOutrun)
+  }, () => new NEKO_ERR_OVERLOADED(1))
+}
+
+/** Thrown where the audit must learn that the change was not made: another writer came between reading and writing. */
+class Outrun extends Error {}
+
+function nullWhenOutrun (error: unknown): null {
+  if (error instanceof Outrun) return null
+  throw error
 }
 
 async function remove (parts: Parts, find: Edits['find'], id: string, by: string): Promise<ThreatActor> {
@@ -121,9 +124,6 @@ async function remove (parts: Parts, find: Edits['find'], id: string, by: string
     return stored
   })
 }
-
-/** Somebody else's write came between reading and writing. */
-class Outrun extends Error {}
 
 async function audited (
   parts: Parts,
@@ -137,13 +137,16 @@ async function audited (
   return toActor(document)
 }
 
-/** @throws NEKO_ERR_STORE_DUPLICATE when another actor bears the name, proper or alias. */
+/** @throws NEKO_ERR_STORE_DUPLICATE when another actor bears the name, proper or alias */
 async function refuseTakenName ({ catalogue }: Parts, fold: string, exceptId: string | null): Promise<void> {
   const taken = (await catalogue.rows()).find((row) => row.id !== exceptId && row.names.includes(`\n${fold}\n`))
   if (taken !== undefined) throw new NEKO_ERR_STORE_DUPLICATE(`an actor of this name or alias (${taken.id})`)
 }
 
-/** Plain data that fits the schema. @throws NEKO_ERR_INPUT_INVALID naming the field. */
+/**
+ * Plain data that fits the schema.
+ * @throws NEKO_ERR_INPUT_INVALID naming the field
+ */
 async function check<T extends ActorInput | ActorPatch> (kind: 'input' | 'patch', given: T): Promise<T> {
   const { problemIn } = await import('./actor-input.ts')
   const problem = problemIn(kind, given)
@@ -167,19 +170,19 @@ async function check<T extends ActorInput | ActorPatch> (kind: 'input' | 'patch'
 
 /** The document with the administrator's record in it changed or made. */
 function amend (before: ActorDocument, patch: ActorPatch): ActorDocument {
-  const own = before.records.find((record) => record.lane === 'administrator')
+  const own = before.records.find((record) => record.source === 'administrator')
   const others = before.records.filter((record) => record !== own)
   const lead = recordKey(leadRecord(before.records))
   const record = withPatch(own ?? emptyRecord(`amends ${lead}`, lead), patch)
   if (record.name === null && others.length === 0) {
     throw new NEKO_ERR_INPUT_INVALID('name: no source gives one, so it cannot be taken back')
   }
-  return toDocument([record, ...others].sort((a, b) => LANES.indexOf(a.lane) - LANES.indexOf(b.lane)))
+  return toDocument([record, ...others].sort((a, b) => trustRank(a) - trustRank(b)))
 }
 
 function emptyRecord (key: string, amends: string | null): ActorRecord {
   return {
-    lane: 'administrator',
+    source: 'administrator',
     key,
     version: 0,
     amends,
@@ -198,7 +201,7 @@ function emptyRecord (key: string, amends: string | null): ActorRecord {
   }
 }
 
-/** Built field by field: what GraphQL hands over has no prototype and may hold undefined. */
+/** Built field by field: an input of GraphQL has no prototype and may hold undefined. */
 function withPatch (record: ActorRecord, patch: ActorPatch): ActorRecord {
   const text = (given: string | null | undefined, kept: string | null, charsMax: number): string | null =>
     given === undefined ? kept : asText(given, charsMax)

@@ -1,6 +1,6 @@
 /**
- * Reading single facts out of what others wrote: text, names, addresses, dates, countries. Pure; never
- * throws; anything odd becomes null or is left out.
+ * Reading single facts out of texts of others: text, names, addresses, dates, countries. Pure; never throws;
+ * anything odd becomes null or is left out.
  */
 import { foldName } from './match.ts'
 import { BOUNDS, type Reference, type Technique } from './shapes.ts'
@@ -12,7 +12,7 @@ export function asFields (value: unknown): Fields | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Fields : null
 }
 
-/** A list of at most `itemsMax` items; what is no list is an empty one. */
+/** A list of at most `itemsMax` items; anything else is an empty one. */
 export function asList (value: unknown, itemsMax: number): unknown[] {
   return Array.isArray(value) ? value.slice(0, itemsMax) : []
 }
@@ -26,7 +26,7 @@ export function asTexts (value: unknown, itemsMax: number, charsMax: number): st
 /** Trimmed, without control characters and lone surrogates, cut at a whole character; null when nothing is left. */
 export function asText (value: unknown, charsMax: number): string | null {
   if (typeof value !== 'string') return null
-  // Four times the bound leaves room for what is removed, and keeps a megabyte of blanks cheap.
+  // Four times the bound leaves room for the characters that are removed, and keeps a megabyte of blanks cheap.
   const text = value.slice(0, charsMax * 4).toWellFormed().replace(
     /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g,
     ''
@@ -39,13 +39,9 @@ export function asText (value: unknown, charsMax: number): string | null {
 export function asDescription (value: unknown): string | null {
   const text = asText(value, BOUNDS.descriptionChars * 2)
   if (text === null) return null
-  return asText(
-    text.replace(/\(Citation: [^()]{1,200}\)/g, '').replace(
-      /\[([^\][]{1,200})\]\(https?:[^()\s]{1,500}\)/g,
-      '$1'
-    ),
-    BOUNDS.descriptionChars
-  )
+  const plain = text.replace(/\(Citation: [^()]{1,200}\)/g, '')
+    .replace(/\[([^\][]{1,200})\]\(https?:[^()\s]{1,500}\)/g, '$1')
+  return asText(plain, BOUNDS.descriptionChars)
 }
 
 /** Names, each once by its folding, without ATT&CK ids (those are ids) and without `except`. */
@@ -86,8 +82,8 @@ export function asTechnique (id: unknown, name: unknown): Technique | null {
 }
 
 /**
- * Dates stand in several precisions: 2017, 2017-04, 2017-04-03, 2017-04-03T10:00:00Z. `edge` says which end
- * of the span is meant. ms since the epoch, or null.
+ * Dates stand in several precisions: 2017, 2017-04, 2017-04-03, 2017-04-03T10:00:00Z. `edge` says which end of the
+ * span is meant. ms since the epoch, or null.
  */
 export function asMoment (value: unknown, edge: 'start' | 'end'): number | null {
   const text = typeof value === 'number' ? String(value) : asText(value, 40)
@@ -118,12 +114,15 @@ function bounded (ms: number): number | null {
   return Number.isFinite(ms) && ms >= 0 && ms < 4_102_444_800_000 ? ms : null
 }
 
+const ACTIVITY = 'active|activity|operating|operational|operations|operated|existed|conducting|observed'
+const ACTIVE_SINCE = new RegExp(
+  `\\b(?:${ACTIVITY})\\b[^.]{0,60}?\\bsince\\b[^.\\d]{0,30}((?:19[89]|20\\d)\\d)\\b`,
+  'i'
+)
+
 /** "active since at least 2014" in a description. The start of that year, or null. */
 export function sinceOfText (description: string | null): number | null {
-  if (description === null) return null
-  const match =
-    /\b(?:active|activity|operating|operational|operations|operated|existed|conducting|observed)\b[^.]{0,60}?\bsince\b[^.\d]{0,30}((?:19[89]|20\d)\d)\b/i
-      .exec(description)
+  const match = description === null ? null : ACTIVE_SINCE.exec(description)
   return match === null ? null : asMoment(match[1], 'start')
 }
 

@@ -1,6 +1,7 @@
 import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
 import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
-import type { ActorInput, ActorPatch, Technique, ThreatCategory } from './shapes.ts'
+import type { ActorInput, ActorPatch } from './actor-input.ts'
+import type { Technique, ThreatCategory } from './shapes.ts'
 
 const inputFields = /* GraphQL */ `
       """Other names."""

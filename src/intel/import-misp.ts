@@ -74,7 +74,7 @@ function toRecord (fields: Fields, name: string, key: string): ActorRecord {
   const description = asDescription(fields.description)
   const aliases = asAliases(synonyms, name)
   return {
-    lane: 'misp-galaxy',
+    source: 'misp-galaxy',
     key,
     version: 0,
     amends: null,

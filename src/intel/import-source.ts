@@ -1,14 +1,11 @@
 /**
- * Where an import's bytes come from: a file, an https address, or a request's body; packed by gzip or not.
+ * The bytes of an import: from a file, an https address, or a request's body; packed by gzip or not.
  *
- * Owns the bounds on bytes and time, and whom we may call. An address typed by an administrator must not
- * become a way into the network behind us (SSRF, OWASP API7): https only, no credentials in it, no private,
- * local or reserved address, checked at the moment of connecting so that a name that resolves differently the
- * second time gains nothing, and again at each redirect.
+ * Owns the bounds on bytes and time, and whom we may call. An address typed by an administrator must not become a way
+ * into the network behind us (SSRF, OWASP API7): https only, no credentials in it, no private, local or reserved
+ * address (std/outbound.ts, at the moment of connecting), and the same again at each redirect.
  */
 import { createReadStream } from 'node:fs'
-import { lookup, type LookupAddress, type LookupOptions } from 'node:dns'
-import { BlockList, isIP } from 'node:net'
 import { basename } from 'node:path'
 import { Readable, pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
@@ -19,7 +16,7 @@ import {
   NEKO_ERR_TIMEOUT,
   isNekoError
 } from '../errors.ts'
-import { canonicalAddress } from '../std/ip.ts'
+import { isPrivateHost, publicLookup } from '../std/outbound.ts'
 
 export interface SourceBounds {
   /** Bytes as they arrive. */
@@ -50,10 +47,7 @@ export function openSource (source: string, options: FetchOptions = FETCH_OPTION
   return isUrl(source) ? openUrl(source, options) : openFile(source)
 }
 
-/**
- * What the audit may keep of a source: a file's name, or an address without its query, which may be a
- * signature or a token.
- */
+/** A source as the audit may keep it: a file's name, or an address without its query, which may be a token. */
 export function sourceLabel (source: string): string {
   if (!isUrl(source)) return basename(source).slice(0, 200)
   if (!URL.canParse(source)) return 'an address'
@@ -61,7 +55,10 @@ export function sourceLabel (source: string): string {
   return (origin + pathname).slice(0, 200)
 }
 
-/** A file's bytes. @throws NEKO_ERR_INPUT_INVALID while reading, when it cannot be read. */
+/**
+ * The bytes of a file.
+ * @throws NEKO_ERR_INPUT_INVALID while reading, when it cannot be read
+ */
 export async function * openFile (path: string): AsyncGenerator<Uint8Array> {
   try {
     yield * createReadStream(path, { highWaterMark: 256 * 1024 })
@@ -128,73 +125,15 @@ function checkedUrl (text: string, options: FetchOptions): URL {
   if (url.username !== '' || url.password !== '') {
     throw new NEKO_ERR_INPUT_INVALID('The address must not carry credentials')
   }
-  const host = url.hostname.replace(/^\[|\]$/g, '')
-  // Literal addresses never reach the lookup below.
-  if (!options.allowPrivate && isIP(host) !== 0 && isPrivateAddress(host)) {
-    throw new NEKO_ERR_INPUT_INVALID('The address is private')
-  }
+  if (!options.allowPrivate && isPrivateHost(url)) throw privateAddress()
   return url
 }
 
-/** Everything that is not the public internet (RFC 6890 and its IPv6 kin). */
-const PRIVATE = new BlockList()
-for (
-  const range of [
-    '0.0.0.0/8',
-    '10.0.0.0/8',
-    '100.64.0.0/10',
-    '127.0.0.0/8',
-    '169.254.0.0/16',
-    '172.16.0.0/12',
-    '192.0.0.0/24',
-    '192.0.2.0/24',
-    '192.88.99.0/24',
-    '192.168.0.0/16',
-    '198.18.0.0/15',
-    '198.51.100.0/24',
-    '203.0.113.0/24',
-    '224.0.0.0/3'
-  ]
-) addRange(range, 'ipv4')
-for (
-  const range of [
-    '::/96',
-    '64:ff9b::/96',
-    '64:ff9b:1::/48',
-    '100::/64',
-    '2001::/23',
-    '2001:db8::/32',
-    '2002::/16',
-    'fc00::/7',
-    'fe80::/9',
-    'ff00::/8'
-  ]
-) addRange(range, 'ipv6')
+/** Names that lead to a private address are refused when the connection asks for them. */
+const lookupPublic = publicLookup({ refused: privateAddress })
 
-function addRange (range: string, family: 'ipv4' | 'ipv6'): void {
-  const [address, bits] = range.split('/') as [string, string]
-  PRIVATE.addSubnet(address, Number(bits), family)
-}
-
-/** True for addresses that an import must never call, and for text that is no address. */
-export function isPrivateAddress (address: string): boolean {
-  const canonical = canonicalAddress(address)
-  if (canonical === null) return true
-  return PRIVATE.check(canonical, canonical.includes(':') ? 'ipv6' : 'ipv4')
-}
-
-type LookupCallback = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void
-
-/** dns.lookup that knows no private addresses; one such among several spoils the name. */
-function lookupPublic (hostname: string, options: LookupOptions, callback: LookupCallback): void {
-  lookup(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) return callback(error, [])
-    if (addresses.length === 0 || addresses.some(({ address }) => isPrivateAddress(address))) {
-      return callback(new NEKO_ERR_INPUT_INVALID('The address is private'), [])
-    }
-    if (options.all === true) return callback(null, addresses)
-    callback(null, addresses[0]!.address, addresses[0]!.family)
-  })
+function privateAddress (): Error {
+  return new NEKO_ERR_INPUT_INVALID('The address is private')
 }
 
 function fetchError (error: unknown, signal: AbortSignal): Error {

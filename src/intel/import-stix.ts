@@ -2,9 +2,8 @@
  * STIX 2.0 and 2.1 bundles: objects in, records out. Pure over objects: it is handed one object after the other in
  * whatever order the bundle has them (relationships often come last, never surely) and gives its records at the end.
  *
- * Reads intrusion-set, threat-actor, attack-pattern, relationship (uses; originates-from and targets say
- * where and whom), location. Revoked and deprecated objects are skipped and counted, and so are relationships
- * to them.
+ * Reads intrusion-set, threat-actor, attack-pattern, relationship (uses; originates-from and targets say where and
+ * whom), location. Revoked and deprecated objects are skipped and counted, and so are relationships to them.
  */
 import { inferCategory } from './category.ts'
 import {
@@ -23,7 +22,7 @@ import {
   sinceOfText,
   type Fields
 } from './facts.ts'
-import { BOUNDS, type ActorRecord, type Lane, type Reference, type Technique } from './shapes.ts'
+import { BOUNDS, type ActorRecord, type IntelSource, type Reference, type Technique } from './shapes.ts'
 import type { RecordReader } from './import-shapes.ts'
 
 /** Relationships kept until the end; all of ATT&CK has 20,000. */
@@ -110,7 +109,7 @@ function toDraft (fields: Fields, type: string, id: string, name: string): Draft
     ? [attack.external_id as string]
     : attackIdsOfUrls(external.map((each) => asText(each.url, BOUNDS.urlChars) ?? ''))
   const record: ActorRecord = {
-    lane: laneOf(type, attack !== undefined),
+    source: sourceOf(type, attack !== undefined),
     key: id,
     version: asMoment(fields.modified, 'start') ?? 0,
     amends: null,
@@ -133,8 +132,8 @@ function toDraft (fields: Fields, type: string, id: string, name: string): Draft
   return { record, id, types, motives }
 }
 
-/** ATT&CK's own objects are the steadiest names there are; they get a lane of their own. */
-function laneOf (type: string, isAttack: boolean): Lane {
+/** ATT&CK's own objects are the steadiest names there are; they are a source of their own. */
+function sourceOf (type: string, isAttack: boolean): IntelSource {
   if (type === 'threat-actor') return 'stix-threat-actor'
   return isAttack ? 'mitre-attack' : 'stix-intrusion-set'
 }

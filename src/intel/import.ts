@@ -36,8 +36,8 @@ export interface ReadResult { records: ActorRecord[], skipped: Map<string, numbe
 
 /**
  * Reads bytes (gzip or not) of one STIX bundle or MISP galaxy cluster.
- * @throws NEKO_ERR_BODY_INVALID (with the place), NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID (more
- * actors than ACTORS_MAX)
+ * @throws NEKO_ERR_BODY_INVALID (with the place), NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_INPUT_INVALID (more actors than
+ * ACTORS_MAX)
  */
 export async function readRecords (chunks: AsyncIterable<Uint8Array>, options: ReadOptions): Promise<ReadResult> {
   const readers: Record<ImportFormat, RecordReader> = { stix: createStixReader(), misp: createMispReader() }
@@ -88,7 +88,7 @@ function agreedFormat (found: ImportFormat | null, wanted: ImportFormat | null):
 
 export interface ImportPlan {
   insert: ActorDocument[]
-  /** What stood there when the plan was made is replaced only at its revision. */
+  /** A stored document is replaced only at the revision that it had when the plan was made. */
   replace: Array<{ document: ActorDocument, revision: number }>
   /** Actors that became part of another. */
   remove: Array<{ document: ActorDocument, revision: number }>
@@ -102,8 +102,7 @@ export interface ImportPlan {
 type StoredActor = ActorDocument & { revision: number }
 
 /**
- * Pure. An older version of a stored record is skipped; all else joins the stored records, and all are
- * grouped anew.
+ * Pure. An older version of a stored record is skipped; all else joins the stored records, and all are grouped anew.
  */
 export function planImport (
   stored: readonly StoredActor[],
@@ -183,8 +182,8 @@ function diffRedirects (
 }
 
 /**
- * A new record that joins others is merged, one that stands alone is added; a known one is updated when it
- * says something else.
+ * A new record that joins others is merged, one that stands alone is added; a known one is updated when it says
+ * something else.
  */
 function countRecords (
   accepted: readonly ActorRecord[],

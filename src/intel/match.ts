@@ -4,46 +4,43 @@
  * Owns: the folding of names, and the grouping. Never does: read or write anything. The groups depend only on
  * the set of records and never on the order in which they arrived, so importing A then B equals B then A.
  *
- * How records of two lanes are paired. Evidence, strongest first: (1) a common ATT&CK group id, (2) equal folded names,
- * (3) the name of one is an alias of the other, (4) a common alias; then how many names they share. A pair is
- * joined when each is strictly the best of the other's lane for the other; the rest is tried again without
- * the paired. Equal evidence for two candidates joins nobody: a doubled actor is a nuisance, two adversaries
- * in one are a lie.
+ * How records of two sources are paired. Evidence, strongest first: (1) a common ATT&CK group id, (2) equal folded
+ * names, (3) the name of one is an alias of the other, (4) a common alias; then how many names they share. A pair is
+ * joined when each is strictly the best of the other's source for the other; the rest is tried again without the
+ * paired. Equal evidence for two candidates joins nobody: a doubled actor is a nuisance, two adversaries in one are
+ * a lie.
  *
- * Three guards. Two records of one lane are never joined: their source says that they are two. A name that two
- * actors of one lane share as an alias counts for neither (real: "UAC-0056" is Ember Bear and Saint Bear in
- * ATT&CK), unless it is the proper name of exactly one of them. And two records that both carry ATT&CK ids,
- * none in common, are never joined by names, as long as the id of each is known in the lane of the other (a
- * withdrawn id stops nobody).
+ * Three guards. Two records of one source are never joined: it says that they are two. A name that two actors of one
+ * source share as an alias counts for neither (real: "UAC-0056" is Ember Bear and Saint Bear in ATT&CK), unless it
+ * is the proper name of exactly one of them. And two records that both carry ATT&CK ids, none in common, are never
+ * joined by names, as long as the id of each is known in the source of the other (a withdrawn id stops nobody).
  *
  * Rejected: MISP's `related: similar` links (they tie Charming Kitten to three different ATT&CK groups), and
  * transitive closure over shared aliases (it makes one actor of half of North Korea).
  */
 import { createHash } from 'node:crypto'
-import { LANES, type ActorRecord } from './shapes.ts'
+import { INTEL_SOURCES, type ActorRecord, type IntelSource } from './shapes.ts'
 
 /**
  * Case, accents, punctuation and spaces do not count: `APT-28`, `apt 28` and `ÀPT28` fold to `apt28`. Letters
  * and digits of any script stay.
  */
 export function foldName (name: string): string {
-  const folded = name.normalize('NFKD').replace(/\p{M}+/gu, '').toLowerCase().replaceAll('ß', 'ss').replace(
-    /[^\p{L}\p{N}]+/gu,
-    ''
-  )
+  const folded = name.normalize('NFKD').replace(/\p{M}+/gu, '').toLowerCase().replaceAll('ß', 'ss')
+    .replace(/[^\p{L}\p{N}]+/gu, '')
   return folded === '' ? name.trim().toLowerCase() : folded
 }
 
-/** `lane:key`, unique among records. */
-export function recordKey (record: Pick<ActorRecord, 'lane' | 'key'>): string {
-  return `${record.lane}:${record.key}`
+/** `source:key`, unique among records. */
+export function recordKey (record: Pick<ActorRecord, 'source' | 'key'>): string {
+  return `${record.source}:${record.key}`
 }
 
 /**
  * The id an actor has when this record leads it. Made from the record alone, so that every process and every
  * order of imports gives the same.
  */
-export function actorId (record: Pick<ActorRecord, 'lane' | 'key'>): string {
+export function actorId (record: Pick<ActorRecord, 'source' | 'key'>): string {
   return 'ta_' + createHash('sha256').update(recordKey(record)).digest('hex').slice(0, 20)
 }
 
@@ -53,11 +50,16 @@ export function actorId (record: Pick<ActorRecord, 'lane' | 'key'>): string {
  */
 export function leadRecord (records: readonly ActorRecord[]): ActorRecord {
   const rank = (record: ActorRecord): number =>
-    record.lane === 'administrator' ? LANES.length : LANES.indexOf(record.lane)
+    record.source === 'administrator' ? INTEL_SOURCES.length : trustRank(record)
   return records.reduce((lead, record) => rank(record) < rank(lead) ? record : lead)
 }
 
-/** What matching looks at, computed once per record. */
+/** 0 is the most trusted source. */
+export function trustRank ({ source }: Pick<ActorRecord, 'source'>): number {
+  return INTEL_SOURCES.indexOf(source)
+}
+
+/** A record as matching looks at it, computed once. */
 interface Profile { record: ActorRecord, id: string, name: string, names: Set<string>, attackIds: Set<string> }
 
 /** How well two fit; compared as one number. 0 is no evidence. */
@@ -68,35 +70,35 @@ const NAME_IS_ALIAS = 200_000
 const SAME_ALIAS = 100_000
 
 /**
- * More rounds than lanes have chains of second choices in practice (real data needs 3); the loop ends by
+ * More rounds than sources have chains of second choices in practice (real data needs 3); the loop ends by
  * itself when a round joins nobody.
  */
 const ROUNDS_MAX = 50
 
 /**
  * Records -> groups, each one adversary. Every record is in exactly one group; groups and their records come in a fixed
- * order. Two records with the same lane and key: the newer version is kept, of equal ones the first.
+ * order. Two records with the same source and key: the newer version is kept, of equal ones the first.
  */
 export function groupRecords (given: readonly ActorRecord[]): ActorRecord[][] {
   const records = uniqueRecords(given)
   const profiles = records.filter((record) => record.amends === null).map(toProfile)
   const groups = new Groups(profiles)
-  const lanes = LANES.filter((lane) => profiles.some((profile) => profile.record.lane === lane))
+  const sources = INTEL_SOURCES.filter((source) => profiles.some(({ record }) => record.source === source))
   const links: Array<{ evidence: Evidence, a: Profile, b: Profile }> = []
-  for (let i = 0; i < lanes.length; i++) {
-    for (let j = i + 1; j < lanes.length; j++) {
-      const ofLane = (index: number): Profile[] => profiles.filter((profile) => profile.record.lane === lanes[index])
-      links.push(...pairLanes(ofLane(i), ofLane(j)))
+  for (const [i, left] of sources.entries()) {
+    for (const right of sources.slice(i + 1)) {
+      const profilesOf = (source: IntelSource): Profile[] => profiles.filter(({ record }) => record.source === source)
+      links.push(...pairSources(profilesOf(left), profilesOf(right)))
     }
   }
-  // The strongest first, because a group takes one record of each lane; ids break ties, so that no order of
+  // The strongest first, because a group takes one record of each source; ids break ties, so that no order of
   // input shows.
   links.sort((x, y) => y.evidence - x.evidence || compare(x.a.id, y.a.id) || compare(x.b.id, y.b.id))
   for (const link of links) groups.join(link.a, link.b)
   return groups.withAmendments(records.filter((record) => record.amends !== null))
 }
 
-/** Sorted by `lane:key`, each once, the newest version of it. */
+/** Sorted by `source:key`, each once, the newest version of it. */
 function uniqueRecords (given: readonly ActorRecord[]): ActorRecord[] {
   const byKey = new Map<string, ActorRecord>()
   for (const record of given) {
@@ -113,8 +115,8 @@ function toProfile (record: ActorRecord): Profile {
   return { record, id: recordKey(record), name, names, attackIds: new Set(record.attackIds) }
 }
 
-/** One-to-one pairs of two lanes by mutual strict best choice, round after round among the unpaired. */
-function pairLanes (left: Profile[], right: Profile[]): Array<{ evidence: Evidence, a: Profile, b: Profile }> {
+/** One-to-one pairs of two sources by mutual strict best choice, round after round among the unpaired. */
+function pairSources (left: Profile[], right: Profile[]): Array<{ evidence: Evidence, a: Profile, b: Profile }> {
   const edges = findEdges(left, right)
   const paired = new Set<Profile>()
   const pairs: Array<{ evidence: Evidence, a: Profile, b: Profile }> = []
@@ -189,13 +191,13 @@ function isVetoed (
 }
 
 /**
- * A name -> the one profile of the lane that it stands for: the only one with that proper name, else the only
+ * A name -> the one profile of the source that it stands for: the only one with that proper name, else the only
  * one with that alias.
  */
-function ownersByName (lane: Profile[]): Map<string, Profile> {
+function ownersByName (profiles: Profile[]): Map<string, Profile> {
   const proper = new Map<string, Profile[]>()
   const any = new Map<string, Profile[]>()
-  for (const profile of lane) {
+  for (const profile of profiles) {
     push(proper, profile.name, profile)
     for (const name of profile.names) push(any, name, profile)
   }
@@ -208,13 +210,13 @@ function ownersByName (lane: Profile[]): Map<string, Profile> {
   return owners
 }
 
-function holdersById (lane: Profile[]): Map<string, Profile[]> {
+function holdersById (profiles: Profile[]): Map<string, Profile[]> {
   const holders = new Map<string, Profile[]>()
-  for (const profile of lane) for (const id of profile.attackIds) push(holders, id, profile)
+  for (const profile of profiles) for (const id of profile.attackIds) push(holders, id, profile)
   return holders
 }
 
-/** Groups under way: union of profiles that refuses two records of one lane. */
+/** Groups under way: union of profiles that refuses two records of one source. */
 class Groups {
   readonly #groupOf = new Map<Profile, Profile[]>()
 
@@ -225,14 +227,14 @@ class Groups {
   join (a: Profile, b: Profile): void {
     const one = this.#groupOf.get(a)!
     const other = this.#groupOf.get(b)!
-    if (one === other || one.some((x) => other.some((y) => x.record.lane === y.record.lane))) return
+    if (one === other || one.some((x) => other.some((y) => x.record.source === y.record.source))) return
     one.push(...other)
     for (const profile of other) this.#groupOf.set(profile, one)
   }
 
   /**
-   * Each amendment goes where the record it amends is; one whose record is gone stands alone as long as it
-   * has a name.
+   * Each amendment goes where the record it amends is; one whose record is gone stands alone as long as it has a
+   * name.
    */
   withAmendments (amendments: ActorRecord[]): ActorRecord[][] {
     const groups = [...new Set(this.#groupOf.values())].map((group) => group.map((profile) => profile.record))
@@ -243,7 +245,7 @@ class Groups {
       else if (amendment.name !== null) groups.push([amendment])
     }
     for (const group of groups) {
-      group.sort((x, y) => LANES.indexOf(x.lane) - LANES.indexOf(y.lane) || compare(x.key, y.key))
+      group.sort((x, y) => trustRank(x) - trustRank(y) || compare(x.key, y.key))
     }
     return groups.sort((x, y) => compare(recordKey(leadRecord(x)), recordKey(leadRecord(y))))
   }

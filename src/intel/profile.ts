@@ -1,6 +1,6 @@
 /**
- * What a group of records comes to: the actor that readers see. Pure. The first lane that says something
- * wins; lists are joined; nothing is lost, since the records stay.
+ * From a group of records to the actor that readers see. Pure. The first source that says something wins; lists are
+ * joined; nothing is lost, since the records stay.
  */
 import { foldName, actorId, leadRecord } from './match.ts'
 import {
@@ -13,7 +13,7 @@ import {
   type ThreatCategory
 } from './shapes.ts'
 
-/** Records in the order of LANES (groupRecords gives them so) -> the document to store. */
+/** Records in the order of INTEL_SOURCES (groupRecords gives them so) -> the document to store. */
 export function toDocument (records: ActorRecord[]): ActorDocument {
   const name = firstSaid(records, (record) => record.name) ?? ''
   return {
@@ -37,7 +37,7 @@ export function toActor (document: ActorDocument): ThreatActor {
     motivation: firstSaid(records, (record) => record.motivation),
     techniques: joinTechniques(records),
     references: joinReferences(records),
-    sources: [...new Set(records.map((record) => SOURCE_NAMES[record.lane]))],
+    sources: [...new Set(records.map((record) => SOURCE_NAMES[record.source]))],
     firstSeen: extreme(records, 'firstSeen', Math.min),
     lastSeen: extreme(records, 'lastSeen', Math.max),
     description: firstSaid(records, (record) => record.description)
@@ -46,29 +46,24 @@ export function toActor (document: ActorDocument): ThreatActor {
 
 /** Folded names and aliases of all records, the proper name first: what search looks at. */
 export function searchNames (document: ActorDocument): string[] {
-  return [
-    ...new Set([
-      document.nameKey,
-      ...[...document.records.map((record) => record.name ?? ''), ...joinAliases(document.records, '')].map(
-        foldName
-      )
-    ])
-  ].filter((name) => name !== '')
+  const { nameKey, records } = document
+  const names = [...records.map((record) => record.name ?? ''), ...joinAliases(records, '')]
+  return [...new Set([nameKey, ...names.map(foldName)])].filter((name) => name !== '')
 }
 
 /** Lists that an administrator wrote replace those of the sources: somebody looked and corrected them. */
 function said<T> (records: readonly ActorRecord[], list: (record: ActorRecord) => T[] | null): T[] {
-  const corrected = records.find((record) => record.lane === 'administrator' && list(record) !== null)
+  const corrected = records.find((record) => record.source === 'administrator' && list(record) !== null)
   return corrected === undefined ? records.flatMap((record) => list(record) ?? []) : list(corrected) as T[]
 }
 
 /**
- * Every other name, each once, spelled as the most trusted source spells it. Proper names of other sources
- * are aliases here.
+ * Every other name, each once, spelled as the most trusted source spells it. Proper names of other sources are
+ * aliases here.
  */
 function joinAliases (records: readonly ActorRecord[], name: string): string[] {
   const byFold = new Map<string, string>()
-  const corrected = records.some((record) => record.lane === 'administrator' && record.aliases !== null)
+  const corrected = records.some((record) => record.source === 'administrator' && record.aliases !== null)
   const names = corrected ? [] : records.map((record) => record.name ?? '')
   for (const alias of [...names, ...said(records, (record) => record.aliases)]) {
     const fold = foldName(alias)
@@ -84,15 +79,11 @@ function joinTechniques (records: readonly ActorRecord[]): Technique[] {
     if ((byId.get(technique.id)?.name ?? null) === null) byId.set(technique.id, technique)
   }
   // An administrator gives ids only; the sources know the names.
-  const names = new Map(
-    records.flatMap((record) => record.techniques ?? []).filter((technique) => technique.name !== null).map((
-      technique
-    ) => [technique.id, technique.name])
-  )
-  return [...byId.values()].map(({ id, name }) => ({ id, name: name ?? names.get(id) ?? null })).sort((
-    a,
-    b
-  ) => a.id < b.id ? -1 : 1)
+  const named = records.flatMap(({ techniques }) => techniques ?? []).filter(({ name }) => name !== null)
+  const names = new Map(named.map(({ id, name }) => [id, name]))
+  return [...byId.values()]
+    .map(({ id, name }) => ({ id, name: name ?? names.get(id) ?? null }))
+    .sort((a, b) => a.id < b.id ? -1 : 1)
 }
 
 function joinReferences (records: readonly ActorRecord[]): Reference[] {
@@ -124,7 +115,7 @@ function extreme (
   field: 'firstSeen' | 'lastSeen',
   pick: (...values: number[]) => number
 ): number | null {
-  const corrected = records.find((record) => record.lane === 'administrator')?.[field] ?? null
+  const corrected = records.find((record) => record.source === 'administrator')?.[field] ?? null
   if (corrected !== null) return corrected
   const values = records.map((record) => record[field]).filter((value) => value !== null)
   return values.length === 0 ? null : pick(...values)

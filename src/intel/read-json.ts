@@ -2,9 +2,8 @@
  * A JSON document as a stream of the elements of one array at its top level, within bounds.
  *
  * stream-json says of itself that it is not made for hostile input; imports come from administrators, yet from files
- * that others wrote. So what it is fed and what it gives is bounded here: depth, size of one element, count
- * of elements, and the time between two breaths of the event loop. Never assembles anything but the elements
- * asked for.
+ * that others wrote. So what it is fed and what it gives is bounded here: depth, size of one element, count of
+ * elements, and the time between two breaths of the event loop. Never assembles anything but the elements asked for.
  */
 import { setImmediate as breathe } from 'node:timers/promises'
 import { Assembler } from 'stream-json/assembler.js'

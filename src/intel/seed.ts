@@ -1,7 +1,7 @@
 /**
  * A few well-known actors, so that the first start has something to show. Facts only, in our own words; an import of
- * ATT&CK or MISP joins them by their ATT&CK ids, and its facts then go before these, but for the
- * category, where a person's reading is better than ours of a text (category.ts).
+ * ATT&CK or MISP joins them by their ATT&CK ids, and its facts then go before these, but for the category, where a
+ * person's reading is better than ours of a text (category.ts).
  */
 import type { ActorRecord, ThreatCategory } from './shapes.ts'
 
@@ -38,7 +38,8 @@ export const SEEDS: readonly Seed[] = [
     since: 2006,
     techniques: [SPEARPHISHING, LINK],
     description:
-      'Chinese military unit known for years of theft from English-speaking companies, described publicly in 2013.'
+      'Chinese military unit known for years of theft from English-speaking ' +
+      'companies, described publicly in 2013.'
   },
   {
     name: 'APT28',
@@ -50,7 +51,8 @@ export const SEEDS: readonly Seed[] = [
     since: 2004,
     techniques: [SPEARPHISHING, LINK, PASSWORDS, PUBLIC_APP],
     description:
-      'Russian military intelligence. Goes after governments, armies, parties and sports bodies, with phishing and guessed passwords.'
+      'Russian military intelligence. Goes after governments, armies, parties and sports ' +
+      'bodies, with phishing and guessed passwords.'
   },
   {
     name: 'APT29',
@@ -62,7 +64,8 @@ export const SEEDS: readonly Seed[] = [
     since: 2008,
     techniques: [SUPPLY_CHAIN, VALID_ACCOUNTS, PASSWORDS],
     description:
-      'Russian foreign intelligence. Patient access to ministries and their suppliers; the SolarWinds updates of 2020 were its work.'
+      'Russian foreign intelligence. Patient access to ministries and their suppliers; ' +
+      'the SolarWinds updates of 2020 were its work.'
   },
   {
     name: 'Sandworm Team',
@@ -98,7 +101,8 @@ export const SEEDS: readonly Seed[] = [
     since: 2009,
     techniques: [SPEARPHISHING, WIPE, ENCRYPT],
     description:
-      'North Korean state group: the wiping of Sony Pictures in 2014, WannaCry in 2017, thefts from banks and exchanges since.'
+      'North Korean state group: the wiping of Sony Pictures in 2014, WannaCry in ' +
+      '2017, thefts from banks and exchanges since.'
   },
   {
     name: 'Kimsuky',
@@ -122,7 +126,8 @@ export const SEEDS: readonly Seed[] = [
     since: 2012,
     techniques: [SUPPLY_CHAIN, PUBLIC_APP, SPEARPHISHING],
     description:
-      'Chinese group that spies for the state and steals for itself, often through software suppliers and games companies.'
+      'Chinese group that spies for the state and steals for itself, often through ' +
+      'software suppliers and games companies.'
   },
   {
     name: 'Volt Typhoon',
@@ -134,7 +139,8 @@ export const SEEDS: readonly Seed[] = [
     since: 2021,
     techniques: [VALID_ACCOUNTS, PUBLIC_APP],
     description:
-      'Chinese state group that settles in critical infrastructure with the tools it finds there, through home routers.'
+      'Chinese state group that settles in critical infrastructure with the ' +
+      'tools it finds there, through home routers.'
   },
   {
     name: 'HAFNIUM',
@@ -236,14 +242,15 @@ export const SEEDS: readonly Seed[] = [
     since: 2021,
     techniques: [VALID_ACCOUNTS],
     description:
-      'Young extortionists who bought and begged their way into large technology companies and published what they took.'
+      'Young extortionists who bought and begged their way into large technology ' +
+      'companies and published what they took.'
   }
 ]
 
-/** The seeds as records of their lane. */
+/** The seeds as records of their source. */
 export function seedRecords (): ActorRecord[] {
   return SEEDS.map((seed) => ({
-    lane: 'seed',
+    source: 'seed',
     key: seed.attackId.toLowerCase(),
     version: 1,
     amends: null,

@@ -7,8 +7,6 @@
  */
 import type { CollectionDefinition } from '../storage/port.ts'
 
-export type { ActorInput, ActorPatch } from './actor-input.ts'
-
 export const THREAT_CATEGORIES = [
   'STATE_SPONSORED',
   'CYBERCRIME',
@@ -21,11 +19,12 @@ export const THREAT_CATEGORIES = [
 export type ThreatCategory = typeof THREAT_CATEGORIES[number]
 
 /**
- * Where records come from, the most trusted first: the order in which their facts win. A lane is a source and, where
- * one source names an adversary twice on purpose (STIX has threat actors and their intrusion sets), the kind of object.
- * One actor holds at most one record of each lane: two objects of one source are two adversaries, because it says so.
+ * Where records come from, the most trusted first: the order in which their facts win. A source is a publisher and,
+ * where one publisher names an adversary twice on purpose (STIX has threat actors and their intrusion sets), the
+ * kind of object. One actor holds at most one record of each source: two objects of one source are two adversaries,
+ * because it says so.
  */
-export const LANES = [
+export const INTEL_SOURCES = [
   'administrator',
   'mitre-attack',
   'stix-intrusion-set',
@@ -33,10 +32,10 @@ export const LANES = [
   'misp-galaxy',
   'seed'
 ] as const
-export type Lane = typeof LANES[number]
+export type IntelSource = typeof INTEL_SOURCES[number]
 
-/** The name of a lane's source as `sources` shows it. */
-export const SOURCE_NAMES: Record<Lane, string> = {
+/** The name of a source as `ThreatActor.sources` shows it. */
+export const SOURCE_NAMES: Record<IntelSource, string> = {
   administrator: 'administrator',
   'mitre-attack': 'mitre-attack',
   'stix-intrusion-set': 'stix',
@@ -45,7 +44,7 @@ export const SOURCE_NAMES: Record<Lane, string> = {
   seed: 'seed'
 }
 
-/** Bounds of one record: what lies beyond is cut when imported and refused when typed in. */
+/** Bounds of one record: an import is cut at them, and an administrator's input beyond them is refused. */
 export const BOUNDS = {
   nameChars: 200,
   aliases: 200,
@@ -64,17 +63,17 @@ export const ACTORS_MAX = 10_000
 export interface Technique { id: string, name: string | null }
 export interface Reference { name: string | null, url: string }
 
-/** What one source says. `null` and empty lists: it says nothing about that. Times are ms since the epoch. */
+/** One source's word. `null` and empty lists: it says nothing about that. Times are ms since the epoch. */
 export interface ActorRecord {
-  lane: Lane
+  source: IntelSource
   /** The source's own stable id: STIX id, MISP uuid, seed slug, ours for an administrator's. */
   key: string
   /**
-   * Rises when the source changes the object (STIX `modified` in ms, MISP cluster version); an older one
-   * never replaces a newer.
+   * Rises when the source changes the object (STIX `modified` in ms, MISP cluster version); an older one never
+   * replaces a newer.
    */
   version: number
-  /** Administrators' edits only: `lane:key` of the record that this one amends. */
+  /** Administrators' edits only: `source:key` of the record that this one amends. */
   amends: string | null
   name: string | null
   /** null: nothing said (an administrator may say "none" by []). */
@@ -123,7 +122,7 @@ export interface ThreatActor {
 
 export interface ThreatCount { category: ThreatCategory, count: number }
 
-/** What an import came to. The first four add up, with the skipped actors, to the actors that the input holds. */
+/** Counts of a finished import. The first four add up, with the skipped actors, to the actors that the input holds. */
 export interface ImportCounts {
   added: number
   updated: number

@@ -29,7 +29,8 @@ export const PLAYBOOKS: readonly Playbook[] = [
   {
     name: 'RATE_LIMIT_VIOLATION',
     description:
-      "Login or refresh over the strict tier, or the third violation within 10 minutes: the limit's own block becomes 5 minutes.",
+      'Login or refresh over the strict tier, or the third violation within 10 minutes: ' +
+      "the limit's own block becomes 5 minutes.",
     when: { limitViolation: true },
     steps: [{ do: 'limit', seconds: 300 }],
     opensIncident: true,

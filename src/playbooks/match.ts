@@ -11,7 +11,7 @@ const VIOLATIONS_MIN = 3
 
 /**
  * One blocking run per request: the first that blocks keeps its block, later ones record. STANDARD_MONITORING is for
- * what nothing else says: it fires only alone.
+ * requests that fire nothing else.
  */
 export function matchPlaybooks (
   detection: Detection,
@@ -31,8 +31,8 @@ export function matchPlaybooks (
 }
 
 /**
- * For how long a violation of a limit is answered by the limit itself, in seconds: 0 when that depends on
- * more than the violation.
+ * For how long a violation of a limit is answered by the limit itself, in seconds: 0 when that depends on more than
+ * the violation.
  */
 export function violationSeconds (playbooks: readonly Playbook[]): number {
   const unconditional = playbooks.filter(({ when }) => when.limitViolation === true && Object.keys(when).length === 1)
@@ -49,10 +49,7 @@ export function stepsOf (playbook: Playbook, detection: Detection, thresholds: S
   )
 }
 
-/**
- * A score that is only the cheap one is no evidence for anything that stands: it reaches no threshold but the
- * lowest.
- */
+/** A score that is only the cheap one is no evidence for what stands: it reaches no threshold but the lowest. */
 function holds (when: PlaybookCondition, detection: Detection, { challenge, block }: ScoreThresholds): boolean {
   const measured = detection.degraded !== true
   return (when.scoreAtLeast === undefined || (measured && detection.score >= when.scoreAtLeast)) &&

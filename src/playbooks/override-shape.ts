@@ -3,8 +3,9 @@ import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from '../config/config.ts'
 import { PLAYBOOK_NAMES } from './shapes.ts'
 
-/** What playbooks.json may hold. Loaded only where there is one: TypeBox is 260 files, a tenth of a process's start. */
-/** A condition is asked for or left out: what says `false` would hold for every request, and is refused. */
+/** The shape of playbooks.json. Loaded only where there is one: TypeBox is 260 files, a tenth of a process's start. */
+
+/** A condition is asked for or left out: `false` would hold for every request, and is refused. */
 const Asked = Type.Literal(true)
 const Seconds = Type.Integer({ minimum: 1, maximum: 30 * 86_400 })
 const Condition = Type.Partial(Type.Object({

@@ -10,7 +10,10 @@ import type { Playbook } from './shapes.ts'
  * and names stay: they are the priority, and what other programs know.
  */
 
-/** Ours with the file's members over them. @throws ConfigError naming DATA_DIR when the file is there and wrong */
+/**
+ * Ours with the file's members over them.
+ * @throws ConfigError naming DATA_DIR when the file is there and wrong
+ */
 export async function loadPlaybooks (dataDir: string): Promise<readonly Playbook[]> {
   const overrides = await readOverrides(dataDir)
   return PLAYBOOKS.map((playbook) =>
@@ -18,7 +21,10 @@ export async function loadPlaybooks (dataDir: string): Promise<readonly Playbook
   )
 }
 
-/** What the file says, for the audit trail; nothing when there is none. @throws ConfigError as above */
+/**
+ * The file's own words, for the audit trail; nothing when there is no file.
+ * @throws ConfigError as above
+ */
 export async function readOverrides (dataDir: string): Promise<Overrides> {
   let text: string
   try {

@@ -3,33 +3,43 @@ import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Recorded } from '../receipts/recent-receipts.ts'
 import type { Assessment } from '../receipts/shapes.ts'
+import type { Incidents } from '../incidents/incidents.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
-import { createIncidents, type Incidents } from '../incidents/incidents.ts'
 import type { ScoreThresholds } from './match.ts'
 import { createRunLog, type StoredRun } from './run-log.ts'
-import { attackerName, createRunner, type Actions } from './runner.ts'
+import { createRunner } from './runner.ts'
 import { createRecount } from './recount.ts'
-import { attackerOf, runCollection, type Playbook, type PlaybookName, type Run, type Detection } from './shapes.ts'
+import {
+  attackerName,
+  attackerOf,
+  runCollection,
+  type Detection,
+  type Playbook,
+  type PlaybookName,
+  type Run
+} from './shapes.ts'
+import type { Actions } from './steps.ts'
 
 /**
- * The room's service: what a request set off, what a person runs by hand, and the record of both.
+ * The room's service: runs that a request set off, runs that a person orders, and the record of both.
+ *
+ * Never does: decide what a step does (steps.ts), or show incidents. In: detections and receipts. Out: runs.
  */
 export interface Playbooks {
-  readonly incidents: Incidents
   /** Hop 9: acts at once, records behind. Never throws. */
   respond (detection: Detection): Run[]
   /** A request that others saw and handed in to be acted on (`act: true`): as if it had been asked of us. */
   respondToSample (receipt: Recorded, assessment: Assessment): Run[]
   list (): Array<Omit<Playbook, 'steps'> & { steps: string[] }>
   /**
-   * Runs one on a receipt, for a person: durable in the audit trail before it acts. @throws
-   * NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE
+   * Runs one on a receipt, for a person: durable in the audit trail before it acts.
+   * @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE
    */
   runOn (name: PlaybookName, assessmentId: string, options: { dryRun: boolean, actor: string }): Promise<Run>
   /** A client was let back in. */
   forget (attacker: string): void
-  /** Resolves when nothing waits to be tried again or written. */
+  /** Resolves when no step waits to be tried again and no run to be written. */
   settled (): Promise<void>
   close (): Promise<void>
 }
@@ -38,6 +48,7 @@ export interface PlaybookParts {
   playbooks: readonly Playbook[]
   thresholds: ScoreThresholds
   actions: Actions
+  incidents: Pick<Incidents, 'join'>
   storage: Storage
   audit: Audit
   fleet: Fleet
@@ -51,24 +62,10 @@ export interface PlaybookParts {
 }
 
 export function createPlaybooks (parts: PlaybookParts): Playbooks {
-  const { playbooks, storage, audit, fleet, log, actions } = parts
-  const incidents = createIncidents({ ...parts, notify: (notice) => actions.notify(notice) })
+  const { playbooks, storage, audit, fleet, clock, log, refusalsOf } = parts
   const runLog = createRunLog({ store: storage.collection<StoredRun>(runCollection), processId: fleet.processId, log })
-  const runner = createRunner({ ...parts, incidents, runLog })
-  const recount = createRecount({
-    fleet,
-    clock: parts.clock,
-    refusalsOf: parts.refusalsOf,
-    respond: (detection) => {
-      respondNow(detection)
-    }
-  })
-
-  async function settled (): Promise<void> {
-    await runner.settled()
-    await runLog.settled()
-    await incidents.settled()
-  }
+  const runner = createRunner({ ...parts, runLog })
+  const recount = createRecount({ fleet, clock, refusalsOf, respond: respondNow })
 
   function respondNow (detection: Detection): Run[] {
     try {
@@ -80,7 +77,6 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
   }
 
   const service: Playbooks = {
-    incidents,
     respond (detection) {
       recount.offer(detection)
       return respondNow(detection)
@@ -118,13 +114,15 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
       }, async () => runner.runOne(playbook, detection, options))
     },
     forget: runner.forget,
-    settled,
+    async settled () {
+      await runner.settled()
+      await runLog.settled()
+    },
     async close () {
       recount.close()
       runner.close()
       await runner.settled()
       await runLog.close()
-      await incidents.close()
     }
   }
   return service
@@ -151,7 +149,7 @@ function detectionOf (assessment: Assessment): Detection {
     automation: false,
     anomaly: false,
     action: assessment.action,
-    // What a person orders is done, also in shadow.
+    // A person's order is carried out, also in shadow.
     simulated: false,
     refused: false,
     refusals600s: 0,

@@ -3,20 +3,18 @@ import type { Json } from '../std/json.ts'
 import { loadPlaybooks, readOverrides } from './override.ts'
 import { violationSeconds } from './match.ts'
 import { createPlaybooks, type Playbooks } from './playbooks.ts'
-import { attackerName } from './runner.ts'
-import { createWebhooks, type Webhooks } from '../webhooks/webhooks.ts'
+import { attackerName } from './shapes.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance { playbooks: Playbooks, webhooks: Webhooks }
+  interface FastifyInstance { playbooks: Playbooks }
 }
 
 /**
- * What a request sets off, as `app.playbooks`, and webhooks, as `app.webhooks`. Here playbooks get the hands
- * of other rooms: decisions, limits, receipts.
+ * Hangs the room into the app as `app.playbooks`. Here playbooks get the hands of other rooms: decisions, limits,
+ * receipts, incidents, webhooks.
  */
 export default fp(async (app) => {
-  const { config, storage, audit, fleet, clock, log, decisions, limits, receipts, metrics } = app
-  const webhooks = createWebhooks({ urls: config.webhookUrls, secret: config.webhookSecret, storage, clock, log })
+  const { config, storage, audit, fleet, clock, log, decisions, limits, receipts, incidents, webhooks, metrics } = app
   const inForce = await loadPlaybooks(config.dataDir)
   // The limiter answers the request that crosses a limit before any playbook can act on it.
   limits.lengthenBlocks(violationSeconds(inForce))
@@ -40,6 +38,7 @@ export default fp(async (app) => {
       mayNotify: () => webhooks.mayNotify(),
       notify: (notice) => webhooks.notify(notice)
     },
+    incidents,
     findAssessment: (id) => receipts.get(id),
     refusalsOf: (client) => app.clients.refusals(client),
     onRun: (run) => metrics.playbookRunsTotal.inc({ playbook: run.playbook, result: run.result })
@@ -68,23 +67,11 @@ export default fp(async (app) => {
     }
   }
   app.decorate('playbooks', playbooks)
-  app.decorate('webhooks', webhooks)
-  app.addHook('onClose', async () => {
-    await playbooks.close()
-    await webhooks.close()
-  })
+  app.addHook('onClose', () => playbooks.close())
 }, {
   name: 'playbooks',
   dependencies: [
-    'config',
-    'storage',
-    'audit',
-    'fleet',
-    'clock',
-    'metrics',
-    'decisions',
-    'limits',
-    'receipts',
-    'clients'
+    'config', 'storage', 'audit', 'fleet', 'clock', 'metrics', 'decisions', 'limits', 'receipts', 'clients',
+    'incidents', 'webhooks'
   ]
 })

@@ -3,9 +3,9 @@ import type { Clock } from '../std/clock.ts'
 import type { Detection } from './shapes.ts'
 
 /**
- * What was refused here is looked at again when the other processes of the host have told what they refused:
- * three quick requests of one client may land on three processes, none of which has seen more than one when
- * it judges. Each playbook still acts once per attacker and window.
+ * Detections of refused requests are offered to the playbooks a second time, when the other processes of the host have
+ * told what they refused: three quick requests of one client may land on three processes, none of which has seen more
+ * than one when it judges. Each playbook still acts once per attacker and window.
  */
 export interface Recount {
   offer (detection: Detection): void

@@ -1,3 +1,4 @@
+import { createWriteBehind } from '../std/write-behind.ts'
 import type { Collection } from '../storage/port.ts'
 import type { Run } from './shapes.ts'
 
@@ -9,7 +10,7 @@ import type { Run } from './shapes.ts'
 export interface RunLog {
   /** `tell` is called once, or never when a sibling had the run first. */
   offer (run: Run, tell: () => void): void
-  /** Resolves when what waits was tried once. */
+  /** Resolves when every waiting run was tried once. */
   settled (): Promise<void>
   close (): Promise<void>
 }
@@ -21,40 +22,27 @@ const RUN_KEPT_MS = 90 * 86_400_000
 /** Beyond it runs stand in the audit trail only. */
 const WAITING_MAX = 5_000
 const BATCH = 500
-const RETRY_MS = 1_000
 
-export function createRunLog (
-  { store, processId, log }: {
-    store: Collection<StoredRun>,
-    processId: string,
-    log: { error (details: object, message: string): void }
-  }
-): RunLog {
+export interface RunLogParts {
+  store: Collection<StoredRun>
+  processId: string
+  log: { error (details: object, message: string): void }
+}
+
+export function createRunLog ({ store, processId, log }: RunLogParts): RunLog {
   let waiting: Waiting[] = []
-  let running: Promise<void> | null = null
-  let timer: NodeJS.Timeout | null = null
-
-  function start (): Promise<void> {
-    running ??= flush().finally(() => { running = null })
-    return running
-  }
-
-  async function flush (): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve))
-    while (waiting.length > 0) {
+  const writeBehind = createWriteBehind({
+    waits: () => waiting.length > 0,
+    async write () {
       const batch = waiting.slice(0, BATCH)
-      try {
-        await write(batch)
-        waiting = waiting.slice(batch.length)
-      } catch (error) {
-        log.error({ err: error }, 'runs of playbooks wait for the store')
-        for (const one of waiting) tellOnce(one)
-        timer = setTimeout(() => { timer = null; start() }, RETRY_MS)
-        timer.unref()
-        return
-      }
+      await write(batch)
+      waiting = waiting.slice(batch.length)
+    },
+    onError (err) {
+      log.error({ err }, 'runs of playbooks wait for the store')
+      for (const one of waiting) tellOnce(one)
     }
-  }
+  })
 
   async function write (batch: Waiting[]): Promise<void> {
     const added = await store.insertMany(batch.map(({ run }) => run))
@@ -64,23 +52,19 @@ export function createRunLog (
     for (const one of batch) if ((owners?.get(one.run.id) ?? processId) === processId) tellOnce(one)
   }
 
-  function tellOnce (one: Waiting): void {
-    if (one.told) return
-    one.told = true
-    one.tell()
-  }
-
   return {
     offer (run, tell) {
       if (waiting.length >= WAITING_MAX) return tell()
       waiting.push({ run: { ...run, processId, expiresAt: run.at + RUN_KEPT_MS }, tell, told: false })
-      if (timer === null) start()
+      writeBehind.wake()
     },
-    async settled () { if (waiting.length > 0) await start() },
-    async close () {
-      if (timer !== null) clearTimeout(timer)
-      if (waiting.length > 0) await start()
-      if (timer !== null) clearTimeout(timer)
-    }
+    settled: writeBehind.settled,
+    close: writeBehind.close
   }
+}
+
+function tellOnce (one: Waiting): void {
+  if (one.told) return
+  one.told = true
+  one.tell()
 }

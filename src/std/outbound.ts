@@ -45,7 +45,8 @@ export function isPrivateHost ({ hostname }: Pick<URL, 'hostname'>): boolean {
 /** Every address of a name. */
 export type ResolveName = (hostname: string) => Promise<string[]>
 
-const resolveName: ResolveName = async (hostname) =>
+/** As the system resolves it: hosts file and DNS. @throws its error when there is no such name */
+export const resolveName: ResolveName = async (hostname) =>
   (await lookup(hostname, { all: true })).map(({ address }) => address)
 
 export interface PublicLookupOptions {

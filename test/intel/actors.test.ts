@@ -3,7 +3,9 @@ import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../../sr
 import type { Intel } from '../../src/intel/actors.ts'
 import { prepareIntel } from '../../src/intel/prepare.ts'
 import { SEEDS } from '../../src/intel/seed.ts'
-import type { ActorInput, ImportCounts, ThreatActor } from '../../src/intel/shapes.ts'
+import type { ActorInput } from '../../src/intel/actor-input.ts'
+import { actorCollection, type ImportCounts, type ThreatActor } from '../../src/intel/shapes.ts'
+import type { Document } from '../../src/storage/port.ts'
 import { attackGroup, bundle, bytesOf, cluster, galaxy, group, openIntel } from './room.ts'
 
 const load = async (intel: Intel, value: unknown): Promise<ImportCounts> => await intel.importStream(bytesOf(value), { format: null, actor: 'system' })
@@ -23,6 +25,25 @@ t.test('an import says what it did, and the same import again does nothing', asy
   t.equal(JSON.stringify(await storage.collection({ name: 'threatActors', indexes: [] }).find({ first: 100 })), before, 'not even a revision moved')
   t.match(await all(intel), [{ name: 'APT28', aliases: ['Fancy Béar', 'Sofacy', 'Pawn Storm'], country: 'RU', sources: ['mitre-attack', 'misp-galaxy'] }, { name: 'Crane' }, { name: 'Ostap' }])
   t.match(audit.events[0], { category: 'data', type: 'intel.import', outcome: 'ok', details: { added: 2, skipped: 1 } })
+})
+
+t.test('a document of an older version, whose records say `lane`, is read as before and written anew only when it changes', async (t) => {
+  const [old, now] = [await openIntel(t), await openIntel(t)]
+  const stored = old.storage.collection<Document & { records: Array<Record<string, unknown>> }>(actorCollection)
+  for (const file of [stix, misp]) await load(now.intel, file)
+  const { items } = await now.storage.collection<Document & { records: Array<Record<string, unknown>> }>(actorCollection).find({ first: 100 })
+  await stored.insertMany(items.map(({ revision: _revision, ...document }) => ({
+    ...document,
+    records: document.records.map(({ source, ...record }) => ({ lane: source, ...record }))
+  })))
+  const former = await stored.find({ first: 100 })
+  t.ok(former.items.every(({ records }) => records.every((record) => 'lane' in record && !('source' in record))))
+  t.same(await all(old.intel), await all(now.intel), 'ids and sources too')
+  for (const file of [stix, misp]) t.match(await load(old.intel, file), { added: 0, updated: 0, merged: 0, unchanged: 2 })
+  t.same(await stored.find({ first: 100 }), former, 'not even a revision moved')
+  const [first] = await all(old.intel)
+  t.match(await old.intel.update(first!.id, { motivation: 'Sabotage' }, 'user:1'), { id: first!.id, sources: ['administrator', 'mitre-attack', 'misp-galaxy'], motivation: 'Sabotage' })
+  t.same((await stored.get(first!.id))!.records.map(({ source, lane }) => [source, lane]), [['administrator', undefined], ['mitre-attack', undefined], ['misp-galaxy', undefined]])
 })
 
 t.test('the order of imports does not show, ids included', async (t) => {

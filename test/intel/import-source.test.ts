@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { isPrivateAddress, isUrl, openFile, openUrl, openSource, plainBytes, sourceLabel, FETCH_OPTIONS } from '../../src/intel/import-source.ts'
+import { isUrl, openFile, openUrl, openSource, plainBytes, sourceLabel, FETCH_OPTIONS } from '../../src/intel/import-source.ts'
+import { isPrivateAddress } from '../../src/std/outbound.ts'
 
 const local = { ...FETCH_OPTIONS, timeoutMs: 5000, allowPrivate: true }
 

@@ -16,7 +16,7 @@ const uses = (n: number, actor: number, target: number): Record<string, unknown>
 t.test('a STIX bundle gives its groups with the techniques they use, whatever the order of its objects', async (t) => {
   const objects = [uses(50, 1, 10), uses(51, 1, 11), technique(10, 'T1190'), technique(11, 'T1059.001', { revoked: true }), attackGroup(1, 'APT1', { aliases: ['APT1', 'Comment Crew'] })]
   const { records, skipped } = await read(bundle(...objects))
-  t.match(records, [{ lane: 'mitre-attack', key: `intrusion-set--${uuid(1)}`, name: 'APT1', aliases: ['Comment Crew'], attackIds: ['G0001'], techniques: [{ id: 'T1190', name: 'Technique T1190' }] }])
+  t.match(records, [{ source: 'mitre-attack', key: `intrusion-set--${uuid(1)}`, name: 'APT1', aliases: ['Comment Crew'], attackIds: ['G0001'], techniques: [{ id: 'T1190', name: 'Technique T1190' }] }])
   t.same([...skipped], [['attack-pattern revoked', 1]])
 })
 
@@ -26,7 +26,7 @@ t.test('STIX 2.1 threat actors bring type, motivation, span and the country they
     { type: 'relationship', id: `relationship--${uuid(4)}`, relationship_type: 'originates-from', source_ref: `threat-actor--${uuid(2)}`, target_ref: `location--${uuid(3)}` },
     { type: 'threat-actor', spec_version: '2.1', id: `threat-actor--${uuid(2)}`, name: 'Crew', threat_actor_types: ['crime-syndicate'], primary_motivation: 'personal-gain', first_seen: '2019-05-01T00:00:00Z', last_seen: '2021' }
   ))
-  t.match(records, [{ lane: 'stix-threat-actor', country: 'RO', category: 'CYBERCRIME', motivation: 'personal-gain', firstSeen: Date.UTC(2019, 4, 1), lastSeen: Date.UTC(2022, 0, 1) - 1 }])
+  t.match(records, [{ source: 'stix-threat-actor', country: 'RO', category: 'CYBERCRIME', motivation: 'personal-gain', firstSeen: Date.UTC(2019, 4, 1), lastSeen: Date.UTC(2022, 0, 1) - 1 }])
 })
 
 t.test('revoked and deprecated objects are skipped with their reasons', async (t) => {
@@ -52,7 +52,7 @@ t.test('a MISP cluster gives names, country, sponsor, ATT&CK ids and safe refere
     refs: ['https://example.org/a', 'javascript:alert(1)', 'https://attack.mitre.org/groups/G9999/'],
     since: '2007'
   })))
-  t.match(records, [{ lane: 'misp-galaxy', key: uuid(1), version: 7, name: 'APT 28', aliases: ['Sofacy'], attackIds: ['G0007'], country: 'RU', category: 'STATE_SPONSORED', motivation: 'Espionage, Sabotage', firstSeen: Date.UTC(2007, 0, 1) }])
+  t.match(records, [{ source: 'misp-galaxy', key: uuid(1), version: 7, name: 'APT 28', aliases: ['Sofacy'], attackIds: ['G0007'], country: 'RU', category: 'STATE_SPONSORED', motivation: 'Espionage, Sabotage', firstSeen: Date.UTC(2007, 0, 1) }])
   t.same(records[0]!.references!.map(({ url }) => url), ['https://example.org/a', 'https://attack.mitre.org/groups/G9999/'])
 })
 

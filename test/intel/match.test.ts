@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { foldName, groupRecords, recordKey } from '../../src/intel/match.ts'
 import { toActor, toDocument } from '../../src/intel/profile.ts'
-import type { ActorRecord, Lane } from '../../src/intel/shapes.ts'
+import type { ActorRecord, IntelSource } from '../../src/intel/shapes.ts'
 import { record } from './room.ts'
 
 const namesOf = (records: ActorRecord[]): string[] => groupRecords(records).map((group) => group.map((each) => each.name).join('+')).sort()
@@ -67,17 +67,17 @@ t.test('a cluster that claims two ATT&CK groups joins the one whose name it bear
 })
 
 t.test('groups and what they come to do not depend on the order of the records', async () => {
-  const lanes: Lane[] = ['mitre-attack', 'misp-galaxy', 'stix-intrusion-set', 'stix-threat-actor', 'seed']
+  const sources: IntelSource[] = ['mitre-attack', 'misp-galaxy', 'stix-intrusion-set', 'stix-threat-actor', 'seed']
   const name = fc.constantFrom('apt1', 'APT 1', 'bear', 'kitten', 'panda', 'x', 'y', 'z', '狼', '')
-  const records = fc.uniqueArray(fc.record({ lane: fc.constantFrom(...lanes), key: fc.constantFrom('a', 'b', 'c', 'd'), name, aliases: fc.array(name, { maxLength: 3 }), attackIds: fc.subarray(['G0001', 'G0002', 'G0003'], { maxLength: 2 }) }), { selector: recordKey, maxLength: 14 })
-    .map((list) => list.map(({ lane, key, name, ...rest }) => record(lane, key, name, rest)))
+  const records = fc.uniqueArray(fc.record({ source: fc.constantFrom(...sources), key: fc.constantFrom('a', 'b', 'c', 'd'), name, aliases: fc.array(name, { maxLength: 3 }), attackIds: fc.subarray(['G0001', 'G0002', 'G0003'], { maxLength: 2 }) }), { selector: recordKey, maxLength: 14 })
+    .map((list) => list.map(({ source, key, name, ...rest }) => record(source, key, name, rest)))
   fc.assert(fc.property(records, fc.infiniteStream(fc.nat()), (list, random) => {
     const shuffled = list.map((each) => ({ each, at: random.next().value as number })).sort((a, b) => a.at - b.at).map(({ each }) => each)
     const groups = groupRecords(list)
     if (JSON.stringify(groupRecords(shuffled).map(toDocument)) !== JSON.stringify(groups.map(toDocument))) throw new Error('the order shows')
     const flat = groups.flat()
     if (flat.length !== list.length || new Set(flat.map(recordKey)).size !== list.length) throw new Error('a record was lost or doubled')
-    for (const group of groups) if (new Set(group.map(({ lane }) => lane)).size !== group.length) throw new Error('two records of one lane in a group')
+    for (const group of groups) if (new Set(group.map(({ source }) => source)).size !== group.length) throw new Error('two records of one source in a group')
   }), { numRuns: 500 })
 })
 

@@ -92,9 +92,9 @@ export function cluster (n: number, value: string, meta: Record<string, unknown>
 
 export const galaxy = (...values: unknown[]): Record<string, unknown> => ({ name: 'Threat Actor', type: 'threat-actor', uuid: uuid(998), values, version: 7 })
 
-export function record (lane: ActorRecord['lane'], key: string, name: string, more: Partial<ActorRecord> = {}): ActorRecord {
+export function record (source: ActorRecord['source'], key: string, name: string, more: Partial<ActorRecord> = {}): ActorRecord {
   return {
-    lane,
+    source,
     key,
     version: 1,
     amends: null,

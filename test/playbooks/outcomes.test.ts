@@ -2,15 +2,16 @@ import t from 'tap'
 import type { Audit, AuditInput } from '../../src/audit/shapes.ts'
 import { NEKO_ERR_NOT_FOUND, NEKO_ERR_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import type { GraphqlContext, Resolver } from '../../src/schema/context.ts'
-import { playbooksGraphql } from '../../src/playbooks/graphql.ts'
-import { incidentCollection, playbookCollections } from '../../src/playbooks/shapes.ts'
+import { incidentCollection, incidentCollections } from '../../src/incidents/shapes.ts'
+import { playbookCollections } from '../../src/playbooks/shapes.ts'
+import { webhooksGraphql } from '../../src/webhooks/graphql.ts'
 import type { Collection, CollectionDefinition, Document, Storage } from '../../src/storage/port.ts'
 import { openTestStorage } from '../storage.ts'
 import { openPlaybooks, detection } from './room.ts'
 
 /** A change that failed must not stand in the trail as one that was made. */
 t.test('an incident that could not be changed is recorded as failed, and names the event that it takes back', async (t) => {
-  const storage = await openTestStorage(t, playbookCollections)
+  const storage = await openTestStorage(t, [...incidentCollections, ...playbookCollections])
   let isDown = false
   const failing = {
     ...storage,
@@ -24,19 +25,19 @@ t.test('an incident that could not be changed is recorded as failed, and names t
   } as Storage
   const { rooms: [room] } = await openPlaybooks(t, { storage: failing })
   room!.playbooks.respond(detection({ score: 95, refused: true }))
-  await room!.playbooks.settled()
-  const { items: [incident] } = await room!.playbooks.incidents.list(null, { first: 1, after: null })
+  await room!.settled()
+  const { items: [incident] } = await room!.incidents.list(null, { first: 1, after: null })
   isDown = true
-  await t.rejects(room!.playbooks.incidents.setStatus(incident!.id, 'RESOLVED', 'user:1'), { code: 'NEKO_ERR_STORE_UNAVAILABLE' })
+  await t.rejects(room!.incidents.setStatus(incident!.id, 'RESOLVED', 'user:1'), { code: 'NEKO_ERR_STORE_UNAVAILABLE' })
   t.match(room!.audited.slice(-2), [
     { type: 'incident.resolved', outcome: 'ok' },
     { type: 'incident.resolved', target: incident!.id, outcome: 'failed', details: { takesBack: 'ev', code: 'NEKO_ERR_STORE_UNAVAILABLE' } }
   ])
   isDown = false
-  t.match(await room!.playbooks.incidents.setStatus(incident!.id, 'RESOLVED', 'user:1'), { status: 'RESOLVED' })
+  t.match(await room!.incidents.setStatus(incident!.id, 'RESOLVED', 'user:1'), { status: 'RESOLVED' })
   t.match(room!.audited.at(-1), { outcome: 'ok' })
   const before = room!.audited.length
-  await t.rejects(room!.playbooks.incidents.setStatus(incident!.id, 'RESOLVED', 'user:1'), { code: 'NEKO_ERR_INPUT_INVALID' })
+  await t.rejects(room!.incidents.setStatus(incident!.id, 'RESOLVED', 'user:1'), { code: 'NEKO_ERR_INPUT_INVALID' })
   t.equal(room!.audited.length, before, 'what may not be is not tried')
 })
 
@@ -51,7 +52,7 @@ t.test('the replay of a webhook is recorded as what it came to', async (t) => {
   let asked = 0
   const replay = (answer: () => Promise<boolean>): Promise<boolean> => {
     const app = { audit, webhooks: { replay: () => { asked++; return answer() } } }
-    const { replayWebhook } = playbooksGraphql.resolvers.Mutation as { replayWebhook: Resolver }
+    const { replayWebhook } = webhooksGraphql.resolvers.Mutation as { replayWebhook: Resolver }
     return replayWebhook(null, { id: 'wm_1' }, { app, principal: { clientKey: 'user:1' } } as unknown as GraphqlContext) as Promise<boolean>
   }
   t.equal(await replay(async () => true), true)

@@ -27,16 +27,16 @@ for (const name of PLAYBOOK_NAMES) {
     const { fires, short, does } = fixtures[name]
     const { rooms: [room] } = await openPlaybooks(t)
     room!.playbooks.respond(detection(short))
-    await room!.playbooks.settled()
+    await room!.settled()
     t.notOk(room!.runs.some((run) => run.playbook === name))
     room!.playbooks.forget('ip:192.0.2.1')
     room!.acted.length = 0
     const runs = room!.playbooks.respond(detection(fires))
-    await room!.playbooks.settled()
+    await room!.settled()
     t.same(runs.map((run) => run.playbook), [name], 'and nothing else does')
     t.same(room!.acted, does)
     t.match(room!.audited.at(-1), { type: 'playbook.run', target: 'ip:192.0.2.1', details: { playbook: name } })
-    const { items } = await room!.playbooks.incidents.list(null, { first: 10, after: null })
+    const { items } = await room!.incidents.list(null, { first: 10, after: null })
     t.equal(items.some((incident) => incident.playbook === name), name !== 'STANDARD_MONITORING')
   })
 }
@@ -50,10 +50,10 @@ t.test('a login over the strict tier is a violation at once', async (t) => {
 t.test('one run blocks, the others of the same request record', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
   const runs = room!.playbooks.respond(detection({ score: 95, grade: 'certain', decoy: true, refused: true, refusals600s: 3 }))
-  await room!.playbooks.settled()
+  await room!.settled()
   t.same(runs.map((run) => run.playbook), ['CRITICAL_THREAT_RESPONSE', 'ACTIVE_ATTACK_DETECTED', 'HONEYPOT_CAPTURE', 'HIGH_THREAT_RESPONSE'])
   t.same(room!.acted, ['block ip:192.0.2.1 86400'])
-  const { items: [incident] } = await room!.playbooks.incidents.list('OPEN', { first: 10, after: null })
+  const { items: [incident] } = await room!.incidents.list('OPEN', { first: 10, after: null })
   t.match(incident, { playbook: 'CRITICAL_THREAT_RESPONSE', critical: true, count: 4, techniques: ['T1190'] })
   t.equal(incident!.timeline.length, 4)
   t.match(room!.notices, [{ kind: 'escalate', incident: incident!.id }], 'one webhook for all four')
@@ -72,9 +72,9 @@ t.test('a decoy touched at a low score does not spare who touches one at a block
   room!.playbooks.respond(detection({ score: 80, decoy: true }))
   sibling!.playbooks.respond(detection({ score: 80, decoy: true }))
   room!.playbooks.respond(detection({ score: 22, decoy: true }))
-  await room!.playbooks.settled()
+  await room!.settled()
   t.same(room!.acted, ['block ip:192.0.2.1 7200'], 'once')
-  const { items: [incident] } = await room!.playbooks.incidents.list('OPEN', { first: 10, after: null })
+  const { items: [incident] } = await room!.incidents.list('OPEN', { first: 10, after: null })
   t.equal(incident!.timeline.length, 2, 'and both runs are told of, whichever process had them')
 })
 
@@ -94,9 +94,9 @@ t.test('whom an allow spared is blocked by the next attack once the allow is gon
   })
   const [strong, weaker] = [{ score: 97, grade: 'certain' }, { score: 80, grade: 'certain' }] as const
   const attack = async (more: Partial<Detection>, value: string): Promise<void> => {
-    for (const { playbooks } of [room!, sibling!]) {
+    for (const { playbooks, settled } of [room!, sibling!]) {
       playbooks.respond(detection({ ...more, attacker: { scope: 'IP', value }, client: `ip:${value}` }))
-      await playbooks.settled()
+      await settled()
     }
   }
   for (let i = 0; i < 5; i++) await attack(strong, '192.0.2.1')
@@ -127,25 +127,25 @@ t.test('in shadow decisions are simulated and nobody is held or limited', async 
 t.test('the same attacker a thousand times is one run, one incident and one webhook per window', async (t) => {
   const { rooms: [room], clock } = await openPlaybooks(t)
   for (let i = 0; i < 1000; i++) room!.playbooks.respond(detection({ score: 95 }))
-  await room!.playbooks.settled()
+  await room!.settled()
   t.equal(room!.acted.length, 1)
   t.equal(room!.runs.length, 1)
   t.equal(room!.notices.length, 1)
   clock.advance(61_000)
   room!.playbooks.respond(detection({ score: 95 }))
-  await room!.playbooks.settled()
+  await room!.settled()
   t.equal(room!.runs.length, 2)
-  t.equal((await room!.playbooks.incidents.count(null)), 1)
+  t.equal((await room!.incidents.count(null)), 1)
   t.equal(room!.notices.length, 1, 'told already')
 })
 
 t.test('two processes that see one attack at the same moment tell of it once', async (t) => {
   const { rooms } = await openPlaybooks(t, { count: 3 })
   for (const { playbooks } of rooms) playbooks.respond(detection({ score: 95, grade: 'certain' }))
-  await Promise.all(rooms.map(({ playbooks }) => playbooks.settled()))
+  await Promise.all(rooms.map((room) => room.settled()))
   t.equal(rooms.filter(({ notices }) => notices.length > 0).length, 1, 'one process tells, in one message')
   t.same(rooms.flatMap(({ runs }) => runs.map((run) => run.playbook)).sort(), ['ACTIVE_ATTACK_DETECTED', 'CRITICAL_THREAT_RESPONSE'])
-  const { items: [incident] } = await rooms[0]!.playbooks.incidents.list('OPEN', { first: 10, after: null })
+  const { items: [incident] } = await rooms[0]!.incidents.list('OPEN', { first: 10, after: null })
   t.equal(incident!.count, 2)
 })
 
@@ -153,11 +153,11 @@ t.test('an escalation right after an alert about the same attacker is told too, 
   for (const afterMs of [0, 400, 600, 1_100, 1_900, 5_000]) {
     const { rooms: [room], clock } = await openPlaybooks(t)
     room!.playbooks.respond(detection({ grade: 'certain', score: 80 }))
-    await room!.playbooks.settled()
+    await room!.settled()
     clock.advance(afterMs)
     for (let i = 0; i < 3; i++) {
       room!.playbooks.respond(detection({ score: 97 }))
-      await room!.playbooks.settled()
+      await room!.settled()
       clock.advance(61_000)
     }
     t.match(room!.notices, [{ kind: 'alert' }, { kind: 'escalate', playbook: 'CRITICAL_THREAT_RESPONSE' }], `after ${afterMs} ms`)
@@ -168,24 +168,24 @@ t.test('an escalation right after an alert about the same attacker is told too, 
 t.test('an escalation that a sibling sees travels with the message that gathers, and alone when nobody gathers any more', async (t) => {
   const { rooms: [one, other], clock } = await openPlaybooks(t, { count: 2 })
   one!.playbooks.respond(detection({ grade: 'certain', score: 80 }))
-  await one!.playbooks.settled()
+  await one!.settled()
   other!.playbooks.respond(detection({ score: 97 }))
-  await other!.playbooks.settled()
+  await other!.settled()
   t.match(one!.notices, [{ kind: 'alert' }, { kind: 'escalate' }])
   t.same(other!.notices, [])
   const late = attackerAt(1)
   one!.playbooks.respond(detection({ grade: 'certain', score: 80, ...late }))
-  await one!.playbooks.settled()
+  await one!.settled()
   clock.advance(11_000)
   other!.playbooks.respond(detection({ score: 97, ...late }))
-  await other!.playbooks.settled()
+  await other!.settled()
   t.match(other!.notices, [{ kind: 'escalate', attacker: 'ip:10.0.0.1' }])
   const lost = attackerAt(2)
   one!.playbooks.respond(detection({ grade: 'certain', score: 80, ...lost }))
-  await one!.playbooks.settled()
-  await one!.playbooks.close()
+  await one!.settled()
+  await one!.close()
   other!.playbooks.respond(detection({ score: 97, ...lost }))
-  await other!.playbooks.settled()
+  await other!.settled()
   t.match(other!.notices.at(-1), { kind: 'escalate', attacker: 'ip:10.0.0.2' }, 'a process that ends takes nothing with it')
 })
 
@@ -193,7 +193,7 @@ t.test('a failing action is tried again three times at most, with jitter, and re
   let tries = 0
   const { rooms: [room] } = await openPlaybooks(t, { actions: { watch () { tries++; throw new Error('not now') } } })
   room!.playbooks.respond(detection({ score: 10, anomaly: true }))
-  await room!.playbooks.settled()
+  await room!.settled()
   t.equal(tries, 4)
   t.match(room!.runs, [{ result: 'failed', steps: [{ do: 'watch', result: 'failed', attempts: 4, detail: 'not now' }] }])
   t.match(room!.audited.at(-1), { type: 'playbook.run', outcome: 'failed' })
@@ -204,7 +204,7 @@ t.test('an action that fails once is done at the second try, and the others did 
   const { rooms: [room] } = await openPlaybooks(t, { actions: { hold () { if (tries++ === 0) throw new Error('not now') } } })
   room!.playbooks.respond(detection({ grade: 'certain', automation: true }))
   t.same(room!.acted, ['block ip:192.0.2.1 14400'])
-  await room!.playbooks.settled()
+  await room!.settled()
   t.match(room!.runs.find((run) => run.playbook === 'AUTOMATION_DETECTED'), { result: 'done', steps: [{ attempts: 2 }] })
 })
 
@@ -221,10 +221,10 @@ t.test(`${STORM} incidents at once stay bounded, and every attacker is blocked`,
   }
   const actedMs = performance.now() - start
   t.equal(room!.acted.length, STORM)
-  await room!.playbooks.settled()
+  await room!.settled()
   t.comment(`acted within ${Math.round(actedMs)} ms, written after ${Math.round(performance.now() - start)} ms`)
   t.equal(room!.audited.filter(({ type }) => type === 'playbook.run').length, STORM)
-  t.ok(await room!.playbooks.incidents.count(null) >= STORM / 2)
+  t.ok(await room!.incidents.count(null) >= STORM / 2)
 })
 
 t.test('a dry run says what would happen and does nothing; an ordered run is audited before it acts', async (t) => {
@@ -245,9 +245,9 @@ t.test('a dry run says what would happen and does nothing; an ordered run is aud
 
 t.test('incidents go from open to acknowledged to resolved, and the next attack opens another', async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
-  const { incidents } = room!.playbooks
+  const { incidents } = room!
   room!.playbooks.respond(detection({ score: 95 }))
-  await room!.playbooks.settled()
+  await room!.settled()
   const { items: [first] } = await incidents.list('OPEN', { first: 10, after: null })
   await incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna')
   const resolved = await incidents.setStatus(first!.id, 'RESOLVED', 'user:bob')
@@ -257,23 +257,23 @@ t.test('incidents go from open to acknowledged to resolved, and the next attack 
   await t.rejects(incidents.setStatus(first!.id, 'ACKNOWLEDGED', 'user:anna'), { code: 'NEKO_ERR_INPUT_INVALID' })
   room!.playbooks.forget('ip:192.0.2.1')
   room!.playbooks.respond(detection({ score: 95 }))
-  await room!.playbooks.settled()
+  await room!.settled()
   t.equal(await incidents.count('OPEN'), 1)
   t.equal(await incidents.count(null), 2)
 })
 
 t.test('who acknowledged an incident stays known, however many runs join it afterwards', async (t) => {
   const { rooms: [room], clock } = await openPlaybooks(t)
-  const { incidents } = room!.playbooks
+  const { incidents } = room!
   room!.playbooks.respond(detection({ score: 95 }))
-  await room!.playbooks.settled()
+  await room!.settled()
   const { items: [opened] } = await incidents.list('OPEN', { first: 10, after: null })
   t.match(opened, { acknowledgedBy: null, acknowledgedAt: null, resolvedBy: null, resolvedAt: null })
   const { acknowledgedAt } = await incidents.setStatus(opened!.id, 'ACKNOWLEDGED', 'user:anna')
   for (let i = 0; i < 203; i++) {
     clock.advance(61_000)
     room!.playbooks.respond(detection({ score: 95 }))
-    await room!.playbooks.settled()
+    await room!.settled()
   }
   const incident = await incidents.get(opened!.id)
   t.match(incident, { status: 'ACKNOWLEDGED', count: 204, acknowledgedBy: 'user:anna', acknowledgedAt })

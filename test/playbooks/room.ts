@@ -1,11 +1,14 @@
 import type { Test } from 'tap'
-import type { AuditInput } from '../../src/audit/shapes.ts'
+import type { Audit, AuditInput } from '../../src/audit/shapes.ts'
 import type { Decision } from '../../src/decisions/shapes.ts'
 import type { Assessment } from '../../src/receipts/shapes.ts'
 import { PLAYBOOKS } from '../../src/playbooks/catalogue.ts'
+import { createIncidents, type Incidents } from '../../src/incidents/incidents.ts'
+import { incidentCollections } from '../../src/incidents/shapes.ts'
 import { createPlaybooks, type Playbooks } from '../../src/playbooks/playbooks.ts'
-import type { Actions } from '../../src/playbooks/runner.ts'
-import { playbookCollections, type Notice, type Playbook, type Run, type Detection } from '../../src/playbooks/shapes.ts'
+import type { Actions } from '../../src/playbooks/steps.ts'
+import { playbookCollections, type Playbook, type Run, type Detection } from '../../src/playbooks/shapes.ts'
+import type { Notice } from '../../src/webhooks/shapes.ts'
 import { createTestClock, type TestClock } from '../../src/std/clock.ts'
 import type { Storage } from '../../src/storage/port.ts'
 import { joinedFleets } from '../local-fleet.ts'
@@ -13,6 +16,10 @@ import { openTestStorage } from '../storage.ts'
 
 export interface Room {
   playbooks: Playbooks
+  incidents: Incidents
+  /** Resolves when what was responded to is done and written. */
+  settled (): Promise<void>
+  close (): Promise<void>
   /** What was done, in order: `block ip:192.0.2.1 86400`. */
   acted: string[]
   notices: Notice[]
@@ -34,41 +41,52 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
   // Timers of the room hold no process open: this one does.
   const awake = setInterval(() => {}, 1000)
   t.teardown(() => clearInterval(awake))
-  const storage = given.storage ?? await openTestStorage(t, playbookCollections, clock)
+  const storage = given.storage ?? await openTestStorage(t, [...incidentCollections, ...playbookCollections], clock)
   const rooms = joinedFleets(count).map((fleet): Room => {
     const acted: string[] = []
     const notices: Notice[] = []
     const audited: AuditInput[] = []
     const runs: Run[] = []
     const receipts = new Map<string, Assessment>()
+    const audit: Audit = {
+      record: (event) => { audited.push(event) },
+      durable: async (event) => { audited.push(event); return { ...event, id: 'ev', at: 0, processId: '', seq: 0 } },
+      healthy: () => true
+    }
+    const log = { error () {} }
+    const hands: Actions = {
+      addDecision (input, by) {
+        acted.push(`${input.action.toLowerCase()} ${input.scope.toLowerCase()}:${input.value} ${input.ttlSeconds}${by.simulated === true ? ' simulated' : ''}`)
+        return { ...input, id: 'dc_1', origin: by.origin, simulated: by.simulated ?? false, createdAt: clock.now(), expiresAt: clock.now() + input.ttlSeconds * 1000, assessmentId: by.assessmentId ?? null } satisfies Decision
+      },
+      previewDecision: ({ ttlSeconds }) => ({ ttlSeconds }),
+      hold: (client, ms) => { acted.push(`hold ${client} ${ms}`) },
+      limitBlock: (tier, key, ms) => { acted.push(`limit ${tier} ${key} ${ms}`) },
+      watch: (client, ms) => { acted.push(`watch ${client} ${ms}`) },
+      mayNotify: () => true,
+      notify: (notice) => { notices.push(notice) },
+      ...actions
+    }
+    const incidents = createIncidents({ storage, audit, fleet, clock, log, notify: hands.notify })
     const room = createPlaybooks({
       playbooks,
       thresholds: { challenge: 40, block: 75 },
       storage,
-      audit: { record: (event) => { audited.push(event) }, durable: async (event) => { audited.push(event); return { ...event, id: 'ev', at: 0, processId: '', seq: 0 } }, healthy: () => true },
+      audit,
       fleet,
       clock,
-      log: { error () {} },
+      log,
       retryBaseMs: 1,
       findAssessment: async (id) => receipts.get(id) ?? null,
       refusalsOf: () => 0,
       onRun: (run) => { runs.push(run) },
-      actions: {
-        addDecision (input, by) {
-          acted.push(`${input.action.toLowerCase()} ${input.scope.toLowerCase()}:${input.value} ${input.ttlSeconds}${by.simulated === true ? ' simulated' : ''}`)
-          return { ...input, id: 'dc_1', origin: by.origin, simulated: by.simulated ?? false, createdAt: clock.now(), expiresAt: clock.now() + input.ttlSeconds * 1000, assessmentId: by.assessmentId ?? null } satisfies Decision
-        },
-        previewDecision: ({ ttlSeconds }) => ({ ttlSeconds }),
-        hold: (client, ms) => { acted.push(`hold ${client} ${ms}`) },
-        limitBlock: (tier, key, ms) => { acted.push(`limit ${tier} ${key} ${ms}`) },
-        watch: (client, ms) => { acted.push(`watch ${client} ${ms}`) },
-        mayNotify: () => true,
-        notify: (notice) => { notices.push(notice) },
-        ...actions
-      }
+      incidents,
+      actions: hands
     })
-    t.teardown(() => room.close())
-    return { playbooks: room, acted, notices, audited, runs, receipts }
+    const settled = async (): Promise<void> => { await room.settled(); await incidents.settled() }
+    const close = async (): Promise<void> => { await room.close(); await incidents.close() }
+    t.teardown(close)
+    return { playbooks: room, incidents, settled, close, acted, notices, audited, runs, receipts }
   })
   return { rooms, clock, storage }
 }

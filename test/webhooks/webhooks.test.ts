@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { playbookCollections, type Notice } from '../../src/playbooks/shapes.ts'
+import { webhookCollections, type Notice } from '../../src/webhooks/shapes.ts'
 import { createWebhooks, type WebhookParts, type Webhooks } from '../../src/webhooks/webhooks.ts'
 import { systemClock } from '../../src/std/clock.ts'
 import { openTestStorage } from '../storage.ts'
@@ -27,7 +27,7 @@ async function receiver (t: Test, answers: number[] = []): Promise<Receiver> {
 async function open (t: Test, url: string, more: Partial<WebhookParts> = {}): Promise<Webhooks> {
   const awake = setInterval(() => {}, 1000)
   t.teardown(() => clearInterval(awake))
-  const storage = await openTestStorage(t, playbookCollections)
+  const storage = await openTestStorage(t, webhookCollections)
   const webhooks = createWebhooks({ urls: [url], secret: 's'.repeat(32), storage, clock: systemClock, log: { warn () {} }, retryBaseMs: 1, gatherMs: 1, ...more })
   t.teardown(() => webhooks.close())
   return webhooks

@@ -1,0 +1,118 @@
+import type { Decision, DecisionInput, DecisionOrigin } from '../decisions/shapes.ts'
+import type { Tier } from '../identity/shapes.ts'
+import type { Notice } from '../webhooks/shapes.ts'
+import type { Detection, Playbook, RunResult, Step, StepOutcome } from './shapes.ts'
+import { describeStep, reasonOf } from './wording.ts'
+
+/**
+ * What one step of a playbook does, and what it would do. Acts through `Actions` only: the services of other rooms,
+ * handed over when the room is built. `capture`, `tag`, `alert` and `escalate` act with the run's report
+ * (run-report.ts), once the run is known to be this process'.
+ */
+export interface Actions {
+  addDecision (
+    input: DecisionInput & { ttlSeconds: number },
+    by: DecisionOrigin & { escalates?: boolean }
+  ): Decision | null
+  hold (client: string, ms: number): void
+  limitBlock (tier: Tier, key: string, ms: number): void
+  watch (client: string, ms: number): void
+  /** The decision that addDecision would make; null when the client is spared. */
+  previewDecision (
+    input: Pick<DecisionInput, 'scope' | 'value' | 'action'> & { ttlSeconds: number },
+    address: string | null
+  ): { ttlSeconds: number } | null
+  /** False when nobody is to be told. */
+  mayNotify (): boolean
+  notify (notice: Notice): void
+}
+
+/** Why a step is taken. */
+export interface Cause { playbook: Playbook, detection: Detection }
+
+const SPARED = 'NEVER_BLOCK or an allow spares this client'
+const UNCROSSED = 'no limit was crossed'
+const UNTOLD = 'no WEBHOOK_URLS'
+const DETAIL_CHARS_MAX = 200
+
+/** Takes the step now. Never throws: a step that throws has failed. */
+export function takeStep (actions: Actions, step: Step, cause: Cause, attempts: number): StepOutcome {
+  try {
+    return { do: step.do, ...act(actions, step, cause), attempts }
+  } catch (error) {
+    return { do: step.do, result: 'failed', detail: (error as Error).message.slice(0, DETAIL_CHARS_MAX), attempts }
+  }
+}
+
+function act (actions: Actions, step: Step, cause: Cause): Pick<StepOutcome, 'result' | 'detail'> {
+  const { client, crossed, simulated } = cause.detection
+  const result: RunResult = simulated ? 'simulated' : 'done'
+  switch (step.do) {
+    case 'block': return block(actions, step.ttlSeconds, cause)
+    case 'quarantine':
+      quarantine(actions, step.seconds, cause)
+      return { result, detail: describeStep(step) }
+    case 'limit':
+      if (crossed === null) return { result: 'skipped', detail: UNCROSSED }
+      if (!simulated) actions.limitBlock(crossed.tier, crossed.key, step.seconds * 1000)
+      return { result, detail: describeStep(step) }
+    case 'watch':
+      actions.watch(client, step.seconds * 1000)
+      return { result: 'done', detail: describeStep(step) }
+    case 'escalate':
+    case 'alert':
+      return actions.mayNotify()
+        ? { result: 'done', detail: 'a webhook goes out with the incident' }
+        : { result: 'skipped', detail: UNTOLD }
+    case 'capture':
+    case 'tag':
+      return { result: 'done', detail: describeStep(step) }
+  }
+}
+
+function block (actions: Actions, ttlSeconds: number, cause: Cause): Pick<StepOutcome, 'result' | 'detail'> {
+  const { attacker, simulated } = cause.detection
+  const decision = actions.addDecision(
+    { ...attacker, action: 'BLOCK', ttlSeconds, reason: reasonOf(cause.playbook, cause.detection) },
+    originOf(cause)
+  )
+  if (decision === null) return { result: 'skipped', detail: SPARED }
+  const until = new Date(decision.expiresAt as number).toISOString()
+  return { result: simulated ? 'simulated' : 'done', detail: `blocked until ${until} by ${decision.id}` }
+}
+
+function quarantine (actions: Actions, ttlSeconds: number, cause: Cause): void {
+  const { attacker, client, simulated } = cause.detection
+  if (!simulated) actions.hold(client, ttlSeconds * 1000)
+  actions.addDecision(
+    { ...attacker, action: 'CHALLENGE', ttlSeconds, reason: reasonOf(cause.playbook, cause.detection) },
+    { ...originOf(cause), escalates: false }
+  )
+}
+
+function originOf ({ playbook, detection }: Cause): DecisionOrigin {
+  const { simulated, assessmentId, score, factor, address } = detection
+  return { origin: `playbook:${playbook.name}`, simulated, assessmentId, score, factor, address }
+}
+
+/** The outcome that taking the step would have. Acts on nothing. */
+export function previewStep (actions: Actions, step: Step, { attacker, address, crossed }: Detection): StepOutcome {
+  const simulated = (detail: string): StepOutcome => ({ do: step.do, result: 'simulated', detail, attempts: 0 })
+  const skipped = (detail: string): StepOutcome => ({ do: step.do, result: 'skipped', detail, attempts: 0 })
+  switch (step.do) {
+    case 'block': {
+      const preview = actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds: step.ttlSeconds }, address)
+      return preview === null
+        ? skipped(SPARED)
+        : simulated(`would ${describeStep({ ...step, ttlSeconds: preview.ttlSeconds })}`)
+    }
+    case 'limit':
+      if (crossed === null) return skipped(UNCROSSED)
+      break
+    case 'escalate':
+    case 'alert':
+      if (!actions.mayNotify()) return skipped(UNTOLD)
+      break
+  }
+  return simulated(`would ${describeStep(step)}`)
+}
