@@ -106,6 +106,9 @@ async function createHost (
   for (const [name, meant] of given.config.nearMisses) {
     logging.log.warn({ variable: name, meant }, 'an unknown variable looks like one of ours')
   }
+  for (const [variable, value, meant] of given.config.retiredValues) {
+    logging.log.warn({ variable, value, meant }, 'this value is not used any more: another one is in force')
+  }
   requireDataDir(given.config.dataDir)
   const control = createControlVerbs(logging.log)
   // The socket first: it is the lock of the data directory, and two servers must not migrate one store.

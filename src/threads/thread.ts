@@ -69,24 +69,6 @@ function contentOf (observation: Observation, sensitivity: number): string {
   }\n\n${bytes}`
 }
 
-export interface BatchTask {
-  observations: Observation[]
-  /**
-   * Shared: place 0 holds the index of the observation in hand plus one, so that the lane can name it when
-   * the thread is stopped.
-   */
-  progress: Int32Array
-  policy: Policy
-}
-
-/** Scores of one batch in its order; null where the scorer threw. */
-export function serveBatch (task: BatchTask, score: Scorer): Array<Score | null> {
-  return task.observations.map((observation, i) => {
-    Atomics.store(task.progress, 0, i + 1)
-    return attempt(score, observation, task.policy)
-  })
-}
-
 /** A score, or null where the scorer threw: one observation fails, never the thread. */
 export function attempt (score: Scorer, observation: Observation, policy: Policy): Score | null {
   try {

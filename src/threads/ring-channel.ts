@@ -1,12 +1,11 @@
 /**
- * A lane by shared memory: the thread runs one task for as long as it lives and is fed through a ring.
+ * A channel by shared memory: the thread runs one task for as long as it lives and is fed through a ring.
  *
  * When a thread is stopped its memory goes with it: it may still be writing while it dies. The observation it was at is
  * answered without it; the others wait for the next thread, which takes some 50 ms to load, and are tried again.
  */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
-import { compact } from './batch-lane.ts'
-import { BATCH_MAX, HANG_MS, CHANNEL_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
+import { HANG_MS, QUEUE_MAX, RESTART_DELAY_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
 import { startThread } from './start-thread.ts'
 import { createScoreReader, encodeObservation } from './ring-codec.ts'
 import {
@@ -31,7 +30,7 @@ import type { Channel, ChannelOptions, Waiting } from './shapes.ts'
 import type { Geometry, Ring } from './ring.ts'
 import type { ScoreReader } from './ring-codec.ts'
 import type { PolicyMessage, RingTask } from './ring-thread.ts'
-import type { Score } from '../detect/shapes.ts'
+import type { Observation, Score } from '../detect/shapes.ts'
 
 /** One thread's life: its memory and what main knows of it. */
 interface Life {
@@ -57,11 +56,11 @@ interface Life {
 /** Policies whose version a late answer may still carry. */
 const POLICIES_KEPT = 16
 /** Requests of one turn of the loop after which a sleeping thread is woken at once. */
-const REQUESTS_PER_WAKE = BATCH_MAX
+const REQUESTS_PER_WAKE = 64
 
 export function createRingChannel (options: ChannelOptions, geometry: Geometry = SMALL): Channel {
   const { events } = options
-  const thread = startThread(options.workerUrl, 'ring')
+  const thread = startThread(options.workerUrl)
   const firstReady = Promise.withResolvers<void>()
   const policyVersions = new Array<string>(POLICIES_KEPT).fill(options.policy.version)
   let policy = options.policy
@@ -227,7 +226,7 @@ export function createRingChannel (options: ChannelOptions, geometry: Geometry =
     ready: firstReady.promise,
     size,
     push (waiting) {
-      if (closed || size() >= CHANNEL_MAX) return false
+      if (closed || size() >= QUEUE_MAX) return false
       if (life?.ready === true) send(life, waiting)
       else backlog.push(waiting)
       return true
@@ -301,4 +300,11 @@ function unanswered ({ ring, holders, bigs, seen, tail }: Life): { inHand: Waiti
     else others.push(waiting)
   })
   return { inHand, others }
+}
+
+/** Cloning a view copies the whole buffer under it, and Node's small buffers share one of 64 KiB. */
+function compact (observation: Observation): Observation {
+  const { body } = observation
+  if (body === null || (body.byteLength === body.buffer.byteLength && !Buffer.isBuffer(body))) return observation
+  return { ...observation, body: new Uint8Array(body) }
 }
