@@ -11,7 +11,7 @@
  */
 import { createFairQueue } from './fair-queue.ts'
 import { scoreInline } from './inline.ts'
-import { createRingChannel } from './ring-channel.ts'
+import { RingChannel } from './ring-channel.ts'
 import { QUEUE_MAX } from './shapes.ts'
 import { LARGE } from './ring.ts'
 import { cheapScore } from '../detect/score.ts'
@@ -116,7 +116,7 @@ function createThreadedPool (options: ScoringPoolOptions): ScoringPool {
   }
 
   const channelOptions = { workerUrl: options.workerUrl ?? DEFAULT_WORKER, policy, events }
-  const channels: Channel[] = Array.from({ length: options.threads }, () => createRingChannel(channelOptions))
+  const channels: Channel[] = Array.from({ length: options.threads }, () => new RingChannel(channelOptions))
   const all = [...channels]
   const deadlines = createDeadlines({ channels: all, clock, expire: (waiting) => events.answer(waiting, null) })
   let large: LargeBodies | null = null
@@ -140,7 +140,7 @@ function createThreadedPool (options: ScoringPoolOptions): ScoringPool {
       events.answer(waiting, score)
       bodies.queue.feed()
     }
-    const channel = createRingChannel({ ...channelOptions, policy, events: { ...events, answer } }, LARGE)
+    const channel = new RingChannel({ ...channelOptions, policy, events: { ...events, answer } }, LARGE)
     const queue = createFairQueue(channel, LARGE_MAX, (waiting) => events.answer(waiting, null))
     const bodies = { queue, started: false }
     all.push(channel)

@@ -50,5 +50,9 @@ export const QUEUE_MAX = 256
 export const HANG_MS = 50
 /** How long a thread may take to load before it is given up and another one is started. */
 export const THREAD_START_MS_MAX = 5_000
-/** Pause before the next try after a thread that died before it took up work: 10 ms doubling to this. */
-export const RESTART_DELAY_MS_MAX = 1_000
+const RESTART_DELAY_MS_MAX = 1_000
+
+/** Pause before the next try after threads that died before they took up work: 10 ms, doubled for each before this. */
+export function restartDelayMs (failedStarts: number): number {
+  return Math.min(RESTART_DELAY_MS_MAX, 10 * 2 ** Math.min(failedStarts, 10))
+}

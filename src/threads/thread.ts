@@ -60,7 +60,7 @@ export function createThreadScorer (): Scorer {
   }
 }
 
-/** Everything of an observation that the payload factor may read, and nothing that says who or when. */
+/** Everything of an observation that the payload factor may read, and nothing that names the client or the time. */
 function contentOf (observation: Observation, sensitivity: number): string {
   const { body } = observation
   const bytes = body === null ? '' : asBuffer(body).toString('latin1')
