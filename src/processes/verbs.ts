@@ -23,7 +23,7 @@ export default fp(async (app: FastifyInstance) => {
     })
     return counts as unknown as Json
   })
-}, { name: 'verbs', dependencies: ['fleet', 'receipts', 'intel'] })
+}, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel'] })
 
 function idOf (args: Json): string {
   const { id } = (args ?? {}) as { id?: Json }
