@@ -46,7 +46,8 @@ const VERBS: Record<string, Verb> = {
   reload: {
     usage: 'reload',
     about:
-      'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are replaced',
+      'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are ' +
+      'replaced',
     arguments: 0,
     run: (call) => onServer(call, 'reload', null)
   },
@@ -78,7 +79,8 @@ const VERBS: Record<string, Verb> = {
   'audit verify': {
     usage: 'audit verify',
     about:
-      'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is missing. May run beside the server',
+      'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is ' +
+      'missing. May run beside the server',
     arguments: 0,
     run: verifyTrail
   },
@@ -392,9 +394,8 @@ async function verifyTrail (call: Call): Promise<number> {
     out([
       ...report.notes.map(line('note')),
       ...report.findings.map(line('FAILED')),
-      `${
-        report.ok ? 'holds' : 'DOES NOT HOLD'
-      }: ${report.events} events in ${report.segments} segments of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
+      `${report.ok ? 'holds' : 'DOES NOT HOLD'}: ${report.events} events in ${report.segments} segments ` +
+      `of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
     ].join('\n'))
   }
   return report.ok ? EX_OK : EX_FAILED

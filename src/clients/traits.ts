@@ -9,6 +9,7 @@
  * of one shape are an enumeration, a scrape, or a sync job; `number`, the last one in the request, says
  * whether it counts upwards.
  */
+import { anyOf, repeated, sequence } from '../std/regex.ts'
 import { finish, hashText, mixHash } from '../detect/hash.ts'
 import type { Observation } from '../detect/shapes.ts'
 
@@ -85,8 +86,17 @@ function isPageFile (url: string): boolean {
 }
 
 /** What pages are made of, and what every robot may ask for. */
-const PAGE_FILE =
-  /\.(?:avif|css|eot|gif|ico|jpe?g|m?js|mp[34]|otf|pdf|png|svg|ttf|webm|webp|woff2?)$|^\/(?:robots\.txt|sitemap[^/]*\.xml|feed(?:\.xml)?|favicon[^/]*|apple-touch-icon[^/]*|humans\.txt|ads\.txt|manifest\.json|\.well-known\/[^/]+)?$/i
+const PAGE_FILE = anyOf([
+  /\.(?:avif|css|eot|gif|ico|jpe?g|m?js|mp[34]|otf|pdf|png|svg|ttf|webm|webp|woff2?)$/,
+  sequence([
+    /^\//,
+    repeated([
+      /robots\.txt|sitemap[^/]*\.xml|feed(?:\.xml)?|favicon[^/]*|apple-touch-icon[^/]*|humans\.txt|ads\.txt/,
+      /manifest\.json|\.well-known\/[^/]+/
+    ], '?'),
+    /$/
+  ])
+], 'i')
 
 interface Scan { full: number, shape: number, number: number }
 

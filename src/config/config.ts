@@ -23,6 +23,7 @@ import {
   trustedProxies,
   webhookUrls
 } from './values.ts'
+import { words } from '../std/words.ts'
 import type { Environment, Rate } from './values.ts'
 
 /**
@@ -148,8 +149,11 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   EXPOSE_SCORE: 'false',
   GRAPHQL_BATCH_MAX: '0',
   ASSESSMENT_RETENTION_DAYS: '30',
-  DECOY_PATHS:
-    '/.env,/.env.production,/.git/config,/.git/HEAD,/.svn/entries,/.aws/credentials,/.ssh/id_rsa,/wp-login.php,/wp-admin/,/wp-config.php.bak,/phpmyadmin/,/administrator/,/admin.php,/backup.zip,/backup.tar.gz,/backup.sql,/dump.sql,/server-status,/actuator/env,/console/',
+  DECOY_PATHS: words(`
+    /.env /.env.production /.git/config /.git/HEAD /.svn/entries /.aws/credentials /.ssh/id_rsa /wp-login.php
+    /wp-admin/ /wp-config.php.bak /phpmyadmin/ /administrator/ /admin.php /backup.zip /backup.tar.gz /backup.sql
+    /dump.sql /server-status /actuator/env /console/
+  `).join(','),
   WEBHOOK_URLS: '',
   WEBHOOK_SECRET: '',
   WORKER_MAX_RSS_MB: '',

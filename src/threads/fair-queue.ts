@@ -1,6 +1,6 @@
 /**
- * The queue in front of the channel for large bodies: clients take turns, however many requests each has. At 5 ms for the
- * worst 64 KiB, 32 of one client are 160 ms, and the client after them would miss the deadline of the score.
+ * The queue in front of the channel for large bodies: clients take turns, however many requests each has. At 5 ms for
+ * the worst 64 KiB, 32 of one client are 160 ms, and the client after them would miss the deadline of the score.
  *
  * Only a few observations are handed to the channel at a time; the rest wait here, those of one client in the order of
  * their arrival. Bounded by `max` for all together. An observation that waited for too long was answered by the pool

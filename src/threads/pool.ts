@@ -123,8 +123,8 @@ function createThreadedPool (options: ScoringPoolOptions): ScoringPool {
 
   /**
    * Large bodies have a thread of their own, started by the first: a person's request must not stand behind 5 ms of
-   * somebody's 64 KiB. Clients take turns there. Until it has started they go to the threads of all requests. False: too
-   * many wait.
+   * somebody's 64 KiB. Clients take turns there. Until it has started they go to the threads of all requests. False:
+   * too many wait.
    */
   function push (waiting: Waiting): boolean {
     const { body } = waiting.observation

@@ -2,8 +2,8 @@
  * A channel by shared memory: the thread runs one task for as long as it lives and is fed through a ring.
  *
  * Owns one thread, over its ends: when a run of it ends another begins, with a ring of its own (ring-run.ts). The
- * observation that the thread was at is answered without it; the others wait for the next run, which takes some 50 ms to
- * load, and are tried again.
+ * observation that the thread was at is answered without it; the others wait for the next run, which takes some 50 ms
+ * to load, and are tried again.
  */
 import { RingRun } from './ring-run.ts'
 import { SMALL } from './ring.ts'

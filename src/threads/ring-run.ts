@@ -85,7 +85,9 @@ export class RingRun {
     raiseWork(this.#ring)
   }
 
-  /** Collects results, and stops a thread that has been at one observation for too long. `passedMs`: time that counts. */
+  /**
+   * Collects results, and stops a thread that has been at one observation for too long. `passedMs`: time that counts.
+   */
   tick (passedMs: number): void {
     if (!this.#isReady) return
     this.#collect()

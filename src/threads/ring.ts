@@ -5,8 +5,8 @@
  *
  * Main publishes requests (a slot's number in ORDER, then TAIL), the thread takes them in order (TAKEN), writes the
  * result over the request in the same slot and publishes it (DONE). Observations that do not fit into a slot travel by
- * a message port and are counted beside (BIG_*): small ones do not queue behind them. A side that has nothing to do sleeps
- * on a word that the other side raises before it notifies, so no wake-up is lost.
+ * a message port and are counted beside (BIG_*): small ones do not queue behind them. A side that has nothing to do
+ * sleeps on a word that the other side raises before it notifies, so no wake-up is lost.
  */
 import { QUEUE_MAX } from './shapes.ts'
 

@@ -1,3 +1,5 @@
+import { sequence } from '../../std/regex.ts'
+import { wordSet } from '../../std/words.ts'
 import { classifyAgent } from '../signs/agents.ts'
 import { addTokenHeadSigns } from '../signs/bearer-token.ts'
 import { addSign, resultOf } from '../evidence.ts'
@@ -167,10 +169,10 @@ function addNameSigns (view: RequestView, kind: NameKind, at: number, signs: Sig
   )
 }
 
-const CHARSETS = new Set(
-  'utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251 windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16'
-    .split(' ')
-)
+const CHARSETS = wordSet(`
+  utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251
+  windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16
+`)
 
 /**
  * A type that a parser behind us may read otherwise than we do: two charsets, odd ones, a type hidden in a
@@ -224,8 +226,14 @@ function addContentTypeSigns (view: RequestView, body: Uint8Array | null, signs:
 }
 
 /** RFC 2046 and the registry: what is no known kind of parts is read as one by some and as text by others. */
-const MULTIPARTS =
-  /^multipart\/(?:form-data|mixed|related|alternative|byteranges|digest|parallel|signed|encrypted|report|x-mixed-replace|batch)\s*(?:;|$)/
+const MULTIPARTS = sequence([
+  /^multipart\//,
+  [
+    /form-data|mixed|related|alternative|byteranges|digest|parallel|signed|encrypted|report|x-mixed-replace/,
+    /batch/
+  ],
+  /\s*(?:;|$)/
+])
 
 /** Programs that set the type of a form by hand forget the boundary. */
 function addMultipartSigns (type: string, signs: Signs): void {
