@@ -12,7 +12,7 @@ import type { ClusterStatus } from './processes/status.ts'
 import type { Json } from './std/json.ts'
 
 /**
- * `neko`: the command of whoever runs the server. It talks to the server through DATA_DIR/neko.sock; what can be done
+ * `neko`: the command of the server's operator. It talks to the server through DATA_DIR/neko.sock; what can be done
  * on the store alone is done here when no server runs, by the same rooms and the same verbs. It never ends the process
  * itself: it sets process.exitCode. Everything of ours is imported late, so that `--help` is quick and an older Node
  * can first hand over to the one that this package brings.
@@ -96,7 +96,7 @@ let shownMs = -Infinity
 /** Progress that came too soon after the last line: shown when it turns out to have been the end. */
 let heldBack: string | null = null
 const out = (text: string): void => { process.stdout.write(text.endsWith('\n') ? text : text + '\n') }
-/** Whoever read us has gone (`neko status --watch | head`): no failure, and nothing more to say. */
+/** The reader of our output has gone (`neko status --watch | head`): no failure, and nothing more to say. */
 let isReaderGone = false
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error

@@ -192,7 +192,7 @@ export function readEnvironment (directory = process.cwd()): Environment {
   return { ...fromFile, ...process.env }
 }
 
-/** What a process started by this one gets: this one's environment, with changes. */
+/** The environment of a process that this one starts: its own, with changes. */
 export function environmentWith (changes: Record<string, string>): Environment {
   return { ...process.env, ...changes }
 }
@@ -205,7 +205,10 @@ export function shareCompiledCode (directory: string | undefined): void {
   if (directory !== undefined) process.env.NODE_COMPILE_CACHE ??= directory
 }
 
-/** @throws ConfigError naming the first variable that is wrong. */
+/**
+ * The environment, checked and converted.
+ * @throws ConfigError naming the first variable that is wrong.
+ */
 export function loadConfig (given: Environment): Config {
   const env = withSecretFiles(given)
   const text = (name: string): string =>

@@ -56,7 +56,7 @@ export function pattern (variable: string, value: string, expected: RegExp, prob
   return value
 }
 
-/** What stands between commas, trimmed; empty items are left out. */
+/** Items between commas, trimmed; empty ones are left out. */
 export function list (value: string): string[] {
   return value.split(',').map((item) => item.trim()).filter((item) => item !== '')
 }
@@ -96,7 +96,7 @@ export function trustedProxies (value: string): string[] {
   return list
 }
 
-/** Addresses that NEKO itself answers: a decoy there would hide them, or ban whoever asks for them. */
+/** Addresses that NEKO itself answers: a decoy there would hide them, or ban the clients that ask for them. */
 const OWN_ADDRESS = /^\/(?:graphql|graphiql|health|healthz|api\/health|v1|metrics)(?:\/|$)/
 
 /** Paths of decoys; `none` is none at all. */

@@ -26,7 +26,7 @@ export interface FleetHub {
 /** The way to other hosts: one envelope out, and who else is known to live. */
 export interface FleetBridge {
   readonly hostId: string
-  /** What it is built on answers now. */
+  /** The service under it (Redis) answers now. */
   isUp (): boolean
   send (envelope: Envelope): void
   /**

@@ -154,7 +154,7 @@ function outBytes (redis: Redis): number {
   return (redis as unknown as { stream?: { writableLength?: number } }).stream?.writableLength ?? 0
 }
 
-/** What stands on the channel may come from any version of ours, or from a stranger with access to Redis. */
+/** Messages on the channel may come from any version of ours, or from a stranger with access to Redis. */
 function parseBridged (text: string): { host: string, envelope: Envelope } | null {
   if (text.length > FLEET_MESSAGE_BYTES_MAX + ENVELOPE_BYTES) return null
   try {

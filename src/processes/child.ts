@@ -52,7 +52,7 @@ export function forkChild (options: ChildOptions): Child {
   const ended = Promise.withResolvers<{ code: number | null, signal: string | null }>()
   const metricsWaiting = new Set<(series: MetricSeries[]) => void>()
   const controls = new Map<number, { progress: (message: Json) => void, resolve: (reply: ControlReply) => void }>()
-  ready.promise.catch(() => { /* whoever waits for it hears it */ })
+  ready.promise.catch(() => { /* its readers hear it */ })
   let processId: string | null = null
   let readyMs: number | null = null
   let heardMs = startMs
@@ -155,7 +155,7 @@ export function forkChild (options: ChildOptions): Child {
   }
 }
 
-/** What `neko status` shows of it. */
+/** The child as `neko status` shows it. */
 export function statusOf (child: Child, restarts: number): ProcessStatus {
   return {
     slot: child.slot,

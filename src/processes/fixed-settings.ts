@@ -28,7 +28,7 @@ const FIXED_VARIABLES = [
   'MONGODB_DATABASE'
 ] as const
 
-/** What a reload makes of `next`: its settings, but the fixed ones as they are now. */
+/** The configuration after a reload: `next`, but the fixed settings as they are now. */
 export function keepFixed (current: Config, next: Config): Config {
   const kept = Object.fromEntries(FIXED.map((name) => [name, current[name]])) as Pick<Config, typeof FIXED[number]>
   const settings = {

@@ -21,15 +21,15 @@ import { listenProblem, urlOf } from './serving.ts'
 import type { BuildServer } from './serving.ts'
 import type { ClusterStatus } from './status.ts'
 
-/** What one process of NEKO is made of; main.ts gives the real parts, tests give small ones. */
+/** The parts of one process of NEKO; main.ts gives the real ones, tests give small ones. */
 export interface RunOptions {
   /**
-   * Once, before any fork: migrations, seeds, the first administrator. What it returns goes to every process,
+   * Once, before any fork: migrations, seeds, the first administrator. Its result goes to every process,
    * but for `oneTimePassword`, which goes to the banner.
    */
   prepare: (config: Config, parts: { logging: Logging, clock: Clock }) => Promise<Json>
   build: BuildServer
-  /** What the primary itself does for its workers. */
+  /** Work that the primary itself does for its workers. */
   onPrimary?: (parts: { fleet: Fleet, config: Config, clock: Clock, logging: Logging }) => Promise<PrimaryDuties>
   workerFile: URL
   exit: (code: number) => never
@@ -38,7 +38,7 @@ export interface RunOptions {
 export interface PrimaryDuties {
   /**
    * A worker ended without being asked to; which processes of this host live, and the configuration of the
-   * last reload. What it throws is logged.
+   * last reload. Its errors are logged.
    */
   workerDied? (liveProcessIds: string[], config: Config): Promise<void> | void
   close (): Promise<void> | void
@@ -52,10 +52,10 @@ interface HostParts
   bridge: FleetBridge | null
 }
 
-/** What is still open at the end (a metrics scrape, Redis) gets this long to close. */
+/** Connections that are still open at the end (a metrics scrape, Redis) get this long to close. */
 const LEAVE_MS_MAX = 1_000
 
-/** What the one server and the primary have in common: the lock, the port, the store prepared, and the way out. */
+/** The common part of the one server and the primary: the lock, the port, the store prepared, and the way out. */
 export class Host {
   readonly options: RunOptions
   readonly config: Config
@@ -226,7 +226,10 @@ async function joinHosts (
   return bridge
 }
 
-/** @throws ConfigError naming DATA_DIR. */
+/**
+ * Makes the directory where it is missing.
+ * @throws ConfigError naming DATA_DIR.
+ */
 function requireDataDir (dataDir: string): void {
   try {
     makeDirectory(dataDir)

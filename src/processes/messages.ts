@@ -3,7 +3,7 @@ import type { Envelope } from '../fleet/envelope.ts'
 import type { Json } from '../std/json.ts'
 
 /**
- * What primary and workers say to each other. All of ours carry `neko`, so that Node's own cluster messages
+ * Messages between the primary and its workers. All of ours carry `neko`, so that Node's own cluster messages
  * pass by.
  */
 export type ToWorker =

@@ -63,7 +63,7 @@ export class Supervisor {
   #config: Config
   #isEverReady = false
   #isStopping = false
-  /** What the workers were told last of the fleet. */
+  /** The state of the fleet that the workers were told last. */
   #toldCount = 0
   #toldBridge: boolean | null = null
 

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Json } from '../std/json.ts'
 
-/** What `neko` may ask of the rooms through the control socket; the rooms themselves know nothing of it. */
+/** Verbs that `neko` may ask of the rooms through the control socket; the rooms themselves know nothing of it. */
 export default fp(async (app: FastifyInstance) => {
   app.control.handle('explain', async (args) => {
     const id = idOf(args)

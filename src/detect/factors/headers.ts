@@ -1,7 +1,7 @@
 import { sequence } from '../../std/regex.ts'
 import { wordSet } from '../../std/words.ts'
 import { classifyAgent } from '../signs/agents.ts'
-import { addTokenHeadSigns } from '../signs/bearer-token.ts'
+import { matchTokenHead } from '../signs/bearer-token.ts'
 import { addSign, resultOf } from '../evidence.ts'
 import { addPartHeadSigns } from '../signs/part-heads.ts'
 import { headerOf } from '../request-view.ts'
@@ -19,10 +19,10 @@ import type { FactorResult } from '../shapes.ts'
 export function measureHeaders (view: RequestView, policy: Policy, body: Uint8Array | null = null): FactorResult {
   const signs: Signs = { found: null }
   addFramingSigns(view, signs)
-  addNameListSigns(view, signs)
+  addHeaderNameSigns(view, signs)
   addContentTypeSigns(view, body, signs)
   addRangeSigns(view, signs)
-  addClaimSigns(view, signs)
+  addBrowserClaimSigns(view, signs)
   return resultOf('headers', signs, policy.ceilings.headers)
 }
 
@@ -129,7 +129,7 @@ const OUT_OF_PLACE = 0.76
 /** Controls other than a tab; the parser of a live server lets none through, an assessment of others' requests may. */
 const CONTROL = /[\x00-\x08\x0a-\x1f]/
 
-function addNameListSigns (view: RequestView, signs: Signs): void {
+function addHeaderNameSigns (view: RequestView, signs: Signs): void {
   const { names, values } = view
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string
@@ -306,18 +306,18 @@ function overlaps (ranges: string[]): boolean {
 }
 
 /**
- * What the claimed browser would send. Chromium 89 and later sends sec-ch-ua on secure origins, every browser
+ * Headers that the claimed browser would send. Chromium 89 and later sends sec-ch-ua on secure origins, every browser
  * a language.
  */
-function addClaimSigns (view: RequestView, signs: Signs): void {
+function addBrowserClaimSigns (view: RequestView, signs: Signs): void {
   const agent = view.agent
   if (headerOf(view, 'host') === null) addSign(signs, 0.2, 'headers.host', 'headers', 'no host')
-  addOddSigns(view, signs)
+  addHandmadeSigns(view, signs)
   if (agent === null || classifyAgent(agent).kind !== 'browser') return
   const soft: Signs = { found: null }
   const brands = headerOf(view, 'sec-ch-ua')
   const chrome = /Chrome\/(\d{1,4})\./.exec(agent)
-  if (brands !== null) addHintSigns(view, agent, brands, chrome, soft)
+  if (brands !== null) addClientHintSigns(view, agent, brands, chrome, soft)
   if (headerOf(view, 'accept-language') === null && headerOf(view, 'accept-encoding') === null) {
     addSign(soft, 0.06, 'headers.sparse', 'headers', 'a browser without languages and encodings')
   }
@@ -341,7 +341,7 @@ function addClaimSigns (view: RequestView, signs: Signs): void {
  * Connections that close and stay, lists of codings that are none, an address for a host: small signs of
  * hand-made requests.
  */
-function addOddSigns (view: RequestView, signs: Signs): void {
+function addHandmadeSigns (view: RequestView, signs: Signs): void {
   const connection = headerOf(view, 'connection')
   if (
     connection !== null && connection.includes(',') &&
@@ -382,7 +382,7 @@ function addOddSigns (view: RequestView, signs: Signs): void {
     addSign(signs, 0.78, 'headers.expect', 'header.expect', 'an expectation that does not exist', 'T1190')
   }
   const authorization = headerOf(view, 'authorization')
-  const token = authorization === null ? null : addTokenHeadSigns(authorization)
+  const token = authorization === null ? null : matchTokenHead(authorization)
   if (token !== null) addSign(signs, token.value, 'headers.token-head', 'header.authorization', token.text, 'T1550.001')
   const cookie = headerOf(view, 'cookie')
   if (cookie !== null && cookie.startsWith('$Version')) {
@@ -406,7 +406,7 @@ function addOddSigns (view: RequestView, signs: Signs): void {
   }
 }
 
-function addHintSigns (
+function addClientHintSigns (
   view: RequestView,
   agent: string,
   brands: string,

@@ -26,7 +26,7 @@ const STRUCTURAL = wordSet(`
   x-requested-with content-disposition
 `)
 
-/** What gateways add: an address says nothing about the request; anything else in these headers is looked at. */
+/** Headers that gateways add: an address says nothing about the request; any other value in them is inspected. */
 const ADDRESSES = wordSet(`
   x-forwarded-for x-real-ip x-client-ip true-client-ip cf-connecting-ip x-cluster-client-ip
 `)

@@ -140,7 +140,7 @@ const ROBOT_MARKS = [
 ]
 
 /**
- * Search engines by name. Who they are is not verified here (that needs DNS); they get patience for a polite
+ * Search engines by name. Their identity is not verified here (that needs DNS); they get patience for a polite
  * crawl, not trust.
  */
 const SEARCH_MARKS = [
@@ -218,7 +218,7 @@ function isAttackWord (word: string, at: number, agent: string, count: number): 
     agent.includes(`; ${bare}`) || agent.endsWith(bare)
 }
 
-/** What no program that browses ever sent: a misspelt Mozilla or version, control characters, code. */
+/** Texts that no browser ever sent: a misspelt Mozilla or version, control characters, code. */
 function isImpossible (agent: string): boolean {
   if (/^mo[zs][il]{1,5}a\b/.test(agent) && !agent.startsWith('mozilla')) return true
   if (/^mozilla\/\d{1,3}\.(?:\D|\d\d)/.test(agent) && !/^mozilla\/\d\.\d\d?(?:[^\w]|$)/.test(agent)) return true

@@ -106,7 +106,7 @@ const JAVA_CLASS = /(^|\/)org\.apache\.|\/servlets?\.[A-Z]/i
 const PATH_MAX = 512
 
 /**
- * What the path is worth, or null. `path` as on the wire, without the query; at most PATH_MAX characters are
+ * The sign that the path is, or null. `path` as on the wire, without the query; at most PATH_MAX characters are
  * read. Linear.
  */
 export function matchScannerPath (path: string): ScannerPath | null {

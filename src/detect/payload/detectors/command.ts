@@ -34,7 +34,7 @@ export function detectCommand (subject: Subject): void {
           CHAR.percent)) === 0 || subject.document
   ) return
   const plain = withoutTricks(subject.text)
-  if (plain !== subject.text) addHiddenSigns(subject, plain)
+  if (plain !== subject.text) addObfuscationSigns(subject, plain)
 }
 
 const ASSIGNED = /(?:^|[;&| ])([a-z_]\w{0,15})=[^;&\s=]{1,40}(?=[;&])/gi
@@ -160,7 +160,7 @@ function endsGlued (text: string): boolean {
     (text.length >= 40 && !/\s/.test(text.slice(0, 400)))) && !/\d[;|]\w+$/.test(end)
 }
 
-/** What a clause began with, in evidence, where it is no character of the text. */
+/** The start of a clause, as evidence shows it, where it is no character of the text. */
 const SHOWN: Readonly<Record<string, string>> = { prose: '', quoted: '', line: '\\n' }
 
 function addClauseSigns (subject: Subject, clause: Clause | null, separator: string): void {
@@ -171,10 +171,10 @@ function addClauseSigns (subject: Subject, clause: Clause | null, separator: str
   const flag = FLAG.test(clause.rest)
   const target = TARGET.test(clause.rest)
   const match = `${SHOWN[separator] ?? separator}${clause.name}${clause.rest.slice(0, 40)}`
-  if (separator === '') return addStartSigns(subject, clause, unique, flag, target, match)
+  if (separator === '') return addLeadingCommandSigns(subject, clause, unique, flag, target, match)
   if (separator === 'quoted') return weak(subject, 'cmdi.quoted-command', 0.2, match)
   if (separator === 'prose' || separator === 'line') {
-    return addDoubtfulSigns(subject, separator, unique, flag, target, clause, match)
+    return addSeparatedCommandSigns(subject, separator, unique, flag, target, clause, match)
   }
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) {
     return certain(subject, 'cmdi.separated-command', match)
@@ -234,7 +234,7 @@ const CLIENT_COMMANDS = wordSet(`
   emacs screen
 `)
 
-function addStartSigns (
+function addLeadingCommandSigns (
   subject: Subject,
   clause: Clause,
   unique: boolean,
@@ -275,7 +275,7 @@ function addStartSigns (
   }
 }
 
-function addDoubtfulSigns (
+function addSeparatedCommandSigns (
   subject: Subject,
   separator: string,
   unique: boolean,
@@ -561,7 +561,7 @@ function withoutTricks (text: string): string {
     )
 }
 
-function addHiddenSigns (subject: Subject, plain: string): void {
+function addObfuscationSigns (subject: Subject, plain: string): void {
   const signs = subject.signs
   const before = signs.length
   addPositionSigns(subject, plain)

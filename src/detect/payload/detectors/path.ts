@@ -59,7 +59,7 @@ function addClimbSigns (subject: Subject): void {
   }
 }
 
-/** What pages and sources refer to by relative paths. */
+/** Files that pages and sources refer to by relative paths. */
 const ASSET = /^\.\.\/\.\.\/[\w/@.-]+\.(?:png|jpe?g|gif|svg|webp|ico|css|scss|m?jsx?|tsx?|md|woff2?)$/
 
 /** `../../../assets/logo.png` inside markup or code: a relative link, not a request for one. */

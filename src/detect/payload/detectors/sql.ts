@@ -18,7 +18,7 @@ export function detectSql (subject: Subject): void {
   // `/*!50000union*/`: the number hides the word.
   const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName) ||
     ((characters & CHAR.star) !== 0 && subject.text.includes('/*!') ? WORD.sqlStatement : 0)
-  if (quotes === 0 && addBareSigns(subject)) return
+  if (quotes === 0 && addUnquotedSigns(subject)) return
   if (
     quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0 &&
     ((characters & (CHAR.pipe | CHAR.ampersand)) === 0 || (characters & CHAR.equals) === 0)
@@ -102,7 +102,7 @@ const POSTGRES_CAST = sequence([
  * Values without a quote that are an SQL expression from end to end: a comparison of literals, arithmetic cut
  * off by a comment, a cast.
  */
-function addBareSigns (subject: Subject): boolean {
+function addUnquotedSigns (subject: Subject): boolean {
   const { flat, characters } = subject
   if (flat.length > 200 || subject.document || subject.kind === 'cookie' || subject.kind === 'header') return false
   if (/^(?:\w+,)?(\d+) ?(?:=|<=>|!=|like|is(?: not)?|(?:not )?(?:regexp|rlike|glob)) ?\d+$/.test(flat)) {
@@ -227,7 +227,7 @@ function addSqlSigns (subject: Subject, tokens: SqlTokens, context: SqlContext):
     report(subject, entry.rule, broken ? entry.broken : prose ? 0.6 : entry.whole, tokens, match.index)
   }
   if (context !== '') addQuoteBreakSigns(subject, types, tokens)
-  else addPlainSigns(subject, types, tokens)
+  else addStatementSigns(subject, types, tokens)
   addCommentSigns(subject, tokens, types, broken)
   addStackedSigns(subject, broken || context !== '')
 }
@@ -297,7 +297,7 @@ function startsBroken (subject: Subject): boolean {
 }
 
 /**
- * What is left of the application's own query, or a few characters of noise, stands behind a comment that
+ * The rest of the application's own query, or a few characters of noise, stands behind a comment that
  * ends an injection.
  */
 const COMMENT_REST_MAX = 10
@@ -367,7 +367,7 @@ const STATEMENT_START = sequence([
 ])
 
 /** Statements and calls without a break-out: whole queries, fragments, bare attack functions. */
-function addPlainSigns (subject: Subject, types: string, tokens: SqlTokens): void {
+function addStatementSigns (subject: Subject, types: string, tokens: SqlTokens): void {
   const short = subject.text.length <= 200
   if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', /\)v/.test(types) || !short ? 0.45 : 0.78, tokens, 0)
   if (/^[(]*E(?:[*nsf(@x+]|v[,.k+]|v$)[^;]{0,200}k(?:v|x|\(|s)/.test(types)) {

@@ -77,7 +77,7 @@ function addExpressionSigns (subject: Subject): void {
     if (close === -1 && ahead.length === INSIDE_CHARACTERS_MAX) {
       leftOut(subject, `an expression beyond ${INSIDE_CHARACTERS_MAX} characters`)
     }
-    addInsideSigns(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
+    addInterpolationSigns(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
   }
 }
 
@@ -91,7 +91,7 @@ const TEMPLATE_OBJECT = sequence([
   / ?$/
 ])
 
-function addInsideSigns (subject: Subject, open: string, raw: string): void {
+function addInterpolationSigns (subject: Subject, open: string, raw: string): void {
   // `${{7*7}}` is two openings for one expression.
   const inside = raw.startsWith('{') ? raw.slice(1) : raw
   const whole = open + inside.slice(0, 60)

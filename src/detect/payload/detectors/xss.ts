@@ -55,14 +55,14 @@ const URL_ATTRIBUTES = wordSet(`
   href src action formaction data xlink:href background lowsrc dynsrc poster from to values code codebase
   archive cite longdesc usemap srcdoc content manifest classid handler url ev:event datasrc style ping profile
 `)
-const ACTIVE = wordSet(`
+const ACTIVE_TAGS = wordSet(`
   script iframe frame frameset object embed applet layer ilayer bgsound base meta link isindex xml import xss
   svg math style marquee form keygen portal xsl:stylesheet set animate animation animatetransform animatemotion
   listener handler feimage foreignobject event-source eval scriptlet template noscript stylesheet ?import
   v:vmlframe vmlframe x:script body html input button textarea select details video audio source implementation
 `)
 /** Tags that rich text is made of: no sign by themselves. */
-const QUIET = wordSet(`
+const COMMON_TAGS = wordSet(`
   form svg body html style input button textarea select details video audio source math link meta template
   noscript base
 `)
@@ -110,9 +110,9 @@ function addTagSigns (subject: Subject, tag: HtmlTag): boolean {
     (tag.name === '?xml-stylesheet' && subject.kind !== 'xml')
   ) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
-  else if (ACTIVE.has(tag.name) && !QUIET.has(tag.name)) {
+  else if (ACTIVE_TAGS.has(tag.name) && !COMMON_TAGS.has(tag.name)) {
     likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
-  } else if (QUIET.has(tag.name)) addQuietSigns(subject, tag)
+  } else if (COMMON_TAGS.has(tag.name)) addCommonTagSigns(subject, tag)
   else if (/(?:^| )(?:xsi:schemalocation|datasrc|dataformatas|datafld|pattern)/.test(names(tag))) {
     likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
   } else if (
@@ -129,7 +129,7 @@ function styleOf (text: string, from: number): string {
   return end === -1 ? ahead : ahead.slice(0, end)
 }
 
-function addQuietSigns (subject: Subject, tag: HtmlTag): void {
+function addCommonTagSigns (subject: Subject, tag: HtmlTag): void {
   const attributes = names(tag)
   if (
     /autofocus|formaction|xmlns|onfocus|srcdoc/.test(attributes) ||
