@@ -6,12 +6,12 @@ import { startServer } from '../test/server.ts'
  * What one request costs: CPU microseconds of the whole server process, threads included, by kind of request and mode,
  * in interleaved rounds of one run (requests per second move by a factor of two on shared machines; this does not).
  *
- * `node bench/cost.ts [--rounds 3] [--seconds 4] [--modes ring,batch,inline]`
+ * `node bench/cost.ts [--rounds 3] [--seconds 4] [--modes ring,inline]`
  */
 const options = Object.fromEntries(process.argv.slice(2).join(' ').split('--').filter(Boolean).map((part) => part.trim().split(' '))) as Record<string, string>
 const rounds = Number(options.rounds ?? 3)
 const seconds = Number(options.seconds ?? 4)
-const modes = (options.modes ?? 'ring,batch,inline').split(',')
+const modes = (options.modes ?? 'ring,inline').split(',')
 
 const browser = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36', accept: 'application/json', 'accept-language': 'en', 'accept-encoding': 'identity' }
 const words = 'the quick brown fox jumps over the lazy dog and writes a note about it '

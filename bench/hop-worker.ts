@@ -1,9 +1,8 @@
 /** A scoring thread that gives every observation one and the same score: what is left is the hop (bench/hop.ts). */
 import { serveRing } from '../src/threads/ring-thread.ts'
-import { serveBatch } from '../src/threads/thread.ts'
 import { FACTOR_NAMES } from '../src/detect/shapes.ts'
 import type { RingTask } from '../src/threads/ring-thread.ts'
-import type { BatchTask, Scorer } from '../src/threads/thread.ts'
+import type { Scorer } from '../src/threads/thread.ts'
 
 const score: Scorer = (_observation, policy) => ({
   value: 3.5,
@@ -18,5 +17,4 @@ const score: Scorer = (_observation, policy) => ({
   degraded: false
 })
 
-export const batch = (task: BatchTask): unknown => serveBatch(task, score)
 export const ring = (task: RingTask): void => serveRing(task, score)

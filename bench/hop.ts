@@ -5,7 +5,7 @@
  * Modes and concurrencies take turns, and each figure is the median of its rounds: on a shared machine the same work costs
  * twice as much from one second to the next, and `of inline` (the ring's main-thread time by inline's of the same round) is what holds still.
  *
- *   node bench/hop.ts [--seconds 0.5] [--rounds 5] [--modes inline,batch,ring] [--in-flight 1,64] [--hop no]
+ *   node bench/hop.ts [--seconds 0.5] [--rounds 5] [--modes inline,ring] [--in-flight 1,64] [--hop no]
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -24,7 +24,7 @@ interface Wire { method: string, url: string, headers: string[], body: Buffer | 
 const options = Object.fromEntries(process.argv.slice(2).join(' ').split('--').filter(Boolean).map((part) => part.trim().split(' '))) as Record<string, string | undefined>
 const SECONDS = Number(options['seconds'] ?? 0.5)
 const ROUNDS = Number(options['rounds'] ?? 5)
-const MODES = (options['modes'] ?? 'inline,batch,ring').split(',') as PoolMode[]
+const MODES = (options['modes'] ?? 'inline,ring').split(',') as PoolMode[]
 const IN_FLIGHT = (options['in-flight'] ?? '1,64').split(',').map(Number)
 const REQUESTS_MAX = 4_000
 const CLIENTS = 500

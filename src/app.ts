@@ -24,6 +24,7 @@ import incidents from './incidents/plugin.ts'
 import intel from './intel/plugin.ts'
 import limits from './limits/plugin.ts'
 import playbooks from './playbooks/plugin.ts'
+import processes from './processes/plugin.ts'
 import verbs from './processes/verbs.ts'
 import metrics from './telemetry/plugin.ts'
 import threads from './threads/plugin.ts'
@@ -52,6 +53,7 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(processContext, parts)
   await app.register(metrics)
   await app.register(fleet, parts)
+  await app.register(processes, parts)
   await app.register(storage)
   await app.register(audit)
   await app.register(limits)

@@ -12,7 +12,7 @@ import type { ClusterStatus } from './processes/status.ts'
 import type { Json } from './std/json.ts'
 
 /**
- * `neko`: the command of whoever runs the server. It talks to the server through DATA_DIR/neko.sock; what can be done
+ * `neko`: the command of the server's operator. It talks to the server through DATA_DIR/neko.sock; what can be done
  * on the store alone is done here when no server runs, by the same rooms and the same verbs. It never ends the process
  * itself: it sets process.exitCode. Everything of ours is imported late, so that `--help` is quick and an older Node
  * can first hand over to the one that this package brings.
@@ -46,7 +46,8 @@ const VERBS: Record<string, Verb> = {
   reload: {
     usage: 'reload',
     about:
-      'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are replaced',
+      'Replaces every worker by one with the configuration as it is now, losing no request; returns when all are ' +
+      'replaced',
     arguments: 0,
     run: (call) => onServer(call, 'reload', null)
   },
@@ -78,7 +79,8 @@ const VERBS: Record<string, Verb> = {
   'audit verify': {
     usage: 'audit verify',
     about:
-      'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is missing. May run beside the server',
+      'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is ' +
+      'missing. May run beside the server',
     arguments: 0,
     run: verifyTrail
   },
@@ -94,7 +96,7 @@ let shownMs = -Infinity
 /** Progress that came too soon after the last line: shown when it turns out to have been the end. */
 let heldBack: string | null = null
 const out = (text: string): void => { process.stdout.write(text.endsWith('\n') ? text : text + '\n') }
-/** Whoever read us has gone (`neko status --watch | head`): no failure, and nothing more to say. */
+/** The reader of our output has gone (`neko status --watch | head`): no failure, and nothing more to say. */
 let isReaderGone = false
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
@@ -392,9 +394,8 @@ async function verifyTrail (call: Call): Promise<number> {
     out([
       ...report.notes.map(line('note')),
       ...report.findings.map(line('FAILED')),
-      `${
-        report.ok ? 'holds' : 'DOES NOT HOLD'
-      }: ${report.events} events in ${report.segments} segments of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
+      `${report.ok ? 'holds' : 'DOES NOT HOLD'}: ${report.events} events in ${report.segments} segments ` +
+      `of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
     ].join('\n'))
   }
   return report.ok ? EX_OK : EX_FAILED

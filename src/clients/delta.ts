@@ -1,8 +1,8 @@
 /**
- * What one process tells its siblings about its clients: counts since the last time and the sketches, as arrays of
- * numbers. At most CLIENTS_MAX clients and PRINTS_MAX fingerprints go into one delta (under 60 KiB of JSON); clients
- * with bad outcomes have a list of their own, so that a flood of ordinary ones does not crowd them out. What finds no
- * place stays pending until the client's next request.
+ * Messages by which a process tells its siblings of its clients: counts since the last time and the sketches, as
+ * arrays of numbers. At most CLIENTS_MAX clients and PRINTS_MAX fingerprints go into one delta (under 60 KiB of JSON);
+ * clients with bad outcomes have a list of their own, so that a flood of ordinary ones does not crowd them out. A
+ * client that finds no place stays pending until its next request.
  */
 import * as record from './record.ts'
 import type { HistoryTable } from './table.ts'

@@ -19,7 +19,7 @@ import type { FactorContribution, Observation } from '../detect/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 
-/** What is needed of an Observation to remember it; an Observation will do. */
+/** The part of an Observation that history needs; an Observation will do. */
 export type ObservedRequest = Pick<Observation, 'client' | 'method' | 'url' | 'headers' | 'body' | 'route'>
 
 export interface LimitAnswer {
@@ -60,7 +60,7 @@ export interface History {
   refusals (client: string): number
   /** After a false alarm or the end of a block: starts with a clean record. */
   forget (client: string): void
-  /** What happened here since the last call, at most 60 KiB of JSON; null when nothing did. */
+  /** Changes in this process since the last call, at most 60 KiB of JSON; null when nothing did. */
   drainDelta (): Json | null
   /** A sibling's delta. Anything that is none is ignored. */
   absorb (delta: Json): void

@@ -60,7 +60,7 @@ export const ACTIVE_MINUTES = HABIT + 1
 export const LAST_FINGERPRINT = ACTIVE_MINUTES + 1
 /** 0: nothing to tell the siblings, 1: in a list, 2: in the urgent list. */
 export const DIRTY = LAST_FINGERPRINT + 1
-/** What happened here since the siblings were told; COUNTER_COUNT words. */
+/** Counts of this process since the siblings were told; COUNTER_COUNT words. */
 export const PENDING = DIRTY + 1
 export const CLIENT_STRIDE = PENDING + COUNTER_COUNT
 

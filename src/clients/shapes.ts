@@ -1,5 +1,5 @@
 /**
- * What a client did before and with this request, as flat numbers: they cross to a thread as one Float64Array and
+ * A client's history up to and with this request, as flat numbers: they cross to a thread as one Float64Array and
  * stand in receipts, so that a score can be replayed. Units stand last in the names (`Ms`, `Seconds`); `600s` names
  * the sliding window a count is taken over. Counts include the request at hand where they count requests; outcomes
  * (not found, failed logins ...) are those of earlier requests. All values are finite and, but for -1 = unknown, >= 0.

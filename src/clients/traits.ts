@@ -1,5 +1,5 @@
 /**
- * What history wants to know of a request, read from its bytes in about a microsecond on the main thread: hashes, never
+ * Facts that history keeps of a request, read from its bytes in about a microsecond on the main thread: hashes, never
  * text. Bounded: at most URL_MAX characters of the target and BODY_HEAD + BODY_TAIL bytes of the body are
  * read, and their lengths count.
  *
@@ -9,6 +9,7 @@
  * of one shape are an enumeration, a scrape, or a sync job; `number`, the last one in the request, says
  * whether it counts upwards.
  */
+import { anyOf, repeated, sequence } from '../std/regex.ts'
 import { finish, hashText, mixHash } from '../detect/hash.ts'
 import type { Observation } from '../detect/shapes.ts'
 
@@ -84,9 +85,18 @@ function isPageFile (url: string): boolean {
   return PAGE_FILE.test(mark === -1 ? url : url.slice(0, mark))
 }
 
-/** What pages are made of, and what every robot may ask for. */
-const PAGE_FILE =
-  /\.(?:avif|css|eot|gif|ico|jpe?g|m?js|mp[34]|otf|pdf|png|svg|ttf|webm|webp|woff2?)$|^\/(?:robots\.txt|sitemap[^/]*\.xml|feed(?:\.xml)?|favicon[^/]*|apple-touch-icon[^/]*|humans\.txt|ads\.txt|manifest\.json|\.well-known\/[^/]+)?$/i
+/** Files that pages are made of, and those that every robot may ask for. */
+const PAGE_FILE = anyOf([
+  /\.(?:avif|css|eot|gif|ico|jpe?g|m?js|mp[34]|otf|pdf|png|svg|ttf|webm|webp|woff2?)$/,
+  sequence([
+    /^\//,
+    repeated([
+      /robots\.txt|sitemap[^/]*\.xml|feed(?:\.xml)?|favicon[^/]*|apple-touch-icon[^/]*|humans\.txt|ads\.txt/,
+      /manifest\.json|\.well-known\/[^/]+/
+    ], '?'),
+    /$/
+  ])
+], 'i')
 
 interface Scan { full: number, shape: number, number: number }
 

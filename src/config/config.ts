@@ -23,6 +23,7 @@ import {
   trustedProxies,
   webhookUrls
 } from './values.ts'
+import { words } from '../std/words.ts'
 import type { Environment, Rate } from './values.ts'
 
 /**
@@ -33,7 +34,7 @@ import type { Environment, Rate } from './values.ts'
  */
 export { ConfigError } from './values.ts'
 export type { Rate } from './values.ts'
-export type ScoringMode = 'ring' | 'batch' | 'inline'
+export type ScoringMode = 'ring' | 'inline'
 
 export interface Config {
   readonly nodeEnv: 'production' | 'development' | 'test'
@@ -98,6 +99,8 @@ export interface Config {
    * secret here too.
    */
   readonly settings: Readonly<Record<string, string>>
+  /** Values that are still accepted and mean another one: `[variable, given, meant]`. */
+  readonly retiredValues: ReadonlyArray<readonly [string, string, string]>
   /** Variables that look like ours but are not: `[given, meant]`. */
   readonly nearMisses: ReadonlyArray<readonly [string, string]>
 }
@@ -146,8 +149,11 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   EXPOSE_SCORE: 'false',
   GRAPHQL_BATCH_MAX: '0',
   ASSESSMENT_RETENTION_DAYS: '30',
-  DECOY_PATHS:
-    '/.env,/.env.production,/.git/config,/.git/HEAD,/.svn/entries,/.aws/credentials,/.ssh/id_rsa,/wp-login.php,/wp-admin/,/wp-config.php.bak,/phpmyadmin/,/administrator/,/admin.php,/backup.zip,/backup.tar.gz,/backup.sql,/dump.sql,/server-status,/actuator/env,/console/',
+  DECOY_PATHS: words(`
+    /.env /.env.production /.git/config /.git/HEAD /.svn/entries /.aws/credentials /.ssh/id_rsa /wp-login.php
+    /wp-admin/ /wp-config.php.bak /phpmyadmin/ /administrator/ /admin.php /backup.zip /backup.tar.gz /backup.sql
+    /dump.sql /server-status /actuator/env /console/
+  `).join(','),
   WEBHOOK_URLS: '',
   WEBHOOK_SECRET: '',
   WORKER_MAX_RSS_MB: '',
@@ -186,7 +192,7 @@ export function readEnvironment (directory = process.cwd()): Environment {
   return { ...fromFile, ...process.env }
 }
 
-/** What a process started by this one gets: this one's environment, with changes. */
+/** The environment of a process that this one starts: its own, with changes. */
 export function environmentWith (changes: Record<string, string>): Environment {
   return { ...process.env, ...changes }
 }
@@ -199,7 +205,10 @@ export function shareCompiledCode (directory: string | undefined): void {
   if (directory !== undefined) process.env.NODE_COMPILE_CACHE ??= directory
 }
 
-/** @throws ConfigError naming the first variable that is wrong. */
+/**
+ * The environment, checked and converted.
+ * @throws ConfigError naming the first variable that is wrong.
+ */
 export function loadConfig (given: Environment): Config {
   const env = withSecretFiles(given)
   const text = (name: string): string =>
@@ -213,6 +222,9 @@ export function loadConfig (given: Environment): Config {
   if (challengeThreshold > blockThreshold) {
     throw new ConfigError('CHALLENGE_THRESHOLD', 'must not be above BLOCK_THRESHOLD')
   }
+  // `batch` sent observations by message: six times the cost of the ring when one is under way, never less.
+  const mode = oneOf('SCORING_MODE', text('SCORING_MODE'), ['ring', 'batch', 'inline'] as const)
+  const scoringMode = mode === 'batch' ? 'ring' : mode
   const corsOrigin = text('CORS_ORIGIN')
   const port = number('PORT', text('PORT'), 0, 65535)
   const metricsPort = number('METRICS_PORT', text('METRICS_PORT'), 0, 65535)
@@ -233,7 +245,7 @@ export function loadConfig (given: Environment): Config {
     ),
     workers: text('WORKERS') === 'auto' ? cpuQuota() : number('WORKERS', text('WORKERS'), 1, 256),
     scoringThreads: number('SCORING_THREADS', text('SCORING_THREADS'), 1, 64),
-    scoringMode: oneOf('SCORING_MODE', text('SCORING_MODE'), ['ring', 'batch', 'inline'] as const),
+    scoringMode,
     sensitivity: number('SENSITIVITY', text('SENSITIVITY'), 1, 4) as 1 | 2 | 3 | 4,
     mongodbUri: mongoUri(optional('MONGODB_URI'), production),
     mongodbDatabase: pattern(
@@ -281,6 +293,7 @@ export function loadConfig (given: Environment): Config {
       : pattern('REGION', text('REGION'), /^[\w.:/ -]{1,64}$/, 'must be 1-64 letters, digits or . : / _ -'),
     shutdownTimeoutMs: number('SHUTDOWN_TIMEOUT_MS', text('SHUTDOWN_TIMEOUT_MS'), 1000, 600_000),
     settings: Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, text(name)])),
+    retiredValues: mode === scoringMode ? [] : [['SCORING_MODE', mode, scoringMode]],
     nearMisses: nearMisses(given)
   }
   return deepFreeze(config)

@@ -1,3 +1,4 @@
+import { captured, sequence } from '../std/regex.ts'
 import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { isIP } from 'node:net'
 
@@ -17,9 +18,14 @@ export class ConfigError extends Error {
   }
 }
 
-/** Values seen in examples and tutorials: whoever runs with one of them has published their key. */
-const PLACEHOLDER =
-  /^(change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure|default|test|password|x{8,}|0{8,}|1234)/i
+/** Values seen in examples and tutorials: a server that runs with one of them has published its key. */
+const PLACEHOLDER = sequence([
+  /^/,
+  captured([
+    /change[-_ ]?(me|this|it)|your[-_ ]|my[-_ ]?secret|super[-_ ]?secret|secret|example|placeholder|insecure/,
+    /default|test|password|x{8,}|0{8,}|1234/
+  ])
+], 'i')
 
 /** Each decoy is a route of the server; a message is kept once per URL until it is delivered. */
 const DECOYS_MAX = 500
@@ -50,7 +56,7 @@ export function pattern (variable: string, value: string, expected: RegExp, prob
   return value
 }
 
-/** What stands between commas, trimmed; empty items are left out. */
+/** Items between commas, trimmed; empty ones are left out. */
 export function list (value: string): string[] {
   return value.split(',').map((item) => item.trim()).filter((item) => item !== '')
 }
@@ -90,7 +96,7 @@ export function trustedProxies (value: string): string[] {
   return list
 }
 
-/** Addresses that NEKO itself answers: a decoy there would hide them, or ban whoever asks for them. */
+/** Addresses that NEKO itself answers: a decoy there would hide them, or ban the clients that ask for them. */
 const OWN_ADDRESS = /^\/(?:graphql|graphiql|health|healthz|api\/health|v1|metrics)(?:\/|$)/
 
 /** Paths of decoys; `none` is none at all. */

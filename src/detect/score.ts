@@ -114,7 +114,7 @@ function combine (
 const OF_HISTORY = [0, 4, 6]
 
 /**
- * What a client did before challenges it, and so holds its rate; it refuses only a request that says something itself.
+ * A client's history challenges it, and so holds its rate; it refuses only a request that says something itself.
  * Three refusals make a standing block, and an office, a crawler of ours or a test run must not come to that
  * by habit alone.
  */

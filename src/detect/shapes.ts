@@ -21,7 +21,7 @@ export interface Observation {
   body: Uint8Array | null
   /** The route pattern that answers, or null for an unknown route. */
   route: string | null
-  /** What the client did before, or null when scored without history (`/v1/assess` without ip). */
+  /** The client's requests before this one, or null when scored without history (`/v1/assess` without ip). */
   history: HistorySnapshot | null
 }
 
@@ -69,7 +69,7 @@ export interface Score {
   /** True when behaviour signs reach the policy's bar (BEHAVIORAL_ANOMALY). */
   anomaly: boolean
   policyVersion: string
-  /** What was not looked at and why, like `body: 1 MiB over the 64 KiB bound`. */
+  /** Parts that were not inspected and why, like `body: 1 MiB over the 64 KiB bound`. */
   notInspected: string[]
   source: 'thread' | 'inline' | 'none'
   /** True when this is the cheap answer. */

@@ -2,8 +2,8 @@ import { randomText } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Fleet } from './port.ts'
-import { FLEET_MESSAGE_BYTES_MAX } from '../processes/messages.ts'
-import type { Envelope } from '../processes/messages.ts'
+import { FLEET_MESSAGE_BYTES_MAX } from './envelope.ts'
+import type { Envelope } from './envelope.ts'
 
 /** Answers that one question collects; a fleet larger than this answers in part. */
 const ANSWERS_MAX = 64

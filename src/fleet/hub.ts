@@ -1,4 +1,5 @@
-import type { Envelope } from '../processes/messages.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
+import type { Envelope } from './envelope.ts'
 
 /**
  * The hub of one host: who belongs to the fleet here, and where an envelope goes next. It runs in the primary, or in
@@ -25,7 +26,7 @@ export interface FleetHub {
 /** The way to other hosts: one envelope out, and who else is known to live. */
 export interface FleetBridge {
   readonly hostId: string
-  /** What it is built on answers now. */
+  /** The service under it (Redis) answers now. */
   isUp (): boolean
   send (envelope: Envelope): void
   /**
@@ -44,7 +45,7 @@ interface Pending { asker: string, waiting: Set<string>, isRemote: boolean }
 
 export function createFleetHub (): FleetHub {
   const members = new Map<string, { deliver: (envelope: Envelope) => void, counted: boolean }>()
-  const pending = new Map<string, Pending>()
+  const pending = new BoundedMap<string, Pending>(PENDING_MAX)
   let bridge: FleetBridge | null = null
 
   const toAsker = (asker: Pending, envelope: Envelope): void => {
@@ -59,11 +60,6 @@ export function createFleetHub (): FleetHub {
     toAsker(question, { kind: 'end', id, from: bridge?.hostId ?? 'hub', to: question.asker })
   }
 
-  const remember = (id: string, question: Pending): void => {
-    if (pending.size >= PENDING_MAX) pending.delete(pending.keys().next().value as string)
-    pending.set(id, question)
-  }
-
   const ask = (envelope: Extract<Envelope, { kind: 'ask' }>, isRemote: boolean): void => {
     const targets = [...members].filter(([id]) => id !== envelope.from && (envelope.to === null || envelope.to === id))
     const waiting = new Set(targets.map(([id]) => id))
@@ -73,7 +69,7 @@ export function createFleetHub (): FleetHub {
         if (envelope.to === null || processes.includes(envelope.to)) waiting.add(host)
       }
     }
-    remember(envelope.id, { asker: envelope.from, waiting, isRemote })
+    pending.set(envelope.id, { asker: envelope.from, waiting, isRemote })
     setTimeout(() => pending.delete(envelope.id), envelope.timeoutMs + 1000).unref()
     if (waiting.size === 0) {
       // Nobody to ask: said at once, so that nobody waits for a timeout.

@@ -1,7 +1,7 @@
 import type { Logger } from '../telemetry/logger.ts'
 import type { FleetEndpoint } from './endpoint.ts'
 import { createFleetEndpoint } from './endpoint.ts'
-import type { Envelope } from '../processes/messages.ts'
+import type { Envelope } from './envelope.ts'
 
 /** A worker's fleet: the hub is in the primary, reached over IPC. The owner of the channel feeds `deliver`. */
 export function createIpcFleet (options: {

@@ -4,8 +4,8 @@ import type { Logger } from '../telemetry/logger.ts'
 import { newProcessId } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
 import type { FleetBridge, FleetHub } from './hub.ts'
-import { FLEET_MESSAGE_BYTES_MAX } from '../processes/messages.ts'
-import type { Envelope } from '../processes/messages.ts'
+import { FLEET_MESSAGE_BYTES_MAX } from './envelope.ts'
+import type { Envelope } from './envelope.ts'
 
 /**
  * Joins the hubs of several hosts by one Redis channel. One connection to publish and one to listen per host, not per
@@ -154,7 +154,7 @@ function outBytes (redis: Redis): number {
   return (redis as unknown as { stream?: { writableLength?: number } }).stream?.writableLength ?? 0
 }
 
-/** What stands on the channel may come from any version of ours, or from a stranger with access to Redis. */
+/** Messages on the channel may come from any version of ours, or from a stranger with access to Redis. */
 function parseBridged (text: string): { host: string, envelope: Envelope } | null {
   if (text.length > FLEET_MESSAGE_BYTES_MAX + ENVELOPE_BYTES) return null
   try {

@@ -3,19 +3,19 @@ import { actorCollection, type ActorDocument, type ActorRecord, type IntelSource
 
 /**
  * The documents of actors as this version knows them, whichever version wrote them. A record's `source` was called
- * `lane` once: documents that nobody changed since still say so. Reading accepts both, writing writes `source`; ids are
- * made of the value and not of the field's name, so they stay.
+ * `lane` once: documents that nobody changed since still say so, and processes of that version may still be running on
+ * this store. Reading accepts both names, writing writes both; ids are made of the value, so they stay.
  */
 export type ActorStore = Pick<
   Collection<ActorDocument>,
   'get' | 'getMany' | 'find' | 'count' | 'insert' | 'insertMany' | 'replace' | 'delete'
 >
 
-type FormerRecord = Omit<ActorRecord, 'source'> & { lane: IntelSource }
-type ReadDocument = Omit<ActorDocument, 'records'> & { records: Array<ActorRecord | FormerRecord> }
+type StoredRecord = Omit<ActorRecord, 'source'> & { source?: IntelSource, lane?: IntelSource }
+type StoredDocument = Omit<ActorDocument, 'records'> & { records: StoredRecord[] }
 
 export function openActors (storage: Storage): ActorStore {
-  const documents = storage.collection<ReadDocument>(actorCollection)
+  const documents = storage.collection<StoredDocument>(actorCollection)
   return {
     async get (id) {
       const document = await documents.get(id)
@@ -26,23 +26,25 @@ export function openActors (storage: Storage): ActorStore {
       const page = await documents.find(options)
       return { ...page, items: page.items.map(present) }
     },
-    insert: async (document) => present(await documents.insert(document)),
+    insert: async (document) => present(await documents.insert(asStored(document))),
     async replace (document, revision) {
-      const written = await documents.replace(document, revision)
+      const written = await documents.replace(asStored(document), revision)
       return written === null ? null : present(written)
     },
-    insertMany: (list) => documents.insertMany(list),
+    insertMany: (list) => documents.insertMany(list.map(asStored)),
     count: (where) => documents.count(where),
     delete: (id) => documents.delete(id)
   }
 }
 
-function present (document: Stored<ReadDocument>): Stored<ActorDocument> {
+function present (document: Stored<StoredDocument>): Stored<ActorDocument> {
   return { ...document, records: document.records.map(presentRecord) }
 }
 
-function presentRecord (record: ActorRecord | FormerRecord): ActorRecord {
-  if ('source' in record) return record
-  const { lane, ...rest } = record
-  return { source: lane, ...rest }
+function presentRecord ({ lane, source = lane, ...rest }: StoredRecord): ActorRecord {
+  return { source: source as IntelSource, ...rest }
+}
+
+function asStored<D extends ActorDocument> (document: D): D & StoredDocument {
+  return { ...document, records: document.records.map((record) => ({ ...record, lane: record.source })) }
 }

@@ -12,7 +12,7 @@ import type { Worker } from 'node:cluster'
  */
 export interface Balance {
   watch (worker: Worker): void
-  /** What the worker says it holds; what it was given since counts on top. */
+  /** Connections that the worker says it holds; those that it was given since count on top. */
   setConnections (worker: Worker, connections: number): void
 }
 

@@ -2,7 +2,8 @@ import cluster from 'node:cluster'
 import type { Worker } from 'node:cluster'
 import type { Json } from '../std/json.ts'
 import type { Balance } from './balance.ts'
-import type { ControlReply, Envelope, MetricSeries, ToPrimary, ToWorker } from './messages.ts'
+import type { Envelope } from '../fleet/envelope.ts'
+import type { ControlReply, MetricSeries, ToPrimary, ToWorker } from './messages.ts'
 import type { ProcessStatus } from './status.ts'
 
 /** One worker process as its primary sees it: what it said last, and how to speak to it. Decides nothing. */
@@ -51,7 +52,7 @@ export function forkChild (options: ChildOptions): Child {
   const ended = Promise.withResolvers<{ code: number | null, signal: string | null }>()
   const metricsWaiting = new Set<(series: MetricSeries[]) => void>()
   const controls = new Map<number, { progress: (message: Json) => void, resolve: (reply: ControlReply) => void }>()
-  ready.promise.catch(() => { /* whoever waits for it hears it */ })
+  ready.promise.catch(() => { /* its readers hear it */ })
   let processId: string | null = null
   let readyMs: number | null = null
   let heardMs = startMs
@@ -151,5 +152,20 @@ export function forkChild (options: ChildOptions): Child {
       clearTimeout(timer)
     },
     kill () { worker.process.kill('SIGKILL') }
+  }
+}
+
+/** The child as `neko status` shows it. */
+export function statusOf (child: Child, restarts: number): ProcessStatus {
+  return {
+    slot: child.slot,
+    processId: child.processId,
+    pid: child.pid,
+    state: child.state,
+    uptimeSeconds: Math.round(child.sinceStartMs() / 1000),
+    rssBytes: child.beat?.rssBytes ?? 0,
+    heapUsedBytes: child.beat?.heapUsedBytes ?? 0,
+    utilization: Math.round((child.beat?.utilization ?? 0) * 1000) / 1000,
+    restarts
   }
 }

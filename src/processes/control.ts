@@ -9,8 +9,8 @@ import type { Logger } from '../telemetry/logger.ts'
 import type { ControlReply } from './messages.ts'
 
 /**
- * The control socket `DATA_DIR/neko.sock`: how `neko` talks to the server that runs. Whoever may open it owns the data
- * directory (mode 0600), so there is no further credential. One JSON line `{verb, args}` in; any number of
+ * The control socket `DATA_DIR/neko.sock`: how `neko` talks to the server that runs. A user who may open it owns the
+ * data directory (mode 0600), so there is no further credential. One JSON line `{verb, args}` in; any number of
  * `{progress}` lines and one `{ok, result}` or `{ok: false, error}` out; then the connection ends.
  * The socket is also the lock of the data directory: a second server finds a live one and refuses to start.
  */
@@ -50,7 +50,7 @@ export function createControlVerbs (log: Pick<Logger, 'error'>): ControlVerbs {
   }
 }
 
-/** Whoever holds the socket owns the machine's data: they are told what happened, also when it is no error of ours. */
+/** The user of the socket owns the machine's data, and is told what happened, also when it is no error of ours. */
 function controlError (error: unknown): { code: string, message: string } {
   if (isNekoError(error)) return { code: error.code, message: error.message }
   if (error instanceof ConfigError) return { code: 'NEKO_ERR_CONFIG_INVALID', message: error.message }
@@ -70,7 +70,10 @@ const REQUEST_TIMEOUT_MS = 10_000
 /** A client that still reads its answer when the server closes gets this long. */
 const LAST_ANSWER_MS = 200
 
-/** @throws ConfigError when the path is too long for a socket. */
+/**
+ * The path of the control socket, as this process can open it.
+ * @throws ConfigError when it is too long for a socket.
+ */
 export function socketPath (dataDir: string): string {
   const absolute = join(dataDir, 'neko.sock')
   const near = relative(process.cwd(), absolute)

@@ -7,12 +7,12 @@ export const EXIT_CONFIG = 78
 /** EX_SOFTWARE: what we must mend. */
 export const EXIT_CRASH = 70
 
-/** For the rooms to write down what they acknowledged, after an error nobody caught. */
+/** For the rooms to write down changes that they acknowledged, after an error nobody caught. */
 const CRASH_CLOSE_MS = 1000
 
 /** One line that says why the process cannot go on. A configuration error names its variable, never its value. */
 export function fatalLine (error: unknown, logging: Logging): void {
-  // Who wants no log still must learn why nothing runs.
+  // A user who wants no log still must learn why nothing runs.
   if (logging.log.level === 'silent') logging.log.level = 'fatal'
   if (error instanceof ConfigError) logging.log.fatal({ variable: error.variable, message: error.message })
   else logging.log.fatal({ err: error }, 'cannot start')

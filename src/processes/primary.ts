@@ -1,9 +1,8 @@
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import type { Json } from '../std/json.ts'
 import { EXIT_CRASH } from './ending.ts'
-import type { Host, PrimaryDuties } from './run.ts'
-import { superviseCluster } from './supervisor.ts'
-import type { Supervisor } from './supervisor.ts'
+import type { Host, PrimaryDuties } from './host.ts'
+import { Supervisor } from './supervisor.ts'
 import { CLUSTER_STATUS_TOPIC } from './worker.ts'
 
 /** Below the hard exit, so that the primary still can say that it had to kill. */
@@ -16,7 +15,7 @@ export async function runPrimary (host: Host): Promise<void> {
   const workerDied = async (): Promise<void> => held.duties?.workerDied?.(hub.members(), supervisor.config())
   // Before any fork: a port in use is said once, by one process.
   await host.openMetrics(() => supervisor.renderMetrics())
-  const supervisor: Supervisor = superviseCluster({
+  const supervisor: Supervisor = new Supervisor({
     config,
     prepared: host.prepared,
     workerFile: options.workerFile,

@@ -11,12 +11,12 @@ import type { ControlVerbs } from './control.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { ClusterStatus } from './status.ts'
 
-/** What the application is built from, in a worker and in the one server alike. */
+/** The parts that the application is built from, in a worker and in the one server alike. */
 export interface ServerParts {
   config: Config
   fleet: Fleet
   clock: Clock
-  /** What the preparation before any fork found out; small JSON. */
+  /** The result of the preparation before any fork; small JSON. */
   prepared: Json
   logging: Logging
   /** Verbs of the control socket that the rooms answer (`control.handle('explain', ...)`). */
@@ -48,7 +48,10 @@ const DRAIN_POLL_MS = 25
 /** Below the hard exit: of SHUTDOWN_TIMEOUT_MS' 25 s the drain may take 20. */
 const DRAIN_SHARE_OF_SHUTDOWN = 0.8
 
-/** Builds, listens, and knows how to stop without losing a request. @throws ConfigError naming PORT or HOST. */
+/**
+ * Builds, listens, and knows how to stop without losing a request.
+ * @throws ConfigError naming PORT or HOST.
+ */
 export async function serve (build: BuildServer, parts: Omit<ServerParts, 'draining'>): Promise<Serving> {
   const draining = new AbortController()
   const app = await build({ ...parts, draining: draining.signal })
@@ -111,7 +114,7 @@ export function urlOf (host: string, port: number): string {
   return `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`
 }
 
-/** What listen() refused, said by the variable that can mend it; other errors as they are. */
+/** The refusal of listen() as an error of the variable that can mend it; other errors as they are. */
 export function listenProblem (error: unknown, portVariable: 'PORT' | 'METRICS_PORT'): unknown {
   const { code } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE') return new ConfigError(portVariable, 'is in use by another program')

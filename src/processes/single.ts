@@ -2,12 +2,12 @@ import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Json } from '../std/json.ts'
 import { crashOn } from './ending.ts'
 import { createLocalFleet } from '../fleet/local.ts'
-import type { Host } from './run.ts'
+import type { Host } from './host.ts'
 import { serve } from './serving.ts'
 import type { Serving } from './serving.ts'
 import type { ClusterStatus } from './status.ts'
 
-/** The one server of WORKERS=1: no primary, no fork, the same rooms. Whoever started it starts it again. */
+/** The one server of WORKERS=1: no primary, no fork, the same rooms. systemd or the container starts it again. */
 export async function runSingle (host: Host): Promise<void> {
   const { config, logging, control, clock, hub, options } = host
   const fleet = createLocalFleet({ processId: host.processId, log: logging.log, hub })
@@ -66,7 +66,7 @@ function processStatus (host: Host): ClusterStatus['processes'][number] {
     processId: host.processId,
     pid: process.pid,
     state: host.state === 'serving' ? 'ready' : host.state,
-    uptimeSeconds: Math.round((host.clock.monotonic() - host.startMs) / 1000),
+    uptimeSeconds: host.uptimeSeconds(),
     rssBytes: memory.rss,
     heapUsedBytes: memory.heapUsed,
     utilization: Math.round(performance.eventLoopUtilization().utilization * 1000) / 1000,

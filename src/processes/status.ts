@@ -1,4 +1,4 @@
-/** What `neko status` and the query `cluster` show of one host. Times in seconds, sizes in bytes. */
+/** One host, as `neko status` and the query `cluster` show it. Times in seconds, sizes in bytes. */
 export interface ClusterStatus {
   version: string
   url: string | null

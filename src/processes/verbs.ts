@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Json } from '../std/json.ts'
 
-/** What `neko` may ask of the rooms through the control socket; the rooms themselves know nothing of it. */
+/** Verbs that `neko` may ask of the rooms through the control socket; the rooms themselves know nothing of it. */
 export default fp(async (app: FastifyInstance) => {
   app.control.handle('explain', async (args) => {
     const id = idOf(args)
@@ -23,7 +23,7 @@ export default fp(async (app: FastifyInstance) => {
     })
     return counts as unknown as Json
   })
-}, { name: 'verbs', dependencies: ['fleet', 'receipts', 'intel'] })
+}, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel'] })
 
 function idOf (args: Json): string {
   const { id } = (args ?? {}) as { id?: Json }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 
-/** What readiness says: degraded is still ready, with a body that tells what is missing. */
+/** The answer of readiness: degraded is still ready, with a body that tells what is missing. */
 export interface Health {
   status: 'ok' | 'degraded' | 'stopping'
   checks: Record<string, { up: boolean, detail?: string }>

@@ -1,6 +1,6 @@
 /**
  * Wiring of the threads' room: the policy and the pool that scores by it, as `app.threads`.
- * Who judges what a score means is decisions; who remembers it is receipts.
+ * What a score leads to is the business of decisions, keeping it that of receipts.
  */
 import fp from 'fastify-plugin'
 import { withAllowances } from '../detect/allowances.ts'

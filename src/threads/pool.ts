@@ -1,7 +1,7 @@
 /**
  * The scoring pool: `score(observation)` gives a Score, whatever carries the observation to a thread.
  *
- * Owns: the lanes (one per thread, one more for large bodies), the deadline, the bound of the queue, the
+ * Owns: the channels (one per thread, one more for large bodies), the deadline, the bound of the queue, the
  * cheap answer when a thread cannot answer in time. Never does: reject, decide, keep history. In:
  * Observation; out: Score, from a thread or marked `degraded`.
  *
@@ -9,20 +9,19 @@
  * The cheap score knows everything but the payload and stays below the block threshold, so that no request is refused
  * because its score is missing (R31).
  */
-import { createFairLine } from './fair-line.ts'
-import { createBatchLane } from './batch-lane.ts'
+import { createFairQueue } from './fair-queue.ts'
 import { scoreInline } from './inline.ts'
-import { createRingChannel } from './ring-lane.ts'
-import { CHANNEL_MAX } from './shapes.ts'
+import { RingChannel } from './ring-channel.ts'
+import { QUEUE_MAX } from './shapes.ts'
 import { LARGE } from './ring.ts'
 import { cheapScore } from '../detect/score.ts'
-import type { FairLine } from './fair-line.ts'
-import type { Channel, ChannelEvents, ChannelOptions, Waiting } from './shapes.ts'
+import type { FairQueue } from './fair-queue.ts'
+import type { Channel, ChannelEvents, Waiting } from './shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 
-export type PoolMode = 'ring' | 'batch' | 'inline'
+export type PoolMode = 'ring' | 'inline'
 
 export interface ScoringPoolOptions {
   mode: PoolMode
@@ -60,18 +59,21 @@ export const SCORE_MS_MAX = 150
 /** How often deadlines and stuck threads are looked for while anything waits. */
 const TICK_MS = 20
 /** A body that fits into no slot of the ring, more or less. */
-const HEAVY_BYTES = 6_144
+const LARGE_BYTES = 6_144
 /**
- * Twice what can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. Who waits does not
- * send the next meanwhile; who gets the cheap answer at once does.
+ * Twice the number that can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. A client that
+ * waits does not send the next request meanwhile; a client that gets the cheap answer at once does.
  */
-const HEAVY_MAX = LARGE.slots
+const LARGE_MAX = LARGE.slots
 const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
 
 export function createScoringPool (options: ScoringPoolOptions): ScoringPool {
   if (options.mode === 'inline') return createInlinePool(options)
-  return createThreadedPool(options, options.mode)
+  return createThreadedPool(options)
 }
+
+/** The way of large bodies: turns of clients, in front of a thread of its own. */
+interface LargeBodies { readonly queue: FairQueue, started: boolean }
 
 function createInlinePool (options: ScoringPoolOptions): ScoringPool {
   const { clock } = options
@@ -93,7 +95,7 @@ function createInlinePool (options: ScoringPoolOptions): ScoringPool {
   }
 }
 
-function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'): ScoringPool {
+function createThreadedPool (options: ScoringPoolOptions): ScoringPool {
   const { clock } = options
   let policy = options.policy
   let closed = false
@@ -113,39 +115,41 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
     }
   }
 
-  const laneOptions = { workerUrl: options.workerUrl ?? DEFAULT_WORKER, policy, events }
-  const lanes: Channel[] = Array.from({ length: options.threads }, () => createLane(mode, laneOptions))
-  const all = [...lanes]
-  const deadlines = createDeadlines({ lanes: all, clock, expire: (waiting) => events.answer(waiting, null) })
-  let heavy: { line: FairLine, started: boolean } | null = null
+  const channelOptions = { workerUrl: options.workerUrl ?? DEFAULT_WORKER, policy, events }
+  const channels: Channel[] = Array.from({ length: options.threads }, () => new RingChannel(channelOptions))
+  const all = [...channels]
+  const deadlines = createDeadlines({ channels: all, clock, expire: (waiting) => events.answer(waiting, null) })
+  let large: LargeBodies | null = null
 
   /**
    * Large bodies have a thread of their own, started by the first: a person's request must not stand behind 5 ms of
-   * somebody's 64 KiB. Clients take turns there. Until it is there they go where all go. False: too many wait.
+   * somebody's 64 KiB. Clients take turns there. Until it has started they go to the threads of all requests. False:
+   * too many wait.
    */
   function push (waiting: Waiting): boolean {
     const { body } = waiting.observation
-    if (mode === 'ring' && body !== null && body.length > HEAVY_BYTES) {
-      heavy ??= startHeavy()
-      if (heavy.started) return heavy.line.push(waiting)
+    if (body !== null && body.length > LARGE_BYTES) {
+      large ??= startLarge()
+      if (large.started) return large.queue.push(waiting)
     }
-    return (lanes.length === 1 ? lanes[0] as Channel : emptiest(lanes)).push(waiting)
+    return (channels.length === 1 ? channels[0] as Channel : emptiest(channels)).push(waiting)
   }
 
-  function startHeavy (): { line: FairLine, started: boolean } {
-    const answered = (waiting: Waiting, score: Score | null): void => {
+  function startLarge (): LargeBodies {
+    const answer = (waiting: Waiting, score: Score | null): void => {
       events.answer(waiting, score)
-      begun.line.feed()
+      bodies.queue.feed()
     }
-    const lane = createRingChannel({ ...laneOptions, policy, events: { ...events, answer: answered } }, LARGE)
-    const begun = { line: createFairLine(lane, HEAVY_MAX, (waiting) => events.answer(waiting, null)), started: false }
-    all.push(lane)
-    lane.ready.then(() => { begun.started = true })
-    return begun
+    const channel = new RingChannel({ ...channelOptions, policy, events: { ...events, answer } }, LARGE)
+    const queue = createFairQueue(channel, LARGE_MAX, (waiting) => events.answer(waiting, null))
+    const bodies = { queue, started: false }
+    all.push(channel)
+    channel.ready.then(() => { bodies.started = true })
+    return bodies
   }
 
   return {
-    mode,
+    mode: 'ring',
     score (observation) {
       return new Promise<Score>((resolve) => {
         const waiting: Waiting = { observation, startedMs: clock.monotonic(), answered: false, resolve }
@@ -155,24 +159,20 @@ function createThreadedPool (options: ScoringPoolOptions, mode: 'ring' | 'batch'
     },
     usePolicy (next) {
       policy = next
-      for (const lane of all) lane.usePolicy(next)
+      for (const channel of all) channel.usePolicy(next)
     },
     policy: () => policy,
-    queueSize: () => lanes.reduce((sum, lane) => sum + lane.size(), heavy?.line.size() ?? 0),
-    healthy: () => !closed && lanes.some((lane) => lane.isAlive()),
-    ready: (timeoutMs) => within(Promise.all(lanes.map((lane) => lane.ready)), timeoutMs),
+    queueSize: () => channels.reduce((sum, channel) => sum + channel.size(), large?.queue.size() ?? 0),
+    healthy: () => !closed && channels.some((channel) => channel.isAlive()),
+    ready: (timeoutMs) => within(Promise.all(channels.map((channel) => channel.ready)), timeoutMs),
     async close () {
       if (closed) return
       closed = true
       deadlines.stop()
-      for (const waiting of heavy?.line.drain() ?? []) events.answer(waiting, null)
-      await Promise.all(all.map((lane) => lane.close()))
+      for (const waiting of large?.queue.drain() ?? []) events.answer(waiting, null)
+      await Promise.all(all.map((channel) => channel.close()))
     }
   }
-}
-
-function createLane (mode: 'ring' | 'batch', options: ChannelOptions): Channel {
-  return mode === 'ring' ? createRingChannel(options) : createBatchLane(options)
 }
 
 /** Microseconds and never throws: what a factor chokes on cheaply must not take the request down either. */
@@ -184,12 +184,12 @@ function cheapAnswer (observation: Observation, policy: Policy): Score {
   }
 }
 
-function emptiest (lanes: Channel[]): Channel {
-  let best = lanes[0] as Channel
-  let least = CHANNEL_MAX + 1
-  for (const lane of lanes) {
-    const size = lane.isAlive() ? lane.size() : CHANNEL_MAX
-    if (size < least) { best = lane; least = size }
+function emptiest (channels: Channel[]): Channel {
+  let best = channels[0] as Channel
+  let least = QUEUE_MAX + 1
+  for (const channel of channels) {
+    const size = channel.isAlive() ? channel.size() : QUEUE_MAX
+    if (size < least) { best = channel; least = size }
   }
   return best
 }
@@ -199,7 +199,7 @@ function emptiest (lanes: Channel[]): Channel {
  * the order they began.
  */
 function createDeadlines (
-  { lanes, clock, expire }: { lanes: Channel[], clock: Clock, expire: (waiting: Waiting) => void }
+  { channels, clock, expire }: { channels: Channel[], clock: Clock, expire: (waiting: Waiting) => void }
 ): { watch: (waiting: Waiting) => void, stop: () => void } {
   let watched: Waiting[] = []
   let timer: NodeJS.Timeout | null = null
@@ -209,7 +209,7 @@ function createDeadlines (
     const nowMs = clock.monotonic()
     const passedMs = countedMs(nowMs - lastMs)
     lastMs = nowMs
-    for (const lane of lanes) lane.tick(passedMs)
+    for (const channel of channels) channel.tick(passedMs)
     let done = 0
     for (; done < watched.length; done++) {
       const waiting = watched[done] as Waiting

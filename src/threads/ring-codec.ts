@@ -44,7 +44,7 @@ const AUTOMATION = 2
 const ANOMALY = 4
 
 /**
- * What a slot holds after the thread was there: a score, nothing (the scorer threw), or a score too wide for
+ * The content of a slot after the thread was there: a score, nothing (the scorer threw), or a score too wide for
  * the slot.
  */
 export const SCORED = 1

@@ -5,15 +5,15 @@
  *
  * Main publishes requests (a slot's number in ORDER, then TAIL), the thread takes them in order (TAKEN), writes the
  * result over the request in the same slot and publishes it (DONE). Observations that do not fit into a slot travel by
- * a message port and are counted beside (BIG_*): small ones do not queue behind them. Whoever has nothing to do sleeps
- * on a word that the other side raises before it notifies, so no wake-up is lost.
+ * a message port and are counted beside (BIG_*): small ones do not queue behind them. A side that has nothing to do
+ * sleeps on a word that the other side raises before it notifies, so no wake-up is lost.
  */
-import { CHANNEL_MAX } from './shapes.ts'
+import { QUEUE_MAX } from './shapes.ts'
 
 /** How many slots (a power of two, at most SLOTS_MAX) of how many bytes (a multiple of 8). */
 export interface Geometry { slots: number, slotBytes: number }
 
-const SLOTS_MAX = CHANNEL_MAX
+const SLOTS_MAX = QUEUE_MAX
 /** A slot takes a request line, headers, history and a body of some 6 KiB; more travels by message. */
 export const SMALL: Geometry = { slots: SLOTS_MAX, slotBytes: 8_192 }
 /** 64 KiB of body, 16 of headers, and what belongs to it. The memory is taken from the system as it is touched. */

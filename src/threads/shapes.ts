@@ -1,4 +1,4 @@
-/** Shapes that the pool's front and its lanes share: one lane per thread, whatever carries the observations to it. */
+/** Shapes that the pool and its channels share: one channel per thread, whatever carries the observations to it. */
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 
@@ -11,7 +11,7 @@ export interface Waiting {
   resolve: (score: Score) => void
 }
 
-/** What a lane tells the front. */
+/** What a channel tells the pool. */
 export interface ChannelEvents {
   answer (waiting: Waiting, score: Score | null): void
   /** A thread ended before it was told to. */
@@ -44,12 +44,15 @@ export interface ChannelOptions {
   events: ChannelEvents
 }
 
-/** Observations per lane, 4 batches of 64 (R31): beyond it the answer is the cheap score. */
-export const BATCH_MAX = 64
-export const CHANNEL_MAX = 4 * BATCH_MAX
+/** Observations that one channel holds, waiting or in hand (R31): beyond it the answer is the cheap score. */
+export const QUEUE_MAX = 256
 /** A thread at one observation for longer is stopped: 64 KiB of the worst text take 5 ms. */
 export const HANG_MS = 50
 /** How long a thread may take to load before it is given up and another one is started. */
 export const THREAD_START_MS_MAX = 5_000
-/** Pause before the next try after a thread that died before it took up work: 10 ms doubling to this. */
-export const RESTART_DELAY_MS_MAX = 1_000
+const RESTART_DELAY_MS_MAX = 1_000
+
+/** Pause before the next try after threads that died before they took up work: 10 ms, doubled for each before this. */
+export function restartDelayMs (failedStarts: number): number {
+  return Math.min(RESTART_DELAY_MS_MAX, 10 * 2 ** Math.min(failedStarts, 10))
+}

@@ -1,6 +1,6 @@
 /**
- * One Piscina of exactly one thread: what a lane needs of it is to run a task, to stop a task that hangs, and to have a
- * thread again afterwards. One Piscina per lane, so that a lane always knows which thread holds its observations.
+ * One Piscina of exactly one thread: a channel needs it to run a task, to stop a task that hangs, and to have a thread
+ * again afterwards. One Piscina per channel, so that a channel always knows which thread holds its observations.
  */
 import { getCompileCacheDir } from 'node:module'
 import { Piscina } from 'piscina'
@@ -15,11 +15,11 @@ export interface PoolThread {
 /** Old space of one scoring thread: the verdict cache holds 8 MiB, the worst observation some 10. */
 const HEAP_MB_MAX = 96
 
-export function startThread (workerUrl: URL, handler: 'ring' | 'batch'): PoolThread {
+export function startThread (workerUrl: URL): PoolThread {
   const compileCache = getCompileCacheDir()
   const pool = new Piscina({
     filename: workerUrl.href,
-    name: handler,
+    name: 'ring',
     minThreads: 1,
     maxThreads: 1,
     concurrentTasksPerWorker: 1,
@@ -32,7 +32,7 @@ export function startThread (workerUrl: URL, handler: 'ring' | 'batch'): PoolThr
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX }
   })
-  // A thread that dies without a task in hand says so here; the lane sees it when its next run starts a new one.
+  // A thread that dies without a task in hand says so here; the channel sees it when its next run starts a new one.
   pool.on('error', () => {})
   return {
     async run (task, { signal, transferList }) {

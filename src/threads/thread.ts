@@ -60,31 +60,13 @@ export function createThreadScorer (): Scorer {
   }
 }
 
-/** Everything of an observation that the payload factor may read, and nothing that says who or when. */
+/** Everything of an observation that the payload factor may read, and nothing that names the client or the time. */
 function contentOf (observation: Observation, sensitivity: number): string {
   const { body } = observation
   const bytes = body === null ? '' : asBuffer(body).toString('latin1')
   return `${sensitivity} ${observation.method} ${observation.url}\n${observation.route ?? ''}\n${
     observation.headers.join('\n')
   }\n\n${bytes}`
-}
-
-export interface BatchTask {
-  observations: Observation[]
-  /**
-   * Shared: place 0 holds the index of the observation in hand plus one, so that the lane can name it when
-   * the thread is stopped.
-   */
-  progress: Int32Array
-  policy: Policy
-}
-
-/** Scores of one batch in its order; null where the scorer threw. */
-export function serveBatch (task: BatchTask, score: Scorer): Array<Score | null> {
-  return task.observations.map((observation, i) => {
-    Atomics.store(task.progress, 0, i + 1)
-    return attempt(score, observation, task.policy)
-  })
 }
 
 /** A score, or null where the scorer threw: one observation fails, never the thread. */

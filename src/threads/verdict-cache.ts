@@ -14,7 +14,7 @@ export interface VerdictCache<T> {
   clear (): void
 }
 
-/** What one entry costs beside its key: map slot, findings, arrays. */
+/** Bytes of one entry beside its key: map slot, findings, arrays. */
 const ENTRY_BYTES = 400
 
 /** `maxBytes`: of both generations together. */

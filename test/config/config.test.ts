@@ -21,7 +21,7 @@ const GOOD: Array<[env: Environment, read: (config: Config) => unknown, expected
   [{ LOG_LEVEL: 'debug' }, at((c) => c.logLevel), 'debug'],
   [{ WORKERS: '3' }, at((c) => c.workers), 3],
   [{ SCORING_THREADS: '2' }, at((c) => c.scoringThreads), 2],
-  [{ SCORING_MODE: 'batch' }, at((c) => c.scoringMode), 'batch'],
+  [{ SCORING_MODE: 'inline' }, at((c) => c.scoringMode), 'inline'],
   [{ SENSITIVITY: '4' }, at((c) => c.sensitivity), 4],
   [{ MONGODB_URI: url('mongodb', 'db/') }, at((c) => c.mongodbUri), url('mongodb', 'db/')],
   [{ MONGODB_DATABASE: 'neko_2' }, at((c) => c.mongodbDatabase), 'neko_2'],
@@ -131,6 +131,11 @@ t.test('empty is unset, blanks around are nothing, and the whole is frozen', asy
 t.test('a near miss of a name is a warning with what was meant; strangers and ours are none', async (t) => {
   const config = loadConfig({ RATE_LIMIT_STIRCT: '1', MONGO_URI: 'x', JWT_SECRETS: 'x', WORKERS_: '2', LOG_LEVEl: 'info', HOME: '/', PORTS: '1', REDISTRIBUTE: 'x', JWT_SECRET_FILE: '', CACHE_TTL: '1' })
   t.same(new Map(config.nearMisses), new Map([['MONGO_URI', 'MONGODB_URI'], ['RATE_LIMIT_STIRCT', 'RATE_LIMIT_STRICT'], ['JWT_SECRETS', 'JWT_SECRET'], ['WORKERS_', 'WORKERS'], ['LOG_LEVEl', 'LOG_LEVEL']]))
+})
+
+t.test('SCORING_MODE=batch is accepted, means ring, and is told as such', async (t) => {
+  t.match(loadConfig({ SCORING_MODE: 'batch' }), { scoringMode: 'ring', retiredValues: [['SCORING_MODE', 'batch', 'ring']] })
+  for (const mode of ['', 'ring', 'inline']) t.same(loadConfig({ SCORING_MODE: mode }).retiredValues, [], mode)
 })
 
 t.test('secrets from files, and .env beneath the real environment', async (t) => {

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import cluster from 'node:cluster'
 import { run } from '../../src/processes/run.ts'
 import fleetPlugin from '../../src/fleet/plugin.ts'
+import processesPlugin from '../../src/processes/plugin.ts'
 import metricsPlugin from '../../src/telemetry/plugin.ts'
 
 /**
@@ -22,6 +23,7 @@ await run({
     const app = Fastify({ loggerInstance: parts.logging.log, disableRequestLogging: true, keepAliveTimeout: 65_000, return503OnClosing: false })
     await app.register(metricsPlugin)
     await app.register(fleetPlugin, parts)
+    await app.register(processesPlugin, parts)
     const heard: unknown[] = []
     parts.fleet.subscribe('note', (message, from) => heard.push({ message, from }))
     parts.fleet.answer('who', (message) => message === 'silent' ? null : parts.fleet.slot)

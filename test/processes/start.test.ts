@@ -76,6 +76,14 @@ t.test('the banner is printed once and shows the one-time password once', async 
   }
 })
 
+t.test('SCORING_MODE=batch starts as ring, which the banner shows and one line of the log says', async (t) => {
+  const server = await startServer(t, { main, env: { WORKERS: '2', SCORING_MODE: 'batch' } })
+  t.match(server.output(), /scoring thread \(ring\)/)
+  t.match(server.logs().filter((line) => line['variable'] === 'SCORING_MODE'), [{ level: 'warn', value: 'batch', meant: 'ring' }])
+  t.equal(server.logs().filter((line) => line['variable'] === 'SCORING_MODE').length, 1)
+  t.equal(await server.stop(), 0)
+})
+
 t.test('neko says how it is used, and 64 on misuse', async (t) => {
   const dataDir = makeDataDir(t)
   t.match(await neko(dataDir, '--help'), { code: 0, stdout: /intel import <file or url>/ })

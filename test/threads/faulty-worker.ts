@@ -1,8 +1,8 @@
 /** A scoring thread that fails on purpose when the path says so: R30 with real threads. */
 import { serveRing } from '../../src/threads/ring-thread.ts'
-import { createThreadScorer, serveBatch, warmUp } from '../../src/threads/thread.ts'
+import { createThreadScorer, warmUp } from '../../src/threads/thread.ts'
 import type { RingTask } from '../../src/threads/ring-thread.ts'
-import type { BatchTask, Scorer } from '../../src/threads/thread.ts'
+import type { Scorer } from '../../src/threads/thread.ts'
 
 const real = createThreadScorer()
 warmUp(real)
@@ -20,5 +20,4 @@ const score: Scorer = (observation, policy) => {
   return real(observation, policy)
 }
 
-export const batch = (task: BatchTask): unknown => serveBatch(task, score)
 export const ring = (task: RingTask): void => serveRing(task, score)

@@ -7,7 +7,7 @@ import type { RequestView } from '../request-view.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
 /**
- * What a client did within the hour: failed logins and guessed tokens, sweeps through ids, pages and routes, agents
+ * The client's hour: failed logins and guessed tokens, sweeps through ids, pages and routes, agents
  * that change with every request, one fingerprint that fails from many addresses. What an integration with a key, a
  * search bot by name, a shared office or a person who mistypes does every day is weighed down where it looks alike.
  */
@@ -144,7 +144,7 @@ function addEnumerationSigns (history: HistorySnapshot, patience: number, signs:
     `${history.sequentialRun} numbers in a row`,
     'T1119'
   )
-  // What a link, a form or an app led to is missed by many visitors alike.
+  // An address that a link, a form or an app led to is missed by many visitors alike.
   const notFound = Math.max(0, history.notFound600s - history.strays600s)
   const missing = notFound / Math.max(1, history.requests600s)
   const misses = Math.min(notFound, history.variations600s)

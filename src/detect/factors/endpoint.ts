@@ -15,7 +15,7 @@ const KNOWN_METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 
 const BODY_MAX = 1_048_576
 
 /**
- * What is asked for, and how: paths that only scanners know (full worth on an unknown route, little on one of ours),
+ * The target and the method: paths that only scanners know (full worth on an unknown route, little on one of ours),
  * methods out of place, targets that are encoded to slip past somebody, session ids handed in from another
  * site. GraphQL misuse shows in the parsed document and is the payload factor's.
  */

@@ -1,5 +1,7 @@
+import { sequence } from '../../std/regex.ts'
+import { wordSet } from '../../std/words.ts'
 import { classifyAgent } from '../signs/agents.ts'
-import { addTokenHeadSigns } from '../signs/bearer-token.ts'
+import { matchTokenHead } from '../signs/bearer-token.ts'
 import { addSign, resultOf } from '../evidence.ts'
 import { addPartHeadSigns } from '../signs/part-heads.ts'
 import { headerOf } from '../request-view.ts'
@@ -17,10 +19,10 @@ import type { FactorResult } from '../shapes.ts'
 export function measureHeaders (view: RequestView, policy: Policy, body: Uint8Array | null = null): FactorResult {
   const signs: Signs = { found: null }
   addFramingSigns(view, signs)
-  addNameListSigns(view, signs)
+  addHeaderNameSigns(view, signs)
   addContentTypeSigns(view, body, signs)
   addRangeSigns(view, signs)
-  addClaimSigns(view, signs)
+  addBrowserClaimSigns(view, signs)
   return resultOf('headers', signs, policy.ceilings.headers)
 }
 
@@ -127,7 +129,7 @@ const OUT_OF_PLACE = 0.76
 /** Controls other than a tab; the parser of a live server lets none through, an assessment of others' requests may. */
 const CONTROL = /[\x00-\x08\x0a-\x1f]/
 
-function addNameListSigns (view: RequestView, signs: Signs): void {
+function addHeaderNameSigns (view: RequestView, signs: Signs): void {
   const { names, values } = view
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string
@@ -167,10 +169,10 @@ function addNameSigns (view: RequestView, kind: NameKind, at: number, signs: Sig
   )
 }
 
-const CHARSETS = new Set(
-  'utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251 windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16'
-    .split(' ')
-)
+const CHARSETS = wordSet(`
+  utf-8 utf8 us-ascii ascii iso-8859-1 iso-8859-2 iso-8859-9 iso-8859-15 latin1 windows-1250 windows-1251
+  windows-1252 windows-1254 cp1252 koi8-r gbk gb2312 gb18030 big5 shift_jis euc-jp euc-kr iso-2022-jp utf-16
+`)
 
 /**
  * A type that a parser behind us may read otherwise than we do: two charsets, odd ones, a type hidden in a
@@ -224,8 +226,14 @@ function addContentTypeSigns (view: RequestView, body: Uint8Array | null, signs:
 }
 
 /** RFC 2046 and the registry: what is no known kind of parts is read as one by some and as text by others. */
-const MULTIPARTS =
-  /^multipart\/(?:form-data|mixed|related|alternative|byteranges|digest|parallel|signed|encrypted|report|x-mixed-replace|batch)\s*(?:;|$)/
+const MULTIPARTS = sequence([
+  /^multipart\//,
+  [
+    /form-data|mixed|related|alternative|byteranges|digest|parallel|signed|encrypted|report|x-mixed-replace/,
+    /batch/
+  ],
+  /\s*(?:;|$)/
+])
 
 /** Programs that set the type of a form by hand forget the boundary. */
 function addMultipartSigns (type: string, signs: Signs): void {
@@ -298,18 +306,18 @@ function overlaps (ranges: string[]): boolean {
 }
 
 /**
- * What the claimed browser would send. Chromium 89 and later sends sec-ch-ua on secure origins, every browser
+ * Headers that the claimed browser would send. Chromium 89 and later sends sec-ch-ua on secure origins, every browser
  * a language.
  */
-function addClaimSigns (view: RequestView, signs: Signs): void {
+function addBrowserClaimSigns (view: RequestView, signs: Signs): void {
   const agent = view.agent
   if (headerOf(view, 'host') === null) addSign(signs, 0.2, 'headers.host', 'headers', 'no host')
-  addOddSigns(view, signs)
+  addHandmadeSigns(view, signs)
   if (agent === null || classifyAgent(agent).kind !== 'browser') return
   const soft: Signs = { found: null }
   const brands = headerOf(view, 'sec-ch-ua')
   const chrome = /Chrome\/(\d{1,4})\./.exec(agent)
-  if (brands !== null) addHintSigns(view, agent, brands, chrome, soft)
+  if (brands !== null) addClientHintSigns(view, agent, brands, chrome, soft)
   if (headerOf(view, 'accept-language') === null && headerOf(view, 'accept-encoding') === null) {
     addSign(soft, 0.06, 'headers.sparse', 'headers', 'a browser without languages and encodings')
   }
@@ -333,7 +341,7 @@ function addClaimSigns (view: RequestView, signs: Signs): void {
  * Connections that close and stay, lists of codings that are none, an address for a host: small signs of
  * hand-made requests.
  */
-function addOddSigns (view: RequestView, signs: Signs): void {
+function addHandmadeSigns (view: RequestView, signs: Signs): void {
   const connection = headerOf(view, 'connection')
   if (
     connection !== null && connection.includes(',') &&
@@ -374,7 +382,7 @@ function addOddSigns (view: RequestView, signs: Signs): void {
     addSign(signs, 0.78, 'headers.expect', 'header.expect', 'an expectation that does not exist', 'T1190')
   }
   const authorization = headerOf(view, 'authorization')
-  const token = authorization === null ? null : addTokenHeadSigns(authorization)
+  const token = authorization === null ? null : matchTokenHead(authorization)
   if (token !== null) addSign(signs, token.value, 'headers.token-head', 'header.authorization', token.text, 'T1550.001')
   const cookie = headerOf(view, 'cookie')
   if (cookie !== null && cookie.startsWith('$Version')) {
@@ -398,7 +406,7 @@ function addOddSigns (view: RequestView, signs: Signs): void {
   }
 }
 
-function addHintSigns (
+function addClientHintSigns (
   view: RequestView,
   agent: string,
   brands: string,

@@ -1,3 +1,4 @@
+import { anyOf } from '../../std/regex.ts'
 import { EVIDENCE_CHARACTERS_MAX, EVIDENCE_MAX } from '../payload/bounds.ts'
 import { LIKELY_MAX, WEAK_MAX } from '../payload/findings.ts'
 import type { Finding } from '../payload/findings.ts'
@@ -75,8 +76,10 @@ function combine (findings: Finding[], grade: Grade | null, sensitivity: 1 | 2 |
   return Math.min(cap, Math.round(value * 10_000) / 10_000)
 }
 
-const SECRET_PLACE =
-  /pass|pwd|secret|token|auth|session|sess\b|api[-_]?key|credential|card|cvv|cvc|ssn|otp|\bpin\b|private|^cookie\.|signature|jwt/i
+const SECRET_PLACE = anyOf([
+  /pass|pwd|secret|token|auth|session|sess\b|api[-_]?key|credential|card|cvv|cvc|ssn|otp|\bpin\b|private/,
+  /^cookie\.|signature|jwt/
+], 'i')
 
 /** One sentence for a person. The value is shown as the structure that matched, and not at all where secrets live. */
 function evidenceOf (finding: Finding): Evidence {

@@ -6,7 +6,7 @@ import type { RequestView } from '../request-view.ts'
 import type { FactorResult } from '../shapes.ts'
 
 /**
- * What the agent says of itself. An attack tool that names itself is enough to block; a missing agent is a weak sign
+ * The agent's own name. An attack tool that names itself is enough to block; a missing agent is a weak sign
  * (probes and small devices send none); headless leftovers are likely automation and challenge nobody alone. Robots
  * and API clients that name themselves are honest and score nothing: what they do is for the other factors.
  */

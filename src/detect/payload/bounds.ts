@@ -1,4 +1,4 @@
-/** How much of one request is looked at. What lies beyond is named in `notInspected`, never dropped silently. */
+/** How much of one request is inspected. The rest is named in `notInspected`, never dropped silently. */
 
 /** Values judged in one request; the DEV corpus's widest webhook has about 900. */
 export const VALUES_MAX = 4_096
@@ -32,7 +32,7 @@ export const PATH_SEGMENTS_MAX = 32
 export const SCANNED_PATH_CHARACTERS_MAX = 512
 /** Target that history remembers (history/traits.ts). */
 export const REMEMBERED_TARGET_CHARACTERS_MAX = 1_024
-/** What stands before the first element of XML, attributes of one element, texts read as one. */
+/** Bounds of XML: text before the first element, attributes of one element, texts read as one. */
 export const XML_PROLOG_CHARACTERS_MAX = 16_384
 export const XML_ATTRIBUTES_MAX = 64
 export const XML_JOINED_CHARACTERS_MAX = 8_192

@@ -112,7 +112,10 @@ function bitsOfHash (hash: number): number {
   return 0
 }
 
-/** What the last `scan` saw. One shared object, so that a scan allocates nothing; read it before the next scan. */
+/**
+ * The characters that the last `scan` saw. One shared object, so that a scan allocates nothing; to be read before the
+ * next scan.
+ */
 export const seen = { characters: 0, words: 0 }
 
 /** Fills `seen` for `text`. Linear, about two nanoseconds per character. */

@@ -2,6 +2,7 @@
  * Decoders: what a parser behind us would make of the bytes. Every one is linear, total, and returns its
  * input when nothing applies.
  */
+import { captured, sequence } from '../../std/regex.ts'
 
 const HEX = new Int8Array(128).fill(-1)
 for (let digit = 0; digit < 10; digit++) HEX[48 + digit] = digit
@@ -114,8 +115,20 @@ const NAMED: Record<string, string> = {
   commat: '@',
   quest: '?'
 }
-const ENTITY =
-  /&(?:#(?:x([0-9a-f]{1,8})|([0-9]{1,8}))|(lt|gt|quot|apos|amp|lpar|rpar|colon|tab|newline|lbrace|lcub|rbrace|rcub|dollar|sol|bsol|period|comma|equals|nbsp|semi|grave|num|excl|lsqb|rsqb|percnt|plus|lowbar|ast|commat|quest)(?=;|[^a-z0-9]|$));?/gi
+const ENTITY = sequence([
+  /&/,
+  [
+    /#(?:x([0-9a-f]{1,8})|([0-9]{1,8}))/,
+    sequence([
+      captured([
+        /lt|gt|quot|apos|amp|lpar|rpar|colon|tab|newline|lbrace|lcub|rbrace|rcub|dollar|sol|bsol|period|comma/,
+        /equals|nbsp|semi|grave|num|excl|lsqb|rsqb|percnt|plus|lowbar|ast|commat|quest/
+      ]),
+      /(?=;|[^a-z0-9]|$)/
+    ])
+  ],
+  /;?/
+], 'gi')
 
 /** HTML and XML character references, with or without their semicolon, as browsers read them. */
 export function decodeEntities (text: string): string {
@@ -152,19 +165,23 @@ export function decodeUtf7 (text: string): string {
   })
 }
 
+/** Look-alikes of ASCII: fullwidth letters, curly quotes and brackets, enclosed digits and letters, dots, slashes. */
+const LOOK_ALIKE = '[\\uff01-\\uff5e\\u2018\\u2019\\u201c\\u201d\\u02b9\\u02bc\\u2032\\u3008\\u300a\\u2039' +
+  '\\u2460-\\u2473\\u24b6-\\u24ea\\u3002\\u2024\\u2025\\u2044\\u2215\\u2216\\u29f8]'
+const LOOK_ALIKES = new RegExp(`${LOOK_ALIKE}+`, 'g')
+/** True for text that `foldWidth` would change. */
+export const HAS_LOOK_ALIKE = new RegExp(LOOK_ALIKE)
+
 /**
  * Fullwidth and look-alike ASCII (NFKC folding done by many stacks), curly quotes and enclosed digits of host
  * names.
  */
 export function foldWidth (text: string): string {
-  return text.replace(
-    /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u02b9\u02bc\u2032\u3008\u300a\u2039\u2460-\u2473\u24b6-\u24ea\u3002\u2024\u2025\u2044\u2215\u2216\u29f8]+/g,
-    (run) => {
-      let out = ''
-      for (let at = 0; at < run.length; at++) out += plainLetter(run.charCodeAt(at))
-      return out
-    }
-  )
+  return text.replace(LOOK_ALIKES, (run) => {
+    let out = ''
+    for (let at = 0; at < run.length; at++) out += plainLetter(run.charCodeAt(at))
+    return out
+  })
 }
 
 function plainLetter (code: number): string {

@@ -1,6 +1,6 @@
 import type { Grade } from '../shapes.ts'
 
-/** What one rule saw in one value, before places are known. */
+/** The match of one rule in one value, before places are known. */
 export interface Sign {
   /** Stable id, `family.name`. */
   rule: string
@@ -56,7 +56,7 @@ export interface Subject {
   /** Long text of several lines or sentences: prose, markdown or code that quotes attacks without being one. */
   document: boolean
   signs: Sign[]
-  /** What a detector's own bound left out of this value. */
+  /** Parts of this value that a detector's own bound left out. */
   leftOut: string[]
 }
 

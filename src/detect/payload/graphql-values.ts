@@ -1,3 +1,4 @@
+import { sequence } from '../../std/regex.ts'
 import { readGraphql } from './graphql-document.ts'
 import type { GraphqlReading } from './graphql-document.ts'
 import { inspectValue, leaveOut, placeOf } from './inspection.ts'
@@ -66,8 +67,14 @@ const BATCH_SAME_MAX = 12
 const OWN_INTROSPECTION = 0.05
 /** Logins, codes and coupons tried in one request; a person has one of each. */
 const GUESSES_MAX = 2
-const GUESSED =
-  /(?:log_?in|sign_?in|authenticate|tokenauth|token_?create|verify\w{0,24}|check_?(?:otp|code|pin|coupon|password)|redeem\w{0,16}|reset_?password|apply_?coupon|confirm_?(?:otp|code|email))\s{0,4}\(/gi
+const GUESSED = sequence([
+  [
+    /log_?in|sign_?in|authenticate|tokenauth|token_?create|verify\w{0,24}/,
+    /check_?(?:otp|code|pin|coupon|password)|redeem\w{0,16}|reset_?password|apply_?coupon/,
+    /confirm_?(?:otp|code|email)/
+  ],
+  /\s{0,4}\(/
+], 'gi')
 
 function countGuesses (text: string): number {
   return text.match(GUESSED)?.length ?? 0

@@ -20,7 +20,7 @@ const TELLING = CHAR.quote | CHAR.doubleQuote | CHAR.backtick | CHAR.less | CHAR
   CHAR.bang | CHAR.caret
 const AGENT_ORDINARY = CHAR.paren | CHAR.semicolon | CHAR.bracket | CHAR.slash | CHAR.dot | CHAR.comma |
   CHAR.dash | CHAR.colon | CHAR.plus | CHAR.space | CHAR.at | CHAR.question
-/** What an agent of ordinary characters may still carry. */
+/** Attacks that an agent of ordinary characters may still carry. */
 const AGENT_TELLING = /\/etc\/|\/bin\/|\.\.\/|\/proc\/|\.ssh\/|\(\) ?[{:]|\.ini\b|\.(?:htaccess|bash_history)/
 const TELLING_WORDS = WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.shellWordlike |
   WORD.windows | WORD.java | WORD.script | WORD.prototype | WORD.php

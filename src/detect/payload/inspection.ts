@@ -10,7 +10,15 @@ import {
   WINDOW_OVERLAP
 } from './bounds.ts'
 import { CHAR, scan, seen } from './characters.ts'
-import { decodeBase64, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
+import {
+  HAS_LOOK_ALIKE,
+  decodeBase64,
+  decodeEntities,
+  decodeEscapes,
+  decodePercent,
+  decodeUtf7,
+  foldWidth
+} from './decode.ts'
 import { inspectReading } from './inspect-reading.ts'
 import { isForbiddenParameter } from '../../std/keys.ts'
 import { NAME_FIELD, STREAM_START, techniqueOf } from './findings.ts'
@@ -148,8 +156,6 @@ function inspectReadings (
 
 const ENTITY_HINT = /&(?:#|[a-z]{2,8};|l(?:par|t|brace)|newline|tab|colon)/i
 const ESCAPE_HINT = /\\[ux]/i
-const WIDE_HINT =
-  /[\uff01-\uff5e\u2018\u2019\u201c\u201d\u2460-\u2473\u24b6-\u24ea\u3002\u3008\u300a\u2039\u02b9\u02bc\u2032\u2024\u2025\u2044\u2215\u2216\u29f8]/
 
 /** One more step of what a lax chain of parsers decodes; the same text when there is none. */
 export function decodeOnce (text: string): string {
@@ -158,7 +164,7 @@ export function decodeOnce (text: string): string {
   if (next.includes('&') && ENTITY_HINT.test(next)) next = decodeEntities(next)
   if (next.includes('\\') && ESCAPE_HINT.test(next)) next = decodeEscapes(next)
   if (next.includes('+A')) next = decodeUtf7(next)
-  if (WIDE_HINT.test(next)) next = foldWidth(next)
+  if (HAS_LOOK_ALIKE.test(next)) next = foldWidth(next)
   return next
 }
 

@@ -1,3 +1,5 @@
+import { anyOf, sequence } from '../../std/regex.ts'
+import { wordSet } from '../../std/words.ts'
 import type { Observation } from '../shapes.ts'
 import { inspectBody } from './body.ts'
 import {
@@ -13,15 +15,21 @@ import type { Inspection } from './inspection.ts'
 import type { PlaceKind } from './findings.ts'
 
 /** Headers whose values are protocol, not data: their own factor judges them. */
-const STRUCTURAL = new Set(
-  'accept accept-encoding accept-charset accept-ranges connection content-length host date if-modified-since if-unmodified-since if-none-match if-match if-range range te trailer transfer-encoding upgrade upgrade-insecure-requests cache-control pragma dnt authorization proxy-authorization expect max-forwards keep-alive content-encoding sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-ch-ua-full-version-list sec-ch-ua-arch sec-ch-ua-bitness sec-ch-ua-model sec-ch-ua-platform-version sec-fetch-site sec-fetch-mode sec-fetch-dest sec-fetch-user sec-gpc sec-websocket-key sec-websocket-version sec-websocket-extensions priority x-api-key accept-language traceparent tracestate x-request-id origin x-csrf-token x-xsrf-token x-requested-with content-disposition'
-    .split(' ')
-)
+const STRUCTURAL = wordSet(`
+  accept accept-encoding accept-charset accept-ranges connection content-length host date if-modified-since
+  if-unmodified-since if-none-match if-match if-range range te trailer transfer-encoding upgrade
+  upgrade-insecure-requests cache-control pragma dnt authorization proxy-authorization expect max-forwards
+  keep-alive content-encoding sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-ch-ua-full-version-list
+  sec-ch-ua-arch sec-ch-ua-bitness sec-ch-ua-model sec-ch-ua-platform-version sec-fetch-site sec-fetch-mode
+  sec-fetch-dest sec-fetch-user sec-gpc sec-websocket-key sec-websocket-version sec-websocket-extensions
+  priority x-api-key accept-language traceparent tracestate x-request-id origin x-csrf-token x-xsrf-token
+  x-requested-with content-disposition
+`)
 
-/** What gateways add: an address says nothing about the request; anything else in these headers is looked at. */
-const ADDRESSES = new Set(
-  'x-forwarded-for x-real-ip x-client-ip true-client-ip cf-connecting-ip x-cluster-client-ip'.split(' ')
-)
+/** Headers that gateways add: an address says nothing about the request; any other value in them is inspected. */
+const ADDRESSES = wordSet(`
+  x-forwarded-for x-real-ip x-client-ip true-client-ip cf-connecting-ip x-cluster-client-ip
+`)
 const ADDRESS_LIST = /^[\da-f.:,\s[\]]*$/i
 
 interface Head { contentType: string, encoding: string }
@@ -63,6 +71,19 @@ function inspectUrl (inspection: Inspection, url: string, graphqlRoute: boolean)
   if (question !== -1) inspectForm(inspection, url.slice(question + 1), 'query', 'query', graphqlRoute)
 }
 
+const TELLING_NAME = anyOf([
+  /\/(?:etc|proc|sys|dev|var|usr|bin|tmp|web-inf)\//,
+  sequence([
+    /\./,
+    [
+      /bak|old|swp|ini|conf|sql|log|php\d?|inc|orig|save|tmp|r?db|mdb|sqlite3?|dump|pem|key|pfx|p12|jks|kdbx/,
+      /ovpn|config|cfg|asa|mdf|ldf|csproj|backup/
+    ],
+    /(?:$|\.)/
+  ]),
+  /rO0AB|~|\.\w+\./
+], 'i')
+
 function inspectPath (inspection: Inspection, raw: string): void {
   if (raw.length < 4) return
   if (raw.length > SCANNED_PATH_CHARACTERS_MAX) {
@@ -70,10 +91,7 @@ function inspectPath (inspection: Inspection, raw: string): void {
   }
   if (PLAIN_PATH.test(raw) && !raw.includes('/.') && !raw.includes('..') && !raw.includes('//') && raw.length < 256) {
     // Plain segments: only names of files and of system folders are left to look at.
-    if (
-      !/\/(?:etc|proc|sys|dev|var|usr|bin|tmp|web-inf)\/|\.(?:bak|old|swp|ini|conf|sql|log|php\d?|inc|orig|save|tmp|r?db|mdb|sqlite3?|dump|pem|key|pfx|p12|jks|kdbx|ovpn|config|cfg|asa|mdf|ldf|csproj|backup)(?:$|\.)|rO0AB|~|\.\w+\./i
-        .test(raw)
-    ) return
+    if (!TELLING_NAME.test(raw)) return
   }
   const path = decodePercent(raw, false)
   inspectValue(inspection, 'path', 'path', path, '', 1)

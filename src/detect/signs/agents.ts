@@ -2,6 +2,8 @@
  * Known agents: a versioned data file, and how an agent string is sorted by it. Names are lower case.
  * Sources: the tools' own documentation and defaults; no list of a firewall is copied.
  */
+import { wordSet } from '../../std/words.ts'
+
 export const AGENTS_VERSION = '2026.11.21'
 
 export type AgentKind =
@@ -22,20 +24,23 @@ export interface AgentClass {
 }
 
 /** Tools that are made to attack, to find holes or to map what is hidden. One word of the agent equals one of these. */
-const ATTACK_TOOLS = new Set(
-  ('sqlmap nikto nuclei gobuster feroxbuster dirbuster dirb wfuzz ffuf wpscan joomscan cmsmap droopescan cmseek ' +
-    'acunetix acunetix-product netsparker invicti appscan appspider webinspect nessus openvas gvm qualysguard rapid7 nexpose ' +
-    'nmap masscan zmap zgrab zgrab2 zmeu jorgee morfeus havij sqlninja sqlsus jsql ghauri bbqsql nosqlmap commix tplmap sstimap tinja ' +
-    'xsser xsstrike dalfox xspear arachni wapiti skipfish w3af w3af.org grabber grendel-scan webscarab paros burpsuite burpcollaborator zaproxy owasp-zap vega ' +
-    'ironwasp vega-scanner n-stalker nstalker webshag whatweb whatwaf wafw00f whisker libwhisker fimap lfisuite lfimap kadimus panoptic dotdotpwn ' +
-    'bfac shortscan wprecon wpprobe webbandit sitelockspider betabot jbrofuzz fuzzer powerfuzzer pangolin absinthe bsqlbf mole darkjumper ' +
-    'hydra medusa patator brutus ncrack crackmapexec metasploit msfconsole cobaltstrike brutespray thc-hydra ' +
-    'graphql-cop graphw00f clairvoyance inql batchql crackql graphqlmap l9explore l9scan l9tcpid lkxscan leakix tsunamisecurityscanner ' +
-    'trufflehog noseyparker gitleaks gitdumper git-dumper dvcs-ripper nettacker raccoon sn1per recon-ng subfinder httprobe aquatone gowitness eyewitness ' +
-    'hakrawler gospider gau waybackurls paramspider arjun x8 kiterunner katana jaeles xray osmedeus striker photon dirsearch dirmap rustbuster ' +
-    'sysscan securityagent netlab360 hexometer yeswehack-hunter detectify fhscan hscan pwnscan vulnscan webcruiser safe3 zeus scanbot-x ' +
-    'slowloris slowhttptest goldeneye hulk torshammer loic hoic xerxes wreckuests').split(' ')
-)
+const ATTACK_TOOLS = wordSet(`
+  sqlmap nikto nuclei gobuster feroxbuster dirbuster dirb wfuzz ffuf wpscan joomscan cmsmap droopescan cmseek
+  acunetix acunetix-product netsparker invicti appscan appspider webinspect nessus openvas gvm qualysguard
+  rapid7 nexpose nmap masscan zmap zgrab zgrab2 zmeu jorgee morfeus havij sqlninja sqlsus jsql ghauri bbqsql
+  nosqlmap commix tplmap sstimap tinja xsser xsstrike dalfox xspear arachni wapiti skipfish w3af w3af.org
+  grabber grendel-scan webscarab paros burpsuite burpcollaborator zaproxy owasp-zap vega ironwasp vega-scanner
+  n-stalker nstalker webshag whatweb whatwaf wafw00f whisker libwhisker fimap lfisuite lfimap kadimus panoptic
+  dotdotpwn bfac shortscan wprecon wpprobe webbandit sitelockspider betabot jbrofuzz fuzzer powerfuzzer pangolin
+  absinthe bsqlbf mole darkjumper hydra medusa patator brutus ncrack crackmapexec metasploit msfconsole
+  cobaltstrike brutespray thc-hydra graphql-cop graphw00f clairvoyance inql batchql crackql graphqlmap l9explore
+  l9scan l9tcpid lkxscan leakix tsunamisecurityscanner trufflehog noseyparker gitleaks gitdumper git-dumper
+  dvcs-ripper nettacker raccoon sn1per recon-ng subfinder httprobe aquatone gowitness eyewitness hakrawler
+  gospider gau waybackurls paramspider arjun x8 kiterunner katana jaeles xray osmedeus striker photon dirsearch
+  dirmap rustbuster sysscan securityagent netlab360 hexometer yeswehack-hunter detectify fhscan hscan pwnscan
+  vulnscan webcruiser safe3 zeus scanbot-x slowloris slowhttptest goldeneye hulk torshammer loic hoic xerxes
+  wreckuests
+`)
 
 /**
  * Names that are also ordinary words or products: only as the agent's first word, or alone in brackets, or
@@ -135,7 +140,7 @@ const ROBOT_MARKS = [
 ]
 
 /**
- * Search engines by name. Who they are is not verified here (that needs DNS); they get patience for a polite
+ * Search engines by name. Their identity is not verified here (that needs DNS); they get patience for a polite
  * crawl, not trust.
  */
 const SEARCH_MARKS = [
@@ -158,13 +163,14 @@ const SEARCH_MARKS = [
   'ccbot'
 ]
 
-const CLIENT_NAMES = new Set(
-  ('curl wget python-requests python-urllib python-httpx python aiohttp httpx httpie okhttp go-http-client java apache-httpclient jakarta ' +
-    'axios node node-fetch undici got superagent postmanruntime insomnia restsharp dart ruby faraday guzzlehttp php symfony libwww-perl lwp ' +
-    'graphql-request apollo-client apollo urql relay terraform-provider terraform aws-sdk-js boto3 botocore google-api-python-client stripe k6 ktor-client reqwest hyper ' +
-    'unirest typhoeus excon rest-client winhttp dalvik cfnetwork alamofire expo powershell deno bun stripe-node axios-retry grpc-node')
-    .split(' ')
-)
+const CLIENT_NAMES = wordSet(`
+  curl wget python-requests python-urllib python-httpx python aiohttp httpx httpie okhttp go-http-client java
+  apache-httpclient jakarta axios node node-fetch undici got superagent postmanruntime insomnia restsharp dart
+  ruby faraday guzzlehttp php symfony libwww-perl lwp graphql-request apollo-client apollo urql relay
+  terraform-provider terraform aws-sdk-js boto3 botocore google-api-python-client stripe k6 ktor-client reqwest
+  hyper unirest typhoeus excon rest-client winhttp dalvik cfnetwork alamofire expo powershell deno bun
+  stripe-node axios-retry grpc-node
+`)
 
 const CACHE_MAX = 2048
 const AGENT_MAX = 512
@@ -212,7 +218,7 @@ function isAttackWord (word: string, at: number, agent: string, count: number): 
     agent.includes(`; ${bare}`) || agent.endsWith(bare)
 }
 
-/** What no program that browses ever sent: a misspelt Mozilla or version, control characters, code. */
+/** Texts that no browser ever sent: a misspelt Mozilla or version, control characters, code. */
 function isImpossible (agent: string): boolean {
   if (/^mo[zs][il]{1,5}a\b/.test(agent) && !agent.startsWith('mozilla')) return true
   if (/^mozilla\/\d{1,3}\.(?:\D|\d\d)/.test(agent) && !/^mozilla\/\d\.\d\d?(?:[^\w]|$)/.test(agent)) return true

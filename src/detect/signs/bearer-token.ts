@@ -13,8 +13,8 @@ export interface TokenHead {
   text: string
 }
 
-/** What is wrong with the head of a bearer token, or null. `authorization` is the header's value. */
-export function addTokenHeadSigns (authorization: string): TokenHead | null {
+/** The fault in the head of a bearer token, or null. `authorization` is the header's value. */
+export function matchTokenHead (authorization: string): TokenHead | null {
   const at = authorization.indexOf('eyJ')
   const end = at === -1 ? -1 : authorization.indexOf('.', at)
   if (end === -1 || end - at > HEAD_MAX) return null

@@ -3,6 +3,7 @@
  * encoding, a field name with a character that ends it for somebody else. File names are not judged: people call their
  * files `O'Brien; final.pdf`.
  */
+import { sequence } from '../../std/regex.ts'
 import { asBuffer } from '../bytes.ts'
 import { addSign } from '../evidence.ts'
 import type { Signs } from '../evidence.ts'
@@ -24,13 +25,21 @@ export function addPartHeadSigns (body: Uint8Array, signs: Signs): void {
   }
 }
 
+const KNOWN_CHARSET = sequence([
+  /^/,
+  [
+    /utf-?8|us-ascii|ascii|iso-8859-\d{1,2}|windows-125\d|latin1|shift_jis|gbk|gb2312|gb18030|big5/,
+    /euc-(?:jp|kr)/
+  ],
+  /$/
+], 'i')
+
 function addHeadSigns (name: string, value: string, signs: Signs): void {
   if (name === 'content-type') {
     const charset = /charset\s*=\s*"?([\w.:-]{1,40})/i.exec(value)
     if (
       charset !== null &&
-      !/^(?:utf-?8|us-ascii|ascii|iso-8859-\d{1,2}|windows-125\d|latin1|shift_jis|gbk|gb2312|gb18030|big5|euc-(?:jp|kr))$/i
-        .test(charset[1] as string)
+      !KNOWN_CHARSET.test(charset[1] as string)
     ) {
       addSign(
         signs,

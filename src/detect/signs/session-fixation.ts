@@ -2,8 +2,23 @@
  * A session id that arrives in the query or the form from another site's page: the visitor would log in to the
  * attacker's session (CWE-384). The names are those that frameworks give their session cookie.
  */
-const FRAMEWORK_NAME =
-  /^_?(?:(?:php|asp|asp\.net|j|jserv|jw|weblogic|rails|flask|laravel|zend|ci|play|rack|meteor_login|koa|sails|shiny|django|symfony|cake|tomcat|express|connect)[._:-]?(?:session(?:[-_]?id)?|sess(?:id|ion)?|sid|token)|cakephp|cf(?:token|id|sid)|(?:__(?:host|secure)-)?next-auth\.session-token|connect\.sid|rack\.session|asp\.net_sessionid|zend_session_id)$/
+import { sequence } from '../../std/regex.ts'
+
+const FRAMEWORK_NAME = sequence([
+  /^_?/,
+  [
+    sequence([
+      [
+        /php|asp|asp\.net|j|jserv|jw|weblogic|rails|flask|laravel|zend|ci|play|rack|meteor_login|koa|sails/,
+        /shiny|django|symfony|cake|tomcat|express|connect/
+      ],
+      /[._:-]?(?:session(?:[-_]?id)?|sess(?:id|ion)?|sid|token)/
+    ]),
+    /cakephp|cf(?:token|id|sid)|(?:__(?:host|secure)-)?next-auth\.session-token|connect\.sid|rack\.session/,
+    /asp\.net_sessionid|zend_session_id/
+  ],
+  /$/
+])
 const GENERIC_NAME = /^_?(?:session[-_]?(?:id|token)|sess[-_]?id)$/
 const ENTRANCE = /log-?in|log-?on|sign-?in|auth|session|account|\.(?:php|aspx?|cfm|jsp)$/
 /** As many as the payload factor reads, which says so when there are more. */

@@ -1,3 +1,4 @@
+import { anyOf, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -44,19 +45,28 @@ function addPhpTagSigns (subject: Subject): void {
   if (!/^<\?(?:xml|mso|import|xpacket|javascript|adobe)/.test(tag)) likely(subject, 'php.short-tag', 0.77, tag)
 }
 
+const PHP_SUPERGLOBAL = sequence([
+  /\$/,
+  [
+    /_(?:get|post|request|cookie|server|session|files|env)\b|globals\b|http_(?:\w+_vars|raw_post_data)/,
+    /argv\b|php_errormsg/
+  ]
+])
+
+const PHP_VARIABLE_CALL = sequence([
+  /\$\{? ?\$?\w{1,40}/,
+  /(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\][]{1,40}\]| ?\{[^}{]{1,40}\}| ?->\w+| ?\}){0,4} ?\(/
+])
+
 function addPhpVariableSigns (subject: Subject): void {
   const text = subject.flat
-  const global =
-    /\$(?:_(?:get|post|request|cookie|server|session|files|env)\b|globals\b|http_(?:\w+_vars|raw_post_data)|argv\b|php_errormsg)/
-      .exec(text)
+  const global = PHP_SUPERGLOBAL.exec(text)
   if (global !== null) {
     return /[[{(;]/.test(text.slice(global.index + global[0].length, global.index + global[0].length + 3))
       ? certain(subject, 'php.superglobal', text.slice(global.index, global.index + 50))
       : likely(subject, 'php.superglobal', 0.77, global[0])
   }
-  const call =
-    /\$\{? ?\$?\w{1,40}(?: ?\/\*[^*]{0,40}\*\/| ?#\w*| ?\/\/\w*| ?\[[^\][]{1,40}\]| ?\{[^}{]{1,40}\}| ?->\w+| ?\}){0,4} ?\(/
-      .exec(text)
+  const call = PHP_VARIABLE_CALL.exec(text)
   if (
     call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0]) &&
     text.slice(call.index + call[0].length, call.index + call[0].length + 80).includes(')')
@@ -73,10 +83,26 @@ function addPhpVariableSigns (subject: Subject): void {
   }
 }
 
-const PHP_PREFIXED =
-  /\b(?:array|ldap|sodium|tidy|mysqli?|pg|sqlite|curl|socket|stream|posix|pcntl|openssl|mb|gz|bz|zip|simplexml|iconv|odbc|oci|ftp|imap|snmp|apcu?|session|spl|image|mcrypt|preg|ctype|dba|exif|fdf|finfo|ibase|shm|sem|shmop|readline|xdebug|wddx|runkit|sqlsrv|sybase|mssql|ifx|dbx|fbsql|ingres|maxdb|msql|newt|ncurses|pspell|recode|svn|win32|yaz)_[a-z0-9_]{2,50} ?\(|\b(?:bzdecompress|gethostby\w+|gzdecode|gzinflate|gzdeflate|gzcompress|parse_str|mb_\w+) ?\(/
+const PHP_PREFIXED = anyOf([
+  sequence([
+    /\b/,
+    [
+      /array|ldap|sodium|tidy|mysqli?|pg|sqlite|curl|socket|stream|posix|pcntl|openssl|mb|gz|bz|zip/,
+      /simplexml|iconv|odbc|oci|ftp|imap|snmp|apcu?|session|spl|image|mcrypt|preg|ctype|dba|exif|fdf|finfo/,
+      /ibase|shm|sem|shmop|readline|xdebug|wddx|runkit|sqlsrv|sybase|mssql|ifx|dbx|fbsql|ingres|maxdb|msql/,
+      /newt|ncurses|pspell|recode|svn|win32|yaz/
+    ],
+    /_[a-z0-9_]{2,50} ?\(/
+  ]),
+  /\b(?:bzdecompress|gethostby\w+|gzdecode|gzinflate|gzdeflate|gzcompress|parse_str|mb_\w+) ?\(/
+])
 const CALLED = /([a-z_][a-z0-9_]{1,40})(?: |\/\*[^*]{0,40}\*\/|\/\/[^(]{0,30}|#[^(]{0,30})?\(/g
 const CALLS_MAX = 512
+
+const PHP_CALL_BY_NAME = sequence([
+  /[([] ?["']?(?:string\) ?\{? ?\[)?(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open)/,
+  /["']? ?[)\]] ?\)?(?:\[\d\]\}?)? ?\(/
+])
 
 /**
  * Calls by name: one of a kind is enough where the name exists in PHP alone; shared names need arguments of
@@ -98,10 +124,9 @@ function addPhpCallSigns (subject: Subject): void {
       likely(subject, 'php.indirect-call', 0.8, subject.flat.slice(0, 50))
     }
   }
-  if (
-    /[([] ?["']?(?:string\) ?\{? ?\[)?(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open)["']? ?[)\]] ?\)?(?:\[\d\]\}?)? ?\(/
-      .test(subject.flat.replace(/\/\*[^*]{0,40}\*\//g, ''))
-  ) certain(subject, 'php.indirect-call', subject.flat.slice(0, 50))
+  if (PHP_CALL_BY_NAME.test(subject.flat.replace(/\/\*[^*]{0,40}\*\//g, ''))) {
+    certain(subject, 'php.indirect-call', subject.flat.slice(0, 50))
+  }
   if (/["'](?:system|exec|passthru|shell_exec|popen|proc_open|assert)["'] ?\( ?[\w"'$]/.test(subject.flat)) {
     certain(subject, 'php.indirect-call', subject.flat.slice(0, 50))
   }
@@ -174,17 +199,72 @@ function addSerializedSigns (subject: Subject): void {
   }
 }
 
-const JAVA_CLASS =
-  /\b(?:java\.(?:lang\.(?:runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?|system|thread|math|integer|character)|io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+|sql\.\w+|nio\.\w+)|javax\.(?:script|naming|management|el|imageio|swing)\.?\w*|com\.(?:sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho|rometools)|org\.(?:apache\.(?:commons\b|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba|springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml)|sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial)\b[\w.$]*/
-const JAVA_GADGET =
-  /\b(?:processbuilder|runtime)\b.{0,80}(?:clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer|prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec|start\b)|\b(?:invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory|prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl|badattributevalueexpexception|annotationinvocationhandler)\b|java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
+const JAVA_CLASS = sequence([
+  /\b/,
+  [
+    sequence([
+      /java\./,
+      [
+        sequence([
+          /lang\./,
+          [
+            /runtime|process(?:builder)?|class(?:loader)?|reflect|object|number|string(?:builder|buffer)?/,
+            /system|thread|math|integer|character/
+          ]
+        ]),
+        /io\.\w+|net\.(?:url|socket)\w*|util\.(?:scanner|base64|zip|prefs)|rmi\.\w+|beans\.\w+|security\.\w+/,
+        /sql\.\w+|nio\.\w+/
+      ]
+    ]),
+    /javax\.(?:script|naming|management|el|imageio|swing)\.?\w*/,
+    sequence([
+      /com\./,
+      [
+        /sun\.(?:org\.apache|rowset|jndi|syndication)|opensymphony|mchange|alibaba\.fastjson|caucho/,
+        /rometools/
+      ]
+    ]),
+    sequence([
+      /org\./,
+      [
+        /apache\.(?:commons\b|struts2?|xalan|xbean|tomcat|catalina|bcel|shiro|logging)|omg\.corba/,
+        /springframework|codehaus\.groovy|mozilla\.javascript|jboss|hibernate|python\.core|yaml\.snakeyaml/
+      ]
+    ]),
+    /sun\.(?:misc|reflect|tools)|weblogic\.\w+|ysoserial/
+  ],
+  /\b[\w.$]*/
+])
+const JAVA_GADGET = anyOf([
+  sequence([
+    /\b(?:processbuilder|runtime)\b.{0,80}/,
+    [
+      /clonetransformer|forclosure|instantiate(?:factory|transformer)|invokertransformer/,
+      /prototype(?:clone|serialization)factory|whileclosure|getproperty|filewriter|xmldecoder|evil|exec/,
+      /start\b/
+    ]
+  ]),
+  sequence([
+    /\b/,
+    [
+      /invokertransformer|instantiatetransformer|clonetransformer|prototypeclonefactory/,
+      /prototypeserializationfactory|instantiatefactory|whileclosure|forclosure|templatesimpl|jdbcrowsetimpl/,
+      /badattributevalueexpexception|annotationinvocationhandler/
+    ],
+    /\b/
+  ]),
+  /java\.(?:\w{1,20}\.)?(?:processbuilder|runtime)/
+])
+
+const JAVA_EXPRESSION = anyOf([
+  /@java\.lang|getruntime\( ?\) ?\.? ?exec|new (?:java\.lang\.)?processbuilder ?\(/,
+  /class\.module\.classloader|class\.classloader\.|#_memberaccess|\(#\w+ ?=|@ognl\.|%\{ ?[#(]|#context\b/,
+  /\["?class"?\]\.|allowstaticmethodaccess|\.getclass\(\)\.forname|t\(java\.lang/
+])
 
 function addJavaSigns (subject: Subject): void {
   const text = subject.flat
-  if (
-    /@java\.lang|getruntime\( ?\) ?\.? ?exec|new (?:java\.lang\.)?processbuilder ?\(|class\.module\.classloader|class\.classloader\.|#_memberaccess|\(#\w+ ?=|@ognl\.|%\{ ?[#(]|#context\b|\["?class"?\]\.|allowstaticmethodaccess|\.getclass\(\)\.forname|t\(java\.lang/
-      .test(text)
-  ) return certain(subject, 'java.expression', text.slice(0, 60))
+  if (JAVA_EXPRESSION.test(text)) return certain(subject, 'java.expression', text.slice(0, 60))
   const gadget = JAVA_GADGET.exec(text)
   if (gadget !== null) return likely(subject, 'java.gadget', 0.83, gadget[0])
   const name = JAVA_CLASS.exec(text)
@@ -195,8 +275,11 @@ function addJavaSigns (subject: Subject): void {
 }
 
 /** Java's stream header AC ED 00 05 raw, in hex and in base64 at its three alignments; .NET and Python streams. */
-const MARKER =
-  /(?:^|[^A-Za-z0-9+/])(?:rO0ABQ|KztAAU|Cs7QAF|rO0AB[A-Za-z0-9+/])|^(?:AAEAAAD\/{5}|gASV[A-Za-z0-9+/]{2,4}AAAAAA|BAh[vV1lj][A-Za-z0-9+/]{8}|H4sIAAAAAAAA\w{2,}AO29B)|aced0005|\u00ac\u00ed\u0000\u0005|"(?:\$type|@type|javaClass)" ?: ?"[\w.]+\.[\w.]+/
+const MARKER = anyOf([
+  /(?:^|[^A-Za-z0-9+/])(?:rO0ABQ|KztAAU|Cs7QAF|rO0AB[A-Za-z0-9+/])/,
+  /^(?:AAEAAAD\/{5}|gASV[A-Za-z0-9+/]{2,4}AAAAAA|BAh[vV1lj][A-Za-z0-9+/]{8}|H4sIAAAAAAAA\w{2,}AO29B)/,
+  /aced0005|\u00ac\u00ed\u0000\u0005|"(?:\$type|@type|javaClass)" ?: ?"[\w.]+\.[\w.]+/
+])
 
 function addMarkerSigns (subject: Subject): void {
   const marker = MARKER.exec(subject.text)
@@ -207,9 +290,28 @@ function addMarkerSigns (subject: Subject): void {
   ) certain(subject, 'deserial.yaml-type', '!!')
 }
 
-const NODE =
-  /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main|process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=|_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]|\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)|console\.(?:log|info|debug|error|warn|dir|table|trace)(?:\.(?:call|apply|bind))?\( ?|new function ?\(|\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(|\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"|:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]](?! ?:)|\bsystem\.diagnostics\.process\b|\bdeno\.(?:run|command|readtextfile|env)\b ?[.(]|\bbun\.(?:spawn|\$|file)\b/
+const NODE = anyOf([
+  /require ?\( ?["'`](?:child_process|fs|net|http|vm|os|cluster|dns|util|path|crypto)["'`]|require\.main/,
+  /process\.(?:env\b|mainmodule|binding|exit|kill|stdout|argv|cwd|version|chdir)|module\.exports ?=/,
+  /_\$\$nd_func\$\$_|__js_function|child_process|\b(?:exec|spawn|fork)(?:sync|file)?\( ?["'`]/,
+  /\.constructor(?:\.constructor)? ?\(|global(?:this)?\.(?:process|require)/,
+  /console\.(?:log|info|debug|error|warn|dir|table|trace)(?:\.(?:call|apply|bind))?\( ?|new function ?\(/,
+  /\breadfilesync|writefilesync|createwritestream|\bpromise\.(?:all|resolve|reject|race)\(/,
+  /\b(?:process|console|require) ?\[|import ?\( ?["']|fs\.(?:read|write)|"_(?:prefix|response|chunks)"/,
+  /:__proto__:|\bthis ?\. ?(?:constructor|process)|[[("']constructor["')\]](?! ?:)/,
+  /\bsystem\.diagnostics\.process\b|\bdeno\.(?:run|command|readtextfile|env)\b ?[.(]/,
+  /\bbun\.(?:spawn|\$|file)\b/
+])
 const LOOP = /\b(?:while|for) ?\( ?(?:!+[\w"'`[{+]|true|1|;;|infinity|[-+(]|new |\d+(?:[=<>]|\)))/
+
+const SYSTEM_CALL = anyOf([
+  /\bsubprocess\.(?:check_call|getoutput|getstatusoutput) ?\(|["'] ?\.execute\(\)(?:\.text)?|^%x[([{] ?[a-z]/,
+  /__import__ ?\(|\bos\.(?:system|popen|exec\w+|spawn\w+|environ)/,
+  /subprocess\.(?:popen|call|run|check_output)|\bexec ?\( ?(?:compile|base64)/,
+  /\beval ?\( ?(?:compile|__|open|input)|open\( ?["']\/etc|pty\.spawn|kernel\.(?:exec|system|open)/,
+  /\bio\.popen/,
+  /(?:system|exec|popen) ?\( ?["'](?:id|ls|cat|whoami|uname|curl|wget|ping|nc|dir|echo|rm|sh|bash)\b/
+])
 
 function addScriptSigns (subject: Subject): void {
   const text = subject.flat
@@ -227,9 +329,7 @@ function addScriptSigns (subject: Subject): void {
   if (loop !== null && !/^\w+ ?\( ?!true/.test(text.slice(loop.index, loop.index + 16))) {
     likely(subject, 'code.endless-loop', 0.77, loop[0])
   }
-  const python =
-    /\bsubprocess\.(?:check_call|getoutput|getstatusoutput) ?\(|["'] ?\.execute\(\)(?:\.text)?|^%x[([{] ?[a-z]|__import__ ?\(|\bos\.(?:system|popen|exec\w+|spawn\w+|environ)|subprocess\.(?:popen|call|run|check_output)|\bexec ?\( ?(?:compile|base64)|\beval ?\( ?(?:compile|__|open|input)|open\( ?["']\/etc|pty\.spawn|kernel\.(?:exec|system|open)|\bio\.popen|(?:system|exec|popen) ?\( ?["'](?:id|ls|cat|whoami|uname|curl|wget|ping|nc|dir|echo|rm|sh|bash)\b/
-      .exec(text)
+  const python = SYSTEM_CALL.exec(text)
   if (python !== null) certain(subject, 'code.system-call', python[0])
 }
 
@@ -238,13 +338,22 @@ function addPerlSigns (subject: Subject): void {
   else if (/@\{ ?\w+/.test(subject.flat)) weak(subject, 'code.perl-interpolation', 0.2, '@{')
 }
 
+const EXECUTABLE_UPLOAD = anyOf([
+  sequence([
+    /\. ?/,
+    [
+      /php\d?|phtml|phar|phps|php\d{1,4}|pht|phpt|php\.\w+|asp|aspx|ashx|asmx|jspx?|jspf|cfm|cgi|pl|htaccess/,
+      /user\.ini/
+    ],
+    /(?:[.\s:;%/]|$)/
+  ]),
+  /^\.htaccess|^\.user\.ini/
+])
+
 /** File names of uploads that a server would run or that set it up. */
 export function detectFilename (subject: Subject): void {
   const name = subject.flat.trim()
-  if (
-    /\. ?(?:php\d?|phtml|phar|phps|php\d{1,4}|pht|phpt|php\.\w+|asp|aspx|ashx|asmx|jspx?|jspf|cfm|cgi|pl|htaccess|user\.ini)(?:[.\s:;%/]|$)|^\.htaccess|^\.user\.ini/
-      .test(name)
-  ) likely(subject, 'upload.executable', 0.79, name.slice(-40))
+  if (EXECUTABLE_UPLOAD.test(name)) likely(subject, 'upload.executable', 0.79, name.slice(-40))
   if (/[="<>\\]|\.\.[/\\]|'.*'/.test(name)) likely(subject, 'upload.odd-name', 0.76, name.slice(0, 40))
   else if (/[;']/.test(name)) likely(subject, 'upload.odd-name', 0.4, name.slice(0, 40))
   if (/(?:^|\/)sess_[a-z0-9,-]{16,}$/.test(name)) likely(subject, 'upload.session-file', 0.79, name.slice(0, 40))

@@ -1,3 +1,5 @@
+import { anyOf, captured, repeated, sequence } from '../../../std/regex.ts'
+import { wordSet } from '../../../std/words.ts'
 import { CHAR } from '../characters.ts'
 import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -32,7 +34,7 @@ export function detectCommand (subject: Subject): void {
           CHAR.percent)) === 0 || subject.document
   ) return
   const plain = withoutTricks(subject.text)
-  if (plain !== subject.text) addHiddenSigns(subject, plain)
+  if (plain !== subject.text) addObfuscationSigns(subject, plain)
 }
 
 const ASSIGNED = /(?:^|[;&| ])([a-z_]\w{0,15})=[^;&\s=]{1,40}(?=[;&])/gi
@@ -59,8 +61,23 @@ const ENTITY = /^&(?:copy|reg|top|map|fork|dash|int|sc|sort|cap|cut);/i
 
 interface Clause { name: string, rest: string, bare: boolean, path: boolean, prefixed: boolean }
 
-const CLAUSE =
-  /^[\s"'@\\(){+]*((?:(?:sudo|time|nohup|exec|command|builtin|env|xargs|then|do|else|eval|start|call|watch|strace|ltrace|flock|ionice|setsid|stdbuf|busybox|timeout \d+|\w+=\S*) +){0,3})["'\\]{0,2}((?:[a-z]:)?[~.]{0,2}(?:[/\\][\w.-]+){0,5}[/\\])?([a-z0-9_][\w.+-]*?)(?:\.exe|\.com|\.bat)?["'\\]{0,2}(?=$|[\s;|&<>`)}"'/\\,:*$])/i
+/** Words before the command (`sudo`, `A=1`), then the folder that it lies in, then its name. */
+const CLAUSE = sequence([
+  /^[\s"'@\\(){+]*/,
+  captured([
+    repeated([
+      sequence([
+        [
+          /sudo|time|nohup|exec|command|builtin|env|xargs|then|do|else|eval|start|call|watch|strace|ltrace|flock/,
+          /ionice|setsid|stdbuf|busybox|timeout \d+|\w+=\S*/
+        ],
+        / +/
+      ])
+    ], '{0,3}')
+  ]),
+  /["'\\]{0,2}((?:[a-z]:)?[~.]{0,2}(?:[/\\][\w.-]+){0,5}[/\\])?/,
+  /([a-z0-9_][\w.+-]*?)(?:\.exe|\.com|\.bat)?["'\\]{0,2}(?=$|[\s;|&<>`)}"'/\\,:*$])/
+], 'i')
 
 /**
  * Reads the clause that begins at `from`: its command, how it was written, and what follows up to the next
@@ -127,8 +144,10 @@ function isInlineCode (text: string, at: number): boolean {
 }
 
 const FLAG = /(?:^|\s)-{1,2}[a-z?]|\s\/[a-z?](?:\s|$|:)/i
-const TARGET =
-  /(?:^|\s|["'=<>,:])(?:[~.]{0,2}\/|[a-z]:(?:[\\/]|\s*(?:$|[|"&]))|\\\\)|https?:|(?:\d{1,3}\.){3}\d|\$\{?\w|[<>]|passwd|localhost/i
+const TARGET = anyOf([
+  /(?:^|\s|["'=<>,:])(?:[~.]{0,2}\/|[a-z]:(?:[\\/]|\s*(?:$|[|"&]))|\\\\)|https?:|(?:\d{1,3}\.){3}\d|\$\{?\w/,
+  /[<>]|passwd|localhost/
+], 'i')
 const SYSTEM_FILE = /\/etc\/|\/dev\/(?:tcp|null)|passwd|shadow|\/proc\/|\.ssh|boot\.ini|win\.ini|\/bin\/|\\windows/i
 
 /**
@@ -141,7 +160,7 @@ function endsGlued (text: string): boolean {
     (text.length >= 40 && !/\s/.test(text.slice(0, 400)))) && !/\d[;|]\w+$/.test(end)
 }
 
-/** What a clause began with, in evidence, where it is no character of the text. */
+/** The start of a clause, as evidence shows it, where it is no character of the text. */
 const SHOWN: Readonly<Record<string, string>> = { prose: '', quoted: '', line: '\\n' }
 
 function addClauseSigns (subject: Subject, clause: Clause | null, separator: string): void {
@@ -152,10 +171,10 @@ function addClauseSigns (subject: Subject, clause: Clause | null, separator: str
   const flag = FLAG.test(clause.rest)
   const target = TARGET.test(clause.rest)
   const match = `${SHOWN[separator] ?? separator}${clause.name}${clause.rest.slice(0, 40)}`
-  if (separator === '') return addStartSigns(subject, clause, unique, flag, target, match)
+  if (separator === '') return addLeadingCommandSigns(subject, clause, unique, flag, target, match)
   if (separator === 'quoted') return weak(subject, 'cmdi.quoted-command', 0.2, match)
   if (separator === 'prose' || separator === 'line') {
-    return addDoubtfulSigns(subject, separator, unique, flag, target, clause, match)
+    return addSeparatedCommandSigns(subject, separator, unique, flag, target, clause, match)
   }
   if (clause.path && (unique || clause.bare) && SYSTEM_FILE.test(match)) {
     return certain(subject, 'cmdi.separated-command', match)
@@ -192,28 +211,30 @@ function addClauseSigns (subject: Subject, clause: Clause | null, separator: str
  * Words that say something to a shell once they stand in `$( )` with an argument; `$(this)` and `$(select)`
  * are a page's own script.
  */
-const SUBSTITUTED = new Set('echo sleep cut tr head tail date sort wc hostname command type find'.split(' '))
+const SUBSTITUTED = wordSet('echo sleep cut tr head tail date sort wc hostname command type find')
 /** Commands that only tell where one is: nobody joins names with a separator and one of these. */
-const PROBES = new Set(
-  'whoami ifconfig ipconfig netstat systeminfo tasklist printenv env uname getent lastlog'.split(' ')
-)
+const PROBES = wordSet(`
+  whoami ifconfig ipconfig netstat systeminfo tasklist printenv env uname getent lastlog
+`)
 
 /** Commands that are also words or names which sentences and titles begin with. */
-const SHELL_ENGLISH = new Set(
-  'cat touch mount screen mail expect fish kill fold nice ed ex ar strings paste top dash php python ruby perl lua docker helm git aws az npm yarn mysql mongo chef puppet vagrant terraform ansible pr ps tar cc nl eval exec go'
-    .split(' ')
-)
-const NETWORK_COMMANDS = new Set(
-  'curl wget ping ping6 nslookup traceroute tracepath nc ncat netcat socat telnet ssh scp sftp rsync ftp tftp lftp lwp-download axel aria2c nmap rlogin rsh'
-    .split(' ')
-)
+const SHELL_ENGLISH = wordSet(`
+  cat touch mount screen mail expect fish kill fold nice ed ex ar strings paste top dash php python ruby perl
+  lua docker helm git aws az npm yarn mysql mongo chef puppet vagrant terraform ansible pr ps tar cc nl eval
+  exec go
+`)
+const NETWORK_COMMANDS = wordSet(`
+  curl wget ping ping6 nslookup traceroute tracepath nc ncat netcat socat telnet ssh scp sftp rsync ftp tftp
+  lftp lwp-download axel aria2c nmap rlogin rsh
+`)
 /** Commands that are clients, and say so in their agent. */
-const CLIENT_COMMANDS = new Set(
-  'curl wget git svn php python python2 python3 perl ruby lua nodejs java docker podman helm kubectl aws gcloud az npm yarn pip pip3 gem cpan apt dnf yum vagrant terraform puppet lftp aria2c axel ansible fish mail mutt emacs screen'
-    .split(' ')
-)
+const CLIENT_COMMANDS = wordSet(`
+  curl wget git svn php python python2 python3 perl ruby lua nodejs java docker podman helm kubectl aws gcloud
+  az npm yarn pip pip3 gem cpan apt dnf yum vagrant terraform puppet lftp aria2c axel ansible fish mail mutt
+  emacs screen
+`)
 
-function addStartSigns (
+function addLeadingCommandSigns (
   subject: Subject,
   clause: Clause,
   unique: boolean,
@@ -254,7 +275,7 @@ function addStartSigns (
   }
 }
 
-function addDoubtfulSigns (
+function addSeparatedCommandSigns (
   subject: Subject,
   separator: string,
   unique: boolean,
@@ -301,8 +322,10 @@ const SYNTAX: Syntax[] = [
   {
     rule: 'cmdi.shell-run',
     value: 0.84,
-    pattern:
-      /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:ba|z|k|da)?sh,-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b|\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/
+    pattern: anyOf([
+      /\b(?:ba|z|k|c|da)?sh (?:-\w+ )?-c\b|\b(?:ba|z|k|da)?sh,-c\b|\b(?:nc|ncat|netcat) [^|;]{0,60}-e\b/,
+      /\bpowershell(?:\.exe)? .{0,40}-(?:e|enc|c|nop|w|ep|exec|command)\w*\b|\bcmd(?:\.exe)? ?\/[ck]\b/
+    ])
   },
   {
     rule: 'cmdi.binary-path',
@@ -313,8 +336,13 @@ const SYNTAX: Syntax[] = [
     rule: 'cmdi.glob-path',
     value: 0.8,
     needs: CHAR.slash,
-    pattern:
-      /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)|\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]|\/\[\w\W{1,6}\]\w/
+    pattern: anyOf([
+      sequence([
+        /\/(?:etc|bin|usr|dev|proc|tmp|var|root|home)?\/?/,
+        /(?:\w{0,12}[?*[][\w?*!\][^-]{0,12}\/\w*[?*[\w]|\?{2,}\/)/
+      ]),
+      /\/(?:etc|bin|usr)\/\w*[?*[][\w!\]?*]|\/\[\w\W{1,6}\]\w/
+    ])
   },
   {
     rule: 'cmdi.arithmetic',
@@ -332,14 +360,28 @@ const SYNTAX: Syntax[] = [
   {
     rule: 'cmdi.windows-if',
     value: 0.8,
-    pattern:
-      /^\W{0,4}if ?(?:\/i )?(?:not )?(?:exist \S|defined \w|errorlevel \d|cmdextversion|"[^"]{1,40}" ?==|[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )).{1,80}/
+    pattern: sequence([
+      /^\W{0,4}if ?(?:\/i )?(?:not )?/,
+      [
+        /exist \S|defined \w|errorlevel \d|cmdextversion|"[^"]{1,40}" ?==/,
+        /[[("%]?[^\s"=]{1,40}["\])%]? ?(?:===?|equ |neq |lss |leq |gtr |geq )/
+      ],
+      /.{1,80}/
+    ])
   },
   {
     rule: 'cmdi.powershell',
     value: 0.8,
-    pattern:
-      /\b(?:invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)|start-(?:process|bitstransfer|job|sleep)|new-(?:object|item|service)|get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)|set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:|iex ?\()/
+    pattern: sequence([
+      /\b/,
+      [
+        /invoke-(?:webrequest|expression|restmethod|command|item|wmimethod)/,
+        /start-(?:process|bitstransfer|job|sleep)|new-(?:object|item|service)/,
+        /get-(?:content|process|childitem|wmiobject|credential|service|item|executionpolicy)/,
+        /set-(?:executionpolicy|content|itemproperty)|out-file|add-type|convertto-securestring|iwr https?:/,
+        /iex ?\(/
+      ]
+    ])
   },
   {
     rule: 'cmdi.delay',
@@ -350,29 +392,68 @@ const SYNTAX: Syntax[] = [
     rule: 'cmdi.windows-variable',
     value: 0.8,
     needs: CHAR.percent,
-    pattern:
-      /%(?:comspec|systemroot|windir|programfiles|programdata|appdata|username|userprofile|path|pathext|temp|tmp|os)(?::[^%]{1,24})%|%comspec% ?\/[ck]\b/
+    pattern: anyOf([
+      sequence([
+        /%/,
+        [
+          /comspec|systemroot|windir|programfiles|programdata|appdata|username|userprofile|path|pathext|temp/,
+          /tmp|os/
+        ],
+        /(?::[^%]{1,24})%/
+      ]),
+      /%comspec% ?\/[ck]\b/
+    ])
   },
   { rule: 'cmdi.caret-word', value: 0.8, needs: CHAR.caret, pattern: /\b[a-z]{1,6}(?:\^[a-z]{1,6}){3,}\b/ },
   {
     rule: 'cmdi.option',
     value: 0.78,
     needs: CHAR.dash,
-    pattern:
-      /^-{1,2}exec\w* \S|(?:^|\s)-{1,2}(?:o ?proxycommand|use-askpass|upload-pack|receive-pack|checkpoint-action|to-command|use-compress-program|post-file|output-document|load-extension|init-command|rsh|config=?core\.)[= ]{1,2}\S/
+    pattern: anyOf([
+      /^-{1,2}exec\w* \S/,
+      sequence([
+        /(?:^|\s)-{1,2}/,
+        [
+          /o ?proxycommand|use-askpass|upload-pack|receive-pack|checkpoint-action|to-command/,
+          /use-compress-program|post-file|output-document|load-extension|init-command|rsh|config=?core\./
+        ],
+        /[= ]{1,2}\S/
+      ])
+    ])
   },
   {
     rule: 'cmdi.lolbin',
     value: 0.8,
     word: WORD.windows,
-    pattern:
-      /\bprocess call create\b|\bmshta(?:\.exe)? (?:https?:|vbscript:|javascript:)|\bregsvr32(?:\.exe)?(?: \/\w){0,4} \/i:|\bcertutil(?:\.exe)? (?:-\w{1,12} )?-(?:urlcache|decode|encode)|\bbitsadmin(?:\.exe)? \/(?:transfer|create|addfile)|\brundll32(?:\.exe)? (?:javascript:|\S{1,60}\.dll ?,)|\bnet1? (?:user|localgroup|share|use|view|start|stop|accounts|group)\b(?: ?$| ?\/| ?[\\&|]| \S+ \S+ ?\/add)|\bschtasks(?:\.exe)? \/create|\breg(?:\.exe)? (?:add|query|save|delete) (?:hk|\\)/
+    pattern: anyOf([
+      /\bprocess call create\b|\bmshta(?:\.exe)? (?:https?:|vbscript:|javascript:)/,
+      /\bregsvr32(?:\.exe)?(?: \/\w){0,4} \/i:/,
+      /\bcertutil(?:\.exe)? (?:-\w{1,12} )?-(?:urlcache|decode|encode)/,
+      /\bbitsadmin(?:\.exe)? \/(?:transfer|create|addfile)/,
+      /\brundll32(?:\.exe)? (?:javascript:|\S{1,60}\.dll ?,)/,
+      sequence([
+        /\bnet1? /,
+        [
+          /user|localgroup|share|use|view|start|stop|accounts|group/
+        ],
+        /\b(?: ?$| ?\/| ?[\\&|]| \S+ \S+ ?\/add)/
+      ]),
+      /\bschtasks(?:\.exe)? \/create|\breg(?:\.exe)? (?:add|query|save|delete) (?:hk|\\)/
+    ])
   },
   {
     rule: 'cmdi.dotnet',
     value: 0.8,
-    pattern:
-      /\[(?:system\.)?(?:diagnostics\.process|net\.webclient|reflection\.assembly|convert|text\.encoding|io\.file)\]::\w|\bsystem\.diagnostics\.process\b.{0,4}(?:start|\()|& ?\(["'][^"']{1,20}["'] ?\+ ?["']/
+    pattern: anyOf([
+      sequence([
+        /\[(?:system\.)?/,
+        [
+          /diagnostics\.process|net\.webclient|reflection\.assembly|convert|text\.encoding|io\.file/
+        ],
+        /\]::\w/
+      ]),
+      /\bsystem\.diagnostics\.process\b.{0,4}(?:start|\()|& ?\(["'][^"']{1,20}["'] ?\+ ?["']/
+    ])
   },
   {
     rule: 'cmdi.ansi-quote',
@@ -396,8 +477,13 @@ const SYNTAX: Syntax[] = [
     rule: 'cmdi.dot-command',
     value: 0.78,
     needs: CHAR.dot,
-    pattern:
-      /[;\n] ?(?:\\n)?\.\W{0,3}(?:shell|sh|system|databases|tables|schema|import|load|output|once|read|open|dump|excel|save|backup)\b/
+    pattern: sequence([
+      /[;\n] ?(?:\\n)?\.\W{0,3}/,
+      [
+        /shell|sh|system|databases|tables|schema|import|load|output|once|read|open|dump|excel|save|backup/
+      ],
+      /\b/
+    ])
   },
   {
     rule: 'cmdi.variable-position',
@@ -422,8 +508,13 @@ const SYNTAX: Syntax[] = [
     rule: 'cmdi.shell-variable',
     value: 0.77,
     needs: CHAR.dollar,
-    pattern:
-      /\$(?:\{(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd|cmd)\b|(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd)\b(?!=))/
+    pattern: sequence([
+      /\$/,
+      [
+        /\{(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd|cmd)\b/,
+        /(?:shell|path|home|ifs|pwd|bash\w*|hostname|oldpwd)\b(?!=)/
+      ]
+    ])
   },
   { rule: 'cmdi.split-word', value: 0.78, pattern: /[a-z](?:\$(?:[@?*!]|\(\)|\{\})|``|[<>]\(\))[a-z]/ },
   { rule: 'cmdi.leading-separator', value: 0.77, pattern: /^ ?[;|&] ?[a-z][\w.-]{1,30} +-{1,2}[a-z]/ },
@@ -433,8 +524,10 @@ const SYNTAX: Syntax[] = [
     rule: 'cmdi.brace-expansion',
     value: 0.78,
     needs: CHAR.brace | CHAR.comma,
-    pattern:
-      /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}|\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/
+    pattern: anyOf([
+      /^[^\w{]{0,4}\{,?[a-z$/#][\w$/.#-]{0,20},[^{}\s:"]{0,40}\}/,
+      /\{,?(?:cat|ls|cd|id|nc|ping|echo|curl|wget|sh|bash)\w*,/
+    ])
   }
 ]
 
@@ -468,7 +561,7 @@ function withoutTricks (text: string): string {
     )
 }
 
-function addHiddenSigns (subject: Subject, plain: string): void {
+function addObfuscationSigns (subject: Subject, plain: string): void {
   const signs = subject.signs
   const before = signs.length
   addPositionSigns(subject, plain)

@@ -1,3 +1,4 @@
+import { anyOf, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { NAME_FIELD, certain, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -40,13 +41,34 @@ export function detectInjection (subject: Subject): void {
 const REQUEST_VALUE =
   /^(?:get|post|put|head|delete|options|patch|trace|connect) (?:\/|https?:)[^\s]{0,300} http\/\d(?:\.\d)?$/
 
-const HEADER =
-  /[\r\n]\s{0,3}(?:set-cookie2?|location|content-(?:type|length|disposition|encoding|location|security-policy)|transfer-encoding|x-[a-z-]{2,30}|remote-addr|refresh|host|cookie|referer|user-agent|link|status|access-control-[a-z-]{5,24}|cache-control|last-modified|via|p3p|authorization|connection|keep-alive|http\/\d(?:\.\d)? \d{3}|http\/\d)\s{0,2}[: ]/i
+const HEADER = sequence([
+  /[\r\n]\s{0,3}/,
+  [
+    /set-cookie2?|location|content-(?:type|length|disposition|encoding|location|security-policy)/,
+    /transfer-encoding|x-[a-z-]{2,30}|remote-addr|refresh|host|cookie|referer|user-agent|link|status/,
+    /access-control-[a-z-]{5,24}|cache-control|last-modified|via|p3p|authorization|connection|keep-alive/,
+    /http\/\d(?:\.\d)? \d{3}|http\/\d/
+  ],
+  /\s{0,2}[: ]/
+], 'i')
 const REQUEST_LINE =
   /[\r\n](?:get|post|put|head|delete|options|patch|trace|connect) (?:\/|https?:)[^\r\n]{0,200} http\/\d/i
 const MAIL_HEADER = /[\r\n](?:bcc|cc|to|from|reply-to|subject|content-type|mime-version|return-path)\s{0,2}:\s{0,2}\S/i
-const MAIL_COMMAND =
-  /[\r\n]\s{0,3}(?:a\d{3} )?(?:mail from ?:|rcpt to ?:|ehlo |helo |data[\r\n]|vrfy |expn |rset\b|starttls\b|auth (?:login|plain|\S+ \S{8,})|apop \S+ [0-9a-f]{16,}|user \w+[\r\n]|(?:uidl|retr|top|list|dele|stat|noop|quit|capa)\b(?: \d+)*\s*$|(?:fetch|select|status|examine|append|capability|authenticate|login|subscribe|rename|search|store|copy|uid) ?(?:[\w"*(]|$))/i
+const MAIL_COMMAND = sequence([
+  /[\r\n]\s{0,3}(?:a\d{3} )?/,
+  [
+    /mail from ?:|rcpt to ?:|ehlo |helo |data[\r\n]|vrfy |expn |rset\b|starttls\b/,
+    /auth (?:login|plain|\S+ \S{8,})|apop \S+ [0-9a-f]{16,}|user \w+[\r\n]/,
+    /(?:uidl|retr|top|list|dele|stat|noop|quit|capa)\b(?: \d+)*\s*$/,
+    sequence([
+      [
+        /fetch|select|status|examine|append|capability|authenticate|login|subscribe|rename|search|store|copy/,
+        /uid/
+      ],
+      / ?(?:[\w"*(]|$)/
+    ])
+  ]
+], 'i')
 
 function addLineSigns (subject: Subject): void {
   const { text, kind } = subject
@@ -103,11 +125,21 @@ function isOrdinaryLabel (header: string, text: string): boolean {
     .test(header) && !/:\s*(?:https?:|\/|\w+=|<)|http\/\d|\r?\n\r?\n\s*</i.test(text)
 }
 
+const LDAP_FILTER = anyOf([
+  /\) ?\( ?[|&!]|\( ?[|&!] ?\( ?[\w-]{1,30} ?[=~<>]|[*\w] ?\) ?[&|!]? ?\( ?[\w.:-]{1,30} ?(?:=|~=|[<>]=)/,
+  sequence([
+    /\( ?/,
+    [
+      /objectclass|uid|cn|mail|sn|userpassword|homedirectory|memberof|samaccountname|\w{2,20}/
+    ],
+    / ?[~<>]?= ?\*/
+  ]),
+  /\*\(\)?\|/
+])
+
 function addDirectorySigns (subject: Subject): void {
   const text = subject.flat
-  const filter =
-    /\) ?\( ?[|&!]|\( ?[|&!] ?\( ?[\w-]{1,30} ?[=~<>]|[*\w] ?\) ?[&|!]? ?\( ?[\w.:-]{1,30} ?(?:=|~=|[<>]=)|\( ?(?:objectclass|uid|cn|mail|sn|userpassword|homedirectory|memberof|samaccountname|\w{2,20}) ?[~<>]?= ?\*|\*\(\)?\|/
-      .exec(text)
+  const filter = LDAP_FILTER.exec(text)
   if (filter === null) return
   if (/^[^(]{0,80}\)|\*\)|\*\(\|/.test(text)) certain(subject, 'ldapi.filter', filter[0])
   else likely(subject, 'ldapi.filter', 0.78, filter[0])
@@ -120,8 +152,20 @@ function addWildcardSigns (subject: Subject): void {
   }
 }
 
-const XPATH =
-  /\bcount ?\( ?(?:\/|\.|child::|\*[/[]|@)|\b(?:child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?|preceding(?:-sibling)?|attribute|self|namespace)::(?:node|text|comment|\*|\w)|\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]|(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)|\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\/|^doc(?:ument)?\( ?['"](?:https?|file|ftp):/
+const XPATH = anyOf([
+  /\bcount ?\( ?(?:\/|\.|child::|\*[/[]|@)/,
+  sequence([
+    /\b/,
+    [
+      /child|parent|ancestor(?:-or-self)?|descendant(?:-or-self)?|following(?:-sibling)?/,
+      /preceding(?:-sibling)?|attribute|self|namespace/
+    ],
+    /::(?:node|text|comment|\*|\w)/
+  ]),
+  /\/\*\[|\bposition\(\) ?[=<>]|\b(?:node|text|comment|name|local-name)\(\) ?[=\]/|]/,
+  /(?:string-length|substring|name|contains|starts-with) ?\( ?(?:\/|@|\.\/|text\(\)|name\(|\.\.)/,
+  /\/\/(?:\w+|\*)\[|\buser\[|\] ?\| ?\/\/|^doc(?:ument)?\( ?['"](?:https?|file|ftp):/
+])
 
 function addXpathSigns (subject: Subject): void {
   const match = XPATH.exec(subject.flat)
@@ -166,22 +210,49 @@ function addEntitySigns (subject: Subject): void {
 }
 
 /** Operators of MongoDB and its kin: `$`-words that are part of its query language. */
-const MONGO_OPERATOR =
-  /^\$(?:eq|ne|gte?|lte?|n?in|regex|options|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|text|search|jsonschema|function|accumulator|lookup|match|group|project|unwind|merge|out|geowithin|near|slice|comment|rand|nin|func)$/
+const MONGO_OPERATOR = sequence([
+  /^\$/,
+  [
+    /eq|ne|gte?|lte?|n?in|regex|options|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|text/,
+    /search|jsonschema|function|accumulator|lookup|match|group|project|unwind|merge|out|geowithin|near|slice/,
+    /comment|rand|nin|func/
+  ],
+  /$/
+])
+
+const OPERATOR_TEXT = anyOf([
+  sequence([
+    /["'{,[ ]\$/,
+    [
+      /ne|gte?|lte?|n?in|regex|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|eq|func/
+    ],
+    /["']? ?[:\]]/
+  ]),
+  /^\$(?:where|ne|gt|regex) ?:/
+])
+
+const QUERY_CODE = anyOf([
+  sequence([
+    /(?:[;|&{(}] ?|^)/,
+    [
+      /return ?[("'\d!\w]|sleep ?\( ?\d* ?\) ?(?:[;}|&'"]|$)|while ?\(|var \w+ ?=|db\.\w+|it=new date|do ?\{/
+    ]
+  ]),
+  /\bthis\.\w+(?:\.(?:match|length|indexof|charat|substr\w*|test)\b| ?(?:[=!]=|[<>]))/,
+  /function ?\( ?\w* ?\) ?\{ ?(?:return|var|do|sleep|while|emit)/,
+  /\bdb\.(?:getcollection|\w+\.(?:insert|find|drop|remove|update|mapreduce|aggregate))|\btojson\(/,
+  /(?:[|&]{2}) ?["']?\w*["']? ?={2,3} ?["']?/
+])
 
 function addDocumentStoreSigns (subject: Subject): void {
   const text = subject.flat
   if ((subject.characters & CHAR.dollar) !== 0) {
-    const operator =
-      /["'{,[ ]\$(?:ne|gte?|lte?|n?in|regex|where|exists|or|and|not|nor|elemmatch|expr|mod|all|size|type|eq|func)["']? ?[:\]]|^\$(?:where|ne|gt|regex) ?:/
-        .exec(text)
+    const operator = OPERATOR_TEXT.exec(text)
     if (operator !== null) likely(subject, 'nosqli.operator-text', 0.79, operator[0])
     if (/\$where\b.{0,6}(?:function|["'(]|this\.)/.test(text)) likely(subject, 'nosqli.where-code', 0.82, '$where')
   }
   const broken = /^[^"'a-z]{0,12}\w{0,20}["'] ?[;|&})]/.test(text)
-  const code =
-    /(?:[;|&{(}] ?|^)(?:return ?[("'\d!\w]|sleep ?\( ?\d* ?\) ?(?:[;}|&'"]|$)|while ?\(|var \w+ ?=|db\.\w+|it=new date|do ?\{)|\bthis\.\w+(?:\.(?:match|length|indexof|charat|substr\w*|test)\b| ?(?:[=!]=|[<>]))|function ?\( ?\w* ?\) ?\{ ?(?:return|var|do|sleep|while|emit)|\bdb\.(?:getcollection|\w+\.(?:insert|find|drop|remove|update|mapreduce|aggregate))|\btojson\(|(?:[|&]{2}) ?["']?\w*["']? ?={2,3} ?["']?/
-      .exec(text)
+  const code = QUERY_CODE.exec(text)
   if (code === null || subject.document) return
   if (/[;}] ?return (?:true|1|!0|!1|this)\b ?;?$/.test(text) && text.length < 80) {
     likely(subject, 'nosqli.code', 0.77, code[0])
@@ -206,8 +277,10 @@ export function detectName (subject: Subject): void {
 }
 
 /** A filter on what is never shown, piece by piece: `password__startswith=a`. */
-const GUESSED_SECRET =
-  /(?:^|__)\w{0,20}(?:password|passwd|secret|token|otp|api_?key|hash)\w{0,12}__(?:i?(?:startswith|endswith|contains|regex)|gt|gte|lt|lte)$/
+const GUESSED_SECRET = sequence([
+  /(?:^|__)\w{0,20}(?:password|passwd|secret|token|otp|api_?key|hash)\w{0,12}__/,
+  /(?:i?(?:startswith|endswith|contains|regex)|gt|gte|lt|lte)$/
+])
 
 const LOOKUP = /^(?:i?(?:startswith|endswith|contains|regex)|has_keys?)$/
 

@@ -1,3 +1,4 @@
+import { anyOf, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { certain, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -16,6 +17,11 @@ export function detectPath (subject: Subject): void {
 
 const UNIT = /(?:\.|0x2e|%2e|%c0%ae|%252e){2,3}(?:[/\\%]|0x2f|0x5c|%2f|%5c|%c0%af|%252f|%255c)+/g
 
+const EVASIVE_CLIMB = anyOf([
+  /(?:^|[^a-z.])\.{2,}(?:\\|[/\\]{2,}|0x|;)|0x2e|(?:^|[^a-z.])\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\./,
+  /\.[/\\]\.\.|^[/\\]\.\.|^file:/
+])
+
 function addClimbSigns (subject: Subject): void {
   const text = subject.flat
   if (!text.includes('..') && !text.includes('0x2e') && !text.includes('%2e')) return addPaddingSigns(subject)
@@ -32,9 +38,7 @@ function addClimbSigns (subject: Subject): void {
     return addPaddingSigns(subject)
   }
   const file = FILES.test(text) || NAMED_TARGET.test(text)
-  const odd =
-    /(?:^|[^a-z.])\.{2,}(?:\\|[/\\]{2,}|0x|;)|0x2e|(?:^|[^a-z.])\.\.\.[/\\]|%(?:25|c0|2e|5c)|\\\.\.|\.[/\\]\.\.|^[/\\]\.\.|^file:/
-      .test(text)
+  const odd = EVASIVE_CLIMB.test(text)
   if (count >= 2 && file) certain(subject, 'traversal.climb-to-file', shown)
   else if (count >= 3 && !isRelativeImport(subject, text)) certain(subject, 'traversal.climb', shown)
   else if (count === 2 && !file && !odd && ASSET.test(text)) likely(subject, 'traversal.climb', 0.4, shown)
@@ -55,7 +59,7 @@ function addClimbSigns (subject: Subject): void {
   }
 }
 
-/** What pages and sources refer to by relative paths. */
+/** Files that pages and sources refer to by relative paths. */
 const ASSET = /^\.\.\/\.\.\/[\w/@.-]+\.(?:png|jpe?g|gif|svg|webp|ico|css|scss|m?jsx?|tsx?|md|woff2?)$/
 
 /** `../../../assets/logo.png` inside markup or code: a relative link, not a request for one. */
@@ -64,8 +68,10 @@ function isRelativeImport (subject: Subject, text: string): boolean {
     (/(?:src|href|import|from|require)[\s=("']{1,4}\.\.\//.test(text) && !/etc\/|windows|boot/.test(text))
 }
 
-const NAMED_TARGET =
-  /\{file\}|%00|\.(?:ini|conf|config|htaccess|htpasswd|log|asp|aspx|asa|php|jsp|cgi|exe|bat|passwd)\b|cmd\.exe|(?:^|[/\\])(?:winnt|windows|inetpub)[/\\]/
+const NAMED_TARGET = anyOf([
+  /\{file\}|%00|\.(?:ini|conf|config|htaccess|htpasswd|log|asp|aspx|asa|php|jsp|cgi|exe|bat|passwd)\b/,
+  /cmd\.exe|(?:^|[/\\])(?:winnt|windows|inetpub)[/\\]/
+])
 
 /**
  * Padding that path lists use to slip past a normaliser: runs of dots, of `./`, of slashes, of one letter,
@@ -91,11 +97,43 @@ function addPaddingSigns (subject: Subject): void {
   }
 }
 
-const FILES =
-  /(?:^|[/\\:])etc[/\\]+(?:passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql|httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron)|(?:^|[/\\])proc[/\\](?:self|sys[/\\]|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems|modules|kallsyms|kcore)\b|boot\.ini|win\.ini|system\.ini|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b|[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|(?:^|[/\\.])web-inf(?:[/\\]|\w*\.xml)|web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)|(?:^|[/\\~])\.(?:bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc|my\.cnf|dockercfg|profile)\b|\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]|[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win\.|repair|debug|panther|system32[/\\](?:config|drivers))|unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam|^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
+const FILES = anyOf([
+  sequence([
+    /(?:^|[/\\:])etc[/\\]+/,
+    [
+      /passwd|shadow|group|hosts|issue|master\.passwd|sudoers|crontab|fstab|ssh|ssl|apache2?|nginx|mysql/,
+      /httpd|php|my\.cnf|subuid|services|resolv\.conf|motd|security|init\.d|profile|rc\.|environment|cron/
+    ]
+  ]),
+  sequence([
+    /(?:^|[/\\])proc[/\\]/,
+    [
+      /self|sys[/\\]|version|cpuinfo|cmdline|mounts|net|sched_debug|interrupts|meminfo|\d+|stat|filesystems/,
+      /modules|kallsyms|kcore/
+    ],
+    /\b/
+  ]),
+  /boot\.ini|win\.ini|system\.ini|php\.ini|httpd\.conf|(?:^|[/\\.])(?:htaccess|htpasswd|htdigest)\b/,
+  /[/\\.]ssh[/\\]|id_(?:rsa|dsa|ecdsa|ed25519)\b|authorized_keys|(?:^|[/\\.])web-inf(?:[/\\]|\w*\.xml)/,
+  /web\.config\b|global\.asa|wp-config\.(?:php|bak|old|txt)|\.git[/\\](?:config|head|index)/,
+  sequence([
+    /(?:^|[/\\~])\./,
+    [
+      /bash_history|bashrc|bash_profile|zsh_history|mysql_history|psql_history|netrc|pgpass|npmrc|pypirc/,
+      /my\.cnf|dockercfg|profile/
+    ],
+    /\b/
+  ]),
+  /\.(?:aws|docker|kube|gnupg|azure)[/\\]|[/\\]var[/\\](?:log|run|lib|spool|mail)[/\\]/,
+  /[/\\]usr[/\\]local[/\\]|[/\\]windows[/\\](?:win\.|repair|debug|panther|system32[/\\](?:config|drivers))/,
+  /unattend\.xml|sam(?:\.log)?$|[/\\]repair[/\\]sam/,
+  /^[/\\]?(?:dev|sys)[/\\](?:random|urandom|zero|class|block|mem|kernel|devices|fs)/
+])
 
-const WEAK_FILES =
-  /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|(?:^|\/)errors?\.log$|\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
+const WEAK_FILES = anyOf([
+  /(?:^|[/\\])\.(?:env|history|svn|hg|bzr|idea|vscode)\b|(?:^|\/)errors?\.log$/,
+  /\.(?:sql|bak|old|swp)(?:\.(?:zip|gz|tar|bz2))?$|^[/\\]sys[/\\]class/
+])
 
 function addFileSigns (subject: Subject): void {
   const match = FILES.exec(subject.flat)
@@ -131,8 +169,15 @@ function addFileSigns (subject: Subject): void {
  * Where programs and settings are installed: forms of administrators ask for such paths, and there is no
  * secret in the name.
  */
-const SYSTEM_FOLDER =
-  /^\/(?:usr\/local(?:\/(?:bin|sbin|lib|share|etc|include|src|opt))?|etc\/(?:nginx|apache2?|httpd|ssl|php|mysql|cron\.d|init\.d|profile\.d|security|ssh)|var\/(?:log|run|lib|spool|mail))\/?$/
+const SYSTEM_FOLDER = sequence([
+  /^\//,
+  [
+    /usr\/local(?:\/(?:bin|sbin|lib|share|etc|include|src|opt))?/,
+    /etc\/(?:nginx|apache2?|httpd|ssl|php|mysql|cron\.d|init\.d|profile\.d|security|ssh)/,
+    /var\/(?:log|run|lib|spool|mail)/
+  ],
+  /\/?$/
+])
 
 /**
  * A whole value that is the path of a system file: nobody sends that by accident; searches for it carry other
@@ -144,15 +189,23 @@ function certainOrLikely (subject: Subject, match: string): void {
   else certain(subject, 'lfi.system-file', match)
 }
 
+const RESTRICTED_EXTENSION = sequence([
+  /\./,
+  [
+    /db|rdb|mdb|sqlite3?|sql|dump|bak|old|pem|key|pfx|p12|jks|kdbx|ovpn|ini|config|inc|swp|asa|mdf|ldf/,
+    /csproj|backup|orig|save/
+  ],
+  /(?:\.(?:gz|zip|tar|bz2|tgz))?$/
+])
+
 /** Hidden files and folders in the request path: only `.well-known` is meant to be asked for. */
 function addDotSegmentSigns (subject: Subject): void {
   const match = /\/\.(?!well-known(?:\/|$))[a-z][\w.-]*/.exec(subject.flat)
   if (match !== null) likely(subject, 'lfi.hidden-path', 0.78, match[0])
   if (/^\/@(?:fs|id)\//.test(subject.flat)) likely(subject, 'lfi.dev-server', 0.78, subject.flat.slice(0, 40))
-  if (
-    /\.(?:db|rdb|mdb|sqlite3?|sql|dump|bak|old|pem|key|pfx|p12|jks|kdbx|ovpn|ini|config|inc|swp|asa|mdf|ldf|csproj|backup|orig|save)(?:\.(?:gz|zip|tar|bz2|tgz))?$/
-      .test(subject.flat)
-  ) likely(subject, 'lfi.restricted-extension', 0.76, subject.flat.slice(-30))
+  if (RESTRICTED_EXTENSION.test(subject.flat)) {
+    likely(subject, 'lfi.restricted-extension', 0.76, subject.flat.slice(-30))
+  }
   if (/~$|\.(?:bak|old|orig|save|swp|swo|tmp|inc)$/.test(subject.flat)) {
     weak(subject, 'lfi.backup-file', 0.35, subject.flat.slice(-30))
   }

@@ -1,3 +1,4 @@
+import { anyOf, captured, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { certain, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -18,10 +19,7 @@ export function detectRemote (subject: Subject): void {
   if (METADATA_ALONE.test(text)) return likely(subject, 'ssrf.metadata', 0.8, text)
   addSchemeSigns(subject, text)
   if (/^https?:\/\/[^/]{1,80}[ &#\\][^/]{0,60}@/.test(text)) likely(subject, 'ssrf.userinfo', 0.79, text.slice(0, 60))
-  if (
-    /^(?:localhost\w*(?:\.localdomain\w*)?|ip6-loopback|ipv6-localhost|kubernetes\.default\S*|[\w.-]*\b(?:localtest\.me|lvh\.me|nip\.io)|(?:[\w-]+\.){1,4}internal)\/$/
-      .test(text)
-  ) likely(subject, 'ssrf.private-host', 0.76, text)
+  if (PRIVATE_HOST.test(text)) likely(subject, 'ssrf.private-host', 0.76, text)
   if (/(?:^|[/=])unix:[^\s]{1,4096}\|(?:https?|ajp|fcgi|h2c):\/\//.test(text)) {
     likely(subject, 'ssrf.socket', 0.82, text.slice(0, 60))
   }
@@ -36,10 +34,36 @@ export function detectRemote (subject: Subject): void {
   }
 }
 
-const WRAPPER =
-  /(?:^|url:|[/=\s"'])((?:php|phar|zip|zlib|compress\.zlib|compress\.bzip2|glob|expect|ogg|rar|ssh2(?:\.\w+)?|bzip2|data|file|gopher|dict|ldaps?|tftp|sftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|imap|irc|rtmp|rsync|view-source|smb|smbs|nntp|pop3|telnet|dns|url|mhtml|res|view|feed|smtp|redis|jdbc):)(\/\/|file:|https?:|[\w/]+(?:[,;]|$))/
-const DANGEROUS =
-  /^(?:php|phar|zip|zlib|compress|glob|expect|ogg|rar|ssh2|bzip2|gopher|dict|tftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|ldap)/
+const PRIVATE_HOST = sequence([
+  /^/,
+  [
+    /localhost\w*(?:\.localdomain\w*)?|ip6-loopback|ipv6-localhost|kubernetes\.default\S*/,
+    /[\w.-]*\b(?:localtest\.me|lvh\.me|nip\.io)|(?:[\w-]+\.){1,4}internal/
+  ],
+  /\/$/
+])
+
+const WRAPPER = sequence([
+  /(?:^|url:|[/=\s"'])/,
+  captured([
+    sequence([
+      [
+        /php|phar|zip|zlib|compress\.zlib|compress\.bzip2|glob|expect|ogg|rar|ssh2(?:\.\w+)?|bzip2|data|file/,
+        /gopher|dict|ldaps?|tftp|sftp|jar|netdoc|local_file|jndi|rmi|iiop|xri|acap|imap|irc|rtmp|rsync/,
+        /view-source|smb|smbs|nntp|pop3|telnet|dns|url|mhtml|res|view|feed|smtp|redis|jdbc/
+      ],
+      /:/
+    ])
+  ]),
+  /(\/\/|file:|https?:|[\w/]+(?:[,;]|$))/
+])
+const DANGEROUS = sequence([
+  /^/,
+  [
+    /php|phar|zip|zlib|compress|glob|expect|ogg|rar|ssh2|bzip2|gopher|dict|tftp|jar|netdoc|local_file|jndi/,
+    /rmi|iiop|xri|acap|ldap/
+  ]
+])
 
 function addSchemeSigns (subject: Subject, text: string): void {
   const match = WRAPPER.exec(text)
@@ -75,15 +99,46 @@ function hostOf (text: string): string | null {
   return match === null ? null : match[1] as string
 }
 
-const PRIVATE =
-  /^(?:localhost|ip6-localhost|ipv6-localhost|ip6-loopback|(?:0+\.){0,3}0+|0|127(?:\.\d{1,3}){1,3}|10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}|169\.254(?:\.\d{1,3}){2}|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])(?:\.\d{1,3}){2}|192\.0\.0\.\d{1,3}|(?:[\w-]+\.){1,4}(?:local|localhost|internal|intranet|lan|corp|home|localdomain|svc)|kubernetes(?:\.default)?|[\w.-]*(?:nip\.io|sslip\.io|xip\.io|localtest\.me|lvh\.me|vcap\.me|burpcollaborator\.net|oastify\.com|interact\.sh|oast\.\w+|ngrok\.io|requestbin\.net|dnslog\.cn|webhook\.site|1u\.ms|rbndr\.us))(?::\d+)?$/
-const METADATA =
-  /^(?:169\.254\.169\.254|metadata(?:\.google\.internal|\.packet\.net|\.oraclecloud\.com|\.azure\.\w+)?|100\.100\.100\.200|192\.0\.0\.192|169\.254\.170\.2|fd00:ec2::254)(?::\d+)?$|\b169\.254\.169\.254\b/
+const PRIVATE = sequence([
+  /^/,
+  [
+    /localhost|ip6-localhost|ipv6-localhost|ip6-loopback|(?:0+\.){0,3}0+|0|127(?:\.\d{1,3}){1,3}/,
+    /10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}/,
+    /169\.254(?:\.\d{1,3}){2}|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])(?:\.\d{1,3}){2}|192\.0\.0\.\d{1,3}/,
+    /(?:[\w-]+\.){1,4}(?:local|localhost|internal|intranet|lan|corp|home|localdomain|svc)/,
+    /kubernetes(?:\.default)?/,
+    sequence([
+      /[\w.-]*/,
+      [
+        /nip\.io|sslip\.io|xip\.io|localtest\.me|lvh\.me|vcap\.me|burpcollaborator\.net|oastify\.com/,
+        /interact\.sh|oast\.\w+|ngrok\.io|requestbin\.net|dnslog\.cn|webhook\.site|1u\.ms|rbndr\.us/
+      ]
+    ])
+  ],
+  /(?::\d+)?$/
+])
+const METADATA = anyOf([
+  sequence([
+    /^/,
+    [
+      /169\.254\.169\.254|metadata(?:\.google\.internal|\.packet\.net|\.oraclecloud\.com|\.azure\.\w+)?/,
+      /100\.100\.100\.200|192\.0\.0\.192|169\.254\.170\.2|fd00:ec2::254/
+    ],
+    /(?::\d+)?$/
+  ]),
+  /\b169\.254\.169\.254\b/
+])
 /** A host field that holds nothing but the address. */
 const METADATA_ALONE =
   /^(?:169\.254\.169\.254|100\.100\.100\.200|169\.254\.170\.2|fd00:ec2::254|metadata\.google\.internal)(?::\d+)?$/
-const ODD_NUMBER =
-  /^(?:0x[0-9a-f]{4,}|\d{8,12}|0[0-7]{9,}|(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)(?:\.(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)){0,3})(?::\d+)?$/
+const ODD_NUMBER = sequence([
+  /^/,
+  [
+    /0x[0-9a-f]{4,}|\d{8,12}|0[0-7]{9,}/,
+    /(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)(?:\.(?:0x[0-9a-f]+|0[0-7]{2,}|\d+)){0,3}/
+  ],
+  /(?::\d+)?$/
+])
 
 const CALLBACK_FIELD = /^(?:redirect_?ur[il]s?|callback_?(?:ur[il])?|post_logout_redirect_uri|return_?to|origin)$/
 const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{2,5})?$/
@@ -123,16 +178,27 @@ function addHostSigns (subject: Subject, raw: string, text: string): void {
   }
 }
 
-const REDIRECT_FIELD =
-  /^(?:url|uri|next|redirect\w*|redir\w*|return\w*|goto|go|to|dest\w*|continue|rurl|target|view|out|link|forward|callback|checkout_url|image_url|success|data|reference|site|html|val|validate|domain|page|feed|host|port|path|ref)$/
+const REDIRECT_FIELD = sequence([
+  /^/,
+  [
+    /url|uri|next|redirect\w*|redir\w*|return\w*|goto|go|to|dest\w*|continue|rurl|target|view|out|link/,
+    /forward|callback|checkout_url|image_url|success|data|reference|site|html|val|validate|domain|page|feed/,
+    /host|port|path|ref/
+  ],
+  /$/
+])
+
+const REDIRECT_SLASHES = anyOf([
+  /^[/\\]*(?:\/[\\\t ]|\\\/|\/%5c|\/%09|\\\\)[/\\%]*[\w@;.%-]|^\/{3,5}[\w.@-]+\.\w{2,}/,
+  /^\/[<>?;&\t ]{1,3}\/?\/[\w.]|^\/{2,}\\?;?@/
+])
 
 /** Targets that look local to a naive check and leave the site in a browser. */
 function addRedirectSigns (subject: Subject, text: string): void {
   const first = text.slice(0, 120)
-  if (
-    /^[/\\]*(?:\/[\\\t ]|\\\/|\/%5c|\/%09|\\\\)[/\\%]*[\w@;.%-]|^\/{3,5}[\w.@-]+\.\w{2,}|^\/[<>?;&\t ]{1,3}\/?\/[\w.]|^\/{2,}\\?;?@/
-      .test(first)
-  ) return likely(subject, 'redirect.slashes', subject.kind === 'path' ? 0.6 : 0.79, first.slice(0, 60))
+  if (REDIRECT_SLASHES.test(first)) {
+    return likely(subject, 'redirect.slashes', subject.kind === 'path' ? 0.6 : 0.79, first.slice(0, 60))
+  }
   if (/^\/{1,}(?:https?:\/?\/?\/?|https?%3a)[\w%/\t\\]/.test(first)) {
     return likely(subject, 'redirect.embedded', subject.kind === 'path' ? 0.55 : 0.78, first.slice(0, 60))
   }
@@ -165,6 +231,11 @@ function addRedirectSigns (subject: Subject, text: string): void {
   }
 }
 
+const PATH_FIELD = anyOf([
+  /^mosconfig|absolute_path|_path$|^inc|include|document_root|root_path|basedir|^dir$|^lang_?path/,
+  /\[(?:\w*path|dir|root)\]$|^phpbb_root|^template/
+])
+
 /** A URL whose query is cut open (`?`, `??`) so that what the application appends is lost, or that names code. */
 function addInclusionSigns (subject: Subject, text: string): void {
   if (/^(?:file|https?|ftps?)\?$/.test(text)) return likely(subject, 'rfi.cut-query', 0.76, text)
@@ -185,9 +256,6 @@ function addInclusionSigns (subject: Subject, text: string): void {
   ) return likely(subject, 'rfi.remote-code', 0.8, url)
   if (/^(?:https?|ftps?):\/\/?\w*$/.test(text)) return likely(subject, 'rfi.bare-scheme', 0.4, text)
   if (/^ftps?:/.test(text)) return likely(subject, 'rfi.ftp', 0.76, url)
-  if (
-    /^mosconfig|absolute_path|_path$|^inc|include|document_root|root_path|basedir|^dir$|^lang_?path|\[(?:\w*path|dir|root)\]$|^phpbb_root|^template/
-      .test(subject.field)
-  ) return likely(subject, 'rfi.path-field', 0.77, url)
+  if (PATH_FIELD.test(subject.field)) return likely(subject, 'rfi.path-field', 0.77, url)
   if (subject.kind === 'query') weak(subject, 'rfi.url', 0.06, url)
 }

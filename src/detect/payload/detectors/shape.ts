@@ -1,3 +1,4 @@
+import { sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { NAME_FIELD, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -24,11 +25,20 @@ const NAME_RUN_MIN = 64
  * Plain letters written as escapes of a script, in a value that no script reads: nobody types them, filters
  * do not read them.
  */
-const ESCAPED_LETTERS =
-  /^(?!.*\\u[89a-f])[\w.(){}[\]$ -]{0,40}(?:\\u00(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])|\\x(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])){1,40}[\w.(){}[\]$ \\-]{0,40}$/i
+const ESCAPED_LETTERS = sequence([
+  /^(?!.*\\u[89a-f])[\w.(){}[\]$ -]{0,40}/,
+  /(?:\\u00(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])|\\x(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])){1,40}/,
+  /[\w.(){}[\]$ \\-]{0,40}$/
+], 'i')
 
-const SQL_HEAD =
-  /^\W{0,3}(?:exec(?:ute)?|truncate|declare|union|intersect|regexp|rlike|having|order by|group by|select|insert into|alter|drop|from|values|x?or|like|in|case) ?(?:\W|\w|$)/
+const SQL_HEAD = sequence([
+  /^\W{0,3}/,
+  [
+    /exec(?:ute)?|truncate|declare|union|intersect|regexp|rlike|having|order by|group by|select|insert into/,
+    /alter|drop|from|values|x?or|like|in|case/
+  ],
+  / ?(?:\W|\w|$)/
+])
 
 export function detectShape (subject: Subject): void {
   const { text, kind, characters } = subject

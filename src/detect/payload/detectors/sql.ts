@@ -1,3 +1,4 @@
+import { anyOf, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -17,7 +18,7 @@ export function detectSql (subject: Subject): void {
   // `/*!50000union*/`: the number hides the word.
   const strong = words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName) ||
     ((characters & CHAR.star) !== 0 && subject.text.includes('/*!') ? WORD.sqlStatement : 0)
-  if (quotes === 0 && addBareSigns(subject)) return
+  if (quotes === 0 && addUnquotedSigns(subject)) return
   if (
     quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0 &&
     ((characters & (CHAR.pipe | CHAR.ampersand)) === 0 || (characters & CHAR.equals) === 0)
@@ -54,8 +55,11 @@ const COMPARES_WORDS =
 
 /** Inches, and phrases that a person put in quotes: each mark opens before a word and closes after one. */
 const INCHES = /^[^"]*\d"(?:[^"]*\d"(?= |$|,|x))*[^"]*$/
-const QUOTED =
-  /^[^"]*(?:(?:^|[ (&=,:/?-])"(?:[a-z0-9\u0080-\uffff](?:[^"=()|+;<>]*[^"=()|+;<>\s])?|[^\w"])"(?=$|[ ),.!?&:-])[^"]*)+$/
+const QUOTED = sequence([
+  /^[^"]*/,
+  /(?:(?:^|[ (&=,:/?-])"(?:[a-z0-9\u0080-\uffff](?:[^"=()|+;<>]*[^"=()|+;<>\s])?|[^\w"])"(?=$|[ ),.!?&:-])[^"]*)+/,
+  /$/
+])
 
 function isQuotation (text: string): boolean {
   return text.length < 400 && !/--|#|\/\*|[=();|<>]/.test(text.replace(/[a-z_]=|&/g, '')) &&
@@ -70,30 +74,47 @@ function found (subject: Subject, before: number): boolean {
 }
 
 /** A name of a catalog or of a system procedure that fills the value. */
-const BARE_NAME =
-  /^\W{0,3}(?:exec(?:ute)? )?(?:information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdb|northwind|msdasql|msys\w{3,20}|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables|user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)|utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay)\W{0,3}$/
+const BARE_NAME = sequence([
+  /^\W{0,3}(?:exec(?:ute)? )?/,
+  [
+    /information_schema|sysobjects|syscolumns|sysdatabases|sysusers|tempdb|msdb|northwind|msdasql/,
+    /msys\w{3,20}|mysql\.db|sqlite_master|pg_catalog|schema_name|table_name|column_name|all_tables/,
+    /user_tables|xp_\w{4,}|sp_(?:executesql|password|oacreate|configure|makewebtask|addextendedproc)/,
+    /utl_(?:http|file|inaddr|smtp|tcp)|dbms_\w{3,}|openrowset|opendatasource|waitfor delay/
+  ],
+  /\W{0,3}$/
+])
+
+const LEADING_CONDITION = anyOf([
+  /^\W{0,2}(?:x?or|and) (?:not )?(?:\d{1,12}|true|false|null)\W{0,3}$/,
+  /^\W{0,2}-?\d+\)* (?:x?or|and) (?:not )?(?:true|false|null|\d+ (?:not|is|like|between|in)\b)/
+])
+
+const POSTGRES_CAST = sequence([
+  /[\w)] ?:: ?/,
+  [
+    /int\d?|integer|text|jsonb?|double precision|numeric|varchar|bool(?:ean)?|char|bigint|bytea|regclass/
+  ],
+  /$/
+])
 
 /**
  * Values without a quote that are an SQL expression from end to end: a comparison of literals, arithmetic cut
  * off by a comment, a cast.
  */
-function addBareSigns (subject: Subject): boolean {
+function addUnquotedSigns (subject: Subject): boolean {
   const { flat, characters } = subject
   if (flat.length > 200 || subject.document || subject.kind === 'cookie' || subject.kind === 'header') return false
   if (/^(?:\w+,)?(\d+) ?(?:=|<=>|!=|like|is(?: not)?|(?:not )?(?:regexp|rlike|glob)) ?\d+$/.test(flat)) {
     likely(subject, 'sqli.comparison', 0.77, flat)
-  } else if (
-    /^\W{0,2}(?:x?or|and) (?:not )?(?:\d{1,12}|true|false|null)\W{0,3}$|^\W{0,2}-?\d+\)* (?:x?or|and) (?:not )?(?:true|false|null|\d+ (?:not|is|like|between|in)\b)/
-      .test(flat)
-  ) likely(subject, 'sqli.leading-condition', 0.78, flat.slice(0, 50))
+  } else if (LEADING_CONDITION.test(flat)) likely(subject, 'sqli.leading-condition', 0.78, flat.slice(0, 50))
   else if (
     /^[\s(+-]*[\d.@][\w\s()+*/%@.-]* ?(?:--[\s+-]*|\/\*)$/.test(flat) && !/[a-z]\d/.test(flat) &&
     /[)*+/%a-z] {0,2}[\w)(]* *(?:--|\/\*)|\) *--/.test(flat) && /[()*+/%]|or|and/.test(flat)
   ) likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
   else if (
     (characters & CHAR.colon) !== 0 &&
-    /[\w)] ?:: ?(?:int\d?|integer|text|jsonb?|double precision|numeric|varchar|bool(?:ean)?|char|bigint|bytea|regclass)$/
-      .test(flat) &&
+    POSTGRES_CAST.test(flat) &&
     flat.length < 80
   ) likely(subject, 'sqli.cast', 0.77, flat)
   else if (/\d\.e ?[.(]/.test(flat)) likely(subject, 'sqli.number-trick', 0.78, flat.slice(0, 50))
@@ -206,7 +227,7 @@ function addSqlSigns (subject: Subject, tokens: SqlTokens, context: SqlContext):
     report(subject, entry.rule, broken ? entry.broken : prose ? 0.6 : entry.whole, tokens, match.index)
   }
   if (context !== '') addQuoteBreakSigns(subject, types, tokens)
-  else addPlainSigns(subject, types, tokens)
+  else addStatementSigns(subject, types, tokens)
   addCommentSigns(subject, tokens, types, broken)
   addStackedSigns(subject, broken || context !== '')
 }
@@ -214,8 +235,27 @@ function addSqlSigns (subject: Subject, tokens: SqlTokens, context: SqlContext):
 /** Nothing but ALL, DISTINCT, parentheses and comments stands between UNION and SELECT. */
 const UNITES = /\bunion(?:[^a-z]|all|distinct(?:row)?)*select/
 
-const STACKED =
-  /;[\s();]*(?:(?:drop|alter|create|truncate)(?: or replace)? (?:table|database|schema|view|index|function|procedure|user|login|trigger|role)\b|insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b|exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b|shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=|print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b|copy \w+ (?:from|to)\b|vacuum\b|attach database\b)|\bwaitfor delay ?['"(@]|\binto (?:out|dump)file ?(?:['"@(]|0x|\w{2,20} ?\()|\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
+const STACKED = anyOf([
+  sequence([
+    /;[\s();]*/,
+    [
+      sequence([
+        /(?:drop|alter|create|truncate)(?: or replace)? /,
+        [
+          /table|database|schema|view|index|function|procedure|user|login|trigger|role/
+        ],
+        /\b/
+      ]),
+      /insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b/,
+      /exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b/,
+      /shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=/,
+      /print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b/,
+      /copy \w+ (?:from|to)\b|vacuum\b|attach database\b/
+    ]
+  ]),
+  /\bwaitfor delay ?['"(@]|\binto (?:out|dump)file ?(?:['"@(]|0x|\w{2,20} ?\()/,
+  /\bdeclare @\w+ (?:n?varchar|int|char)\b|\bxp_cmdshell\b ?['"(]|^\W{0,3}goto \w+ .{0,40}\bdeclare @/
+])
 
 /** A second statement in the words that only statements have; blanks may be comments. */
 function addStackedSigns (subject: Subject, broken: boolean): void {
@@ -244,14 +284,20 @@ function report (subject: Subject, rule: string, grade: Grade | number, tokens: 
   else likely(subject, rule, grade, match)
 }
 
+const BROKEN_START = sequence([
+  /^[^a-z]{0,16}[a-z]{0,12}[^a-z]{0,8}["'`)\d]\W{0,12}/,
+  [
+    /and|or|xor|union|having|order|where|as|in|rlike|like|select|procedure|waitfor|;|[|&+*=,]/
+  ]
+], 'i')
+
 /** A long payload reads like a document; one that leaves its literal within its first characters is none. */
 function startsBroken (subject: Subject): boolean {
-  return /^[^a-z]{0,16}[a-z]{0,12}[^a-z]{0,8}["'`)\d]\W{0,12}(?:and|or|xor|union|having|order|where|as|in|rlike|like|select|procedure|waitfor|;|[|&+*=,])/i
-    .test(subject.text.slice(0, 96)) || /^-?\d+\W/.test(subject.text)
+  return BROKEN_START.test(subject.text.slice(0, 96)) || /^-?\d+\W/.test(subject.text)
 }
 
 /**
- * What is left of the application's own query, or a few characters of noise, stands behind a comment that
+ * The rest of the application's own query, or a few characters of noise, stands behind a comment that
  * ends an injection.
  */
 const COMMENT_REST_MAX = 10
@@ -311,8 +357,17 @@ function commentGrade (subject: Subject): number {
   return /['"`][\s);]*(?:--\s*[\w+]{0,8}|#|\/\*)\s*$/.test(subject.text.slice(-24)) ? 0.85 : 0.45
 }
 
+const STATEMENT_START = sequence([
+  /^\W*/,
+  [
+    /insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table/,
+    /alter table|create (?:table|or replace|user|function|database)/
+  ],
+  /\b/
+])
+
 /** Statements and calls without a break-out: whole queries, fragments, bare attack functions. */
-function addPlainSigns (subject: Subject, types: string, tokens: SqlTokens): void {
+function addStatementSigns (subject: Subject, types: string, tokens: SqlTokens): void {
   const short = subject.text.length <= 200
   if (/^[(+]*F/.test(types)) report(subject, 'sqli.attack-call', /\)v/.test(types) || !short ? 0.45 : 0.78, tokens, 0)
   if (/^[(]*E(?:[*nsf(@x+]|v[,.k+]|v$)[^;]{0,200}k(?:v|x|\(|s)/.test(types)) {
@@ -346,8 +401,7 @@ function addPlainSigns (subject: Subject, types: string, tokens: SqlTokens): voi
   if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) addSqlNameSigns(subject)
   if (
     /^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) &&
-    /^\W*(?:insert into|drop (?:table|database|function|view)|delete from|update \S{1,40} set|truncate table|alter table|create (?:table|or replace|user|function|database))\b/
-      .test(subject.flat)
+    STATEMENT_START.test(subject.flat)
   ) {
     const bare =
       /^(?:delete from|insert into|create table|truncate table) [a-z]+(?: [a-z]+)?$/.test(subject.flat) &&
@@ -394,6 +448,11 @@ function addFragmentSigns (subject: Subject, types: string): void {
   ) likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))
 }
 
+const UNION_SELECT = sequence([
+  /(?:^|[^a-z])(?:union|except|intersect|minus)[ (]+(?:all |distinct )?\(?/,
+  /(?:select[ (]+(?:\d|distinct|null|\w+[,(]|['"@*])|values ?\()/
+])
+
 /** Statements that need no break-out to be recognised: procedures, variables, cursors, queries with clauses. */
 function addStatementFragmentSigns (subject: Subject, text: string, types: string): void {
   if (/\bdeclare @\w{1,30} n?varchar ?\(\d+\) ?[;, ] ?(?:set|select) ?@\w/.test(subject.flat)) {
@@ -406,10 +465,9 @@ function addStatementFragmentSigns (subject: Subject, text: string, types: strin
     /^\W{0,3}exec(?:ute)? (?:(?:\w+\.){0,2}(?:sp|xp|dbms|utl)_\w+|master\.)/.test(text) ||
     /^execute [a-z]+_\w*$/.test(text)
   ) likely(subject, 'sqli.procedure', 0.78, text.slice(0, 50))
-  if (
-    /(?:^|[^a-z])(?:union|except|intersect|minus)[ (]+(?:all |distinct )?\(?(?:select[ (]+(?:\d|distinct|null|\w+[,(]|['"@*])|values ?\()/
-      .test(text) || /(?:\d|union all|union distinct)\W{1,3}(?:union )?select \w+$/.test(text)
-  ) likely(subject, 'sqli.union-select', 0.78, text.slice(0, 50))
+  if (UNION_SELECT.test(text) || /(?:\d|union all|union distinct)\W{1,3}(?:union )?select \w+$/.test(text)) {
+    likely(subject, 'sqli.union-select', 0.78, text.slice(0, 50))
+  }
   if (/\bas ["'`][\w ]{0,30}["'`]? ?from\b/.test(text)) likely(subject, 'sqli.alias-from', 0.77, text.slice(0, 50))
   if (
     text.length < 200 &&
@@ -437,8 +495,15 @@ function addStatementFragmentSigns (subject: Subject, text: string, types: strin
   }
 }
 
-const NAMES =
-  /\b(?:information_schema|sysobjects|syscolumns|sysibm|syscat|all_users|all_tables|all_tab_columns|user_tables|pg_catalog|pg_shadow|pg_user|sqlite_master|msysaces|msysobjects|rdb\$\w+|v\$version|sys\.\w{3,}|mysql\.user|master\.\.\w+|xp_\w{3,}|sp_(?:executesql|password|oacreate))\b/
+const NAMES = sequence([
+  /\b/,
+  [
+    /information_schema|sysobjects|syscolumns|sysibm|syscat|all_users|all_tables|all_tab_columns|user_tables/,
+    /pg_catalog|pg_shadow|pg_user|sqlite_master|msysaces|msysobjects|rdb\$\w+|v\$version|sys\.\w{3,}/,
+    /mysql\.user|master\.\.\w+|xp_\w{3,}|sp_(?:executesql|password|oacreate)/
+  ],
+  /\b/
+])
 
 function addSqlNameSigns (subject: Subject): void {
   const match = NAMES.exec(subject.flat)

@@ -1,3 +1,4 @@
+import { anyOf, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
@@ -29,8 +30,19 @@ const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|%\{|\{%|\{php\b|\{\/?if\b|\$!\{|\{#)
 const EXPRESSIONS_MAX = 256
 const INSIDE_CHARACTERS_MAX = 400
 
-const REACH =
-  /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__|\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java|java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os|\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)|\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback|freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor|\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(|(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru|`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\.|\$(?:class|smarty|runtime|rt|chr)\b|_templatereference|denymethodexecution|\.inspect\b.{0,20}class|#set|self::|smarty\.|phpinfo|getpwuid|core::/
+const REACH = anyOf([
+  /__(?:class|globals|init|mro|subclasses|builtins|import|getitem|base|bases|dict|self|getattribute)__/,
+  /\.(?:getclass|forname|getruntime|newinstance|getmethod|invoke|classloader|constructor)\b|\bt\( ?java/,
+  /java\.(?:lang|util|io)|\b(?:os|subprocess|child_process)\.\w*(?:popen|system|exec|spawn)|linecache\.os/,
+  /\.os\b|\|attr\(|\| ?(?:filter|map|sort|reduce)\( ?["'](?:system|exec|passthru|id)/,
+  /\b(?:lipsum|cycler|joiner|url_for|get_flashed_messages)\b|_self\.env|registerundefinedfiltercallback/,
+  /freemarker\.template|\?new\(|getenginebyname|process\.(?:mainmodule|binding|env)|constructor\.constructor/,
+  /\bcomponentsof|\bclass\.(?:inspect|base|mro)|\.(?:mro|subclasses|popen|read|system)\(/,
+  /(?:request|config|self|settings|session)(?:\.|\[|\|)\w+(?:\.|\[|\()|system\( ?["']|shell_exec|passthru/,
+  /`\w+`|%x[({[]|io\.(?:popen|read)|file\.(?:open|read)|dir\.entries|kernel\./,
+  /\$(?:class|smarty|runtime|rt|chr)\b|_templatereference|denymethodexecution|\.inspect\b.{0,20}class|#set/,
+  /self::|smarty\.|phpinfo|getpwuid|core::/
+])
 /** Every reach goes through one of these; plain placeholders stop here. */
 const DEEP = /[._(|`[:#]|joiner|cycler|lipsum|url_for|phpinfo/
 const ARITHMETIC = /^[\s="'([]*\d{1,9}["']? ?[*+/%-] ?["']?\d{1,9}["')\]\s]*$/
@@ -65,11 +77,21 @@ function addExpressionSigns (subject: Subject): void {
     if (close === -1 && ahead.length === INSIDE_CHARACTERS_MAX) {
       leftOut(subject, `an expression beyond ${INSIDE_CHARACTERS_MAX} characters`)
     }
-    addInsideSigns(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
+    addInterpolationSigns(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
   }
 }
 
-function addInsideSigns (subject: Subject, open: string, raw: string): void {
+const TEMPLATE_OBJECT = sequence([
+  /^ ?/,
+  [
+    /config|settings|self|request|debug|dump(?:\(\w*\))?|env|app|this|\$smarty[\w.]*|_self|session|range/,
+    /user|secret\w*|php_\w+|class|flag|(?:application|session|request|page)scope|pagecontext|initparam/,
+    /facescontext/
+  ],
+  / ?$/
+])
+
+function addInterpolationSigns (subject: Subject, open: string, raw: string): void {
   // `${{7*7}}` is two openings for one expression.
   const inside = raw.startsWith('{') ? raw.slice(1) : raw
   const whole = open + inside.slice(0, 60)
@@ -88,10 +110,9 @@ function addInsideSigns (subject: Subject, open: string, raw: string): void {
   if (CALL.test(inside)) return likely(subject, 'ssti.call', 0.78, whole)
   if (open === '@{' && /^ ?\[/.test(inside)) return certain(subject, 'code.perl-interpolation', whole)
   if (open === '#{' && /[.(]/.test(inside)) return likely(subject, 'ssti.interpolation', 0.7, whole)
-  if (
-    /^ ?(?:config|settings|self|request|debug|dump(?:\(\w*\))?|env|app|this|\$smarty[\w.]*|_self|session|range|user|secret\w*|php_\w+|class|flag|(?:application|session|request|page)scope|pagecontext|initparam|facescontext) ?$/
-      .test(inside) || /^[\s\w"'.[\]()]{0,24}["'\d] ?[*+] ?["'\d]/.test(inside)
-  ) return likely(subject, 'ssti.object', isPlaceholder(subject, open, inside) ? 0.3 : 0.77, whole)
+  if (TEMPLATE_OBJECT.test(inside) || /^[\s\w"'.[\]()]{0,24}["'\d] ?[*+] ?["'\d]/.test(inside)) {
+    return likely(subject, 'ssti.object', isPlaceholder(subject, open, inside) ? 0.3 : 0.77, whole)
+  }
   weak(subject, 'ssti.braces', open === '{{' || open === '${' ? 0.2 : 0.1, whole)
 }
 
@@ -139,6 +160,20 @@ function resolveOne (inside: string): string {
   return shift !== null ? shift[1] as string : '${' + inside + '}'
 }
 
+const LOG4J_LOOKUP = sequence([
+  /\$\{/,
+  [
+    /::-/,
+    sequence([
+      [
+        /lower|upper|env|sys|date|main|ctx|base64|k8s|docker|spring|bundle|marker|java|web|log4j|sd|script/,
+        /dns|url/
+      ],
+      /:/
+    ])
+  ]
+])
+
 function addLookupSigns (subject: Subject): void {
   if (/\bjndi:(?:ldaps?|rmi|dns|iiop|nis|corba|nds):|lbracejndi:/.test(subject.flat)) {
     likely(subject, 'log4shell.jndi', 0.84, 'jndi:')
@@ -147,10 +182,7 @@ function addLookupSigns (subject: Subject): void {
   const resolved = resolveLookups(subject.flat)
   const jndi = /\$\{ ?jndi ?:|(?:^|[${])jndi:(?:ldaps?|rmi|dns|nis|iiop|corba|nds|http):/.exec(resolved)
   if (jndi !== null) return certainAnywhere(subject, 'log4shell.jndi', resolved.slice(jndi.index, jndi.index + 60))
-  if (
-    /\$\{(?:::-|(?:lower|upper|env|sys|date|main|ctx|base64|k8s|docker|spring|bundle|marker|java|web|log4j|sd|script|dns|url):)/
-      .test(subject.flat)
-  ) {
+  if (LOG4J_LOOKUP.test(subject.flat)) {
     likely(
       subject,
       'log4shell.lookup',

@@ -1,3 +1,5 @@
+import { anyOf, captured, sequence } from '../../../std/regex.ts'
+import { wordSet } from '../../../std/words.ts'
 import { CHAR } from '../characters.ts'
 import { decodeEntities, decodeEscapes } from '../decode.ts'
 import { certain, leftOut, likely, weak } from '../findings.ts'
@@ -39,21 +41,31 @@ export function detectXss (subject: Subject): void {
   }
 }
 
-const SCRIPT_URL =
-  /^(?:java|vb|live|j|ecma)script:|^mocha:|^data:(?:text\/(?:html|xml|javascript)|image\/svg|application\/(?:xml|xhtml|javascript)|,|;base64|text\/plain;base64)/
-const URL_ATTRIBUTES = new Set(
-  'href src action formaction data xlink:href background lowsrc dynsrc poster from to values code codebase archive cite longdesc usemap srcdoc content manifest classid handler url ev:event datasrc style ping profile'
-    .split(' ')
-)
-const ACTIVE = new Set(
-  'script iframe frame frameset object embed applet layer ilayer bgsound base meta link isindex xml import xss svg math style marquee form keygen portal xsl:stylesheet set animate animation animatetransform animatemotion listener handler feimage foreignobject event-source eval scriptlet template noscript stylesheet ?import v:vmlframe vmlframe x:script body html input button textarea select details video audio source implementation'
-    .split(' ')
-)
+const SCRIPT_URL = anyOf([
+  /^(?:java|vb|live|j|ecma)script:|^mocha:/,
+  sequence([
+    /^data:/,
+    [
+      /text\/(?:html|xml|javascript)|image\/svg|application\/(?:xml|xhtml|javascript)|,|;base64/,
+      /text\/plain;base64/
+    ]
+  ])
+])
+const URL_ATTRIBUTES = wordSet(`
+  href src action formaction data xlink:href background lowsrc dynsrc poster from to values code codebase
+  archive cite longdesc usemap srcdoc content manifest classid handler url ev:event datasrc style ping profile
+`)
+const ACTIVE_TAGS = wordSet(`
+  script iframe frame frameset object embed applet layer ilayer bgsound base meta link isindex xml import xss
+  svg math style marquee form keygen portal xsl:stylesheet set animate animation animatetransform animatemotion
+  listener handler feimage foreignobject event-source eval scriptlet template noscript stylesheet ?import
+  v:vmlframe vmlframe x:script body html input button textarea select details video audio source implementation
+`)
 /** Tags that rich text is made of: no sign by themselves. */
-const QUIET = new Set(
-  'form svg body html style input button textarea select details video audio source math link meta template noscript base'
-    .split(' ')
-)
+const COMMON_TAGS = wordSet(`
+  form svg body html style input button textarea select details video audio source math link meta template
+  noscript base
+`)
 const HANDLER_NAME = /^on[a-z]{3,24}$/
 const CODE = /[(=`[]|javascript|document|window|location|alert|confirm|prompt|eval|import|void|msgbox|inputbox/
 
@@ -98,9 +110,9 @@ function addTagSigns (subject: Subject, tag: HtmlTag): boolean {
     (tag.name === '?xml-stylesheet' && subject.kind !== 'xml')
   ) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
-  else if (ACTIVE.has(tag.name) && !QUIET.has(tag.name)) {
+  else if (ACTIVE_TAGS.has(tag.name) && !COMMON_TAGS.has(tag.name)) {
     likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
-  } else if (QUIET.has(tag.name)) addQuietSigns(subject, tag)
+  } else if (COMMON_TAGS.has(tag.name)) addCommonTagSigns(subject, tag)
   else if (/(?:^| )(?:xsi:schemalocation|datasrc|dataformatas|datafld|pattern)/.test(names(tag))) {
     likely(subject, 'xss.data-binding', 0.77, '<' + tag.name)
   } else if (
@@ -117,7 +129,7 @@ function styleOf (text: string, from: number): string {
   return end === -1 ? ahead : ahead.slice(0, end)
 }
 
-function addQuietSigns (subject: Subject, tag: HtmlTag): void {
+function addCommonTagSigns (subject: Subject, tag: HtmlTag): void {
   const attributes = names(tag)
   if (
     /autofocus|formaction|xmlns|onfocus|srcdoc/.test(attributes) ||
@@ -126,7 +138,9 @@ function addQuietSigns (subject: Subject, tag: HtmlTag): void {
   else weak(subject, 'xss.active-tag', 0.3, '<' + tag.name)
 }
 
-const FORM_TAGS = new Set('form style input button textarea select details video audio source html body'.split(' '))
+const FORM_TAGS = wordSet(`
+  form style input button textarea select details video audio source html body
+`)
 const names = (tag: HtmlTag): string => tag.attributes.map((attribute) => attribute.name).join(' ')
 const values = (tag: HtmlTag): string => tag.attributes.map((attribute) => attribute.value).join(' ')
 
@@ -168,8 +182,15 @@ function addAttributeSigns (subject: Subject, tag: HtmlTag, attribute: HtmlAttri
 }
 
 /** Names that scripts read from the document and its nodes: an element called so takes their place (DOM clobbering). */
-const CLOBBERED =
-  /^(?:parentNode|childNodes|firstChild|attributes|nodeName|innerHTML|ownerDocument|defaultView|getElementById|getElementsBy\w+|querySelector(?:All)?|createElement|documentElement|currentScript|cookie|domain|scripts|__proto__|constructor|prototype|globalThis)$/
+const CLOBBERED = sequence([
+  /^/,
+  [
+    /parentNode|childNodes|firstChild|attributes|nodeName|innerHTML|ownerDocument|defaultView|getElementById/,
+    /getElementsBy\w+|querySelector(?:All)?|createElement|documentElement|currentScript|cookie|domain/,
+    /scripts|__proto__|constructor|prototype|globalThis/
+  ],
+  /$/
+])
 
 function scriptUrl (subject: Subject, tag: HtmlTag, attribute: HtmlAttribute, url: string): void {
   // Pictures in editors are data URLs; only the kinds that run count.
@@ -177,8 +198,10 @@ function scriptUrl (subject: Subject, tag: HtmlTag, attribute: HtmlAttribute, ur
   certain(subject, 'xss.script-url', `<${tag.name} ${attribute.name}=${attribute.value.slice(0, 40)}`)
 }
 
-const STYLE =
-  /expression\(|-moz-binding|behaviou?r:|url\(['"]?(?:javascript|vbscript|data):|@import|javascript:|-o-link|binding:url/
+const STYLE = anyOf([
+  /expression\(|-moz-binding|behaviou?r:|url\(['"]?(?:javascript|vbscript|data):|@import|javascript:|-o-link/,
+  /binding:url/
+])
 
 function addStyleSigns (subject: Subject, style: string): void {
   // Letters of a style written as CSS escapes: nobody's editor does, and filters do not read them.
@@ -200,8 +223,23 @@ function readable (value: string): string {
   return decodeEscapes(decodeEntities(bounded)).replace(/[\u0000-\u0020\u00ad\u200b-\u200f\ufeff]+/g, '').toLowerCase()
 }
 
-const LOOSE_HANDLER =
-  /(?:^|["'`\s/>;?&(])(on(?:abort|activate|after\w{3,10}|animation\w{3,9}|auxclick|before\w{3,16}|begin|blur|bounce|canplay\w{0,7}|change|click|contextmenu|copy|cut|dblclick|drag\w{0,5}|drop|end|ended|error|finish|focus\w{0,3}|form\w{3,8}|hashchange|input|invalid|key(?:down|press|up)|load\w{0,8}|message|mouse\w{2,5}|page(?:hide|show)|paste|play\w{0,3}|pointer\w{2,10}|popstate|propertychange|readystatechange|repeat|reset|resize|scroll\w{0,3}|search|seek\w{2,3}|select\w{0,6}|show|start|stop|submit|toggle|touch\w{3,6}|transition\w{3,6}|unhandledrejection|unload|wheel|webkit\w{5,20})) ?= ?(["'`]?[^\s&]{0,40})/
+const LOOSE_HANDLER = sequence([
+  /(?:^|["'`\s/>;?&(])/,
+  captured([
+    sequence([
+      /on/,
+      [
+        /abort|activate|after\w{3,10}|animation\w{3,9}|auxclick|before\w{3,16}|begin|blur|bounce|canplay\w{0,7}/,
+        /change|click|contextmenu|copy|cut|dblclick|drag\w{0,5}|drop|end|ended|error|finish|focus\w{0,3}/,
+        /form\w{3,8}|hashchange|input|invalid|key(?:down|press|up)|load\w{0,8}|message|mouse\w{2,5}/,
+        /page(?:hide|show)|paste|play\w{0,3}|pointer\w{2,10}|popstate|propertychange|readystatechange|repeat/,
+        /reset|resize|scroll\w{0,3}|search|seek\w{2,3}|select\w{0,6}|show|start|stop|submit|toggle|touch\w{3,6}/,
+        /transition\w{3,6}|unhandledrejection|unload|wheel|webkit\w{5,20}/
+      ]
+    ])
+  ]),
+  / ?= ?(["'`]?[^\s&]{0,40})/
+])
 
 /** A handler that the value itself brings into the tag around it: `" onfocus="alert(1)`. */
 function addHandlerSigns (subject: Subject): void {
@@ -254,9 +292,32 @@ function addSchemeSigns (subject: Subject): void {
   }
 }
 
-const SINK =
-  /\b(?:document ?(?:\.|\[) ?["']?(?:cookie|location|write(?:ln)?|body|domain|getelementby\w+|queryselector\w*|create\w+|forms|referrer)|(?:window|self|top|parent|frames|globalthis|this)(?: ?\. ?| ?\[ ?["'/])(?:location|document|alert|confirm|prompt|eval|open|name|cookie|\\|[a-z]{0,8}["'] ?\])|\w ?\. ?innerhtml|string ?\. ?fromcharcode ?\(|set(?:timeout|interval) ?\( ?["'`a-z]|exec ?script ?\()/
+const SINK = sequence([
+  /\b/,
+  [
+    sequence([
+      /document ?(?:\.|\[) ?["']?/,
+      [
+        /cookie|location|write(?:ln)?|body|domain|getelementby\w+|queryselector\w*|create\w+|forms|referrer/
+      ]
+    ]),
+    sequence([
+      /(?:window|self|top|parent|frames|globalthis|this)(?: ?\. ?| ?\[ ?["'/])/,
+      [
+        /location|document|alert|confirm|prompt|eval|open|name|cookie|\\|[a-z]{0,8}["'] ?\]/
+      ]
+    ]),
+    /\w ?\. ?innerhtml|string ?\. ?fromcharcode ?\(|set(?:timeout|interval) ?\( ?["'`a-z]|exec ?script ?\(/
+  ]
+])
 const DIALOG = /(?:^|[^\w.])(?:alert|confirm|prompt|msgbox|print) ?(?:\(|`|&lpar;)/
+
+const SCRIPT_CODE = anyOf([
+  /\beval ?\((?! ?\))|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]/,
+  /\] ?\. ?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)/,
+  /\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`/,
+  /\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/
+])
 
 /** Script text without markup: break-outs of script strings and calls of the page's own objects. */
 function addScriptSigns (subject: Subject): void {
@@ -299,8 +360,5 @@ function addScriptSigns (subject: Subject): void {
   if (/\b(?:top|self|window|parent|frames|this|globalthis) ?\[ ?\/\w+\/\.source/.test(text)) {
     likely(subject, 'xss.page-object', 0.8, text.slice(0, 50))
   }
-  if (
-    /\beval ?\((?! ?\))|\bfunction ?\(.{0,40}\{|=> ?\{|\[\] ?\[|!!?\[ ?\]|\[ ?!?\[ ?\]|\(?!\[\]|\] ?\. ?(?:sort|map|filter|find|some|every|reduce|foreach|constructor) ?\. ?(?:call|apply|bind)|\( ?(?:document|window|self|top) ?\) ?\[|!\+\[\]|constructor ?\( ?["'`]|\.call ?`|\b(?:atob|btoa|unescape|decodeuricomponent|import) ?\(/
-      .test(text)
-  ) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
+  if (SCRIPT_CODE.test(text)) likely(subject, 'xss.script-code', subject.document ? 0.5 : 0.76, text.slice(0, 50))
 }

@@ -1,42 +1,41 @@
 /**
- * The line in front of a lane for large bodies: clients take turns, whoever brought how many. At 5 ms for the
- * worst 64 KiB, 32 of one client are 160 ms, and whoever came after them would miss the deadline of the
- * score.
+ * The queue in front of the channel for large bodies: clients take turns, however many requests each has. At 5 ms for
+ * the worst 64 KiB, 32 of one client are 160 ms, and the client after them would miss the deadline of the score.
  *
- * Only a few are handed to the lane at a time; the rest wait here, each client's in the order of their
- * coming. Bounded by `max` for all together. Who has waited for too long was answered by the pool meanwhile,
- * and is dropped.
+ * Only a few observations are handed to the channel at a time; the rest wait here, those of one client in the order of
+ * their arrival. Bounded by `max` for all together. An observation that waited for too long was answered by the pool
+ * meanwhile, and is dropped.
  */
 import type { Channel, Waiting } from './shapes.ts'
 
-export interface FairLine {
+export interface FairQueue {
   /** False when it is full. */
   push (waiting: Waiting): boolean
-  /** Hands on what the lane has room for; to be called whenever the lane answered. */
+  /** Hands on what the channel has room for; to be called whenever the channel answered. */
   feed (): void
-  /** Those here and in the lane. */
+  /** Observations here and in the channel. */
   size (): number
-  /** Takes out all that wait here. */
+  /** Takes out all observations that wait here. */
   drain (): Waiting[]
 }
 
 /** Enough that the thread has work while main is on its way. */
-const IN_LANE_MAX = 3
+const IN_CHANNEL_MAX = 3
 
-/** `refuse` gets what the lane does not take. */
-export function createFairLine (
-  lane: Pick<Channel, 'size' | 'push'>,
+/** `refuse` gets the observations that the channel does not take. */
+export function createFairQueue (
+  channel: Pick<Channel, 'size' | 'push'>,
   max: number,
   refuse: (waiting: Waiting) => void
-): FairLine {
+): FairQueue {
   /** In the order of their turns; no list is empty. */
   const byClient = new Map<string, Waiting[]>()
   let waitingHere = 0
 
   function feed (): void {
-    while (waitingHere > 0 && lane.size() < IN_LANE_MAX) {
+    while (waitingHere > 0 && channel.size() < IN_CHANNEL_MAX) {
       const next = takeNext()
-      if (!next.answered && !lane.push(next)) refuse(next)
+      if (!next.answered && !channel.push(next)) refuse(next)
     }
   }
 
@@ -51,7 +50,7 @@ export function createFairLine (
 
   return {
     push (waiting) {
-      if (waitingHere + lane.size() >= max) return false
+      if (waitingHere + channel.size() >= max) return false
       const { client } = waiting.observation
       const theirs = byClient.get(client)
       if (theirs === undefined) byClient.set(client, [waiting])
@@ -61,7 +60,7 @@ export function createFairLine (
       return true
     },
     feed,
-    size: () => waitingHere + lane.size(),
+    size: () => waitingHere + channel.size(),
     drain () {
       const left = [...byClient.values()].flat()
       byClient.clear()

@@ -1,0 +1,157 @@
+import type { Logger } from '../telemetry/logger.ts'
+import type { Child } from './child.ts'
+import { FRESH, nextRestart, replacementReason } from './restart.ts'
+
+export interface SlotOptions {
+  index: number
+  fork: () => Child
+  log: Pick<Logger, 'error' | 'info' | 'warn'>
+  /** Killed when not ready by then, ms. */
+  startTimeoutMs: number
+  drainTimeoutMs: number
+  rssBytesMax: () => number | null
+  onReady: (child: Child, url: string) => void
+  onGone: (child: Child) => void
+  onRestart: (reason: string) => void
+  /** A worker that never was ready ended. */
+  onFailedStart: (code: number | null) => void
+  random?: () => number
+}
+
+/** An event loop that did not turn for this long will not turn again: an endless loop, not a long task. */
+const HUNG_MS = 15_000
+
+/**
+ * One slot of a host: it holds one living worker, for as long as the primary serves. It acts on the decisions of
+ * restart.ts. A slot is always in one of three states: it has a child, it waits for its next fork, or a replacement
+ * is starting, beside the child or in the place of one that died.
+ */
+export class Slot {
+  readonly #options: SlotOptions
+  #child: Child | null = null
+  #replacement: Promise<void> | null = null
+  #restart = FRESH
+  #restarts = 0
+  #timer: NodeJS.Timeout | null = null
+  #isStopping = false
+
+  constructor (options: SlotOptions) {
+    this.#options = options
+  }
+
+  /** Times that its worker was started again. */
+  get restarts (): number {
+    return this.#restarts
+  }
+
+  start (): void {
+    this.#child = this.#fork()
+  }
+
+  /**
+   * A new worker takes the slot's place once it is ready; the old one then drains. Rejects, the old one
+   * staying, when the new one fails.
+   */
+  replace (reason: string): Promise<void> {
+    if (this.#isStopping) return Promise.reject(new Error('the server is stopping'))
+    this.#clearTimer()
+    this.#replacement ??= this.#replace(reason)
+    return this.#replacement
+  }
+
+  /** Kills a worker that hangs, and replaces one whose memory is nearly full. */
+  check (): void {
+    const { log, index, rssBytesMax } = this.#options
+    const child = this.#child
+    if (child === null || child.readyForMs() === null || child.state === 'draining') return
+    const about = { workerSlot: index, workerPid: child.pid }
+    if (child.silentMs() > HUNG_MS) {
+      log.error(about, 'a worker hangs')
+      return child.kill()
+    }
+    const reason = child.beat === null ? null : replacementReason(child.beat, rssBytesMax())
+    if (reason === null || this.#replacement !== null) return
+    log.warn({ ...about, reason, ...child.beat }, 'a worker is replaced before its memory is full')
+    this.replace(reason).catch((error) => log.error({ err: error, workerSlot: index }, 'the replacement failed'))
+  }
+
+  /** No more forks. */
+  stop (): void {
+    this.#isStopping = true
+    this.#clearTimer()
+  }
+
+  #fork (): Child {
+    const { index, log, startTimeoutMs, onReady, onGone, onFailedStart } = this.#options
+    const child = this.#options.fork()
+    const timer = setTimeout(() => {
+      log.error({ workerSlot: index, workerPid: child.pid }, 'a worker was not ready in time')
+      child.kill()
+    }, startTimeoutMs)
+    child.ready.then((url) => { onReady(child, url) }, () => {}).finally(() => clearTimeout(timer))
+    child.ended.then((end) => {
+      onGone(child)
+      if (child.readyForMs() === null) onFailedStart(end.code)
+      this.#childEnded(child, end)
+    }).catch((error) => log.error({ err: error }, 'the end of a worker was not handled'))
+    return child
+  }
+
+  #childEnded (child: Child, end: { code: number | null, signal: string | null }): void {
+    if (this.#child !== child) return
+    this.#child = null
+    if (this.#isStopping) return
+    const { index, log, random = Math.random } = this.#options
+    const { state, delayMs } = nextRestart(this.#restart, { readyMs: child.readyForMs() }, random())
+    this.#restart = state
+    log.error({
+      workerSlot: index,
+      workerPid: child.pid,
+      code: end.code,
+      signal: end.signal,
+      restartInMs: delayMs,
+      failures: state.failures
+    }, 'a worker died')
+    // The replacement that is starting beside it takes the slot; should it fail, the slot is refilled then.
+    if (this.#replacement === null) this.#refill(end.signal === null ? 'exit' : 'signal', delayMs)
+  }
+
+  #refill (reason: string, delayMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      if (this.#isStopping || this.#child !== null || this.#replacement !== null) return
+      this.#countRestart(reason)
+      this.#child = this.#fork()
+    }, delayMs)
+  }
+
+  async #replace (reason: string): Promise<void> {
+    const { drainTimeoutMs } = this.#options
+    const next = this.#fork()
+    try {
+      await next.ready
+    } catch (error) {
+      await next.ended
+      throw error
+    } finally {
+      this.#replacement = null
+      if (next.readyForMs() === null && this.#child === null && !this.#isStopping) this.#refill(reason, 0)
+    }
+    const old = this.#child
+    this.#child = next
+    this.#restart = FRESH
+    this.#countRestart(reason)
+    if (this.#isStopping) await next.drain(drainTimeoutMs)
+    else await old?.drain(drainTimeoutMs)
+  }
+
+  #countRestart (reason: string): void {
+    this.#restarts++
+    this.#options.onRestart(reason)
+  }
+
+  #clearTimer (): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+  }
+}
