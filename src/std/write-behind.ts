@@ -32,7 +32,9 @@ export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }
   let closed = false
 
   function start (): Promise<void> {
-    running ??= flush().finally(() => { running = null })
+    // A try that somebody asked for is the one that the timer would have made.
+    cancelRetry()
+    running ??= flush()
     return running
   }
 
@@ -43,24 +45,32 @@ export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }
     } catch (error) {
       onError(error)
       if (!closed) tryAgain()
+    } finally {
+      // Here, not in a reaction to the promise: what wakes between the two would find it running, and wait for ever.
+      running = null
     }
   }
 
   function tryAgain (): void {
-    retry = setTimeout(() => {
-      retry = null
-      start()
-    }, retryMs)
+    retry = setTimeout(start, retryMs)
     retry.unref()
+  }
+
+  function cancelRetry (): void {
+    if (retry !== null) clearTimeout(retry)
+    retry = null
   }
 
   return {
     wake () { if (retry === null && !closed) start() },
-    async settled () { if (waits() || running !== null) await start() },
+    async settled () {
+      if (running !== null || (waits() && !closed)) await start()
+    },
     async close () {
+      const isFirst = !closed
       closed = true
-      if (retry !== null) clearTimeout(retry)
-      if (waits() || running !== null) await start()
+      cancelRetry()
+      if (running !== null || (waits() && isFirst)) await start()
     }
   }
 }
