@@ -1,10 +1,9 @@
 import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
 import { bucketOf, keysOf, VIOLATIONS_MAX } from './rates.ts'
-import type { Bucket, RatesInForce } from './rates.ts'
-import type { LimitAnswer, Order } from './shapes.ts'
+import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
 import { createWindowLimiter } from './window.ts'
-import type { Rate, WindowLimiter } from './window.ts'
+import type { WindowLimiter } from './window.ts'
 
 /**
  * What one process knows of its clients: counts, who is held, who crossed a limit when. In the process that counts (the

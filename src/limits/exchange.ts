@@ -1,7 +1,7 @@
 import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Counters } from './counters.ts'
-import type { RatesInForce } from './rates.ts'
+import type { RatesInForce } from './shapes.ts'
 
 /**
  * Between hosts joined by Redis: each host's counting process tells the others four times a second what it

@@ -1,6 +1,7 @@
 import type { Clock } from '../std/clock.ts'
 import { keysOf } from './rates.ts'
-import type { Rate, WindowLimiter } from './window.ts'
+import type { Rate } from './shapes.ts'
+import type { WindowLimiter } from './window.ts'
 
 /**
  * The primary's side of lending: a client that keeps one process busy and is far from its limit is counted

@@ -7,9 +7,8 @@ import { createExchange } from './exchange.ts'
 import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
 import { createPrimaryStore } from './primary-store.ts'
-import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
+import type { LimitAnswer, LimitStore, Order, Rate } from './shapes.ts'
 import { LENGTHENED_BLOCK_SECONDS, ratesInForce } from './rates.ts'
-import type { Rate } from './window.ts'
 
 export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
 

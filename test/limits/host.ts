@@ -5,7 +5,7 @@ import type { Fleet } from '../../src/fleet/port.ts'
 import type { Envelope } from '../../src/processes/messages.ts'
 import { createLimits } from '../../src/limits/limiter.ts'
 import type { Limits } from '../../src/limits/limiter.ts'
-import type { Rate } from '../../src/limits/window.ts'
+import type { Rate } from '../../src/limits/shapes.ts'
 import type { Clock } from '../../src/std/clock.ts'
 import type { Teardown } from '../server.ts'
 
