@@ -4,7 +4,7 @@ import type { Counters } from './counters.ts'
 import type { RatesInForce } from './shapes.ts'
 
 /**
- * Between hosts joined by Redis: each host's counting process tells the others four times a second what it
+ * Between hosts joined by Redis: each host's counting process tells the others four times a second how much it
  * admitted. Within a host counts are exact; between hosts they are as close as this.
  */
 export interface Exchange {

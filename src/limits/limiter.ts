@@ -2,7 +2,7 @@ import type { Clock } from '../std/clock.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { createPrimaryCounter } from './primary-counter.ts'
+import { PrimaryCounter } from './primary-counter.ts'
 import { createExchange } from './exchange.ts'
 import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
@@ -84,7 +84,7 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
   const store: LimitStore = counts
     ? createLocalStore({ counters, inForce })
     : createPrimaryStore({ fleet, clock, log, counters, inForce })
-  const primaryCounter = fleet.primaryId === fleet.processId ? createPrimaryCounter({ fleet, clock, counters }) : null
+  const primaryCounter = fleet.primaryId === fleet.processId ? new PrimaryCounter({ fleet, clock, counters }) : null
   const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, counters, inForce }) : null
   if (exchange !== null) counters.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
 
