@@ -2,7 +2,7 @@ import type { Bucket, LimitAnswer, LimitStoreName } from './shapes.ts'
 
 /** How counts read as answers (pure): every LimitAnswer is made here. */
 
-export interface Admission extends Pick<Bucket, 'tier' | 'rate'> {
+interface Admission extends Pick<Bucket, 'tier' | 'rate'> {
   /** With this request in it. */
   count: number
   resetSeconds: number
@@ -25,7 +25,7 @@ export function admitted ({ tier, rate, count, resetSeconds, store }: Admission)
   }
 }
 
-export interface Rejection extends Pick<Bucket, 'tier' | 'rate'> {
+interface Rejection extends Pick<Bucket, 'tier' | 'rate'> {
   count: number
   /** Until then one more is certainly refused. */
   retryAfterMs: number

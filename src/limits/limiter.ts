@@ -6,7 +6,7 @@ import { PrimaryCounter } from './primary-counter.ts'
 import { createExchange } from './exchange.ts'
 import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
-import { createPrimaryStore } from './primary-store.ts'
+import { PrimaryStore } from './primary-store.ts'
 import type { LimitAnswer, LimitStore, Order, Rate } from './shapes.ts'
 import { LENGTHENED_BLOCK_SECONDS, ratesInForce } from './rates.ts'
 
@@ -15,19 +15,20 @@ export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
 /**
  * Limits per tier and client, exact over the processes of a host: N at once, never more than N in any window.
  *
- * Owns: what each tier grants, holds (a challenged client kept at the strict tier's rate), violations, and
- * who counts. Never does: work out who the client is, or answer HTTP. Why so: each process counting alone and
- * telling the others let 115 of 100 pass with two processes. The primary outlives every worker and serves
- * nobody, so it counts (primary-counter.ts); workers ask it in batches, and a busy client's requests are
- * counted ahead (primary-store.ts). At WORKERS=1 the process counts for itself and answers without a promise.
- * A restarted primary, and so a restarted server, starts with empty counts.
+ * Owns: the grant of each tier, holds (a challenged client kept at the strict tier's rate), violations, and the choice
+ * of the process that counts. Never does: work out who the client is, or answer HTTP.
+ *
+ * Why so: each process counting alone and telling the others let 115 of 100 pass with two processes. The primary
+ * outlives every worker and serves nobody, so it counts (primary-counter.ts); workers ask it in batches, and a busy
+ * client's requests are counted ahead (primary-store.ts). At WORKERS=1 the process counts for itself and answers
+ * without a promise. A restarted primary, and so a restarted server, starts with empty counts.
  */
 export interface Limits {
   /** One request of a client; a held client is counted at the strict rate, without its block. */
   take (tier: Tier, clientKey: string): LimitAnswer | Promise<LimitAnswer>
   /** One attempt counted apart from requests, like a refused credential: `name` keeps buckets apart. */
   takeNamed (tier: Tier, name: string, clientKey: string): LimitAnswer | Promise<LimitAnswer>
-  /** What is peeked at is as this process last heard; all of its own is in it. */
+  /** As this process last heard; all of its own counts are in it. */
   peekNamed (tier: Tier, name: string, clientKey: string): LimitAnswer
   /** GraphQL cost, in points, of the tier's budget (20 points per request). */
   takeCost (tier: Tier, clientKey: string, points: number): LimitAnswer | Promise<LimitAnswer>
@@ -35,15 +36,12 @@ export interface Limits {
   refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
-  /**
-   * A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS in rates.ts
-   * has the names).
-   */
+  /** A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (names: ATTEMPTS in rates.ts). */
   takeAttempt (key: string): Promise<LimitAnswer>
   /**
-   * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted
-   * when it was taken; that of an attempt is counted here, and while the block of one lasts, in whichever
-   * process, there is no other.
+   * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it
+   * was taken; that of an attempt is counted here, and while the block of one lasts, in whichever process, there is no
+   * other.
    */
   countViolation (clientKey: string, about: { tier: Tier, attempt: boolean }): number
   /** Holds a client to the strict tier's rate, without its block time; told to siblings. */
@@ -52,8 +50,8 @@ export interface Limits {
   /** Lengthens the limiter's own block of a key in a tier (RATE_LIMIT_VIOLATION); told to siblings. */
   block (tier: Tier, clientKey: string, ms: number): void
   /**
-   * How long the block that follows a violation lasts at least, in seconds: what the playbook in force says,
-   * 0 when it says nothing. Before the first request.
+   * How long the block that follows a violation lasts at least, in seconds, by the playbook in force; 0 when it says
+   * nothing. Before the first request.
    */
   lengthenBlocks (seconds: number): void
   /** Forgets holds, blocks and counts of a client; told to siblings. */
@@ -83,7 +81,7 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
   })
   const store: LimitStore = counts
     ? createLocalStore({ counters, inForce })
-    : createPrimaryStore({ fleet, clock, log, counters, inForce })
+    : new PrimaryStore({ fleet, clock, log, counters, inForce })
   const primaryCounter = fleet.primaryId === fleet.processId ? new PrimaryCounter({ fleet, clock, counters }) : null
   const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, counters, inForce }) : null
   if (exchange !== null) counters.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
@@ -99,8 +97,8 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     else if (from === fleet.primaryId) counters.applyRemoteViolation(clientKey, ms, count)
   })
   fleet.subscribe('limits.forget', (message) => {
-    // What was answered before must not reach a worker after it forgot; and who asked to forget may have
-    // heard such an answer since.
+    // An answer from before must not reach a worker after it forgot; and the worker that asked to forget may have heard
+    // such an answer since.
     primaryCounter?.flush()
     primaryCounter?.forget(message as string)
     store.applyForget(message as string)
