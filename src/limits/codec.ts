@@ -25,7 +25,7 @@ export interface Batch { seq: number, inForce: RatesInForce, updates: Update[], 
 /** The share of others in a bucket: its count, and for how long it refuses everything. */
 export interface Told { key: string, rate: Rate, count: number, refusedMs: number }
 /** The primary's answer to one order. */
-export interface Counted {
+interface Counted {
   answer: LimitAnswer
   /** The client's requests count at the strict rate. */
   held: boolean

@@ -30,7 +30,7 @@ export interface Counters {
   forget (clientKey: string): void
 }
 
-export interface CountersOptions {
+interface CountersOptions {
   clock: Clock
   /** A violation was noted here. */
   onViolation (clientKey: string, ms: number, count: number): void
@@ -73,7 +73,7 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
     return count
   }
 
-  /** Both its own limit and the strict one must have room, so that a hold never grants more; the lesser rest is shown. */
+  /** Both its own limit and the strict one must have room, so that a hold never grants more; the lesser is shown. */
   function countHeld (order: Order, inForce: RatesInForce): LimitAnswer {
     const own = bucketOf(order, inForce, false)
     const { key, tier, rate } = bucketOf(order, inForce, true)
@@ -142,7 +142,7 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
   return self
 }
 
-/** How long a violation lasts, ms: a little less than its block, since the client that comes back then may cross again. */
+/** How long a violation lasts, ms: a little less than its block, since a client that comes back may cross again. */
 export function violationMs ({ blockSeconds }: Rate): number {
   return Math.max(VIOLATION_MS_MIN, blockSeconds * 900)
 }

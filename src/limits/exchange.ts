@@ -7,7 +7,7 @@ import type { RatesInForce } from './shapes.ts'
  * Between hosts joined by Redis: each host's counting process tells the others four times a second how much it
  * admitted. Within a host counts are exact; between hosts they are as close as this.
  */
-export interface Exchange {
+interface Exchange {
   /** Points that are given back are negative. */
   note (key: string, tier: Tier, points: number): void
   close (): void

@@ -36,7 +36,7 @@ export interface Limits {
   refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
-  /** A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (names: ATTEMPTS in rates.ts). */
+  /** A login or refresh attempt; `key` is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS has the names). */
   takeAttempt (key: string): Promise<LimitAnswer>
   /**
    * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it
@@ -60,7 +60,7 @@ export interface Limits {
   close (): void
 }
 
-export interface LimitsOptions {
+interface LimitsOptions {
   rates: Readonly<Record<Tier, Rate>>
   fleet: Fleet
   clock: Clock

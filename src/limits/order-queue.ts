@@ -3,7 +3,7 @@ import type { LimitAnswer, Order } from './shapes.ts'
 
 /**
  * A worker's orders on their way to the primary: orders of one turn of the event loop travel in one batch, and while
- * that is under way the next ones gather. Whoever has an answer for an order settles it, and only the first one counts.
+ * that is under way the next ones gather. An order may be settled from several sides; only the first answer counts.
  */
 interface WaitingOrder {
   order: Order

@@ -2,10 +2,10 @@ import type { Order } from './shapes.ts'
 import type { Update } from './codec.ts'
 
 /**
- * News of a worker for the primary that need no answer, one update per bucket: points that were admitted without asking,
- * points given back, violations. Points that were admitted and given back before they were told are never told.
+ * News of a worker for the primary that need no answer, one update per bucket: points that were admitted without
+ * asking, points given back, violations. Points that were admitted and given back before they were told are never told.
  */
-export interface PendingUpdates {
+interface PendingUpdates {
   /**
    * Beyond UPDATES_MAX an update is lost: points not given back make a limit stricter for one window, points not told
    * make it looser by them.

@@ -4,9 +4,9 @@ import type { Bucket, Order, Rate, RatesInForce } from './shapes.ts'
 /** The grant of each tier, and the bucket that an order draws from (pure). */
 export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service']
 /** Buckets of a client beside that of its requests, forgotten with it. */
-export const NAMED: readonly string[] = ['failed', 'cost']
+const NAMED: readonly string[] = ['failed', 'cost']
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
-export const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
+const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
 /**
  * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION, whose
  * file may say another length). The playbook acts after the reply has left, and once per its window: the

@@ -1,6 +1,6 @@
 import type { Tier } from '../identity/shapes.ts'
 
-/** What a tier grants: `max` requests (or points) in any window, and how long a crossing blocks. */
+/** The grant of a tier: `max` requests (or points) in any window, and how long a crossing blocks. */
 export interface Rate { max: number, windowSeconds: number, blockSeconds: number }
 
 /** The rates of a process, as its configuration and the playbook in force have them. */
@@ -9,7 +9,7 @@ export interface RatesInForce {
   costRates: Readonly<Record<Tier, Rate>>
   /** Of a client that is held: strict, without its block. */
   heldRate: Rate
-  /** Login and refresh: one crossing is a violation. Its block is the lengthened one, unless the tier's own is longer. */
+  /** Login and refresh: one crossing is a violation, and its block the longer of the lengthened and the tier's own. */
   attemptRate: Rate
   /** How long the block after a violation lasts at least; 0 when no playbook lengthens it. */
   lengthenedSeconds: number

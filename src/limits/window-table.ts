@@ -10,7 +10,7 @@ import type { Rate } from './shapes.ts'
  * that never grows; when a set is full of live keys, the one idle for longest is forgotten (a flood of addresses can
  * loosen the count of an idle client, never of a busy one, and never lifts a block while unblocked keys are there).
  */
-export const SUB_WINDOWS = 16
+const SUB_WINDOWS = 16
 /** One more than there are: a partly expired sub-window is counted in full, so that no window ever holds too many. */
 const CELLS = SUB_WINDOWS + 1
 const WAYS = 8

@@ -1,13 +1,13 @@
 /**
- * Runs one flush at a time of what memory is ahead of the store with. The owner keeps what waits, with its bound; this
- * knows only when to write: a turn of the event loop after something came (one request, or a storm, changes several
- * things together), and again after a pause when the store failed. While the store is away the timer alone tries
- * again, so that a flood does not press it.
+ * Runs one flush at a time of the changes that memory is ahead of the store with. The owner keeps them, with a bound;
+ * this knows only when to write: a turn of the event loop after something came (one request, or a storm, changes
+ * several things together), and again after a pause when the store failed. While the store is away the timer alone
+ * tries again, so that a flood does not press it.
  */
 export interface WriteBehind {
   /** Something waits. */
   wake (): void
-  /** Resolves when what waits was tried once. */
+  /** Resolves when all that waits was tried once. */
   settled (): Promise<void>
   /** One last try; nothing is tried again after it. */
   close (): Promise<void>
@@ -46,7 +46,7 @@ export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }
       onError(error)
       if (!closed) tryAgain()
     } finally {
-      // Here, not in a reaction to the promise: what wakes between the two would find it running, and wait for ever.
+      // Here, not in a reaction to the promise: a wake between the two would find it running, and be lost.
       running = null
     }
   }

@@ -36,7 +36,11 @@ export class WriterThread {
     this.#options = options
   }
 
-  /** Resolves when the first thread is ready; one that dies before is not replaced. @throws its error */
+  /**
+   * Resolves when the first thread is ready; one that dies before is not replaced.
+   *
+   * @throws its error
+   */
   start (): Promise<void> {
     this.#opening = Promise.withResolvers<void>()
     const { promise } = this.#opening

@@ -35,7 +35,7 @@ import type { TableSpec } from './sqlite-table.ts'
  * thread per process (sqlite-queue.ts), because a contended commit blocks its thread for up to 330 ms. Documents are
  * JSON text; indexes are on expressions over it. Never caches documents: rooms do that where it pays.
  */
-export interface SqliteOptions { file: string, clock: Clock, log: StorageLog }
+interface SqliteOptions { file: string, clock: Clock, log: StorageLog }
 
 /** Readers of a WAL file wait for nobody but a checkpoint's last step; more than this would stall the event loop. */
 const READ_TIMEOUT_MS = 50
