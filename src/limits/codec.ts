@@ -1,8 +1,7 @@
 import type { Json } from '../std/json.ts'
+import { admitted, refused } from './answers.ts'
 import { bucketOf, TIERS, ratesInForce } from './rates.ts'
-import type { Bucket, RatesInForce } from './rates.ts'
-import type { LimitAnswer, Order } from './shapes.ts'
-import type { Rate } from './window.ts'
+import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
 
 /**
  * How orders and answers look between a worker and the primary of its host: arrays, because each request's travel.
@@ -12,23 +11,27 @@ export const ORDERS_TOPIC = 'limits.orders'
 export const ANSWERS_TOPIC = 'limits.answers'
 
 /**
- * What needs no answer: points given back, points admitted without asking, what is left of a lease that
- * ended, a violation that the worker saw.
+ * News that need no answer: points given back, points admitted without asking, the rest of a lease that ended, a
+ * violation that the worker saw.
  */
 export interface Update {
   about: 'refund' | 'admitted' | 'returned' | 'violation'
-  order: Order /** Of a violation. */
+  order: Order
+  /** Of a violation. */
   ms: number
 }
 /** `seq` 0 asks for no answer. */
 export interface Batch { seq: number, inForce: RatesInForce, updates: Update[], orders: Order[] }
-/** What others did to a bucket: its count, and for how long it refuses everything. */
+/** The share of others in a bucket: its count, and for how long it refuses everything. */
 export interface Told { key: string, rate: Rate, count: number, refusedMs: number }
-/**
- * `held`: the client's requests count at the strict rate. `lease`: more points that were counted ahead for
- * the process that asks, and for how long.
- */
-export interface Counted { answer: LimitAnswer, held: boolean, lease: { points: number, ms: number } | null }
+/** The primary's answer to one order. */
+interface Counted {
+  answer: LimitAnswer
+  /** The client's requests count at the strict rate. */
+  held: boolean
+  /** More points, counted ahead for the process that asks, and for how long. */
+  lease: { points: number, ms: number } | null
+}
 
 const ABOUT: ReadonlyArray<Update['about']> = ['refund', 'admitted', 'returned', 'violation']
 
@@ -86,33 +89,14 @@ export function writeCounted ({ answer, held, lease }: Counted): Json {
 }
 
 export function readCounted (message: Json, order: Order, inForce: RatesInForce): Counted & { bucket: Bucket } {
-  const [
-    count,
-    resetSeconds,
-    held,
-    retryAfterSeconds = 0,
-    retryAfterMs = 0,
-    crossed = 0,
-    points = 0,
-    ms = 0
-  ] = message as [number, number, number, number?, number?, number?, number?, number?]
+  const [count, resetSeconds, held, ...more] = message as [number, number, number, ...number[]]
+  const [retryAfterSeconds = 0, retryAfterMs = 0, crossed = 0, points = 0, ms = 0] = more
   const bucket = bucketOf(order, inForce, held === 1)
-  const { tier, rate } = bucket
-  const allowed = retryAfterSeconds === 0
+  const common = { tier: bucket.tier, rate: bucket.rate, count, store: 'primary' } as const
   return {
-    answer: {
-      allowed,
-      tier,
-      limit: rate.max,
-      windowSeconds: rate.windowSeconds,
-      remaining: allowed ? Math.max(0, rate.max - count) : 0,
-      resetSeconds,
-      retryAfterSeconds,
-      retryAfterMs,
-      crossed: crossed === 1,
-      count,
-      store: 'primary'
-    },
+    answer: retryAfterSeconds === 0
+      ? admitted({ ...common, resetSeconds })
+      : refused({ ...common, retryAfterSeconds, retryAfterMs, crossed: crossed === 1 }),
     bucket,
     held: held === 1,
     lease: points === 0 ? null : { points, ms }
@@ -127,7 +111,8 @@ export function writeTold (told: Iterable<Told>): Json {
 }
 
 export function readTold (message: Json): Told[] {
-  return (message as Array<[string, number, number, number, number]>).map((
-    [key, count, max, windowSeconds, refusedMs]
-  ) => ({ key, count, rate: { max, windowSeconds, blockSeconds: 0 }, refusedMs }))
+  const rows = message as Array<[string, number, number, number, number]>
+  return rows.map(([key, count, max, windowSeconds, refusedMs]) =>
+    ({ key, count, rate: { max, windowSeconds, blockSeconds: 0 }, refusedMs })
+  )
 }

@@ -1,14 +1,15 @@
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
+import { refused } from './answers.ts'
 import { bucketOf, keysOf, VIOLATIONS_MAX } from './rates.ts'
-import type { Bucket, RatesInForce } from './rates.ts'
-import type { LimitAnswer, Order } from './shapes.ts'
+import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
 import { createWindowLimiter } from './window.ts'
-import type { Rate, WindowLimiter } from './window.ts'
+import type { WindowLimiter } from './window.ts'
 
 /**
- * What one process knows of its clients: counts, who is held, who crossed a limit when. In the process that counts (the
- * primary, or the only one) it is the truth; in a worker it is what the primary told, and what it falls back to.
+ * One process's knowledge of its clients: counts, holds, and violations. In the process that counts (the primary, or
+ * the only one) it is the truth; in a worker it is as the primary told it, and what the worker falls back to.
  *
  * Never does: talk to another process.
  */
@@ -29,7 +30,7 @@ export interface Counters {
   forget (clientKey: string): void
 }
 
-export interface CountersOptions {
+interface CountersOptions {
   clock: Clock
   /** A violation was noted here. */
   onViolation (clientKey: string, ms: number, count: number): void
@@ -38,18 +39,15 @@ export interface CountersOptions {
 /** 131,072 keys of 109 bytes: 14 MB when all are touched. */
 const CAPACITY = 131_072
 const HOLDS_MAX = 20_000
-/**
- * A client of a tier without a block that asks on and on crosses again with each sub-window: twice within
- * this is one.
- */
+/** A client of a tier without a block that asks on and on crosses with each sub-window: twice within this is one. */
 const VIOLATION_MS_MIN = 500
 /** Counts without ever refusing. */
 const VIOLATION_RATE: Rate = { max: 1_000_000, windowSeconds: 600, blockSeconds: 0 }
 
 export function createCounters ({ clock, onViolation }: CountersOptions): Counters {
   const windows = createWindowLimiter({ clock, capacity: CAPACITY })
-  const holds = new Map<string, number>()
-  const violating = new Map<string, number>()
+  const holds = new BoundedMap<string, number>(HOLDS_MAX)
+  const violating = new BoundedMap<string, number>(HOLDS_MAX)
 
   function isHeld (clientKey: string): boolean {
     return holds.size > 0 && isOn(holds, clientKey)
@@ -63,43 +61,26 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
     return false
   }
 
-  function remember (times: Map<string, number>, clientKey: string, ms: number): void {
-    times.delete(clientKey)
-    if (times.size >= HOLDS_MAX) times.delete(times.keys().next().value as string)
-    times.set(clientKey, clock.monotonic() + ms)
-  }
-
   function violations (clientKey: string): number {
     return windows.peek('standard', violationKey(clientKey), VIOLATION_RATE).count
   }
 
   function noteViolation (clientKey: string, ms: number): number {
     if (isOn(violating, clientKey)) return violations(clientKey)
-    remember(violating, clientKey, ms)
+    violating.set(clientKey, clock.monotonic() + ms)
     const { count } = windows.take('standard', violationKey(clientKey), VIOLATION_RATE)
     onViolation(clientKey, ms, count)
     return count
   }
 
-  /**
-   * Both its own limit and the strict one must have room, so that a hold never grants more; shown is what is
-   * left of the two.
-   */
+  /** Both its own limit and the strict one must have room, so that a hold never grants more; the lesser is shown. */
   function countHeld (order: Order, inForce: RatesInForce): LimitAnswer {
     const own = bucketOf(order, inForce, false)
     const { key, tier, rate } = bucketOf(order, inForce, true)
     const left = windows.peek(own.tier, own.key, own.rate)
     if (!left.allowed) {
-      const { resetSeconds, retryAfterSeconds, retryAfterMs } = left
-      return {
-        ...windows.peek(tier, key, rate),
-        allowed: false,
-        remaining: 0,
-        resetSeconds,
-        retryAfterSeconds,
-        retryAfterMs,
-        count: rate.max
-      }
+      const { retryAfterSeconds, retryAfterMs } = left
+      return refused({ tier, rate, count: rate.max, retryAfterSeconds, retryAfterMs, crossed: false, store: 'local' })
     }
     const answer = windows.take(tier, key, rate, order.points)
     if (!answer.allowed) return answer.crossed ? { ...answer, crossed: false } : answer
@@ -138,15 +119,14 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
         return answer
       }
       if (!answer.crossed) return answer
-      // Only a client's own rate of requests is violated: what a challenge imposes never is, and attempts say
-      // so themselves.
+      // Only a client's own rate of requests is violated: the rate of a hold never is, and attempts say so themselves.
       return order.kind === 'request' ? crossed(answer, order, bucket, inForce) : { ...answer, crossed: false }
     },
-    hold: (clientKey, ms) => remember(holds, clientKey, ms),
+    hold (clientKey, ms) { holds.set(clientKey, clock.monotonic() + ms) },
     isHeld,
     noteViolation,
     applyRemoteViolation (clientKey, ms, count) {
-      remember(violating, clientKey, ms)
+      violating.set(clientKey, clock.monotonic() + ms)
       if (count === null) windows.absorb(violationKey(clientKey), VIOLATION_RATE, 1)
       else windows.tell(violationKey(clientKey), VIOLATION_RATE, count)
     },
@@ -162,10 +142,7 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
   return self
 }
 
-/**
- * How long a violation lasts, ms: a little less than its block, since who comes back the moment that ends may
- * cross again.
- */
+/** How long a violation lasts, ms: a little less than its block, since a client that comes back may cross again. */
 export function violationMs ({ blockSeconds }: Rate): number {
   return Math.max(VIOLATION_MS_MIN, blockSeconds * 900)
 }

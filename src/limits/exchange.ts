@@ -1,13 +1,13 @@
 import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Counters } from './counters.ts'
-import type { RatesInForce } from './rates.ts'
+import type { RatesInForce } from './shapes.ts'
 
 /**
- * Between hosts joined by Redis: each host's counting process tells the others four times a second what it
+ * Between hosts joined by Redis: each host's counting process tells the others four times a second how much it
  * admitted. Within a host counts are exact; between hosts they are as close as this.
  */
-export interface Exchange {
+interface Exchange {
   /** Points that are given back are negative. */
   note (key: string, tier: Tier, points: number): void
   close (): void

@@ -1,19 +1,19 @@
 import type { Clock } from '../std/clock.ts'
 import { keysOf } from './rates.ts'
-import type { Rate, WindowLimiter } from './window.ts'
+import type { Rate } from './shapes.ts'
+import type { WindowLimiter } from './window.ts'
 
 /**
- * The primary's side of lending: a client that keeps one process busy and is far from its limit is counted
- * ahead, so that the process need not ask for each request. What is lent counts as admitted at once; what is
- * not used comes back, when its time is over or, before anybody is refused for it, when it is called back. So
- * N stays N.
+ * The primary's side of lending: a client that keeps one process busy and is far from its limit is counted ahead, so
+ * that the process need not ask for each request. Lent points count as admitted at once; unused ones come back when
+ * their time is over or, before anybody is refused for them, when they are called back. So N stays N.
  *
  * A lease ends with the sub-window in which it was counted: used later, it would leave the window too early.
  */
 export interface Leases {
   /**
-   * Points counted ahead for a process, and for how long, ms; null when the bucket is too near its limit.
-   * What it was lent before it has used up or given back, or it would not ask.
+   * Points counted ahead for a process, and for how long, ms; null when the bucket is too near its limit. Points that
+   * it was lent before it has used up or given back, or it would not ask.
    */
   grant (key: string, rate: Rate, processId: string): { points: number, ms: number } | null
   /** Other processes that may still hold points of this bucket. */
@@ -25,21 +25,15 @@ export interface Leases {
   sweep (): void
 }
 
-/**
- * Of what is left of a limit: a bucket with fewer than 128 left is never lent from, and what others are told
- * is off by less than this.
- */
+/** One in so many of the points left: a bucket with fewer than 128 left is never lent from. */
 const SHARE = 64
 const POINTS_MAX = 256
 const BUCKETS_MAX = 5_000
-/** What is left of a sub-window must be worth it. */
+/** A lease that ends sooner, with its sub-window, is not worth its message. */
 const LEASE_MS_MIN = 50
 
 export function createLeases ({ clock, windows }: { clock: Clock, windows: WindowLimiter }): Leases {
-  /**
-   * By bucket and holder: when what was lent leaves the window. Given back later it would be taken from what
-   * others used.
-   */
+  /** By bucket and holder: when lent points leave the window. Given back later they would be taken from others' use. */
   const lent = new Map<string, Map<string, number>>()
 
   return {

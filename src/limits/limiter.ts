@@ -2,33 +2,33 @@ import type { Clock } from '../std/clock.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { createPrimaryCounter } from './primary-counter.ts'
+import { PrimaryCounter } from './primary-counter.ts'
 import { createExchange } from './exchange.ts'
 import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
-import { createPrimaryStore } from './primary-store.ts'
-import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
+import { PrimaryStore } from './primary-store.ts'
+import type { LimitAnswer, LimitStore, Order, Rate } from './shapes.ts'
 import { LENGTHENED_BLOCK_SECONDS, ratesInForce } from './rates.ts'
-import type { Rate } from './window.ts'
 
 export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
 
 /**
  * Limits per tier and client, exact over the processes of a host: N at once, never more than N in any window.
  *
- * Owns: what each tier grants, holds (a challenged client kept at the strict tier's rate), violations, and
- * who counts. Never does: work out who the client is, or answer HTTP. Why so: each process counting alone and
- * telling the others let 115 of 100 pass with two processes. The primary outlives every worker and serves
- * nobody, so it counts (primary-counter.ts); workers ask it in batches, and a busy client's requests are
- * counted ahead (primary-store.ts). At WORKERS=1 the process counts for itself and answers without a promise.
- * A restarted primary, and so a restarted server, starts with empty counts.
+ * Owns: the grant of each tier, holds (a challenged client kept at the strict tier's rate), violations, and the choice
+ * of the process that counts. Never does: work out who the client is, or answer HTTP.
+ *
+ * Why so: each process counting alone and telling the others let 115 of 100 pass with two processes. The primary
+ * outlives every worker and serves nobody, so it counts (primary-counter.ts); workers ask it in batches, and a busy
+ * client's requests are counted ahead (primary-store.ts). At WORKERS=1 the process counts for itself and answers
+ * without a promise. A restarted primary, and so a restarted server, starts with empty counts.
  */
 export interface Limits {
   /** One request of a client; a held client is counted at the strict rate, without its block. */
   take (tier: Tier, clientKey: string): LimitAnswer | Promise<LimitAnswer>
   /** One attempt counted apart from requests, like a refused credential: `name` keeps buckets apart. */
   takeNamed (tier: Tier, name: string, clientKey: string): LimitAnswer | Promise<LimitAnswer>
-  /** What is peeked at is as this process last heard; all of its own is in it. */
+  /** As this process last heard; all of its own counts are in it. */
   peekNamed (tier: Tier, name: string, clientKey: string): LimitAnswer
   /** GraphQL cost, in points, of the tier's budget (20 points per request). */
   takeCost (tier: Tier, clientKey: string, points: number): LimitAnswer | Promise<LimitAnswer>
@@ -36,15 +36,12 @@ export interface Limits {
   refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
-  /**
-   * A login or refresh attempt; the key is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS in rates.ts
-   * has the names).
-   */
+  /** A login or refresh attempt; `key` is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS has the names). */
   takeAttempt (key: string): Promise<LimitAnswer>
   /**
-   * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted
-   * when it was taken; that of an attempt is counted here, and while the block of one lasts, in whichever
-   * process, there is no other.
+   * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it
+   * was taken; that of an attempt is counted here, and while the block of one lasts, in whichever process, there is no
+   * other.
    */
   countViolation (clientKey: string, about: { tier: Tier, attempt: boolean }): number
   /** Holds a client to the strict tier's rate, without its block time; told to siblings. */
@@ -53,8 +50,8 @@ export interface Limits {
   /** Lengthens the limiter's own block of a key in a tier (RATE_LIMIT_VIOLATION); told to siblings. */
   block (tier: Tier, clientKey: string, ms: number): void
   /**
-   * How long the block that follows a violation lasts at least, in seconds: what the playbook in force says,
-   * 0 when it says nothing. Before the first request.
+   * How long the block that follows a violation lasts at least, in seconds, by the playbook in force; 0 when it says
+   * nothing. Before the first request.
    */
   lengthenBlocks (seconds: number): void
   /** Forgets holds, blocks and counts of a client; told to siblings. */
@@ -63,7 +60,7 @@ export interface Limits {
   close (): void
 }
 
-export interface LimitsOptions {
+interface LimitsOptions {
   rates: Readonly<Record<Tier, Rate>>
   fleet: Fleet
   clock: Clock
@@ -84,8 +81,8 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
   })
   const store: LimitStore = counts
     ? createLocalStore({ counters, inForce })
-    : createPrimaryStore({ fleet, clock, log, counters, inForce })
-  const primaryCounter = fleet.primaryId === fleet.processId ? createPrimaryCounter({ fleet, clock, counters }) : null
+    : new PrimaryStore({ fleet, clock, log, counters, inForce })
+  const primaryCounter = fleet.primaryId === fleet.processId ? new PrimaryCounter({ fleet, clock, counters }) : null
   const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, counters, inForce }) : null
   if (exchange !== null) counters.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
 
@@ -100,8 +97,8 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     else if (from === fleet.primaryId) counters.applyRemoteViolation(clientKey, ms, count)
   })
   fleet.subscribe('limits.forget', (message) => {
-    // What was answered before must not reach a worker after it forgot; and who asked to forget may have
-    // heard such an answer since.
+    // An answer from before must not reach a worker after it forgot; and the worker that asked to forget may have heard
+    // such an answer since.
     primaryCounter?.flush()
     primaryCounter?.forget(message as string)
     store.applyForget(message as string)

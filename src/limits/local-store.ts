@@ -1,7 +1,6 @@
-import type { LimitStore } from './shapes.ts'
 import type { Counters } from './counters.ts'
 import { bucketOf } from './rates.ts'
-import type { RatesInForce } from './rates.ts'
+import type { LimitStore, RatesInForce } from './shapes.ts'
 
 /** This process counts: the only one of its host, or the primary itself. Nothing is waited for. */
 export function createLocalStore (

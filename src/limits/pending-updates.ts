@@ -2,14 +2,13 @@ import type { Order } from './shapes.ts'
 import type { Update } from './codec.ts'
 
 /**
- * What a worker has to tell the primary and needs no answer to, one update per bucket: points that were
- * admitted without asking, points given back, violations. What was admitted and given back before it was told
- * is never told.
+ * News of a worker for the primary that need no answer, one update per bucket: points that were admitted without
+ * asking, points given back, violations. Points that were admitted and given back before they were told are never told.
  */
-export interface PendingUpdates {
+interface PendingUpdates {
   /**
-   * Beyond UPDATES_MAX an update is lost: points not given back make a limit stricter for one window, points
-   * not told looser by them.
+   * Beyond UPDATES_MAX an update is lost: points not given back make a limit stricter for one window, points not told
+   * make it looser by them.
    */
   add (update: Update): void
   /** The oldest, taken out. */
@@ -34,7 +33,7 @@ export function createPendingUpdates (): PendingUpdates {
     else if (updates.size < UPDATES_MAX) updates.set(key, { about, order: { ...order, points }, ms })
   }
 
-  /** What is left to give back once it is taken off what was not told yet. */
+  /** The points left to give back once they are taken off those that were not told yet. */
   function giveBack (order: Order): number {
     const key = keyOf('admitted', order)
     const admitted = updates.get(key)

@@ -2,30 +2,33 @@ import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { admitted } from './answers.ts'
+import { ANSWERS_TOPIC, readCounted, readOrder, readTold } from './codec.ts'
 import type { Counters } from './counters.ts'
-import { createPendingUpdates } from './pending-updates.ts'
-import { createWorkerLeases } from './worker-leases.ts'
-import { createRefusals } from './refusals.ts'
+import { OrderQueue } from './order-queue.ts'
+import type { OrderBatch } from './order-queue.ts'
+import { PrimaryLink } from './primary-link.ts'
+import { PrimaryWatch } from './primary-watch.ts'
 import { bucketOf, driftOf } from './rates.ts'
-import type { Bucket, RatesInForce } from './rates.ts'
-import type { LimitAnswer, LimitStore, Order } from './shapes.ts'
-import { ANSWERS_TOPIC, ORDERS_TOPIC, readCounted, readOrder, readTold, writeBatch, writeRates } from './codec.ts'
-import type { Update } from './codec.ts'
+import { createRefusals } from './refusals.ts'
+import type { Refusals } from './refusals.ts'
+import type { Bucket, LimitAnswer, LimitStore, Order, RatesInForce } from './shapes.ts'
+import { createWorkerLeases } from './worker-leases.ts'
+import type { WorkerLeases } from './worker-leases.ts'
 
 /**
  * A worker's side: the primary counts for all processes of the host, so that N pass at once and never more, whichever
  * process a connection lands on.
  *
- * Cheap: what one turn of the event loop orders travels in one message, and while that is under way the next
- * ones gather; what is known to be refused for a while is refused here; a busy client's requests are lent
- * ahead (worker-leases.ts); GraphQL points are asked for only once a client has used up this process's share
- * of them, and told afterwards (so a client gets at most that share more than its budget, for as long as a
- * message takes).
+ * Cheap: orders of one turn travel in one message (order-queue.ts); a bucket that is known to be refused for a while is
+ * refused here (refusals.ts); a busy client's requests are lent ahead (worker-leases.ts); GraphQL points are asked for
+ * only once a client has used up this process's share of them, and told afterwards (so a client gets at most that share
+ * more than its budget, for as long as a message takes).
  *
- * When the primary does not answer in time this process decides alone, by its share of what is left as far as it knows,
- * and goes on so, without waiting, until the primary is heard again: what it admitted meanwhile is then told.
+ * When the primary does not answer in time (primary-watch.ts) this process decides alone, by its share of the rest as
+ * far as it knows, and goes on so, without waiting, until the primary is heard again: its own admissions are then told.
  */
-export interface PrimaryStoreOptions {
+interface PrimaryStoreOptions {
   fleet: Fleet
   clock: Clock
   log: Pick<Logger, 'info' | 'warn'>
@@ -33,295 +36,220 @@ export interface PrimaryStoreOptions {
   inForce: RatesInForce
 }
 
-interface Waiting {
-  order: Order
-  settle: (answer: LimitAnswer) => void /** Decided here, since the answer was late. */
-  decided: LimitAnswer | null
-}
-interface Sent { seq: number, atMs: number, waiting: Waiting[] }
-
-/** What a shared limiter may cost a request before the process decides alone. */
-export const ANSWER_MS_MAX = 100
-/**
- * One that hands out hundreds of connections meanwhile (a burst at a cold start) is busy, not silent: it is
- * waited for a little longer.
- */
-const BUSY_MS_MAX = 500
-/** Per message: with keys of a hundred characters well under 64 KiB. */
-const BATCH_MAX = 250
-/** Orders that wait for their batch; more are decided here. */
-const QUEUE_MAX = 5_000
-/** Notes wait this long for an order to travel with. */
-const NOTES_MS = 100
-/** A silent primary is asked again this often; it may have lost what it was asked. */
-const PROBE_MS = 1_000
-/** What was lent and not used is given back this soon after its time. */
+/** Unused points of a lease are given back this soon after its time. */
 const ENDED_MS = 500
 
-export function createPrimaryStore ({ fleet, clock, log, counters, inForce: first }: PrimaryStoreOptions): LimitStore {
-  const { windows } = counters
-  const refusals = createRefusals(clock)
-  const updates = createPendingUpdates()
-  const leases = createWorkerLeases(clock)
-  let inForce = first
-  let writtenRates = writeRates(inForce)
-  let queue: Waiting[] = []
-  let sent: Sent | null = null
-  let seq = 0
-  let isSilent = false
-  let isFlushing = false
-  let watch: NodeJS.Timeout | null = null
-  let notesTimer: NodeJS.Timeout | null = null
+export class PrimaryStore implements LimitStore {
+  readonly #fleet: Fleet
+  readonly #log: Pick<Logger, 'info' | 'warn'>
+  readonly #counters: Counters
+  readonly #refusals: Refusals
+  readonly #leases: WorkerLeases
+  readonly #queue: OrderQueue
+  readonly #watch: PrimaryWatch
+  readonly #link: PrimaryLink
+  readonly #unsubscribe: () => void
+  readonly #endedTimer: NodeJS.Timeout
+  #inForce: RatesInForce
 
-  function bucket (order: Order): Bucket {
-    return bucketOf(order, inForce, order.kind === 'request' && counters.isHeld(order.client))
-  }
-
-  function take (order: Order): LimitAnswer | Promise<LimitAnswer> {
-    const from = bucket(order)
-    const known = refusals.find(from) ?? (order.kind === 'cost' ? takeUnasked(order, from) : takeLent(from))
-    if (known !== null) return known
-    if (isSilent || queue.length >= QUEUE_MAX) return decideAlone(order)
-    return new Promise((resolve) => {
-      queue.push({ order, settle: resolve, decided: null })
-      flushSoon()
+  constructor ({ fleet, clock, log, counters, inForce }: PrimaryStoreOptions) {
+    this.#fleet = fleet
+    this.#log = log
+    this.#counters = counters
+    this.#inForce = inForce
+    this.#refusals = createRefusals(clock)
+    this.#leases = createWorkerLeases(clock)
+    this.#link = new PrimaryLink({ fleet, inForce, isSilent: () => this.#watch.isSilent })
+    this.#queue = new OrderQueue({ clock, send: (seq, orders) => this.#send(seq, orders) })
+    this.#watch = new PrimaryWatch({
+      clock,
+      sentAtMs: () => this.#queue.underWay?.atMs ?? null,
+      heardAtMs: () => fleet.primaryHeardMs?.() ?? 0,
+      onSilent: (waitedMs) => this.#fallBack(waitedMs),
+      probe: () => this.#queue.probe()
     })
+    this.#unsubscribe = fleet.subscribe(ANSWERS_TOPIC, (message, from) => {
+      if (from === fleet.primaryId) this.#receive(message)
+    })
+    this.#endedTimer = setInterval(() => this.#giveBackEnded('ended'), ENDED_MS).unref()
   }
 
-  /** What was lent is in the count that this process was told. */
-  function takeLent ({ key, tier, rate }: Bucket): LimitAnswer | null {
-    if (leases.size() === 0) return null
-    const left = leases.spend(key)
+  take (order: Order): LimitAnswer | Promise<LimitAnswer> {
+    const bucket = this.#bucketOf(order)
+    const known = this.#refusals.find(bucket) ??
+      (order.kind === 'cost' ? this.#takeUnasked(order, bucket) : this.#takeLent(bucket))
+    if (known !== null) return known
+    if (this.#watch.isSilent || this.#queue.isFull) return this.#decideAlone(order)
+    return this.#queue.add(order)
+  }
+
+  peek (order: Order): LimitAnswer {
+    const bucket = bucketOf(order, this.#inForce, false)
+    return this.#refusals.find(bucket) ??
+      { ...this.#counters.windows.peek(bucket.tier, bucket.key, bucket.rate), store: 'primary' }
+  }
+
+  refund (order: Order): void {
+    const { key, rate } = bucketOf(order, this.#inForce, false)
+    this.#counters.windows.refund(key, order.points)
+    this.#link.addUpdate('refund', order)
+    // The client's next operation may come to another process as soon as it has its answer.
+    if (order.points > driftOf(rate)) this.#link.sendUpdates()
+  }
+
+  countViolation (clientKey: string, ms: number): number {
+    const count = this.#counters.violations(clientKey)
+    if (this.#counters.isViolating(clientKey)) return count
+    this.#counters.applyRemoteViolation(clientKey, ms, count + 1)
+    this.#link.addUpdate('violation', { kind: 'attempt', tier: 'strict', client: clientKey, points: 0 }, ms)
+    return count + 1
+  }
+
+  applyBlock (order: Order, ms: number): void {
+    const { key, rate } = bucketOf(order, this.#inForce, false)
+    this.#counters.windows.block(key, rate, ms)
+    this.#refusals.set(key, ms)
+  }
+
+  applyForget (clientKey: string): void {
+    this.#counters.forget(clientKey)
+    this.#leases.forget(clientKey)
+    this.#refusals.forget(clientKey)
+  }
+
+  useRates (inForce: RatesInForce): void {
+    this.#inForce = inForce
+    this.#link.useRates(inForce)
+  }
+
+  /** Gives back all leases and answers every order that waits. */
+  close (): void {
+    this.#unsubscribe()
+    clearInterval(this.#endedTimer)
+    this.#giveBackEnded('all')
+    this.#link.sendUpdates()
+    this.#watch.close()
+    this.#decideWaiting()
+    this.#link.close()
+  }
+
+  #bucketOf (order: Order): Bucket {
+    return bucketOf(order, this.#inForce, order.kind === 'request' && this.#counters.isHeld(order.client))
+  }
+
+  /** A point of a lease. All of the lease is in the count that this process was told. */
+  #takeLent ({ key, tier, rate }: Bucket): LimitAnswer | null {
+    if (this.#leases.size() === 0) return null
+    const left = this.#leases.spend(key)
     if (left < 0) {
       // Before anything is asked for again.
-      giveBackLater(key)
+      this.#giveBackLater(key)
       return null
     }
-    const told = windows.peek(tier, key, rate)
-    const count = Math.max(0, told.count - left)
-    return {
-      ...told,
-      allowed: true,
-      remaining: Math.max(0, rate.max - count),
-      retryAfterSeconds: 0,
-      retryAfterMs: 0,
-      count,
-      store: 'primary'
-    }
+    const { count, resetSeconds } = this.#counters.windows.peek(tier, key, rate)
+    return admitted({ tier, rate, count: Math.max(0, count - left), resetSeconds, store: 'primary' })
   }
 
-  function takeUnasked (order: Order, { key, tier, rate }: Bucket): LimitAnswer | null {
-    const share = Math.floor(rate.max / Math.max(1, fleet.processCount()))
-    if (isSilent || windows.peek(tier, key, rate).count + order.points > share) return null
-    queueUpdate('admitted', order)
+  #takeUnasked (order: Order, { key, tier, rate }: Bucket): LimitAnswer | null {
+    const { windows } = this.#counters
+    const share = Math.floor(rate.max / this.#processCount())
+    if (this.#watch.isSilent || windows.peek(tier, key, rate).count + order.points > share) return null
+    this.#link.addUpdate('admitted', order)
     return { ...windows.take(tier, key, rate, order.points), store: 'primary' }
   }
 
-  function flushSoon (): void {
-    if (isFlushing || sent !== null) return
-    isFlushing = true
-    // After all sockets of this turn were read.
-    setImmediate(flush)
+  #send (seq: number, orders: Order[]): void {
+    this.#watch.start()
+    this.#link.sendOrders(seq, orders)
   }
 
-  function flush (): void {
-    isFlushing = false
-    if (sent !== null || queue.length === 0) return
-    const waiting = queue.length <= BATCH_MAX ? queue : queue.slice(0, BATCH_MAX)
-    queue = queue.length <= BATCH_MAX ? [] : queue.slice(BATCH_MAX)
-    ask(waiting)
-  }
-
-  function ask (waiting: Waiting[]): void {
-    sent = { seq: ++seq, atMs: clock.monotonic(), waiting }
-    if (watch === null) watchFor(ANSWER_MS_MAX)
-    send(seq, waiting.map(({ order }) => order))
-  }
-
-  function send (ofSeq: number, orders: Order[]): void {
-    fleet.publish(
-      ORDERS_TOPIC,
-      writeBatch(ofSeq, writtenRates, isSilent ? [] : updates.draw(BATCH_MAX), orders),
-      { processId: fleet.primaryId! }
-    )
-  }
-
-  function queueUpdate (about: Update['about'], order: Order, ms = 0): void {
-    updates.add({ about, order, ms })
-    notesTimer ??= setTimeout(sendNotes, NOTES_MS).unref()
-  }
-
-  /** Those that found no order to travel with. A silent primary gets them when it is back. */
-  function sendNotes (): void {
-    notesTimer = null
-    while (!isSilent && updates.size() > 0) send(0, [])
-  }
-
-  function onAnswers (message: Json, from: string): void {
-    if (from !== fleet.primaryId) return
+  #receive (message: Json): void {
     const [batches, told, recalls] = message as [Array<[number, Json[]]>, Json, Json[]]
-    for (const [ofSeq, counted] of batches) if (sent !== null && ofSeq === sent.seq) settle(sent, counted)
+    for (const [seq, counted] of batches) {
+      const batch = this.#queue.takeAnswered(seq)
+      if (batch !== null) this.#settle(batch, counted)
+    }
     for (const { key, rate, count, refusedMs } of readTold(told)) {
-      windows.tell(key, rate, count + updates.unsent(key))
-      refusals.set(key, refusedMs)
+      this.#counters.windows.tell(key, rate, count + this.#link.unsent(key))
+      this.#refusals.set(key, refusedMs)
     }
-    for (const order of recalls) giveBack(readOrder(order))
-    if (isSilent) resume()
-    if (queue.length > 0 && leases.size() > 0) queue = queue.filter(({ order, settle }) => !settleLent(order, settle))
-    if (queue.length > 0) flushSoon()
+    for (const order of recalls) this.#giveBack(readOrder(order))
+    if (this.#watch.hear()) this.#resume()
+    // A lease that has just come serves the orders first that were waiting to ask.
+    if (this.#leases.size() > 0) this.#queue.settleWaiting((order) => this.#takeLent(this.#bucketOf(order)))
+    this.#queue.flushSoon()
   }
 
-  /** What was lent serves those first that were waiting to ask. */
-  function settleLent (order: Order, settle: (answer: LimitAnswer) => void): boolean {
-    const answer = takeLent(bucket(order))
-    if (answer !== null) settle(answer)
-    return answer !== null
-  }
-
-  /** The primary waits for this, so it travels at once, and also when it is nothing. */
-  function giveBack (order: Order): void {
-    const { key } = bucketOf(order, inForce, false)
-    const left = leases.empty(key) ?? { ...order, points: 0 }
-    // A lease that ended by itself is among the updates.
-    sendNotes()
-    windows.refund(key, left.points)
-    fleet.publish(
-      ORDERS_TOPIC,
-      writeBatch(0, writtenRates, [{ about: 'returned', order: left, ms: 0 }], []),
-      { processId: fleet.primaryId! }
-    )
-  }
-
-  function giveBackLater (key: string): void {
-    const left = leases.empty(key)
-    if (left === null || left.points === 0) return
-    windows.refund(key, left.points)
-    queueUpdate('returned', left)
-  }
-
-  function settle ({ waiting, atMs }: Sent, counted: Json[]): void {
-    sent = null
+  #settle ({ waiting, atMs }: OrderBatch, counted: Json[]): void {
     for (const [i, { order, settle, decided }] of waiting.entries()) {
-      const { answer, lease, bucket: { key, rate } } = readCounted(counted[i]!, order, inForce)
-      windows.tell(key, rate, answer.count + (lease?.points ?? 0) + updates.unsent(key))
+      const { answer, lease, bucket: { key, rate } } = readCounted(counted[i]!, order, this.#inForce)
+      const count = answer.count + (lease?.points ?? 0) + this.#link.unsent(key)
+      this.#counters.windows.tell(key, rate, count)
       // Its time runs from when it was asked for: then it cannot end here later than where it is counted.
-      if (lease !== null) leases.put(key, order, { points: lease.points, untilMs: atMs + lease.ms })
+      if (lease !== null) this.#leases.put(key, order, { points: lease.points, untilMs: atMs + lease.ms })
       // A cheaper operation may still fit where a costly one did not.
-      if (!answer.allowed && order.kind !== 'cost') refusals.set(key, answer.retryAfterMs)
+      if (!answer.allowed && order.kind !== 'cost') this.#refusals.set(key, answer.retryAfterMs)
       if (decided === null) settle(answer)
-      else if (answer.allowed && !decided.allowed) queueUpdate('refund', order)
+      else if (answer.allowed && !decided.allowed) this.#link.addUpdate('refund', order)
     }
   }
 
-  /** Each sibling is taken to admit as many of what is left as this process does. */
-  function decide (order: Order): LimitAnswer {
-    const processes = Math.max(1, fleet.processCount())
-    const { key, tier, rate } = bucket(order)
-    // A share that is used up is no crossing of the client's limit, and blocks nobody.
-    const shared = { max: rate.max - driftOf(rate), windowSeconds: rate.windowSeconds, blockSeconds: 0 }
-    const answer = windows.take(tier, key, shared, order.points * processes)
-    return { ...answer, limit: rate.max, remaining: Math.floor(answer.remaining / processes), crossed: false }
+  /** A lease that the primary calls back. */
+  #giveBack (order: Order): void {
+    const { key } = bucketOf(order, this.#inForce, false)
+    const left = this.#leases.empty(key) ?? { ...order, points: 0 }
+    this.#counters.windows.refund(key, left.points)
+    this.#link.returnLease(left)
   }
 
-  function decideAlone (order: Order): LimitAnswer {
-    const answer = decide(order)
-    if (answer.allowed) queueUpdate('admitted', order)
+  #giveBackLater (key: string): void {
+    const left = this.#leases.empty(key)
+    if (left === null || left.points === 0) return
+    this.#counters.windows.refund(key, left.points)
+    this.#link.addUpdate('returned', left)
+  }
+
+  #giveBackEnded (which: 'ended' | 'all'): void {
+    if (this.#leases.size() > 0) for (const key of this.#leases.keys(which)) this.#giveBackLater(key)
+  }
+
+  #fallBack (waitedMs: number): void {
+    const message = 'primary not responding; falling back to per-process limits'
+    this.#log.warn({ waitedMs: Math.round(waitedMs) }, message)
+    this.#decideWaiting()
+  }
+
+  #resume (): void {
+    this.#log.info({ told: this.#link.updateCount() }, 'primary responding again; limits are shared by all processes')
+    this.#link.sendUpdates()
+  }
+
+  #decideWaiting (): void {
+    for (const one of this.#queue.underWay?.waiting ?? []) {
+      one.decided = this.#decide(one.order)
+      one.settle(one.decided)
+    }
+    // The primary will count the batch under way; the orders behind it are told when it is back.
+    this.#queue.settleWaiting((order) => this.#decideAlone(order))
+  }
+
+  #decideAlone (order: Order): LimitAnswer {
+    const answer = this.#decide(order)
+    if (answer.allowed) this.#link.addUpdate('admitted', order)
     return answer
   }
 
-  function watchFor (ms: number): void {
-    // By the time it is looked at, what lies in the channel has been read: a stall of our own is no silence
-    // of the primary's.
-    watch = setTimeout(() => setImmediate(look), ms).unref()
+  /** Each sibling is taken to admit as many of the points left as this process does. */
+  #decide (order: Order): LimitAnswer {
+    const processes = this.#processCount()
+    const { key, tier, rate } = this.#bucketOf(order)
+    // A share that is used up is no crossing of the client's limit, and blocks nobody.
+    const shared = { max: rate.max - driftOf(rate), windowSeconds: rate.windowSeconds, blockSeconds: 0 }
+    const answer = this.#counters.windows.take(tier, key, shared, order.points * processes)
+    return { ...answer, limit: rate.max, remaining: Math.floor(answer.remaining / processes), crossed: false }
   }
 
-  function look (): void {
-    watch = null
-    const now = clock.monotonic()
-    if (isSilent) {
-      if (sent === null || now - sent.atMs >= PROBE_MS) ask([])
-      return watchFor(PROBE_MS)
-    }
-    // From when it was sent: a turn of our own that took long before that says nothing of the primary.
-    if (sent === null) return
-    const waitMs = Math.min(
-      BUSY_MS_MAX - (now - sent.atMs),
-      ANSWER_MS_MAX - (now - Math.max(sent.atMs, fleet.primaryHeardMs?.() ?? 0))
-    )
-    if (waitMs > 0) return watchFor(waitMs)
-    isSilent = true
-    log.warn(
-      { waitedMs: Math.round(now - sent.atMs) },
-      'the primary does not count: limits are by the share of this process'
-    )
-    decideWaiting()
-    watchFor(PROBE_MS)
-  }
-
-  function decideWaiting (): void {
-    for (const one of sent?.waiting ?? []) {
-      one.decided = decide(one.order)
-      one.settle(one.decided)
-    }
-    // What was sent the primary will count; what was not is told when it is back.
-    for (const { order, settle } of queue) settle(decideAlone(order))
-    queue = []
-  }
-
-  function resume (): void {
-    isSilent = false
-    log.info({ told: updates.size() }, 'the primary counts again: limits are shared by all processes')
-    // Before any order that comes now: the channel keeps the order.
-    sendNotes()
-  }
-
-  const unsubscribe = fleet.subscribe(ANSWERS_TOPIC, onAnswers)
-  const endedTimer = setInterval(() => {
-    if (leases.size() > 0) for (const key of leases.keys('ended')) giveBackLater(key)
-  }, ENDED_MS).unref()
-  return {
-    take,
-    peek (order) {
-      const from = bucketOf(order, inForce, false)
-      return refusals.find(from) ?? { ...windows.peek(from.tier, from.key, from.rate), store: 'primary' }
-    },
-    refund (order) {
-      const { key, rate } = bucketOf(order, inForce, false)
-      windows.refund(key, order.points)
-      queueUpdate('refund', order)
-      // The client's next operation may come to another process as soon as it has its answer.
-      if (order.points > driftOf(rate)) sendNotes()
-    },
-    countViolation (clientKey, ms) {
-      const count = counters.violations(clientKey)
-      if (counters.isViolating(clientKey)) return count
-      counters.applyRemoteViolation(clientKey, ms, count + 1)
-      queueUpdate('violation', { kind: 'attempt', tier: 'strict', client: clientKey, points: 0 }, ms)
-      return count + 1
-    },
-    applyBlock (order, ms) {
-      const { key, rate } = bucketOf(order, inForce, false)
-      windows.block(key, rate, ms)
-      refusals.set(key, ms)
-    },
-    applyForget (clientKey) {
-      counters.forget(clientKey)
-      leases.forget(clientKey)
-      refusals.forget(clientKey)
-    },
-    useRates (next) {
-      inForce = next
-      writtenRates = writeRates(next)
-    },
-    close () {
-      unsubscribe()
-      for (const key of leases.keys('all')) giveBackLater(key)
-      sendNotes()
-      isSilent = true
-      decideWaiting()
-      if (watch !== null) clearTimeout(watch)
-      if (notesTimer !== null) clearTimeout(notesTimer)
-      clearInterval(endedTimer)
-    }
+  #processCount (): number {
+    return Math.max(1, this.#fleet.processCount())
   }
 }

@@ -1,35 +1,16 @@
 import type { Tier } from '../identity/shapes.ts'
-import type { Order } from './shapes.ts'
-import type { Rate } from './window.ts'
+import type { Bucket, Order, Rate, RatesInForce } from './shapes.ts'
 
-/** What each tier grants, and which bucket an order draws from (pure). */
-export interface RatesInForce {
-  rates: Readonly<Record<Tier, Rate>>
-  costRates: Readonly<Record<Tier, Rate>>
-  /** Of a client that is held: strict, without its block. */
-  heldRate: Rate
-  /**
-   * Login and refresh: one crossing is a violation, and its block is the lengthened one, unless the tier's
-   * own is longer.
-   */
-  attemptRate: Rate
-  /** How long the block after a violation lasts at least; 0 when no playbook lengthens it. */
-  lengthenedSeconds: number
-  /** Playbooks only record, so nobody is told of a longer block. */
-  shadow: boolean
-}
-
-export interface Bucket { key: string, tier: Tier, rate: Rate }
-
+/** The grant of each tier, and the bucket that an order draws from (pure). */
 export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service']
-/** Buckets of a client beside that of its requests: what is forgotten with it. */
-export const NAMED: readonly string[] = ['failed', 'cost']
-/** What is counted as an attempt: of an address, an account or a user, whichever the caller names. */
-export const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
+/** Buckets of a client beside that of its requests, forgotten with it. */
+const NAMED: readonly string[] = ['failed', 'cost']
+/** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
+const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
 /**
  * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION, whose
  * file may say another length). The playbook acts after the reply has left, and once per its window: the
- * limiter blocks at the crossing itself, or who waits as told would be refused once more.
+ * limiter blocks at the crossing itself, or a client that waits as told would be refused once more.
  */
 export const VIOLATIONS_MAX = 3
 export const LENGTHENED_BLOCK_SECONDS = 300
@@ -37,18 +18,14 @@ const COST_PER_REQUEST = 20
 /** Six of a hundred: one message to the others for seven requests of a client that comes through several processes. */
 const DRIFT_SHARE = 16
 
-/** @param lengthenedSeconds what the playbook says, 0 when it lengthens nothing */
+/** @param lengthenedSeconds of the playbook in force, 0 when it lengthens nothing */
 export function ratesInForce (
   rates: Readonly<Record<Tier, Rate>>,
   { shadow, lengthenedSeconds }: { shadow: boolean, lengthenedSeconds: number }
 ): RatesInForce {
   return {
     rates,
-    costRates: Object.fromEntries(
-      TIERS.map((
-        tier
-      ) => [tier, { ...rates[tier], max: rates[tier].max * COST_PER_REQUEST, blockSeconds: 0 }])
-    ) as Record<Tier, Rate>,
+    costRates: Object.fromEntries(TIERS.map((tier) => [tier, costRateOf(rates[tier])])) as Record<Tier, Rate>,
     heldRate: { ...rates.strict, blockSeconds: 0 },
     attemptRate: { ...rates.strict, blockSeconds: Math.max(rates.strict.blockSeconds, shadow ? 0 : lengthenedSeconds) },
     lengthenedSeconds,
@@ -56,7 +33,11 @@ export function ratesInForce (
   }
 }
 
-/** How much of a limit a process may not have heard of: what it decides alone allows for it. */
+function costRateOf ({ max, windowSeconds }: Rate): Rate {
+  return { max: max * COST_PER_REQUEST, windowSeconds, blockSeconds: 0 }
+}
+
+/** How much of a limit a process may not have heard of: its own decisions allow for it. */
 export function driftOf ({ max }: Rate): number {
   return Math.floor(max / DRIFT_SHARE)
 }

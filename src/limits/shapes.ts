@@ -1,10 +1,29 @@
 import type { Tier } from '../identity/shapes.ts'
-import type { RatesInForce } from './rates.ts'
 
-/** Who counted: the primary for every process of the host, or this process for itself. */
+/** The grant of a tier: `max` requests (or points) in any window, and how long a crossing blocks. */
+export interface Rate { max: number, windowSeconds: number, blockSeconds: number }
+
+/** The rates of a process, as its configuration and the playbook in force have them. */
+export interface RatesInForce {
+  rates: Readonly<Record<Tier, Rate>>
+  costRates: Readonly<Record<Tier, Rate>>
+  /** Of a client that is held: strict, without its block. */
+  heldRate: Rate
+  /** Login and refresh: one crossing is a violation, and its block the longer of the lengthened and the tier's own. */
+  attemptRate: Rate
+  /** How long the block after a violation lasts at least; 0 when no playbook lengthens it. */
+  lengthenedSeconds: number
+  /** Playbooks only record, so nobody is told of a longer block. */
+  shadow: boolean
+}
+
+/** One count of a client, with the rate that bounds it. */
+export interface Bucket { key: string, tier: Tier, rate: Rate }
+
+/** The process that counted: the primary for every process of the host, or this one for itself. */
 export type LimitStoreName = 'local' | 'primary'
 
-/** What the limiter says of one request. */
+/** The limiter's answer to one request. */
 export interface LimitAnswer {
   allowed: boolean
   tier: Tier
@@ -19,10 +38,7 @@ export interface LimitAnswer {
   retryAfterSeconds: number
   /** The same in milliseconds: until then one more is certainly refused. */
   retryAfterMs: number
-  /**
-   * True for the one request that crossed the limit; what is refused while the block lasts belongs to the
-   * same violation.
-   */
+  /** True for the one request that crossed the limit; refusals while the block lasts belong to the same violation. */
   crossed: boolean
   /** Requests of this key in the current window, over all processes as far as known. */
   count: number
@@ -31,10 +47,7 @@ export interface LimitAnswer {
 
 /** One thing to count. */
 export interface Order {
-  /**
-   * `request`, `attempt` (login and refresh), `cost` (GraphQL points), or the name of another bucket of the
-   * client's.
-   */
+  /** `request`, `attempt` (login and refresh), `cost` (GraphQL points), or the name of another bucket of the client. */
   kind: string
   tier: Tier
   /** ClientKey; for an attempt its name before it, `login|ip:192.0.2.1`. */
@@ -43,8 +56,8 @@ export interface Order {
 }
 
 /**
- * Where counts are kept. At WORKERS=1 that is this process, which answers at once; in a worker it is the
- * primary. A store shared by several hosts has this same shape.
+ * Where counts are kept. At WORKERS=1 that is this process, which answers at once; in a worker it is the primary. A
+ * store shared by several hosts has this same shape.
  */
 export interface LimitStore {
   take (order: Order): LimitAnswer | Promise<LimitAnswer>
@@ -54,8 +67,9 @@ export interface LimitStore {
   refund (order: Order): void
   /** One violation of a client, unless one of its lasts (ms); returns those of the last ten minutes. */
   countViolation (clientKey: string, ms: number): number
-  /** What somebody decided, applied to what this process knows: every process hears of it and does the same. */
+  /** A block that somebody decided: every process hears of it and does the same. */
   applyBlock (order: Order, ms: number): void
+  /** A client that somebody reset: every process hears of it and does the same. */
   applyForget (clientKey: string): void
   useRates (inForce: RatesInForce): void
   close (): void

@@ -7,7 +7,7 @@ export interface WorkerLeases {
   /** Takes one; returns how many are left, or -1 when there is none. */
   spend (key: string): number
   put (key: string, order: Order, lease: { points: number, untilMs: number }): void
-  /** Gives up a lease, with what is left of it; null when there is none. */
+  /** Gives up a lease, and returns the points left of it; null when there is none. */
   empty (key: string): Order | null
   /** The buckets of leases that are over, or of all. */
   keys (which: 'ended' | 'all'): string[]

@@ -1,6 +1,6 @@
 /**
- * Ends the waiting for a promise after `ms`, with the error that `late` makes. The work itself goes on: what can be
- * cancelled must be cancelled by who started it. A result that comes too late is dropped, and never unhandled.
+ * Ends the waiting for a promise after `ms`, with the error that `late` makes. The work itself goes on: its
+ * owner must cancel it, where it can be cancelled. A result that comes too late is dropped, and never unhandled.
  */
 export function withDeadline<T> (work: Promise<T>, ms: number, late: () => Error): Promise<T> {
   return new Promise<T>((resolve, reject) => {

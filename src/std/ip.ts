@@ -24,7 +24,8 @@ export function addressKey (canonical: string): string {
 }
 
 export interface Cidr {
-  family: 4 | 6 /** First and last address, inclusive, as 128-bit or 32-bit numbers. */
+  family: 4 | 6
+  /** First and last address, inclusive, as 128-bit or 32-bit numbers. */
   first: bigint
   last: bigint
   bits: number

@@ -8,7 +8,10 @@ import { canonicalAddress } from './ip.ts'
  * own lookup, so a name that changes its answer between a check and the call (DNS rebinding) gains nothing.
  */
 
-/** Everything that is not the public internet (RFC 6890 and its IPv6 kin). */
+/**
+ * Everything that is not the public internet (RFC 6890). Of IPv6 only 2000::/3 is given out, so all beside it is
+ * refused: loopback, mapped and translated IPv4, NAT64, unique local, link-local, segment routing, multicast.
+ */
 const PRIVATE_RANGES = {
   ipv4: [
     '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24',
@@ -16,24 +19,29 @@ const PRIVATE_RANGES = {
     '224.0.0.0/3'
   ],
   ipv6: [
-    '::/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2001:db8::/32', '2002::/16', 'fc00::/7',
-    'fe80::/9', 'ff00::/8'
+    '::/3', '4000::/2', '8000::/1',
+    '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'
   ]
 } as const
 
-const PRIVATE = new BlockList()
-for (const family of ['ipv4', 'ipv6'] as const) {
+/** One list per family: a list of both compares IPv4 addresses with the IPv6 ranges too, as mapped ones. */
+const PRIVATE = { ipv4: blockListOf('ipv4'), ipv6: blockListOf('ipv6') }
+
+function blockListOf (family: 'ipv4' | 'ipv6'): BlockList {
+  const list = new BlockList()
   for (const range of PRIVATE_RANGES[family]) {
     const [address, bits] = range.split('/') as [string, string]
-    PRIVATE.addSubnet(address, Number(bits), family)
+    list.addSubnet(address, Number(bits), family)
   }
+  return list
 }
 
 /** True for addresses that must never be called, and for text that is no address. */
 export function isPrivateAddress (address: string): boolean {
   const canonical = canonicalAddress(address)
   if (canonical === null) return true
-  return PRIVATE.check(canonical, canonical.includes(':') ? 'ipv6' : 'ipv4')
+  const family = canonical.includes(':') ? 'ipv6' : 'ipv4'
+  return PRIVATE[family].check(canonical, family)
 }
 
 /** True when the host of a URL is a private address itself: such a host never reaches a lookup. */
@@ -64,9 +72,10 @@ export function publicLookup ({ refused, resolve = resolveName, allows }: Public
     resolve(hostname).then((addresses) => {
       const isRefused = allows?.(hostname) !== true && addresses.some(isPrivateAddress)
       if (addresses.length === 0 || isRefused) throw refused()
-      const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
+      return addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
+    }).then((found) => {
       if (options.all === true) callback(null, found)
       else callback(null, found[0]!.address, found[0]!.family)
-    }).catch((error: NodeJS.ErrnoException) => callback(error, '', 0))
+    }, (error: NodeJS.ErrnoException) => callback(error, '', 0))
   }
 }

@@ -1,8 +1,8 @@
 import type { Clock } from './clock.ts'
 
 /**
- * A budget of so many in each second of the monotonic clock: for what is told, kept or shown of a flood, so that the
- * rest of it is only counted. It begins anew with each second; what a second leaves over is not saved.
+ * A budget of so many in each second of the monotonic clock: for the part of a flood that is told, kept or shown,
+ * while the rest is only counted. It begins anew with each second; the rest of a second is not saved.
  */
 export interface PerSecond {
   /** True while this second has one left, which is then taken. */

@@ -6,7 +6,7 @@ export function retryable<E extends Error> (error: E, seconds: number): Retryabl
   return Object.assign(error, { retryAfterSeconds: seconds })
 }
 
-/** What an error of any origin says of coming back, in whole seconds; null when it says nothing. */
+/** When an error of any origin says to come back, in whole seconds; null when it says nothing. */
 export function retryAfterOf (error: unknown): number | null {
   const seconds = (error as { retryAfterSeconds?: unknown } | null | undefined)?.retryAfterSeconds
   return typeof seconds === 'number' ? seconds : null

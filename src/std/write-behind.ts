@@ -1,13 +1,13 @@
 /**
- * Runs one flush at a time of what memory is ahead of the store with. The owner keeps what waits, with its bound; this
- * knows only when to write: a turn of the event loop after something came (one request, or a storm, changes several
- * things together), and again after a pause when the store failed. While the store is away the timer alone tries
- * again, so that a flood does not press it.
+ * Runs one flush at a time of the changes that memory is ahead of the store with. The owner keeps them, with a bound;
+ * this knows only when to write: a turn of the event loop after something came (one request, or a storm, changes
+ * several things together), and again after a pause when the store failed. While the store is away the timer alone
+ * tries again, so that a flood does not press it.
  */
 export interface WriteBehind {
   /** Something waits. */
   wake (): void
-  /** Resolves when what waits was tried once. */
+  /** Resolves when all that waits was tried once. */
   settled (): Promise<void>
   /** One last try; nothing is tried again after it. */
   close (): Promise<void>
@@ -32,7 +32,9 @@ export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }
   let closed = false
 
   function start (): Promise<void> {
-    running ??= flush().finally(() => { running = null })
+    // A try that somebody asked for is the one that the timer would have made.
+    cancelRetry()
+    running ??= flush()
     return running
   }
 
@@ -43,24 +45,32 @@ export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }
     } catch (error) {
       onError(error)
       if (!closed) tryAgain()
+    } finally {
+      // Here, not in a reaction to the promise: a wake between the two would find it running, and be lost.
+      running = null
     }
   }
 
   function tryAgain (): void {
-    retry = setTimeout(() => {
-      retry = null
-      start()
-    }, retryMs)
+    retry = setTimeout(start, retryMs)
     retry.unref()
+  }
+
+  function cancelRetry (): void {
+    if (retry !== null) clearTimeout(retry)
+    retry = null
   }
 
   return {
     wake () { if (retry === null && !closed) start() },
-    async settled () { if (waits() || running !== null) await start() },
+    async settled () {
+      if (running !== null || (waits() && !closed)) await start()
+    },
     async close () {
+      const isFirst = !closed
       closed = true
-      if (retry !== null) clearTimeout(retry)
-      if (waits() || running !== null) await start()
+      cancelRetry()
+      if (running !== null || (waits() && isFirst)) await start()
     }
   }
 }

@@ -2,7 +2,7 @@ import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { CollectionDefinition, Condition, Document, FindOptions, Scalar, Where } from './port.ts'
 
 /**
- * What both adapters check before a driver sees anything: names of collections, fields and indexes, conditions and
+ * Checks of both adapters before a driver sees anything: names of collections, fields and indexes, conditions and
  * limits. Operators never get through (R45): a condition is a scalar or one of the port's own shapes, copied by key,
  * and a field name cannot hold a `$`.
  */
@@ -18,7 +18,7 @@ const STRING_CHARACTERS_MAX = 8192
 const FIELD = /^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$/
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,47}$/
 
-/** One condition, taken apart: what is left for an adapter to translate. */
+/** One condition, taken apart: an adapter only has to translate it. */
 export type Test =
   | { kind: 'equal', value: Scalar }
   | { kind: 'notEqual', value: Scalar }
@@ -93,7 +93,11 @@ export function checkDeleteLimit (limit: number): number {
   return limit
 }
 
-/** Conditions as a list of tests. @throws NEKO_ERR_INPUT_INVALID */
+/**
+ * Conditions as a list of tests.
+ *
+ * @throws NEKO_ERR_INPUT_INVALID
+ */
 export function readWhere (where: Where | undefined): Array<[field: string, test: Test]> {
   const entries = Object.entries(where ?? {})
   if (entries.length > CONDITIONS_MAX) throw new NEKO_ERR_INPUT_INVALID(`at most ${CONDITIONS_MAX} conditions`)

@@ -1,4 +1,4 @@
-/** What storage says to the log: pino's shape, so that any of Fastify's loggers fits, and tests can listen. */
+/** The log as storage needs it: pino's shape, so that any of Fastify's loggers fits, and tests can listen. */
 export interface StorageLog {
   info (details: object, message: string): void
   warn (details: object, message: string): void

@@ -19,6 +19,9 @@ export interface SchemaMark { version: number, compatibleFrom: number }
 
 const META = 'CREATE TABLE IF NOT EXISTS neko_meta (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID'
 
+const SET_MARK = "INSERT INTO neko_meta (name, value) VALUES ('schema', ?) " +
+  'ON CONFLICT (name) DO UPDATE SET value = excluded.value'
+
 /** @throws NEKO_ERR_STORE_INCOMPATIBLE */
 export function migrateFile (db: DatabaseSync, definitions: CollectionDefinition[]): void {
   db.exec('BEGIN IMMEDIATE')
@@ -28,9 +31,7 @@ export function migrateFile (db: DatabaseSync, definitions: CollectionDefinition
     for (const definition of definitions) migrateCollection(db, definition)
     const mark = nextMark(readMark(db))
     if (mark !== null) {
-      db.prepare(
-        "INSERT INTO neko_meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-      ).run(JSON.stringify(mark))
+      db.prepare(SET_MARK).run(JSON.stringify(mark))
     }
     db.exec('COMMIT')
   } catch (error) {
@@ -39,7 +40,11 @@ export function migrateFile (db: DatabaseSync, definitions: CollectionDefinition
   }
 }
 
-/** The version a file was written by, null for a new one. @throws NEKO_ERR_STORE_INCOMPATIBLE */
+/**
+ * Looks at the version that the file was written by; a new file has none.
+ *
+ * @throws NEKO_ERR_STORE_INCOMPATIBLE
+ */
 export function checkFileMark (db: DatabaseSync): void {
   checkMark(readMark(db))
 }
@@ -49,7 +54,7 @@ export function checkMark (mark: SchemaMark | null): void {
   if (mark !== null && mark.compatibleFrom > SCHEMA_VERSION) throw new NEKO_ERR_STORE_INCOMPATIBLE(String(mark.version))
 }
 
-/** What the store shall say from now on; null when it already says it, or something newer. */
+/** The mark that the store shall have from now on; null when it already has it, or a newer one. */
 export function nextMark (mark: SchemaMark | null): SchemaMark | null {
   if (mark !== null && mark.version >= SCHEMA_VERSION) return null
   return { version: SCHEMA_VERSION, compatibleFrom: COMPATIBLE_FROM }
@@ -62,11 +67,8 @@ function readMark (db: DatabaseSync): SchemaMark | null {
 }
 
 function migrateCollection (db: DatabaseSync, definition: CollectionDefinition): void {
-  db.exec(
-    `CREATE TABLE IF NOT EXISTS ${
-      tableName(definition)
-    } (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL)`
-  )
+  const columns = 'id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL'
+  db.exec(`CREATE TABLE IF NOT EXISTS ${tableName(definition)} (${columns})`)
   const expiry = definition.expiryField === undefined
     ? []
     : [{ name: 'expiry', fields: [[definition.expiryField, 1]] as Array<[string, 1]> }]

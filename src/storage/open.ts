@@ -8,16 +8,19 @@ import type { Storage } from './port.ts'
 import { openSqliteStorage } from './sqlite.ts'
 
 /** Chooses the adapter: MongoDB when MONGODB_URI is set, else one SQLite file under DATA_DIR. */
-export interface OpenOptions {
+interface OpenOptions {
   config: Pick<Config, 'dataDir' | 'mongodbUri' | 'mongodbDatabase'>
   clock: Clock
-  log: StorageLog /** State of the breaker before MongoDB, as its gauge shows it. */
+  log: StorageLog
+  /** State of the breaker before MongoDB, as its gauge shows it. */
   onBreaker? (value: number): void
 }
 
 /**
- * `dataDir: ':memory:'` is a temporary folder that goes with the storage (tests).
- * @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a MongoDB that is down opens as a storage that is down.
+ * `dataDir: ':memory:'` is a temporary folder that goes with the storage (tests). A MongoDB that is down opens as a
+ * storage that is down.
+ *
+ * @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE
  */
 export async function openStorage (options: OpenOptions): Promise<Storage> {
   const { config, clock, log } = options

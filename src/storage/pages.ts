@@ -1,8 +1,10 @@
 import type { Collection, Document, FindOptions, Page, Stored } from './port.ts'
 
 /**
- * All that fits, in pages of `first` documents, until `most` were seen (the last page whole). A walk is no
- * snapshot: what is written meanwhile may be seen or not. @throws NEKO_ERR_STORE_UNAVAILABLE
+ * All matches, in pages of `first` documents, until `most` were seen (the last page whole). A walk is no snapshot:
+ * documents that are written meanwhile may be seen or not.
+ *
+ * @throws NEKO_ERR_STORE_UNAVAILABLE
  */
 export async function * pagesOf<T extends Document> (
   collection: Pick<Collection<T>, 'find'>,

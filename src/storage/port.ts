@@ -1,5 +1,5 @@
 /**
- * The storage port: what every room may ask of a database, and all that an adapter must give.
+ * The storage port: all that rooms may ask of a database, and that an adapter must give.
  *
  * Owns: the shapes below. Never does: name a driver. Data in and out: plain JSON documents with an `id`.
  * Why so small: SQLite and MongoDB must behave alike (one contract suite runs on both), so the port holds what both
@@ -8,10 +8,7 @@
  */
 export type Scalar = string | number | boolean | null
 
-/**
- * A document: JSON only. `revision` is kept by the adapter: 1 at insert, one more at each change. Times are
- * ms numbers.
- */
+/** A document: JSON only, times in ms. The adapter keeps `revision`: 1 at insert, one more at each change. */
 export interface Document { id: string }
 export type Stored<T extends Document> = T & { revision: number }
 
@@ -21,9 +18,8 @@ export type Condition =
   | { in: Scalar[] }
   | { gt?: Scalar, gte?: Scalar, lt?: Scalar, lte?: Scalar }
   | { ne: Scalar }
-  | /** Case-sensitive substring; never uses an index, so only for small collections. 1-200 characters. */ {
-    contains: string
-  }
+  /** Case-sensitive substring of 1-200 characters; never uses an index, so only for small collections. */
+  | { contains: string }
 
 /** All conditions hold (AND). */
 export type Where = Record<string, Condition>
@@ -40,10 +36,7 @@ export interface IndexDefinition {
 export interface CollectionDefinition {
   name: string
   indexes: IndexDefinition[]
-  /**
-   * A field that holds ms since the epoch, or null: the document is invisible from then on and removed within
-   * a minute.
-   */
+  /** A field of ms since the epoch, or null: the document is invisible from then on, and removed within a minute. */
   expiryField?: string
   /** Always read from the primary, whatever MONGODB_URI's readPreference says: identity must not see the past. */
   primaryReads?: boolean
@@ -51,10 +44,7 @@ export interface CollectionDefinition {
 
 export interface FindOptions {
   where?: Where
-  /**
-   * At most two fields; `id` is always the last tie-breaker, in the direction of the last one. Default: id
-   * ascending.
-   */
+  /** At most two fields; `id` breaks ties, in the direction of the last one. Default: id ascending. */
   sort?: Array<[field: string, direction: 1 | -1]>
   /** 1-1000. */
   first: number
@@ -74,10 +64,7 @@ export interface Collection<T extends Document> {
   count (where?: Where): Promise<number>
   /** NEKO_ERR_STORE_DUPLICATE when the id or a unique index is taken. */
   insert (doc: T): Promise<Stored<T>>
-  /**
-   * Up to 1000 in one commit; duplicates by id are skipped, not an error: replay stays idempotent. Returns
-   * how many were new.
-   */
+  /** Up to 1000 in one commit; duplicates by id are skipped: replay is idempotent. Returns how many were new. */
   insertMany (docs: T[]): Promise<number>
   /** Insert or replace by id, whatever the revision (idempotent replay, seeds). */
   put (doc: T): Promise<Stored<T>>
@@ -98,10 +85,7 @@ export interface StorageHealth {
 
 export interface Storage {
   readonly kind: 'sqlite' | 'mongodb'
-  /**
-   * Same definition object, same collection. Reads and writes throw NEKO_ERR_STORE_UNAVAILABLE when the store
-   * is down.
-   */
+  /** Same definition object, same collection. Its calls throw NEKO_ERR_STORE_UNAVAILABLE when the store is down. */
   collection<T extends Document> (definition: CollectionDefinition): Collection<T>
   /** Creates collections and indexes idempotently and applies additive upgrades; one migrator at a time (a lock). */
   migrate (definitions: CollectionDefinition[]): Promise<void>

@@ -7,14 +7,11 @@ import { NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAI
  * One SQLite file: how it is opened, and what its failures mean. Used by the thread that writes and by those who read.
  *
  * synchronous is NORMAL on purpose: with WAL a crash of the process loses nothing, a power cut may lose the last
- * commits. What must survive that (acknowledged mutations) is synced by the audit room's write-ahead log and replayed.
+ * commits. Changes that must survive that (acknowledged mutations) are synced by the write-ahead log and replayed.
  */
 /** R23: busy waits end within a second, the way there and back included. */
 export const BUSY_TIMEOUT_MS = 900
-/**
- * A full check reads the whole file: about a second per half gigabyte. Larger files are checked by `neko
- * audit verify` and backups.
- */
+/** A full check reads the whole file: a second per half gigabyte. Larger ones: `neko audit verify`, and backups. */
 const CHECK_BYTES_MAX = 256 * 1024 * 1024
 
 export type FailureReason = 'locked' | 'full' | 'corrupt' | 'other'
@@ -27,7 +24,19 @@ export function prepareFile (file: string): void {
   if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600)
 }
 
-/** Opens for reading and writing; waits at most `timeoutMs` for a lock. @throws the error of SQLite */
+const PRAGMAS = [
+  'journal_mode = WAL',
+  'synchronous = NORMAL',
+  'journal_size_limit = 67108864',
+  'cache_size = -16000',
+  'trusted_schema = OFF'
+]
+
+/**
+ * Opens for reading and writing; waits at most `timeoutMs` for a lock.
+ *
+ * @throws the error of SQLite
+ */
 export function openFile (file: string, options: { timeoutMs: number }): DatabaseSync {
   const db = new DatabaseSync(file, {
     timeout: options.timeoutMs,
@@ -35,9 +44,7 @@ export function openFile (file: string, options: { timeoutMs: number }): Databas
     allowExtension: false
   })
   try {
-    db.exec(
-      'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF'
-    )
+    for (const pragma of PRAGMAS) db.exec(`PRAGMA ${pragma}`)
     return db
   } catch (error) {
     db.close()
@@ -55,7 +62,7 @@ export function checkFile (db: DatabaseSync, file: string): void {
   }
 }
 
-/** What a failure means to readiness: the primary result code of SQLite, sorted. */
+/** The meaning of a failure to readiness: the primary result code of SQLite, sorted. */
 export function reasonOf (error: unknown): FailureReason {
   if (isNekoError(error)) return error.code === 'NEKO_ERR_STORE_CORRUPT' ? 'corrupt' : 'other'
   const code = errcodeOf(error) & 0xff

@@ -1,238 +1,142 @@
-import { Worker } from 'node:worker_threads'
-import { NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
+import { NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { HealthState } from './health.ts'
+import { PendingOperations } from './pending-operations.ts'
 import { BUSY_TIMEOUT_MS, reasonOf, typedError } from './sqlite-file.ts'
-import type { FromThread, ThreadData } from './sqlite-thread.ts'
-import type { TableSpec, WriteAnswer, WriteOp } from './sqlite-writer.ts'
+import type { TableSpec } from './sqlite-table.ts'
+import { WriterThread } from './sqlite-writer-thread.ts'
+import type { WriteAnswer, WriteOp, WriteResult } from './sqlite-writer.ts'
 
 /**
  * The way to the writer thread: collects operations while a batch is under way and sends them as the next one.
  *
- * Owns the thread, the queue and its bounds. Never opens the file. One batch is under way at a time, so under load
- * commits group by themselves and alone a write waits for nothing. A thread that dies is replaced; what it was doing
- * is answered UNAVAILABLE, because nobody knows whether it was committed.
+ * Owns the deadline of each operation and what the store's health is; the operations are pending-operations.ts, the
+ * thread is sqlite-writer-thread.ts. Never opens the file. One batch is under way at a time, so under load commits
+ * group by themselves and alone a write waits for nothing. The batch of a thread that dies is answered UNAVAILABLE,
+ * because nobody knows whether it was committed.
  */
-export interface WriteQueue {
-  /** @throws NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE within 2 s, NEKO_ERR_STORE_CORRUPT */
-  write (op: WriteOp): Promise<Exclude<WriteAnswer, { failed: unknown }>>
-  define (name: string, spec: TableSpec): void
-  close (): Promise<void>
-}
-
-/** Documents and bytes that may wait: some seconds of work for one disk; beyond it the caller is told to come back. */
-const QUEUE_DOCUMENTS_MAX = 20_000
-const QUEUE_BYTES_MAX = 64 * 1024 * 1024
-/** Of one group commit, two full calls: who waits behind it must not be late. */
-const GROUP_DOCUMENTS_MAX = 2000
 /** A database call has 2 s, less than a resolver (3 s). Checked four times a second rather than by a timer per call. */
 const DEADLINE_MS = 2000
 const DEADLINE_CHECK_MS = 250
-/** Locked answers within a second also for those who waited behind another batch; less than this is no try at all. */
+/** Locked answers within a second also for operations behind another batch; less than this is no try at all. */
 const BUSY_TIMEOUT_MS_MIN = 50
-const RESPAWN_MS_MIN = 100
-const RESPAWN_MS_MAX = 5000
+/** A batch that waited no longer than this waited for nobody. */
+const AT_ONCE_MS = 20
 const PROBE_MS = 1000
 
-interface Pending {
-  op: WriteOp
-  documents: number
-  bytes: number
-  sinceMs: number
-  settled: boolean
-  resolve (answer: Exclude<WriteAnswer, { failed: unknown }>): void
-  reject (error: Error): void
+interface WriteQueueOptions { file: string, clock: Clock, health: HealthState }
+
+/** @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_UNAVAILABLE */
+export async function openWriteQueue (options: WriteQueueOptions): Promise<WriteQueue> {
+  const queue = new WriteQueue(options)
+  await queue.open()
+  return queue
 }
 
-export async function openWriteQueue (
-  options: { file: string, clock: Clock, health: HealthState }
-): Promise<WriteQueue> {
-  const { file, clock, health } = options
-  const specs = new Map<string, TableSpec>()
-  let waiting: Pending[] = []
-  let underWay: Pending[] | null = null
-  let documents = 0
-  let bytes = 0
-  let worker: Worker | null = null
-  let ready = false
-  let closing = false
-  let respawnMs = RESPAWN_MS_MIN
-  let respawnTimer: NodeJS.Timeout | null = null
-  let onIdle: (() => void) | null = null
-  let onReady: ((error: Error | null) => void) | null = null
+export class WriteQueue {
+  readonly #file: string
+  readonly #clock: Clock
+  readonly #health: HealthState
+  readonly #specs = new Map<string, TableSpec>()
+  readonly #pending: PendingOperations
+  readonly #thread: WriterThread
+  readonly #timers: NodeJS.Timeout[] = []
+  #isClosing = false
+  #onIdle: (() => void) | null = null
 
-  function spawn (): void {
-    const data: ThreadData = { file, task: 'write', specs: [...specs] }
-    const thread = new Worker(new URL('../../workers/sqlite.ts', import.meta.url), { workerData: data, name: 'sqlite' })
-    worker = thread
-    thread.on('message', (message: FromThread) => receive(message))
-    thread.on('error', (error: Error) => lose(thread, error))
-    thread.on('exit', () => lose(thread, new Error('the writer thread ended')))
-  }
-
-  function receive (message: FromThread): void {
-    if (message.kind === 'ready') {
-      ready = true
-      respawnMs = RESPAWN_MS_MIN
-      onReady?.(null)
-      return pump()
-    }
-    if (message.kind === 'answers' && underWay !== null) settleBatch(message.answers as WriteAnswer[])
-  }
-
-  function settleBatch (answers: WriteAnswer[]): void {
-    const batch = underWay!
-    underWay = null
-    let failed: unknown = null
-    batch.forEach((pending, i) => {
-      const answer = answers[i]!
-      if ('failed' in answer) {
-        settle(pending, failed = Object.assign(new Error(answer.message), { errcode: answer.errcode }))
-      } else settle(pending, null, answer)
+  constructor ({ file, clock, health }: WriteQueueOptions) {
+    this.#file = file
+    this.#clock = clock
+    this.#health = health
+    this.#pending = new PendingOperations(file)
+    this.#thread = new WriterThread({
+      file,
+      specs: () => [...this.#specs],
+      onReady: () => this.#pump(),
+      onAnswers: (answers) => this.#settle(answers),
+      onLost: (error) => this.#lose(error)
     })
-    if (failed !== null) health.set({ up: false, reason: reasonOf(failed) }, failed)
-    else if (batch.length > 0) health.set({ up: true, reason: null })
-    pump()
   }
 
-  function settle (pending: Pending, error: unknown, answer?: Exclude<WriteAnswer, { failed: unknown }>): void {
-    if (pending.settled) return
-    pending.settled = true
-    documents -= pending.documents
-    bytes -= pending.bytes
-    if (error !== null) pending.reject(typedError(error, file))
-    else pending.resolve(answer!)
+  async open (): Promise<void> {
+    await this.#thread.start().catch((error: unknown) => { throw typedError(error, this.#file) })
+    this.#timers.push(
+      setInterval(() => this.#expire(), DEADLINE_CHECK_MS).unref(),
+      setInterval(() => this.#probe(), PROBE_MS).unref()
+    )
   }
 
-  function pump (): void {
-    if (!ready || underWay !== null || worker === null) return
-    waiting = waiting.filter((pending) => !pending.settled)
-    if (waiting.length === 0) {
-      worker.unref()
-      onIdle?.()
+  /** @throws NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE within 2 s, NEKO_ERR_STORE_CORRUPT */
+  write (op: WriteOp): Promise<WriteResult> {
+    if (this.#isClosing) return Promise.reject(new NEKO_ERR_STORE_UNAVAILABLE())
+    const result = this.#pending.add(op, this.#clock.monotonic())
+    // In the next microtask: all that one tick writes goes in one commit.
+    if (this.#pending.waitingCount === 1) queueMicrotask(() => this.#pump())
+    return result
+  }
+
+  define (name: string, spec: TableSpec): void {
+    if (this.#specs.has(name)) return
+    this.#specs.set(name, spec)
+    this.write({ kind: 'define', name, spec }).catch(() => { /* sent again when a thread starts */ })
+  }
+
+  /** Waits for operations under way, at most their deadline. */
+  async close (): Promise<void> {
+    this.#isClosing = true
+    this.#thread.retire()
+    if (this.#thread.isAlive && !this.#pending.isEmpty) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve
+        setTimeout(resolve, DEADLINE_MS).unref()
+        this.#pump()
+      })
+    }
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#pending.expire(Infinity, new Error('closed'))
+    await this.#thread.end()
+  }
+
+  #pump (): void {
+    if (!this.#thread.isReady || this.#pending.isUnderWay) return
+    const batch = this.#pending.begin()
+    if (batch === null) {
+      this.#thread.rest()
+      this.#onIdle?.()
       return
     }
-    const batch = takeBatch()
-    underWay = batch
-    const waitedMs = clock.monotonic() - batch[0]!.sinceMs
-    const busyTimeoutMs = waitedMs < 20
-      ? BUSY_TIMEOUT_MS
-      : Math.max(BUSY_TIMEOUT_MS_MIN, Math.round(BUSY_TIMEOUT_MS - waitedMs))
-    worker.ref()
-    worker.postMessage({
-      kind: 'batch',
-      batch: { ops: batch.map((pending) => pending.op), nowMs: clock.now(), busyTimeoutMs }
-    })
+    const busyTimeoutMs = busyTimeoutAfter(this.#clock.monotonic() - batch.sinceMs)
+    this.#thread.send({ ops: batch.ops, nowMs: this.#clock.now(), busyTimeoutMs })
   }
 
-  function takeBatch (): Pending[] {
-    let size = 0
-    const end = waiting.findIndex((pending) => (size += pending.documents) > GROUP_DOCUMENTS_MAX)
-    return waiting.splice(0, end === -1 ? waiting.length : Math.max(1, end))
+  #settle (answers: WriteAnswer[]): void {
+    const failure = this.#pending.end(answers)
+    if (failure === null) this.#health.set({ up: true, reason: null })
+    else this.#health.set({ up: false, reason: reasonOf(failure) }, failure)
+    this.#pump()
   }
 
-  function lose (thread: Worker, error: Error): void {
-    if (worker !== thread) return
-    worker = null
-    ready = false
-    onReady?.(error)
-    const lost = underWay ?? []
-    underWay = null
-    for (const pending of lost) settle(pending, unavailable(error))
-    if (closing) return onIdle?.()
-    health.set({ up: false, reason: reasonOf(error) }, error)
-    respawnTimer = setTimeout(spawn, respawnMs)
-    respawnMs = Math.min(RESPAWN_MS_MAX, respawnMs * 2)
+  #lose (error: Error): void {
+    this.#pending.lose(error)
+    if (this.#isClosing) this.#onIdle?.()
+    else this.#health.set({ up: false, reason: reasonOf(error) }, error)
   }
 
-  function enqueue (op: WriteOp): Promise<Exclude<WriteAnswer, { failed: unknown }>> {
-    if (closing) return Promise.reject(new NEKO_ERR_STORE_UNAVAILABLE())
-    const size = sizeOf(op)
-    if (documents + size.documents > QUEUE_DOCUMENTS_MAX || bytes + size.bytes > QUEUE_BYTES_MAX) {
-      return Promise.reject(new NEKO_ERR_OVERLOADED('1'))
-    }
-    documents += size.documents
-    bytes += size.bytes
-    return new Promise((resolve, reject) => {
-      waiting.push({ op, ...size, sinceMs: clock.monotonic(), settled: false, resolve, reject })
-      // In the next microtask: what one tick writes, goes in one commit.
-      if (waiting.length === 1) queueMicrotask(pump)
-    })
+  #expire (): void {
+    const beforeMs = this.#clock.monotonic() - DEADLINE_MS
+    const late = this.#pending.expire(beforeMs, new Error('the writer did not answer within 2 s'))
+    if (late > 0) this.#health.set({ up: false, reason: 'timeout' })
   }
 
-  const deadlines = setInterval(() => {
-    const lateMs = clock.monotonic() - DEADLINE_MS
-    for (const pending of [...underWay ?? [], ...waiting]) {
-      if (pending.settled || pending.sinceMs > lateMs) continue
-      settle(pending, unavailable(new Error('the writer did not answer within 2 s')))
-      health.set({ up: false, reason: 'timeout' })
-    }
-  }, DEADLINE_CHECK_MS).unref()
-  // A store that failed is tried with a harmless write, so that it recovers also when nobody writes.
-  const probes = setInterval(() => {
-    if (!health.current().up && waiting.length === 0 && underWay === null) {
-      enqueue({ kind: 'probe' }).catch(() => { /* health says why */ })
-    }
-  }, PROBE_MS).unref()
-
-  await new Promise<void>((resolve, reject) => {
-    onReady = (error) => {
-      onReady = null
-      if (error === null) return resolve()
-      closing = true
-      clearInterval(deadlines)
-      clearInterval(probes)
-      reject(typedError(error, file))
-    }
-    spawn()
-  })
-
-  return {
-    write: enqueue,
-    define (name, spec) {
-      if (specs.has(name)) return
-      specs.set(name, spec)
-      enqueue({ kind: 'define', name, spec }).catch(() => { /* sent again when a thread starts */ })
-    },
-    async close () {
-      closing = true
-      clearInterval(probes)
-      if (respawnTimer !== null) clearTimeout(respawnTimer)
-      if (worker !== null && (waiting.length > 0 || underWay !== null)) {
-        await new Promise<void>((resolve) => { onIdle = resolve; setTimeout(resolve, DEADLINE_MS).unref(); pump() })
-      }
-      clearInterval(deadlines)
-      for (const pending of [...underWay ?? [], ...waiting]) settle(pending, unavailable(new Error('closed')))
-      await endThread(worker)
-      worker = null
-    }
+  /** A store that failed is tried with a harmless write, so that it recovers also when nobody writes. */
+  #probe (): void {
+    if (this.#isClosing || this.#health.current().up || !this.#pending.isEmpty) return
+    this.write({ kind: 'probe' }).catch(() => { /* health says why */ })
   }
 }
 
-async function endThread (worker: Worker | null): Promise<void> {
-  if (worker === null) return
-  worker.ref()
-  worker.removeAllListeners('exit')
-  const ended = new Promise<void>((resolve) => {
-    worker.once('exit', () => resolve())
-    setTimeout(resolve, DEADLINE_MS).unref()
-  })
-  worker.postMessage({ kind: 'close' })
-  await ended
-  await worker.terminate()
-}
-
-function unavailable (cause: Error): Error {
-  return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause })
-}
-
-function sizeOf (op: WriteOp): { documents: number, bytes: number } {
-  if (op.kind === 'insertMany' || op.kind === 'putMany') {
-    return {
-      documents: Math.max(1, op.docs.length),
-      bytes: op.docs.reduce((total, doc) => total + doc.length, 0)
-    }
-  }
-  if (op.kind === 'define') return { documents: 0, bytes: 0 }
-  return { documents: 1, bytes: 'doc' in op ? op.doc.length : 0 }
+/** How long a batch may wait for the lock, ms, when its first operation has waited so long already. */
+function busyTimeoutAfter (waitedMs: number): number {
+  if (waitedMs < AT_ONCE_MS) return BUSY_TIMEOUT_MS
+  return Math.max(BUSY_TIMEOUT_MS_MIN, Math.round(BUSY_TIMEOUT_MS - waitedMs))
 }

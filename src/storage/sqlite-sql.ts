@@ -10,7 +10,7 @@ import type { Position } from './cursor.ts'
  * (definition.ts) before they are put into SQL; every value travels as a parameter.
  */
 export interface Sql { text: string, params: SqlValue[] }
-export type SqlValue = string | number | null
+type SqlValue = string | number | null
 type Sort = Array<[field: string, direction: 1 | -1]>
 
 /** Quoted; names of collections were checked by checkDefinition. */
@@ -142,7 +142,7 @@ function idDirection (sort: Sort): 1 | -1 {
 }
 
 /**
- * What lies behind a cursor. `bound` is a plain comparison on the first field, which lets the planner start in the
+ * Rows behind a cursor. `bound` is a plain comparison on the first field, which lets the planner start in the
  * middle of an index; `rest` is exact. Descending over a field that may be null, the nulls come last and `bound`
  * would lose them: they are the second, separate `tail`.
  */

@@ -1,7 +1,7 @@
 import type { WriteQueue } from './sqlite-queue.ts'
 
 /**
- * Removes expired documents, by one process of the host at a time: whoever holds the lease in the store. Expired
+ * Removes expired documents, by one process of the host at a time, the holder of the lease in the store. Expired
  * documents are invisible at once; this only gives their room back, within a minute and in bounded bites.
  */
 const SWEEP_MS = 15_000

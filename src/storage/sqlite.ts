@@ -1,4 +1,4 @@
-import { type DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { closeSync, openSync, rmSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
@@ -23,9 +23,10 @@ import type { Collection, CollectionDefinition, Document, FindOptions, Page, Sto
 import { checkFile, openFile, prepareFile, typedError } from './sqlite-file.ts'
 import { type WriteQueue, openWriteQueue } from './sqlite-queue.ts'
 import { type Sql, afterSql, fieldSql, orderSql, tableName, whereSql } from './sqlite-sql.ts'
+import { Statements } from './sqlite-statements.ts'
 import { startSweeper } from './sqlite-sweeper.ts'
 import type { ThreadData } from './sqlite-thread.ts'
-import type { TableSpec } from './sqlite-writer.ts'
+import type { TableSpec } from './sqlite-table.ts'
 
 /**
  * The storage port on one SQLite file, shared by the processes of one host.
@@ -34,11 +35,10 @@ import type { TableSpec } from './sqlite-writer.ts'
  * thread per process (sqlite-queue.ts), because a contended commit blocks its thread for up to 330 ms. Documents are
  * JSON text; indexes are on expressions over it. Never caches documents: rooms do that where it pays.
  */
-export interface SqliteOptions { file: string, clock: Clock, log: StorageLog }
+interface SqliteOptions { file: string, clock: Clock, log: StorageLog }
 
 /** Readers of a WAL file wait for nobody but a checkpoint's last step; more than this would stall the event loop. */
 const READ_TIMEOUT_MS = 50
-const STATEMENTS_MAX = 256
 const MIGRATE_TIMEOUT_MS = 30_000
 
 /** @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE, NEKO_ERR_STORE_UNAVAILABLE */
@@ -140,18 +140,8 @@ interface Reader {
   indexesOf (definition: CollectionDefinition, sql: Sql): string[]
 }
 
-/** Statements are prepared once per text: the texts differ by the shape of a query, not by its values. */
 function createReader (db: DatabaseSync, file: string): Reader {
-  const statements = new Map<string, StatementSync>()
-  const prepare = (text: string): StatementSync => {
-    let statement = statements.get(text)
-    if (statement === undefined) {
-      if (statements.size >= STATEMENTS_MAX) statements.clear()
-      statement = db.prepare(text)
-      statements.set(text, statement)
-    }
-    return statement
-  }
+  const statements = new Statements(db)
   const typed = <T>(read: () => T): T => {
     try {
       return read()
@@ -160,8 +150,8 @@ function createReader (db: DatabaseSync, file: string): Reader {
     }
   }
   return {
-    all: (sql) => typed(() => prepare(sql.text).all(...sql.params)),
-    get: (sql) => typed(() => prepare(sql.text).get(...sql.params)),
+    all: (sql) => typed(() => statements.prepare(sql.text).all(...sql.params)),
+    get: (sql) => typed(() => statements.prepare(sql.text).get(...sql.params)),
     indexesOf: (definition, sql) => typed(() => {
       const plan = db.prepare(`EXPLAIN QUERY PLAN ${sql.text}`).all(...sql.params)
       const names = plan.flatMap((row) => /USING (?:COVERING )?INDEX (\S+)/.exec(row.detail as string)?.[1] ?? [])

@@ -5,7 +5,7 @@ import type { Fleet } from '../../src/fleet/port.ts'
 import type { Envelope } from '../../src/fleet/envelope.ts'
 import { createLimits } from '../../src/limits/limiter.ts'
 import type { Limits } from '../../src/limits/limiter.ts'
-import type { Rate } from '../../src/limits/window.ts'
+import type { Rate } from '../../src/limits/shapes.ts'
 import type { Clock } from '../../src/std/clock.ts'
 import type { Teardown } from '../server.ts'
 
@@ -17,9 +17,9 @@ export interface TestHost {
   lines: string[]
   /** From workers to the primary, and from it to workers. */
   messages: { up: number, down: number }
-  /** The primary neither reads nor writes until it is told to go on; then it reads what lies there. */
+  /** The primary neither reads nor writes until it resumes; then it reads what lies there. */
   stall (): void
-  goOn (): void
+  resume (): void
   /** A worker that hears nothing any more. */
   freeze (slot: number): void
   /** A worker that died and its successor. */
@@ -81,7 +81,7 @@ export function createTestHost (t: Teardown, { clock, processes = 2, shadow = fa
     lines,
     messages,
     stall () { isStalled = true },
-    goOn () {
+    resume () {
       isStalled = false
       for (const arrive of waiting.splice(0)) arrive()
     },

@@ -13,7 +13,7 @@ import { silentLog } from '../../src/storage/log.ts'
 import { SCHEMA_VERSION } from '../../src/storage/migrate.ts'
 import { openStorage, storageFile } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/port.ts'
-import { createWriter } from '../../src/storage/sqlite-writer.ts'
+import { Writer } from '../../src/storage/sqlite-writer.ts'
 import { openTestStorage } from '../storage.ts'
 import { type Animal, animals, runContract } from './contract.ts'
 
@@ -139,7 +139,7 @@ t.test('a full disk is a typed error with its reason, and writing resumes when t
   const pages = (new DatabaseSync(file)).prepare('PRAGMA page_count').get()!.page_count as number
   const db = new DatabaseSync(file)
   db.exec(`PRAGMA max_page_count = ${pages}`)
-  const writer = createWriter(db, new Map([['animals', { table: '"c_animals"', expiry: null, clashes: [] }]]))
+  const writer = new Writer(db, new Map([['animals', { table: '"c_animals"', expiry: null, clashes: [] }]]))
   const batch = (id: string) => ({ ops: [{ kind: 'insert' as const, name: 'animals', id, doc: JSON.stringify({ id, kind: 'x'.repeat(100_000) }) }], nowMs: 0, busyTimeoutMs: 1000 })
   t.match(writer.apply(batch('big')), [{ failed: 'full' }])
   t.ok(await collection.get('a'))

@@ -1,0 +1,158 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import { createWriteBehind } from '../../src/std/write-behind.ts'
+
+/** A store that can be away, what it holds, and what waits to be written to it, two at a time. */
+function create (t: Test, { retryMs = 20 } = {}) {
+  const store = { isUp: true, held: [] as string[], tries: 0, atOnce: 0, atOnceMax: 0, onWritten: (): void => {} }
+  const waiting: string[] = []
+  const errors: unknown[] = []
+  const runner = createWriteBehind({
+    waits: () => waiting.length > 0,
+    async write () {
+      store.tries++
+      store.atOnceMax = Math.max(store.atOnceMax, ++store.atOnce)
+      await new Promise((resolve) => setImmediate(resolve))
+      store.atOnce--
+      if (!store.isUp) throw new Error('away')
+      store.held.push(...waiting.splice(0, 2))
+      store.onWritten()
+    },
+    onError: (error) => errors.push(error),
+    retryMs
+  })
+  // Timers of the runner keep no process alive, and here nothing else does.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(async () => { clearInterval(alive); await runner.close() })
+  const add = (...texts: string[]): void => { waiting.push(...texts); runner.wake() }
+  return { store, waiting, errors, runner, add }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+t.test('what one turn adds is written together, one flush at a time, until nothing waits', async (t) => {
+  const { store, runner, add } = create(t)
+  for (let i = 0; i < 5; i++) add(`a${i}`)
+  t.equal(store.tries, 0, 'not in the turn that adds')
+  await runner.settled()
+  t.same(store.held, ['a0', 'a1', 'a2', 'a3', 'a4'])
+  t.equal(store.tries, 3, 'two by two')
+  await Promise.all([runner.settled(), runner.settled()])
+  t.equal(store.tries, 3, 'with nothing waiting, nothing is tried')
+  t.equal(store.atOnceMax, 1)
+})
+
+t.test('what comes while a flush is under way is written by it', async (t) => {
+  const { store, runner, add } = create(t)
+  store.onWritten = () => { if (store.held.length < 6) add(`late${store.held.length}`) }
+  add('first')
+  await runner.settled()
+  t.equal(store.held.length, 6)
+  t.equal(store.atOnceMax, 1)
+})
+
+t.test('what comes in the moment between the last look and the end of a flush is not forgotten', async (t) => {
+  const written: string[] = []
+  const waiting = ['first']
+  let looks = 0
+  const runner = createWriteBehind({
+    waits () {
+      looks++
+      // After the flush saw that nothing waits, before anybody hears that it ended.
+      if (waiting.length === 0 && written.length === 1) queueMicrotask(() => { waiting.push('second'); runner.wake() })
+      return waiting.length > 0
+    },
+    async write () { written.push(...waiting.splice(0)) },
+    onError () {}
+  })
+  runner.wake()
+  await pause(50)
+  t.same(written, ['first', 'second'], `after ${looks} looks`)
+})
+
+t.test('a store that is away is tried once per pause, by the timer alone, however much comes', async (t) => {
+  const { store, waiting, errors, add } = create(t, { retryMs: 60 })
+  store.isUp = false
+  for (let i = 0; i < 40; i++) {
+    add(`a${i}`)
+    await pause(5)
+  }
+  t.ok(store.tries >= 2 && store.tries <= 5, `${store.tries} tries in 200 ms`)
+  t.equal(errors.length, store.tries, 'one report for each')
+  t.equal(waiting.length, 40)
+  store.isUp = true
+  await pause(120)
+  t.equal(store.held.length, 40, 'written without another wake')
+  add('after')
+  await pause(20)
+  t.equal(store.held.at(-1), 'after', 'and at once again')
+})
+
+t.test('settled tries now, once, and leaves one timer behind', async (t) => {
+  const { store, errors, runner, add } = create(t, { retryMs: 100 })
+  store.isUp = false
+  add('a')
+  for (let i = 0; i < 10; i++) await runner.settled()
+  t.equal(store.tries, 10, 'what waits was tried, and the failure is no rejection')
+  t.equal(errors.length, 10)
+  await pause(150)
+  t.equal(store.tries, 11, 'ten tries did not make ten timers')
+})
+
+t.test('settled during an outage that is over writes, and new things no longer wait for the pause', async (t) => {
+  const { store, runner, add } = create(t, { retryMs: 60_000 })
+  store.isUp = false
+  add('a')
+  await runner.settled()
+  store.isUp = true
+  await runner.settled()
+  t.same(store.held, ['a'])
+  add('b')
+  await pause(20)
+  t.same(store.held, ['a', 'b'])
+})
+
+t.test('close writes what waits', async (t) => {
+  const { store, runner, add } = create(t)
+  add('a', 'b', 'c')
+  await runner.close()
+  t.same(store.held, ['a', 'b', 'c'])
+  const { tries } = store
+  add('late')
+  await runner.settled()
+  await runner.close()
+  t.equal(store.tries, tries, 'nothing is tried after it')
+})
+
+t.test('close during an outage is one last try, and leaves no timer', async (t) => {
+  const { store, errors, runner, add } = create(t)
+  store.isUp = false
+  add('a')
+  await runner.settled()
+  await runner.settled()
+  const { tries } = store
+  await runner.close()
+  t.equal(store.tries, tries + 1)
+  t.equal(errors.length, store.tries)
+  store.isUp = true
+  await pause(60)
+  t.equal(store.tries, tries + 1)
+  t.same(store.held, [])
+})
+
+t.test('close waits for a flush that is under way, and a failure of it is not tried again', async (t) => {
+  const { store, runner, add } = create(t)
+  store.isUp = false
+  add('a')
+  while (store.atOnce === 0) await new Promise((resolve) => setImmediate(resolve))
+  await runner.close()
+  t.equal(store.atOnce, 0)
+  await pause(60)
+  t.equal(store.tries, 1)
+})
+
+t.test('with nothing waiting, close asks nothing of the store', async (t) => {
+  const { store, runner } = create(t)
+  await runner.close()
+  t.equal(store.tries, 0)
+})
