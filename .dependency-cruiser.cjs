@@ -5,7 +5,7 @@
  * application (`app.<room>`), which the owner's plugin declares. Types may come from anywhere.
  */
 const ROOMS = 'audit|identity|intel|detect|clients|threads|decisions|receipts|incidents|webhooks|playbooks|marketplace'
-const PLATFORM = 'std|telemetry|storage|limits|cache'
+const PLATFORM = 'std|telemetry|storage|journal|limits|cache'
 const PURE = '^src/(detect/(score|policy|tolerance|request-view|evidence|hash)\\.ts|detect/(factors|payload|signs)/|decisions/(verdict|ladder|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|processes/restart\\.ts)'
 // Values only: `import type` leaves nothing behind at run time.
 const values = { dependencyTypesNot: ['type-only'] }
