@@ -1,5 +1,5 @@
 import { createAddressSet } from '../std/ip.ts'
-import { createRangeIndex } from './range-index.ts'
+import { RangeIndex } from './range-index.ts'
 import type { Action, Decision, DecisionScope } from './shapes.ts'
 
 /**
@@ -37,7 +37,7 @@ export interface Standing {
 export function createStanding ({ neverBlock }: { neverBlock: readonly string[] }): Standing {
   const byId = new Map<string, Decision>()
   const named = new Map<string, Decision[]>()
-  const ranges = createRangeIndex({ before })
+  const ranges = new RangeIndex(before)
   const expiring = new Map<number, Set<string>>()
   const spared = createAddressSet(neverBlock)
   const active: Record<Action, number> = { ALLOW: 0, CHALLENGE: 0, BLOCK: 0 }
