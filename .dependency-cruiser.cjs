@@ -6,7 +6,7 @@
  */
 const ROOMS = 'audit|identity|intel|detect|clients|threads|decisions|receipts|incidents|webhooks|playbooks|marketplace'
 const PLATFORM = 'std|telemetry|storage|journal|limits|cache'
-const PURE = '^src/(detect/(score|policy|tolerance|request-view|evidence|hash)\\.ts|detect/(factors|payload|signs)/|decisions/(verdict|ladder|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|processes/restart\\.ts)'
+const PURE = '^src/(detect/(score|policy|tolerance|request-view|evidence|hash)\\.ts|detect/(factors|payload|signs)/|decisions/(verdict|escalation|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|processes/restart\\.ts)'
 // Values only: `import type` leaves nothing behind at run time.
 const values = { dependencyTypesNot: ['type-only'] }
 

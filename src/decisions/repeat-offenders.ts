@@ -1,21 +1,22 @@
-import type { Storage } from '../storage/port.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import { pagesOf } from '../storage/pages.ts'
-import type { Step } from './ladder.ts'
-import { ladderCollection } from './shapes.ts'
+import type { Storage } from '../storage/port.ts'
+import type { Step } from './escalation.ts'
 import { createPendingWrites } from './pending-writes.ts'
+import { ladderCollection } from './shapes.ts'
 
 /**
- * Repeat offenders: on which step of the ladder (ladder.ts) each client stands. Memory first, the store behind.
- * Bounded: of more than 50,000 the one heard of longest ago begins anew.
+ * Repeat offenders: on which step of the escalation (escalation.ts) each client stands. Memory first, the store behind.
+ * Bounded: of more than 50,000 the one that offended longest ago begins anew.
  */
-export interface Offenders {
-  /** The last step and when it was taken, or null. */
+export interface RepeatOffenders {
+  /** The last step and when it was taken, or null. `key` is subject.ts's subjectKey. */
   stepOf (key: string): Step | null
-  /** What was decided here: kept, and on its way to the store. */
+  /** A step taken here: kept, and on its way to the store. */
   raise (key: string, step: Step): void
-  /** What a sibling decided, who also stores it. */
+  /** A step taken by a sibling, who also stores it. */
   applyRemote (key: string, step: Step): void
-  /** Here alone: whoever lets a client back in forgets it in the store (`pardon`). */
+  /** In this process alone: the process that lets a client back in also clears the store (`reset`). */
   forget (key: string): void
   reset (key: string): void
   /** @throws NEKO_ERR_STORE_UNAVAILABLE */
@@ -31,32 +32,26 @@ const KEPT_MS = 90 * 86_400_000
 const PAGE = 1_000
 
 /** Failed writes are tried again and not told of: the decisions' own say that the store is down. */
-export function createOffenders (storage: Storage): Offenders {
-  const steps = new Map<string, Step>()
+export function createRepeatOffenders (storage: Storage): RepeatOffenders {
+  const steps = new BoundedMap<string, Step>(OFFENDERS_MAX)
   const store = storage.collection<StoredStep>(ladderCollection)
-  const behind = createPendingWrites({ store, onError: () => { /* as said */ } })
-
-  function keep (key: string, step: Step): void {
-    steps.delete(key)
-    if (steps.size >= OFFENDERS_MAX) steps.delete(steps.keys().next().value as string)
-    steps.set(key, step)
-  }
+  const pending = createPendingWrites({ store, onError: () => { /* as said */ } })
 
   return {
     stepOf: (key) => steps.get(key) ?? null,
     raise (key, step) {
-      keep(key, step)
-      behind.put({ id: key, ...step, expiresAt: step.at + KEPT_MS })
+      steps.set(key, step)
+      pending.put({ id: key, ...step, expiresAt: step.at + KEPT_MS })
     },
-    applyRemote: keep,
-    forget: (key) => { steps.delete(key) },
-    reset: (key) => behind.delete(key),
+    applyRemote (key, step) { steps.set(key, step) },
+    forget (key) { steps.delete(key) },
+    reset: (key) => pending.delete(key),
     async load () {
       for await (const page of pagesOf(store, { first: PAGE, most: OFFENDERS_MAX })) {
-        for (const { id, step, at } of page) if (!behind.isPending(id)) keep(id, { step, at })
+        for (const { id, step, at } of page) if (!pending.isPending(id)) steps.set(id, { step, at })
       }
     },
-    settled: behind.settled,
-    close: behind.close
+    settled: pending.settled,
+    close: pending.close
   }
 }
