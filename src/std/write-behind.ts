@@ -46,7 +46,9 @@ export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }
     }
   }
 
+  /** One pause at a time, also when callers of `settled` fail meanwhile. */
   function tryAgain (): void {
+    if (retry !== null) return
     retry = setTimeout(() => {
       retry = null
       start()
