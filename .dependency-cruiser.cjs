@@ -7,7 +7,7 @@
 const DOMAIN = 'audit|identity|intel|clients|threads|decisions|receipts|incidents|webhooks|playbooks|marketplace'
 const PLATFORM = 'std|telemetry|fleet|storage|journal|limits|cache'
 const TOP = '^src/(main|app|cli|prepare|rooms)\\.ts$'
-const PURE = '^src/(detect/|decisions/(verdict|ladder|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|processes/restart\\.ts)'
+const PURE = '^src/(detect/|decisions/(verdict|escalation|standing)\\.ts|playbooks/match\\.ts|identity/access\\.ts|intel/match\\.ts|processes/restart\\.ts)'
 const FRAMEWORK = 'node_modules/(fastify|fastify-plugin|mercurius|ws|graphql-ws|undici|mongodb|ioredis|piscina|@fastify/(?!error))'
 const SOCKETS = '^(node:)?(net|http|https|http2|dgram|tls|child_process|cluster|worker_threads|dns)(/|$)'
 // Values only: `import type` leaves nothing behind at run time.

@@ -4,6 +4,7 @@
  *
  *   node bench/decisions.ts [decisions]
  */
+import { NeverBlock } from '../src/decisions/never-block.ts'
 import { createStanding } from '../src/decisions/standing.ts'
 import type { Decision, DecisionScope } from '../src/decisions/shapes.ts'
 
@@ -28,7 +29,7 @@ const mixes: Record<string, () => [DecisionScope, string]> = {
 
 console.log(`node ${process.version}, ${COUNT} decisions, ${LOOKUPS} look-ups per figure`)
 for (const [name, make] of Object.entries(mixes)) {
-  const standing = createStanding({ neverBlock: ['127.0.0.0/8', '::1/128'] })
+  const standing = createStanding({ neverBlock: new NeverBlock(['127.0.0.0/8', '::1/128']) })
   const start = performance.now()
   for (let i = 0; i < COUNT; i++) {
     const [scope, value] = make()

@@ -1,46 +1,33 @@
 /**
  * The audit room's service: what happened, so that it can be proved later.
  *
- * Owns: one write-ahead log per process start (trail.ts), its signed checkpoints (checkpoints.ts), and its index in the
- * store (flush.ts). Never does: judge, or keep a secret. In: what rooms say happened (shapes.ts). Out: acknowledgements
- * after the sync, `auditEvents` in the store.
+ * Owns: the evidence that this process's journal holds: its signed checkpoints (sealing.ts), what retention removes of
+ * it, who was refused what (denials.ts), and which request an event belongs to. Never does: judge, keep a secret, or
+ * write the log itself (journal/). In: events as rooms state them (shapes.ts). Out: acknowledgements after the sync,
+ * checkpoints in the seals file, the store and the log.
  *
- * Log segments are the evidence and the store is their index, so a failing store costs nothing but the
- * index's freshness, and a failing disk refuses what must be provable: `durable` rejects, and the caller
- * changes nothing.
+ * Whoever can write the log's files can rebuild its chain; a signature that stands in three places is what such a hand
+ * cannot reach.
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Config } from '../config/config.ts'
-import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_INPUT_INVALID } from '../errors.ts'
-import type { Clock } from '../std/clock.ts'
-import type { Storage } from '../storage/port.ts'
-import { lockLog, releaseLog } from '../journal/log-locks.ts'
-import { createSeals } from './checkpoints.ts'
-import type { Checkpoint } from './checkpoints.ts'
-import { createDenials } from './denials.ts'
-import type { Denial } from './denials.ts'
-import { createPseudonyms, writeInput } from '../journal/entries.ts'
-import { GENESIS } from '../journal/chain.ts'
 import { systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
-import { createFlush } from '../journal/flush.ts'
-import type { Flush } from '../journal/flush.ts'
-import { auditCheckpoints } from './collections.ts'
-import type { StoredCheckpoint } from './collections.ts'
-import { placeOf, registerTrail } from './trail-registry.ts'
-import { ensureTrailId } from '../journal/segments.ts'
+import { Journal } from '../journal/journal.ts'
+import { createPseudonyms } from '../journal/pseudonyms.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Storage } from '../storage/port.ts'
+import { createDenials } from './denials.ts'
+import type { Denial } from './denials.ts'
+import { RequestReceipt } from './request-receipt.ts'
 import { retainIndex, retainOwn } from './retention.ts'
+import { Sealing } from './sealing.ts'
 import { noteSettings } from './settings.ts'
+import type { Audit, AuditInput, Receipt } from './shapes.ts'
 import { createSigner, localSigningSecret } from './signing.ts'
 import type { Signer } from './signing.ts'
-import type { Audit, AuditEvent, AuditInput, Receipt } from './shapes.ts'
-import { eventId, Trail } from '../journal/trail.ts'
-import type { Entry, TrailPosition } from '../journal/trail.ts'
+import { placeOf, registerTrail } from './trail-registry.ts'
+import type { LostTrails } from './trail-registry.ts'
 
-/** A caller waits at most this long for the disk: below the resolver's 3 s, above two syncs of a slow disk. */
-const DURABLE_DEADLINE_MS = 2_500
-const CHECKPOINT_EVENTS = 1_000
-const CHECKPOINT_MS = 60_000
 const RETAIN_MS = 3_600_000
 /** Earlier trails that one event names. */
 const EARLIER_MAX = 20
@@ -121,256 +108,103 @@ export function auditSigner (
 
 /** Opens nothing before the first event. @throws Error when the signing key cannot be read or made. */
 export function createAudit (options: AuditOptions): AuditService {
-  const { config, storage, clock, log, processId } = options
+  const { config, storage, clock, log, processId, onEvent } = options
   const files = options.files ?? systemFiles
   const directory = auditDirectory(config.dataDir)
   const signer = auditSigner(config)
-  const pseudonyms = config.auditPseudonymKey == null ? null : createPseudonyms(config.auditPseudonymKey)
-  const seals = createSeals({ files, directory, processId, signer })
-  const flush: Flush | null = storage === null
-    ? null
-    : createFlush({ storage, files, directory, processId, clock, log })
-  let sealing = Promise.resolve()
-  let stored = Promise.resolve()
-  let sealedSeq = -1
-  let sealDue = CHECKPOINT_EVENTS
-  let closing: Promise<void> | null = null
-
-  // In place of an argument through some thirty verbs of five rooms, which the next verb would forget. Entered for
-  // mutations and imports alone: where it is not entered it costs nothing (Node keeps it in V8's own context slot).
-  const receipts = new AsyncLocalStorage<Receipt>()
-
-  const ownEntry = (
-    type: string,
-    target: string | null,
-    details: { [key: string]: number | { [key: string]: number } }
-  ): Entry => (
-    newEntry({ category: 'security', type, actor: 'system', target, outcome: 'ok', details }).entry
-  )
-  const trail = new Trail({
+  const receipt = new RequestReceipt()
+  const journal = new Journal({
     files,
     directory,
     processId,
-    now: () => clock.now(),
-    begin () {
-      lockLog(files, directory, processId)
-      seals.begin(clock.now(), GENESIS)
-    },
-    ownEntry,
+    storage,
+    clock,
+    log,
+    pseudonyms: config.auditPseudonymKey == null ? null : createPseudonyms(config.auditPseudonymKey),
     segmentBytes: options.segmentBytes,
-    onHealth (healthy, error) {
-      if (healthy) log.warn({ processId }, 'the audit trail can be written again')
-      else {
-        log.error(
-          { processId, code: (error as NodeJS.ErrnoException).code ?? null },
-          'the audit trail cannot be written: privileged changes are refused'
-        )
-      }
-    },
+    onBegin: () => { sealing.begin() },
     onCommitted (entries, position) {
-      if (options.onEvent !== undefined) {
-        for (const entry of entries) options.onEvent(entry.category as AuditInput['category'])
-      }
-      flush?.push(entries, position)
-      if (position.seq + 1 >= sealDue) seal('checkpoint', position)
+      if (onEvent !== undefined) for (const { category } of entries) onEvent(category as AuditInput['category'])
+      sealing.committed(position)
     }
   })
-  const timer = setInterval(() => {
-    if (trail.position.seq > sealedSeq) seal('checkpoint', trail.position)
-  }, CHECKPOINT_MS)
-  timer.unref()
+  const sealing = new Sealing({
+    files,
+    directory,
+    processId,
+    signer,
+    storage,
+    clock,
+    log,
+    position: () => journal.position
+  })
+  const record: Audit['record'] = (input) => { journal.append(receipt.addTo(input)) }
+  const durable: Audit['durable'] = (input) => journal.appendDurable(receipt.addTo(input))
+  const denials = createDenials({ clock, record })
   const retainTimer = setInterval(() => {
-    retain().catch(() => { /* logged by whoever finds the disk full */ })
+    retain().catch(() => { /* the disk's own alarm tells */ })
   }, RETAIN_MS)
   retainTimer.unref()
+  let closing: Promise<void> | null = null
 
-  const denials = createDenials({ clock, record: (event) => record(event) })
-
-  /** In turn with the checkpoints, as both write the seals. */
   function retain (): Promise<string[]> {
-    const retained = sealing.then(() =>
-      retainOwn({
-        files,
-        directory,
-        processId,
-        currentSegment: trail.position.segment,
-        seals,
-        clock,
-        days: config.auditRetentionDays,
-        bytesMax: config.auditRetentionBytes
-      })
-    )
-    sealing = retained.then(() => {}, () => {})
-    // Fail-open: what a store that is down keeps too long goes an hour later.
-    if (storage !== null) retainIndex(storage, clock, config.auditRetentionDays).catch(() => { /* as said */ })
-    return retained
-  }
-
-  /** One after the other; a failed one is made up for by the next. */
-  function seal (kind: 'checkpoint' | 'close', position: TrailPosition): void {
-    sealDue = position.seq + 1 + CHECKPOINT_EVENTS
-    sealing = sealing.then(async () => {
-      const checkpoint = await seals.append({ kind, ...position, at: clock.now() })
-      sealedSeq = position.seq
-      announce(checkpoint)
-    }).catch((error: unknown) => {
-      log.error(
-        { processId, code: (error as NodeJS.ErrnoException).code ?? null },
-        'an audit checkpoint could not be written'
-      )
+    const { auditRetentionDays: days, auditRetentionBytes: bytesMax } = config
+    // Fail-open: events that a store which is down keeps too long go an hour later.
+    if (storage !== null) retainIndex(storage, clock, days).catch(() => { /* as said */ })
+    return sealing.inTurn((seals) => {
+      const currentSegment = journal.position.segment
+      return retainOwn({ files, directory, processId, currentSegment, seals, clock, days, bytesMax })
     })
   }
 
-  /** Two copies away from the files: in the store and in the log, where who edits the files may not reach. */
-  function announce (checkpoint: Checkpoint): void {
-    log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
-    if (storage === null) return
-    // Fail-open: the next checkpoint replaces this one, and the file and the log hold it.
-    stored = stored.then(async () => {
-      const trailId = await ensureTrailId(files, directory)
-      await storage.collection<StoredCheckpoint>(auditCheckpoints).put({ id: processId, trailId, ...checkpoint })
-    }).catch(() => { /* as said */ })
-  }
-
-  function newEntry (input: AuditInput): { entry: Entry, fields: Omit<AuditInput, 'effects'>, oversize: boolean } {
-    const { fields, json, oversize } = writeInput(input, pseudonyms)
-    return {
-      entry: { json, category: fields.category, at: clock.now(), seq: -1, state: 'waiting', settle: null },
-      fields,
-      oversize
-    }
-  }
-
-  function record (input: AuditInput): void {
-    const { entry, oversize } = newEntry(withReceipt(input, receipts.getStore()))
-    if (oversize) {
-      log.error({ type: input.type }, 'an audit event was recorded without its effects, which are too large')
-    }
-    trail.add(entry)
-  }
-
-  async function durable (input: AuditInput): Promise<AuditEvent> {
-    const { entry, fields, oversize } = newEntry(withReceipt(input, receipts.getStore()))
-    if (oversize) throw new NEKO_ERR_INPUT_INVALID('The change is too large to be recorded')
-    if (!trail.healthy) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
-    try {
-      await addInTime(trail, entry, (target) => { trail.add(ownEntry('audit.withdrawn', target, {})) }, processId)
-    } catch (cause) {
-      throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause })
-    }
-    return { id: eventId(processId, entry.seq), at: entry.at, processId, seq: entry.seq, ...fields }
-  }
-
-  async function register (): Promise<void> {
-    if (storage === null) return
-    await registerTrail(
-      { storage, files, directory, place: placeOf(config.dataDir), nowMs: clock.now() },
-      async (lost) => {
-        log.warn(
-          { ...lost },
-          'the audit trail begins anew, and the store knows earlier logs of this directory that are gone: run neko audit verify'
-        )
-        await durable({
-          category: 'security',
-          type: 'audit.begin',
-          actor: 'system',
-          target: lost.trailId,
-          outcome: 'failed',
-          details: { earlier: lost.earlier.slice(0, EARLIER_MAX), missingLogs: lost.logs }
-        })
-      }
+  /** The trail stands where the store knows another one, whose logs are gone: said before it is registered. */
+  function recordLost (lost: LostTrails): Promise<unknown> {
+    log.warn(
+      { ...lost },
+      'the audit trail begins anew, and the store knows earlier logs of this directory that are gone: ' +
+        'run neko audit verify'
     )
+    return durable({
+      category: 'security',
+      type: 'audit.begin',
+      actor: 'system',
+      target: lost.trailId,
+      outcome: 'failed',
+      details: { earlier: lost.earlier.slice(0, EARLIER_MAX), missingLogs: lost.logs }
+    })
   }
 
   async function close (): Promise<void> {
-    clearInterval(timer)
     clearInterval(retainTimer)
     denials.close()
-    const last = await trail.close()
-    if (last !== null) seal('close', last)
-    await sealing
-    seals.close()
-    await stored
-    await flush?.close()
-    if (last !== null) await releaseLog(files, directory, processId)
+    await sealing.close(await journal.close())
+    await journal.release()
   }
 
   return {
     record,
     durable,
-    within: (receipt, work) => receipts.run(receipt, work),
+    within: (given, work) => receipt.within(given, work),
     denied: (denial) => { denials.note(denial) },
-    healthy: () => trail.healthy,
-    backlog: () => trail.backlog,
-    drained: () => trail.idle(),
-    flush: async () => await flush?.run() ?? false,
-    register,
+    healthy: () => journal.healthy,
+    backlog: () => journal.backlog,
+    drained: () => journal.drained(),
+    flush: () => journal.flush(),
+    async register () {
+      if (storage === null) return
+      const place = placeOf(config.dataDir)
+      await registerTrail({ storage, files, directory, place, nowMs: clock.now() }, recordLost)
+    },
     async noteSettings (settings) {
-      if (storage !== null) {
-        await noteSettings({
-          storage,
-          place: placeOf(config.dataDir),
-          signer,
-          settings,
-          nowMs: clock.now(),
-          durable
-        })
-      }
+      if (storage === null) return
+      const place = placeOf(config.dataDir)
+      await noteSettings({ storage, place, signer, settings, nowMs: clock.now(), durable })
     },
     retain,
-    syncs: () => trail.syncs,
+    syncs: () => journal.syncs,
     close () {
       closing ??= close()
       return closing
     }
   }
-}
-
-function withReceipt (input: AuditInput, receipt: Receipt | undefined): AuditInput {
-  if (receipt === undefined || receipt.assessmentId === null) return input
-  const { assessmentId, score, factor } = input
-  if (assessmentId == null || assessmentId === receipt.assessmentId) {
-    return { ...input, ...receipt, score: score ?? receipt.score, factor: factor ?? receipt.factor }
-  }
-  return { ...input, details: { ...input.details, request: receipt.assessmentId } }
-}
-
-/**
- * Resolves when the entry is synced. When the disk takes longer than the deadline the caller is refused; a
- * record that was already on its way is followed by `audit.withdrawn`, so that replay does not apply what the
- * caller was told did not happen.
- */
-function addInTime (
-  trail: Trail,
-  entry: Entry,
-  withdrawn: (eventId: string) => void,
-  processId: string
-): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    let late = false
-    const deadline = setTimeout(() => {
-      late = true
-      trail.withdraw(entry)
-      reject(new Error('the disk is too slow'))
-    }, DURABLE_DEADLINE_MS)
-    entry.settle = {
-      resolve () {
-        clearTimeout(deadline)
-        if (late) withdrawn(eventId(processId, entry.seq))
-        else resolve()
-      },
-      reject (error) {
-        clearTimeout(deadline)
-        reject(error)
-      }
-    }
-    addWhenRoom(trail, entry, () => late).catch(entry.settle.reject)
-  })
-}
-
-/** Back-pressure for who can wait: a full queue is waited for. */
-async function addWhenRoom (trail: Trail, entry: Entry, isLate: () => boolean): Promise<void> {
-  while (!trail.hasRoom() && !isLate()) await trail.room()
-  if (!trail.healthy) throw new Error('the disk fails')
-  if (!isLate()) trail.add(entry)
 }

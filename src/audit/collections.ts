@@ -1,24 +1,7 @@
+import { auditEvents } from '../journal/collections.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import type { Checkpoint } from './checkpoints.ts'
-import type { AuditEvent } from './shapes.ts'
-
-/**
- * The index of the log: `effectKey` is `<collection>/<id>` of the event's first effect, by which recovery
- * sees what came later.
- */
-export type StoredAuditEvent = AuditEvent & { effectKey?: string }
-
-export const auditEvents: CollectionDefinition = {
-  name: 'auditEvents',
-  indexes: [
-    { name: 'auditEvents_at', fields: [['at', -1]] },
-    { name: 'auditEvents_category_at', fields: [['category', 1], ['at', -1]] },
-    { name: 'auditEvents_type_at', fields: [['type', 1], ['at', -1]] },
-    { name: 'auditEvents_actor_at', fields: [['actor', 1], ['at', -1]] },
-    { name: 'auditEvents_effectKey_at', fields: [['effectKey', 1], ['at', -1]] }
-  ]
-}
 
 /** `trailId` is the audit directory it was written from: hosts that share a database do not share logs. */
 export type StoredCheckpoint = Checkpoint & { id: string, trailId: string | null }

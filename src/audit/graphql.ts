@@ -2,8 +2,8 @@ import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
 import type { Connection } from '../schema/connection.ts'
 import type { RoomGraphql } from '../schema/context.ts'
 import type { Storage, Where } from '../storage/port.ts'
-import { auditEvents } from './collections.ts'
-import type { StoredAuditEvent } from './collections.ts'
+import { auditEvents } from '../journal/collections.ts'
+import type { StoredAuditEvent } from '../journal/collections.ts'
 
 interface AuditArguments {
   category?: string | null

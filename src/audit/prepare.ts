@@ -4,10 +4,10 @@ import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditConfig, AuditLog } from './audit.ts'
 import { lockedLogs, whileRecovering } from '../journal/log-locks.ts'
 import { systemFiles } from '../journal/files.ts'
-import { recoverAudit } from '../journal/recovery.ts'
 import type { RecoveryReport } from '../journal/recovery.ts'
-import { ensureTrailId } from '../journal/segments.ts'
+import { recoverAudit } from './recovery.ts'
 import { applyRetention, retainIndex } from './retention.ts'
+import { ensureTrailId } from './trail-id.ts'
 
 export interface PrepareAuditOptions {
   config: AuditConfig
@@ -45,8 +45,8 @@ export async function nameTrail (dataDir: string): Promise<void> {
 async function recoverAndRetain (options: PrepareAuditOptions, directory: string): Promise<RecoveryReport> {
   const { config, storage, clock, log, collections, liveProcessIds = [] } = options
   const signer = auditSigner(config)
-  const claimed = await lockedLogs(systemFiles, directory)
-  const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || claimed.has(processId)
+  const locked = await lockedLogs(systemFiles, directory)
+  const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || locked.has(processId)
   const report = await recoverAudit({
     directory,
     signer,

@@ -7,13 +7,13 @@
  */
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
-import { auditEvents } from './collections.ts'
-import type { StoredAuditEvent } from './collections.ts'
+import { auditEvents } from '../journal/collections.ts'
+import type { StoredAuditEvent } from '../journal/collections.ts'
 import { createSeals, readSeals, sealsName } from './checkpoints.ts'
 import type { Seals } from './checkpoints.ts'
 import { systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
-import { readReplayed } from '../journal/flush.ts'
+import { readReplayed } from '../journal/replay-mark.ts'
 import { countedLines, listProcesses, readLines, segmentName } from '../journal/segments.ts'
 import type { Signer } from './signing.ts'
 

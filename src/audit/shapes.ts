@@ -1,48 +1,7 @@
-import type { Json } from '../std/json.ts'
+import type { AuditEvent, AuditInput } from '../journal/shapes.ts'
 
-export type AuditCategory = 'auth' | 'access' | 'security' | 'data'
-
-/**
- * A change of the store that this event stands for (with outcome `ok` only): replayed at start when the store
- * did not have it yet. The room writes its document itself. A `put` holds the whole document; with an
- * `updatedAt` (ms) in it, one that is newer in the store is kept.
- */
-export interface StoreEffect {
-  collection: string
-  op: 'put' | 'delete'
-  id: string
-  doc?: { id: string } & { [key: string]: Json }
-  /** In place of `doc` where the log was written with AUDIT_PSEUDONYM_KEY (entries.ts). */
-  sealed?: string
-}
-
-/** What a room says happened. Nothing secret goes in: values of credentials are never part of an event. */
-export interface AuditInput {
-  category: AuditCategory
-  /** `noun.verb`, like `decision.add`, `login.refused`, `playbook.run`. */
-  type: string
-  /** Who: `user:<id>`, `key:<id>`, `ip:<address>`, or `system`. */
-  actor: string
-  /** On what, or null. */
-  target?: string | null
-  outcome: 'ok' | 'refused' | 'failed'
-  assessmentId?: string | null
-  score?: number | null
-  /** The decisive factor's name. */
-  factor?: string | null
-  /** Small facts, at most 4 KiB as JSON. */
-  details?: { [key: string]: Json }
-  effects?: StoreEffect[]
-}
-
-/** An event as written: id, time, place in its chain. */
-export interface AuditEvent extends Omit<AuditInput, 'effects'> {
-  id: string
-  at: number
-  /** The process start whose chain holds it, and its place in that chain, rising by one from 0. */
-  processId: string
-  seq: number
-}
+/** The shapes of an event are the journal's, which writes them; rooms that record one need this file alone. */
+export type { AuditEvent, AuditInput } from '../journal/shapes.ts'
 
 /** The request that an event belongs to, with what it scored. */
 export interface Receipt { assessmentId: string | null, score: number | null, factor: string | null }

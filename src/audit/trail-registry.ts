@@ -4,7 +4,8 @@ import type { Storage } from '../storage/port.ts'
 import { auditTrails, newestCheckpoints } from './collections.ts'
 import type { StoredCheckpoint, StoredTrail } from './collections.ts'
 import type { FileLayer } from '../journal/files.ts'
-import { ensureTrailId, listProcesses } from '../journal/segments.ts'
+import { listProcesses } from '../journal/segments.ts'
+import { ensureTrailId } from './trail-id.ts'
 
 /**
  * Whose logs the store knows. A directory names its trail in `trail.id`, which nobody signs: who can remove logs can

@@ -20,8 +20,9 @@ import type { StoredCheckpoint } from './collections.ts'
 import { isErrno, systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
 import { ownOf, placeOf, readStore } from './trail-registry.ts'
-import { listProcesses, readTrailId, segmentName, TRAIL_ID_FILE } from '../journal/segments.ts'
+import { listProcesses, segmentName } from '../journal/segments.ts'
 import type { Signer } from './signing.ts'
+import { readTrailId, TRAIL_ID_FILE } from './trail-id.ts'
 
 export interface Finding {
   file: string

@@ -7,12 +7,12 @@ import type { Score } from '../detect/shapes.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     decisions: Decisions
-    /** The judge with this server's thresholds, for whoever asks what a score would come to. */
+    /** decideVerdict with this server's thresholds: the Verdict that a score comes to. */
     judge (score: Score, about: { decision: Decision | null, method: string }): Verdict
   }
 }
 
-/** What expired is gone from the gauge within a second. */
+/** A decision that expired is gone from the gauge within a second. */
 const METRICS_MS = 500
 
 export default fp(async (app) => {
@@ -30,7 +30,7 @@ export default fp(async (app) => {
       if (clientKey.startsWith('user:')) forgetTries(clientKey.slice('user:'.length))
     }
   })
-  /** Those on a user's account, whoever made them. The name under which they are counted may have to be read. */
+  /** Tries of login on a user's account, by anybody. The name that they are counted under may have to be read. */
   const forgetTries = (userId: string): void => {
     app.identity.accountOf(userId).then((account) => {
       if (account !== null) app.limits.forget(account)

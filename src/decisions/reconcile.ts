@@ -1,4 +1,5 @@
 import type { Fleet } from '../fleet/port.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Standing } from './standing.ts'
@@ -6,8 +7,8 @@ import type { Standing } from './standing.ts'
 /**
  * Messages between processes arrive at most once: one that is lost would leave a process with a block that
  * was lifted, or without one that was made. So each tells the others every few seconds what it holds, as one
- * number; who hears another number from the same sibling twice running reads the store again, which has what
- * every process wrote. While other hosts are not heard (Redis is away), what they decided is read from the
+ * number; a process that gets another number from the same sibling twice running reads the store again, to which
+ * every process writes. While no message comes from other hosts (Redis is away), their decisions are read from the
  * store they share, every two seconds.
  */
 export interface Reconciling { close (): void }
@@ -28,16 +29,16 @@ export function reconcileWithSiblings (
     fleet: Fleet,
     standing: Standing,
     clock: Clock,
-    /** Reads the store; what it lacks falls here. */
+    /** Reads the store; decisions that it lacks end here. */
     reload (): Promise<void>,
-    /** Reads what was decided since, ms since the epoch. */
+    /** Reads decisions made since, ms since the epoch. */
     readSince (ms: number): Promise<void>,
     tellMs?: number,
     againMs?: number,
     pollMs?: number
   }
 ): Reconciling {
-  const differed = new Map<string, number>()
+  const differed = new BoundedMap<string, number>(SIBLINGS_MAX)
   let lastMs = -Infinity
 
   const unsubscribe = fleet.subscribe('decisions.digest', (message, from) => {
@@ -47,7 +48,6 @@ export function reconcileWithSiblings (
       return
     }
     const times = (differed.get(from) ?? 0) + 1
-    if (differed.size >= SIBLINGS_MAX) differed.clear()
     differed.set(from, times)
     if (times < 2 || clock.monotonic() - lastMs < againMs) return
     lastMs = clock.monotonic()

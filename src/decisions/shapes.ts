@@ -1,3 +1,4 @@
+import type { Json } from '../std/json.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
 /** Shapes of decisions: a Verdict is about one request, a Decision stands about a client. */
@@ -28,6 +29,11 @@ export interface Decision {
   assessmentId: string | null
 }
 
+/** A decision as messages and the trail carry it. */
+export function asDocument (decision: Decision): { id: string } & { [key: string]: Json } {
+  return { ...decision } as unknown as { id: string } & { [key: string]: Json }
+}
+
 export interface DecisionInput {
   scope: DecisionScope
   value: string
@@ -47,9 +53,9 @@ export interface DecisionOrigin {
   /** Of that receipt, for the audit trail: its score and decisive factor. */
   score?: number | null
   factor?: string | null
-  /** Where the offender's request came from: NEVER_BLOCK spares who comes from there, under whatever name. */
+  /** Where the offender's request came from: NEVER_BLOCK spares a client from there under any name. */
   address?: string | null
-  /** False: no step of the ladder (a quarantine that is renewed is no new offence). */
+  /** False: no step of the escalation (a quarantine that is renewed is no new offence). */
   escalates?: boolean
 }
 

@@ -1,5 +1,5 @@
-import { createAddressSet } from '../std/ip.ts'
-import { createRangeIndex } from './range-index.ts'
+import type { NeverBlock } from './never-block.ts'
+import { RangeIndex } from './range-index.ts'
 import type { Action, Decision, DecisionScope } from './shapes.ts'
 
 /**
@@ -20,13 +20,13 @@ export interface Standing {
   /** All about the same client, expired ones included. */
   about (decision: Pick<Decision, 'scope' | 'value'>): readonly Decision[]
   /**
-   * What else a playbook decided about the same client, with the same action: two processes may have seen one
+   * A playbook's other decision about the same client, with the same action: two processes may have seen one
    * offence.
    */
   rivalOf (decision: Decision, nowMs: number): Decision | null
   /** Takes out what expired and returns it. */
   sweep (nowMs: number): Decision[]
-  values (): IterableIterator<Decision>
+  values (): MapIterator<Decision>
   readonly size: number
   /** Real ones only. */
   active (): Record<Action, number>
@@ -34,12 +34,11 @@ export interface Standing {
   digest (): number
 }
 
-export function createStanding ({ neverBlock }: { neverBlock: readonly string[] }): Standing {
+export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Standing {
   const byId = new Map<string, Decision>()
   const named = new Map<string, Decision[]>()
-  const ranges = createRangeIndex({ before })
+  const ranges = new RangeIndex(before)
   const expiring = new Map<number, Set<string>>()
-  const spared = createAddressSet(neverBlock)
   const active: Record<Action, number> = { ALLOW: 0, CHALLENGE: 0, BLOCK: 0 }
   let digest = 0
   // Hop 1's visit without a closure per request: one question at a time.
@@ -113,7 +112,7 @@ export function createStanding ({ neverBlock }: { neverBlock: readonly string[] 
     if (ranges.size > 0) ranges.visit(address, consider)
     // TypeScript does not see that the visit assigns it.
     const found = best as Decision | null
-    return found !== null && found.action === 'BLOCK' && covered && spared.has(address) ? null : found
+    return found !== null && found.action === 'BLOCK' && covered && neverBlock.coversAddress(address) ? null : found
   }
 
   function about ({ scope, value }: Pick<Decision, 'scope' | 'value'>): readonly Decision[] {

@@ -1,8 +1,8 @@
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
-import { addressKey, canonicalAddress, cidrText, parseCidr, type AddressSet } from '../std/ip.ts'
+import { addressKey, canonicalAddress, cidrText, parseCidr } from '../std/ip.ts'
 import type { Decision, DecisionScope } from './shapes.ts'
 
-/** Whom a decision is about, spelled in one way, and what follows from it. */
+/** The subject of a decision: the client or clients that it is about, spelled in one way. */
 
 /** One client, one spelling. @throws NEKO_ERR_INPUT_INVALID */
 export function canonicalValue (scope: DecisionScope, value: string): string {
@@ -34,19 +34,7 @@ export function clientKeyOf ({ scope, value }: Decision): string | null {
   return `${scope.toLowerCase()}:${value}`
 }
 
-/** Names whom a decision is about, in the ladder and in the audit trail. */
-export function ladderKey ({ scope, value }: Decision): string {
+/** Names the subject of a decision, in the escalation's steps and in the audit trail. */
+export function subjectKey ({ scope, value }: Decision): string {
   return `${scope}|${value}`
-}
-
-/** True when NEVER_BLOCK holds all that the decision is about, as far as its ends tell. */
-export function coveredBy (spared: AddressSet, { scope, value }: Decision): boolean {
-  if (scope === 'IP') return spared.has(value)
-  const cidr = scope === 'RANGE' ? parseCidr(value) : null
-  return cidr !== null && spared.has(addressText(cidr.first, cidr.family)) &&
-    spared.has(addressText(cidr.last, cidr.family))
-}
-
-function addressText (address: bigint, family: 4 | 6): string {
-  return cidrText({ first: address, last: address, family, bits: 0 }).slice(0, -2)
 }

@@ -1,7 +1,7 @@
 import type { Score } from '../detect/shapes.ts'
 import type { Action, Decision, Verdict } from './shapes.ts'
 
-/** What the judge needs of the configuration. */
+/** The configuration that a verdict depends on. */
 export interface Thresholds { challenge: number, block: number, shadow: boolean }
 
 /**
@@ -9,7 +9,7 @@ export interface Thresholds { challenge: number, block: number, shadow: boolean 
  *
  * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never
  * blocks: a missing measurement is no evidence, so the risky are challenged instead (README, "When something
- * is missing"), and whoever writes is risky.
+ * is missing"), and a request that writes is risky.
  */
 export function decideVerdict (
   { score, decision, writes, thresholds }: {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
 import { keyUseCollection } from './collections.ts'
@@ -22,7 +23,7 @@ export interface KeyUses {
 export function createKeyUses ({ storage, clock }: { storage: Storage, clock: Clock }): KeyUses {
   const store = storage.collection<KeyUse>(keyUseCollection)
   const noted = new Map<string, number>()
-  const written = new Map<string, number>()
+  const written = new BoundedMap<string, number>(NOTED_MAX)
 
   async function write (): Promise<void> {
     const now = clock.now()
@@ -35,7 +36,6 @@ export function createKeyUses ({ storage, clock }: { storage: Storage, clock: Cl
       noted.delete(id)
       written.set(id, now)
     }
-    if (written.size > NOTED_MAX) written.clear()
     // Fail-open: a time that was not written is written with the next use.
     await store.putMany(due).catch(() => null)
   }

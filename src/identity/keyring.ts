@@ -7,7 +7,8 @@ import {
 import type { Clock } from '../std/clock.ts'
 import type { Page } from '../storage/port.ts'
 import { mayGrant } from './access.ts'
-import { KEY_ID, newKey, newSecret, OVERLAP_SECONDS_MAX, requireScopes, type Keys } from './keys.ts'
+import { KEY_ID, OVERLAP_SECONDS_MAX, type Keys } from './keys.ts'
+import { newKey, newSecret, requireScopes } from './new-key.ts'
 import type { Recorded } from './people.ts'
 import type { Revocations } from './revocations.ts'
 import type { ApiKey, Principal, Scope } from './shapes.ts'
@@ -16,7 +17,7 @@ import type { ApiKey, Principal, Scope } from './shapes.ts'
 const OVERLAP_SECONDS_DEFAULT = 86_400
 const NAME_CHARACTERS_MAX = 100
 
-/** What may be shown of a key. */
+/** The part of a key that may be shown. */
 export interface ShownKey {
   id: string
   name: string
@@ -36,11 +37,14 @@ export interface Keyring {
     given: { name: string, scopes: readonly string[], expiresAt: number | null }
   ): Promise<{ key: string, apiKey: ShownKey }>
   /**
-   * The old secret holds for the overlap (default a day, 0: not at all). @throws NEKO_ERR_NOT_FOUND,
-   * NEKO_ERR_INPUT_INVALID, NEKO_ERR_FORBIDDEN when the key holds more than the caller
+   * The old secret holds for the overlap (default a day, 0: not at all).
+   * @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID, NEKO_ERR_FORBIDDEN when the key holds more than the caller
    */
   rotateApiKey (by: Principal, id: string, overlapSeconds?: number): Promise<{ key: string, apiKey: ShownKey }>
-  /** Also with the store down: then only its id and the time are known. @throws NEKO_ERR_NOT_FOUND */
+  /**
+   * Also with the store down: then only its id and the time are known.
+   * @throws NEKO_ERR_NOT_FOUND
+   */
   revokeApiKey (by: Principal, id: string): Promise<ShownKey>
   listApiKeys (first: number, after: string | null): Promise<Page<ShownKey>>
   countApiKeys (): Promise<number>

@@ -1,6 +1,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { addressKey } from '../std/ip.ts'
+import { retryable } from '../std/retryable.ts'
 import type { KnownAddresses } from './known-addresses.ts'
 import type { Passwords } from './passwords.ts'
 import { requirePasswordBounds } from './passwords.ts'
@@ -13,16 +14,15 @@ import type { Users } from './users.ts'
 /**
  * Logging in and staying logged in.
  *
- * What a stranger can learn here is one bit, and only with the password: a user who does not exist, one who is disabled
- * and a wrong password take the same time and get the same answer. Tries are counted before a password is looked at, by
- * address and by account, so that neither many accounts from one address nor many addresses on one account
- * get far. What others try on an account never shuts out an address that it logged in from before: that one
- * has tries of its own.
+ * A stranger can learn one bit here, and only with the password: a user who does not exist, one who is disabled and a
+ * wrong password take the same time and get the same answer. Tries are counted before a password is looked at, by
+ * address and by account, so that neither many accounts from one address nor many addresses on one account get far.
+ * Tries by others on an account never shut out an address that it logged in from before: that one has its own.
  */
-/** Its key is `<what is tried>|<whose>`: whoever forgets a client, an account or a user forgets its tries by that. */
+/** Its key is `<verb>|<client, account or user>`, so that forgetting one of those also forgets its tries. */
 export type CountAttempt = (key: string) => Promise<{ allowed: boolean, retryAfterSeconds: number }>
 
-/** What a name may be long; longer ones are not looked up, but take their time all the same. */
+/** The longest username; longer ones are not looked up, but take their time all the same. */
 const USERNAME_CHARACTERS_MAX = 64
 
 export interface Logins {
@@ -34,8 +34,8 @@ export interface Logins {
   /** @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_STORE_UNAVAILABLE */
   refresh (given: { refreshToken: string, address: string }): Promise<SessionTokens>
   /**
-   * Whose name the tries on a user's account are counted under; null for a user who does not exist. @throws
-   * NEKO_ERR_STORE_UNAVAILABLE
+   * The name that tries on a user's account are counted under; null for a user who does not exist.
+   * @throws NEKO_ERR_STORE_UNAVAILABLE
    */
   accountOf (userId: string): Promise<string | null>
 }
@@ -69,7 +69,7 @@ export function createLogins (options: LoginsOptions): Logins {
   ): void {
     if (retryAfterSeconds === 0) return
     audit.record({ category: 'auth', ...event, outcome: 'refused', details: { reason: 'limit' } })
-    throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), { retryAfterSeconds })
+    throw retryable(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), retryAfterSeconds)
   }
 
   function answer (session: Session, refreshToken: string): SessionTokens {
@@ -161,7 +161,7 @@ export function createLogins (options: LoginsOptions): Logins {
   }
 }
 
-/** Names are hashed: whoever types the password into the wrong field must not leave it in a limiter or a log. */
+/** Names are hashed: a password typed into the wrong field must not be left in a limiter or a log. */
 function accountKey (account: string): string {
   return `account:${sha256(account).slice(0, 16)}`
 }

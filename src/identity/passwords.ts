@@ -1,11 +1,12 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED } from '../errors.ts'
+import { retryable } from '../std/retryable.ts'
 
 /**
  * Passwords as argon2id hashes, in the PHC text form (`$argon2id$v=19$m=19456,t=2,p=1$salt$hash`).
  *
  * Owns: how many hashes run at once. One takes 19 MiB and some 40 ms of a libuv thread, of which there are four: two at
- * once leave two for files and DNS, 32 may wait (under a second and a half), and who comes later is told so at once.
+ * once leave two for files and DNS, 32 may wait (under a second and a half), and a later caller is told so at once.
  * Parameters: OWASP Password Storage Cheat Sheet, argon2id with 19 MiB, t=2, p=1.
  */
 export const HASHES_AT_ONCE = 2
@@ -15,7 +16,7 @@ const PASSWORD_CHARACTERS_MIN = 12
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1 }
 const HASH_BYTES = 32
 const SALT_BYTES = 16
-/** What a stored hash may ask for at most: a tampered document must not take the machine's memory. */
+/** The most that a stored hash may ask for: a tampered document must not take the machine's memory. */
 const STORED_MAX = { memory: 262_144, passes: 8, parallelism: 4 }
 /** Seconds until a caller who was turned away may try again: the queue is empty by then. */
 const OVERLOADED_SECONDS = 2
@@ -105,7 +106,7 @@ function derive (password: string, salt: Buffer, { memory, passes, parallelism }
   })
 }
 
-/** Null for what is no hash of ours, or asks for more than we give. */
+/** Null for a text that is no hash of ours, or asks for more than we give. */
 function parseHash (text: string): StoredHash | null {
   const match =
     /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43})$/
@@ -130,5 +131,5 @@ function unpadded (bytes: Buffer): string {
 }
 
 function overloaded (): Error {
-  return Object.assign(new NEKO_ERR_OVERLOADED(String(OVERLOADED_SECONDS)), { retryAfterSeconds: OVERLOADED_SECONDS })
+  return retryable(new NEKO_ERR_OVERLOADED(String(OVERLOADED_SECONDS)), OVERLOADED_SECONDS)
 }

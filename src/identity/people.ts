@@ -7,6 +7,7 @@ import {
   NEKO_ERR_UNAUTHENTICATED
 } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
+import { retryable } from '../std/retryable.ts'
 import type { Page, Stored } from '../storage/port.ts'
 import type { CountAttempt } from './logins.ts'
 import { requirePasswordBounds, requireUsablePassword, type Passwords } from './passwords.ts'
@@ -15,7 +16,7 @@ import type { Sessions } from './sessions.ts'
 import type { Principal, Role, User } from './shapes.ts'
 import { newUser, requireUsername, type Users } from './users.ts'
 
-/** What may be shown of a person. */
+/** The part of a user that may be shown. */
 export type Person = Pick<User, 'id' | 'username' | 'role' | 'disabled' | 'createdAt' | 'updatedAt'>
 
 /** Records a privileged change, then makes it. */
@@ -24,7 +25,7 @@ export type Recorded = <T>(
   work: () => Promise<T>
 ) => Promise<T>
 
-/** Administration of people. Who may call is decided before (scope `manage`); what may happen is decided here. */
+/** Administration of people. The caller's scope (`manage`) is checked before; the change itself is checked here. */
 export interface People {
   /**
    * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_OVERLOADED, NEKO_ERR_FORBIDDEN when
@@ -34,15 +35,15 @@ export interface People {
   /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last active administrator */
   setUserRole (by: Principal, id: string, role: Role): Promise<Person>
   /**
-   * Also ends all sessions of that user. @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last
-   * active administrator
+   * Also ends all sessions of that user.
+   * @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last active administrator
    */
   disableUser (by: Principal, id: string): Promise<Person>
   /** @throws NEKO_ERR_NOT_FOUND */
   enableUser (by: Principal, id: string): Promise<Person>
   /**
-   * Ends all sessions of the caller, this one too. @throws NEKO_ERR_UNAUTHENTICATED when the current password
-   * does not hold
+   * Ends all sessions of the caller, this one too.
+   * @throws NEKO_ERR_UNAUTHENTICATED when the current password does not hold
    */
   changePassword (by: Principal, given: { currentPassword: string, newPassword: string }): Promise<void>
   listUsers (first: number, after: string | null): Promise<Page<Person>>
@@ -117,9 +118,8 @@ export function createPeople (
       requireUsablePassword(newPassword)
       const attempt = await countAttempt(`password|user:${by.id}`)
       if (!attempt.allowed) {
-        throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(attempt.retryAfterSeconds)), {
-          retryAfterSeconds: attempt.retryAfterSeconds
-        })
+        const { retryAfterSeconds } = attempt
+        throw retryable(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), retryAfterSeconds)
       }
       const user = await existing(by.id)
       const { held } = await passwords.verify(currentPassword, user.passwordHash)

@@ -3,13 +3,14 @@ import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
+import { createWriteBehind } from '../std/write-behind.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Storage, Where } from '../storage/port.ts'
 import { revocationCollection } from './collections.ts'
 import type { Revocation, RevokedKind } from './shapes.ts'
 
 /**
- * What is over before its time: sessions and API keys.
+ * Revocations: sessions and API keys that are over before their time.
  *
  * Memory first: a revocation holds here at once, siblings are told in the same tick, and then it is made durable, in
  * the audit log (whose effects are replayed at start) and in the store; one of the two must have it before the caller
@@ -35,13 +36,16 @@ export interface RevokeOrder {
 export interface Revocations {
   has (kind: RevokedKind, id: string): boolean
   /**
-   * In force in this process when it returns its promise; durable when that resolves. @throws
-   * NEKO_ERR_AUDIT_UNAVAILABLE when nothing could store it (it is in force all the same)
+   * In force in this process when it returns its promise; durable when that resolves.
+   * @throws NEKO_ERR_AUDIT_UNAVAILABLE when nothing could store it (it is in force all the same)
    */
   revoke (order: RevokeOrder): Promise<void>
-  /** Takes over what the store holds: all of it, or what was added since a time. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  /**
+   * Takes over the store's revocations: all of them, or those added since a time.
+   * @throws NEKO_ERR_STORE_UNAVAILABLE
+   */
   load (sinceMs?: number): Promise<void>
-  /** Forgets what has run out; tries again what the store has not taken. */
+  /** Forgets those that have run out. */
   tick (): void
   /** How many are held, and how many wait for the store. */
   counts (): { held: number, waiting: number }
@@ -61,7 +65,13 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
   const store = storage.collection<Revocation>(revocationCollection)
   const held = { session: new Map<string, number>(), key: new Map<string, number>() }
   const waiting = new Map<string, Revocation>()
-  let flushing: Promise<void> | null = null
+  const behind = createWriteBehind({
+    waits: () => waiting.size > 0,
+    write: writeWaiting,
+    // Fail-open on purpose: memory holds it and the log holds it until the store does.
+    onError: () => {},
+    retryMs: RETRY_MS
+  })
 
   function apply (kind: RevokedKind, id: string, expiresAt: number | null): void {
     const known = held[kind].has(id)
@@ -74,25 +84,12 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
     if ((kind === 'session' || kind === 'key') && typeof value === 'string') apply(kind, value, expiresAt)
   })
 
-  async function flush (): Promise<void> {
+  async function writeWaiting (): Promise<void> {
     for (const doc of [...waiting.values()]) {
-      try {
-        await store.put(doc)
-        waiting.delete(doc.id)
-      } catch {
-        // Fail-open on purpose: memory holds it, the log holds it, and the next tick tries again.
-        return
-      }
+      await store.put(doc)
+      if (waiting.get(doc.id) === doc) waiting.delete(doc.id)
     }
   }
-
-  function flushSoon (): Promise<void> {
-    flushing ??= flush().finally(() => { flushing = null })
-    return flushing
-  }
-
-  const timer = setInterval(() => waiting.size > 0 ? flushSoon() : null, RETRY_MS)
-  timer.unref()
 
   return {
     has: (kind, id) => held[kind].has(id),
@@ -111,10 +108,10 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
           ...(details === undefined ? {} : { details }),
           effects: [{ collection: revocationCollection.name, op: 'put', id: doc.id, doc: { ...doc } }]
         }),
-        flushSoon()
+        behind.settled()
       ])
-      // A flush that was already under way may have begun without this one.
-      if (logged.status === 'rejected' && waiting.has(doc.id)) await flushSoon()
+      // A flush that was already under way may have failed before it came to this one.
+      if (logged.status === 'rejected' && waiting.has(doc.id)) await behind.settled()
       if (logged.status === 'rejected' && waiting.has(doc.id)) {
         throw new NEKO_ERR_AUDIT_UNAVAILABLE({ cause: logged.reason })
       }
@@ -133,9 +130,8 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
     },
     counts: () => ({ held: held.session.size + held.key.size, waiting: waiting.size }),
     async close () {
-      clearInterval(timer)
       unsubscribe()
-      if (waiting.size > 0) await flushSoon()
+      await behind.close()
     }
   }
 }

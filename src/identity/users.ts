@@ -1,16 +1,19 @@
 import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED } from '../errors.ts'
-import { newId } from '../std/id.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
+import { compareAndSet } from '../std/compare-and-set.ts'
+import { newId } from '../std/id.ts'
+import { retryable } from '../std/retryable.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { withAdminLock } from './admin-lock.ts'
 import { userCollection } from './collections.ts'
-import { BoundedMap } from '../std/bounded-map.ts'
+import { requireAnotherAdministrator } from './last-administrator.ts'
 import type { Role, User, UserState } from './shapes.ts'
 
 /**
- * People. The store has the truth; every process holds what it needs to judge requests (UserState) in memory, and is
+ * People. The store has the truth; every process holds in memory the part that requests are checked by (UserState), and is
  * told of changes by its siblings at once and by the store within a poll. Of two states the higher revision wins, so
  * that a late message or a slow read never brings an old role back.
  */
@@ -68,31 +71,23 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
     return user
   }
 
-  /** Compare-and-set until it holds: `change` sees what is stored now, and throws when it must not be. */
-  async function change (id: string, next: (user: User) => User | Promise<User>): Promise<User> {
-    for (let tries = 0; tries < CONFLICT_TRIES; tries++) {
+  /** `next` sees the user as stored now, and throws when the change must not be. */
+  function change (id: string, next: (user: User) => User | Promise<User>): Promise<User> {
+    return compareAndSet(CONFLICT_TRIES, async () => {
       const current = await store.get(id)
       if (current === null) throw new NEKO_ERR_NOT_FOUND('There is no such user')
       const { revision, ...user } = current
       const wanted = await next(user as User)
       const stored = await store.replace({ ...wanted, updatedAt: clock.now() }, revision)
-      if (stored !== null) return tell(stored)
-    }
-    throw Object.assign(new NEKO_ERR_OVERLOADED('1'), { retryAfterSeconds: 1 })
-  }
-
-  async function requireAnotherAdmin (user: User): Promise<void> {
-    const active = await store.count({ role: 'ADMIN', disabled: false })
-    if (isActiveAdmin(user) && active < 2) {
-      throw new NEKO_ERR_INPUT_INVALID('The last active administrator must stay one')
-    }
+      return stored === null ? null : tell(stored)
+    }, () => retryable(new NEKO_ERR_OVERLOADED('1'), 1))
   }
 
   /** A change that may take an administrator away. */
   function guarded (id: string, next: (user: User) => User): Promise<User> {
     return withAdminLock({ storage, clock }, () => change(id, async (user) => {
       const wanted = next(user)
-      if (isActiveAdmin(user) && !isActiveAdmin(wanted)) await requireAnotherAdmin(user)
+      await requireAnotherAdministrator(store, { user, wanted })
       return wanted
     }))
   }
@@ -152,8 +147,4 @@ export function requireUsername (username: string): void {
 
 function stateOf ({ id, username, role, disabled, generation, revision }: Stored<User>): UserState {
   return { id, username, role, disabled, generation, revision }
-}
-
-function isActiveAdmin (user: User): boolean {
-  return user.role === 'ADMIN' && !user.disabled
 }

@@ -1,11 +1,10 @@
 import type { CollectionDefinition, Document, Storage } from '../storage/port.ts'
-import { auditEvents } from '../audit/collections.ts'
-import type { StoredAuditEvent } from '../audit/collections.ts'
+import { auditEvents } from './collections.ts'
+import type { StoredAuditEvent } from './collections.ts'
 import type { FileLayer } from './files.ts'
-import { readEvents, readReplayed } from './flush.ts'
-import { listProcesses } from './segments.ts'
-import type { WrittenEvent } from './segments.ts'
-import type { StoreEffect } from '../audit/shapes.ts'
+import { readReplayed } from './replay-mark.ts'
+import { listProcesses, readEvents } from './segments.ts'
+import type { StoreEffect, WrittenEvent } from './shapes.ts'
 
 interface Pending {
   effect: StoreEffect

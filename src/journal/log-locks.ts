@@ -4,8 +4,9 @@ import { isErrno } from './files.ts'
 import type { FileLayer } from './files.ts'
 
 /**
- * Who writes which log, and who recovers: small files that name an operating system's process by number and start time.
- * A log whose writer still runs must never be closed by another; nobody else can tell a dead one from a busy one.
+ * Locks of logs (who writes which) and of recovery: small files that name an operating system's process by number and
+ * start time. A log whose writer still runs must never be closed by another; nothing else tells a dead writer from a
+ * busy one.
  */
 const LOCK_FILE = 'recovery.lock'
 /** Two that find the same stale lock settle it within this. */
@@ -25,23 +26,23 @@ export function lockLog (files: FileLayer, directory: string, processId: string)
   }
 }
 
-/** After the last write. Never rejects: a claim that stays is one of a dead process, which recovery sees. */
+/** After the last write. Never rejects: a lock that stays is one of a dead process, which recovery sees. */
 export async function releaseLog (files: FileLayer, directory: string, processId: string): Promise<void> {
   await files.remove(`${directory}/${lockName(processId)}`).catch(() => { /* never there, or gone already */ })
 }
 
 /**
- * Logs whose writer runs in another process of this machine. Those of the calling process are not among them: whoever
- * asks knows which of its own are open.
+ * Logs whose writer runs in another process of this machine. Those of the calling process are not among them: the
+ * caller knows which of its own are open.
  */
 export async function lockedLogs (files: FileLayer, directory: string): Promise<Set<string>> {
-  const claimed = new Set<string>()
+  const locked = new Set<string>()
   for (const name of await files.list(directory)) {
     if (!name.endsWith('.pid')) continue
     const mark = await readMark(files, `${directory}/${name}`)
-    if (mark !== null && mark !== ownMark() && isRunning(mark)) claimed.add(name.slice(0, -'.pid'.length))
+    if (mark !== null && mark !== ownMark() && isRunning(mark)) locked.add(name.slice(0, -'.pid'.length))
   }
-  return claimed
+  return locked
 }
 
 /** Runs `work` while nobody else of this machine does; null when somebody does. */

@@ -1,9 +1,9 @@
 /**
- * Recovery: what dead processes left behind, closed and brought into the store.
+ * Recovery: logs that dead processes left behind are closed and brought into the store.
  *
  * Owns: the logs of processes that no longer run. In: their segments. Out: each event in the store exactly once, each
- * document as its last acknowledged change left it, each log closed and sealed, so that it verifies to its end.
- * Never does: touch a log whose chain is broken (it is evidence; what stands before the break is still indexed).
+ * document as its last acknowledged change left it, each log closed, and handed over to be sealed (`sealLog`).
+ * Never does: touch a log whose chain is broken (it is evidence; the events before the break are still indexed).
  *
  * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is
  * run again. Rooms write their documents themselves; effects are for those who died between the
@@ -12,38 +12,42 @@
  */
 import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
-import type { AuditLog } from '../audit/audit.ts'
 import { encodeLine, GENESIS } from './chain.ts'
 import type { Line } from './chain.ts'
-import { releaseLog } from './log-locks.ts'
-import { createSeals, readSeals, sealsName } from '../audit/checkpoints.ts'
-import type { Checkpoint } from '../audit/checkpoints.ts'
-import { auditCheckpoints, auditEvents } from '../audit/collections.ts'
-import type { StoredAuditEvent, StoredCheckpoint } from '../audit/collections.ts'
+import { auditEvents, storedEvent } from './collections.ts'
+import type { StoredAuditEvent } from './collections.ts'
 import { applyEffects, EffectSet } from './effects.ts'
-import { createPseudonyms } from './entries.ts'
-import type { Pseudonyms } from './entries.ts'
-import { isErrno, systemFiles } from './files.ts'
+import { systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
-import { readReplayed, storedEvent, writeReplayed } from './flush.ts'
-import type { Replayed } from './flush.ts'
-import { countedLines, ensureTrailId, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
+import { releaseLog } from './log-locks.ts'
+import type { Pseudonyms } from './pseudonyms.ts'
+import { readReplayed, writeReplayed } from './replay-mark.ts'
+import type { Replayed } from './replay-mark.ts'
+import { countedLines, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
 import type { SegmentLines } from './segments.ts'
-import type { StoreEffect } from '../audit/shapes.ts'
-import type { Signer } from '../audit/signing.ts'
+import type { StoreEffect } from './shapes.ts'
+
+/** The last line of a log: where its chain ends. */
+export interface LogEnd { processId: string, segment: number, seq: number, hash: string }
+
+/**
+ * Makes the evidence that a log ends where it does. Called once its `close` line is synced, and again when recovery
+ * was killed in between: sealing twice must be sealing once.
+ */
+export type SealLog = (end: LogEnd) => Promise<void>
 
 export interface RecoveryOptions {
   directory: string
-  signer: Signer
   storage: Storage
   clock: Clock
-  log: AuditLog
+  log: { error (fields: object, message: string): void }
   /** Where effects may point. An effect on another collection is logged and keeps its log from being done. */
   collections: CollectionDefinition[]
   /** True for processes that still write their log. */
   isLive: (processId: string) => boolean
-  /** The key that the logs' effects are sealed with, where there is one. */
-  auditPseudonymKey?: string | null | undefined
+  /** Opens the logs' effects, where they were written with AUDIT_PSEUDONYM_KEY. */
+  pseudonyms: Pseudonyms | null
+  sealLog: SealLog
   files?: FileLayer
 }
 
@@ -64,7 +68,7 @@ const CHUNK = 1_000
 const IN_FLIGHT = 4
 
 /** @throws NEKO_ERR_STORE_UNAVAILABLE: call again later, nothing is lost. */
-export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryReport> {
+export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryReport> {
   const { directory, isLive, log } = options
   const files = options.files ?? systemFiles
   const report: RecoveryReport = { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [] }
@@ -82,8 +86,8 @@ export async function recoverAudit (options: RecoveryOptions): Promise<RecoveryR
       replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true }
     })
   }
-  const pseudonyms = options.auditPseudonymKey == null ? null : createPseudonyms(options.auditPseudonymKey)
-  const applied = await applyEffects({ ...options, files, effects, open: (effect) => openEffect(effect, pseudonyms) })
+  const open = (effect: StoreEffect): StoreEffect => openEffect(effect, options.pseudonyms)
+  const applied = await applyEffects({ ...options, files, effects, open })
   const isWhole = applied.unknown.size === 0 && applied.unreadable === 0
   report.effects = applied.applied
   // Marked only now: killed before this, everything is read again.
@@ -124,15 +128,15 @@ interface BringIn extends RecoveryOptions {
   report: RecoveryReport
 }
 
-/** Where a dead log ends. */
-interface LogEnd { segment: number, seq: number, hash: string, nextSeq: number, length: number, closed: boolean }
+/** The end of a dead log, with what closing it needs: the next event's place, the bytes that count. */
+interface OpenEnd extends Omit<LogEnd, 'processId'> { nextSeq: number, length: number, closed: boolean }
 
 /** Events into the store, effects into the set. Returns where the log ends, or null when its chain is broken. */
-async function bringIn (options: BringIn): Promise<LogEnd | null> {
+async function bringIn (options: BringIn): Promise<OpenEnd | null> {
   const { files, directory, processId, segments, replayed, effects, report, storage, log } = options
   const events = storage.collection<StoredAuditEvent>(auditEvents)
   const wanted = segments.filter((segment) => segment >= replayed.segment)
-  const end: LogEnd = { segment: -1, seq: replayed.seq, hash: GENESIS, nextSeq: 0, length: 0, closed: false }
+  const end: OpenEnd = { segment: -1, seq: replayed.seq, hash: GENESIS, nextSeq: 0, length: 0, closed: false }
   const read = async (index: number): Promise<SegmentLines | undefined> => (
     wanted[index] === undefined
       ? undefined
@@ -173,11 +177,11 @@ async function bringIn (options: BringIn): Promise<LogEnd | null> {
   return end
 }
 
-function follows (first: Line | undefined, end: LogEnd, index: number): boolean {
+function follows (first: Line | undefined, end: OpenEnd, index: number): boolean {
   return first === undefined || index === 0 || end.segment < 0 || first.prevHash === end.hash
 }
 
-function endOf (last: Line, segment: number, read: SegmentLines, count: number): LogEnd {
+function endOf (last: Line, segment: number, read: SegmentLines, count: number): OpenEnd {
   const nextSeq = last.kind === 'event' ? last.seq + 1 : last.seq
   return {
     segment,
@@ -189,11 +193,10 @@ function endOf (last: Line, segment: number, read: SegmentLines, count: number):
   }
 }
 
-interface CloseLog extends RecoveryOptions { files: FileLayer, processId: string, end: LogEnd, report: RecoveryReport }
+interface CloseLog extends RecoveryOptions { files: FileLayer, processId: string, end: OpenEnd, report: RecoveryReport }
 
-/** Cuts what is torn, writes the `close` line, and seals it. */
-async function closeLog (options: CloseLog): Promise<void> {
-  const { files, directory, processId, end, report, clock, storage } = options
+/** Cuts a torn end, writes the `close` line, and has it sealed. */
+async function closeLog ({ files, directory, processId, end, report, clock, sealLog }: CloseLog): Promise<void> {
   if (end.segment < 0) return
   const path = `${directory}/${segmentName(processId, end.segment)}`
   if (!end.closed) {
@@ -210,33 +213,5 @@ async function closeLog (options: CloseLog): Promise<void> {
       file.close()
     }
   }
-  const checkpoint = await sealClose(options)
-  if (checkpoint === null) return
-  const trailId = await ensureTrailId(files, directory)
-  await storage.collection<StoredCheckpoint>(auditCheckpoints).put({ id: processId, trailId, ...checkpoint })
-}
-
-/** The `close` checkpoint behind what the seals hold, or null when it is there already. */
-async function sealClose ({ files, directory, processId, signer, clock, end }: CloseLog): Promise<Checkpoint | null> {
-  const bytes = await files.read(`${directory}/${sealsName(processId)}`).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) return Buffer.alloc(0)
-    throw error
-  })
-  const read = readSeals(bytes, processId, signer)
-  if (read.checkpoints.some((seal) => seal.kind === 'close' && seal.hash === end.hash)) return null
-  const newest = read.checkpoints.at(-1)
-  const length = read.tornAt < 0 ? bytes.length : read.tornAt
-  const seals = createSeals({
-    files,
-    directory,
-    processId,
-    signer,
-    resume: { number: (newest?.number ?? -1) + 1, length }
-  })
-  try {
-    if (newest === undefined) seals.begin(clock.now(), GENESIS)
-    return await seals.append({ kind: 'close', segment: end.segment, seq: end.seq, hash: end.hash, at: clock.now() })
-  } finally {
-    seals.close()
-  }
+  await sealLog({ processId, segment: end.segment, seq: end.seq, hash: end.hash })
 }

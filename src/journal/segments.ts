@@ -1,40 +1,38 @@
 import { decodeLine, splitLines } from './chain.ts'
 import type { Line, OpenReason } from './chain.ts'
-import { randomText } from '../std/id.ts'
-import { isErrno, replaceFile } from './files.ts'
 import type { FileLayer } from './files.ts'
-import type { AuditEvent, StoreEffect } from '../audit/shapes.ts'
+import type { WrittenEvent } from './shapes.ts'
 
-/** An event as its line holds it: with the effects that only recovery reads. */
-export type WrittenEvent = AuditEvent & { effects?: StoreEffect[] }
+/** Events that a reader gets at a time. */
+const CHUNK = 1_000
 
 /** A new segment is begun behind this: small enough to be read whole, large enough to be rare. */
 export const SEGMENT_BYTES = 16 * 1024 * 1024
 
 const SEGMENT_NAME = /^([0-9a-z]{1,32})-(\d{1,9})\.log$/
-const SIDE_NAME = /^([0-9a-z]{1,32})\.(seals|replayed)$/
+const SEALS_NAME = /^([0-9a-z]{1,32})\.seals$/
 
 /** The file of one segment; numbers rise from 0. */
 export function segmentName (processId: string, segment: number): string {
   return `${processId}-${segment}.log`
 }
 
-/** What the directory holds of each process start: segment numbers rising, and whether its seals are there. */
-export interface ProcessFiles { processId: string, segments: number[], seals: boolean }
+/** A process start of which the directory holds segments (their numbers, rising) or at least the seals. */
+export interface ProcessFiles { processId: string, segments: number[] }
 
 /** All process starts of the directory, by id. Names that are none of ours are passed over. */
 export async function listProcesses (files: FileLayer, directory: string): Promise<ProcessFiles[]> {
   const found = new Map<string, ProcessFiles>()
   const entry = (processId: string): ProcessFiles => {
     let process = found.get(processId)
-    if (process === undefined) found.set(processId, process = { processId, segments: [], seals: false })
+    if (process === undefined) found.set(processId, process = { processId, segments: [] })
     return process
   }
   for (const name of await files.list(directory)) {
     const segment = SEGMENT_NAME.exec(name)
     if (segment !== null) entry(segment[1] as string).segments.push(Number(segment[2]))
-    const side = SIDE_NAME.exec(name)
-    if (side !== null && side[2] === 'seals') entry(side[1] as string).seals = true
+    const seals = SEALS_NAME.exec(name)
+    if (seals !== null) entry(seals[1] as string)
   }
   for (const process of found.values()) process.segments.sort((a, b) => a - b)
   return [...found.values()].sort((a, b) => a.processId < b.processId ? -1 : 1)
@@ -91,30 +89,24 @@ export function eventOf (line: Line): WrittenEvent | null {
   return line.kind === 'event' ? line.event as WrittenEvent : null
 }
 
-/** Names the directory in the store's checkpoints. */
-export const TRAIL_ID_FILE = 'trail.id'
-
-/** The name, or null where there is none yet or it is damaged. @throws the disk's error */
-export async function readTrailId (files: FileLayer, directory: string): Promise<string | null> {
-  try {
-    const text = (await files.read(`${directory}/${TRAIL_ID_FILE}`)).toString().trim()
-    return /^[0-9a-z]{16}$/.test(text) ? text : null
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return null
-    throw error
+/** Events of one process in order, at most 1,000 at a time; `untilSeq` excluded. */
+export async function * readEvents (
+  options: { files: FileLayer, directory: string, processId: string, afterSeq: number, untilSeq: number }
+): AsyncGenerator<WrittenEvent[]> {
+  const { files, directory, processId, afterSeq, untilSeq } = options
+  const segments =
+    (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+  const reads = segments.map((segment) => async () =>
+    readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
+  )
+  let next = reads[0] === undefined ? undefined : await reads[0]()
+  for (let index = 0; next !== undefined; index++) {
+    const read = next
+    next = reads[index + 1] === undefined ? undefined : await reads[index + 1]!()
+    if ((next?.lines[0]?.seq ?? Infinity) <= afterSeq + 1) continue
+    const events = countedLines(read, next?.lines[0]).map(eventOf).filter((event) =>
+      event !== null && event.seq > afterSeq && event.seq < untilSeq
+    ) as WrittenEvent[]
+    for (let at = 0; at < events.length; at += CHUNK) yield events.slice(at, at + CHUNK)
   }
-}
-
-/**
- * The directory's name, made by whoever comes first. Processes that start together may both write: the last
- * one stays, and a checkpoint is written again within a minute.
- */
-export async function ensureTrailId (files: FileLayer, directory: string): Promise<string> {
-  const found = await readTrailId(files, directory)
-  if (found !== null) return found
-  await replaceFile(files, directory, TRAIL_ID_FILE, Buffer.from(randomText(16))).catch((error: unknown) => {
-    // A sibling is writing it at this moment.
-    if (!isErrno(error, 'EEXIST', 'ENOENT')) throw error
-  })
-  return await readTrailId(files, directory) ?? ''
 }

@@ -1,14 +1,15 @@
 import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { createAudit } from '../../src/audit/audit.ts'
-import { auditCollections, auditEvents } from '../../src/audit/collections.ts'
-import type { StoredAuditEvent } from '../../src/audit/collections.ts'
+import { auditCollections } from '../../src/audit/collections.ts'
+import { auditEvents } from '../../src/journal/collections.ts'
+import type { StoredAuditEvent } from '../../src/journal/collections.ts'
 import { prepareAudit } from '../../src/audit/prepare.ts'
 import { createSigner } from '../../src/audit/signing.ts'
 import { verifyDataDir } from '../../src/audit/verify.ts'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import { openTestStorage } from '../storage.ts'
-import { seen, silentLog, temporaryFolder } from './disk.ts'
+import { seen, silentLog, temporaryFolder } from '../journal/disk.ts'
 
 /** AUDIT_SIGNING_KEY is rotated: what the old key sealed still verifies, and what it must not do it cannot. */
 const first = 'the first secret of the tests that is long enough'

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { NeverBlock } from '../../src/decisions/never-block.ts'
 import { createStanding } from '../../src/decisions/standing.ts'
 import type { Action, Decision } from '../../src/decisions/shapes.ts'
 import { addressNumber, canonicalAddress, cidrText, parseCidr } from '../../src/std/ip.ts'
@@ -9,7 +10,7 @@ const ORDER = { ALLOW: 3, BLOCK: 2, CHALLENGE: 1 }
 
 t.test('what the index finds is what a plain list would find, whatever was put in and taken out', (t) => {
   const dice = createDice(7)
-  const standing = createStanding({ neverBlock: [] })
+  const standing = createStanding({ neverBlock: new NeverBlock([]) })
   const all = new Map<string, Decision>()
   // Few distinct bits, so that ranges nest and addresses hit them.
   const four = (): string => `${dice.pick([10, 172, 203])}.${dice.pick([0, 16, 255])}.${dice.whole(0, 3)}.${dice.whole(0, 3)}`
@@ -53,7 +54,7 @@ t.test('what the index finds is what a plain list would find, whatever was put i
 })
 
 t.test('an allow wins over every block, but not one that is simulated or has expired', (t) => {
-  const standing = createStanding({ neverBlock: [] })
+  const standing = createStanding({ neverBlock: new NeverBlock([]) })
   const put = (id: string, action: Action, fields: Partial<Decision> = {}): void => standing.put({ id, scope: 'IP', value: '192.0.2.7', action, origin: 'user:u', reason: '', simulated: false, createdAt: NOW, expiresAt: null, assessmentId: null, ...fields })
   put('block', 'BLOCK')
   put('simulated', 'ALLOW', { simulated: true })

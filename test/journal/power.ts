@@ -1,5 +1,5 @@
 import { createAudit } from '../../src/audit/audit.ts'
-import { recoverAudit } from '../../src/journal/recovery.ts'
+import { recoverAudit } from '../../src/audit/recovery.ts'
 import { createSigner } from '../../src/audit/signing.ts'
 import { verifyAudit } from '../../src/audit/verify.ts'
 import { systemClock } from '../../src/std/clock.ts'

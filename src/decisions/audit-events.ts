@@ -1,0 +1,64 @@
+import type { AuditInput } from '../audit/shapes.ts'
+import { asDocument, decisionCollection, type Decision, type DecisionOrigin } from './shapes.ts'
+import { subjectKey } from './subject.ts'
+
+/** What the trail says of decisions (pure): each event carries the change of the store that a replay makes up for. */
+type StoreChange = NonNullable<AuditInput['effects']>
+
+/** By a person. */
+export function addedByPerson (decision: Decision): AuditInput {
+  const { id, action, reason, expiresAt } = decision
+  return {
+    ...about(decision, 'decision.add', decision.origin),
+    assessmentId: decision.assessmentId,
+    details: { id, action, reason, expiresAt },
+    effects: putOf(decision)
+  }
+}
+
+/** By a playbook; `prolonged` when the client's decision of the same kind lasts longer now. */
+export function addedByPlaybook (decision: Decision, by: DecisionOrigin, prolonged: boolean): AuditInput {
+  const { id, action, reason, expiresAt, simulated } = decision
+  return {
+    ...about(decision, prolonged ? 'decision.prolong' : 'decision.add', by.origin),
+    assessmentId: decision.assessmentId,
+    score: by.score ?? null,
+    factor: by.factor ?? null,
+    details: { id, action, reason, expiresAt, simulated },
+    effects: putOf(decision)
+  }
+}
+
+export function removed (decision: Decision, actor: string): AuditInput {
+  return {
+    ...about(decision, 'decision.remove', actor),
+    details: { id: decision.id, receipt: decision.assessmentId },
+    effects: deleteOf(decision.id)
+  }
+}
+
+/** Two processes saw one offence, and the other's decision stays. */
+export function superseded (decision: Decision): AuditInput {
+  return {
+    ...about(decision, 'decision.supersede', decision.origin),
+    assessmentId: decision.assessmentId,
+    details: { id: decision.id },
+    effects: deleteOf(decision.id)
+  }
+}
+
+function about (
+  decision: Decision,
+  type: string,
+  actor: string
+): Pick<AuditInput, 'category' | 'type' | 'actor' | 'target' | 'outcome'> {
+  return { category: 'security', type, actor, target: subjectKey(decision), outcome: 'ok' }
+}
+
+function putOf (decision: Decision): StoreChange {
+  return [{ collection: decisionCollection.name, op: 'put', id: decision.id, doc: asDocument(decision) }]
+}
+
+function deleteOf (id: string): StoreChange {
+  return [{ collection: decisionCollection.name, op: 'delete', id }]
+}

@@ -1,0 +1,73 @@
+import type { Audit } from '../audit/shapes.ts'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Collection } from '../storage/port.ts'
+import { addedByPerson, removed } from './audit-events.ts'
+import type { NeverBlock } from './never-block.ts'
+import { newDecision, requireTtl } from './new-decision.ts'
+import type { PendingWrites } from './pending-writes.ts'
+import type { Readmission } from './readmission.ts'
+import type { RepeatOffenders } from './repeat-offenders.ts'
+import type { Replica } from './replica.ts'
+import type { Decision, DecisionInput, DecisionOrigin } from './shapes.ts'
+import type { Siblings } from './siblings.ts'
+import { isByPlaybook } from './standing.ts'
+import { subjectKey } from './subject.ts'
+
+/** What people decide: acknowledged when its audit record is synced and memory has it; the store follows. */
+export interface PersonDecisions {
+  add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
+  remove (id: string, actor: string): Promise<Decision>
+}
+
+export interface PersonDecisionsOptions {
+  replica: Replica
+  store: Collection<Decision>
+  pending: PendingWrites<Decision>
+  siblings: Siblings
+  offenders: RepeatOffenders
+  readmission: Readmission
+  neverBlock: NeverBlock
+  audit: Audit
+  clock: Clock
+}
+
+export function createPersonDecisions (options: PersonDecisionsOptions): PersonDecisions {
+  const { replica, store, pending, siblings, offenders, readmission, neverBlock, audit, clock } = options
+
+  async function add (input: DecisionInput, by: DecisionOrigin): Promise<Decision> {
+    requireTtl(input.ttlSeconds)
+    const decision = newDecision(input, by, clock.now())
+    if (decision.action === 'BLOCK' && neverBlock.covers(decision)) {
+      throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
+    }
+    await audit.durable(addedByPerson(decision))
+    replica.activate(decision)
+    pending.put(decision)
+    siblings.put(decision, null)
+    return decision
+  }
+
+  async function remove (id: string, actor: string): Promise<Decision> {
+    const decision = replica.standing.get(id) ?? await store.get(id)
+    if (decision === null) throw new NEKO_ERR_NOT_FOUND('There is no such decision')
+    await audit.durable(removed(decision, actor))
+    replica.entomb(id)
+    readmission.readmit(decision)
+    replica.deactivate(id)
+    pending.delete(id)
+    offenders.reset(subjectKey(decision))
+    siblings.removed(decision)
+    if (decision.action === 'BLOCK') await removeQuarantines(decision, actor)
+    return decision
+  }
+
+  /** A client who is let back in is let in: the quarantine that came with the block goes with it. */
+  async function removeQuarantines (block: Decision, actor: string): Promise<void> {
+    for (const other of replica.standing.about(block)) {
+      if (other.action === 'CHALLENGE' && isByPlaybook(other)) await remove(other.id, actor)
+    }
+  }
+
+  return { add, remove }
+}
