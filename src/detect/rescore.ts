@@ -1,5 +1,5 @@
 /** Scoring what was kept of a request: by a replay, also without a running server. Pure. */
-import { emptyHistory } from '../clients/shapes.ts'
+import { emptyHistory } from './history-shapes.ts'
 import { scoreObservation, scoreWithPayload } from './score.ts'
 import type { PayloadFinding } from './factors/payload.ts'
 import type { Policy } from './policy.ts'

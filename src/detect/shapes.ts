@@ -1,5 +1,5 @@
 /** Shapes of scoring: what we saw (Observation), what a measure says (FactorResult), what it comes to (Score). */
-import type { HistorySnapshot } from '../clients/shapes.ts'
+import type { HistorySnapshot } from './history-shapes.ts'
 
 export const FACTOR_NAMES = ['frequency', 'userAgent', 'endpoint', 'headers', 'timing', 'payload', 'behavior'] as const
 export type FactorName = typeof FACTOR_NAMES[number]

@@ -1,7 +1,7 @@
 import { classifyAgent } from './signs/agents.ts'
 import { ramp } from './evidence.ts'
 import { headerOf } from './request-view.ts'
-import type { HistorySnapshot } from '../clients/shapes.ts'
+import type { HistorySnapshot } from './history-shapes.ts'
 import type { RequestView } from './request-view.ts'
 
 /** A polite crawl, requests a minute. */

@@ -4,7 +4,7 @@
  * answer says so.
  */
 import type { Assessment, RedactedObservation } from './shapes.ts'
-import type { HistorySnapshot } from '../clients/shapes.ts'
+import type { HistorySnapshot } from '../detect/history-shapes.ts'
 import type { PayloadFinding } from '../detect/factors/payload.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { FactorContribution, FactorName, Observation, Score } from '../detect/shapes.ts'

@@ -4,7 +4,7 @@
  * its evidence is lengths and text in the same way, or the number under which it was sent before. No JSON:
  * that was a third of the thread's time.
  */
-import { HISTORY_LENGTH, decodeHistory, encodeHistory } from '../clients/shapes.ts'
+import { HISTORY_LENGTH, decodeHistory, encodeHistory } from '../detect/history-shapes.ts'
 import { slotOffset } from './ring.ts'
 import { FACTOR_NAMES } from '../detect/shapes.ts'
 import type { Ring } from './ring.ts'

@@ -6,7 +6,7 @@
  */
 import { flushCompileCache } from 'node:module'
 import { asBuffer } from '../detect/bytes.ts'
-import { emptyHistory } from '../clients/shapes.ts'
+import { emptyHistory } from '../detect/history-shapes.ts'
 import { createPolicy } from '../detect/policy.ts'
 import { inspectPayload } from '../detect/factors/payload.ts'
 import { scoreWithPayload } from '../detect/score.ts'

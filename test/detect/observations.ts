@@ -1,4 +1,4 @@
-import { emptyHistory } from '../../src/clients/shapes.ts'
+import { emptyHistory } from '../../src/detect/history-shapes.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
 
 let count = 0

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHistory } from '../../src/clients/shapes.ts'
+import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHistory } from '../../src/detect/history-shapes.ts'
 import { createRing, LARGE, SMALL } from '../../src/threads/ring.ts'
 import { createScoreReader, createScoreWriter, decodeObservation, encodeObservation } from '../../src/threads/ring-codec.ts'
 import { FACTOR_NAMES } from '../../src/detect/shapes.ts'
 import { observation } from '../detect/observations.ts'
-import type { HistoryFact } from '../../src/clients/shapes.ts'
+import type { HistoryFact } from '../../src/detect/history-shapes.ts'
 import type { Observation, Score } from '../../src/detect/shapes.ts'
 
 const ring = createRing()

@@ -2,7 +2,7 @@ import { addSign, ramp, resultOf } from '../evidence.ts'
 import { patienceWith } from '../tolerance.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
-import type { HistorySnapshot } from '../../clients/shapes.ts'
+import type { HistorySnapshot } from '../history-shapes.ts'
 import type { RequestView } from '../request-view.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
