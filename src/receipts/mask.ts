@@ -3,6 +3,7 @@
  * can still be judged in a replay and nothing can be read. Text is bytes as latin1 here: what is masked keeps
  * its length. Pure.
  */
+import { anyOf, captured, sequence } from '../std/regex.ts'
 import { isSecretName } from './secret-names.ts'
 
 /** Called with the place of each secret that was masked. */
@@ -18,8 +19,16 @@ export function maskShape (text: string): string {
  * credentials in a URL.
  */
 // Each alternative begins at a boundary: a run of letters is read once, not once from each of its letters.
-const TOKENS =
-  /(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,}(?:\.[\w-]*){1,4}|\b(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|npm|neko|hf|shpat)[_-][\w-]{12,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}|(?<=\b(?:[Bb]earer|[Bb]asic|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)(?: |%20|\+))[\w.~+/=-]{6,}|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END|$)|(?<=:\/\/)[^\s/?#@"'<>]{1,512}(?=@)/g
+const TOKENS = anyOf([
+  // A JWT; percent-encoded text may stand before it.
+  /(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,}(?:\.[\w-]*){1,4}/,
+  /\b(?:sk|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|npm|neko|hf|shpat)[_-][\w-]{12,}/,
+  /\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/,
+  /\bAIza[\w-]{30,}/,
+  /(?<=\b(?:[Bb]earer|[Bb]asic|[Tt]oken|[Dd]igest|[Aa]pi[Kk]ey)(?: |%20|\+))[\w.~+/=-]{6,}/,
+  /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END|$)/,
+  /(?<=:\/\/)[^\s/?#@"'<>]{1,512}(?=@)/
+], 'g')
 
 export function maskTokens (text: string, place: string, onMasked: OnMasked): string {
   return text.replace(TOKENS, (token) => {
@@ -86,8 +95,17 @@ export function maskCookies (text: string, onMasked: OnMasked): string {
 
 // A name, a separator, a value: as in GraphQL, JSON5, XML attributes, INI, logs. Quotes may be escaped (a
 // query inside JSON).
-const LOOSE =
-  /([A-Za-z_$][\w$.-]{0,63})(\\*["']?\s{0,8}[:=]\s{0,8})((?:\\*"){3}[\s\S]*?(?:(?:\\*"){3}|$)|\\+"[\s\S]*?(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$)|[^\s"'&,;<>(){}[\]]+)/g
+const LOOSE = sequence([
+  /([A-Za-z_$][\w$.-]{0,63})/,
+  /(\\*["']?\s{0,8}[:=]\s{0,8})/,
+  captured([
+    /(?:\\*"){3}[\s\S]*?(?:(?:\\*"){3}|$)/,
+    /\\+"[\s\S]*?(?:\\+"|$)/,
+    /"(?:[^"\\]|\\.)*(?:"|$)/,
+    /'(?:[^'\\]|\\.)*(?:'|$)/,
+    /[^\s"'&,;<>(){}[\]]+/
+  ])
+], 'g')
 const ELEMENT = /<([A-Za-z_][\w.:-]{0,63})(\s[^<>]{0,512})?>([^<]{1,8192})</g
 const PART = /(name="?([^"\r\n;]{1,128})"?[^\r\n]{0,512}(?:\r?\n[^\r\n]{1,512}){0,8}\r?\n\r?\n)([\s\S]*?)(?=\r?\n--|$)/g
 

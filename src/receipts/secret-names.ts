@@ -1,11 +1,26 @@
+import { anyOf, sequence } from '../std/regex.ts'
+
 /** Which names carry secrets: of headers, parameters, cookies, fields and variables. Pure. */
 
 // After folding: lower case, only letters and digits. `token` alone is one, `tokens_used` is not; `author` is
 // not `auth`.
-const SECRET =
-  /(?:passw(?:or)?d|passphrase|passwort|passcode|^pass$|^pwd$|pwd$|secret|credential|authorization|^auth$|authtoken|apikey|accesskey|privatekey|signingkey|sessionkey|encryptionkey|token$|^jwt$|jwt$|^bearer$|^otp$|otpcode|totp|^pin$|pincode|^cvv$|^cvc$|cardnumber|^ssn$|^sid$|sessionid|sessid|^session$|cookie|signature$|^sig$|assertion$|^nonce$|mnemonic|recoverycode|clientassertion|^code$|^key$|samlresponse|accountkey)/
-const HEADERS =
-  /^(?:proxyauthorization|xapikey|xauth\w*|xcsrf\w*|xxsrf\w*|xamzsecuritytoken|xgoogapikey|xvaulttoken|xgitlabtoken|xhubsignature\w*)$/
+const SECRET = anyOf([
+  /passw(?:or)?d|passphrase|passwort|passcode|^pass$|^pwd$|pwd$/,
+  /secret|credential|authorization|^auth$|authtoken/,
+  /apikey|accesskey|privatekey|signingkey|sessionkey|encryptionkey|accountkey|^key$/,
+  /token$|^jwt$|jwt$|^bearer$|assertion$|clientassertion|samlresponse/,
+  /^otp$|otpcode|totp|^pin$|pincode|^cvv$|^cvc$|cardnumber|^ssn$/,
+  /^sid$|sessionid|sessid|^session$|cookie/,
+  /signature$|^sig$|^nonce$|mnemonic|recoverycode|^code$/
+])
+const HEADERS = sequence([
+  /^/,
+  [
+    /proxyauthorization|xapikey|xauth\w*|xcsrf\w*|xxsrf\w*/,
+    /xamzsecuritytoken|xgoogapikey|xvaulttoken|xgitlabtoken|xhubsignature\w*/
+  ],
+  /$/
+])
 
 /**
  * True when the value under this name must not be kept. Any spelling: `API-Key`, `api_key`, `apiKey`,

@@ -4,8 +4,8 @@
  * reload forgets nothing and a killed worker a quarter of a second at most. Without one (WORKERS=1) each
  * process keeps its own.
  *
- * The process that is asked first has all workers hand over, then adds what the keepers of all hosts hold: every process gives
- * the same answer, two round trips for any window and any history.
+ * The process that is asked first has all workers hand over, then adds what the keepers of all hosts hold:
+ * every process gives the same answer, two round trips for any window and any history.
  */
 import { addSums, createStats, createTally, describeSums, noSums } from './stats.ts'
 import { BoundedMap } from '../std/bounded-map.ts'

@@ -114,8 +114,8 @@ export function costOf (schema: GraphQLSchema, document: DocumentNode, variables
 }
 
 /**
- * The cost of an operation after it ran, counted on its result: one point for each object, at least 1, at most what it was
- * charged. Counting ends there, so that it costs no more than the answer that was paid for.
+ * The cost of an operation after it ran, counted on its result: one point for each object, at least 1, at
+ * most what it was charged. Counting ends there, so that it costs no more than the answer that was paid for.
  */
 export function usedPoints (data: unknown, charged: number): number {
   let points = 0

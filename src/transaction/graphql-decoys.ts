@@ -1,8 +1,9 @@
 import { Kind, parse, visit, type DocumentNode } from 'graphql'
 
 /**
- * Fields that no schema of ours has, so that no client learns of them: a caller who asks for one guesses at what an admin API
- * might be called. They answer plausibly, and a caller who touched one is a honeypot capture.
+ * Fields that no schema of ours has, so that no client learns of them: a caller who asks for one guesses at
+ * what an admin API might be called. They answer plausibly, and a caller who touched one is a honeypot
+ * capture.
  */
 const BAIT: Readonly<Record<string, unknown>> = {
   systemConfig: null,

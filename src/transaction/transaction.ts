@@ -13,8 +13,9 @@ import type { LimitAnswer } from '../limits/shapes.ts'
 export type Door = 'http' | 'websocket' | 'assess'
 
 /**
- * The weight of a request's words. `caller`: somebody asks us, with credentials, limits and consequences. `sample`: a request that
- * others saw and handed in; no credential of it is read, nothing is refused, and only one that `acts` has consequences.
+ * The weight of a request's words. `caller`: somebody asks us, with credentials, limits and consequences.
+ * `sample`: a request that others saw and handed in; no credential of it is read, nothing is refused, and
+ * only one that `acts` has consequences.
  */
 export type Authority = 'caller' | 'sample'
 
