@@ -53,7 +53,7 @@ const AGENT = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/
 
 let last = 0
 
-/** One that nobody had before, of TEST-NET-3, TEST-NET-2 or the benchmarking block. */
+/** One that nobody had before, of the block for benchmarks (RFC 2544). */
 export function newAddress (): string {
   last++
   return `198.18.${last >> 8}.${last & 255}`
@@ -201,13 +201,20 @@ function pairsOf (headers: readonly string[]): Array<[string, string]> {
   return headers.flatMap((name, i) => i % 2 === 0 ? [[name, headers[i + 1] as string] as [string, string]] : [])
 }
 
-export interface HttpAnswer { status: number, id: string, headers: NodeJS.Dict<string | string[]>, errors: Errors | undefined }
-interface Post { agent?: Agent, path?: string, headers: string[], body: string }
+export interface HttpAnswer {
+  status: number
+  id: string
+  headers: NodeJS.Dict<string | string[]>
+  errors: Errors | undefined
+}
 
-/** A POST with exactly these headers. */
-export async function post (port: number, { agent, path = '/graphql', headers, body }: Post): Promise<HttpAnswer> {
+interface Post { agent?: Agent, headers: string[], body: string }
+
+/** A POST to /graphql with exactly these headers. */
+export async function post (port: number, { agent, headers, body }: Post): Promise<HttpAnswer> {
+  const options = { host: '127.0.0.1', port, method: 'POST', path: '/graphql', headers }
   return await new Promise((resolve, reject) => {
-    const sent = request({ host: '127.0.0.1', port, method: 'POST', path, headers, ...(agent === undefined ? {} : { agent }) })
+    const sent = request(agent === undefined ? options : { ...options, agent })
     sent.once('error', reject).once('response', (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk }).once('error', reject)
