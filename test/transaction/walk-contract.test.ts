@@ -1,12 +1,19 @@
 import t from 'tap'
 import { openApp } from './app.ts'
 import { shadowContract, walkContract } from './contract.ts'
-import { ATTACK, newAddress, openDoors, receiptOf, SUSPECT } from './doors.ts'
+import { ATTACK, newAddress, openDoors, receiptOf, SUSPECT, type Door } from './doors.ts'
+import { httpWalk } from './http-walk.ts'
+import { websocketWalk } from './websocket-walk.ts'
 
+/** One application for all that enforces: a start costs more than the suite. */
 t.test('the walk, in enforcement', async (t) => {
   const at = await openApp(t)
   const doors = openDoors(t, at)
   for (const door of doors) await t.test(`through the door ${door.name}`, async (t) => await walkContract(t, door))
+
+  const [http, websocket] = doors as [Door, Door]
+  await t.test('what only HTTP can show', async (t) => await httpWalk(t, http))
+  await t.test('what a WebSocket got wrong', async (t) => await websocketWalk(t, { http, websocket }))
 
   await t.test('the same text is the same evidence and weighs the same at every door', async (t) => {
     const texts = [ATTACK.variables.q, SUSPECT.variables.q, '<script>alert(1)</script>', '; cat /etc/passwd', 'benign']

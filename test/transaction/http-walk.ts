@@ -1,15 +1,14 @@
 import { request } from 'node:http'
-import t from 'tap'
+import type { Test } from 'tap'
 import type { Detection } from '../../src/playbooks/shapes.ts'
 import type { Transaction } from '../../src/transaction/transaction.ts'
-import { openApp, replace, spyOn } from './app.ts'
-import { ATTACK, BENIGN, newAddress, newHolder, openDoors, post, receiptOf, type Door } from './doors.ts'
+import { replace, spyOn } from './app.ts'
+import { ATTACK, BENIGN, newAddress, newHolder, post, receiptOf, type Door } from './doors.ts'
 
 /** What only HTTP can show of the walk: bodies, credentials that do not hold, and decoys that answer slowly. */
-t.test('the walk over HTTP', async (t) => {
-  const at = await openApp(t)
+export async function httpWalk (t: Test, http: Door): Promise<void> {
+  const { at } = http
   const { app, clock } = at
-  const http = openDoors(t, at)[0] as Door
   t.beforeEach(() => { clock.advance(7_200_000) })
   /** With a key that was changed by one character, or whatever stands there. */
   const withKey = async (address: string, key: string): Promise<{ id: string, code: string | null }> => {
@@ -119,4 +118,4 @@ t.test('the walk over HTTP', async (t) => {
     t.match(refused, { status: 429, headers: { 'retry-after': '30', 'x-ratelimit-remaining': '0' } })
     t.match(refused.errors, [{ extensions: { assessment: refused.id, retryAfterSeconds: 30 } }])
   })
-})
+}
