@@ -45,15 +45,20 @@ export function asksDecoys (url: string, body: Uint8Array | null): boolean {
   return query !== null && touchesDecoy(query)
 }
 
-/** The document, where a decoy is named at all. */
+/** The document, as its receiver would read it: a name may stand behind an escape (`%20adminUsers`, `\\u0061dminUsers`). */
 function readQuery (url: string, body: Uint8Array | null): string | null {
-  const text = body === null ? '' : Buffer.from(body).toString('utf8')
-  if (!NAMES.test(text) && !NAMES.test(url)) return null
+  const query = body === null ? queryOfUrl(url) : queryOfBody(Buffer.from(body).toString('utf8'))
+  return typeof query === 'string' ? query : null
+}
+
+function queryOfUrl (url: string): string | null {
+  return URL.canParse(url, 'http://decoy') ? new URL(url, 'http://decoy').searchParams.get('query') : null
+}
+
+function queryOfBody (text: string): unknown {
+  if (!NAMES.test(text) && !text.includes('\\u')) return null
   try {
-    const query = body === null
-      ? new URL(url, 'http://decoy').searchParams.get('query')
-      : (JSON.parse(text) as { query?: unknown } | null)?.query
-    return typeof query === 'string' ? query : null
+    return (JSON.parse(text) as { query?: unknown } | null)?.query
   } catch {
     return null
   }

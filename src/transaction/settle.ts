@@ -54,26 +54,31 @@ export function createSettle (parts: SettleParts): Settle {
   }
 
   function settle (transaction: Transaction, outcome: Outcome): void {
-    try {
-      if (transaction.authority === 'sample') return settleSample(transaction, outcome)
-      keepReceipt(transaction, outcome.status)
-      // A standing decision's refusal says nothing new of its client.
-      if (transaction.refusedBy !== 'decision' || transaction.credentialRefused !== null) learn(transaction, outcome)
-      respond(transaction)
-    } catch (error) {
-      log.error({ err: error, assessment: transaction.id }, 'a request could not be settled')
-    }
-    if (outcome.line !== undefined) writeLine(transaction, outcome.line)
+    if (transaction.authority === 'sample') return attempt(transaction, 'the receipt', () => settleSample(transaction, outcome))
+    attempt(transaction, 'the receipt', () => keepReceipt(transaction, outcome.status))
+    // A standing decision's refusal says nothing new of its client.
+    const teaches = transaction.refusedBy !== 'decision' || transaction.credentialRefused !== null
+    if (teaches) attempt(transaction, 'the history', () => learn(transaction, outcome))
+    respond(transaction)
+    const { line } = outcome
+    if (line !== undefined) attempt(transaction, 'the log line', () => writeLine(transaction, line))
   }
 
   function respond (transaction: Transaction): void {
     if (transaction.responded) return
     transaction.responded = true
-    try {
+    attempt(transaction, 'the playbooks', () => {
       const detection = detectionOf(transaction, options)
       if (detection !== null) playbooks.respond(detection)
+    })
+  }
+
+  /** A fault of one part must not cost the others. */
+  function attempt ({ id }: Transaction, part: string, work: () => void): void {
+    try {
+      work()
     } catch (error) {
-      log.error({ err: error, assessment: transaction.id }, 'playbooks could not be told of a request')
+      log.error({ err: error, assessment: id, part }, 'a request could not be settled in full')
     }
   }
 

@@ -113,13 +113,15 @@ function websocketDoor (at: TestApp, settled: Settled): Door {
     async ask (asked) {
       const body = bodyOf(asked)
       const { query, variables } = JSON.parse(body) as { query: string, variables: Record<string, unknown> }
-      const came = await run({ query, variables, operationName: null, extensions: null }, body, {
+      const caller = {
         address: asked.address,
         neverBlockApplies: true,
         headers: sharedHeaders(asked),
         requestId: 'contract',
         principal: asked.holder?.principal ?? null
-      })
+      }
+      const operation = { query, variables, operationName: null, extensions: null }
+      const came = await run({ asked: operation, text: body, caller, isOver: () => false })
       const errors = came.kind === 'errors' ? came.errors : came.kind === 'result' ? came.result.errors : undefined
       return cameOf(settled.last('websocket').id, errors)
     }

@@ -45,6 +45,8 @@ export function createAssess ({ walk, receipts }: { walk: Walk, receipts: Pick<R
     await walk.admit(transaction)
     await walk.inspect(transaction, body === null ? null : { bytes: body, end: 'whole' })
     walk.settle(transaction, UNANSWERED)
-    return receipts.remembered(transaction.id) as Assessment
+    const assessment = receipts.remembered(transaction.id)
+    if (assessment === null) throw new Error('a sample left no receipt')
+    return assessment
   }
 }

@@ -54,8 +54,18 @@ export type Operation =
   | { kind: 'result', result: FormattedExecutionResult }
   | { kind: 'stream', stream: Stream, assessment: string }
 
-/** `text` is the message as it came. Never rejects. */
-export type RunOperation = (asked: SubscribePayload, text: string, caller: Caller) => Promise<Operation>
+/** One operation that a client began. */
+export interface Begun {
+  readonly asked: SubscribePayload
+  /** The message as it came. */
+  readonly text: string
+  readonly caller: Caller
+  /** The client completed it, or has gone: nothing is executed for it any more. */
+  isOver (): boolean
+}
+
+/** Never rejects. */
+export type RunOperation = (begun: Begun) => Promise<Operation>
 
 const ROUTE: Route = Object.freeze({ ...NO_ROUTE, pattern: '/graphql', isGraphql: true })
 const ERRORS_MAX = 3
@@ -65,14 +75,14 @@ export function createOperations (app: FastifyInstance): RunOperation {
   const execute = createExecutor(app)
 
   /** The operation takes the walk first; whatever it comes to leaves a receipt. */
-  return async function run (asked, text, caller) {
+  return async function run ({ asked, text, caller, isOver }) {
     const fault = faultOfKeys({ variables: asked.variables, extensions: asked.extensions })
     // As a body of POST /graphql; a message too deep to be written again is inspected as it came.
     const bytes = Buffer.from(fault?.kind === 'deep' ? text : JSON.stringify(asked))
     const transaction = begin(caller, bytes)
     const refusal = await walk.admit(transaction) ?? await walk.inspect(transaction, { bytes, end: 'whole' })
     const operation = refusal === null
-      ? await answer(asked, transaction, { caller, fault })
+      ? await answer(transaction, { asked, caller, fault, isOver })
       : { status: refusal.status, ...refusedWith(refusal, transaction.id) }
     const { status, ...rest } = operation
     walk.settle(transaction, { status, line: { method: 'WS', route: '/graphql', status } })
@@ -96,9 +106,8 @@ export function createOperations (app: FastifyInstance): RunOperation {
   }
 
   async function answer (
-    asked: SubscribePayload,
     transaction: Transaction,
-    { caller, fault }: { caller: Caller, fault: KeyFault }
+    { asked, caller, fault, isOver }: Omit<Begun, 'text'> & { fault: KeyFault }
   ): Promise<Operation & { status: number }> {
     const bait = decoyAnswer(asked.query)
     if (transaction.score !== null && (bait !== null || touchesDecoy(asked.query))) transaction.score.decoy = true
@@ -106,7 +115,7 @@ export function createOperations (app: FastifyInstance): RunOperation {
     const context = contextOf(app, { caller, transaction, asked })
     try {
       refuseKeys(fault, context)
-      return await execute(asked, context)
+      return await execute(asked, context, isOver)
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
       const shown = errors.map((one) => app.graphqlEdge.formatError(one, transaction.id))
@@ -115,20 +124,28 @@ export function createOperations (app: FastifyInstance): RunOperation {
   }
 }
 
-type Executor = (asked: SubscribePayload, context: OperationContext) => Promise<Operation & { status: number }>
+type Executor = (
+  asked: SubscribePayload,
+  context: OperationContext,
+  isOver: () => boolean
+) => Promise<Operation & { status: number }>
+
+/** For a client that does not wait for it. */
+const UNHEARD: Operation & { status: number } = { kind: 'result', result: { data: null }, status: 200 }
 
 function createExecutor (app: FastifyInstance): Executor {
   const { schema } = app.graphqlEdge
   const rules = app.config.production ? [...specifiedRules, NoSchemaIntrospectionCustomRule] : specifiedRules
 
   /** @throws the errors for which the document, its cost or its guards refuse it */
-  return async function execute (asked, context) {
+  return async function execute (asked, context, isOver) {
     const { query, variables, operationName } = asked
     const document = readDocument(query, context)
     const operation = document.definitions.find((definition) => definition.kind === Kind.OPERATION_DEFINITION)!
     if (operationName !== null && operation.name?.value !== operationName) {
       throw new NEKO_ERR_INPUT_INVALID('The document holds no operation of that name')
     }
+    if (isOver()) return UNHEARD
     if (operation.operation === 'subscription') {
       const stream = await open(document, asked, context)
       return { kind: 'stream', stream, assessment: context.assessmentId as string, status: 200 }

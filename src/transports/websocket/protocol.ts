@@ -1,7 +1,7 @@
 import { GraphQLError, parse, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql'
 import { makeServer, type Context, type Server, type SubscribeMessage } from 'graphql-ws'
 import { SOCKET } from './bounds.ts'
-import type { Operation, RunOperation, SubscribePayload } from './operations.ts'
+import type { Caller, Operation, RunOperation, SubscribePayload } from './operations.ts'
 
 /**
  * graphql-transport-ws by graphql-ws: it reads messages, keeps the ids of operations and knows the close codes. Our
@@ -16,13 +16,13 @@ export interface Peer {
   /** Checks the payload of a connection_init. False when the connection was, or must be, closed. */
   admit (payload: Readonly<Record<string, unknown>>): Promise<boolean>
   /** The holder of the connection, at this moment. */
-  caller (): Parameters<RunOperation>[2]
+  caller (): Caller
   /** The peer broke the protocol, or a bound of ours. */
   refuse (why: 'invalid' | 'tooMany'): void
 }
 
 type PeerContext = Context<Record<string, unknown>, Peer>
-type Begun = Exclude<Operation, { kind: 'errors' }>
+type Executed = Exclude<Operation, { kind: 'errors' }>
 
 /** Stand for the client's document, which ran already: the library asks them for the kind of operation. */
 const QUERY = parse('query { __typename }')
@@ -41,16 +41,17 @@ export function createProtocol ({ schema, run, formatError }: ProtocolParts): Se
   const refusals = new WeakMap<readonly GraphQLError[], Extract<Operation, { kind: 'errors' }>['errors']>()
 
   async function begin (
-    { extra: peer, subscriptions }: PeerContext,
+    context: PeerContext,
     id: string,
     payload: SubscribeMessage['payload']
   ): Promise<ExecutionArgs | readonly GraphQLError[]> {
-    const { message } = peer
+    const { extra: peer, extra: { message: text } } = context
     const asked = readPayload(payload)
     if (asked === null || id.length > SOCKET.operationIdCharacters) return refuse(peer, 'invalid')
     // The one that begins is among them.
-    if (Object.keys(subscriptions).length > SOCKET.operations) return refuse(peer, 'tooMany')
-    const operation = await run(asked, message, peer.caller())
+    if (Object.keys(context.subscriptions).length > SOCKET.operations) return refuse(peer, 'tooMany')
+    const isOver = (): boolean => !(id in context.subscriptions)
+    const operation = await run({ asked, text, caller: peer.caller(), isOver })
     if (operation.kind !== 'errors') {
       return { schema, document: operation.kind === 'stream' ? SUBSCRIPTION : QUERY, contextValue: operation }
     }
@@ -64,10 +65,10 @@ export function createProtocol ({ schema, run, formatError }: ProtocolParts): Se
     connectionInitWaitTimeout: 0,
     onConnect: ({ extra, connectionParams }) => extra.admit(connectionParams ?? {}),
     onSubscribe: begin,
-    execute: ({ contextValue }) => (contextValue as Extract<Begun, { kind: 'result' }>).result as ExecutionResult,
-    subscribe: ({ contextValue }) => (contextValue as Extract<Begun, { kind: 'stream' }>).stream as never,
+    execute: ({ contextValue }) => (contextValue as Extract<Executed, { kind: 'result' }>).result as ExecutionResult,
+    subscribe: ({ contextValue }) => (contextValue as Extract<Executed, { kind: 'stream' }>).stream as never,
     onNext (_context, _id, _payload, { contextValue }, result) {
-      const operation = contextValue as Begun
+      const operation = contextValue as Executed
       if (operation.kind === 'result') return result
       const { data, errors } = result
       return {

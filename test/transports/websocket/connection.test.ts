@@ -40,8 +40,8 @@ function open () {
   const clock = createTestClock()
   const ws = new FakeSocket()
   const standing = { holds: true, blocked: false, ended: 0, begun: [] as string[] }
-  const run: RunOperation = async ({ query }) => {
-    standing.begun.push(query)
+  const run: RunOperation = async ({ asked }) => {
+    standing.begun.push(asked.query)
     return { kind: 'stream', stream: endless(() => { standing.ended++ }), assessment: 'as_1' }
   }
   const edge = {
