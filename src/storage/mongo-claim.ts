@@ -4,7 +4,7 @@ import { isDuplicate } from './mongo-failure.ts'
 
 /**
  * Compare-and-set for servers whose update is not atomic: FerretDB 1 looks a document up and writes it in two steps,
- * so that of eight racing writers two could win. Inserts are atomic everywhere: whoever inserts the claim on a
+ * so that of eight racing writers two could win. Inserts are atomic everywhere: the process that inserts the claim on a
  * document's revision may try, the others were too slow. MongoDB itself needs none of this and pays nothing for it.
  */
 interface Claim { _id: string, untilMs: number }
@@ -12,10 +12,7 @@ interface Claim { _id: string, untilMs: number }
 /** A claim outlives a process that died by this much; a call never takes longer than 2 s. */
 const CLAIM_MS = 5000
 
-/**
- * Runs `run` while nobody else may on this key; false when somebody else was first. `key` is collection, id
- * and revision.
- */
+/** Runs `run` while nobody else may on this key (collection, id and revision); false when somebody else was first. */
 export async function withClaim (
   db: Db,
   key: string,

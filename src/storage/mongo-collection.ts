@@ -113,7 +113,11 @@ export function createMongoCollection<T extends Document> (context: Context): Co
   }
 }
 
-/** The filter and sort of a page. @throws NEKO_ERR_CURSOR_INVALID, NEKO_ERR_INPUT_INVALID */
+/**
+ * The filter and sort of a page.
+ *
+ * @throws NEKO_ERR_CURSOR_INVALID, NEKO_ERR_INPUT_INVALID
+ */
 export function findQuery (
   definition: CollectionDefinition,
   options: FindOptions,
@@ -161,7 +165,7 @@ async function insertAll (write: Write, docs: Document[], exact: boolean): Promi
   )
   const ours = there.filter((record) => record.write === writeName).length
   const ids = new Set(records.map((record) => record._id))
-  // What is neither ours nor there was kept out by a unique value.
+  // A document that is neither ours nor there was kept out by a unique value.
   if (there.length < ids.size && !exact) throw new NEKO_ERR_STORE_DUPLICATE(definition.name)
   return ours
 }
@@ -309,7 +313,7 @@ async function deleteWhere ({ driver, call }: Write, filter: Filter<Record>, lim
   let removed = 0
   for (let start = 0; start < found.length; start += DELETE_CHUNK) {
     const ids = found.slice(start, start + DELETE_CHUNK).map((record) => record._id)
-    // The condition once more: what changed in between stays.
+    // The condition once more: documents that changed in between stay.
     removed += await call(async ({ timeoutMS, retried }) => {
       const { deletedCount } = await driver.deleteMany(allOf([{ _id: { $in: ids } }, filter]), { timeoutMS })
       return retried ? Math.max(deletedCount, ids.length) : deletedCount

@@ -7,7 +7,7 @@ import { DOCUMENT_BYTES_MAX, valueAt, withoutRevision } from './definition.ts'
  * How a document lies in MongoDB. Pure. The document itself is under `doc`, ours are beside it, so that replacing it
  * is one `$set` and no field of a room can meet one of ours:
  *
- * - `revision`: compare-and-set. `write`: who wrote last, by which a write whose reply was lost recognises
+ * - `revision`: compare-and-set. `write`: the name of the last write, by which a write whose reply was lost recognises
  * itself (R22).
  * - `unique`: one text per unique index. A sparse index on it leaves out documents without the value, which on the
  *   field itself only a partial index could, and FerretDB has none.
@@ -22,7 +22,7 @@ export interface Record {
   expires?: Date
 }
 
-/** What a change sets and removes; `revision` is the caller's. */
+/** The fields that a change sets and removes; `revision` is the caller's. */
 export interface Change { set: Omit<Record, '_id' | 'revision'>, unset: { unique?: '', expires?: '' } }
 
 /** @throws NEKO_ERR_INPUT_INVALID for documents above 4 MiB. */

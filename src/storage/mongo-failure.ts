@@ -1,11 +1,16 @@
 import { MongoBulkWriteError, MongoError, MongoNetworkError, MongoServerError } from 'mongodb'
 import { NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAILABLE, isNekoError } from '../errors.ts'
 
-/** What the driver's errors mean: to readiness (a class), to the breaker (down or not), to callers (a typed error). */
+/** The driver's errors, as readiness (a class), the breaker (down or not) and callers (a typed error) know them. */
 export type MongoReason = 'auth' | 'refused' | 'tls' | 'timeout' | 'full' | 'other'
 
 /** Not primary, shutting down, interrupted, host unreachable: the server is there but cannot do it now. */
 const UNAVAILABLE_CODES = new Set([6, 7, 50, 64, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436])
+/** Errors of the driver itself, when it cannot reach a server; a name stands for all that begin with it. */
+const UNAVAILABLE_NAMES = new RegExp('^Mongo(' + [
+  'Network', 'ServerSelection', 'OperationTimeout', 'PoolCleared', 'WaitQueueTimeout', 'TopologyClosed', 'NotConnected',
+  'ClientClosed', 'PoolClosed', 'ServerClosed', 'Runtime', 'WriteConcern'
+].join('|') + ')')
 const AUTH_CODES = new Set([13, 18, 8000])
 const FULL_CODE = 14031
 const SOCKET_CODES = /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
@@ -37,11 +42,10 @@ export function isUnavailable (error: unknown): boolean {
   if (isSocketError(error)) return true
   if (!(error instanceof MongoError)) return false
   if (error instanceof MongoServerError) {
-    return UNAVAILABLE_CODES.has(codeOf(error)) || AUTH_CODES.has(codeOf(error)) ||
-      codeOf(error) === FULL_CODE
+    const code = codeOf(error)
+    return UNAVAILABLE_CODES.has(code) || AUTH_CODES.has(code) || code === FULL_CODE
   }
-  return /^Mongo(Network|NetworkTimeout|ServerSelection|OperationTimeout|PoolCleared|PoolClearedOnNetwork|WaitQueueTimeout|TopologyClosed|NotConnected|ClientClosed|PoolClosed|ServerClosed|Runtime|WriteConcern)/
-    .test(error.name)
+  return UNAVAILABLE_NAMES.test(error.name)
 }
 
 /** The reply was lost or never came: the operation may have been done. */
@@ -56,7 +60,7 @@ function isSocketError (error: unknown): boolean {
   return !(error instanceof MongoError) && typeof code === 'string' && SOCKET_CODES.test(code)
 }
 
-/** What a failure means to readiness, by the innermost cause that says something. */
+/** The meaning of a failure to readiness, by the innermost cause that says something. */
 export function reasonOf (error: unknown): MongoReason {
   for (const cause of causesOf(error)) {
     const code = (cause as { code?: unknown }).code

@@ -5,8 +5,8 @@ import type { CollectionDefinition, Scalar, Where } from './port.ts'
 import type { Record } from './mongo-document.ts'
 
 /**
- * The port's conditions and sorts as MongoDB filters. Pure. Every operator in them is written here: what callers give
- * becomes an operand, never a key (R45), and arrays are kept out, because MongoDB would match their elements.
+ * The port's conditions and sorts as MongoDB filters. Pure. Every operator in them is written here: the values of
+ * callers become operands, never keys (R45), and arrays are kept out, because MongoDB would match their elements.
  */
 type Fields = Array<[field: string, direction: 1 | -1]>
 
@@ -15,14 +15,18 @@ export function fieldPath (field: string): string {
   return field === 'id' ? '_id' : field === 'revision' ? 'revision' : `doc.${field}`
 }
 
-/** What has not expired; null where the collection knows no expiry. */
+/** Documents that have not expired; null where the collection knows no expiry. */
 export function visibleFilter (definition: CollectionDefinition, nowMs: number): Filter<Record> | null {
   return definition.expiryField === undefined
     ? null
     : { $or: [{ expires: { $exists: false } }, { expires: { $gt: new Date(nowMs) } }] }
 }
 
-/** Conditions of the port, and that nothing expired is seen. @throws NEKO_ERR_INPUT_INVALID */
+/**
+ * Conditions of the port, and that nothing expired is seen.
+ *
+ * @throws NEKO_ERR_INPUT_INVALID
+ */
 export function whereFilter (
   definition: CollectionDefinition,
   where: Where | undefined,
@@ -68,7 +72,7 @@ export function toSort (sort: Fields): Sort {
   return [...fields, ['_id', sort.at(-1)?.[1] ?? 1]]
 }
 
-/** What lies behind a cursor: beyond in the first field, or equal there and beyond in the next, and so on. */
+/** Documents behind a cursor: beyond in the first field, or equal there and beyond in the next, and so on. */
 export function afterFilter (sort: Fields, position: Position): Filter<Record> {
   const fields: Fields = [...sort.filter(([field]) => field !== 'id'), ['id', sort.at(-1)?.[1] ?? 1]]
   const values: Scalar[] = [...sort.flatMap(([field], i) => field === 'id' ? [] : [position.values[i]!]), position.id]

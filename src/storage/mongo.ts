@@ -5,7 +5,7 @@ import { newProcessId } from '../std/id.ts'
 import { checkDefinition } from './definition.ts'
 import type { StorageLog } from './log.ts'
 import { createMongoCollection, findQuery } from './mongo-collection.ts'
-import { type MongoConnection, connectMongo } from './mongo-connection.ts'
+import { MongoConnection } from './mongo-connection.ts'
 import type { Record } from './mongo-document.ts'
 import { toSort } from './mongo-filter.ts'
 import { type Meta, migrateMongo, tryLease } from './mongo-migrate.ts'
@@ -15,10 +15,10 @@ import type { Collection, CollectionDefinition, Document, Storage } from './port
  * The storage port on MongoDB 6 to 8, and on servers that speak its protocol.
  *
  * Keeps the same promises as SQLite; where the server lacks something (TTL indexes of FerretDB) this adapter does it.
- * A server that is down does not keep NEKO from starting: the store opens down, and what had to be migrated is
- * migrated before the first call goes through. Never caches; never lets a caller's value become an operator.
+ * A server that is down does not keep NEKO from starting: the store opens down, and a migration that is owed runs
+ * before the first call goes through. Never caches; never lets a caller's value become an operator.
  */
-export interface MongoOptions {
+interface MongoOptions {
   uri: string
   database: string
   clock: Clock
@@ -31,8 +31,9 @@ const SWEEP_LEASE_MS = 40_000
 const SWEEP_DOCUMENTS_MAX = 2000
 
 /**
- * @throws NEKO_ERR_STORE_INCOMPATIBLE only; a server that does not answer within 2 s opens as a storage that
- * is down.
+ * A server that does not answer within 2 s opens as a storage that is down.
+ *
+ * @throws NEKO_ERR_STORE_INCOMPATIBLE
  */
 export async function openMongoStorage (options: MongoOptions): Promise<Storage> {
   const { uri, database, clock, log, onBreaker } = options
@@ -48,7 +49,7 @@ export async function openMongoStorage (options: MongoOptions): Promise<Storage>
   const beforeUp = async (): Promise<void> => {
     if (owed) await migrateKnown()
   }
-  const connection: MongoConnection = connectMongo({ uri, database, log, onBreaker, beforeUp })
+  const connection: MongoConnection = new MongoConnection({ uri, database, log, onBreaker, beforeUp })
   owed = !await connection.reach()
   const owner = newProcessId()
   const sweeper = setInterval(() => {
@@ -131,13 +132,13 @@ function indexNames (plan: Bson): string[] {
   return names
 }
 
-/** What a TTL index would do, for servers without one: by one process at a time, in bounded bites. */
+/** The work of a TTL index, for servers without one: by one process at a time, in bounded bites. */
 async function sweepExpired (
   options: { connection: MongoConnection, clock: Clock, owner: string, definitions: CollectionDefinition[] }
 ): Promise<void> {
   const { connection, clock, owner, definitions } = options
   const meta = connection.db.collection<Meta>('neko_meta')
-  // Written by whoever migrated, which may have been another process.
+  // Written by the migrator, which may have been another process.
   const needed =
     (await connection.call('neko_meta', ({ timeoutMS }) => meta.findOne({ _id: 'ttl' }, { timeoutMS })))
       ?.ttl === false
