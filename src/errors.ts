@@ -24,7 +24,7 @@ export const NEKO_ERR_BODY_TOO_LARGE = createError(
 export const NEKO_ERR_CONFIG_INVALID = createError('NEKO_ERR_CONFIG_INVALID', '%s: %s', 500)
 export const NEKO_ERR_CURSOR_INVALID = createError(
   'NEKO_ERR_CURSOR_INVALID',
-  'The cursor is none of ours, or of another list',
+  'Invalid cursor',
   400
 )
 export const NEKO_ERR_FORBIDDEN = createError('NEKO_ERR_FORBIDDEN', 'This needs %s', 403)
@@ -88,7 +88,7 @@ export const NEKO_ERR_STORE_UNAVAILABLE = createError(
 export const NEKO_ERR_TIMEOUT = createError('NEKO_ERR_TIMEOUT', 'This took too long', 503)
 export const NEKO_ERR_UNAUTHENTICATED = createError(
   'NEKO_ERR_UNAUTHENTICATED',
-  'The credential did not hold, or none was shown',
+  'Missing or invalid credentials',
   401
 )
 export const NEKO_ERR_URL_INVALID = createError('NEKO_ERR_URL_INVALID', 'The request target cannot be read', 400)

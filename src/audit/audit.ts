@@ -6,8 +6,8 @@
  * write the log itself (journal/). In: events as rooms state them (shapes.ts). Out: acknowledgements after the sync,
  * checkpoints in the seals file, the store and the log.
  *
- * Whoever can write the log's files can rebuild its chain; a signature that stands in three places is what such a hand
- * cannot reach.
+ * A hand that can write the log's files can rebuild its chain; a signature that stands in three places is beyond its
+ * reach.
  */
 import type { Config } from '../config/config.ts'
 import { systemFiles } from '../journal/files.ts'
@@ -39,7 +39,7 @@ export interface AuditLog {
   error (fields: object, message: string): void
 }
 
-/** What the room needs of the configuration; what may be absent in tools and tests has its default in retention.ts. */
+/** The room's part of the configuration; where tools and tests leave a member out, retention.ts has its default. */
 export interface AuditConfig
   extends
   Pick<Config, 'dataDir' | 'auditSigningKey'>,
@@ -61,14 +61,13 @@ export interface AuditOptions {
 /** Audit, and what its own process may ask of it. */
 export interface AuditService extends Audit {
   /**
-   * What is recorded while `work` runs, and in what it awaits, belongs to that request: its receipt stands in
-   * every event, whichever room records it. An event about another receipt (a run on an old request) names
-   * this one in its details.
+   * Events recorded while `work` runs, and in the calls that it awaits, belong to that request: its receipt stands in
+   * each, whichever room records it. An event about another receipt (a run on an old request) names this one in its
+   * details.
    */
   within<T> (receipt: Receipt, work: () => T): T
   /**
-   * Somebody was refused what he may not: recorded without being waited for, at most twice a minute for each
-   * caller and place.
+   * A caller was refused: recorded without being waited for, at most twice a minute for each caller and place.
    */
   denied (denial: Denial): void
   /** Records that wait for the disk, 0 to 10,000. */
@@ -79,12 +78,13 @@ export interface AuditService extends Audit {
   flush (): Promise<boolean>
   /**
    * Has the store remember this directory's trail, and says so where it stands in the place of one that is
-   * gone. Once per host. @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again.
+   * gone. Once per host.
+   * @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again
    */
   register (): Promise<void>
   /**
-   * Records what changed of the configuration since the last start of this place. Once per host. @throws as
-   * `register`
+   * Records changes of the configuration since the last start of this place. Once per host.
+   * @throws as `register`
    */
   noteSettings (settings: Readonly<Record<string, string>>): Promise<void>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */

@@ -2,9 +2,9 @@ import type { Clock } from '../std/clock.ts'
 import type { AuditInput, Receipt } from './shapes.ts'
 
 /**
- * Who was refused what: category access. The first refusal of a caller at a place is recorded at once, what follows
- * within the minute is counted and told in one event when the minute is over, so that whoever hammers at a closed door
- * costs two lines a minute. Callers beyond KEYS_MAX in a minute are counted together.
+ * Refusals of callers without the right: category access. The first refusal of a caller at a place is recorded at
+ * once, those that follow within the minute are counted and told in one event when it is over, so that a caller who
+ * hammers at a closed door costs two lines a minute. Callers beyond KEYS_MAX in a minute are counted together.
  */
 const WINDOW_MS = 60_000
 const SWEEP_MS = 10_000

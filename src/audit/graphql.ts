@@ -73,7 +73,15 @@ export const auditGraphql: RoomGraphql = {
 
     extend type Query {
       """The audit trail, newest first; an event shows up within 10 seconds of being durable."""
-      auditEvents(category: AuditCategory, type: String, actor: String, since: DateTime, until: DateTime, first: Int, after: String): AuditEventConnection! @auth(scope: "manage")
+      auditEvents(
+        category: AuditCategory
+        type: String
+        actor: String
+        since: DateTime
+        until: DateTime
+        first: Int
+        after: String
+      ): AuditEventConnection! @auth(scope: "manage")
     }
   `,
   resolvers: {

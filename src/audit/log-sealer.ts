@@ -11,7 +11,13 @@ import type { StoredCheckpoint } from './collections.ts'
 import type { Signer } from './signing.ts'
 import { ensureTrailId } from './trail-id.ts'
 
-export interface LogSealerOptions { files: FileLayer, directory: string, signer: Signer, clock: Clock, storage: Storage }
+export interface LogSealerOptions {
+  files: FileLayer
+  directory: string
+  signer: Signer
+  clock: Clock
+  storage: Storage
+}
 
 /** Seals logs that recovery has closed, in their dead writers' stead: in the seals file, then in the store. */
 export function createLogSealer (options: LogSealerOptions): SealLog {

@@ -21,8 +21,8 @@ export interface PrepareAuditOptions {
 }
 
 /**
- * What the primary does at start before it forks, and anybody may do when a worker died: logs that dead
- * processes left are closed and brought into the store, and what retention no longer keeps goes. Logs that
+ * For the primary at start before it forks, and for anybody when a worker died: logs that dead processes left are
+ * closed and brought into the store, and segments that retention no longer keeps go. Logs that
  * another running process of this machine writes are left alone, and so is everything while another recovers
  * (the report is empty then).
  * @throws NEKO_ERR_STORE_UNAVAILABLE when the store is down: serve on, and call again when it is back.

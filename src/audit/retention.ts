@@ -17,7 +17,7 @@ import { readReplayed } from '../journal/replay-mark.ts'
 import { countedLines, listProcesses, readLines, segmentName } from '../journal/segments.ts'
 import type { Signer } from './signing.ts'
 
-/** What is kept unless told otherwise: a year, and 10 GiB (of each living process, and of all dead ones together). */
+/** Kept unless told otherwise: a year, and 10 GiB (of each living process, and of all dead ones together). */
 const RETENTION_DAYS = 365
 const RETENTION_BYTES_MAX = 10 * 1024 ** 3
 /** Of the index that go at once: the rest goes an hour later. */
@@ -75,7 +75,10 @@ export async function applyRetention (options: RetentionOptions): Promise<string
   return removed
 }
 
-/** The index goes with the segments: what is older leaves the store too. @throws NEKO_ERR_STORE_UNAVAILABLE */
+/**
+ * The index goes with the segments: older events leave the store too.
+ * @throws NEKO_ERR_STORE_UNAVAILABLE
+ */
 export async function retainIndex (storage: Storage, clock: Clock, days = RETENTION_DAYS): Promise<number> {
   const events = storage.collection<StoredAuditEvent>(auditEvents)
   const where = { at: { lt: clock.now() - days * DAY_MS } }
@@ -99,8 +102,8 @@ export interface OwnRetention extends Pick<RetentionOptions, 'days' | 'bytesMax'
 }
 
 /**
- * The same for the log of the process that calls, which alone may write its seals: what is in the store with
- * its effects settled.
+ * The same for the log of the process that calls, which alone may write its seals: segments that are in the store
+ * with their effects settled.
  */
 export async function retainOwn (options: OwnRetention): Promise<string[]> {
   const {

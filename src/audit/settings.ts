@@ -8,8 +8,9 @@ import type { AuditInput } from './shapes.ts'
 import type { Signer } from './signing.ts'
 
 /**
- * What a start or a reload changed of the configuration: compared with what the last one left in the store, and told in
- * one event. Values of secrets are never kept: a digest that only the signing key can make says whether one changed.
+ * Changes of the configuration by a start or a reload: compared with those that the last one left in the store, and
+ * told in one event. Values of secrets are never kept: a digest that only the signing key can make says whether one
+ * changed.
  */
 export interface SettingsOptions {
   storage: Storage
@@ -40,8 +41,8 @@ const KEPT_MS = 400 * 86_400_000
 const VALUES_CHARS_MAX = 2_000
 
 /**
- * Records `config.change` where there is one, and on a first start. @throws NEKO_ERR_STORE_UNAVAILABLE,
- * NEKO_ERR_AUDIT_UNAVAILABLE: call again.
+ * Records `config.change` where there is one, and on a first start.
+ * @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again
  */
 export async function noteSettings (
   { storage, place, signer, settings, nowMs, durable }: SettingsOptions
@@ -85,7 +86,7 @@ function changesOf (before: Compared, after: Compared): { [key: string]: Json } 
   const meaning = (value: string): string => isNewKey && value.startsWith('#') ? '#' : value
   const changed = Object.keys(after.values).filter((name) => {
     if (name === 'AUDIT_SIGNING_KEY' && isNewKey) return true
-    // What an older version did not know was as it is by default.
+    // A variable that an older version did not know had its default.
     const was = before.values[name] ?? (NAMED_ONLY.has(name) ? after.values[name]! : VARIABLES[name] ?? '')
     return meaning(was) !== meaning(after.values[name]!)
   })

@@ -8,9 +8,9 @@ import { listProcesses } from '../journal/segments.ts'
 import { ensureTrailId } from './trail-id.ts'
 
 /**
- * Whose logs the store knows. A directory names its trail in `trail.id`, which nobody signs: who can remove logs can
- * remove or change that name too. So the store remembers which trails were written where, and what belongs to this
- * directory is told by the store, never by the directory alone.
+ * The trails and logs that the store knows. A directory names its trail in `trail.id`, which nobody signs: a hand that
+ * can remove logs can remove or change that name too. So the store remembers which trails were written where; which
+ * logs belong to this directory is told by the store, never by the directory alone.
  *
  * The embedded store lies in the same DATA_DIR: all that it knows belongs here. A database that hosts share knows other
  * directories too; theirs are told apart by host name and path, so hosts that share one need different names or paths.
@@ -27,7 +27,10 @@ export function placeOf (dataDir: string): string {
   return `${hostname()}:${resolve(dataDir)}`
 }
 
-/** Read before the directory is: what the store knows was in the files before. @throws NEKO_ERR_STORE_UNAVAILABLE */
+/**
+ * Read before the directory is: logs that the store knows were in the files before.
+ * @throws NEKO_ERR_STORE_UNAVAILABLE
+ */
 export async function readStore (
   storage: Storage,
   place: string
@@ -40,7 +43,7 @@ export async function readStore (
   return { checkpoints, trails: items, isShared }
 }
 
-/** What of it this directory must hold: everything of the trails that it ever had, and whatever logs it holds. */
+/** The part that this directory must hold: everything of the trails that it ever had, and whatever logs it holds. */
 export function ownOf (
   { checkpoints, trails, isShared }: Awaited<ReturnType<typeof readStore>>,
   trailId: string | null,

@@ -2,9 +2,9 @@
  * Offline verification: does the trail in a directory hold what was sealed?
  *
  * Owns: nothing; only reads. In: segments, seals, the signing key, and if there is a store its newest
- * checkpoints, which who edits the files may not reach. Out: findings (an edit, a swap, a cut, a missing
- * piece; each with file, line and seq) and notes (what is no failure: an unsealed or torn tail, a segment
- * being written, records that retention removed).
+ * checkpoints, which somebody who edits the files may not reach. Out: findings (an edit, a swap, a cut, a missing
+ * piece; each with file, line and seq) and notes (no failures: an unsealed or torn tail, a segment being written,
+ * records that retention removed).
  *
  * May run beside the server: the store is read before the seals, and the seals before the segments, and each
  * is written in the opposite order, so that what is sealed is already there.
@@ -49,7 +49,7 @@ export interface VerifyReport {
 export interface VerifyOptions {
   directory: string
   signer: Signer
-  /** What the store holds of this directory's logs, read before this is called; [] without a store. */
+  /** The store's checkpoints of this directory's logs, read before this is called; [] without a store. */
   checkpoints: StoredCheckpoint[]
   /** The trails that the store knows of this directory. */
   trailIds?: ReadonlySet<string>
@@ -60,10 +60,10 @@ export interface VerifyOptions {
 const FINDINGS_MAX = 1_000
 
 /**
- * What `neko audit verify` does: the data directory against the store, read in this order. A store that cannot answer
+ * For `neko audit verify`: the data directory against the store, read in this order. A store that cannot answer
  * is no word against the files: they are judged alone then, and a note says so. null: there is no store to ask, as
  * `why` says.
- * @throws what reading the directory throws.
+ * @throws the errors of reading the directory
  */
 export async function verifyDataDir (
   config: Pick<Config, 'dataDir' | 'auditSigningKey'>,
@@ -105,7 +105,7 @@ export function isStoreError (error: unknown): boolean {
   return typeof code === 'string' && (code.startsWith('NEKO_ERR_STORE_') || code === 'NEKO_ERR_TIMEOUT')
 }
 
-/** @throws what reading the directory throws. */
+/** @throws the errors of reading the directory */
 export async function verifyAudit (
   { directory, signer, checkpoints, trailIds, files = systemFiles }: VerifyOptions
 ): Promise<VerifyReport> {
@@ -179,7 +179,8 @@ function verifyTrails (
         TRAIL_ID_FILE,
         null,
         null,
-        `the trail ${id}, of which the store knows ${logs} logs that are not here, was begun in this directory: its files were removed, or the store was restored without them`
+        `the trail ${id}, of which the store knows ${logs} logs that are not here, was begun in this directory: ` +
+          'its files were removed, or the store was restored without them'
       )
     }
   }

@@ -5,8 +5,8 @@ export const SIX = 64
 
 /**
  * An address as four words, and the part of it that a prefix leaves: what a look-up turns over for every length. One
- * object serves all look-ups, one at a time, so that none of them allocates. Signed words, because V8 boxes what is
- * larger.
+ * object serves all look-ups, one at a time, so that none of them allocates. Signed words, because V8 boxes larger
+ * numbers. (As two arrays of a module, imported by the table and the index, IPv6 ranges cost 15 % more.)
  */
 export class MaskedAddress {
   readonly #whole = new Int32Array(4)

@@ -5,7 +5,7 @@ import type { Principal, Role, SessionTokens } from './shapes.ts'
 
 interface PageArgs { first?: number | null, after?: string | null }
 
-/** Ids are short; what is longer is none, and is not carried into the store or the trail. */
+/** Ids are short; a longer text is none, and is not carried into the store or the trail. */
 const ID_CHARACTERS_MAX = 64
 
 export const identityGraphql: RoomGraphql = {
@@ -105,7 +105,9 @@ export const identityGraphql: RoomGraphql = {
       login(username: String!, password: String!): SessionTokens! @public
       """Goes on with a session: new tokens for the newest refresh token. An older one ends the session."""
       refreshToken(refreshToken: String!): SessionTokens! @public
-      """Ends the caller's session: its access tokens and its refresh tokens. False for a caller without one (an API key)."""
+      """
+      Ends the caller's session: its access tokens and its refresh tokens. False for a caller without one (an API key).
+      """
       logout: Boolean! @auth(scope: "")
       """Sets a new password (12 characters or more) and ends all sessions of the caller, this one too."""
       changePassword(currentPassword: String!, newPassword: String!): Boolean! @auth(scope: "")
@@ -119,7 +121,9 @@ export const identityGraphql: RoomGraphql = {
       enableUser(id: ID!): User! @auth(scope: "manage")
       """Makes an API key. Scopes: read, assess, decide, manage, as far as the caller holds them."""
       createApiKey(name: String!, scopes: [String!]!, expiresAt: DateTime): NewApiKey! @auth(scope: "manage")
-      """Gives an API key a new secret; the old one holds for overlapSeconds more (a day when absent, at most 30 days)."""
+      """
+      Gives an API key a new secret; the old one holds for overlapSeconds more (a day when absent, at most 30 days).
+      """
       rotateApiKey(id: ID!, overlapSeconds: Int): NewApiKey! @auth(scope: "manage")
       """Ends an API key for good, in every process within a second."""
       revokeApiKey(id: ID!): ApiKey! @auth(scope: "manage")

@@ -19,10 +19,10 @@ import { CLOCK_TOLERANCE_SECONDS, createTokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 
 /**
- * The identity room's service: who asks, and whether that still holds.
+ * The identity room's service: the caller of a request, and whether its credential still holds.
  *
- * Owns: users, sessions, API keys and what was revoked. Never does: decide what a threat is, count requests (it asks
- * `countAttempt` about logins), print or log a credential. In: headers and what people type. Out: a Credential.
+ * Owns: users, sessions, API keys and revocations. Never does: decide what a threat is, count requests (it asks
+ * `countAttempt` about logins), print or log a credential. In: headers and people's input. Out: a Credential.
  *
  * Why memory: `authenticate` stands in front of every request, so it answers from what this process holds (users, keys,
  * revocations, verified tokens); siblings are told of each change at once, and a poll of the store every 2 s makes up
@@ -58,13 +58,13 @@ export interface Identity extends Authentication, Logins, People, Keyring {
   /** Reads what the store holds; resolves within 2.5 s even when it is down, and reads it later then. */
   start (): Promise<void>
   /**
-   * Reads again what the store holds, all of it: after the audit log was replayed. @throws
-   * NEKO_ERR_STORE_UNAVAILABLE
+   * Reads again all that the store holds: after the audit log was replayed.
+   * @throws NEKO_ERR_STORE_UNAVAILABLE
    */
   reload (): Promise<void>
   /**
-   * Ends the caller's session everywhere: its access tokens and its refresh family. False for callers without
-   * one. @throws NEKO_ERR_AUDIT_UNAVAILABLE
+   * Ends the caller's session everywhere: its access tokens and its refresh family. False for callers without one.
+   * @throws NEKO_ERR_AUDIT_UNAVAILABLE
    */
   logout (principal: Principal): Promise<boolean>
   /** Called in every process when somebody's standing changed; ask `holds`. Returns the unsubscribe. */
@@ -234,7 +234,7 @@ function createReading (
   const timer = setInterval(() => {
     if (busy || closed) return
     busy = true
-    // Fail-open: what is in memory stays in force, and the next poll reaches back to the last one that worked.
+    // Fail-open: memory stays in force, and the next poll reaches back to the last one that worked.
     polling = poll().catch(() => null).finally(() => { busy = false })
   }, POLL_MS)
   timer.unref()
@@ -267,7 +267,7 @@ function createReading (
       closed = true
       clearInterval(timer)
       await polling
-      // Whoever asked for it hears of its failure.
+      // Its caller is told of its failure.
       await running?.catch(() => null)
     }
   }

@@ -9,8 +9,8 @@ import type { Session } from './shapes.ts'
  * Sessions: a login, and the family of refresh tokens that came from it.
  *
  * A refresh token is `nekr_<session>_<family>_<secret>`. Only hashes are stored. Each refresh makes a new secret by
- * compare-and-set, and the family part stays: whoever shows the right family part with another secret holds an old
- * token, stolen or used twice, and the whole family ends (RFC 9700, section 4.14.2). Whoever lacks the family part
+ * compare-and-set, and the family part stays: a caller with the right family part and another secret holds an old
+ * token, stolen or used twice, and the whole family ends (RFC 9700, section 4.14.2). A caller without the family part
  * (a session's id is in every access token) only made something up, and can end nobody's session.
  * There is no grace for two refreshes at once: the one that comes second looks like a thief, and may be one.
  */

@@ -1,4 +1,4 @@
-/** Shapes of identity: who may ask, and what for. */
+/** Shapes of identity: callers, and what each may do. */
 export { identityCollections } from './collections.ts'
 
 export type Role = 'VIEWER' | 'ANALYST' | 'ADMIN'
@@ -57,7 +57,7 @@ export interface User {
   updatedAt: number
 }
 
-/** What every process holds of a person, to judge requests without asking the store. */
+/** The part of a user that every process holds, to check requests without asking the store. */
 export interface UserState {
   id: string
   username: string
@@ -117,5 +117,5 @@ export interface Revocation {
 /** What a login or a refresh gives. */
 export interface SessionTokens { accessToken: string, refreshToken: string, expiresInSeconds: number }
 
-/** Told in every process when a caller's standing changed: whoever holds a connection open asks `holds` again. */
+/** Told in every process when a caller's standing changed: owners of open connections ask `holds` again. */
 export interface StandingChange { kind: 'session' | 'key' | 'user', id: string }

@@ -46,7 +46,7 @@ export interface Tokens {
   setSecrets (secrets: readonly string[]): void
   /** Of the secret that signs. */
   readonly kid: string
-  /** Rises when the secrets change: what was verified before must be verified anew. */
+  /** Rises when the secrets change: tokens verified before must be verified anew. */
   readonly version: number
 }
 

@@ -13,8 +13,8 @@ import { requireAnotherAdministrator } from './last-administrator.ts'
 import type { Role, User, UserState } from './shapes.ts'
 
 /**
- * People. The store has the truth; every process holds in memory the part that requests are checked by (UserState), and is
- * told of changes by its siblings at once and by the store within a poll. Of two states the higher revision wins, so
+ * People. The store has the truth; every process holds in memory the part that requests are checked by (UserState), and
+ * is told of changes by its siblings at once and by the store within a poll. Of two states the higher revision wins, so
  * that a late message or a slow read never brings an old role back.
  */
 const USERS_HELD_MAX = 20_000

@@ -48,7 +48,7 @@ export class EffectSet {
     }
   }
 
-  /** A later change by somebody who lives, and writes it himself. */
+  /** A later change by a living process, which writes it itself. */
   yieldTo (event: WrittenEvent): void {
     for (const effect of event.effects ?? []) {
       const before = this.#last.get(effectKey(effect))
@@ -85,7 +85,7 @@ export interface ApplyOptions {
   open: (effect: StoreEffect) => StoreEffect
 }
 
-/** What became of them. `unknown`: collections that are not declared. `unreadable`: effects that another key sealed. */
+/** The outcome. `unknown`: collections that are not declared. `unreadable`: effects that another key sealed. */
 export interface Applied { applied: number, unknown: Set<string>, unreadable: number }
 
 /** Puts and deletes what the store lacks. @throws NEKO_ERR_STORE_UNAVAILABLE */
@@ -120,7 +120,7 @@ export async function applyEffects (options: ApplyOptions): Promise<Applied> {
   return { applied, unknown, unreadable }
 }
 
-/** What processes on this host logged and the store may not have yet. */
+/** Changes that living processes of this host logged and the store may not have yet. */
 async function yieldToTheLiving ({ directory, files, isLive, effects }: ApplyOptions): Promise<void> {
   for (const { processId } of await listProcesses(files, directory)) {
     if (!isLive(processId)) continue

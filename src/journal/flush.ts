@@ -33,7 +33,7 @@ export interface FlushOptions {
  * Writes synced events into the store's index, in order, idempotent by id. With the store down nothing grows: memory
  * lets go of the events, and those that the store lacks are read again from the segments.
  *
- * Not std's write-behind: it waits for company (100 events or 10 s), and its callers are told whether the store has all.
+ * Not std's write-behind: it waits for company (100 events or 10 s), and tells its callers whether the store has all.
  */
 export class Flush {
   readonly #options: FlushOptions

@@ -44,7 +44,7 @@ export interface SegmentLines {
   ends: number[]
   /** Length of the unfinished last line, 0 when there is none. */
   tornBytes: number
-  /** What is wrong with the first bad line, which ends the reading; null when all are good. */
+  /** The fault of the first bad line, which ends the reading; null when all are good. */
   problem: string | null
 }
 
@@ -73,8 +73,8 @@ export function readLines (bytes: Buffer, from = 0): SegmentLines {
 }
 
 /**
- * The lines of a segment that count: behind a failed sync the next segment repeats what was not acknowledged, so what
- * stands behind the line that its `open` names does not.
+ * The lines of a segment that count: behind a failed sync the next segment repeats the lines that were not
+ * acknowledged, so those behind the line that its `open` names do not.
  */
 export function countedLines (read: SegmentLines, next: Line | undefined): Line[] {
   if (next === undefined || (next.reason as OpenReason) !== 'error') return read.lines
