@@ -10,7 +10,7 @@ import type { Signer } from './signing.ts'
  * open: this process start exists. checkpoint: the chain ran through `hash` at `seq`. close: it ends there.
  * removed: retention took the segments up to `segment`; the chain goes on behind `hash`.
  */
-export type SealKind = 'open' | 'checkpoint' | 'close' | 'removed'
+type SealKind = 'open' | 'checkpoint' | 'close' | 'removed'
 
 export interface Checkpoint {
   /** `<processId>` and number, as the store and the log know it. */
@@ -31,7 +31,7 @@ const HEAD = Buffer.from('{"signature":"')
 const SIGNATURE_END = HEAD.length + 128
 const BODY = SIGNATURE_END + 2
 
-export type CheckpointInput = Omit<Checkpoint, 'keyId' | 'signature'>
+type CheckpointInput = Omit<Checkpoint, 'keyId' | 'signature'>
 
 /** Signs; the signature covers every byte of the line behind it. */
 function signCheckpoint (signer: Signer, input: CheckpointInput): { checkpoint: Checkpoint, text: string } {
@@ -51,7 +51,7 @@ function bodyOf ({ processId, number, kind, segment, seq, hash, at, keyId }: Che
   return JSON.stringify({ processId, number, kind, segment, seq, hash, at, keyId }).slice(1)
 }
 
-export interface SealsRead {
+interface SealsRead {
   checkpoints: Checkpoint[]
   /** Where an unfinished last line begins, -1 when there is none. */
   tornAt: number
@@ -105,7 +105,7 @@ export interface Seals {
   close (): void
 }
 
-export interface SealsOptions {
+interface SealsOptions {
   files: FileLayer
   directory: string
   processId: string

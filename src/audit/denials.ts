@@ -21,7 +21,7 @@ export interface Denial extends Receipt {
   code: string
 }
 
-export interface Denials {
+interface Denials {
   note (denial: Denial): void
   close (): void
 }

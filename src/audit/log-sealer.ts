@@ -11,7 +11,7 @@ import type { StoredCheckpoint } from './collections.ts'
 import type { Signer } from './signing.ts'
 import { ensureTrailId } from './trail-id.ts'
 
-export interface LogSealerOptions {
+interface LogSealerOptions {
   files: FileLayer
   directory: string
   signer: Signer

@@ -9,7 +9,7 @@ import { recoverAudit } from './recovery.ts'
 import { applyRetention, retainIndex } from './retention.ts'
 import { ensureTrailId } from './trail-id.ts'
 
-export interface PrepareAuditOptions {
+interface PrepareAuditOptions {
   config: AuditConfig
   storage: Storage
   clock: Clock

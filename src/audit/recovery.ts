@@ -5,7 +5,7 @@ import type { RecoveryOptions, RecoveryReport } from '../journal/recovery.ts'
 import { createLogSealer } from './log-sealer.ts'
 import type { Signer } from './signing.ts'
 
-export interface AuditRecoveryOptions extends Omit<RecoveryOptions, 'pseudonyms' | 'sealLog'> {
+interface AuditRecoveryOptions extends Omit<RecoveryOptions, 'pseudonyms' | 'sealLog'> {
   signer: Signer
   /** The key that the logs' effects are sealed with, where there is one. */
   auditPseudonymKey?: string | null | undefined

@@ -25,7 +25,7 @@ const INDEX_PORTION = 10_000
 const INDEX_PORTIONS_MAX = 20
 const DAY_MS = 86_400_000
 
-export interface RetentionOptions {
+interface RetentionOptions {
   directory: string
   signer: Signer
   clock: Clock
@@ -91,7 +91,7 @@ export async function retainIndex (storage: Storage, clock: Clock, days = RETENT
   return removed
 }
 
-export interface OwnRetention extends Pick<RetentionOptions, 'days' | 'bytesMax'> {
+interface OwnRetention extends Pick<RetentionOptions, 'days' | 'bytesMax'> {
   files: FileLayer
   directory: string
   processId: string

@@ -14,7 +14,7 @@ import { ensureTrailId } from './trail-id.ts'
 const CHECKPOINT_EVENTS = 1_000
 const CHECKPOINT_MS = 60_000
 
-export interface SealingOptions {
+interface SealingOptions {
   files: FileLayer
   directory: string
   processId: string

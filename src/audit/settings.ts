@@ -12,7 +12,7 @@ import type { Signer } from './signing.ts'
  * told in one event. Values of secrets are never kept: a digest that only the signing key can make says whether one
  * changed.
  */
-export interface SettingsOptions {
+interface SettingsOptions {
   storage: Storage
   place: string
   signer: Signer

@@ -15,7 +15,7 @@ import { ensureTrailId } from './trail-id.ts'
  * The embedded store lies in the same DATA_DIR: all that it knows belongs here. A database that hosts share knows other
  * directories too; theirs are told apart by host name and path, so hosts that share one need different names or paths.
  */
-export interface Known {
+interface Known {
   /** Checkpoints whose logs this directory must hold. */
   checkpoints: StoredCheckpoint[]
   /** Trails that were begun in this directory, with a checkpoint or without. */
@@ -66,7 +66,7 @@ export function ownOf (
 /** A trail that begins where the store knows earlier ones, whose logs are not here. */
 export interface LostTrails { trailId: string, earlier: string[], logs: number }
 
-export interface BeginOptions { storage: Storage, files: FileLayer, directory: string, place: string, nowMs: number }
+interface BeginOptions { storage: Storage, files: FileLayer, directory: string, place: string, nowMs: number }
 
 /**
  * Has the store remember this directory's trail; `onLost` is told first when that trail stands in the place of others.

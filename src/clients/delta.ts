@@ -40,7 +40,7 @@ const SIGN_COUNTERS = [
   record.REFUSED
 ]
 
-export interface Deltas {
+interface Deltas {
   /** This client has something to tell. */
   touch (at: number, urgent: boolean): void
   touchPrint (at: number): void

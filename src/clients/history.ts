@@ -22,12 +22,12 @@ import type { Json } from '../std/json.ts'
 /** The part of an Observation that history needs; an Observation will do. */
 export type ObservedRequest = Pick<Observation, 'client' | 'method' | 'url' | 'headers' | 'body' | 'route'>
 
-export interface LimitAnswer {
+interface LimitAnswer {
   limit: number
   remaining: number
 }
 
-export interface Outcome {
+interface Outcome {
   client: string
   /** Canonical address, IPv6 as in ClientKey. */
   address: string
@@ -66,7 +66,7 @@ export interface History {
   absorb (delta: Json): void
 }
 
-export interface HistoryOptions {
+interface HistoryOptions {
   clock: Pick<Clock, 'monotonic'>
   /** Powers of two; defaults 65,536 and 8,192. */
   clientsMax?: number

@@ -37,7 +37,6 @@ export type { Rate } from './values.ts'
 export type ScoringMode = 'ring' | 'inline'
 
 export interface Config {
-  readonly nodeEnv: 'production' | 'development' | 'test'
   readonly production: boolean
   readonly host: string
   readonly port: number
@@ -231,7 +230,6 @@ export function loadConfig (given: Environment): Config {
   if (port !== 0 && port === metricsPort) throw new ConfigError('METRICS_PORT', 'must be another port than PORT')
 
   const config: Config = {
-    nodeEnv,
     production,
     host: pattern('HOST', text('HOST'), /^[A-Za-z0-9._:%-]{1,253}$/, 'must be an address or a name of this machine'),
     port,

@@ -15,12 +15,12 @@ import { isByPlaybook } from './standing.ts'
 import { subjectKey } from './subject.ts'
 
 /** What people decide: acknowledged when its audit record is synced and memory has it; the store follows. */
-export interface PersonDecisions {
+interface PersonDecisions {
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
   remove (id: string, actor: string): Promise<Decision>
 }
 
-export interface PersonDecisionsOptions {
+interface PersonDecisionsOptions {
   replica: Replica
   store: Collection<Decision>
   pending: PendingWrites<Decision>

@@ -14,12 +14,12 @@ import { subjectKey } from './subject.ts'
 type PlaybookInput = DecisionInput & { ttlSeconds: number }
 
 /** What playbooks decide: in force from memory at once, recorded and stored afterwards. */
-export interface PlaybookDecisions {
+interface PlaybookDecisions {
   addNow (input: PlaybookInput, by: DecisionOrigin): Decision | null
   preview (input: Omit<PlaybookInput, 'reason'>, address?: string | null): { ttlSeconds: number } | null
 }
 
-export interface PlaybookDecisionsOptions {
+interface PlaybookDecisionsOptions {
   replica: Replica
   pending: PendingWrites<Decision>
   siblings: Siblings

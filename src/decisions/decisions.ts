@@ -76,7 +76,7 @@ export interface Decisions {
   close (): Promise<void>
 }
 
-export interface DecisionParts {
+interface DecisionParts {
   storage: Storage
   audit: Audit
   fleet: Fleet
@@ -87,7 +87,7 @@ export interface DecisionParts {
   log: { error (details: object, message: string): void }
 }
 
-export interface DecisionFilter { scope?: DecisionScope, action?: Action, value?: string }
+interface DecisionFilter { scope?: DecisionScope, action?: Action, value?: string }
 
 const SWEEP_MS = 500
 

@@ -4,11 +4,11 @@
  */
 export interface Step { step: number, at: number }
 
-export const STEP_MAX = 8
+const STEP_MAX = 8
 const TTL_SECONDS_MAX = 30 * 86_400
 const DECAY_MS = 7 * 86_400_000
 
-export interface Offence {
+interface Offence {
   /** The length that the playbook gives. */
   ttlSeconds: number
   /** The client's last step, null for a first offence. */
@@ -28,7 +28,7 @@ export function escalate ({ ttlSeconds, last, isSame }: Offence, nowMs: number):
 }
 
 /** The step that counts now: 0 for a first offence. */
-export function currentStep (last: Step | null, nowMs: number): number {
+function currentStep (last: Step | null, nowMs: number): number {
   if (last === null) return 0
   return Math.max(0, last.step - Math.floor(Math.max(0, nowMs - last.at) / DECAY_MS))
 }

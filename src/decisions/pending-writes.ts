@@ -20,7 +20,7 @@ const PENDING_MAX = 20_000
 // Small enough that one write fits the database call's two seconds on a slow server too.
 const BATCH = 100
 
-export interface PendingWritesOptions<T extends Document> {
+interface PendingWritesOptions<T extends Document> {
   store: Collection<T>
   /** Told of each failed try, one a second while the store is down. */
   onError (error: unknown): void

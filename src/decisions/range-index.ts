@@ -8,7 +8,7 @@ import { WIDE_BITS_MAX, WideRanges } from './wide-ranges.ts'
  * The decision that counts of an address or range unless it has expired, and all of them; true when no more
  * need be found.
  */
-export type Visitor = (first: Decision, decisions: readonly Decision[]) => boolean
+type Visitor = (first: Decision, decisions: readonly Decision[]) => boolean
 
 const NONE: readonly Decision[] = []
 const COLON = 58

@@ -5,7 +5,7 @@ import type { Decision } from './shapes.ts'
  * One address or range with the decisions about it, `first` being the one that counts. Chained by hash: every array
  * between would be one more miss of the cache.
  */
-export interface RangeEntry {
+interface RangeEntry {
   readonly code: number
   readonly w0: number
   readonly w1: number

@@ -11,7 +11,7 @@ import type { Standing } from './standing.ts'
  * every process writes. While no message comes from other hosts (Redis is away), their decisions are read from the
  * store they share, every two seconds.
  */
-export interface Reconciling { close (): void }
+interface Reconciling { close (): void }
 
 const TELL_MS = 5_000
 /** A busy fleet's numbers differ for a moment all the time: reading everything again is bounded. */

@@ -9,7 +9,7 @@ export interface DecisionChange { decision: Decision, removed: boolean }
 const TOMBSTONES_MAX = 10_000
 const MADE_MAX = 10_000
 
-export interface ReplicaOptions {
+interface ReplicaOptions {
   standing: Standing
   clock: Clock
   /** Another decision stays in place of this one; `madeHere` in the process that made it. */

@@ -14,7 +14,7 @@ export interface Siblings {
   removed (decision: Decision): void
 }
 
-export interface SiblingsOptions {
+interface SiblingsOptions {
   fleet: Fleet
   replica: Replica
   offenders: RepeatOffenders

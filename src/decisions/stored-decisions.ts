@@ -13,7 +13,7 @@ const PAGE = 1000
 const SETTLED_MS = 30_000
 const ASK_MS = 1000
 
-export interface StoredDecisionsOptions {
+interface StoredDecisionsOptions {
   store: Collection<Decision>
   replica: Replica
   pending: PendingWrites<Decision>

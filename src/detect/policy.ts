@@ -35,7 +35,7 @@ export interface Policy {
   anomalyBar: number
 }
 
-export interface PolicyOptions {
+interface PolicyOptions {
   sensitivity: Sensitivity
   challengeThreshold: number
   blockThreshold: number

@@ -15,7 +15,7 @@ export interface FleetEndpoint extends Fleet {
   deliver (envelope: Envelope): void
 }
 
-export interface EndpointOptions {
+interface EndpointOptions {
   processId: string
   slot: number
   primaryId: string | null

@@ -14,7 +14,7 @@ import { createKeyring, type Keyring } from './keyring.ts'
 import { signingSecrets } from './prepare.ts'
 import { createRevocations } from './revocations.ts'
 import { createSessions, REFRESH_SECONDS } from './sessions.ts'
-import type { Credential, Principal, Session, SessionTokens, StandingChange } from './shapes.ts'
+import type { Principal, Session, StandingChange } from './shapes.ts'
 import { CLOCK_TOLERANCE_SECONDS, createTokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 
@@ -38,7 +38,7 @@ const FULL_POLL_MS = 60_000
 const START_WAIT_MS = 2_500
 
 /** What the room needs of a logger (pino's shape). */
-export interface IdentityLog {
+interface IdentityLog {
   info (fields: object, message: string): void
   warn (fields: object, message: string): void
 }
@@ -74,7 +74,7 @@ export interface Identity extends Authentication, Logins, People, Keyring {
   close (): Promise<void>
 }
 
-export type { CredentialHeaders, Credential, SessionTokens }
+export type { CredentialHeaders }
 
 export function createIdentity (options: IdentityOptions): Identity {
   const { config, storage, audit, fleet, clock, log } = options

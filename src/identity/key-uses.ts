@@ -14,7 +14,7 @@ const PER_WRITE = 500
 /** Keys noted and not written yet; beyond it a use goes unnoted, since this is a convenience for people. */
 const NOTED_MAX = 10_000
 
-export interface KeyUses {
+interface KeyUses {
   note (id: string): void
   of (ids: string[]): Promise<Map<string, number>>
   close (): Promise<void>

@@ -18,7 +18,7 @@ const OVERLAP_SECONDS_DEFAULT = 86_400
 const NAME_CHARACTERS_MAX = 100
 
 /** The part of a key that may be shown. */
-export interface ShownKey {
+interface ShownKey {
   id: string
   name: string
   scopes: Scope[]

@@ -17,7 +17,7 @@ import type { Principal, Role, User } from './shapes.ts'
 import { newUser, requireUsername, type Users } from './users.ts'
 
 /** The part of a user that may be shown. */
-export type Person = Pick<User, 'id' | 'username' | 'role' | 'disabled' | 'createdAt' | 'updatedAt'>
+type Person = Pick<User, 'id' | 'username' | 'role' | 'disabled' | 'createdAt' | 'updatedAt'>
 
 /** Records a privileged change, then makes it. */
 export type Recorded = <T>(

@@ -18,7 +18,7 @@ import { newUser } from './users.ts'
 const SECRET_FILE = 'jwt.secret'
 const PASSWORD_CHARACTERS = 24
 
-export interface Prepared {
+interface Prepared {
   /** To be shown once, by whoever called; null when there is an administrator, or ADMIN_PASSWORD was given. */
   oneTimePassword: string | null
   adminUsername: string

@@ -22,7 +22,7 @@ const PAGE = 1_000
 /** Read in one go at most; the next poll goes on. */
 const READ_MAX = 1_000_000
 
-export interface RevokeOrder {
+interface RevokeOrder {
   kind: RevokedKind
   id: string
   /** ms, or null: for ever. */

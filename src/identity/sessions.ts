@@ -19,7 +19,7 @@ const FAMILY_CHARACTERS = 24
 const SECRET_CHARACTERS = 40
 const REFRESH_TOKEN = /^nekr_(se_[0-9a-z]{20})_([0-9a-z]{24})_([0-9a-z]{40})$/
 
-export type RefreshVerdict =
+type RefreshVerdict =
   | { state: 'held', session: Session, refreshToken: string }
   /** An old token: the family must end. */
   | { state: 'reused', session: Session }

@@ -36,7 +36,7 @@ export interface AccessClaims {
   expiresAt: number
 }
 
-export type TokenVerdict = { held: true, claims: AccessClaims } | { held: false, reason: string }
+type TokenVerdict = { held: true, claims: AccessClaims } | { held: false, reason: string }
 
 export interface Tokens {
   issue (claims: Omit<AccessClaims, 'expiresAt'>): { token: string, expiresAt: number }

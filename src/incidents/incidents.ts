@@ -46,7 +46,7 @@ const WRITING_MAX = 16
 const ATTEMPTS_MAX = 5
 const RETRY_MS = 500
 
-export interface IncidentParts {
+interface IncidentParts {
   storage: Storage
   audit: Audit
   fleet: Fleet

@@ -17,7 +17,7 @@ const HANDOVER_MS = 500
 const HANDOVERS_MAX = 1_000
 const TOLD_AGAIN_MS = 3_600_000
 
-export interface NoticeParts {
+interface NoticeParts {
   fleet: Fleet
   clock: Pick<Clock, 'now'>
   /** By webhook. */

@@ -44,7 +44,7 @@ const FORGET_TIMEOUT_MS = 1000
 const SORT: Array<[string, 1 | -1]> = [['nameKey', 1]]
 const SEARCH_CHARS_MAX = 200
 
-export interface ActorQuery {
+interface ActorQuery {
   category?: ThreatCategory | null
   /** Part of a name or alias; case, accents, spaces and punctuation do not count. At most 200 characters. */
   search?: string | null

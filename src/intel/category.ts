@@ -11,7 +11,7 @@
  */
 import type { ThreatCategory } from './shapes.ts'
 
-export interface CategoryFacts {
+interface CategoryFacts {
   /** STIX threat_actor_types, labels, roles. */
   types: string[]
   /** A sponsoring state, or null. */
@@ -25,7 +25,7 @@ export interface CategoryFacts {
   description: string
 }
 
-export interface CategoryGuess { category: ThreatCategory, categoryGrade: number }
+interface CategoryGuess { category: ThreatCategory, categoryGrade: number }
 
 /** Text that is looked at: bounded, so that every pattern below stays cheap. */
 const TEXT_CHARS_MAX = 4000

@@ -39,7 +39,7 @@ interface Parts {
   changed: () => void
 }
 
-export interface Edits {
+interface Edits {
   find (id: string): Promise<Stored<ActorDocument> | null>
   add (input: ActorInput, by: string): Promise<ThreatActor>
   update (id: string, patch: ActorPatch, by: string): Promise<ThreatActor>

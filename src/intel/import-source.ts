@@ -27,7 +27,7 @@ export interface SourceBounds {
 
 export const SOURCE_BOUNDS: SourceBounds = { packedBytesMax: 64 * 1024 * 1024, plainBytesMax: 512 * 1024 * 1024 }
 
-export interface FetchOptions {
+interface FetchOptions {
   /** All of it: connecting, redirects, body. The time that an import may take to arrive, by whatever door. */
   timeoutMs: number
   redirectsMax: number

@@ -25,14 +25,14 @@ import {
 
 const ARRAY_OF: Record<ImportFormat, string> = { stix: 'objects', misp: 'values' }
 
-export interface ReadOptions {
+interface ReadOptions {
   /** null: found out from the input (`objects` is STIX, `values` is MISP). */
   format: ImportFormat | null
   bounds?: SourceBounds
   onProgress?: (progress: ImportProgress) => void
 }
 
-export interface ReadResult { records: ActorRecord[], skipped: Map<string, number>, bytes: number, objects: number }
+interface ReadResult { records: ActorRecord[], skipped: Map<string, number>, bytes: number, objects: number }
 
 /**
  * Reads bytes (gzip or not) of one STIX bundle or MISP galaxy cluster.

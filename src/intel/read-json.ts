@@ -21,7 +21,7 @@ const PIECE_BYTES = 4096
 /** After this much the event loop gets its turn (about 3 ms of parsing). */
 const BREATH_BYTES = 256 * 1024
 
-export interface JsonHandlers {
+interface JsonHandlers {
   /** Keys of the top level whose arrays are wanted. */
   arrays: readonly string[]
   /** A scalar at the top level. */

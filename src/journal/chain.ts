@@ -14,7 +14,7 @@ export const GENESIS = '0'.repeat(64)
  * open: first line of a segment. event: one AuditEvent. close: last line of a process's last segment.
  * `seq` of open and close is that of the next event.
  */
-export type LineKind = 'open' | 'event' | 'close'
+type LineKind = 'open' | 'event' | 'close'
 
 /**
  * Why a segment was begun. Behind `error` the segment before may hold lines that were never acknowledged:

@@ -74,7 +74,7 @@ function effectKey (effect: StoreEffect): string {
   return `${effect.collection}/${effect.id}`
 }
 
-export interface ApplyOptions {
+interface ApplyOptions {
   directory: string
   files: FileLayer
   storage: Storage
@@ -86,7 +86,7 @@ export interface ApplyOptions {
 }
 
 /** The outcome. `unknown`: collections that are not declared. `unreadable`: effects that another key sealed. */
-export interface Applied { applied: number, unknown: Set<string>, unreadable: number }
+interface Applied { applied: number, unknown: Set<string>, unreadable: number }
 
 /** Puts and deletes what the store lacks. @throws NEKO_ERR_STORE_UNAVAILABLE */
 export async function applyEffects (options: ApplyOptions): Promise<Applied> {

@@ -9,7 +9,7 @@ const RECORD_BYTES_MAX = 1024 * 1024
 const TYPE_LENGTH_MAX = 64
 const NAME_LENGTH_MAX = 512
 
-export interface Written { fields: Omit<AuditInput, 'effects'>, json: string, oversize: boolean }
+interface Written { fields: Omit<AuditInput, 'effects'>, json: string, oversize: boolean }
 
 /**
  * The event's members in one order, bounded and as JSON text, taken at once: what the caller changes later

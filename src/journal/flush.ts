@@ -20,7 +20,7 @@ const RETRY_MS = 2_000
 /** The mark costs two syncs of the disk. */
 const MARK_MS = 5_000
 
-export interface FlushOptions {
+interface FlushOptions {
   storage: Storage
   files: FileLayer
   directory: string

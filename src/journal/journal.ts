@@ -27,12 +27,12 @@ import type { Entry, TrailPosition } from './trail.ts'
 const DURABLE_DEADLINE_MS = 2_500
 
 /** What the room needs of a logger (pino's shape). */
-export interface JournalLog {
+interface JournalLog {
   warn (fields: object, message: string): void
   error (fields: object, message: string): void
 }
 
-export interface JournalOptions {
+interface JournalOptions {
   files: FileLayer
   directory: string
   processId: string

@@ -18,7 +18,7 @@ export function segmentName (processId: string, segment: number): string {
 }
 
 /** A process start of which the directory holds segments (their numbers, rising) or at least the seals. */
-export interface ProcessFiles { processId: string, segments: number[] }
+interface ProcessFiles { processId: string, segments: number[] }
 
 /** All process starts of the directory, by id. Names that are none of ours are passed over. */
 export async function listProcesses (files: FileLayer, directory: string): Promise<ProcessFiles[]> {

@@ -1,7 +1,7 @@
 import type { Json } from '../std/json.ts'
 
 /** What the journal writes: events, with the changes of the store that they stand for. */
-export type AuditCategory = 'auth' | 'access' | 'security' | 'data'
+type AuditCategory = 'auth' | 'access' | 'security' | 'data'
 
 /**
  * A change of the store that this event stands for (with outcome `ok` only): replayed at start when the store

@@ -49,7 +49,7 @@ export interface Entry {
 
 export interface TrailPosition { segment: number, seq: number, hash: string }
 
-export interface TrailOptions {
+interface TrailOptions {
   files: FileLayer
   directory: string
   processId: string

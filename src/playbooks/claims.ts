@@ -23,7 +23,7 @@ const PARDONS_MAX = 10_000
 const BLOCKED_SUFFIX = '|block'
 const SPARED_SUFFIX = '|spared'
 
-export interface ClaimParts {
+interface ClaimParts {
   fleet: Fleet
   clock: Clock
   /** Asked whether an attacker would be spared. */

@@ -44,7 +44,7 @@ export interface Playbooks {
   close (): Promise<void>
 }
 
-export interface PlaybookParts {
+interface PlaybookParts {
   playbooks: readonly Playbook[]
   thresholds: ScoreThresholds
   actions: Actions

@@ -7,7 +7,7 @@ import type { Detection } from './shapes.ts'
  * told what they refused: three quick requests of one client may land on three processes, none of which has seen more
  * than one when it judges. Each playbook still acts once per attacker and window.
  */
-export interface Recount {
+interface Recount {
   offer (detection: Detection): void
   close (): void
 }
@@ -17,7 +17,7 @@ const AGAIN_MS = 600
 /** In a storm the oldest are dropped: their clients come again. */
 const WAITING_MAX = 1_000
 
-export interface RecountParts {
+interface RecountParts {
   fleet: Pick<Fleet, 'processCount'>
   clock: Pick<Clock, 'monotonic'>
   /** Refusals of a client within ten minutes, in all processes as far as they have told. */

@@ -23,7 +23,7 @@ const RUN_KEPT_MS = 90 * 86_400_000
 const WAITING_MAX = 5_000
 const BATCH = 500
 
-export interface RunLogParts {
+interface RunLogParts {
   store: Collection<StoredRun>
   processId: string
   log: { error (details: object, message: string): void }

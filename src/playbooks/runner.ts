@@ -19,7 +19,7 @@ import { previewStep, takeStep, type Actions } from './steps.ts'
  * what matches (match.ts), write incidents or send webhooks. Steps that protect (blocks, limits, quarantine) act from
  * memory before this returns; the record, incident, webhook and audit event follow behind.
  */
-export interface Runner {
+interface Runner {
   /** Runs of what fired, highest first; the actions have been taken. Never throws. */
   respond (detection: Detection): Run[]
   /** Runs one playbook, or says what it would do, whatever its condition says. */
@@ -31,7 +31,7 @@ export interface Runner {
   close (): void
 }
 
-export interface RunnerParts {
+interface RunnerParts {
   playbooks: readonly Playbook[]
   thresholds: ScoreThresholds
   actions: Actions

@@ -59,7 +59,7 @@ export interface Playbook {
 }
 
 /** The client that a run acts against: a key or a user when signed in, else the address or its /64. */
-export interface Attacker { scope: Exclude<DecisionScope, 'SESSION'>, value: string }
+interface Attacker { scope: Exclude<DecisionScope, 'SESSION'>, value: string }
 
 /** Facts about one answered request, as playbooks are told of it: flat, nothing secret. */
 export interface Detection {
@@ -93,7 +93,7 @@ export interface Detection {
   crossed: CrossedLimit | null
 }
 
-export interface CrossedLimit {
+interface CrossedLimit {
   tier: Tier
   key: string
   /** login or refresh. */

@@ -28,7 +28,7 @@ export interface Actions {
 }
 
 /** Why a step is taken. */
-export interface Cause { playbook: Playbook, detection: Detection }
+interface Cause { playbook: Playbook, detection: Detection }
 
 const SPARED = 'NEVER_BLOCK or an allow spares this client'
 const UNCROSSED = 'no limit was crossed'

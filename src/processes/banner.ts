@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 
 /** The one banner, when everything is ready: what a person needs who has just typed `npm start`. */
-export interface BannerFacts {
+interface BannerFacts {
   config: Config
   version: string
   url: string

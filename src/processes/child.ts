@@ -32,7 +32,7 @@ export interface Child {
   kill (): void
 }
 
-export interface ChildOptions {
+interface ChildOptions {
   slot: number
   balance: Balance
   init: (processId: string) => Extract<ToWorker, { neko: 'init' }>

@@ -2,7 +2,7 @@
  * When to fork again, and how long to wait (pure). A worker that dies once is back within a second; one that dies at
  * every start is tried ever more rarely (R05: at most 12 forks per slot and minute), while its siblings serve.
  */
-export interface RestartState {
+interface RestartState {
   /** Deaths in a row without a stable life between them. */
   readonly failures: number
 }
@@ -39,7 +39,7 @@ export function shouldGiveUp (fleet: { everReady: boolean, sinceStartMs: number 
   return !fleet.everReady && fleet.sinceStartMs >= NEVER_READY_MS
 }
 
-export interface Beat { rssBytes: number, heapUsedBytes: number, heapMaxBytes: number }
+interface Beat { rssBytes: number, heapUsedBytes: number, heapMaxBytes: number }
 
 /** A share of the heap from which V8 spends its time collecting, and soon aborts the process (R08). */
 const HEAP_SHARE_MAX = 0.9

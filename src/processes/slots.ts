@@ -2,7 +2,7 @@ import type { Child } from './child.ts'
 import { Slot } from './slot.ts'
 import type { SlotOptions } from './slot.ts'
 
-export interface SlotsOptions extends Omit<SlotOptions, 'index' | 'fork'> {
+interface SlotsOptions extends Omit<SlotOptions, 'index' | 'fork'> {
   count: number
   fork: (slot: number) => Child
 }

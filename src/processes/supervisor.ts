@@ -21,7 +21,7 @@ import { NEVER_READY_MS, shouldGiveUp } from './restart.ts'
 import { Slots } from './slots.ts'
 import type { ProcessStatus } from './status.ts'
 
-export interface SupervisorOptions {
+interface SupervisorOptions {
   config: Config
   /** Handed to every worker. */
   prepared: Json

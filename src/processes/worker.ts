@@ -20,7 +20,7 @@ import type { ClusterStatus } from './status.ts'
  * drain or a reload, and a signal to the whole process group must not cut what the primary has begun. When the
  * primary is gone the worker ends within a second, for a worker without one can neither be reloaded nor stopped (R07).
  */
-export interface WorkerOptions { build: BuildServer, exit: (code: number) => never }
+interface WorkerOptions { build: BuildServer, exit: (code: number) => never }
 
 /** Often enough that a stalled event loop shows within a second (R09). */
 const BEAT_MS = 250

@@ -16,7 +16,7 @@ import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Collection } from '../storage/port.ts'
 
-export interface FalsePositives {
+interface FalsePositives {
   /** @throws NEKO_ERR_INPUT_INVALID when the receipt holds nothing that can be allowed, NEKO_ERR_AUDIT_UNAVAILABLE */
   mark (assessment: Assessment, actor: string): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }>
   list (): StoredAllowance[]
@@ -25,7 +25,7 @@ export interface FalsePositives {
   close (): void
 }
 
-export interface FalsePositiveParts {
+interface FalsePositiveParts {
   store: Collection<StoredAllowance>
   audit: Audit
   fleet: Fleet

@@ -22,7 +22,7 @@ export interface Intake {
   onAdded (listener: AddedListener): () => void
 }
 
-export interface IntakeParts {
+interface IntakeParts {
   clock: Clock
   recent: RecentReceipts
   recorder: Recorder

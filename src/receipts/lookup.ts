@@ -8,10 +8,10 @@ import { describeReceipt, type RecentReceipts } from './recent-receipts.ts'
 import type { Assessment, StoredAssessment } from './shapes.ts'
 
 export interface AssessmentFilter { minScore?: number | null, action?: Action | null, since?: number | null }
-export interface PageOptions { first: number, after: string | null }
+interface PageOptions { first: number, after: string | null }
 
 /** Some receipts of a list of ids, as a connection of GraphQL. */
-export interface ReceiptPage {
+interface ReceiptPage {
   nodes: Assessment[]
   edges: Array<{ node: Assessment, cursor: string }>
   pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null }
@@ -37,7 +37,7 @@ export interface Lookup {
 const ASK_MS = 500
 const GET_QUESTION = 'assessments.get'
 
-export interface LookupParts {
+interface LookupParts {
   fleet: Pick<Fleet, 'processId' | 'ask' | 'answer'>
   recent: RecentReceipts
   store: Collection<StoredAssessment>

@@ -50,7 +50,7 @@ export interface Receipts extends Intake, Lookup {
   close (): Promise<void>
 }
 
-export interface ReceiptParts {
+interface ReceiptParts {
   storage: Storage
   audit: Audit
   fleet: Fleet

@@ -19,7 +19,7 @@ export interface Recorder {
   close (): Promise<void>
 }
 
-export interface RecorderParts {
+interface RecorderParts {
   store: Collection<StoredAssessment>
   clock: Clock
   retentionDays: number

@@ -9,7 +9,7 @@ import type { PayloadFinding } from '../detect/factors/payload.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { FactorContribution, FactorName, Observation, Score } from '../detect/shapes.ts'
 
-export interface Replay {
+interface Replay {
   score: Score
   /** The score in the receipt. */
   recorded: number
@@ -22,7 +22,7 @@ export interface Replay {
 }
 
 /** The scorer of today (app.threads, or detect/rescore.ts with a policy). */
-export interface Rescorer {
+interface Rescorer {
   policy (): Policy
   rescore (observation: Observation, payload: PayloadFinding | null): Score
 }

@@ -11,7 +11,7 @@ import type { Json } from '../std/json.ts'
 import type { FactorContribution } from '../detect/shapes.ts'
 import type { Stats } from './shapes.ts'
 
-export interface StatsCounter {
+interface StatsCounter {
   /** 0.2 us. `factors` empty for a request refused before scoring. */
   count (action: Action, score: number, factors: readonly FactorContribution[]): void
   /**
@@ -24,7 +24,7 @@ export interface StatsCounter {
 }
 
 /** Counts of one process that were not yet handed over. */
-export interface StatsTally {
+interface StatsTally {
   count (action: Action, score: number, factors: readonly FactorContribution[]): void
   /** The oldest seconds, at most 30 (some 30 KB as JSON), and forgets them. */
   take (): Array<[second: number, sums: number[]]>

@@ -31,7 +31,7 @@ export interface SubscriptionResolver {
   subscribe: (parent: any, args: any, context: GraphqlContext) => AsyncIterable<unknown>
   resolve?: Resolver
 }
-export type TypeResolvers = Record<string, Resolver | SubscriptionResolver>
+type TypeResolvers = Record<string, Resolver | SubscriptionResolver>
 
 /** A room's part of the schema: its SDL and one line per field to its service. */
 export interface RoomGraphql {

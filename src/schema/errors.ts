@@ -2,7 +2,7 @@ import { GraphQLError, type GraphQLFormattedError } from 'graphql'
 import { isNekoError, NEKO_ERR_INTERNAL } from '../errors.ts'
 
 /** How errors leave: ours with their code, GraphQL's own with a code by kind, everything else masked. */
-export interface ErrorEdge {
+interface ErrorEdge {
   production: boolean
   /** Told of each masked error, once, with its stack. */
   onMasked (error: Error): void

@@ -13,7 +13,7 @@ export type BreakerState = 'closed' | 'half-open' | 'open'
 /** As the gauge neko_breaker_state shows it. */
 export const BREAKER_STATE_VALUE: Readonly<Record<BreakerState, number>> = { closed: 0, 'half-open': 1, open: 2 }
 
-export interface BreakerOptions {
+interface BreakerOptions {
   clock: Clock
   /** Failures in a row that open it. */
   failuresMax: number

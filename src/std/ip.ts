@@ -23,7 +23,7 @@ export function addressKey (canonical: string): string {
   return `${canonical.split(':', 4).join(':')}::/64`
 }
 
-export interface Cidr {
+interface Cidr {
   family: 4 | 6
   /** First and last address, inclusive, as 128-bit or 32-bit numbers. */
   first: bigint

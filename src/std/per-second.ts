@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts'
  * A budget of so many in each second of the monotonic clock: for the part of a flood that is told, kept or shown,
  * while the rest is only counted. It begins anew with each second; the rest of a second is not saved.
  */
-export interface PerSecond {
+interface PerSecond {
   /** True while this second has one left, which is then taken. */
   take (): boolean
 }

@@ -1,5 +1,5 @@
 /** An error that says when to come back: the edges make it a Retry-After header or `extensions.retryAfterSeconds`. */
-export type Retryable<E extends Error> = E & { retryAfterSeconds: number }
+type Retryable<E extends Error> = E & { retryAfterSeconds: number }
 
 /** @param seconds whole, 1 or more */
 export function retryable<E extends Error> (error: E, seconds: number): Retryable<E> {

@@ -4,7 +4,7 @@
  * several things together), and again after a pause when the store failed. While the store is away the timer alone
  * tries again, so that a flood does not press it.
  */
-export interface WriteBehind {
+interface WriteBehind {
   /** Something waits. */
   wake (): void
   /** Resolves when all that waits was tried once. */
@@ -13,7 +13,7 @@ export interface WriteBehind {
   close (): Promise<void>
 }
 
-export interface WriteBehindOptions {
+interface WriteBehindOptions {
   /** Whether anything waits. */
   waits (): boolean
   /** Writes some of it, in one command of the store, and takes that from what waits. Called until nothing waits. */

@@ -5,7 +5,7 @@ import type { Registry } from 'prom-client'
  * One set of figures for many processes. Counters must never fall when a process is replaced (R47): what a dead one
  * had counted is kept here, folded into one set, so that the memory held does not grow with the number of deaths.
  */
-export interface Series {
+interface Series {
   name: string
   type: string
   help: string
@@ -13,7 +13,7 @@ export interface Series {
   values: Array<{ value: number, metricName?: string, labels: Record<string, string | number> }>
 }
 
-export interface Aggregate {
+interface Aggregate {
   /**
    * Keeps the counters and histograms of a process that is gone; its gauges died with it. At once, so that no
    * scrape falls between its end and this.

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 
 /** The answer of readiness: degraded is still ready, with a body that tells what is missing. */
-export interface Health {
+interface Health {
   status: 'ok' | 'degraded' | 'stopping'
   checks: Record<string, { up: boolean, detail?: string }>
   notes: string[]

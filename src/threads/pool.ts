@@ -55,7 +55,7 @@ export interface ScoringPool {
 }
 
 /** Longer than a Redis command may take, far shorter than a database call. */
-export const SCORE_MS_MAX = 150
+const SCORE_MS_MAX = 150
 /** How often deadlines and stuck threads are looked for while anything waits. */
 const TICK_MS = 20
 /** A body that fits into no slot of the ring, more or less. */

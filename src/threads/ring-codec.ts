@@ -47,9 +47,9 @@ const ANOMALY = 4
  * The content of a slot after the thread was there: a score, nothing (the scorer threw), or a score too wide for
  * the slot.
  */
-export const SCORED = 1
-export const FAILED = 2
-export const TOO_WIDE = 3
+const SCORED = 1
+const FAILED = 2
+const TOO_WIDE = 3
 
 /** Writes a request; false when it does not fit, and then the slot's content means nothing. */
 export function encodeObservation (ring: Ring, slot: number, observation: Observation): boolean {
@@ -148,7 +148,7 @@ const RECURRING: readonly boolean[] = FACTOR_NAMES.map((name) =>
 )
 
 /** The thread's side of results. One for each ring: it and the ring's reader number the evidence alike. */
-export interface ScoreWriter {
+interface ScoreWriter {
   /** Writes the thread's answer over the request. `policy`: the number of the policy under which it was scored. */
   write (ring: Ring, slot: number, score: Score | null, policy: number): void
 }
@@ -293,7 +293,7 @@ function textLength (evidence: readonly Evidence[]): number {
  * Reads results in the order in which they were written; keeps the numbered evidence, since the same few
  * pieces come with most requests. One for each ring.
  */
-export interface ScoreReader {
+interface ScoreReader {
   /** Null when the scorer threw; 'too wide' when the observation must be asked again by message. */
   read (ring: Ring, slot: number, policyVersions: readonly string[]): Score | null | 'too wide'
 }

@@ -24,7 +24,7 @@ import type { Ring } from './ring.ts'
 import type { ChannelEvents, Waiting } from './shapes.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 
-export interface RingRequestsOptions {
+interface RingRequestsOptions {
   ring: Ring
   /** Big observations go out, their scores come in. */
   port: MessagePort

@@ -24,7 +24,7 @@ import type { Unanswered } from './ring-requests.ts'
 import type { ChannelEvents } from './shapes.ts'
 import type { PoolThread } from './start-thread.ts'
 
-export interface RingRunOptions {
+interface RingRunOptions {
   geometry: Geometry
   answer: ChannelEvents['answer']
   /** The thread takes work from now on. */

@@ -27,9 +27,9 @@ export const BIG_TAIL = 48
 export const BIG_TAKEN = 64
 export const BIG_DONE = 80
 /** Raised by main after it published; the thread sleeps on it. */
-export const WORK = 96
+const WORK = 96
 /** 1 while the thread sleeps or is about to. */
-export const ASLEEP = 112
+const ASLEEP = 112
 /** Raised by the thread after it published; main waits on it. */
 export const RESULTS = 128
 export const STOP = 144
@@ -98,7 +98,7 @@ export function raiseWork ({ words }: Ring): void {
 }
 
 /** Whether looking around before falling asleep has paid lately. */
-export interface Watchfulness { misses: number }
+interface Watchfulness { misses: number }
 
 /**
  * Looking around for this long saves both sides two system calls (some 10 us of main's time) when the next

@@ -5,7 +5,7 @@
  * answers with a benign one's findings. Two generations bound the bytes: what is looked up again survives, the rest
  * goes when the young half is full (as in a two-space garbage collector; O(1), no list to keep).
  */
-export interface VerdictCache<T> {
+interface VerdictCache<T> {
   get (content: string): T | undefined
   /** Contents over a quarter of the bound are not kept. */
   set (content: string, value: T): void

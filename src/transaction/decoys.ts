@@ -20,7 +20,7 @@ export interface Decoys {
 }
 
 /** Methods that a decoy's route answers. */
-export const DECOY_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST'])
+const DECOY_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST'])
 
 /** Linked from nowhere, and known to the scorer as decoys whatever DECOY_PATHS says. */
 const OWN_DECOYS = ['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', '/old-console/']

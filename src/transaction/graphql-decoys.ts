@@ -45,7 +45,7 @@ export function asksDecoys (url: string, body: Uint8Array | null): boolean {
   return query !== null && touchesDecoy(query)
 }
 
-/** The document, as its receiver would read it: a name may stand behind an escape (`%20adminUsers`, `\\u0061dminUsers`). */
+/** The document as its receiver would read it: a name may stand behind an escape, like `%20adminUsers`. */
 function readQuery (url: string, body: Uint8Array | null): string | null {
   const query = body === null ? queryOfUrl(url) : queryOfBody(Buffer.from(body).toString('utf8'))
   return typeof query === 'string' ? query : null

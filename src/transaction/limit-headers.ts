@@ -1,7 +1,7 @@
 import type { LimitAnswer } from '../limits/shapes.ts'
 
 /** A limit as its client is told of it; `tier` is the policy's name. */
-export type ShownLimit = Pick<LimitAnswer, 'limit' | 'remaining' | 'resetSeconds' | 'windowSeconds'> & { tier: string }
+type ShownLimit = Pick<LimitAnswer, 'limit' | 'remaining' | 'resetSeconds' | 'windowSeconds'> & { tier: string }
 
 /** The customary headers beside the IETF's (draft-ietf-httpapi-ratelimit-headers). */
 export function limitHeaders (

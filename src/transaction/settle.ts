@@ -54,7 +54,9 @@ export function createSettle (parts: SettleParts): Settle {
   }
 
   function settle (transaction: Transaction, outcome: Outcome): void {
-    if (transaction.authority === 'sample') return attempt(transaction, 'the receipt', () => settleSample(transaction, outcome))
+    if (transaction.authority === 'sample') {
+      return attempt(transaction, 'the receipt', () => settleSample(transaction, outcome))
+    }
     attempt(transaction, 'the receipt', () => keepReceipt(transaction, outcome.status))
     // A standing decision's refusal says nothing new of its client.
     const teaches = transaction.refusedBy !== 'decision' || transaction.credentialRefused !== null

@@ -88,7 +88,7 @@ export interface Transaction extends Arrival {
 }
 
 /** How the reading of a body ended: all of it, more than the route takes, or too slowly. */
-export type BodyEnd = 'whole' | 'over' | 'slow'
+type BodyEnd = 'whole' | 'over' | 'slow'
 
 /** A body as its transport read it. */
 export interface Body { readonly bytes: Uint8Array | null, readonly end: BodyEnd }

@@ -21,7 +21,7 @@ const CONNECTIONS = 4
 const ANSWER_BYTES_MAX = 65_536
 const PROBLEM_CHARS_MAX = 200
 
-export interface DeliveryParts {
+interface DeliveryParts {
   secret: string | null
   clock: Pick<Clock, 'now'>
   retryBaseMs?: number

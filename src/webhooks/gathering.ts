@@ -6,7 +6,7 @@ import type { Notice } from './shapes.ts'
  */
 const ATTACKERS_MAX = 50
 
-export interface GatheredNotice extends Notice { count: number }
+interface GatheredNotice extends Notice { count: number }
 
 export class Gathering {
   #count = 0

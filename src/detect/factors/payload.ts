@@ -16,7 +16,7 @@ import type { Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
  * and may ban; strong `likely` structures that fill a value may refuse one request (0.75-0.86) but never ban;
  * weak signs add up to at most 0.35.
  */
-export interface PayloadOptions {
+interface PayloadOptions {
   /** 1 calm to 4 strict; 2 is the default of the product. */
   sensitivity: 1 | 2 | 3 | 4
 }

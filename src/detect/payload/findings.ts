@@ -1,7 +1,7 @@
 import type { Grade } from '../shapes.ts'
 
 /** The match of one rule in one value, before places are known. */
-export interface Sign {
+interface Sign {
   /** Stable id, `family.name`. */
   rule: string
   grade: Grade

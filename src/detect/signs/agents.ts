@@ -6,7 +6,7 @@ import { wordSet } from '../../std/words.ts'
 
 export const AGENTS_VERSION = '2026.11.21'
 
-export type AgentKind =
+type AgentKind =
   | 'missing'
   | 'attack-tool'
   | 'impossible'
@@ -17,7 +17,7 @@ export type AgentKind =
   | 'browser'
   | 'other'
 
-export interface AgentClass {
+interface AgentClass {
   kind: AgentKind
   /** The name that decided, or an empty text. */
   name: string

@@ -8,7 +8,7 @@ const HEADS_MAX = 256
 /** Issuers have few heads: each is read once. */
 const readHeads = new Map<string, TokenHead | null>()
 
-export interface TokenHead {
+interface TokenHead {
   value: number
   text: string
 }

@@ -6,7 +6,7 @@
 import { sequence } from '../../std/regex.ts'
 import { wordSet, words } from '../../std/words.ts'
 
-export interface ScannerPath {
+interface ScannerPath {
   value: number
   rule: string
   text: string

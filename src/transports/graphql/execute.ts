@@ -14,7 +14,7 @@ export interface Answer {
   limited: RefusingLimit | null
 }
 
-export type Execute = (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest) => Promise<Answer>
+type Execute = (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest) => Promise<Answer>
 
 /** One operation of an HTTP request, executed by mercurius: its context before, what the answer needs after. */
 export function createExecute (app: FastifyInstance): Execute {

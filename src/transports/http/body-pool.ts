@@ -6,7 +6,7 @@
  * Bounded: what is lent beyond KEPT_MAX is left to the collector when it comes back. A buffer that never
  * comes back (its client left before it was scored) is left to it too.
  */
-export interface BodyPool {
+interface BodyPool {
   /** Room for `bytes`, with whatever was there before. Null when it is no large body. */
   take (bytes: number): Buffer | null
   /**

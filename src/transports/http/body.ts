@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http'
  *
  * Bounded in bytes and in time: Node closes a slow body only after 30 to 60 s, whatever requestTimeout says.
  */
-export interface BodyRead {
+interface BodyRead {
   bytes: Buffer
   /**
    * over: more came than `limitBytes` (the first `limitBytes` are in `bytes`). slow: time ran out. gone: the

@@ -4,7 +4,7 @@ import { canonicalAddress, type AddressSet } from '../../std/ip.ts'
  * The client at the other end, worked out once per request (Fastify's `request.ip` under trustProxy costs 7 us
  * each time).
  */
-export interface ClientAddress {
+interface ClientAddress {
   /** Canonical. */
   address: string
   /** X-Forwarded-For came from a peer that we were not told to believe. */

@@ -31,7 +31,7 @@ declare module 'fastify' {
   }
 }
 
-export type KeyPlace = 'query' | 'body' | 'document'
+type KeyPlace = 'query' | 'body' | 'document'
 
 export default fp(async (app) => {
   // A text is a body of none of our routes: as shipped it would be read, and refused as if its JSON were wrong.

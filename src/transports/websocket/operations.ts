@@ -55,7 +55,7 @@ export type Operation =
   | { kind: 'stream', stream: Stream, assessment: string }
 
 /** One operation that a client began. */
-export interface Begun {
+interface Begun {
   readonly asked: SubscribePayload
   /** The message as it came. */
   readonly text: string

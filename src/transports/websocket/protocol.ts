@@ -29,7 +29,7 @@ const QUERY = parse('query { __typename }')
 const SUBSCRIPTION = parse('subscription { __typename }')
 const REFUSED = [new GraphQLError('refused')]
 
-export interface ProtocolParts {
+interface ProtocolParts {
   schema: GraphQLSchema
   run: RunOperation
   /** An error inside a stream, for the client. */
