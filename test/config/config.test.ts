@@ -12,7 +12,7 @@ const url = (scheme: string, rest: string): string => `${scheme}://${rest}`
 const at = (read: (config: Config) => unknown) => read
 
 const GOOD: Array<[env: Environment, read: (config: Config) => unknown, expected: unknown]> = [
-  [{ NODE_ENV: 'test' }, at((c) => [c.nodeEnv, c.production]), ['test', false]],
+  [{ NODE_ENV: 'test' }, at((c) => c.production), false],
   [{ HOST: '0.0.0.0' }, at((c) => c.host), '0.0.0.0'],
   [{ PORT: '8080' }, at((c) => c.port), 8080],
   [{ METRICS_PORT: '0' }, at((c) => c.metricsPort), 0],
