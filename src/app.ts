@@ -158,7 +158,7 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
   return {
     loggerInstance: logging.log,
     childLoggerFactory: requestLog,
-    // One line per request is the aftermath's.
+    // One line per request is the walk's.
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: (raw: { headers: Record<string, unknown> }) => {

@@ -36,8 +36,8 @@ import { StoredDecisions } from './stored-decisions.ts'
  * outage (pending-writes.ts), and a start replays the log. A playbook's decision stands from memory at once.
  */
 export interface Decisions {
-  /** Hop 1. `covered` false when NEVER_BLOCK's default does not protect this peer. */
-  forAddress (address: string, covered?: boolean): Decision | null
+  /** Hop 1. `neverBlockApplies` false when NEVER_BLOCK's default does not protect this peer. */
+  forAddress (address: string, neverBlockApplies?: boolean): Decision | null
   /** About the key, user or session. */
   forPrincipal (principal: Principal): Decision | null
   /** Hop 3: the decision that counts, of the caller's own and the one about its address; an allow wins over a block. */
@@ -135,8 +135,8 @@ export function createDecisions (
   return {
     ...createPersonDecisions(parts),
     ...createPlaybookDecisions(parts),
-    forAddress: (address, covered = true) =>
-      standing.size === 0 ? null : standing.forAddress(address, clock.now(), covered),
+    forAddress: (address, neverBlockApplies = true) =>
+      standing.size === 0 ? null : standing.forAddress(address, clock.now(), neverBlockApplies),
     forPrincipal,
     forCaller: (principal, byAddress) => principal === null ? byAddress : stronger(forPrincipal(principal), byAddress),
     async get (id) {

@@ -14,7 +14,7 @@ export class NeverBlock {
     this.#addresses = createAddressSet(ranges)
   }
 
-  /** Canonical; null, for a request that came from nowhere, is not covered. */
+  /** Canonical; null, for a request that came from nowhere, is not spared. */
   coversAddress (address: string | null | undefined): boolean {
     return address !== null && address !== undefined && this.#addresses.has(address)
   }

@@ -14,8 +14,8 @@ export interface Standing {
   put (decision: Decision): void
   remove (id: string): Decision | null
   get (id: string): Decision | null
-  /** Bare address, canonical. `covered` false lifts the protection of NEVER_BLOCK from it. */
-  forAddress (address: string, nowMs: number, covered: boolean): Decision | null
+  /** Bare address, canonical. `neverBlockApplies` false lifts the protection of NEVER_BLOCK from it. */
+  forAddress (address: string, nowMs: number, neverBlockApplies: boolean): Decision | null
   forId (scope: 'KEY' | 'USER' | 'SESSION', id: string, nowMs: number): Decision | null
   /** All about the same client, expired ones included. */
   about (decision: Pick<Decision, 'scope' | 'value'>): readonly Decision[]
@@ -106,13 +106,14 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
     return decision
   }
 
-  function forAddress (address: string, nowMs: number, covered: boolean): Decision | null {
+  function forAddress (address: string, nowMs: number, neverBlockApplies: boolean): Decision | null {
     askedMs = nowMs
     best = null
     if (ranges.size > 0) ranges.visit(address, consider)
     // TypeScript does not see that the visit assigns it.
     const found = best as Decision | null
-    return found !== null && found.action === 'BLOCK' && covered && neverBlock.coversAddress(address) ? null : found
+    const isSpared = found?.action === 'BLOCK' && neverBlockApplies && neverBlock.coversAddress(address)
+    return isSpared ? null : found
   }
 
   function about ({ scope, value }: Pick<Decision, 'scope' | 'value'>): readonly Decision[] {

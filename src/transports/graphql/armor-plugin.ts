@@ -4,6 +4,7 @@ import { NEKO_ERR_KEY_FORBIDDEN, NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_QUERY_TOO_COS
 import { refuseDocument, refuseJsonSource } from '../../schema/armor.ts'
 import { costOf, usedPoints } from '../../schema/armor-cost.ts'
 import type { Cost, OperationContext } from '../../schema/context.ts'
+import { retryable } from '../../std/retryable.ts'
 
 /**
  * Puts the armor around mercurius: before its parser, between parser and validation, and before execution.
@@ -30,10 +31,10 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
     // No waiting helps a query that is larger than the budget.
     if (points > answer.limit) throw new NEKO_ERR_QUERY_TOO_COSTLY(String(points), String(answer.limit))
     if (!answer.allowed) {
-      throw Object.assign(new NEKO_ERR_LIMIT_EXCEEDED(String(answer.retryAfterSeconds)), {
-        retryAfterSeconds: answer.retryAfterSeconds,
-        limited: { tier: `${tier}-cost`, limit: answer.limit, windowSeconds: answer.windowSeconds }
-      })
+      const limited = { tier: `${tier}-cost`, limit: answer.limit, windowSeconds: answer.windowSeconds }
+      const { retryAfterSeconds } = answer
+      const error = retryable(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), retryAfterSeconds)
+      throw Object.assign(error, { limited })
     }
     return { points, limit: answer.limit, remaining: answer.remaining, resetSeconds: answer.resetSeconds }
   })

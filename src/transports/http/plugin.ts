@@ -137,8 +137,8 @@ function answerError (app: FastifyInstance, error: Error, request: FastifyReques
 }
 
 /**
- * For what Fastify refuses before routing (`/%zz`): no hook runs then, so the gate and the aftermath are
- * called by hand.
+ * For what Fastify refuses before routing (`/%zz`): no hook runs then, so the gate is
+ * called by hand, before and after.
  */
 export async function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const app = request.server

@@ -4,7 +4,7 @@ type Options = Parameters<FastifyBaseLogger['child']>[1]
 
 /**
  * A request's logger, made when the request has something to say: to make pino's child for each of them costs
- * main 2.6 % of a small GET, and hardly any is used (the one line per request is the aftermath's, on the
+ * main 2.6 % of a small GET, and hardly any is used (the one line per request is the walk's, on the
  * process's own logger).
  */
 class RequestLog {
