@@ -58,7 +58,7 @@ export function createInspect (parts: InspectParts): Inspect {
     decide(transaction)
     if (transaction.verdict!.action === 'BLOCK' && asksOnlyToAssess(transaction)) await scoreWithoutBody(transaction)
     holdAfterChallenges(transaction, limits)
-    if (isRefused(transaction) && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
+    if (transaction.verdict!.action === 'BLOCK' && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
     if (transaction.route.isDecoy) respond(transaction)
     return refusalOf(transaction, body)
   }

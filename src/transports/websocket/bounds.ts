@@ -18,6 +18,8 @@ export const SOCKET = Object.freeze({
   /** Subscriptions and queries under way on one socket. */
   operations: 100,
   operationIdCharacters: 128,
+  /** Operations that wait because the one before of the same id was completed and has not ended: a message each. */
+  reusedIds: 2,
   /** Messages and control frames: 100 a second over time, 1,000 at once. */
   messages: 1_000,
   messagesPerSecond: 100,

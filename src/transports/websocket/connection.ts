@@ -5,6 +5,7 @@ import type { Principal } from '../../identity/shapes.ts'
 import { addressKey } from '../../std/ip.ts'
 import { anonymousClient } from '../../transaction/begin.ts'
 import { standingBlock } from '../../transaction/standing-block.ts'
+import { BegunOperations, type BegunOperation } from './begun-operations.ts'
 import { CLOSE, MessageBudget, SOCKET } from './bounds.ts'
 import { credentialOf } from './credential.ts'
 import type { Caller } from './operations.ts'
@@ -17,6 +18,10 @@ export interface SocketEdge {
   /** Counts the socket for its new client instead of its old one; false when that one holds too many. */
   recount (from: string, to: string, principal: Principal): boolean
 }
+
+/** The library's reader of messages, which takes them parsed, too. */
+type Read = (message: string) => Promise<void>
+type Message = Readonly<Record<string, unknown>>
 
 /** In place of the library's: a reason quotes nothing that the peer chose, and so always fits into its frame. */
 const REASONS: ReadonlyMap<number, string> = new Map([
@@ -38,6 +43,7 @@ export class SocketConnection implements Peer {
   readonly #edge: SocketEdge
   readonly #caller: Omit<Caller, 'principal'>
   readonly #budget: MessageBudget
+  readonly #operations = new BegunOperations()
   readonly #openedMs: number
   readonly #end: (code?: number, reason?: string) => Promise<void>
   #principal: Principal | null
@@ -88,9 +94,12 @@ export class SocketConnection implements Peer {
     this.#ws.terminate()
   }
 
-  refuse (why: 'invalid' | 'tooMany'): void {
-    if (why === 'invalid') this.close(CLOSE.invalid, 'Invalid message')
-    else this.close(CLOSE.tooMany, 'Too many subscriptions')
+  refuse (): void {
+    this.close(CLOSE.invalid, 'Invalid message')
+  }
+
+  operation (id: string): BegunOperation {
+    return this.#operations.of(id)
   }
 
   /** Whatever is due: called for every socket four times a second. `standingChanged`: decisions may be other ones. */
@@ -116,12 +125,12 @@ export class SocketConnection implements Peer {
     if (shown === 'malformed') return this.#refused(CLOSE.invalid, 'Invalid message')
     try {
       if (Object.keys(shown).length > 0 && !await this.#authenticate(shown)) return false
+      if (this.#isOver()) return false
+      if (this.#isBlocked()) return this.#refused(CLOSE.forbidden, 'Forbidden')
     } catch (error) {
       this.#edge.app.log.warn({ err: error }, 'a WebSocket could not be admitted')
       return this.#refused(CLOSE.tryLater, 'Try again later')
     }
-    if (this.#isOver()) return false
-    if (this.#isBlocked()) return this.#refused(CLOSE.forbidden, 'Forbidden')
     this.#state = 'ready'
     return true
   }
@@ -169,15 +178,35 @@ export class SocketConnection implements Peer {
     return this.#state === 'closed'
   }
 
-  #receive (data: RawData, isBinary: boolean, read: (text: string) => Promise<void>): void {
+  #receive (data: RawData, isBinary: boolean, read: Read): void {
     if (!this.#count()) return
     if (isBinary) return this.close(CLOSE.invalid, 'Invalid message')
-    // As configured, ws hands over one Buffer per message. It is read before this call returns.
-    this.message = (data as Buffer).toString('utf8')
-    const reading = read(this.message)
+    // As configured, ws hands over one Buffer per message.
+    const text = (data as Buffer).toString('utf8')
+    const message = parsed(text)
+    if (message === null) return this.close(CLOSE.invalid, 'Invalid message')
+    const id = typeof message.id === 'string' ? message.id : null
+    if (id !== null && message.type === 'subscribe') return this.#subscribe(read, { id, text, message })
+    if (id !== null && message.type === 'complete' && this.#operations.complete(id) === 'drop') return
+    this.#read(read, message, text)
+  }
+
+  /** Until the library is done with it, no other operation of its id is read. */
+  #subscribe (read: Read, { id, text, message }: { id: string, text: string, message: Message | null }): void {
+    if (this.#isOver() || message === null) return
+    // One that waits is kept as its text: parsed, it may be 25 times as large.
+    const step = this.#operations.begin(id, () => this.#subscribe(read, { id, text, message: parsed(text) }))
+    if (step === 'tooMany') return this.close(CLOSE.tooMany, 'Too many subscriptions')
+    if (step === 'read') this.#read(read, message, text).finally(() => this.#operations.end(id))
+  }
+
+  /** The library reads a message before this call returns, and answers it later. */
+  #read (read: Read, message: Message, text: string): Promise<void> {
+    this.message = text
+    const reading = read(message as never)
     this.message = ''
     // Of all that can be wrong with a message, one that only servers send is refused by a rejection.
-    reading.catch(() => this.close(CLOSE.invalid, 'Invalid message'))
+    return reading.catch(() => this.close(CLOSE.invalid, 'Invalid message'))
   }
 
   #send (text: string): void {
@@ -218,6 +247,17 @@ export class SocketConnection implements Peer {
   #ended (): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
+    this.#operations.clear()
     this.#end().catch((error: unknown) => this.#edge.app.log.warn({ err: error }, 'a stream could not be ended'))
+  }
+}
+
+/** Any JSON object; whether it is a message of the protocol is the library's to say. */
+function parsed (text: string): Message | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Message : null
+  } catch {
+    return null
   }
 }

@@ -80,11 +80,12 @@ export function createOperations (app: FastifyInstance): RunOperation {
     // As a body of POST /graphql; a message too deep to be written again is inspected as it came.
     const bytes = Buffer.from(fault?.kind === 'deep' ? text : JSON.stringify(asked))
     const transaction = begin(caller, bytes)
-    const refusal = await walk.admit(transaction) ?? await walk.inspect(transaction, { bytes, end: 'whole' })
-    const operation = refusal === null
-      ? await answer(transaction, { asked, caller, fault, isOver })
-      : { status: refusal.status, ...refusedWith(refusal, transaction.id) }
-    const { status, ...rest } = operation
+    const { status, ...rest } = await attempt(transaction, async () => {
+      const refusal = await walk.admit(transaction) ?? await walk.inspect(transaction, { bytes, end: 'whole' })
+      return refusal === null
+        ? await answer(transaction, { asked, caller, fault, isOver })
+        : { status: refusal.status, ...refusedWith(refusal, transaction.id) }
+    })
     walk.settle(transaction, { status, line: { method: 'WS', route: '/graphql', status } })
     return rest
   }
@@ -113,12 +114,20 @@ export function createOperations (app: FastifyInstance): RunOperation {
     if (transaction.score !== null && (bait !== null || touchesDecoy(asked.query))) transaction.score.decoy = true
     if (bait !== null) return { kind: 'result', result: { data: bait }, status: 200 }
     const context = contextOf(app, { caller, transaction, asked })
+    refuseKeys(fault, context)
+    return await execute(asked, context, isOver)
+  }
+
+  /** An error, of the document or of ours, ends its operation and no other. */
+  async function attempt (
+    { id }: Transaction,
+    work: () => Promise<Operation & { status: number }>
+  ): Promise<Operation & { status: number }> {
     try {
-      refuseKeys(fault, context)
-      return await execute(asked, context, isOver)
+      return await work()
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
-      const shown = errors.map((one) => app.graphqlEdge.formatError(one, transaction.id))
+      const shown = errors.map((one) => app.graphqlEdge.formatError(one, id))
       return { kind: 'errors', errors: shown, status: statusOfErrors(errors, null) ?? 400 }
     }
   }

@@ -1,5 +1,6 @@
 import { GraphQLError, parse, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql'
 import { makeServer, type Context, type Server, type SubscribeMessage } from 'graphql-ws'
+import type { BegunOperation } from './begun-operations.ts'
 import { SOCKET } from './bounds.ts'
 import type { Caller, Operation, RunOperation, SubscribePayload } from './operations.ts'
 
@@ -17,8 +18,10 @@ export interface Peer {
   admit (payload: Readonly<Record<string, unknown>>): Promise<boolean>
   /** The holder of the connection, at this moment. */
   caller (): Caller
-  /** The peer broke the protocol, or a bound of ours. */
-  refuse (why: 'invalid' | 'tooMany'): void
+  /** The operation that is being read. */
+  operation (id: string): BegunOperation
+  /** The peer broke the protocol. */
+  refuse (): void
 }
 
 type PeerContext = Context<Record<string, unknown>, Peer>
@@ -47,11 +50,12 @@ export function createProtocol ({ schema, run, formatError }: ProtocolParts): Se
   ): Promise<ExecutionArgs | readonly GraphQLError[]> {
     const { extra: peer, extra: { message: text } } = context
     const asked = readPayload(payload)
-    if (asked === null || id.length > SOCKET.operationIdCharacters) return refuse(peer, 'invalid')
-    // The one that begins is among them.
-    if (Object.keys(context.subscriptions).length > SOCKET.operations) return refuse(peer, 'tooMany')
-    const isOver = (): boolean => !(id in context.subscriptions)
-    const operation = await run({ asked, text, caller: peer.caller(), isOver })
+    if (asked === null || id.length > SOCKET.operationIdCharacters) {
+      peer.refuse()
+      return REFUSED
+    }
+    const begun = peer.operation(id)
+    const operation = await run({ asked, text, caller: peer.caller(), isOver: () => begun.isOver })
     if (operation.kind !== 'errors') {
       return { schema, document: operation.kind === 'stream' ? SUBSCRIPTION : QUERY, contextValue: operation }
     }
@@ -63,7 +67,12 @@ export function createProtocol ({ schema, run, formatError }: ProtocolParts): Se
   return makeServer<Record<string, unknown>, Peer>({
     // One timer looks at all sockets (bounds.ts): the library would start one for each.
     connectionInitWaitTimeout: 0,
-    onConnect: ({ extra, connectionParams }) => extra.admit(connectionParams ?? {}),
+    onConnect (context) {
+      const payload = context.connectionParams ?? {}
+      // The library would keep it as long as the socket lives: a megabyte of a stranger's, or a credential.
+      delete (context as { connectionParams?: unknown }).connectionParams
+      return context.extra.admit(payload)
+    },
     onSubscribe: begin,
     execute: ({ contextValue }) => (contextValue as Extract<Executed, { kind: 'result' }>).result as ExecutionResult,
     subscribe: ({ contextValue }) => (contextValue as Extract<Executed, { kind: 'stream' }>).stream as never,
@@ -79,11 +88,6 @@ export function createProtocol ({ schema, run, formatError }: ProtocolParts): Se
     onError: (_context, _id, _payload, errors) =>
       (refusals.get(errors) ?? errors.map((one) => formatError(one, null))) as readonly GraphQLError[]
   })
-}
-
-function refuse (peer: Peer, why: 'invalid' | 'tooMany'): readonly GraphQLError[] {
-  peer.refuse(why)
-  return REFUSED
 }
 
 /** An empty document, or an AST in place of the text, is no query. */

@@ -1,4 +1,6 @@
 import { EventEmitter } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { buildSchema } from 'graphql'
 import t from 'tap'
 import { SOCKET } from '../../../src/transports/websocket/bounds.ts'
@@ -39,9 +41,21 @@ class FakeSocket extends EventEmitter {
 function open () {
   const clock = createTestClock()
   const ws = new FakeSocket()
-  const standing = { holds: true, blocked: false, ended: 0, begun: [] as string[] }
-  const run: RunOperation = async ({ asked }) => {
+  const standing = { holds: true, blocked: false, ended: 0, begun: [] as string[], over: [] as Array<() => boolean> }
+  let held: Promise<void> | null = null
+  /** The next operations run until the returned function is called. */
+  const hold = (): (() => void) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    held = promise
+    return () => {
+      held = null
+      resolve()
+    }
+  }
+  const run: RunOperation = async ({ asked, isOver }) => {
     standing.begun.push(asked.query)
+    standing.over.push(isOver)
+    await held
     return { kind: 'stream', stream: endless(() => { standing.ended++ }), assessment: 'as_1' }
   }
   const edge = {
@@ -67,7 +81,7 @@ function open () {
     await turn()
     ws.said.length = 0
   }
-  return { ws, pass, ready, turn, standing, connection }
+  return { ws, pass, ready, turn, standing, connection, hold }
 }
 
 t.test('without an init it is closed in time', async (t) => {
@@ -190,4 +204,81 @@ t.test('before the acknowledgement, with a second id of the same name, and beyon
   t.same(many.ws.said, ['close 4429'])
   t.equal(many.standing.begun.length, SOCKET.operations)
   t.equal(many.standing.ended, SOCKET.operations, 'those under way end with it')
+})
+
+t.test('the payload of an init is not kept with the socket', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const { ws, turn, connection } = open()
+  let given: WeakRef<object> | null = null
+  const admit = connection.admit.bind(connection)
+  connection.admit = (payload) => {
+    given = new WeakRef(payload)
+    return admit(payload)
+  }
+  ws.hear({ type: 'connection_init', payload: { a: new Array(1000).fill({}) } })
+  await turn()
+  t.same(ws.said, ['connection_ack'])
+  for (let i = 0; i < 5; i++) {
+    await turn()
+    collect()
+  }
+  t.equal(given!.deref(), undefined)
+  t.ok(connection)
+})
+
+t.test('an id that comes again after its complete waits until the server is done with the first', async (t) => {
+  const { ws, ready, turn, standing, hold } = open()
+  await ready()
+  const first = hold()
+  ws.hear({ id: 'a', type: 'subscribe', payload: { query: '{ one }' } })
+  ws.hear({ id: 'a', type: 'complete' })
+  ws.hear({ id: 'a', type: 'subscribe', payload: { query: '{ two }' } })
+  await turn()
+  t.same(standing.begun, ['{ one }'])
+  t.ok(standing.over[0]!(), 'nothing is executed any more for the first')
+  first()
+  await turn()
+  t.same(standing.begun, ['{ one }', '{ two }'])
+  t.equal(standing.ended, 1, 'the stream of the first ended, as it was completed')
+  t.notOk(standing.over[1]!(), 'the second lives')
+  ws.hear({ id: 'a', type: 'complete' })
+  await turn()
+  t.equal(standing.ended, 2, 'and ends with its own complete')
+  t.same(ws.said, ['complete'].slice(1), 'of neither anything was said')
+})
+
+t.test('one that waits is dropped by its complete, and few may wait', async (t) => {
+  const { ws, ready, turn, standing, hold } = open()
+  await ready()
+  const first = hold()
+  ws.hear({ id: 'a', type: 'subscribe', payload: { query: '{ one }' } })
+  for (const type of ['complete', 'subscribe', 'complete']) ws.hear({ id: 'a', type, payload: { query: '{ two }' } })
+  first()
+  await turn()
+  t.same(standing.begun, ['{ one }'])
+  t.equal(standing.ended, 1)
+  const many = open()
+  await many.ready()
+  many.hold()
+  for (let i = 0; i <= SOCKET.reusedIds; i++) {
+    for (const type of ['subscribe', 'complete', 'subscribe']) many.ws.hear({ id: String(i), type, payload: { query: '{ a }' } })
+  }
+  await many.turn()
+  t.same(many.ws.said, ['close 4429'])
+})
+
+t.test('every stream ends with its socket, whatever ids were used for it', async (t) => {
+  const { ws, ready, turn, standing } = open()
+  await ready()
+  for (let round = 0; round < 50; round++) {
+    for (const type of ['subscribe', 'complete', 'subscribe']) ws.hear({ id: `x${round % 7}`, type, payload: { query: '{ a }' } })
+    ws.hear({ id: `x${round % 7}`, type: 'complete' })
+    await turn()
+  }
+  ws.hear({ id: 'live', type: 'subscribe', payload: { query: '{ a }' } })
+  await turn()
+  ws.emit('close')
+  await turn()
+  t.equal(standing.ended, standing.begun.length, `${standing.begun.length} began`)
 })
