@@ -2,7 +2,7 @@ import Fastify, { LogController, type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config/config.ts'
 import type { ServerParts } from './processes/serving.ts'
-import { prepareRooms, type Prepared } from './prepare.ts'
+import { prepareWhenUp, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
 import { BODY_BYTES_MAX } from './transaction/bounds.ts'
 import { requestLog } from './transports/http/request-log.ts'
@@ -77,50 +77,13 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   return app
 }
 
-/** A store that was down before the fork is prepared by the first process, once it is up. */
-function prepareWhenUp (app: FastifyInstance): void {
-  if (!app.prepared.pending) return
-  const reload = (): Promise<void> =>
-    app.identity.reload().catch((error: unknown) =>
-      app.log.warn({ err: error }, 'identity could not be read yet')
-    )
-  app.fleet.subscribe('app.prepared', () => { reload() })
-  if (app.fleet.slot !== 0) return
-  let under = false
-  let done = false
-  const prepare = async (): Promise<void> => {
-    if (under || done) return
-    under = true
-    try {
-      const { oneTimePassword, adminUsername } = await prepareRooms(app.storage, {
-        config: app.config,
-        clock: app.clock,
-        log: app.log as Logger
-      }, [app.fleet.processId])
-      // The banner is long printed: it is shown here, and not as a log line, which would be kept.
-      if (oneTimePassword !== null) {
-        process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
-      }
-      await app.identity.reload()
-      app.fleet.publish('app.prepared', null)
-      done = true
-    } catch (error) {
-      app.log.warn({ err: error }, 'the database is still not prepared')
-    } finally {
-      under = false
-    }
-  }
-  app.storage.onHealth((health) => { if (health.up) prepare() })
-  if (app.storage.health().up) prepare()
-}
-
-/** What the process has before any room opens. */
+/** The process as it is before any room opens: configuration, clock, the preparation's findings. */
 const processContext = fp(async (app: FastifyInstance, { config, clock, prepared }: ServerParts) => {
   app.decorate('config', config)
   app.decorate('clock', clock)
   app.decorate('prepared', prepared as unknown as Prepared)
   for (const name of ['config', 'clock']) await app.register(fp(async () => {}, { name }))
-}, { name: 'given' })
+}, { name: 'process-context' })
 
 /** The walk of a request, from the rooms that it asks. */
 const walk = fp(async (app: FastifyInstance) => {
@@ -176,7 +139,7 @@ function serverOptions ({ logging, fleet }: ServerParts): object {
     handlerTimeout: 0,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
-    // A missing Host is refused behind the gate (unreadable.ts), with a receipt, and not by Node before it.
+    // A missing Host is refused behind the gate (malformed.ts), with a receipt, and not by Node before it.
     http: {
       headersTimeout: 5_000,
       connectionsCheckingInterval: 1_000,

@@ -240,8 +240,9 @@ function show (call: Call, reply: Exclude<ControlReply, { progress: Json }>): nu
   else if (
     call.values.json !== true && typeof result === 'object' && result !== null && !Array.isArray(result) &&
     typeof result.text === 'string'
-  ) out(result.text)
-  else if (result === null && call.values.json !== true) out('done')
+  ) {
+    out(result.text)
+  } else if (result === null && call.values.json !== true) out('done')
   else out(JSON.stringify(result, null, 2))
   return EX_OK
 }

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import { assessmentCollections } from './receipts/shapes.ts'
 import { auditCollections } from './audit/collections.ts'
 import { nameTrail, prepareAudit } from './audit/prepare.ts'
@@ -91,4 +92,41 @@ export async function prepareRooms (
   if (adminMissing) log.warn('nobody can log in: set ADMIN_PASSWORD for the first administrator')
   await prepareIntel({ storage, clock })
   return { oneTimePassword, adminUsername, adminMissing, pending: false }
+}
+
+/** A store that was down before the fork is prepared by the first process, once it is up. */
+export function prepareWhenUp (app: FastifyInstance): void {
+  if (!app.prepared.pending) return
+  const reload = (): Promise<void> =>
+    app.identity.reload().catch((error: unknown) =>
+      app.log.warn({ err: error }, 'identity could not be read yet')
+    )
+  app.fleet.subscribe('app.prepared', () => { reload() })
+  if (app.fleet.slot !== 0) return
+  let under = false
+  let done = false
+  const prepare = async (): Promise<void> => {
+    if (under || done) return
+    under = true
+    try {
+      const { oneTimePassword, adminUsername } = await prepareRooms(app.storage, {
+        config: app.config,
+        clock: app.clock,
+        log: app.log as Logger
+      }, [app.fleet.processId])
+      // The banner is long printed: it is shown here, and not as a log line, which would be kept.
+      if (oneTimePassword !== null) {
+        process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
+      }
+      await app.identity.reload()
+      app.fleet.publish('app.prepared', null)
+      done = true
+    } catch (error) {
+      app.log.warn({ err: error }, 'the database is still not prepared')
+    } finally {
+      under = false
+    }
+  }
+  app.storage.onHealth((health) => { if (health.up) prepare() })
+  if (app.storage.health().up) prepare()
 }

@@ -362,7 +362,9 @@ function nearMisses (env: Environment): Array<[string, string]> {
     if (
       known.includes(name) || (SECRETS as readonly string[]).includes(bare) || name.length < 6 ||
       name.length > 40
-    ) continue
+    ) {
+      continue
+    }
     const meant = known.find((candidate) =>
       candidate.length >= 6 && editDistance(name.toUpperCase(), candidate) <= (candidate.length < 9 ? 1 : 2)
     )

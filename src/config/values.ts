@@ -125,9 +125,8 @@ export function cidrs (variable: string, value: string): string[] {
     ) {
       throw new ConfigError(
         variable,
-        `must be addresses or CIDRs separated by commas${
-          variable === 'TRUST_PROXY' ? ' (a hop count or "true" would trust the client)' : ''
-        }`
+        'must be addresses or CIDRs separated by commas' +
+          (variable === 'TRUST_PROXY' ? ' (a hop count or "true" would trust the client)' : '')
       )
     }
     return bits === undefined ? `${address}/${width}` : item

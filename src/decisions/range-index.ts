@@ -77,8 +77,9 @@ export class RangeIndex {
     if (
       address.charCodeAt(1) === COLON || address.charCodeAt(2) === COLON ||
       address.charCodeAt(3) === COLON || address.charCodeAt(4) === COLON
-    ) this.#visitSix(address, visitor)
-    else this.#visitFour(address, visitor)
+    ) {
+      this.#visitSix(address, visitor)
+    } else this.#visitFour(address, visitor)
   }
 
   #visitFour (address: string, visitor: Visitor): void {

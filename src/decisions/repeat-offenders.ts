@@ -3,7 +3,7 @@ import { pagesOf } from '../storage/pages.ts'
 import type { Storage } from '../storage/port.ts'
 import type { Step } from './escalation.ts'
 import { createPendingWrites } from './pending-writes.ts'
-import { ladderCollection } from './shapes.ts'
+import { offenderStepCollection } from './shapes.ts'
 
 /**
  * Repeat offenders: on which step of the escalation (escalation.ts) each client stands. Memory first, the store behind.
@@ -34,7 +34,7 @@ const PAGE = 1_000
 /** Failed writes are tried again and not told of: the decisions' own say that the store is down. */
 export function createRepeatOffenders (storage: Storage): RepeatOffenders {
   const steps = new BoundedMap<string, Step>(OFFENDERS_MAX)
-  const store = storage.collection<StoredStep>(ladderCollection)
+  const store = storage.collection<StoredStep>(offenderStepCollection)
   const pending = createPendingWrites({ store, onError: () => { /* as said */ } })
 
   return {

@@ -70,6 +70,6 @@ export const decisionCollection: CollectionDefinition = {
 }
 
 /** Steps of repeat offenders: id is `<scope>|<value>`. */
-export const ladderCollection: CollectionDefinition = { name: 'ladders', expiryField: 'expiresAt', indexes: [] }
+export const offenderStepCollection: CollectionDefinition = { name: 'ladders', expiryField: 'expiresAt', indexes: [] }
 
-export const decisionCollections: CollectionDefinition[] = [decisionCollection, ladderCollection]
+export const decisionCollections: CollectionDefinition[] = [decisionCollection, offenderStepCollection]

@@ -55,7 +55,9 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     if (key.revoked) return refused('api key revoked')
     if (
       (key.expiresAt !== null && key.expiresAt <= now) || (match.expiresAt !== null && match.expiresAt <= now)
-    ) return refused('api key expired')
+    ) {
+      return refused('api key expired')
+    }
     uses.note(key.principal.id)
     return { state: 'held', principal: key.principal }
   }

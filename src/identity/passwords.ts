@@ -63,9 +63,8 @@ export function createPasswords (): Passwords {
     async hash (password) {
       const salt = randomBytes(SALT_BYTES)
       const hash = await inTurn(() => derive(password, salt, PARAMETERS))
-      return `$argon2id$v=19$m=${PARAMETERS.memory},t=${PARAMETERS.passes},p=${PARAMETERS.parallelism}$${
-        unpadded(salt)
-      }$${unpadded(hash)}`
+      const { memory, passes, parallelism } = PARAMETERS
+      return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${unpadded(salt)}$${unpadded(hash)}`
     },
     async verify (password, stored) {
       const parsed = stored === null ? null : parseHash(stored)
@@ -116,7 +115,9 @@ function parseHash (text: string): StoredHash | null {
   if (
     memory > STORED_MAX.memory || passes > STORED_MAX.passes || parallelism > STORED_MAX.parallelism ||
     passes < 1 || parallelism < 1 || memory < 8 * parallelism
-  ) return null
+  ) {
+    return null
+  }
   return {
     memory,
     passes,

@@ -135,7 +135,9 @@ function kidOf (segment: string): string | null {
   }
   if (
     typeof header !== 'object' || header === null || Array.isArray(header) || Object.keys(header).length !== 3
-  ) return null
+  ) {
+    return null
+  }
   const { alg, typ, kid } = header as Record<string, unknown>
   return alg === 'HS256' && typ === 'JWT' && typeof kid === 'string' ? kid : null
 }

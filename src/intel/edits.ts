@@ -154,7 +154,9 @@ async function check<T extends ActorInput | ActorPatch> (kind: 'input' | 'patch'
   if (
     typeof given.firstSeen === 'number' && typeof given.lastSeen === 'number' &&
     given.firstSeen > given.lastSeen
-  ) throw new NEKO_ERR_INPUT_INVALID('lastSeen: must not be before firstSeen')
+  ) {
+    throw new NEKO_ERR_INPUT_INVALID('lastSeen: must not be before firstSeen')
+  }
   for (const { url } of given.references ?? []) {
     if (asReference(url, null) === null) {
       throw new NEKO_ERR_INPUT_INVALID('references: each url must be http or https, without credentials')

@@ -44,14 +44,6 @@ export function asDescription (value: unknown): string | null {
   return asText(plain, BOUNDS.descriptionChars)
 }
 
-/** Names, each once by its folding, without ATT&CK ids (those are ids) and without `except`. */
-export function asAliases (names: string[], except: string): string[] {
-  const byFold = new Map<string, string>()
-  for (const name of names) if (!isAttackId(name) && !byFold.has(foldName(name))) byFold.set(foldName(name), name)
-  byFold.delete(foldName(except))
-  return [...byFold.values()].slice(0, BOUNDS.aliases)
-}
-
 /** A group of ATT&CK (`G0016`). */
 export function isAttackId (text: string): boolean {
   return /^G\d{4}$/.test(text)
@@ -70,7 +62,9 @@ export function asReference (url: unknown, name: unknown): Reference | null {
   if (
     text === null || text.length >= BOUNDS.urlChars || !/^https?:\/\/[^\s/]/i.test(text) ||
     !URL.canParse(text)
-  ) return null
+  ) {
+    return null
+  }
   const parsed = new URL(text)
   if (parsed.username !== '' || parsed.password !== '') return null
   return { url: text.replace(/\s/g, '%20'), name: asText(name, BOUNDS.referenceNameChars) }

@@ -6,9 +6,9 @@
  * the ATT&CK site among refs; the last is believed only when the others are silent, since an address may be
  * about somebody else.
  */
+import { asAliases } from './aliases.ts'
 import { inferCategory } from './category.ts'
 import {
-  asAliases,
   asCountry,
   asDescription,
   asFields,

@@ -5,9 +5,9 @@
  * Reads intrusion-set, threat-actor, attack-pattern, relationship (uses; originates-from and targets say where and
  * whom), location. Revoked and deprecated objects are skipped and counted, and so are relationships to them.
  */
+import { asAliases } from './aliases.ts'
 import { inferCategory } from './category.ts'
 import {
-  asAliases,
   asCountry,
   asDescription,
   asFields,

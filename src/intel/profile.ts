@@ -2,6 +2,7 @@
  * From a group of records to the actor that readers see. Pure. The first source that says something wins; lists are
  * joined; nothing is lost, since the records stay.
  */
+import { joinAliases, mergedList } from './aliases.ts'
 import { foldName, actorId, leadRecord } from './match.ts'
 import {
   SOURCE_NAMES,
@@ -51,31 +52,9 @@ export function searchNames (document: ActorDocument): string[] {
   return [...new Set([nameKey, ...names.map(foldName)])].filter((name) => name !== '')
 }
 
-/** Lists that an administrator wrote replace those of the sources: somebody looked and corrected them. */
-function said<T> (records: readonly ActorRecord[], list: (record: ActorRecord) => T[] | null): T[] {
-  const corrected = records.find((record) => record.source === 'administrator' && list(record) !== null)
-  return corrected === undefined ? records.flatMap((record) => list(record) ?? []) : list(corrected) as T[]
-}
-
-/**
- * Every other name, each once, spelled as the most trusted source spells it. Proper names of other sources are
- * aliases here.
- */
-function joinAliases (records: readonly ActorRecord[], name: string): string[] {
-  const byFold = new Map<string, string>()
-  const corrected = records.some((record) => record.source === 'administrator' && record.aliases !== null)
-  const names = corrected ? [] : records.map((record) => record.name ?? '')
-  for (const alias of [...names, ...said(records, (record) => record.aliases)]) {
-    const fold = foldName(alias)
-    if (fold !== '' && !byFold.has(fold)) byFold.set(fold, alias)
-  }
-  byFold.delete(foldName(name))
-  return [...byFold.values()]
-}
-
 function joinTechniques (records: readonly ActorRecord[]): Technique[] {
   const byId = new Map<string, Technique>()
-  for (const technique of said(records, (record) => record.techniques)) {
+  for (const technique of mergedList(records, (record) => record.techniques)) {
     if ((byId.get(technique.id)?.name ?? null) === null) byId.set(technique.id, technique)
   }
   // An administrator gives ids only; the sources know the names.
@@ -88,7 +67,7 @@ function joinTechniques (records: readonly ActorRecord[]): Technique[] {
 
 function joinReferences (records: readonly ActorRecord[]): Reference[] {
   const byUrl = new Map<string, Reference>()
-  for (const reference of said(records, (record) => record.references)) {
+  for (const reference of mergedList(records, (record) => record.references)) {
     const url = reference.url.replace(/\/$/, '')
     const known = byUrl.get(url)
     if (known === undefined) byUrl.set(url, reference)

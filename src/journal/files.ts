@@ -32,7 +32,7 @@ export interface OpenFile {
 }
 
 /**
- * The file layer: the only door of the audit room to the disk, so that a test can inject EIO, ENOSPC, a slow
+ * The file layer: the only way of the journal to the disk, so that a test can inject EIO, ENOSPC, a slow
  * sync, a torn write, or keep only what was synced. Opening is synchronous on purpose: it happens once per
  * segment, and the trail must also open one while a caller is held back.
  */

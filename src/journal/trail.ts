@@ -260,9 +260,8 @@ export class Trail {
         hash,
         'event',
         seq,
-        `"event":{"id":"${
-          eventId(processId, seq)
-        }","at":${entry.at},"processId":"${processId}","seq":${seq},${entry.json.slice(1)}`
+        `"event":{"id":"${eventId(processId, seq)}","at":${entry.at},` +
+          `"processId":"${processId}","seq":${seq},${entry.json.slice(1)}`
       )
       texts.push(line.text)
       hash = line.hash

@@ -1,3 +1,4 @@
+import { wholeSeconds } from './retry-after.ts'
 import type { Bucket, LimitAnswer, LimitStoreName } from './shapes.ts'
 
 /** How counts read as answers (pure): every LimitAnswer is made here. */
@@ -37,7 +38,7 @@ interface Rejection extends Pick<Bucket, 'tier' | 'rate'> {
 
 export function refused (rejection: Rejection): LimitAnswer {
   const { tier, rate, count, retryAfterMs, crossed, store } = rejection
-  const { retryAfterSeconds = Math.max(1, Math.ceil(retryAfterMs / 1000)) } = rejection
+  const { retryAfterSeconds = wholeSeconds(retryAfterMs) } = rejection
   return {
     allowed: false,
     tier,

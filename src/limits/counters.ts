@@ -2,7 +2,8 @@ import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
 import { refused } from './answers.ts'
-import { bucketOf, keysOf, VIOLATIONS_MAX } from './rates.ts'
+import { bucketOf, keysOf } from './rates.ts'
+import { lengthenedBlockMs } from './third-violation.ts'
 import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
 import { createWindowLimiter } from './window.ts'
 import type { WindowLimiter } from './window.ts'
@@ -95,11 +96,11 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
     answer: LimitAnswer,
     { client }: Order,
     { key, tier, rate }: Bucket,
-    { shadow, lengthenedSeconds }: RatesInForce
+    inForce: RatesInForce
   ): LimitAnswer {
-    const count = noteViolation(client, violationMs(rate))
-    if (shadow || count < VIOLATIONS_MAX || lengthenedSeconds === 0) return answer
-    windows.block(key, rate, lengthenedSeconds * 1000)
+    const blockMs = lengthenedBlockMs(noteViolation(client, violationMs(rate)), inForce)
+    if (blockMs === 0) return answer
+    windows.block(key, rate, blockMs)
     const { retryAfterSeconds, resetSeconds, retryAfterMs } = windows.peek(tier, key, rate)
     return { ...answer, retryAfterSeconds, resetSeconds, retryAfterMs }
   }

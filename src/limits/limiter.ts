@@ -8,9 +8,10 @@ import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
 import { PrimaryStore } from './primary-store.ts'
 import type { LimitAnswer, LimitStore, Order, Rate } from './shapes.ts'
-import { LENGTHENED_BLOCK_SECONDS, ratesInForce } from './rates.ts'
+import { ratesInForce } from './rates.ts'
+import { LENGTHENED_BLOCK_SECONDS } from './third-violation.ts'
 
-export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './rates.ts'
+export { LENGTHENED_BLOCK_SECONDS, VIOLATIONS_MAX } from './third-violation.ts'
 
 /**
  * Limits per tier and client, exact over the processes of a host: N at once, never more than N in any window.

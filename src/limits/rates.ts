@@ -7,13 +7,6 @@ export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service
 const NAMED: readonly string[] = ['failed', 'cost']
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
 const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
-/**
- * The third crossing within ten minutes is answered by a block of five (playbook RATE_LIMIT_VIOLATION, whose
- * file may say another length). The playbook acts after the reply has left, and once per its window: the
- * limiter blocks at the crossing itself, or a client that waits as told would be refused once more.
- */
-export const VIOLATIONS_MAX = 3
-export const LENGTHENED_BLOCK_SECONDS = 300
 const COST_PER_REQUEST = 20
 /** Six of a hundred: one message to the others for seven requests of a client that comes through several processes. */
 const DRIFT_SHARE = 16

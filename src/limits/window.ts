@@ -1,5 +1,6 @@
 import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
+import { retryAfterMs, wholeSeconds } from './retry-after.ts'
 import { admitted, refused } from './answers.ts'
 import type { Bucket, LimitAnswer, Rate } from './shapes.ts'
 import { WindowTable } from './window-table.ts'
@@ -107,8 +108,7 @@ interface Look extends Pick<Bucket, 'tier' | 'rate'> { slot: number, now: number
 
 function roomIn (table: WindowTable, { tier, rate, slot, now, used }: Look): LimitAnswer {
   const emptyMs = Math.min(table.emptyAtMs(slot) - now, rate.windowSeconds * 1000)
-  const resetSeconds = Math.max(1, Math.ceil(emptyMs / 1000))
-  return admitted({ tier, rate, count: used, resetSeconds, store: 'local' })
+  return admitted({ tier, rate, count: used, resetSeconds: wholeSeconds(emptyMs), store: 'local' })
 }
 
 /** More than the window can ever hold is told when the window is empty. */
@@ -117,8 +117,7 @@ function noRoomIn (
   { tier, rate, slot, now, used }: Look,
   { cost, crossed }: { cost: number, crossed: boolean }
 ): LimitAnswer {
-  const fitsAtMs = table.atMostMs(slot, used, rate.max - Math.min(cost, rate.max))
-  // One millisecond more than the arithmetic of the window: a client that comes back on the dot must be admitted.
-  const retryAfterMs = Math.max(table.blockedUntilMs(slot) - now, Math.max(0, fitsAtMs - now) + 1)
-  return refused({ tier, rate, count: used, retryAfterMs, crossed, store: 'local' })
+  const roomAtMs = table.atMostMs(slot, used, rate.max - Math.min(cost, rate.max))
+  const untilMs = retryAfterMs({ nowMs: now, blockedUntilMs: table.blockedUntilMs(slot), roomAtMs })
+  return refused({ tier, rate, count: used, retryAfterMs: untilMs, crossed, store: 'local' })
 }

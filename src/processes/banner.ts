@@ -21,9 +21,7 @@ export function bannerText ({ config, version, url, metricsUrl, oneTimePassword 
     ['metrics', `${metricsUrl}/metrics`],
     [
       'processes',
-      `${config.workers} × ${config.scoringThreads} scoring thread${
-        config.scoringThreads === 1 ? '' : 's'
-      } (${config.scoringMode})`
+      `${config.workers} × ${counted(config.scoringThreads, 'scoring thread')} (${config.scoringMode})`
     ],
     ['store', config.mongodbUri === null ? `SQLite in ${config.dataDir}` : `MongoDB ${config.mongodbDatabase}`],
     ['shared by', config.redisUrl === null ? 'the processes of this host (no REDIS_URL)' : 'all hosts through Redis'],
@@ -48,4 +46,8 @@ export function bannerText ({ config, version, url, metricsUrl, oneTimePassword 
     `NEKO Defense API ${version} is ready`,
     ...lines.map(([label, text]) => `  ${label.padEnd(12)} ${text}`)
   ].join('\n') + '\n'
+}
+
+function counted (count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

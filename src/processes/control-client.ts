@@ -35,8 +35,9 @@ export function askServer (
     socket.once('error', (error: NodeJS.ErrnoException) => {
       if (
         !isConnected && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTDIR')
-      ) resolve(null)
-      else reject(error)
+      ) {
+        resolve(null)
+      } else reject(error)
     })
     // A resolved promise stays resolved: this only speaks when the answer never came.
     socket.once('close', () => reject(new Error('The server ended before it answered')))

@@ -20,9 +20,9 @@ export function statusText (status: ClusterStatus): string {
   ]
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const table = rows.map((row) => '  ' + row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
-  const head = `NEKO ${status.version} ${status.state} at ${status.url ?? 'no address yet'}, up ${
-    durationText(status.uptimeSeconds)
-  }, pid ${status.pid}; ${status.fleetProcesses} of the fleet's processes serve`
+  const { version, state, url, uptimeSeconds, pid, fleetProcesses } = status
+  const head = `NEKO ${version} ${state} at ${url ?? 'no address yet'}, up ${durationText(uptimeSeconds)}, ` +
+    `pid ${pid}; ${fleetProcesses} of the fleet's processes serve`
   return [head, ...table].join('\n') + '\n'
 }
 

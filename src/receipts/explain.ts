@@ -32,15 +32,11 @@ function waterfall (factors: readonly FactorContribution[]): string[] {
     sum += Math.round(contribution * 100)
     const bar = '#'.repeat(Math.round(contribution / 100 * BAR))
     lines.push(
-      `  ${name.padEnd(10)} ${contribution.toFixed(2).padStart(6)}  ${
-        (sum / 100).toFixed(2).padStart(6)
-      }  ${bar}`
+      `  ${name.padEnd(10)} ${contribution.toFixed(2).padStart(6)}  ${(sum / 100).toFixed(2).padStart(6)}  ${bar}`
     )
     for (const one of evidence) {
       lines.push(
-        `      ${one.grade.padEnd(7)} ${one.rule}: ${one.text}${
-          one.technique === null ? '' : ` (${one.technique})`
-        }`
+        `      ${one.grade.padEnd(7)} ${one.rule}: ${one.text}${one.technique === null ? '' : ` (${one.technique})`}`
       )
     }
   }
@@ -48,13 +44,12 @@ function waterfall (factors: readonly FactorContribution[]): string[] {
 }
 
 function verdict ({ score, action, simulated, grade, policyVersion, source, degraded }: Assessment): string[] {
+  const shadow = simulated ? ' (shadow: nobody was refused)' : ''
+  const payload = grade === null ? '' : `, payload evidence ${grade}`
+  const late = degraded ? ', degraded: the threads could not answer in time' : ''
   return [
-    `  score      ${score.toFixed(2).padStart(6)}  ${action}${
-      simulated ? ' (shadow: nobody was refused)' : ''
-    }${grade === null ? '' : `, payload evidence ${grade}`}`,
-    `  policy ${policyVersion}, scored by ${source}${
-      degraded ? ', degraded: the threads could not answer in time' : ''
-    }`
+    `  score      ${score.toFixed(2).padStart(6)}  ${action}${shadow}${payload}`,
+    `  policy ${policyVersion}, scored by ${source}${late}`
   ]
 }
 

@@ -62,7 +62,9 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     for (const one of allowances) {
       if (
         one.expiresAt <= clock.now() || (standing.size >= ALLOWANCES_MAX && !standing.has(allowanceKey(one)))
-      ) continue
+      ) {
+        continue
+      }
       isNew ||= !standing.has(allowanceKey(one))
       standing.set(allowanceKey(one), one)
     }

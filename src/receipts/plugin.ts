@@ -1,4 +1,4 @@
-/** Wiring of assessments: `app.assessments`. */
+/** Wiring of receipts: `app.receipts`. */
 import fp from 'fastify-plugin'
 import { createReceipts } from './receipts.ts'
 import type { Receipts } from './receipts.ts'

@@ -68,7 +68,9 @@ function withoutLargeBody<R extends Receipt> (receipt: R): R {
   if (
     !('score' in receipt) || receipt.observation.body === null ||
     receipt.observation.body.length <= BODY_KEPT_MAX
-  ) return receipt
+  ) {
+    return receipt
+  }
   return { ...receipt, observation: { ...receipt.observation, body: LEFT_OUT } }
 }
 

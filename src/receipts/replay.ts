@@ -79,9 +79,8 @@ function payloadOf (assessment: Assessment, recorded: FactorContribution, policy
 export function describeReplay (assessment: Assessment, replay: Replay): string {
   const { score, recorded, reproduced, samePolicy, taken } = replay
   const lines = [
-    `${assessment.id}  recorded ${recorded.toFixed(2)}, replayed ${score.value.toFixed(2)}: ${
-      reproduced ? 'the same' : 'not the same'
-    }`
+    `${assessment.id}  recorded ${recorded.toFixed(2)}, replayed ${score.value.toFixed(2)}: ` +
+      (reproduced ? 'the same' : 'not the same')
   ]
   if (!samePolicy) lines.push(`  policy then ${assessment.policyVersion}, now ${score.policyVersion}`)
   for (const { name, contribution } of score.factors) {

@@ -1,5 +1,6 @@
 import { GraphQLError, type GraphQLFormattedError } from 'graphql'
 import { isNekoError, NEKO_ERR_INTERNAL } from '../errors.ts'
+import { retryAfterOf } from '../std/retryable.ts'
 
 /** How errors leave: ours with their code, GraphQL's own with a code by kind, everything else masked. */
 interface ErrorEdge {
@@ -59,7 +60,9 @@ export function statusOfErrors (
     const cause = error instanceof GraphQLError ? error.originalError : error
     if (
       cause && isNekoError(cause) && (OWN_STATUS.has(cause.statusCode) || OWN_STATUS_CODES.has(cause.code))
-    ) return cause.statusCode
+    ) {
+      return cause.statusCode
+    }
   }
   return null
 }
@@ -79,8 +82,8 @@ function shownMessage (message: string, production: boolean): string {
 }
 
 function retryOf (error: Error): { retryAfterSeconds?: number } {
-  const seconds = (error as { retryAfterSeconds?: unknown }).retryAfterSeconds
-  return typeof seconds === 'number' ? { retryAfterSeconds: seconds } : {}
+  const retryAfterSeconds = retryAfterOf(error)
+  return retryAfterSeconds === null ? {} : { retryAfterSeconds }
 }
 
 function pathOf (error: GraphQLError): Pick<GraphQLFormattedError, 'path' | 'locations'> {

@@ -146,9 +146,7 @@ function ipv6Groups (text: string): number[] {
   const tail = text.slice(lastColon + 1)
   // A dotted tail (::ffff:1.2.3.4) stands for two groups.
   const plain = tail.includes('.')
-    ? `${text.slice(0, lastColon + 1)}${(ipv4Number(tail) >>> 16).toString(16)}:${
-      (ipv4Number(tail) & 0xffff).toString(16)
-    }`
+    ? `${text.slice(0, lastColon + 1)}${hex(ipv4Number(tail) >>> 16)}:${hex(ipv4Number(tail) & 0xffff)}`
     : text
   const [head, rest] = plain.split('::') as [string, string | undefined]
   const left = head === '' ? [] : head.split(':').map((group) => parseInt(group, 16))
@@ -166,4 +164,8 @@ function numberText (value: bigint, family: 4 | 6): string {
   const groups: string[] = []
   for (let shift = 112n; shift >= 0n; shift -= 16n) groups.push(((value >> shift) & 0xffffn).toString(16))
   return groups.join(':')
+}
+
+function hex (number: number): string {
+  return number.toString(16)
 }

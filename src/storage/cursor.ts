@@ -22,12 +22,16 @@ export function readCursor (sort: Sort, cursor: string): Position {
   try {
     if (
       typeof cursor !== 'string' || cursor.length > CURSOR_CHARACTERS_MAX || !/^[A-Za-z0-9_-]+$/.test(cursor)
-    ) throw new Error('shape')
+    ) {
+      throw new Error('shape')
+    }
     const [name, values, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as [unknown, unknown, unknown]
     if (
       name !== sortName(sort) || typeof id !== 'string' || !Array.isArray(values) ||
       values.length !== sort.length || !values.every(isScalar)
-    ) throw new Error('content')
+    ) {
+      throw new Error('content')
+    }
     return { values, id }
   } catch (cause) {
     throw Object.assign(new NEKO_ERR_CURSOR_INVALID(), { cause })

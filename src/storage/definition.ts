@@ -40,7 +40,9 @@ export function checkDefinition (definition: CollectionDefinition): void {
   for (const index of definition.indexes) {
     if (
       !NAME.test(index.name) || names.has(index.name) || index.fields.length === 0 || index.fields.length > 4
-    ) throw new NEKO_ERR_INPUT_INVALID(`index ${definition.name}.${index.name} is not well defined`)
+    ) {
+      throw new NEKO_ERR_INPUT_INVALID(`index ${definition.name}.${index.name} is not well defined`)
+    }
     names.add(index.name)
     for (const [field] of index.fields) checkField(field)
   }
@@ -116,7 +118,9 @@ function readCondition (field: string, condition: Condition): Test {
   if (
     keys.length === 1 && keys[0] === 'in' && Array.isArray(given.in) && given.in.length <= IN_MAX &&
     given.in.every(isScalar)
-  ) return { kind: 'in', values: given.in }
+  ) {
+    return { kind: 'in', values: given.in }
+  }
   if (keys.length === 1 && keys[0] === 'contains' && isSearch(given.contains)) {
     return { kind: 'contains', text: given.contains }
   }

@@ -256,7 +256,9 @@ async function withoutExpired<V> (write: Write, docs: Document[], send: () => Pr
   } catch (error) {
     if (
       (error as { code?: unknown }).code !== 'NEKO_ERR_STORE_DUPLICATE' || !await removeExpired(write, docs)
-    ) throw error
+    ) {
+      throw error
+    }
     return await send()
   }
 }
@@ -284,7 +286,9 @@ async function replaceOne (write: Write, doc: Document, revision: number): Promi
     if (
       there === null || there.revision !== revision ||
       (there.expires !== undefined && there.expires.getTime() <= clock.now())
-    ) return false
+    ) {
+      return false
+    }
     return (await driver.updateOne({ _id: doc.id }, update, { timeoutMS })).matchedCount === 1
   }
   const key = `${definition.name}:${revision}:${doc.id}`

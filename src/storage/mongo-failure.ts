@@ -70,11 +70,15 @@ export function reasonOf (error: unknown): MongoReason {
     if (
       typeof code === 'string' &&
       /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/.test(code)
-    ) return 'tls'
+    ) {
+      return 'tls'
+    }
     if (typeof code === 'string' && SOCKET_CODES.test(code)) return 'refused'
     if (
       code === 'ETIMEDOUT' || name === 'MongoNetworkTimeoutError' || name === 'MongoOperationTimeoutError'
-    ) return 'timeout'
+    ) {
+      return 'timeout'
+    }
   }
   return error instanceof MongoNetworkError ? 'refused' : 'other'
 }

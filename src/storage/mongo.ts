@@ -145,7 +145,9 @@ async function sweepExpired (
   if (
     !needed ||
     !await connection.call('neko_meta', () => tryLease(meta, 'sweeper', owner, SWEEP_LEASE_MS, clock))
-  ) return
+  ) {
+    return
+  }
   for (const definition of definitions) {
     if (definition.expiryField === undefined) continue
     const driver = connection.db.collection<Record>(definition.name)

@@ -205,9 +205,7 @@ export function indexSql (
   if (index.unique !== true) {
     return [{
       name,
-      text: `CREATE INDEX "${name}" ON ${table} (${columns}, id${
-        index.fields.at(-1)![1] === -1 ? ' DESC' : ''
-      })`
+      text: `CREATE INDEX "${name}" ON ${table} (${columns}, id${index.fields.at(-1)![1] === -1 ? ' DESC' : ''})`
     }]
   }
   if (index.fields.length === 1) {

@@ -266,9 +266,8 @@ function pageSql (definition: CollectionDefinition, options: FindOptions, nowMs:
   const where = whereSql(definition, options.where, nowMs)
   const limit = checkFirst(options.first) + 1
   const page = (part: Sql | null): Sql => ({
-    text: `SELECT doc, revision FROM ${tableName(definition)} WHERE ${where.text}${
-      part === null ? '' : ` AND ${part.text}`
-    } ORDER BY ${orderSql(sort)} LIMIT ?`,
+    text: `SELECT doc, revision FROM ${tableName(definition)} ` +
+      `WHERE ${where.text}${part === null ? '' : ` AND ${part.text}`} ORDER BY ${orderSql(sort)} LIMIT ?`,
     params: [...where.params, ...part?.params ?? [], limit]
   })
   if (options.after === undefined || options.after === null) return [page(null)]

@@ -278,7 +278,9 @@ function isSame (a: readonly Evidence[] | null, b: readonly Evidence[]): boolean
       one !== other &&
       (one.rule !== other.rule || one.text !== other.text || one.place !== other.place ||
         one.grade !== other.grade || one.technique !== other.technique)
-    ) return false
+    ) {
+      return false
+    }
   }
   return true
 }

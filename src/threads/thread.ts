@@ -10,7 +10,7 @@ import { emptyHistory } from '../detect/history-shapes.ts'
 import { createPolicy } from '../detect/policy.ts'
 import { inspectPayload } from '../detect/factors/payload.ts'
 import { scoreWithPayload } from '../detect/score.ts'
-import { createVerdictCache } from './verdict-cache.ts'
+import { createFindingsCache } from './findings-cache.ts'
 import type { PayloadFinding } from '../detect/factors/payload.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
@@ -48,7 +48,7 @@ export function warmUp (score: Scorer): void {
 
 /** A scorer that remembers payload findings; history is read anew each time. */
 export function createThreadScorer (): Scorer {
-  const cache = createVerdictCache<PayloadFinding>(CACHE_BYTES_MAX)
+  const cache = createFindingsCache<PayloadFinding>(CACHE_BYTES_MAX)
   return (observation, policy) => {
     const content = contentOf(observation, policy.sensitivity)
     let payload = cache.get(content)
@@ -64,9 +64,8 @@ export function createThreadScorer (): Scorer {
 function contentOf (observation: Observation, sensitivity: number): string {
   const { body } = observation
   const bytes = body === null ? '' : asBuffer(body).toString('latin1')
-  return `${sensitivity} ${observation.method} ${observation.url}\n${observation.route ?? ''}\n${
-    observation.headers.join('\n')
-  }\n\n${bytes}`
+  const { method, url, route, headers } = observation
+  return `${sensitivity} ${method} ${url}\n${route ?? ''}\n${headers.join('\n')}\n\n${bytes}`
 }
 
 /** A score, or null where the scorer threw: one observation fails, never the thread. */

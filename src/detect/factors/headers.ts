@@ -95,7 +95,9 @@ function isToken (name: string): boolean {
       code <= 32 || code >= 127 || code === 58 || code === 44 || code === 59 || code === 61 || code === 40 ||
       code === 41 || code === 34 || code === 47 || code === 92 || code === 91 || code === 93 ||
       code === 123 || code === 125
-    ) return false
+    ) {
+      return false
+    }
   }
   return true
 }
@@ -198,7 +200,9 @@ function addContentTypeSigns (view: RequestView, body: Uint8Array | null, signs:
     addSign(signs, 0.8, 'headers.charsets', 'header.content-type', 'more than one charset', 'T1027')
   } else if (
     charsets.length === 1 && !CHARSETS.has((charsets[0] as string).replace(/^charset\s*=\s*"?/, ''))
-  ) addSign(signs, 0.76, 'headers.charset', 'header.content-type', 'a charset that no client uses', 'T1027')
+  ) {
+    addSign(signs, 0.76, 'headers.charset', 'header.content-type', 'a charset that no client uses', 'T1027')
+  }
   if (/^(?!multipart\/).*;\s*boundary\s*=/.test(type)) {
     addSign(
       signs,
@@ -323,7 +327,9 @@ function addBrowserClaimSigns (view: RequestView, signs: Signs): void {
   }
   if (
     chrome !== null && Number(chrome[1]) >= 89 && brands === null && headerOf(view, 'sec-fetch-mode') === null
-  ) addSign(soft, 0.05, 'headers.no-hints', 'headers', `Chrome ${chrome[1]} without its client hints`)
+  ) {
+    addSign(soft, 0.05, 'headers.no-hints', 'headers', `Chrome ${chrome[1]} without its client hints`)
+  }
   const result = resultOf('headers', soft, SOFT_MAX)
   if (result.value > 0) {
     addSign(

@@ -29,7 +29,9 @@ export function inspectBody (
   if (
     type.startsWith('image/') || type.startsWith('audio/') || type.startsWith('video/') ||
     type.startsWith('font/')
-  ) return inspectBinary(inspection, text, 'body')
+  ) {
+    return inspectBinary(inspection, text, 'body')
+  }
   if (type.includes('json')) return inspectJsonBody(inspection, text, graphqlRoute)
   if (type.includes('graphql')) {
     if (!inspectGraphql(inspection, 'graphql', text, 'post')) inspectValue(inspection, 'text', 'body', text, '', 0)

@@ -61,7 +61,9 @@ function inspectPair (
   if (
     equals === -1 && name.length > 2 && name.length < 400 && !name.includes('=') &&
     /[\s'"`(:\\]|^(?:\w{3,20}|[a-z]\w*\.\w+)$/i.test(name)
-  ) inspectValue(inspection, kind, inner, name, '', 1)
+  ) {
+    inspectValue(inspection, kind, inner, name, '', 1)
+  }
   if (kind === 'query' && /^https?:\/\/[^/&?#]*%2f[^/&?#]{0,60}@/i.test(pair.slice(equals + 1))) {
     inspection.findings.push({
       rule: 'ssrf.userinfo',
@@ -81,11 +83,15 @@ function inspectPair (
     if (
       name === 'query' && looksLikeGraphql(value) &&
       inspectGraphql(inspection, 'graphql', value, kind === 'query' ? 'link' : 'post')
-    ) return
+    ) {
+      return
+    }
     if (
       (name === 'variables' || name === 'extensions') && value.startsWith('{') &&
       inspectVariables(inspection, value, name)
-    ) return
+    ) {
+      return
+    }
   }
   const field = name.toLowerCase()
   inspectValue(inspection, kind, inner, value, field, 0)

@@ -46,14 +46,18 @@ export function inspectReading (
   if (
     kind === 'agent' && (characters & ~AGENT_ORDINARY) === 0 &&
     ((words & (WORD.shell | WORD.php)) === 0 || !/^[\w-]+ +-{1,2}\w/.test(text)) && !AGENT_TELLING.test(text)
-  ) return NOTHING
+  ) {
+    return NOTHING
+  }
   if ((characters & TELLING) === 0 && kind !== 'path' && kind !== 'filename') {
     const paths = (characters & (CHAR.slash | CHAR.colon)) !== 0 || text.includes('..') || text.includes('--')
     if (
       !paths && (words & TELLING_WORDS) === 0 &&
       ((words & WORD.sqlLogic) === 0 || !LITERAL_LOGIC.test(text)) && (characters & CHAR.dot) === 0 &&
       !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?') && text.length < RUN_MIN
-    ) return NOTHING
+    ) {
+      return NOTHING
+    }
   }
   const subject = subjectOf(kind, field, text, characters, words)
   if (kind === 'filename') detectFilename(subject)
@@ -77,7 +81,9 @@ function runDetectors (subject: Subject): void {
   if (
     telling || (subject.words & (WORD.scheme | WORD.script)) !== 0 ||
     ((characters & CHAR.colon) !== 0 && subject.text.includes('\t'))
-  ) detectXss(subject)
+  ) {
+    detectXss(subject)
+  }
   detectCommand(subject)
   if (telling) {
     detectTemplate(subject)

@@ -61,7 +61,9 @@ export function inspectName (inspection: Inspection, kind: PlaceKind, place: str
   if (
     (seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) &&
     (seen.words === 0 || name.length < 24) && !isTelling(name) && name.length < 64
-  ) return
+  ) {
+    return
+  }
   inspectValue(inspection, kind, place, name, NAME_FIELD, 0)
 }
 

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { GraphQLError } from 'graphql'
 import type { OperationContext, RefusingLimit } from '../../schema/context.ts'
 import { statusOfErrors } from '../../schema/errors.ts'
+import { retryAfterOf } from '../../std/retryable.ts'
 import type { GraphqlRequest } from './read-request.ts'
 
 /** What one operation comes to; `status` is null where only the transport's rules decide. */
@@ -39,14 +40,11 @@ export function createExecute (app: FastifyInstance): Execute {
       }
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
-      const { retryAfterSeconds = null, limited = null } = error as {
-        retryAfterSeconds?: number,
-        limited?: RefusingLimit
-      }
+      const { limited = null } = error as { limited?: RefusingLimit }
       return {
         errors: errors.map((one) => app.graphqlEdge.formatError(one, context.assessmentId)),
         status: statusOfErrors(errors, null),
-        retryAfterSeconds,
+        retryAfterSeconds: retryAfterOf(error),
         limited
       }
     }

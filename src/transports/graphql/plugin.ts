@@ -12,6 +12,7 @@ import graphiql from './graphiql.ts'
 import { formatError, statusOfErrors } from '../../schema/errors.ts'
 import { buildNekoSchema } from '../../schema/build-schema.ts'
 import type { OperationContext, RoomGraphql } from '../../schema/context.ts'
+import { retryAfterOf } from '../../std/retryable.ts'
 import graphqlRoute from './route.ts'
 
 declare module 'fastify' {
@@ -75,8 +76,7 @@ export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
   ): void {
     context.errorStatus = statusOfErrors(errors, data)
     for (const error of errors) {
-      const seconds = (error.originalError as { retryAfterSeconds?: unknown } | null | undefined)?.retryAfterSeconds
-      if (typeof seconds === 'number') context.retryAfterSeconds = seconds
+      context.retryAfterSeconds = retryAfterOf(error.originalError) ?? context.retryAfterSeconds
       const field = error.path?.[0]
       const code = (error.originalError as { code?: string } | null | undefined)?.code
       if (field !== 'login' && field !== 'refreshToken') continue

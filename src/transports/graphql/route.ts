@@ -2,7 +2,6 @@ import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Kind, type DocumentNode } from 'graphql'
 import {
-  NEKO_ERR_BODY_INVALID,
   NEKO_ERR_INPUT_INVALID,
   NEKO_ERR_LIMIT_EXCEEDED,
   NEKO_ERR_QUERY_TOO_LARGE
@@ -102,7 +101,7 @@ function baitFor ({ transaction }: FastifyRequest, { query }: GraphqlRequest): R
 }
 
 function readBatch (batch: readonly unknown[], max: number): GraphqlRequest[] {
-  if (max === 0 || batch.length === 0) throw new NEKO_ERR_BODY_INVALID('it must be one JSON object with a query')
+  if (max === 0 || batch.length === 0) refuseMember()
   if (batch.length > max) throw new NEKO_ERR_QUERY_TOO_LARGE(`${batch.length} operations, ${max}`)
   return batch.map((one) => isPlainObject(one) ? readMembers(one) : refuseMember())
 }

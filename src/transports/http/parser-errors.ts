@@ -20,13 +20,13 @@ export function answerParserError (error: Error & { code?: string }, socket: Soc
   }
   const { code, statusCode = 400, message } = refusalFor(error.code ?? '')
   const body = JSON.stringify({ error: { code, message } })
-  socket.write(
-    `HTTP/1.1 ${statusCode} ${
-      REASONS[statusCode] ?? 'Bad Request'
-    }\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${
-      Buffer.byteLength(body)
-    }\r\nconnection: close\r\n\r\n${body}`
-  )
+  const head = [
+    `HTTP/1.1 ${statusCode} ${REASONS[statusCode] ?? 'Bad Request'}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close'
+  ]
+  socket.write(`${head.join('\r\n')}\r\n\r\n${body}`)
   linger(socket)
 }
 

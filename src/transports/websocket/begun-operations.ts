@@ -11,7 +11,7 @@ export interface BegunOperation {
 }
 
 /** What to do with a message of an operation. */
-export type Step = 'read' | 'wait' | 'drop' | 'tooMany'
+type Step = 'read' | 'wait' | 'drop' | 'tooMany'
 
 interface Entry extends BegunOperation { waiting: (() => void) | null }
 

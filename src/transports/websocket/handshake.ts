@@ -35,7 +35,9 @@ export function handshakeFault (
   if (
     !offered.includes(PROTOCOL) || new Set(offered).size !== offered.length ||
     !offered.every((name) => TOKEN.test(name))
-  ) return new NEKO_ERR_INPUT_INVALID(`sec-websocket-protocol must offer ${PROTOCOL}`)
+  ) {
+    return new NEKO_ERR_INPUT_INVALID(`sec-websocket-protocol must offer ${PROTOCOL}`)
+  }
   return null
 }
 

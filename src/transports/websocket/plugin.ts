@@ -47,15 +47,15 @@ export default fp(async (app) => {
   server.on('headers', (headers, raw) => headers.push(...receiptHeaders.get(raw) ?? []))
 
   Object.assign(app.server, { shouldUpgradeCallback: asksForSocket })
-  app.server.on('upgrade', (raw, socket, head) => admit(raw, socket as Socket, head))
+  app.server.on('upgrade', (raw, socket, head) => routeUpgrade(raw, socket as Socket, head))
   app.addHook('onRequest', async (request, reply) => {
     const upgrade = upgrades.get(request.raw)
-    return upgrade === undefined || reply.sent ? undefined : shake(request, reply, upgrade)
+    return upgrade === undefined || reply.sent ? undefined : answerUpgrade(request, reply, upgrade)
   })
   app.addHook('preClose', () => sockets.leave())
 
   /** Gives an upgrade to Fastify as a request, with a response that writes to its socket. */
-  function admit (raw: IncomingMessage, socket: Socket, head: Buffer): void {
+  function routeUpgrade (raw: IncomingMessage, socket: Socket, head: Buffer): void {
     // Node no longer listens to it.
     socket.on('error', ignore)
     const response = new ServerResponse(raw)
@@ -67,7 +67,11 @@ export default fp(async (app) => {
   }
 
   /** After the gate: a refusal like any other, which the edge answers, or a WebSocket. */
-  function shake (request: FastifyRequest, reply: FastifyReply, { socket, head, response }: Upgrade): FastifyReply {
+  function answerUpgrade (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { socket, head, response }: Upgrade
+  ): FastifyReply {
     const caller = callerOf(request)
     const fault = handshakeFault(request.headers, app.config.corsOrigins) ?? sockets.reserve(caller)
     if (fault !== null) throw fault

@@ -65,7 +65,7 @@ export function createProtocol ({ schema, run, formatError }: ProtocolParts): Se
   }
 
   return makeServer<Record<string, unknown>, Peer>({
-    // One timer looks at all sockets (bounds.ts): the library would start one for each.
+    // One timer looks at all sockets (open-sockets.ts): the library would start one for each.
     connectionInitWaitTimeout: 0,
     onConnect (context) {
       const payload = context.connectionParams ?? {}

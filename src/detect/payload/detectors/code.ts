@@ -25,7 +25,9 @@ export function detectCode (subject: Subject): void {
   if (
     (words & (WORD.script | WORD.template)) !== 0 ||
     ((characters & CHAR.percent) !== 0 && subject.flat.startsWith('%x'))
-  ) addScriptSigns(subject)
+  ) {
+    addScriptSigns(subject)
+  }
   if ((words & WORD.prototype) !== 0) addPrototypeSigns(subject, subject.flat)
   if ((characters & CHAR.at) !== 0 && (characters & CHAR.brace) !== 0) addPerlSigns(subject)
 }
@@ -70,8 +72,9 @@ function addPhpVariableSigns (subject: Subject): void {
   if (
     call !== null && /\$[_a-z{$]/.test(call[0]) && !/\$\(/.test(call[0]) &&
     text.slice(call.index + call[0].length, call.index + call[0].length + 80).includes(')')
-  ) likely(subject, 'php.variable-call', 0.78, call[0])
-  else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) {
+  ) {
+    likely(subject, 'php.variable-call', 0.78, call[0])
+  } else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) {
     likely(subject, 'php.variable-variable', 0.76, text.slice(0, 40))
   } else if (/\$\w{1,20} ?\[[^\n([\]]{1,16}\] ?\(/.test(text)) {
     likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
@@ -139,13 +142,17 @@ function addPhpCallSigns (subject: Subject): void {
   if (
     /^(?:system|exec|eval|passthru|popen|assert) ?(?:#\w* ?|\/\*[^*]{0,40}\*\/ ?|\/\/\w* ?)?\([^()]{0,40}\) ?;?$/
       .test(subject.flat)
-  ) likely(subject, 'php.code-call', 0.77, subject.flat.slice(0, 50))
+  ) {
+    likely(subject, 'php.code-call', 0.77, subject.flat.slice(0, 50))
+  }
   const prefixed = PHP_PREFIXED.exec(subject.flat)
   if (prefixed !== null) likely(subject, 'php.function-call', subject.flat.length < 80 ? 0.77 : 0.45, prefixed[0])
   if (
     /^[^a-z]{0,4}(?:\((?:string|int)\))?[("'\\]/.test(subject.flat) &&
     /\(? ?["'](?:\w|\\x?\w{2,3}|["'] ?\. ?["']|[ .]){2,40}["'] ?\)? ?\( ?["'\w$]/.test(subject.flat)
-  ) likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
+  ) {
+    likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
+  }
 }
 
 function addCallSigns (subject: Subject, name: string, at: number): boolean {
@@ -164,8 +171,9 @@ function addCallSigns (subject: Subject, name: string, at: number): boolean {
     if (
       /^ ?["'$](?!\))/.test(rest) ||
       /^ ?(?:base64|gzinflate|str_rot13|chr|file_get|stripslashes|system|ls\b|id\b)/.test(rest)
-    ) certain(subject, 'php.code-call', match)
-    else likely(subject, 'php.code-call', 0.77, match)
+    ) {
+      certain(subject, 'php.code-call', match)
+    } else likely(subject, 'php.code-call', 0.77, match)
     return true
   }
   if (
@@ -188,7 +196,9 @@ function addSettingSigns (subject: Subject): void {
     match[2] === undefined
       ? PHP_SETTINGS.has(match[1] as string)
       : PHP_SETTING_PREFIXES.has(match[1] as string) && (match[2] as string).includes('_')
-  ) likely(subject, 'php.setting', 0.77, match[0])
+  ) {
+    likely(subject, 'php.setting', 0.77, match[0])
+  }
 }
 
 function addSerializedSigns (subject: Subject): void {
@@ -287,7 +297,9 @@ function addMarkerSigns (subject: Subject): void {
   if (
     (subject.characters & CHAR.bang) !== 0 &&
     /!!(?:python\/(?:object|name|module)|javax?\.|ruby\/(?:object|hash)|org\.|com\.sun)/.test(subject.flat)
-  ) certain(subject, 'deserial.yaml-type', '!!')
+  ) {
+    certain(subject, 'deserial.yaml-type', '!!')
+  }
 }
 
 const NODE = anyOf([
@@ -324,7 +336,9 @@ function addScriptSigns (subject: Subject): void {
   if (
     /^\W{0,3}(?:while|for) ?\( ?(?:this|string|[!+-]+\d|number|object|array|date|self|window|\[\]|\{\}|"\w*"|'\w*') ?\)/
       .test(text)
-  ) likely(subject, 'code.endless-loop', 0.78, text.slice(0, 40))
+  ) {
+    likely(subject, 'code.endless-loop', 0.78, text.slice(0, 40))
+  }
   const loop = LOOP.exec(text)
   if (loop !== null && !/^\w+ ?\( ?!true/.test(text.slice(loop.index, loop.index + 16))) {
     likely(subject, 'code.endless-loop', 0.77, loop[0])

@@ -20,19 +20,25 @@ export function detectCommand (subject: Subject): void {
   if (
     syntax === 0 && !subject.flat.includes('bin/') && subject.text.charCodeAt(0) !== 45 &&
     (named === 0 || (characters & (CHAR.space | CHAR.slash)) === 0)
-  ) return
+  ) {
+    return
+  }
   addSyntaxSigns(subject)
   const line = (characters & (CHAR.plus | CHAR.space)) === CHAR.plus ? subject.text.replaceAll('+', ' ') : subject.text
   if (named !== 0) addPositionSigns(subject, line)
   if (
     (characters & CHAR.dollar) !== 0 && (characters & CHAR.equals) !== 0 && subject.text.length < 400 &&
     !subject.document
-  ) addVariableSigns(subject)
+  ) {
+    addVariableSigns(subject)
+  }
   if (
     (characters &
         (CHAR.dollar | CHAR.backslash | CHAR.quote | CHAR.doubleQuote | CHAR.caret | CHAR.brace |
           CHAR.percent)) === 0 || subject.document
-  ) return
+  ) {
+    return
+  }
   const plain = withoutTricks(subject.text)
   if (plain !== subject.text) addObfuscationSigns(subject, plain)
 }
@@ -120,17 +126,23 @@ function context (text: string, at: number, separator: string): string {
   if (
     (separator === ';' || separator === '!') && text.charAt(at + 1) === ' ' &&
     /[a-z0-9]/i.test(text.charAt(at - 1))
-  ) return 'prose'
+  ) {
+    return 'prose'
+  }
   if (
     separator === '|' && text.charAt(at - 1) === ' ' && text.charAt(at + 1) === ' ' &&
     text.charAt(at + 2) !== '/'
-  ) return 'prose'
+  ) {
+    return 'prose'
+  }
   if ((separator === '`' || separator === '|') && text.length > 120 && at > 40) return 'prose'
   if (
     (separator === '`' || separator === '|') &&
     /[a-z]{3,} [a-z]{2,}[^;|&`]{0,80}$/i.test(text.slice(Math.max(0, at - 100), at)) &&
     !/^\W*(?:cat|ls|echo|id|ping)\b/.test(text)
-  ) return 'prose'
+  ) {
+    return 'prose'
+  }
   if (separator === '`' && isInlineCode(text, at)) return 'quoted'
   if (separator === '\n' || separator === '\r') return 'line'
   return separator
@@ -254,22 +266,29 @@ function addLeadingCommandSigns (
   if (
     unique && !SHELL_ENGLISH.has(clause.name) && !subject.text.includes('.\n') &&
     /^[^\n.]{3,80}(?:\.\w{2,5})?\n$/.test(subject.text) && subject.text === subject.text.toLowerCase()
-  ) return likely(subject, 'cmdi.command-line', 0.76, match)
+  ) {
+    return likely(subject, 'cmdi.command-line', 0.76, match)
+  }
   if (
     NETWORK_COMMANDS.has(clause.name) &&
     /^(?: -\w+(?: \d+)?)* (?:\w+@)?[\w-]+(?:\.[\w-]+)*\.[a-z0-9]{2,}(?:[:/]\S*)?$/i.test(clause.rest)
-  ) return likely(subject, 'cmdi.command-line', 0.77, match)
+  ) {
+    return likely(subject, 'cmdi.command-line', 0.77, match)
+  }
   if (
     (subject.kind === 'agent' || subject.field === 'user-agent') && unique &&
     !CLIENT_COMMANDS.has(clause.name) && /^(?:[a-z]+-)?[a-z]+(?: [a-z][\w.-]*){0,4} ?$/.test(subject.text)
-  ) return likely(subject, 'cmdi.command-line', 0.76, match)
+  ) {
+    return likely(subject, 'cmdi.command-line', 0.76, match)
+  }
   if (unique && flag && subject.text.length < 200) likely(subject, 'cmdi.command-line', 0.77, match)
   else if (
     unique && target && /^\s/.test(clause.rest) &&
     (!/https?:/.test(clause.rest) || /^(?:curl|wget|lwp|aria|axel|nc|iwr)/.test(clause.name)) &&
     !/^(?:git|svn|expect|mail|screen|ping|dig)$/.test(clause.name)
-  ) likely(subject, 'cmdi.command-line', 0.76, match)
-  else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
+  ) {
+    likely(subject, 'cmdi.command-line', 0.76, match)
+  } else if (flag && subject.text.length < 80) likely(subject, 'cmdi.command-line', 0.5, match)
   else if (unique && subject.text.length < 80 && (clause.rest.trim() !== '' || subject.kind === 'header')) {
     weak(subject, 'cmdi.command-line', clause.name.includes('-') ? 0.3 : 0.14, match)
   }

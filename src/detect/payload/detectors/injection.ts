@@ -16,7 +16,9 @@ export function detectInjection (subject: Subject): void {
   if (
     (characters & CHAR.semicolon) !== 0 &&
     /\.cookie ?; ?(?:expires|domain|path|max-age) ?=/.test(subject.flat)
-  ) likely(subject, 'session.cookie-set', 0.78, subject.flat.slice(0, 40))
+  ) {
+    likely(subject, 'session.cookie-set', 0.78, subject.flat.slice(0, 40))
+  }
   if ((characters & (CHAR.lineBreak | CHAR.control)) !== 0) addLineSigns(subject)
   if ((characters & CHAR.paren) !== 0) {
     addDirectorySigns(subject)
@@ -30,11 +32,15 @@ export function detectInjection (subject: Subject): void {
   if (
     (characters & CHAR.nonAscii) !== 0 &&
     /\u560a\u560d|\u560d\u560a|[\u560a\u560d][a-z-]{3,30} ?:/i.test(subject.text)
-  ) likely(subject, 'crlf.low-byte', 0.82, '\\u560a\\u560d')
+  ) {
+    likely(subject, 'crlf.low-byte', 0.82, '\\u560a\\u560d')
+  }
   if (
     (characters & CHAR.dollar) !== 0 ||
     ((words & WORD.script) !== 0 && (characters & (CHAR.semicolon | CHAR.paren | CHAR.dot | CHAR.pipe)) !== 0)
-  ) addDocumentStoreSigns(subject)
+  ) {
+    addDocumentStoreSigns(subject)
+  }
 }
 
 /** A value that is a request line from end to end: the first piece of a smuggled request. */
@@ -113,8 +119,9 @@ function addLineSigns (subject: Subject): void {
   if (
     kind === 'path' || kind === 'header' ||
     (subject.field === NAME_FIELD && (kind === 'query' || /[\r\n][^\S\r\n]{0,40}\S/.test(text)))
-  ) likely(subject, 'crlf.line-break', 0.77, 'line break')
-  else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) {
+  ) {
+    likely(subject, 'crlf.line-break', 0.77, 'line break')
+  } else if (kind === 'query' && /[\r\n]\w{1,24}[:=]/.test(text) && text.length < 200) {
     likely(subject, 'crlf.line-break', /\s\w+\s/.test(text) ? 0.5 : 0.76, 'line break')
   }
 }
@@ -206,7 +213,9 @@ function addEntitySigns (subject: Subject): void {
   if (
     /<xsl:(?:stylesheet|value-of|include|import|copy-of|variable)\b/.test(text) &&
     /document\(|system-property|unparsed-text|php:function|href=["'](?:http|file)/.test(text)
-  ) certain(subject, 'xxe.stylesheet', '<xsl:')
+  ) {
+    certain(subject, 'xxe.stylesheet', '<xsl:')
+  }
 }
 
 /** Operators of MongoDB and its kin: `$`-words that are part of its query language. */

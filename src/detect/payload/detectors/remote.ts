@@ -13,7 +13,9 @@ export function detectRemote (subject: Subject): void {
   if (
     (characters & (CHAR.colon | CHAR.slash | CHAR.backslash | CHAR.question)) === 0 &&
     !METADATA_ALONE.test(subject.flat)
-  ) return
+  ) {
+    return
+  }
   if (kind === 'agent' || kind === 'referer') return
   const text = subject.flat
   if (METADATA_ALONE.test(text)) return likely(subject, 'ssrf.metadata', 0.8, text)
@@ -73,7 +75,9 @@ function addSchemeSigns (subject: Subject, text: string): void {
   if (/^(?:php|phar|expect|zip|compress|glob|ogg|zlib|ssh2)/.test(scheme) && match[2] === '//') {
     if (
       /php:\/\/(?:filter|input|output|stdin|stdout|temp|memory|fd)|expect:\/\/|phar:\/\//.test(text) && head
-    ) return certain(subject, 'rfi.php-wrapper', match[0])
+    ) {
+      return certain(subject, 'rfi.php-wrapper', match[0])
+    }
     return likely(subject, 'rfi.stream-wrapper', head ? 0.8 : 0.6, match[0])
   }
   if (scheme === 'file:' && match[2] === '//') return likely(subject, 'lfi.file-url', head ? 0.8 : 0.5, match[0])
@@ -83,7 +87,9 @@ function addSchemeSigns (subject: Subject, text: string): void {
     if (head && match[2] === '//') return likely(subject, 'rfi.data-url', 0.8, text.slice(0, 40))
     if (
       head && /^data:(?:text\/plain|text\/html|text\/x-php|,|;base64|application\/x-(?:php|httpd))/.test(text)
-    ) likely(subject, 'rfi.data-url', 0.77, text.slice(0, 40))
+    ) {
+      likely(subject, 'rfi.data-url', 0.77, text.slice(0, 40))
+    }
     return
   }
   if (head && !/^(?:url|res|view|feed|dns|redis|jdbc|smtp):/.test(scheme)) {
@@ -219,7 +225,9 @@ function addRedirectSigns (subject: Subject, text: string): void {
   if (
     /^https?:[/\\]{0,1}[^/\\\s]|^https?:\/{3,}|^h\ttps?|^https?:\\/.test(first) &&
     /^https?:(?!\/\/[^/])/.test(first)
-  ) return likely(subject, 'redirect.odd-slashes', 0.77, first.slice(0, 60))
+  ) {
+    return likely(subject, 'redirect.odd-slashes', 0.77, first.slice(0, 60))
+  }
   if (/^https?:\/\/[^/]*(?:\\|%5c|%2f|%23|%00|\u3002|[\ufe68\uff0f])/.test(first)) {
     return likely(subject, 'redirect.encoded-host', 0.77, first.slice(0, 60))
   }
@@ -249,11 +257,15 @@ function addInclusionSigns (subject: Subject, text: string): void {
     subject.kind !== 'json' && subject.kind !== 'graphql' &&
     /\?{2,}|\?(?:&|%00|\0|$)/.test(url + (text.charAt(match.index + url.length) || '')) &&
     /^(?:[\w=&/.?]{0,80})?(?:https?|ftps?):/.test(text)
-  ) return likely(subject, 'rfi.cut-query', 0.79, url)
+  ) {
+    return likely(subject, 'rfi.cut-query', 0.79, url)
+  }
   if (
     /\/[\w.-]+\.(?:txt|php\d?|phtml|inc|asp|aspx|jsp|cgi|pl|py|sh|ps1|exe|dat|jpg\?cmd)\?/.test(url) &&
     /\?(?:cmd|c|exec|\??$)/.test(url)
-  ) return likely(subject, 'rfi.remote-code', 0.8, url)
+  ) {
+    return likely(subject, 'rfi.remote-code', 0.8, url)
+  }
   if (/^(?:https?|ftps?):\/\/?\w*$/.test(text)) return likely(subject, 'rfi.bare-scheme', 0.4, text)
   if (/^ftps?:/.test(text)) return likely(subject, 'rfi.ftp', 0.76, url)
   if (PATH_FIELD.test(subject.field)) return likely(subject, 'rfi.path-field', 0.77, url)

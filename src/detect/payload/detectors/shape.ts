@@ -46,11 +46,15 @@ export function detectShape (subject: Subject): void {
   if (
     text.length > SHAPE_CHARACTERS_MAX || subject.document ||
     (subject.field === NAME_FIELD && text.length >= NAME_RUN_MIN)
-  ) return addRunSigns(subject)
+  ) {
+    return addRunSigns(subject)
+  }
   if (
     kind === 'agent' || kind === 'referer' || kind === 'header' || kind === 'path' || kind === 'filename' ||
     kind === 'cookie'
-  ) return
+  ) {
+    return
+  }
   if (subject.field === NAME_FIELD && OPERATORS_ONLY.test(text)) {
     return likely(subject, 'shape.operator-name', 0.76, text)
   }
@@ -59,18 +63,24 @@ export function detectShape (subject: Subject): void {
   }
   if (
     (characters & CHAR.backslash) !== 0 && (kind === 'query' || kind === 'form') && ESCAPED_LETTERS.test(text)
-  ) likely(subject, 'shape.escaped-letters', 0.76, text.slice(0, 40))
+  ) {
+    likely(subject, 'shape.escaped-letters', 0.76, text.slice(0, 40))
+  }
   const typed = text.length < 4 ? text : text.replace(EMOTICON, '')
   const broken = pairing(typed, characters) + head(typed)
   let value = broken + syntax(typed, characters)
   if (
     (subject.words & (WORD.sqlStatement | WORD.sqlName | WORD.sqlLogic)) !== 0 && SQL_HEAD.test(subject.flat)
-  ) value += 0.12
+  ) {
+    value += 0.12
+  }
   if (
     value > 0 &&
     (subject.words & (WORD.sqlStatement | WORD.sqlFunction | WORD.sqlName | WORD.shell | WORD.php)) !== 0 &&
     isTerse(text)
-  ) value += 0.1
+  ) {
+    value += 0.1
+  }
   if (value >= BROKEN_MIN && broken > 0 && !SENTENCE.test(text) && !isBracketed(text)) {
     likely(subject, 'shape.broken-syntax', 0.76, text.slice(0, 40))
   } else if (value >= 0.08) weak(subject, 'shape.odd', Math.min(SHAPE_MAX, value), text.slice(0, 40))
@@ -96,7 +106,9 @@ function pairing (text: string, characters: number): number {
   if (
     (characters & CHAR.quote) !== 0 && count(text, "'") % 2 === 1 &&
     !/[a-z\u0080-\uffff]'(?:[a-z\u0080-\uffff]|\s|$)/i.test(text)
-  ) value += 0.16
+  ) {
+    value += 0.16
+  }
   if ((characters & CHAR.backtick) !== 0) value += 0.12
   return value
 }
@@ -120,7 +132,9 @@ function syntax (text: string, characters: number): number {
   if (
     (characters & CHAR.paren) !== 0 && /\w\s?\(\s?[)\w'"$]?/.test(text) &&
     !/\w \(\w+\)|^[^(]{12,}\(/.test(text)
-  ) value += 0.12
+  ) {
+    value += 0.12
+  }
   if ((characters & CHAR.dollar) !== 0 && /\$[a-z_{([*@?]/i.test(text)) value += 0.14
   if ((characters & CHAR.backslash) !== 0) value += 0.1
   if ((characters & CHAR.equals) !== 0 && /[=!<>]=(?=.)(?!=*$)|\d=\d|=['"(]/.test(text)) value += 0.12

@@ -22,7 +22,9 @@ export function detectSql (subject: Subject): void {
   if (
     quotes === 0 && strong === 0 && (words & WORD.sqlLogic) === 0 &&
     ((characters & (CHAR.pipe | CHAR.ampersand)) === 0 || (characters & CHAR.equals) === 0)
-  ) return
+  ) {
+    return
+  }
   if ((words & (WORD.sqlName | WORD.sqlFunction)) !== 0 && BARE_NAME.test(subject.flat)) {
     return likely(subject, 'sqli.catalog-name', 0.76, subject.flat)
   }
@@ -32,7 +34,9 @@ export function detectSql (subject: Subject): void {
   if (
     quotes === 0 && symbols === 0 && !COMPARES_WORDS.test(subject.flat) &&
     (strong === 0 || (characters & CHAR.space) === 0)
-  ) return
+  ) {
+    return
+  }
   const before = subject.signs.length
   const text = (characters & CHAR.nonAscii) === 0 ? subject.text : subject.text.replace(WIDE_BLANKS, ' ')
   const plain = tokenizeSql(text, '')
@@ -111,19 +115,22 @@ function addUnquotedSigns (subject: Subject): boolean {
   else if (
     /^[\s(+-]*[\d.@][\w\s()+*/%@.-]* ?(?:--[\s+-]*|\/\*)$/.test(flat) && !/[a-z]\d/.test(flat) &&
     /[)*+/%a-z] {0,2}[\w)(]* *(?:--|\/\*)|\) *--/.test(flat) && /[()*+/%]|or|and/.test(flat)
-  ) likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
-  else if (
+  ) {
+    likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
+  } else if (
     (characters & CHAR.colon) !== 0 &&
     POSTGRES_CAST.test(flat) &&
     flat.length < 80
-  ) likely(subject, 'sqli.cast', 0.77, flat)
-  else if (/\d\.e ?[.(]/.test(flat)) likely(subject, 'sqli.number-trick', 0.78, flat.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.cast', 0.77, flat)
+  } else if (/\d\.e ?[.(]/.test(flat)) likely(subject, 'sqli.number-trick', 0.78, flat.slice(0, 50))
   else if (isDelay(flat)) likely(subject, 'sqli.delay', 0.78, flat)
   else if (
     /^(?:(?:is )?(?:not )?(?:null|like|rlike|regexp)|x?or|like null|[a-z_]\w*\((?:[\w,. -]|\w+\(\)){0,40}\))$/
       .test(flat)
-  ) weak(subject, 'sqli.bare-operator', 0.12, flat)
-  else return false
+  ) {
+    weak(subject, 'sqli.bare-operator', 0.12, flat)
+  } else return false
   return true
 }
 
@@ -320,21 +327,27 @@ function addQuoteBreakSigns (subject: Subject, types: string, tokens: SqlTokens)
   if (
     /^s\)*[&|o=+!k][&|o=+!()nsv@fk,.x]{0,16}S$/.test(types) && /[&|o=]/.test(types) &&
     subject.text.length < 120 && !types.includes('vv')
-  ) report(subject, 'sqli.quote-operator', 0.78, tokens, 1)
+  ) {
+    report(subject, 'sqli.quote-operator', 0.78, tokens, 1)
+  }
   if (/^s\)*\+\(*[vfn@x]\)*\+S$/.test(types) && /^[^'"]*['"]\)* ?[*/^]/.test(subject.text)) {
     report(subject, 'sqli.quote-arithmetic', 0.77, tokens, 1)
   }
   if (
     /^s\)*[&|o=+!k]+[vfn@x()+!o]{1,12}[c;]$/.test(types) &&
     subject.text.length - (tokens.starts.at(-1) ?? 0) <= COMMENT_REST_MAX && !types.includes('vvv')
-  ) report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
+  ) {
+    report(subject, 'sqli.quote-comment', 0.8, tokens, 1)
+  }
   if (text40(subject) && /^s\)*[&|][(!]*(?:[nv@]?=|[nsS]?)$/.test(types)) {
     report(subject, 'sqli.quote-logic', 0.77, tokens, 1)
   }
   if (
     /^s\)*(?:U[vk(]{0,3}E|U[(ckUns]|Uv?$|E|T[kvx]?\+?$|k[^v&]{0,3}k)/.test(types) && text40(subject) &&
     oddQuotes(subject.text) && !PHRASE.test(subject.flat)
-  ) report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
+  ) {
+    report(subject, 'sqli.quote-statement', 0.77, tokens, 1)
+  }
   if (/^s[);]*c$/.test(types)) report(subject, 'sqli.quote-comment', commentGrade(subject), tokens, 1)
   if (/^s\)*;(?:c|$)/.test(types) && types.length <= 5) {
     likely(subject, 'sqli.quote-end', 0.5, subject.text.slice(0, 40))
@@ -393,11 +406,15 @@ function addStatementSigns (subject: Subject, types: string, tokens: SqlTokens):
   if (/^f(?:f)/.test(types)) likely(subject, 'sqli.nested-call', 0.76, subject.text.slice(0, 60))
   if (
     /^\W{0,3}[a-z_0-9]{2,30} ?\([^\w)]{0,3}$/.test(subject.flat) && /^[+=;&|]*(?:[fF]|[koT]\()/.test(types)
-  ) likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
+  ) {
+    likely(subject, 'sqli.open-call', 0.76, subject.text.slice(0, 40))
+  }
   if (
     types.length < 200 && /^[(ns@fFEo&|+=!k),.]{3,}c$/.test(types) && /[fFEo&+]/.test(types) &&
     !/^[(s]{1,2}c$/.test(types)
-  ) likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
+  ) {
+    likely(subject, 'sqli.expression', 0.77, subject.text.slice(0, 60))
+  }
   if (/\(s?[vk]?\)?E|xk|kx|x\.x|x\./.test(types) && (subject.words & WORD.sqlName) !== 0) addSqlNameSigns(subject)
   if (
     /^[(]*T[kv]{1,3}(?:\(|kv=|s|v=|$)/.test(types) &&
@@ -426,15 +443,21 @@ function addFragmentSigns (subject: Subject, types: string): void {
   if (
     /^[\W_]{0,4};[\s;]?(?:select|insert|drop|alter|truncate|update|delete|exec|execute|declare|create|shutdown)\b/
       .test(text)
-  ) likely(subject, 'sqli.stacked-start', 0.76, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.stacked-start', 0.76, text.slice(0, 50))
+  }
   if (
     /^\W{0,3}(?:values ?\(.{0,40}['"]|concat(?:_ws)? ?\( ?0x|execute immediate\b|from `|drop \w+ ?; ?--)/
       .test(text)
-  ) likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
+  }
   if (
     /^\+?[ns]c?\){0,4}U[Uc]{0,8}$/.test(types) && text.length < 80 &&
     (/[#\-/]/.test(text.slice(1)) || /^-\d+ union$/.test(text))
-  ) likely(subject, 'sqli.union', 0.76, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.union', 0.76, text.slice(0, 50))
+  }
   if (/^@{1,2}\w{1,30} ?(?:--|#|\/\*)|^exec(?:ute)? ?\( ?@/.test(text) || /^f\)[o=]f\)$/.test(types)) {
     likely(subject, 'sqli.fragment', 0.76, text.slice(0, 50))
   }
@@ -445,7 +468,9 @@ function addFragmentSigns (subject: Subject, types: string): void {
   if (
     /^\W{0,3}(?:union(?: all)? select|having \(?\d+ ?=|order by \d+ ?(?:--|#|$)|group by .{1,40} having)/
       .test(text)
-  ) likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.leading-clause', 0.78, text.slice(0, 50))
+  }
 }
 
 const UNION_SELECT = sequence([
@@ -464,7 +489,9 @@ function addStatementFragmentSigns (subject: Subject, text: string, types: strin
   if (
     /^\W{0,3}exec(?:ute)? (?:(?:\w+\.){0,2}(?:sp|xp|dbms|utl)_\w+|master\.)/.test(text) ||
     /^execute [a-z]+_\w*$/.test(text)
-  ) likely(subject, 'sqli.procedure', 0.78, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.procedure', 0.78, text.slice(0, 50))
+  }
   if (UNION_SELECT.test(text) || /(?:\d|union all|union distinct)\W{1,3}(?:union )?select \w+$/.test(text)) {
     likely(subject, 'sqli.union-select', 0.78, text.slice(0, 50))
   }
@@ -472,10 +499,14 @@ function addStatementFragmentSigns (subject: Subject, text: string, types: strin
   if (
     text.length < 200 &&
     /^\W{0,3}case (?:\w+ ?\([^)]{0,30}\) )?when\b.{1,60} then\b|\bwhen (?:\d+|'[^']{0,20}') then\b/.test(text)
-  ) likely(subject, 'sqli.case-when', 0.77, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.case-when', 0.77, text.slice(0, 50))
+  }
   if (
     /^if ?\( ?\d+ ?=|^if exists ?\( ?select\b|^\w{0,12}['")]{0,3}; ?if (?:exists|not exists|\()/.test(text)
-  ) likely(subject, 'sqli.if', 0.78, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.if', 0.78, text.slice(0, 50))
+  }
   if (/ (?:like|regexp|rlike|glob) ['"]$|^\) ?(?:like|in|regexp|rlike|glob) ?\(/.test(text)) {
     likely(subject, 'sqli.open-operator', 0.76, text.slice(-30))
   }
@@ -483,10 +514,14 @@ function addStatementFragmentSigns (subject: Subject, text: string, types: strin
     (subject.kind === 'query' || subject.kind === 'form') && text.length < 300 &&
     /^\W{0,3}select .{1,120}?(?: from .{1,80})? (?:where|group by|having|limit|order by) \S/.test(text) &&
     /^[(]*E/.test(types)
-  ) likely(subject, 'sqli.query', 0.77, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.query', 0.77, text.slice(0, 50))
+  }
   if (
     /^(?:\w+['"]?\)? )?(?:x?or|and) ['"][^'"]{0,40}['"] ?(?:[<>=?]|$|like)/.test(text) && text.length < 100
-  ) likely(subject, 'sqli.leading-condition', 0.77, text.slice(0, 50))
+  ) {
+    likely(subject, 'sqli.leading-condition', 0.77, text.slice(0, 50))
+  }
   if (/^\W{0,3}from \S{1,60} (?:where \S{1,60} ?[=<>]|group by \w+[&;])/.test(text)) {
     likely(subject, 'sqli.from-where', 0.77, text.slice(0, 50))
   }

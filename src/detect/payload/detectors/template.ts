@@ -23,7 +23,9 @@ export function detectTemplate (subject: Subject): void {
   if ((characters & CHAR.brace) !== 0) addSingleBraceSigns(subject)
   if (
     (characters & CHAR.bracket) !== 0 && /\[# ?(?:assign|if|list|include)\b|\[= ?["'\w]/.test(subject.flat)
-  ) likely(subject, 'ssti.freemarker', 0.8, subject.flat.slice(0, 60))
+  ) {
+    likely(subject, 'ssti.freemarker', 0.8, subject.flat.slice(0, 60))
+  }
 }
 
 const OPEN = /(?:\{\{|\$\{|#\{|@\{|\*\{|~\{|%\{|\{%|\{php\b|\{\/?if\b|\$!\{|\{#)/g

@@ -27,15 +27,21 @@ export function detectXss (subject: Subject): void {
     (characters &
         (CHAR.less | CHAR.greater | CHAR.quote | CHAR.doubleQuote | CHAR.paren | CHAR.backtick |
           CHAR.space)) !== 0
-  ) addHandlerSigns(subject)
+  ) {
+    addHandlerSigns(subject)
+  }
   if (
     (characters & CHAR.colon) !== 0 &&
     ((words & WORD.scheme) !== 0 || (characters & (CHAR.lineBreak | CHAR.control)) !== 0 ||
       subject.text.includes('\t'))
-  ) addSchemeSigns(subject)
+  ) {
+    addSchemeSigns(subject)
+  }
   if (
     (words & WORD.script) !== 0 || (characters & (CHAR.bracket | CHAR.bang)) === (CHAR.bracket | CHAR.bang)
-  ) addScriptSigns(subject)
+  ) {
+    addScriptSigns(subject)
+  }
   if ((characters & CHAR.colon) !== 0 && /-moz-binding ?:|:url\( ?javascript|\bdata: ?,/.test(subject.flat)) {
     likely(subject, 'xss.style', 0.77, subject.flat.slice(0, 50))
   }
@@ -101,15 +107,17 @@ function addTagSigns (subject: Subject, tag: HtmlTag): boolean {
   else if (tag.name === 'style') addStyleSigns(subject, styleOf(subject.text, tag.end))
   else if (
     tag.name === 'meta' && /http-equiv/i.test(names(tag)) && /refresh|set-cookie|utf-7/i.test(values(tag))
-  ) certain(subject, 'xss.meta', '<meta http-equiv')
-  else if (tag.name === 'link' && /import|stylesheet/.test(values(tag).toLowerCase())) {
+  ) {
+    certain(subject, 'xss.meta', '<meta http-equiv')
+  } else if (tag.name === 'link' && /import|stylesheet/.test(values(tag).toLowerCase())) {
     likely(subject, 'xss.link', 0.78, '<link')
   } else if (tag.name === 'base' && /href/.test(names(tag))) likely(subject, 'xss.base', 0.8, '<base href')
   else if (
     /^(?:svg|math|html|xhtml|v|x):/.test(tag.name) ||
     (tag.name === '?xml-stylesheet' && subject.kind !== 'xml')
-  ) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
-  else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
+  ) {
+    likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
+  } else if (tag.name.startsWith('!entity') || tag.name.startsWith('!doctype')) return true
   else if (ACTIVE_TAGS.has(tag.name) && !COMMON_TAGS.has(tag.name)) {
     likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
   } else if (COMMON_TAGS.has(tag.name)) addCommonTagSigns(subject, tag)
@@ -118,7 +126,9 @@ function addTagSigns (subject: Subject, tag: HtmlTag): boolean {
   } else if (
     /attributename/.test(names(tag)) ||
     /script/.test(tag.name.replace(/^\//, '').replace(/^(?:no)?script$/, ''))
-  ) likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
+  ) {
+    likely(subject, 'xss.active-tag', 0.77, '<' + tag.name)
+  }
   return subject.signs.length > before
 }
 
@@ -134,8 +144,9 @@ function addCommonTagSigns (subject: Subject, tag: HtmlTag): void {
   if (
     /autofocus|formaction|xmlns|onfocus|srcdoc/.test(attributes) ||
     (!FORM_TAGS.has(tag.name) && subject.text.length < 240)
-  ) likely(subject, 'xss.active-tag', 0.76, '<' + tag.name)
-  else weak(subject, 'xss.active-tag', 0.3, '<' + tag.name)
+  ) {
+    likely(subject, 'xss.active-tag', 0.76, '<' + tag.name)
+  } else weak(subject, 'xss.active-tag', 0.3, '<' + tag.name)
 }
 
 const FORM_TAGS = wordSet(`

@@ -5,7 +5,7 @@
  * answers with a benign one's findings. Two generations bound the bytes: what is looked up again survives, the rest
  * goes when the young half is full (as in a two-space garbage collector; O(1), no list to keep).
  */
-interface VerdictCache<T> {
+interface FindingsCache<T> {
   get (content: string): T | undefined
   /** Contents over a quarter of the bound are not kept. */
   set (content: string, value: T): void
@@ -18,7 +18,7 @@ interface VerdictCache<T> {
 const ENTRY_BYTES = 400
 
 /** `maxBytes`: of both generations together. */
-export function createVerdictCache<T> (maxBytes: number): VerdictCache<T> {
+export function createFindingsCache<T> (maxBytes: number): FindingsCache<T> {
   const generationBytes = maxBytes / 2
   let young = new Map<string, T>()
   let old = new Map<string, T>()
