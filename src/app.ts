@@ -40,9 +40,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     clock: Clock
-    /** What the preparation before any fork found out. */
+    /** Findings of the preparation before any fork. */
     prepared: Prepared
-    /** What every transport asks about each request. */
+    /** The four calls that every transport makes for each request. */
     walk: Walk
     decoys: Decoys
   }

@@ -26,7 +26,7 @@ await run({
     const { buildApp } = await import('./app.ts')
     return buildApp(parts)
   },
-  // What must be counted in one place for all workers of the host is counted where no worker's end can reset it.
+  // Figures that need one place for all workers of the host are counted where no worker's end can reset it.
   onPrimary: async ({ fleet, config, clock, logging }) => {
     const [{ createLimits }, { createStatsKeeper }] = await Promise.all([
       import('./limits/limiter.ts'),

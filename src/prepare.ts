@@ -18,7 +18,7 @@ import type { Logger } from './telemetry/logger.ts'
 import { webhookCollections } from './webhooks/shapes.ts'
 
 /**
- * What must be true of the store before the first server: its collections are there, the logs of dead processes are
+ * The state of the store before the first server: its collections are there, the logs of dead processes are
  * replayed, an administrator exists, actors are seeded. Runs once, in the primary or the one server, before any fork;
  * when the store is down it runs as soon as it is back, in the first process.
  */

@@ -32,7 +32,7 @@ const RETAIN_MS = 3_600_000
 /** Earlier trails that one event names. */
 const EARLIER_MAX = 20
 
-/** What the room needs of a logger (pino's shape). */
+/** A logger as the room needs it (pino's shape). */
 export interface AuditLog {
   info (fields: object, message: string): void
   warn (fields: object, message: string): void

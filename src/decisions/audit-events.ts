@@ -2,7 +2,7 @@ import type { AuditInput } from '../audit/shapes.ts'
 import { asDocument, decisionCollection, type Decision, type DecisionOrigin } from './shapes.ts'
 import { subjectKey } from './subject.ts'
 
-/** What the trail says of decisions (pure): each event carries the change of the store that a replay makes up for. */
+/** Audit events about decisions (pure): each carries the change of the store that a replay makes up for. */
 type StoreChange = NonNullable<AuditInput['effects']>
 
 /** By a person. */

@@ -14,7 +14,7 @@ import type { Siblings } from './siblings.ts'
 import { isByPlaybook } from './standing.ts'
 import { subjectKey } from './subject.ts'
 
-/** What people decide: acknowledged when its audit record is synced and memory has it; the store follows. */
+/** Decisions by people: acknowledged when the audit record is synced and memory has it; the store follows. */
 interface PersonDecisions {
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
   remove (id: string, actor: string): Promise<Decision>

@@ -13,7 +13,7 @@ import { subjectKey } from './subject.ts'
 
 type PlaybookInput = DecisionInput & { ttlSeconds: number }
 
-/** What playbooks decide: in force from memory at once, recorded and stored afterwards. */
+/** Decisions by playbooks: in force from memory at once, recorded and stored afterwards. */
 interface PlaybookDecisions {
   addNow (input: PlaybookInput, by: DecisionOrigin): Decision | null
   preview (input: Omit<PlaybookInput, 'reason'>, address?: string | null): { ttlSeconds: number } | null

@@ -64,7 +64,7 @@ export function reconcileWithSiblings (
   }, pollMs)
   poller.unref()
 
-  /** What others removed is noticed by a whole reading, which is rarer. */
+  /** A removal by others is noticed by a whole reading, which is rarer. */
   async function poll (): Promise<void> {
     if (polling) return
     polling = true

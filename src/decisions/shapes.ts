@@ -5,7 +5,7 @@ import type { CollectionDefinition } from '../storage/port.ts'
 export type Action = 'ALLOW' | 'CHALLENGE' | 'BLOCK'
 export type DecisionScope = 'IP' | 'RANGE' | 'KEY' | 'USER' | 'SESSION'
 
-/** What to do with this request. */
+/** The recommendation about one request. */
 export interface Verdict {
   action: Action
   /** True in shadow: computed and recorded, refused by nobody. */

@@ -37,7 +37,7 @@ const FULL_POLL_MS = 60_000
 /** A start with the store down goes on without it. */
 const START_WAIT_MS = 2_500
 
-/** What the room needs of a logger (pino's shape). */
+/** A logger as the room needs it (pino's shape). */
 interface IdentityLog {
   info (fields: object, message: string): void
   warn (fields: object, message: string): void

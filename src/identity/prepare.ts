@@ -11,7 +11,7 @@ import type { User } from './shapes.ts'
 import { newUser } from './users.ts'
 
 /**
- * What must be there before the first process serves: a key that signs, and somebody who may log in. Run by
+ * Made before the first process serves: a key that signs, and somebody who may log in. Run by
  * one process, before any fork; safe when several hosts run it at once (a unique index, and a file that is
  * linked into place).
  */

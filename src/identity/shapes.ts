@@ -31,7 +31,7 @@ export interface Principal {
   expiresAt: number | null
 }
 
-/** What a request's credential came to. `refused`: one was shown and did not hold. */
+/** The outcome of a request's credential. `refused`: one was shown and did not hold. */
 export type Credential = { state: 'absent' } | { state: 'held', principal: Principal } | {
   state: 'refused',
   reason: string
@@ -114,7 +114,7 @@ export interface Revocation {
   expiresAt: number | null
 }
 
-/** What a login or a refresh gives. */
+/** The tokens that a login or a refresh gives. */
 export interface SessionTokens { accessToken: string, refreshToken: string, expiresInSeconds: number }
 
 /** Told in every process when a caller's standing changed: owners of open connections ask `holds` again. */

@@ -12,7 +12,7 @@ interface Pending {
   processId: string
   seq: number
   eventId: string
-  /** What it replaced: counts when this one turns out to be withdrawn. */
+  /** The effect that it replaced: counts when this one turns out to be withdrawn. */
   before: Pending | null
 }
 

@@ -26,7 +26,7 @@ import type { Entry, TrailPosition } from './trail.ts'
 /** A caller waits at most this long for the disk: below the resolver's 3 s, above two syncs of a slow disk. */
 const DURABLE_DEADLINE_MS = 2_500
 
-/** What the room needs of a logger (pino's shape). */
+/** A logger as the room needs it (pino's shape). */
 interface JournalLog {
   warn (fields: object, message: string): void
   error (fields: object, message: string): void

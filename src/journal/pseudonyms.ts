@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } f
 import { cidrText, parseCidr } from '../std/ip.ts'
 import type { StoreEffect } from './shapes.ts'
 
-/** What AUDIT_PSEUDONYM_KEY does to what is written, and undoes for recovery. */
+/** Stand-ins for addresses in written events (AUDIT_PSEUDONYM_KEY), undone for recovery. */
 export interface Pseudonyms {
   /** Turns an address into a stand-in: the same one gives the same, and only who holds the key can tell which. */
   hide (address: string): string

@@ -23,7 +23,7 @@ const EFFECTS_SETTLED_MS = 300_000
 /** Flushes that wait until their effects have settled. */
 const UNSETTLED_MAX = 32
 
-/** What the mark of a log that is still written has to say: follows its segments, its flushes and the store. */
+/** The mark of a log that is still written: follows its segments, its flushes and the store. */
 export class ReplayProgress {
   #effectsSeq = -1
   #storeUpSinceMs: number

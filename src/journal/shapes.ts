@@ -1,6 +1,6 @@
 import type { Json } from '../std/json.ts'
 
-/** What the journal writes: events, with the changes of the store that they stand for. */
+/** Records of the journal: events, with the changes of the store that they stand for. */
 type AuditCategory = 'auth' | 'access' | 'security' | 'data'
 
 /**
@@ -17,7 +17,7 @@ export interface StoreEffect {
   sealed?: string
 }
 
-/** What a room says happened. Nothing secret goes in: values of credentials are never part of an event. */
+/** An event as a room reports it. Nothing secret goes in: values of credentials are never part of an event. */
 export interface AuditInput {
   category: AuditCategory
   /** `noun.verb`, like `decision.add`, `login.refused`, `playbook.run`. */

@@ -5,7 +5,7 @@ import type { Detection, Playbook, RunResult, Step, StepOutcome } from './shapes
 import { describeStep, reasonOf } from './wording.ts'
 
 /**
- * What one step of a playbook does, and what it would do. Acts through `Actions` only: the services of other rooms,
+ * One step of a playbook: its action, and the preview of it. Acts through `Actions` only: the services of other rooms,
  * handed over when the room is built. `capture`, `tag`, `alert` and `escalate` act with the run's report
  * (run-report.ts), once the run is known to be this process'.
  */

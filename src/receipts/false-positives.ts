@@ -158,7 +158,7 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
 function allowancesFor (assessment: Assessment, actor: string, nowMs: number): StoredAllowance[] {
   const found = new Map<string, StoredAllowance>()
   for (const factor of assessment.factors) {
-    // What hardly counted did not raise the alarm, and stays forbidden.
+    // Evidence that hardly counted did not raise the alarm, and stays forbidden.
     if (!ALLOWABLE_FACTORS.has(factor.name) || factor.contribution < ALLOWED_FROM_POINTS) continue
     for (const evidence of factor.evidence) {
       if (evidence.place === 'client') continue

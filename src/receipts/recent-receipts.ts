@@ -1,6 +1,6 @@
 /**
  * The most recent receipts of this process, whatever their score, for some minutes: so that an id from a header can be
- * looked up at once. Keeps references to what the gate had anyway; nothing is redacted or written until it is asked for
+ * looked up at once. Keeps references to what the walk had anyway; nothing is redacted or written until it is asked for
  * or stored. Bounded in number, bytes and age; the oldest goes first. A body too large for a receipt is let go at once:
  * to hold 64 KiB for seconds moves it to the old generation, and a flood of them cost a collection of all memory 3 to 5
  * times a second, 20 ms each.
@@ -11,7 +11,7 @@ import type { Verdict } from '../decisions/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 
-/** A scored request, as the gate knew it. */
+/** A scored request, as the walk knew it. */
 export interface Recorded {
   readonly observation: Observation
   readonly score: Score

@@ -15,7 +15,7 @@ interface StatsCounter {
   /** 0.2 us. `factors` empty for a request refused before scoring. */
   count (action: Action, score: number, factors: readonly FactorContribution[]): void
   /**
-   * What another process counted in one second of the wall clock, at most two minutes ago to be seen in short
+   * Figures that another process counted in one second of the wall clock, at most two minutes ago to be seen in short
    * windows; other shapes are ignored.
    */
   add (second: number, sums: Json): void
@@ -61,7 +61,7 @@ export function createStats (clock: Pick<Clock, 'now'>): StatsCounter {
       if (!Number.isSafeInteger(second) || !isSums(sums)) return
       const nowMs = clock.now()
       for (const ring of [seconds, minutes]) {
-        // What lies further back than the ring reaches would take the place of something newer.
+        // A second further back than the ring reaches would take the place of something newer.
         if (second * 1_000 <= nowMs - ring.size * ring.unitMs) continue
         const at = slotAt(ring, second * 1_000)
         for (let i = 0; i < SLOT; i++) ring.sums[at + i]! += sums[i] as number

@@ -3,7 +3,7 @@ import type { Score } from '../detect/shapes.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
 
 /**
- * What the audit trail says of the request that an event belongs to; the score is known before anything is
+ * The receipt of the request that an audit event belongs to; the score is known before anything is
  * executed.
  */
 export function receiptOf (assessmentId: string | null, score: Score | null): Receipt {

@@ -1,7 +1,7 @@
 import { GraphQLError, Kind } from 'graphql'
 
 /**
- * What every room's SDL may use: scalars, directives, the enums that several rooms share, and the three roots that
+ * SDL that every room may use: scalars, directives, the enums that several rooms share, and the three roots that
  * rooms extend. A root field carries @public or @auth; one that carries neither is refused to everybody.
  */
 export const baseSdl = /* GraphQL */ `

@@ -3,7 +3,7 @@ import type { Clock } from '../std/clock.ts'
 import type { Principal } from '../identity/shapes.ts'
 import type { Score } from '../detect/shapes.ts'
 
-/** What every resolver gets as its third argument, over HTTP and over WebSocket alike. */
+/** The third argument of every resolver, over HTTP and over WebSocket alike. */
 export interface GraphqlContext {
   app: FastifyInstance
   clock: Clock
@@ -16,7 +16,7 @@ export interface GraphqlContext {
   requestId: string
   /** Receipt of the request that carries this operation. */
   assessmentId: string | null
-  /** What that request scored, which is known before it is executed. */
+  /** The score of that request, known before it is executed. */
   score: Score | null
   /** Keeps this answer from being compressed (BREACH): called by a resolver that returns a credential. */
   carriesSecret (): void
@@ -48,7 +48,7 @@ export interface OperationContext extends GraphqlContext {
   operationName: string | null
   /** The status that the answer's errors ask for, or null. */
   errorStatus: number | null
-  /** What the operation was charged, once it was. */
+  /** The charge of the operation, once it was made. */
   cost: Cost | null
   /** When its errors say when to come back. */
   retryAfterSeconds: number | null

@@ -1,6 +1,6 @@
 /**
  * Wiring of the threads' room: the policy and the pool that scores by it, as `app.threads`.
- * What a score leads to is the business of decisions, keeping it that of receipts.
+ * Consequences of a score are the business of decisions, keeping it that of receipts.
  */
 import fp from 'fastify-plugin'
 import { withAllowances } from '../detect/allowances.ts'
@@ -12,7 +12,7 @@ import type { Policy } from '../detect/policy.ts'
 import type { Allowance, Observation, Score } from '../detect/shapes.ts'
 import type { ScoringPool } from './pool.ts'
 
-/** What other rooms may ask of scoring. */
+/** Scoring, as other rooms may ask for it. */
 export interface Threads {
   /** Never rejects: a score, or within 150 ms a cheap one marked degraded. */
   score (observation: Observation): Promise<Score>

@@ -11,7 +11,7 @@ export interface Waiting {
   resolve: (score: Score) => void
 }
 
-/** What a channel tells the pool. */
+/** Events of a channel, for the pool. */
 export interface ChannelEvents {
   answer (waiting: Waiting, score: Score | null): void
   /** A thread ended before it was told to. */

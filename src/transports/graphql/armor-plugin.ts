@@ -69,7 +69,7 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
   })
   app.graphql.addHook('onResolution', async ({ data, errors }, context) => {
     const operation = context as unknown as OperationContext
-    // What failed on the way may have done all its work.
+    // An operation that failed on the way may have done all its work.
     if (operation.cost === null || (errors !== undefined && errors.length > 0)) return
     const points = usedPoints(data, operation.cost.points)
     const unused = operation.cost.points - points

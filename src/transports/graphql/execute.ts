@@ -5,7 +5,7 @@ import { statusOfErrors } from '../../schema/errors.ts'
 import { retryAfterOf } from '../../std/retryable.ts'
 import type { GraphqlRequest } from './read-request.ts'
 
-/** What one operation comes to; `status` is null where only the transport's rules decide. */
+/** The end of one operation; `status` is null where only the transport's rules decide. */
 export interface Answer {
   errors?: readonly unknown[]
   data?: unknown

@@ -5,7 +5,7 @@ import type { GraphqlContext, RoomGraphql } from '../../schema/context.ts'
 /** By the gauge's value. */
 const BREAKER_STATES = Object.keys(BREAKER_STATE_VALUE)
 
-/** What the platform says of itself. */
+/** The platform's own types: health, processes, breakers. */
 export const platformGraphql: RoomGraphql = {
   sdl: /* GraphQL */ `
     """Whether the server can do its work."""

@@ -68,7 +68,7 @@ export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
   await app.register(armor, { schema })
   await app.register(graphiql)
 
-  /** What the answer's status and the client's history need to know of its errors. */
+  /** Facts of the errors that the answer's status and the client's history need. */
   function noteErrors (
     errors: readonly GraphQLError[],
     data: Record<string, unknown> | null | undefined,

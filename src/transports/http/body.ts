@@ -66,7 +66,7 @@ export function readBody (
 }
 
 /**
- * What Fastify's parser needs of a stream, and no more: with Readable.from the same costs five times as much
+ * As much of a stream as Fastify's parser needs: with Readable.from the same costs five times as much
  * (13 us against 2.3 us a request). Emits when resumed, at once.
  */
 export class ReplayedBody {

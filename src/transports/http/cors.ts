@@ -60,7 +60,7 @@ export default fp(async (app) => {
       allowedHeaders: ['Content-Type', 'Authorization', 'x-api-key'],
       exposedHeaders: EXPOSED,
       maxAge: PREFLIGHT_SECONDS,
-      // What asks without naming a method is no preflight, and is answered like any other OPTIONS.
+      // A request that names no method is no preflight, and is answered like any other OPTIONS.
       strictPreflight: false
     })
   })

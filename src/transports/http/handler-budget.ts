@@ -6,7 +6,7 @@ import { sendRefusal } from './send-refusal.ts'
 
 /**
  * A handler has 10 s, more than any resolver of its, less than a proxy waits (18 s): then its caller is answered 503.
- * What the handler answers later is dropped.
+ * A later answer of the handler is dropped.
  *
  * Why not Fastify's handlerTimeout: it counts from the headers, so that a slow body (8 s of its own) eats the handler's
  * time, and makes an AbortController for each request. Routes that take what others sent (assess, imports) have bounds
@@ -18,7 +18,7 @@ const TOO_LATE = refusalFrom(new NEKO_ERR_TIMEOUT())
 
 export default fp(async (app, { ms = HANDLER_MS }: { ms?: number }) => {
   function answer (request: FastifyRequest, reply: FastifyReply): void {
-    // What already leaves is bounded by who watches slow readers.
+    // An answer that already leaves is bounded by slow-readers.ts.
     if (reply.sent || reply.raw.headersSent) return
     request.log.warn({
       requestId: request.id,

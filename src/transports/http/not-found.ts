@@ -4,7 +4,7 @@ import { refusalFrom } from '../../transaction/refusal.ts'
 import { sendRefusal } from './send-refusal.ts'
 
 /**
- * What answers where no route does: 405 with `Allow` where the address is ours and only the method is not,
+ * Answers where no route does: 405 with `Allow` where the address is ours and only the method is not,
  * 204 for OPTIONS there, else 404. Decoys stay what they pretend to be: nothing of theirs is listed.
  */
 const NOT_FOUND = refusalFrom(new NEKO_ERR_NOT_FOUND('There is nothing at this address'))

@@ -8,11 +8,11 @@ import {
 import { linger } from './lingering-close.ts'
 
 /**
- * What Node's HTTP parser refuses reaches no route: it is answered on the socket, in the shape of every other refusal,
+ * A request that Node's HTTP parser refuses reaches no route: it is answered on the socket, in the shape of every other refusal,
  * and the connection is closed, since nobody knows where the next request begins.
  */
 export function answerParserError (error: Error & { code?: string }, socket: Socket): void {
-  // What follows a refused request is dropped while the connection lingers.
+  // Bytes after a refused request are dropped while the connection lingers.
   if (socket.destroyed || socket.writableEnded) return
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

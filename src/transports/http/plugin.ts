@@ -32,7 +32,7 @@ declare module 'fastify' {
     /** A peer that is no trusted proxy sent X-Forwarded-For: one warning, then a note of readiness. */
     forwardingSeen (): void
     forwardingProblem (): boolean
-    /** What stands before and after every handler. */
+    /** Before and after every handler. */
     gate: Gate
   }
 }

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 /**
  * Too busy: an event loop so late that a 503 now serves the caller better than an answer then.
  *
- * Owns: when that is. Never does: answer; the gate does. Utilization is no sign on purpose: a full loop that
+ * Owns: when that is. Never does: answer; the walk does. Utilization is no sign on purpose: a full loop that
  * answers in time does its work, and the plugin counts it from the start, which is all work. Why two looks: a
  * loop that was held once (a start that loads its code, a collection of memory) has no samples when it is
  * looked at, which the plugin reads as endless delay: the first callers of a fresh process got 503 for a

@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** What routes beside GraphQL ask of their callers. */
+/** The scope that routes beside GraphQL ask of their callers. */
 export default fp(async (app) => {
   app.decorate('requireScope', ({ method, routeOptions, transaction, ip }, scope) => {
     try {

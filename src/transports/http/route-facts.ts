@@ -30,7 +30,7 @@ const NO_GRAPHQL_ROUTE: Route = Object.freeze({ ...NO_ROUTE, isGraphql: true })
 /** By the options that Fastify keeps for each route, so that a request costs one look-up. */
 const known = new WeakMap<object, Route>()
 
-/** What the walk needs to know of a request's route. */
+/** The facts of a request's route that the walk needs. */
 export function routeOf (request: FastifyRequest): Route {
   if (request.is404) return asksGraphql(request.raw.url ?? '') ? NO_GRAPHQL_ROUTE : NO_ROUTE
   const { url, config } = request.routeOptions

@@ -10,7 +10,7 @@ export interface BegunOperation {
   isOver: boolean
 }
 
-/** What to do with a message of an operation. */
+/** The fate of a message of an operation. */
 type Step = 'read' | 'wait' | 'drop' | 'tooMany'
 
 interface Entry extends BegunOperation { waiting: (() => void) | null }

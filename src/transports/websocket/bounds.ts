@@ -23,7 +23,7 @@ export const SOCKET = Object.freeze({
   /** Messages and control frames: 100 a second over time, 1,000 at once. */
   messages: 1_000,
   messagesPerSecond: 100,
-  /** What may wait for a peer that does not read. */
+  /** Bytes that may wait for a peer that does not read. */
   waitingBytes: 1024 * 1024,
   /** Of one process: 5,000 times 100 kB. */
   sockets: 5_000,

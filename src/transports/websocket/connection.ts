@@ -11,7 +11,7 @@ import { credentialOf } from './credential.ts'
 import type { Caller } from './operations.ts'
 import type { Peer } from './protocol.ts'
 
-/** What every connection of a process shares. */
+/** Parts that every connection of a process shares. */
 export interface SocketEdge {
   app: FastifyInstance
   protocol: Server<Peer>

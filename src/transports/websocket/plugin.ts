@@ -34,7 +34,7 @@ const SERVER_OPTIONS: ServerOptions = Object.freeze({
   perMessageDeflate: false,
   maxPayload: SOCKET.messageBytes,
   autoPong: false,
-  // What the types of ws do not know yet.
+  // Options that the types of ws do not know yet.
   ...{ maxFragments: SOCKET.fragments, maxBufferedChunks: SOCKET.chunks, closeTimeout: SOCKET.closeMs },
   handleProtocols: () => PROTOCOL
 })
