@@ -2,9 +2,9 @@ import { cidrText, createAddressSet, parseCidr, type AddressSet } from '../std/i
 import type { Decision } from './shapes.ts'
 
 /**
- * The clients that NEVER_BLOCK spares: no block is made about its addresses or ranges, no playbook blocks a client whose request
- * came from one, and a block that covers more than them holds for all others. An administrator who tries things out on
- * the machine itself must not lock himself out, whatever his name.
+ * The clients that NEVER_BLOCK spares: no block is made about its addresses or ranges, no playbook blocks a
+ * client whose request came from one, and a block that covers more than them holds for all others. An
+ * administrator who tries things out on the machine itself must not lock himself out, whatever his name.
  */
 export class NeverBlock {
   readonly #addresses: AddressSet

@@ -6,8 +6,8 @@ declare module 'fastify' {
 }
 
 /**
- * Callers and their credentials, as `app.identity`. A store that is down at start delays it by 2.5 s and does not stop it:
- * credentials are refused until it is read.
+ * Callers and their credentials, as `app.identity`. A store that is down at start delays it by 2.5 s and does
+ * not stop it: credentials are refused until it is read.
  */
 export default fp(async (app) => {
   const identity = createIdentity({

@@ -1,9 +1,10 @@
 import type { RatesInForce } from './shapes.ts'
 
 /**
- * The rule that lengthens a block: the third crossing of a limit within ten minutes is answered by a block of five (playbook
- * RATE_LIMIT_VIOLATION, whose file may say another length). The playbook acts after the reply has left, and once per
- * its window: the limiter blocks at the crossing itself, or a client that waits as told would be refused once more.
+ * The rule that lengthens a block: the third crossing of a limit within ten minutes is answered by a block of
+ * five (playbook RATE_LIMIT_VIOLATION, whose file may say another length). The playbook acts after the reply
+ * has left, and once per its window: the limiter blocks at the crossing itself, or a client that waits as
+ * told would be refused once more.
  */
 export const VIOLATIONS_MAX = 3
 export const LENGTHENED_BLOCK_SECONDS = 300

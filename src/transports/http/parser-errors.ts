@@ -8,8 +8,8 @@ import {
 import { linger } from './lingering-close.ts'
 
 /**
- * A request that Node's HTTP parser refuses reaches no route: it is answered on the socket, in the shape of every other refusal,
- * and the connection is closed, since nobody knows where the next request begins.
+ * A request that Node's HTTP parser refuses reaches no route: it is answered on the socket, in the shape of
+ * every other refusal, and the connection is closed, since nobody knows where the next request begins.
  */
 export function answerParserError (error: Error & { code?: string }, socket: Socket): void {
   // Bytes after a refused request are dropped while the connection lingers.
