@@ -39,7 +39,7 @@ t.test('an editor that is reloaded ten times in a minute is no threat: introspec
   t.match(await note(await fetch(`${server.url}/graphql`, { method: 'POST', headers: BROWSER, body: '{"query":"{ threatCounts { count } }"}' })), /"count"/)
   t.same([...new Set(seen)], ['200 ALLOW'], `of ${seen.length} requests`)
   const start = await (await fetch(`${server.url}/graphiql/start.js`, { headers: BROWSER })).text()
-  t.match(start, /subscriptionUrl: location\.origin/)
+  t.match(start, /subscriptionUrl = location\.origin/)
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws')
   const said = new Promise<string>((resolve, reject) => {
     socket.onopen = () => socket.send('{"type":"connection_init","payload":{}}')
