@@ -14,7 +14,7 @@ const score: Scorer = (_observation, policy) => ({
   policyVersion: policy.version,
   notInspected: [],
   source: 'thread',
-  degraded: false
+  beyond: null, degraded: false
 })
 
 export const ring = (task: RingTask): void => serveRing(task, score)

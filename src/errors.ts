@@ -69,6 +69,16 @@ export const NEKO_ERR_REQUEST_TIMEOUT = createError(
   'The request took too long to arrive',
   408
 )
+export const NEKO_ERR_REQUEST_TOO_COMPLEX = createError(
+  'NEKO_ERR_REQUEST_TOO_COMPLEX',
+  'The request has more parameters, cookies or layers than we read',
+  400
+)
+export const NEKO_ERR_REQUEST_UNJUDGED = createError(
+  'NEKO_ERR_REQUEST_UNJUDGED',
+  'This request takes longer to judge than any ordinary one',
+  503
+)
 export const NEKO_ERR_STORE_CORRUPT = createError(
   'NEKO_ERR_STORE_CORRUPT',
   'The store %s is damaged (%s): restore a backup',

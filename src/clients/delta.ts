@@ -37,7 +37,8 @@ const SIGN_COUNTERS = [
   record.BAD_TOKENS,
   record.PROBES,
   record.CHALLENGED,
-  record.REFUSED
+  record.REFUSED,
+  record.EXHAUSTED
 ]
 
 interface Deltas {

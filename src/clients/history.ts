@@ -1,6 +1,6 @@
 /**
  * The history of clients in this process: what each did within the last hour, in O(1) time per request and in a fixed
- * number of bytes however many clients there are (tables of typed arrays, see table.ts: 65,536 clients of 452
+ * number of bytes however many clients there are (tables of typed arrays, see table.ts: 65,536 clients of 472
  * bytes and 8,192 fingerprints, about 32 MB when full). It never judges, keeps no text and no address, only hashes and
  * counts, and never leaves the main thread; the factors see it as a HistorySnapshot.
  *
@@ -44,6 +44,8 @@ interface Outcome {
   badToken?: boolean
   /** The thing asked for does not exist, also when the status is 200. */
   notFound?: boolean
+  /** The request used up the time of scoring threads. */
+  exhausts?: boolean
 }
 
 export interface History {
@@ -302,7 +304,7 @@ const NO_COUNTERS: number[] = []
 function countersOf (outcome: Outcome): number[] {
   const { status } = outcome
   const isPlain = status < 400 && outcome.action === 'ALLOW' && outcome.failedLogin !== true &&
-    outcome.badToken !== true && outcome.notFound !== true
+    outcome.badToken !== true && outcome.notFound !== true && outcome.exhausts !== true
   if (isPlain) return NO_COUNTERS
   const counters: number[] = []
   if (outcome.failedLogin === true) counters.push(record.FAILED_LOGINS)
@@ -312,6 +314,7 @@ function countersOf (outcome: Outcome): number[] {
     counters.push(record.CLIENT_ERRORS)
   }
   if (status >= 400 && isProbe(outcome.factors)) counters.push(record.PROBES)
+  if (outcome.exhausts === true) counters.push(record.EXHAUSTED)
   if (outcome.action === 'CHALLENGE') counters.push(record.CHALLENGED)
   else if (outcome.action === 'BLOCK') counters.push(record.REFUSED)
   return counters
@@ -379,6 +382,7 @@ function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment
     probes3600s: record.within3600s(words, at, record.PROBES, nowMs),
     challenged600s: record.within600s(words, at, record.CHALLENGED, nowMs),
     refused600s: record.within600s(words, at, record.REFUSED, nowMs),
+    exhausts600s: record.within600s(words, at, record.EXHAUSTED, nowMs),
     loginAttempt: moment.loginAttempt ? 1 : 0,
     fingerprintRequests600s: printCount(record.REQUESTS),
     fingerprintAddresses600s: record.countDistinct(prints.words, print + record.PRINT_ADDRESSES, record.PRINT_WORDS),

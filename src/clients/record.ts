@@ -28,7 +28,9 @@ export const AGENT_CHANGES = 10
 export const PROBES = 11
 /** Unknown routes that something led to. */
 export const STRAYS = 12
-export const COUNTER_COUNT = 13
+/** Requests that used up the time of scoring threads. */
+export const EXHAUSTED = 13
+export const COUNTER_COUNT = 14
 const EPOCH_3600 = COUNTERS_600 + 2 * COUNTER_COUNT
 /** The same counters over an hour. */
 export const COUNTERS_3600 = EPOCH_3600 + 1

@@ -9,7 +9,7 @@ export interface Thresholds { challenge: number, block: number, shadow: boolean 
  *
  * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never
  * blocks: a missing measurement is no evidence, so the risky are challenged instead (README, "When something
- * is missing"), and a request that writes is risky.
+ * is missing"), and a request that writes is risky. A certain sign of its raw bytes is a measurement.
  */
 export function decideVerdict (
   { score, decision, writes, thresholds }: {
@@ -27,6 +27,7 @@ export function decideVerdict (
 }
 
 function byScore (score: Score, writes: boolean, { challenge, block }: Thresholds): Action {
+  if (score.degraded && score.grade === 'certain' && score.value >= block) return 'BLOCK'
   if (score.degraded) return score.value >= challenge || (writes && score.source === 'none') ? 'CHALLENGE' : 'ALLOW'
   if (score.value >= block) return 'BLOCK'
   return score.value >= challenge ? 'CHALLENGE' : 'ALLOW'

@@ -59,6 +59,8 @@ export const HISTORY_FACTS = [
   'probes3600s',
   'challenged600s',
   'refused600s',
+  /** Requests that used up the time of scoring threads. */
+  'exhausts600s',
   /** 1 when this request carries credentials to check. */
   'loginAttempt',
   /** The same fingerprint (agent, header order, languages, encodings) over all addresses. */
@@ -116,13 +118,14 @@ export function encodeHistory (snapshot: HistorySnapshot, out: Float64Array, off
   out[offset + 33] = snapshot.probes3600s
   out[offset + 34] = snapshot.challenged600s
   out[offset + 35] = snapshot.refused600s
-  out[offset + 36] = snapshot.loginAttempt
-  out[offset + 37] = snapshot.fingerprintRequests600s
-  out[offset + 38] = snapshot.fingerprintAddresses600s
-  out[offset + 39] = snapshot.fingerprintLoginAttempts600s
-  out[offset + 40] = snapshot.fingerprintFailedLogins600s
-  out[offset + 41] = snapshot.fingerprintFailingAddresses600s
-  out[offset + 42] = snapshot.fingerprintBadTokens600s
+  out[offset + 36] = snapshot.exhausts600s
+  out[offset + 37] = snapshot.loginAttempt
+  out[offset + 38] = snapshot.fingerprintRequests600s
+  out[offset + 39] = snapshot.fingerprintAddresses600s
+  out[offset + 40] = snapshot.fingerprintLoginAttempts600s
+  out[offset + 41] = snapshot.fingerprintFailedLogins600s
+  out[offset + 42] = snapshot.fingerprintFailingAddresses600s
+  out[offset + 43] = snapshot.fingerprintBadTokens600s
 }
 
 /** The inverse of encodeHistory. */
@@ -164,13 +167,14 @@ export function decodeHistory (from: Float64Array, offset = 0): HistorySnapshot 
     probes3600s: from[offset + 33] as number,
     challenged600s: from[offset + 34] as number,
     refused600s: from[offset + 35] as number,
-    loginAttempt: from[offset + 36] as number,
-    fingerprintRequests600s: from[offset + 37] as number,
-    fingerprintAddresses600s: from[offset + 38] as number,
-    fingerprintLoginAttempts600s: from[offset + 39] as number,
-    fingerprintFailedLogins600s: from[offset + 40] as number,
-    fingerprintFailingAddresses600s: from[offset + 41] as number,
-    fingerprintBadTokens600s: from[offset + 42] as number
+    exhausts600s: from[offset + 36] as number,
+    loginAttempt: from[offset + 37] as number,
+    fingerprintRequests600s: from[offset + 38] as number,
+    fingerprintAddresses600s: from[offset + 39] as number,
+    fingerprintLoginAttempts600s: from[offset + 40] as number,
+    fingerprintFailedLogins600s: from[offset + 41] as number,
+    fingerprintFailingAddresses600s: from[offset + 42] as number,
+    fingerprintBadTokens600s: from[offset + 43] as number
   }
 }
 
@@ -216,6 +220,7 @@ export function emptyHistory (): HistorySnapshot {
     probes3600s: 0,
     challenged600s: 0,
     refused600s: 0,
+    exhausts600s: 0,
     loginAttempt: 0,
     fingerprintRequests600s: 0,
     fingerprintAddresses600s: 0,

@@ -6,7 +6,7 @@
  * one strong factor is enough and weak ones add up: 1 - product of (1 - value). A contribution is the factor's share
  * of the evidence, in integer hundredths, so that the seven add up to the score exactly.
  */
-import { inspectPayload } from './factors/payload.ts'
+import { evidenceOfSign, inspectPayload, RAW_VALUES } from './factors/payload.ts'
 import { measureBehavior } from './factors/behavior.ts'
 import { measureEndpoint } from './factors/endpoint.ts'
 import { measureFrequency } from './factors/frequency.ts'
@@ -16,8 +16,9 @@ import { measureUserAgent } from './factors/user-agent.ts'
 import { applyAllowances, strongestGrade } from './allowances.ts'
 import { viewRequest } from './request-view.ts'
 import type { PayloadFinding } from './factors/payload.ts'
+import type { RawSign } from './payload/raw-scan.ts'
 import type { Policy } from './policy.ts'
-import type { FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
+import type { Beyond, FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
 
 /** The whole score, for a thread: payload parsing costs what the text deserves. Never throws for odd input. */
 export function scoreObservation (observation: Observation, policy: Policy): Score {
@@ -31,20 +32,28 @@ export function scoreWithPayload (observation: Observation, payload: PayloadFind
     ? measured
     : applyAllowances(measured, observation.route, policy.allowances)
   const grade = results[5] === payload ? payload.grade : strongestGrade((results[5] as FactorResult).evidence)
-  return combine(results, policy, { grade, notInspected: payload.notInspected, degraded: false })
+  return combine(results, policy, { grade, notInspected: payload.notInspected, beyond: payload.beyond, degraded: false })
 }
 
 /**
- * The answer when the threads cannot give one in time: microseconds, everything but the payload, marked degraded.
- * Bounded below the block threshold: what was not looked at must not refuse anybody (R31).
+ * The answer when the threads cannot give one in time, marked degraded: microseconds, everything but the payload, and
+ * of that the strongest sign of the raw bytes where somebody looked for one. Bounded below the block threshold but for
+ * a certain sign: what was not looked at must not refuse anybody (R31).
  */
-export function cheapScore (observation: Observation, policy: Policy): Score {
-  const payload: FactorResult = { name: 'payload', value: 0, evidence: [] }
+export function cheapScore (observation: Observation, policy: Policy, sign: RawSign | null = null): Score {
   const notInspected = observation.body === null
     ? ['query: scored in a hurry']
     : ['body: scored in a hurry', 'query: scored in a hurry']
-  const bound = policy.blockThreshold * 100 - 1
-  return combine(measure(observation, policy, payload), policy, { grade: null, notInspected, degraded: true }, bound)
+  const grade = sign === null ? null : sign.grade
+  const bound = grade === 'certain' ? FULL : policy.blockThreshold * 100 - 1
+  const results = measure(observation, policy, payloadOf(sign))
+  // Nothing was read, so nothing is known to lie beyond a bound.
+  return combine(results, policy, { grade, notInspected, beyond: null, degraded: true }, bound)
+}
+
+function payloadOf (sign: RawSign | null): FactorResult {
+  if (sign === null) return { name: 'payload', value: 0, evidence: [] }
+  return { name: 'payload', value: RAW_VALUES[sign.grade], evidence: [evidenceOfSign(sign)] }
 }
 
 /** The seven results, in the order of FACTOR_NAMES (shapes.ts). */
@@ -64,6 +73,7 @@ function measure (observation: Observation, policy: Policy, payload: FactorResul
 interface Circumstances {
   grade: Grade | null
   notInspected: string[]
+  beyond: Beyond | null
   degraded: boolean
 }
 
@@ -105,6 +115,7 @@ function combine (
     anomaly: points(results[6] as FactorResult) >= policy.anomalyBar,
     policyVersion: policy.version,
     notInspected: circumstances.notInspected,
+    beyond: circumstances.beyond,
     source: circumstances.degraded ? 'inline' : 'thread',
     degraded: circumstances.degraded
   }

@@ -20,9 +20,18 @@ export const PLAYBOOKS: readonly Playbook[] = [
   },
   {
     name: 'ACTIVE_ATTACK_DETECTED',
-    description: 'Payload evidence of grade certain: block for 4 hours, keep the evidence, tag the technique, alert.',
+    description:
+      'Payload evidence of grade certain: block for 4 hours. The fifth request within 10 minutes that uses up ' +
+      'the time of scoring threads: 10 minutes. Keep the evidence, tag the technique, alert.',
     when: { certainEvidence: true },
-    steps: [{ do: 'block', ttlSeconds: 4 * HOUR }, { do: 'capture' }, { do: 'tag' }, { do: 'alert' }],
+    orWhen: { exhausts600sAtLeast: 5 },
+    steps: [
+      { do: 'block', ttlSeconds: 600, when: { exhausts600sAtLeast: 5 } },
+      { do: 'block', ttlSeconds: 4 * HOUR },
+      { do: 'capture' },
+      { do: 'tag' },
+      { do: 'alert' }
+    ],
     opensIncident: true,
     windowSeconds: 60
   },

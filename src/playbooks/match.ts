@@ -21,7 +21,10 @@ export function matchPlaybooks (
   const matches: Match[] = []
   let blocked = false
   for (const playbook of playbooks) {
-    if (!holds(playbook.when, detection, thresholds)) continue
+    const isMet = [playbook.when, playbook.orWhen].some((when) =>
+      when !== undefined && holds(when, detection, thresholds)
+    )
+    if (!isMet) continue
     if (!playbook.opensIncident && matches.length > 0) continue
     const steps = stepsOf(playbook, detection, thresholds).filter((step) => step.do !== 'block' || !blocked)
     blocked ||= steps.some((step) => step.do === 'block')
@@ -42,11 +45,13 @@ export function violationSeconds (playbooks: readonly Playbook[]): number {
   )
 }
 
-/** The steps whose own condition, if they have one, holds too. */
+/** The steps whose own condition, if they have one, holds too; of its blocks the first. */
 export function stepsOf (playbook: Playbook, detection: Detection, thresholds: ScoreThresholds): Step[] {
-  return playbook.steps.filter((step) =>
+  const due = playbook.steps.filter((step) =>
     step.do !== 'block' || step.when === undefined || holds(step.when, detection, thresholds)
   )
+  const block = due.find((step) => step.do === 'block')
+  return due.filter((step) => step.do !== 'block' || step === block)
 }
 
 /** A score that is only the cheap one is no evidence for what stands: it reaches no threshold but the lowest. */
@@ -55,12 +60,13 @@ function holds (when: PlaybookCondition, detection: Detection, { challenge, bloc
   return (when.scoreAtLeast === undefined || (measured && detection.score >= when.scoreAtLeast)) &&
     (when.challengingScore !== true || detection.score >= challenge) &&
     (when.blockingScore !== true || (measured && detection.score >= block)) &&
-    (when.certainEvidence !== true || detection.grade === 'certain') &&
+    (when.certainEvidence !== true || (measured && detection.grade === 'certain')) &&
     (when.decoy !== true || detection.decoy) &&
     (when.automation !== true || detection.automation) &&
     (when.anomaly !== true || detection.anomaly) &&
     (when.refusals600sAtLeast === undefined ||
       (detection.refused && detection.refusals600s >= when.refusals600sAtLeast)) &&
+    (when.exhausts600sAtLeast === undefined || detection.exhausts600s >= when.exhausts600sAtLeast) &&
     (when.limitViolation !== true ||
       (detection.crossed !== null &&
         (detection.crossed.attempt || detection.crossed.violations600s >= VIOLATIONS_MIN)))

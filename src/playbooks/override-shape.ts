@@ -17,6 +17,7 @@ const Condition = Type.Partial(Type.Object({
   automation: Asked,
   anomaly: Asked,
   refusals600sAtLeast: Type.Integer({ minimum: 1, maximum: 1000 }),
+  exhausts600sAtLeast: Type.Integer({ minimum: 1, maximum: 1000 }),
   limitViolation: Asked
 }, { additionalProperties: false, minProperties: 1 }))
 const StepOf = Type.Union([
@@ -40,6 +41,7 @@ const Override = Type.Object({
   name: Type.Union(PLAYBOOK_NAMES.map((name) => Type.Literal(name))),
   description: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
   when: Type.Optional(Condition),
+  orWhen: Type.Optional(Condition),
   steps: Type.Optional(Type.Array(StepOf, { maxItems: 10 })),
   opensIncident: Type.Optional(Type.Boolean()),
   windowSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400 }))

@@ -95,7 +95,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
         refusals600s: (observation.history?.refused600s ?? 0) + 1
       })
     },
-    list: () => playbooks.map((playbook) => ({ ...playbook, steps: playbook.steps.map((step) => step.do) })),
+    list: () => playbooks.map((playbook) => ({ ...playbook, steps: [...new Set(playbook.steps.map((step) => step.do))] })),
     async runOn (name, assessmentId, options) {
       const assessment = await parts.findAssessment(assessmentId)
       if (assessment === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt')
@@ -153,6 +153,7 @@ function detectionOf (assessment: Assessment): Detection {
     simulated: false,
     refused: false,
     refusals600s: 0,
+    exhausts600s: 0,
     method: assessment.method,
     path: assessment.path,
     factor: largest.name,

@@ -25,6 +25,8 @@ export interface PlaybookCondition {
   anomaly?: true
   /** Refused by its score, this request included, within ten minutes. */
   refusals600sAtLeast?: number
+  /** This request used up the time of scoring threads, as so many of its client did within ten minutes. */
+  exhausts600sAtLeast?: number
   /** login or refresh over the strict tier, or the third violation within ten minutes. */
   limitViolation?: true
 }
@@ -51,6 +53,8 @@ export interface Playbook {
   name: PlaybookName
   description: string
   when: PlaybookCondition
+  /** Or this: one of the two must hold. */
+  orWhen?: PlaybookCondition
   steps: Step[]
   /** False: it only stands in the audit trail. */
   opensIncident: boolean
@@ -84,6 +88,8 @@ export interface Detection {
   refused: boolean
   /** This one included. */
   refusals600s: number
+  /** Requests of this client within ten minutes that used up the time of scoring threads; 0 unless this one did. */
+  exhausts600s: number
   method: string
   /** Without query, redacted. */
   path: string

@@ -19,6 +19,7 @@ export interface Metrics {
   readonly factorContribution: Histogram<'factor'>
   readonly scoringDurationSeconds: Histogram<'mode'>
   readonly scoringQueueSize: Gauge
+  readonly scoringMissingTotal: Counter<'reason'>
   readonly limitDecisionsTotal: Counter<'tier' | 'result' | 'store'>
   readonly cacheRequestsTotal: Counter<'cache' | 'result'>
   /** 0 closed, 1 half-open, 2 open; the fleet shows the most open one. */
@@ -113,6 +114,11 @@ export function createMetrics (options: { defaults?: boolean } = {}): Metrics {
       'Time from asking for a score to having it',
       SCORING_SECONDS,
       ['mode']
+    ),
+    scoringMissingTotal: counter(
+      'scoring_missing_total',
+      'Requests without a full score in time: answered in a hurry, or refused for it',
+      ['reason']
     ),
     scoringQueueSize: gauge('scoring_queue_size', 'Observations waiting for a thread', 'sum'),
     limitDecisionsTotal: counter(

@@ -6,7 +6,7 @@ import { scoreObservation } from '../detect/score.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 
-/** Null when the scorer threw: the cheap score is due. */
+/** Null when the scorer threw: an answer in a hurry is due. */
 export function scoreInline (observation: Observation, policy: Policy): Score | null {
   try {
     const score = scoreObservation(observation, policy)

@@ -11,10 +11,13 @@ import type { PayloadFinding } from '../detect/factors/payload.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Allowance, Observation, Score } from '../detect/shapes.ts'
 import type { ScoringPool } from './pool.ts'
+import type { Answer, Ask } from './shapes.ts'
 
 /** Scoring, as other rooms may ask for it. */
 export interface Threads {
-  /** Never rejects: a score, or within 150 ms a cheap one marked degraded. */
+  /** Never rejects: a score, one in a hurry marked degraded, or the word that there is no verdict (pool.ts). */
+  ask (observation: Observation, ask?: Ask): Promise<Answer>
+  /** The score alone, for whoever refuses nobody. */
   score (observation: Observation): Promise<Score>
   policy (): Policy
   /** Observations that wait for a thread. */
@@ -50,10 +53,15 @@ export default fp(async (app) => {
     }),
     clock,
     log: app.log,
-    onScored: (seconds) => duration.observe(seconds)
+    onScored (seconds, { score, unjudged }) {
+      duration.observe(seconds)
+      if (unjudged !== null) metrics.scoringMissingTotal.inc({ reason: unjudged })
+      else if (score.degraded) metrics.scoringMissingTotal.inc({ reason: 'hurry' })
+    }
   })
   const gauge = setInterval(() => metrics.scoringQueueSize.set(pool.queueSize()), QUEUE_SHOWN_MS).unref()
   app.decorate('threads', {
+    ask: pool.ask,
     score: pool.score,
     policy: pool.policy,
     queueSize: pool.queueSize,

@@ -1,22 +1,26 @@
 /**
- * The scoring pool: `score(observation)` gives a Score, whatever carries the observation to a thread.
+ * The scoring pool: `ask(observation)` gives a Score, whatever carries the observation to a thread.
  *
- * Owns: the channels (one per thread, one more for large bodies), the deadline, the bound of the queue, the
- * cheap answer when a thread cannot answer in time. Never does: reject, decide, keep history. In:
- * Observation; out: Score, from a thread or marked `degraded`.
+ * Owns: the channels (one per thread, one more for heavy requests, one for texts that exhausted a thread), the
+ * deadlines, the bounds of the queues, the answer in a hurry. Never does: reject, decide, keep history. In: Observation;
+ * out: Score, from a thread or marked `degraded`; or the word that there is no verdict.
  *
  * Why so: payload scanning costs tens of microseconds and hostile text far more, which must not hold up the event loop.
- * The cheap score knows everything but the payload and stays below the block threshold, so that no request is refused
- * because its score is missing (R31).
+ * A verdict that is missing because of the client's own doing (its text used up a thread twice, its own work stands
+ * before it) refuses the request. A verdict that is missing because of us (others were before it, a thread ended by
+ * itself) is made up for: an answer in a hurry now, which stays below the block threshold unless the raw bytes hold a
+ * certain sign, and the full score afterwards.
  */
-import { createFairQueue } from './fair-queue.ts'
+import { createAfterwards, type Afterwards } from './afterwards.ts'
+import { createDeadlines } from './deadlines.ts'
+import { createHeavyCost } from './heavy-cost.ts'
+import { createHeavyLine, weightOf, type HeavyLine } from './heavy-line.ts'
+import { scoreCheaply, scoreInHurry } from './hurry.ts'
 import { scoreInline } from './inline.ts'
 import { RingChannel } from './ring-channel.ts'
-import { QUEUE_MAX } from './shapes.ts'
 import { LARGE } from './ring.ts'
-import { cheapScore } from '../detect/score.ts'
-import type { FairQueue } from './fair-queue.ts'
-import type { Channel, ChannelEvents, Waiting } from './shapes.ts'
+import { EXHAUSTED_CPU_MS, QUEUE_MAX, SECOND_TRY_CPU_MS } from './shapes.ts'
+import type { Answer, Ask, Channel, ChannelEvents, Later, ThreadEnd, Unjudged, Waiting } from './shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Clock } from '../std/clock.ts'
@@ -31,7 +35,7 @@ export interface ScoringPoolOptions {
   clock: Clock
   log: { warn: (facts: object, message: string) => void }
   /** Each answer, with the seconds since it was asked for. */
-  onScored?: (seconds: number, score: Score) => void
+  onScored?: (seconds: number, answer: Answer) => void
   /** A thread died or was stopped. */
   onDeath?: (reason: string) => void
   /** Thread entry; tests give one that fails on purpose. */
@@ -40,7 +44,9 @@ export interface ScoringPoolOptions {
 
 export interface ScoringPool {
   readonly mode: PoolMode
-  /** Never rejects; at most SCORE_MS_MAX plus a tick later there is a score, perhaps a degraded one. */
+  /** Never rejects; when the deadline of its kind has passed there is an answer, perhaps a degraded one. */
+  ask (observation: Observation, ask?: Ask): Promise<Answer>
+  /** The score alone, for whoever refuses nobody. */
   score (observation: Observation): Promise<Score>
   /** The policy that answers from now on; observations under way may still be scored by the one before. */
   usePolicy (policy: Policy): void
@@ -56,35 +62,36 @@ export interface ScoringPool {
 
 /** Longer than a Redis command may take, far shorter than a database call. */
 const SCORE_MS_MAX = 150
-/** How often deadlines and stuck threads are looked for while anything waits. */
-const TICK_MS = 20
-/** A body that fits into no slot of the ring, more or less. */
-const LARGE_BYTES = 6_144
-/**
- * Twice the number that can be answered within SCORE_MS_MAX at 5 ms each, and the slots of its ring. A client that
- * waits does not send the next request meanwhile; a client that gets the cheap answer at once does.
- */
-const LARGE_MAX = LARGE.slots
+/** For heavy requests: sixteen of 10 ms each, one after the other, on a machine that others use too. */
+const HEAVY_SCORE_MS_MAX = 300
+/** For a text that exhausted a thread: until its second try has ended. */
+const SECOND_TRY_MS_MAX = 470
+/** For whoever is patient. */
+const PATIENT_MS_MAX = 1_000
+/** More text than fits into a slot of the ring of small requests, more or less. */
+const HEAVY_BYTES = 6_144
+/** Of one client in the queue of a thread that is full: more is its own backlog. */
+const OWN_BACKLOG_MIN = QUEUE_MAX / 2
+/** Texts that wait for their second try. */
+const SECOND_TRIES_MAX = 4
 const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
 
 export function createScoringPool (options: ScoringPoolOptions): ScoringPool {
-  if (options.mode === 'inline') return createInlinePool(options)
-  return createThreadedPool(options)
+  const pool = options.mode === 'inline' ? createInlinePool(options) : createThreadedPool(options)
+  return { ...pool, score: async (observation) => (await pool.ask(observation)).score }
 }
 
-/** The way of large bodies: turns of clients, in front of a thread of its own. */
-interface LargeBodies { readonly queue: FairQueue, started: boolean }
-
-function createInlinePool (options: ScoringPoolOptions): ScoringPool {
+function createInlinePool (options: ScoringPoolOptions): Omit<ScoringPool, 'score'> {
   const { clock } = options
   let policy = options.policy
   return {
     mode: 'inline',
-    score (observation) {
+    ask (observation) {
       const startedMs = clock.monotonic()
-      const score = scoreInline(observation, policy) ?? cheapAnswer(observation, policy)
-      options.onScored?.((clock.monotonic() - startedMs) / 1000, score)
-      return Promise.resolve(score)
+      const score = scoreInline(observation, policy) ?? scoreInHurry(observation, policy)
+      const answer: Answer = { score, unjudged: null, later: null }
+      options.onScored?.((clock.monotonic() - startedMs) / 1000, answer)
+      return Promise.resolve(answer)
     },
     usePolicy (next) { policy = next },
     policy: () => policy,
@@ -95,66 +102,198 @@ function createInlinePool (options: ScoringPoolOptions): ScoringPool {
   }
 }
 
-function createThreadedPool (options: ScoringPoolOptions): ScoringPool {
+/** The way of heavy requests: the line, and a thread of its own. */
+interface Heavy { readonly line: HeavyLine, readonly channel: Channel, started: boolean }
+
+/** At most some 2 MiB, and 4 MiB. */
+const LIGHT_AFTERWARDS = { max: 256, portion: 8 }
+const HEAVY_AFTERWARDS = { max: 64, portion: 1 }
+
+function createThreadedPool (options: ScoringPoolOptions): Omit<ScoringPool, 'score'> {
   const { clock } = options
   let policy = options.policy
   let closed = false
+  let heavy: Heavy | null = null
+  let second: Channel | null = null
+  /** Answered requests that a thread is still to be through with. */
+  let owed = 0
 
   const events: ChannelEvents = {
     answer (waiting, score) {
-      if (waiting.answered) return
-      waiting.answered = true
-      const given = score ?? cheapAnswer(waiting.observation, policy)
-      options.onScored?.((clock.monotonic() - waiting.startedMs) / 1000, given)
-      waiting.resolve(given)
+      if (waiting.answered) tellLater(waiting, score, false)
+      else if (score === null) answerInHurry(waiting, false)
+      else answer(waiting, score, null)
     },
+    lost: tryAgain,
     onDeath (reason) {
       if (closed) return
       options.log.warn({ reason }, 'a scoring thread ended and is replaced')
       options.onDeath?.(reason)
-    }
+    },
+    onSuspect: suspect
   }
 
-  const channelOptions = { workerUrl: options.workerUrl ?? DEFAULT_WORKER, policy, events }
-  const channels: Channel[] = Array.from({ length: options.threads }, () => new RingChannel(channelOptions))
+  const workerUrl = options.workerUrl ?? DEFAULT_WORKER
+  const channels: Channel[] = Array.from(
+    { length: options.threads },
+    () => new RingChannel({ workerUrl, policy, events, cpuMsMax: EXHAUSTED_CPU_MS })
+  )
   const all = [...channels]
-  const deadlines = createDeadlines({ channels: all, clock, expire: (waiting) => events.answer(waiting, null) })
-  let large: LargeBodies | null = null
+  const afterwards = { light: createAfterwards(LIGHT_AFTERWARDS), heavy: createAfterwards(HEAVY_AFTERWARDS) }
+  const deadlines = createDeadlines({
+    channels: all,
+    clock,
+    expire,
+    onTick () {
+      afterwards.light.feed(emptiest(channels))
+      if (heavy !== null) afterwards.heavy.feed(heavy.channel)
+      return owed > 0
+    }
+  })
+
+  function answer (waiting: Waiting, score: Score, unjudged: Unjudged | null, later: Answer['later'] = null): void {
+    waiting.answered = true
+    const given: Answer = { score, unjudged, later }
+    options.onScored?.((clock.monotonic() - waiting.startedMs) / 1000, given)
+    waiting.resolve(given)
+  }
+
+  function refuse (waiting: Waiting, unjudged: Unjudged): void {
+    if (waiting.answered) tellLater(waiting, null, unjudged === 'exhausts')
+    else answer(waiting, scoreCheaply(waiting.observation, policy), unjudged)
+  }
+
+  /** `comesLater`: a thread will have its full score. */
+  function answerInHurry (waiting: Waiting, comesLater: boolean): void {
+    if (waiting.answered) return tellLater(waiting, null, false)
+    answer(waiting, scoreInHurry(waiting.observation, policy), null, comesLater ? laterOf(waiting) : null)
+  }
+
+  /** What comes after the answer. The memory of the body is given back with the answer, so it gets one of its own. */
+  function laterOf (waiting: Waiting): Promise<Later> {
+    const { promise, resolve } = Promise.withResolvers<Later>()
+    const { body } = waiting.observation
+    if (body !== null) waiting.observation = { ...waiting.observation, body: new Uint8Array(body) }
+    waiting.later = resolve
+    owed++
+    return promise
+  }
+
+  function tellLater (waiting: Waiting, score: Score | null, exhausts: boolean): void {
+    if (waiting.later === null) return
+    waiting.later({ score, exhausts })
+    waiting.later = null
+    owed--
+  }
+
+  /** Its time is over. */
+  function expire (waiting: Waiting): void {
+    // It used up a thread or is about to, and its second try has not ended in time.
+    if (waiting.isSuspect) return answer(waiting, scoreCheaply(waiting.observation, policy), 'full', laterOf(waiting))
+    const isOwn = !waiting.ask.patient && heavy?.line.isOwnBacklog(waiting, clock.monotonic()) === true
+    if (isOwn) return refuse(waiting, 'backlog')
+    // A thread that has it already goes on; who still waits in line makes room for those that can be answered in time.
+    answerInHurry(waiting, heavy?.line.withdraw(waiting) !== true || afterwards.heavy.keep(waiting))
+  }
+
+  /** A thread ended over this text. */
+  function tryAgain (waiting: Waiting, end: ThreadEnd): void {
+    heavy?.line.leave(waiting, 0)
+    if (waiting.isSecondTry) return end === 'stopped' ? answerInHurry(waiting, false) : refuse(waiting, 'exhausts')
+    if (end === 'cpu' && !waiting.ask.secondTry) return refuse(waiting, 'exhausts')
+    waiting.isSecondTry = true
+    if (end === 'cpu') suspect(waiting)
+    const channel = secondChannel()
+    if (channel.size() < SECOND_TRIES_MAX && channel.push(waiting)) return
+    if (end === 'cpu') refuse(waiting, 'full')
+    else answerInHurry(waiting, false)
+  }
+
+  /** It is not others that keep it waiting: its own end is waited for, and the thread for second tries is made ready. */
+  function suspect (waiting: Waiting): void {
+    waiting.isSuspect = true
+    waiting.dueMs = Math.max(waiting.dueMs, waiting.startedMs + SECOND_TRY_MS_MAX)
+    secondChannel()
+  }
+
+  function secondChannel (): Channel {
+    if (second !== null) return second
+    second = new RingChannel({ workerUrl, policy, events, cpuMsMax: SECOND_TRY_CPU_MS }, LARGE)
+    all.push(second)
+    return second
+  }
 
   /**
-   * Large bodies have a thread of their own, started by the first: a person's request must not stand behind 5 ms of
-   * somebody's 64 KiB. Clients take turns there. Until it has started they go to the threads of all requests. False:
-   * too many wait.
+   * Heavy requests have a thread of their own, started by the first: a person's request must not stand behind 5 ms of
+   * somebody's 64 KiB. Until it has started they go to the threads of all requests.
    */
-  function push (waiting: Waiting): boolean {
-    const { body } = waiting.observation
-    if (body !== null && body.length > LARGE_BYTES) {
-      large ??= startLarge()
-      if (large.started) return large.queue.push(waiting)
+  function push (waiting: Waiting): void {
+    if (weightOf(waiting) > HEAVY_BYTES) {
+      waiting.dueMs = waiting.startedMs + Math.max(HEAVY_SCORE_MS_MAX, waiting.dueMs - waiting.startedMs)
+      heavy ??= startHeavy()
+      if (heavy.started) return pushHeavy(waiting, heavy.line)
     }
-    return (channels.length === 1 ? channels[0] as Channel : emptiest(channels)).push(waiting)
+    const channel = emptiest(channels)
+    if (channel.push(waiting)) return deadlines.watch(waiting)
+    const { client, patient } = waiting.ask
+    if (!patient && channel.sizeOf(client) >= OWN_BACKLOG_MIN) return refuse(waiting, 'backlog')
+    overflow(waiting, afterwards.light)
   }
 
-  function startLarge (): LargeBodies {
-    const answer = (waiting: Waiting, score: Score | null): void => {
-      events.answer(waiting, score)
-      bodies.queue.feed()
-    }
-    const channel = new RingChannel({ ...channelOptions, policy, events: { ...events, answer } }, LARGE)
-    const queue = createFairQueue(channel, LARGE_MAX, (waiting) => events.answer(waiting, null))
-    const bodies = { queue, started: false }
+  function pushHeavy (waiting: Waiting, line: HeavyLine): void {
+    const place = line.push(waiting)
+    if (place === 'taken') deadlines.watch(waiting)
+    else if (!waiting.ask.patient && (place === 'backlog' || isAnonymous(waiting))) refuse(waiting, place)
+    else overflow(waiting, afterwards.heavy)
+  }
+
+  /** No room: answered now, and scored when there is. */
+  function overflow (waiting: Waiting, kept: Afterwards): void {
+    answerInHurry(waiting, kept.keep(waiting))
+    deadlines.watch(waiting)
+  }
+
+  function startHeavy (): Heavy {
+    const { answer, lost } = events
+    const channel = new RingChannel({
+      workerUrl,
+      policy,
+      cpuMsMax: EXHAUSTED_CPU_MS,
+      events: {
+        ...events,
+        answer (waiting, score, cpuUs) {
+          answer(waiting, score, cpuUs)
+          one.line.leave(waiting, cpuUs)
+        },
+        lost
+      }
+    }, LARGE)
+    const line = createHeavyLine(channel, createHeavyCost(), (waiting) => answerInHurry(waiting, false))
+    const one: Heavy = { line, channel, started: false }
     all.push(channel)
-    channel.ready.then(() => { bodies.started = true })
-    return bodies
+    channel.ready.then(() => { one.started = true })
+    return one
   }
 
   return {
     mode: 'ring',
-    score (observation) {
-      return new Promise<Score>((resolve) => {
-        const waiting: Waiting = { observation, startedMs: clock.monotonic(), answered: false, resolve }
-        if (closed || !push(waiting)) events.answer(waiting, null)
-        else deadlines.watch(waiting)
+    ask (observation, ask = { client: observation.client, secondTry: true, patient: false }) {
+      return new Promise<Answer>((resolve) => {
+        const startedMs = clock.monotonic()
+        const dueMs = startedMs + (ask.patient ? PATIENT_MS_MAX : SCORE_MS_MAX)
+        const waiting: Waiting = {
+          observation,
+          ask,
+          startedMs,
+          dueMs,
+          answered: false,
+          resolve,
+          later: null,
+          isSuspect: false,
+          isSecondTry: false
+        }
+        if (closed) answerInHurry(waiting, false)
+        else push(waiting)
       })
     },
     usePolicy (next) {
@@ -162,29 +301,27 @@ function createThreadedPool (options: ScoringPoolOptions): ScoringPool {
       for (const channel of all) channel.usePolicy(next)
     },
     policy: () => policy,
-    queueSize: () => channels.reduce((sum, channel) => sum + channel.size(), large?.queue.size() ?? 0),
+    queueSize: () =>
+      channels.reduce((sum, channel) => sum + channel.size(), (heavy?.line.size() ?? 0) + (second?.size() ?? 0)),
     healthy: () => !closed && channels.some((channel) => channel.isAlive()),
     ready: (timeoutMs) => within(Promise.all(channels.map((channel) => channel.ready)), timeoutMs),
     async close () {
       if (closed) return
       closed = true
       deadlines.stop()
-      for (const waiting of large?.queue.drain() ?? []) events.answer(waiting, null)
+      const left = [...heavy?.line.drain() ?? [], ...afterwards.light.drain(), ...afterwards.heavy.drain()]
+      for (const waiting of left) answerInHurry(waiting, false)
       await Promise.all(all.map((channel) => channel.close()))
     }
   }
 }
 
-/** Microseconds and never throws: what a factor chokes on cheaply must not take the request down either. */
-function cheapAnswer (observation: Observation, policy: Policy): Score {
-  try {
-    return cheapScore(observation, policy)
-  } catch {
-    return cheapScore({ ...observation, url: '/', headers: [], body: null, history: null }, policy)
-  }
+function isAnonymous ({ ask }: Waiting): boolean {
+  return ask.client.startsWith('ip:')
 }
 
-function emptiest (channels: Channel[]): Channel {
+function emptiest (channels: readonly Channel[]): Channel {
+  if (channels.length === 1) return channels[0] as Channel
   let best = channels[0] as Channel
   let least = QUEUE_MAX + 1
   for (const channel of channels) {
@@ -192,58 +329,6 @@ function emptiest (channels: Channel[]): Channel {
     if (size < least) { best = channel; least = size }
   }
   return best
-}
-
-/**
- * One timer for all deadlines, running only while anything waits: all have the same length, so they end in
- * the order they began.
- */
-function createDeadlines (
-  { channels, clock, expire }: { channels: Channel[], clock: Clock, expire: (waiting: Waiting) => void }
-): { watch: (waiting: Waiting) => void, stop: () => void } {
-  let watched: Waiting[] = []
-  let timer: NodeJS.Timeout | null = null
-  let lastMs = 0
-
-  function tick (): void {
-    const nowMs = clock.monotonic()
-    const passedMs = countedMs(nowMs - lastMs)
-    lastMs = nowMs
-    for (const channel of channels) channel.tick(passedMs)
-    let done = 0
-    for (; done < watched.length; done++) {
-      const waiting = watched[done] as Waiting
-      if (waiting.answered) continue
-      if (nowMs - waiting.startedMs < SCORE_MS_MAX - TICK_MS) break
-      expire(waiting)
-    }
-    watched = done === watched.length ? [] : watched.slice(done)
-    if (watched.length === 0) stop()
-  }
-
-  function stop (): void {
-    if (timer !== null) clearInterval(timer)
-    timer = null
-  }
-
-  return {
-    watch (waiting) {
-      watched.push(waiting)
-      if (timer !== null) return
-      lastMs = clock.monotonic()
-      timer = setInterval(tick, TICK_MS).unref()
-    },
-    stop
-  }
-}
-
-/**
- * How much of the time between two ticks counts against a thread. A tick that comes late says that the
- * machine is busy or that our own loop stood still: then the thread did not have the time either, and must
- * not be stopped for it.
- */
-function countedMs (elapsedMs: number): number {
-  return elapsedMs <= 1.5 * TICK_MS ? elapsedMs : TICK_MS * TICK_MS / elapsedMs
 }
 
 async function within (work: Promise<unknown>, timeoutMs: number): Promise<void> {

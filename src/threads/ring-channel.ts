@@ -2,12 +2,12 @@
  * A channel by shared memory: the thread runs one task for as long as it lives and is fed through a ring.
  *
  * Owns one thread, over its ends: when a run of it ends another begins, with a ring of its own (ring-run.ts). The
- * observation that the thread was at is answered without it; the others wait for the next run, which takes some 50 ms
- * to load, and are tried again.
+ * observation that the thread was at is handed back to the pool; the others wait for the next run, which takes some
+ * 50 ms to load, and are tried again: they are charged with nothing.
  */
-import { RingRun } from './ring-run.ts'
+import { RingRun, type RunEnd } from './ring-run.ts'
 import { SMALL } from './ring.ts'
-import { QUEUE_MAX, restartDelayMs } from './shapes.ts'
+import { QUEUE_MAX, isWanted, restartDelayMs } from './shapes.ts'
 import { startThread } from './start-thread.ts'
 import type { Geometry } from './ring.ts'
 import type { PolicyMessage } from './ring-thread.ts'
@@ -22,6 +22,7 @@ export class RingChannel implements Channel {
   readonly ready: Promise<void>
   readonly #events: ChannelEvents
   readonly #geometry: Geometry
+  readonly #cpuMsMax: number
   readonly #thread: PoolThread
   readonly #firstReady = Promise.withResolvers<void>()
   readonly #policyVersions: string[]
@@ -35,8 +36,9 @@ export class RingChannel implements Channel {
   #failedStarts = 0
   #isClosed = false
 
-  constructor ({ workerUrl, policy, events }: ChannelOptions, geometry: Geometry = SMALL) {
+  constructor ({ workerUrl, policy, events, cpuMsMax }: ChannelOptions, geometry: Geometry = SMALL) {
     this.#events = events
+    this.#cpuMsMax = cpuMsMax
     this.#geometry = geometry
     this.#thread = startThread(workerUrl)
     this.#policyVersions = new Array<string>(POLICIES_KEPT).fill(policy.version)
@@ -49,6 +51,11 @@ export class RingChannel implements Channel {
     return this.#run === null ? this.#backlog.length : this.#run.requests.size + this.#backlog.length
   }
 
+  sizeOf (client: string): number {
+    const inRun = this.#run?.requests.sizeOf(client) ?? 0
+    return inRun + this.#backlog.filter(({ ask }) => ask.client === client).length
+  }
+
   push (waiting: Waiting): boolean {
     if (this.#isClosed || this.size() >= QUEUE_MAX) return false
     if (this.#run?.isReady === true) this.#run.requests.send(waiting)
@@ -57,9 +64,7 @@ export class RingChannel implements Channel {
   }
 
   tick (passedMs: number): void {
-    if (this.#backlog.some((waiting) => waiting.answered)) {
-      this.#backlog = this.#backlog.filter((waiting) => !waiting.answered)
-    }
+    if (!this.#backlog.every(isWanted)) this.#backlog = this.#backlog.filter(isWanted)
     this.#run?.tick(passedMs)
   }
 
@@ -78,7 +83,7 @@ export class RingChannel implements Channel {
     this.#isClosed = true
     if (this.#restart !== null) clearTimeout(this.#restart)
     this.#run?.stop()
-    for (const waiting of this.#backlog) this.#events.answer(waiting, null)
+    for (const waiting of this.#backlog) this.#events.answer(waiting, null, 0)
     this.#backlog = []
     await this.#thread.close()
   }
@@ -88,7 +93,9 @@ export class RingChannel implements Channel {
       geometry: this.#geometry,
       policyVersions: this.#policyVersions,
       answer: this.#events.answer,
-      onReady: () => this.#sendBacklog(run)
+      onReady: () => this.#sendBacklog(run),
+      onSuspect: this.#events.onSuspect,
+      cpuMsMax: this.#cpuMsMax
     })
     this.#run = run
     this.#endRun(run, await run.start(this.#thread, this.#current))
@@ -99,17 +106,18 @@ export class RingChannel implements Channel {
     this.#firstReady.resolve()
     const waiting = this.#backlog
     this.#backlog = []
-    for (const one of waiting) if (!one.answered) requests.send(one)
+    for (const one of waiting) if (isWanted(one)) requests.send(one)
   }
 
-  #endRun (run: RingRun, reason: string): void {
+  #endRun (run: RingRun, { reason, end }: RunEnd): void {
     const { inHand, others } = run.end()
     this.#run = null
-    if (inHand !== null) this.#events.answer(inHand, null)
     if (this.#isClosed) {
-      for (const one of others) this.#events.answer(one, null)
+      if (inHand !== null) this.#events.answer(inHand, null, 0)
+      for (const one of others) this.#events.answer(one, null, 0)
       return
     }
+    if (inHand !== null) this.#events.lost(inHand, end)
     this.#events.onDeath(reason)
     this.#backlog = [...others, ...this.#backlog]
     // Only threads that die before they took work wait: a poisoned request must not slow down the others.

@@ -17,7 +17,8 @@ import {
   publishBigRequest,
   publishRequest,
   raiseWork,
-  slotAt
+  slotAt,
+  spentAt
 } from './ring.ts'
 import type { MessagePort } from 'node:worker_threads'
 import type { Ring } from './ring.ts'
@@ -82,6 +83,14 @@ export class RingRequests {
     return ((this.#next - this.#read) | 0) + this.#big.length
   }
 
+  /** How many of them are of this client. Walks over all: for the moment when there are too many. */
+  sizeOf (client: string): number {
+    let count = 0
+    for (const waiting of this.#holders) if (waiting?.ask.client === client) count++
+    for (const waiting of this.#big) if (waiting.ask.client === client) count++
+    return count
+  }
+
   /** Gives an observation to the thread: in a slot, or by message when no slot is free or it does not fit into one. */
   send (waiting: Waiting): void {
     const slot = this.#freeSlots.pop()
@@ -102,35 +111,40 @@ export class RingRequests {
     const done = Atomics.load(words, DONE)
     while (this.#read !== done) {
       const slot = slotAt(this.#ring, this.#read)
+      const cpuUs = spentAt(this.#ring, this.#read)
       this.#read = (this.#read + 1) | 0
       const waiting = this.#holders[slot] as Waiting
       const score = this.#reader.read(this.#ring, slot, this.#policyVersions)
       this.#holders[slot] = null
       this.#freeSlots.push(slot)
       if (score === 'too wide') this.#sendBig(waiting)
-      else this.#answer(waiting, score)
+      else this.#answer(waiting, score, cpuUs)
     }
     const bigDone = Atomics.load(words, BIG_DONE)
     while (this.#bigRead !== bigDone) {
       this.#bigRead = (this.#bigRead + 1) | 0
       const score = receiveMessageOnPort(this.#port)?.message as Score | null | undefined
-      this.#answer(this.#big.shift() as Waiting, score ?? null)
+      this.#answer(this.#big.shift() as Waiting, score ?? null, 0)
     }
   }
 
   /** Ends the reading: nothing is answered from here on. The observations that are left are the caller's. */
   end (): Unanswered {
     this.#isOver = true
-    const { words } = this.#ring
     const small: Waiting[] = []
     for (let at = this.#read; at !== this.#next; at = (at + 1) | 0) {
       small.push(this.#holders[slotAt(this.#ring, at)] as Waiting)
     }
-    const big = [...this.#big]
-    let inHand: Waiting | null = null
-    if (Atomics.load(words, TAKEN) !== Atomics.load(words, DONE)) inHand = small.shift() ?? null
-    if (Atomics.load(words, BIG_TAKEN) !== Atomics.load(words, BIG_DONE)) inHand = big.shift() ?? inHand
-    return { inHand, others: [...small, ...big] }
+    const inHand = this.inHand()
+    return { inHand, others: [...small, ...this.#big].filter((waiting) => waiting !== inHand) }
+  }
+
+  /** The observation that the thread is at. All results must have been collected. */
+  inHand (): Waiting | null {
+    const { words } = this.#ring
+    if (Atomics.load(words, BIG_TAKEN) !== Atomics.load(words, BIG_DONE)) return this.#big[0] ?? null
+    if (Atomics.load(words, TAKEN) === Atomics.load(words, DONE) || this.#read === this.#next) return null
+    return this.#holders[slotAt(this.#ring, this.#read)] ?? null
   }
 
   #sendBig (waiting: Waiting): void {

@@ -17,11 +17,11 @@ import {
   raiseResults,
   raiseWork
 } from './ring.ts'
-import { HANG_MS, THREAD_START_MS_MAX } from './shapes.ts'
+import { SILENT_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
 import type { Geometry, Ring } from './ring.ts'
 import type { PolicyMessage, RingTask } from './ring-thread.ts'
 import type { Unanswered } from './ring-requests.ts'
-import type { ChannelEvents } from './shapes.ts'
+import type { ChannelEvents, ThreadEnd } from './shapes.ts'
 import type { PoolThread } from './start-thread.ts'
 
 interface RingRunOptions {
@@ -29,28 +29,42 @@ interface RingRunOptions {
   answer: ChannelEvents['answer']
   /** The thread takes work from now on. */
   onReady: () => void
+  onSuspect: ChannelEvents['onSuspect']
   policyVersions: readonly string[]
+  /** CPU time of the thread that one observation may use, ms. */
+  cpuMsMax: number
 }
+
+/** From here a text is suspect: three times what the worst 64 KiB take. */
+const SUSPECT_CPU_MS = 15
+
+/** How a run ended: in words, and what that says of the observation in hand. */
+export interface RunEnd { readonly reason: string, readonly end: ThreadEnd }
 
 export class RingRun {
   readonly requests: RingRequests
-  readonly #geometry: Geometry
   readonly #ring: Ring
   /** Big observations and their scores. */
   readonly #big = new MessageChannel()
   readonly #policies = new MessageChannel()
   readonly #controller = new AbortController()
-  readonly #onReady: () => void
+  readonly #options: RingRunOptions
+  #thread: PoolThread | null = null
   #isReady = false
   #isOver = false
+  #end: ThreadEnd = 'died'
+  /** Time at the observation in hand. */
   #stuckMs = 0
+  /** CPU time that the thread had used when the observation in hand was first noticed, us. */
+  #cpuBeforeUs: number | null = null
+  #isAsking = false
   /** TAKEN and BIG_TAKEN together at the last tick. */
   #takenBefore = 0
 
-  constructor ({ geometry, answer, onReady, policyVersions }: RingRunOptions) {
-    this.#geometry = geometry
+  constructor (options: RingRunOptions) {
+    const { geometry, answer, policyVersions } = options
+    this.#options = options
     this.#ring = createRing(geometry)
-    this.#onReady = onReady
     this.requests = new RingRequests({ ring: this.#ring, port: this.#big.port1, answer, policyVersions })
   }
 
@@ -59,8 +73,9 @@ export class RingRun {
     return this.#isReady
   }
 
-  /** Runs `thread` on the ring; resolves with the reason when that has ended, for whatever reason. */
-  async start (thread: PoolThread, first: PolicyMessage): Promise<string> {
+  /** Runs `thread` on the ring; resolves when that has ended, for whatever reason. */
+  async start (thread: PoolThread, first: PolicyMessage): Promise<RunEnd> {
+    this.#thread = thread
     Atomics.store(this.#ring.words, POLICY, first.policyNumber)
     const loading = setTimeout(() => {
       if (!this.#isReady) this.#controller.abort(new Error('the thread does not start'))
@@ -68,12 +83,12 @@ export class RingRun {
     this.#listen()
     const { port2: port } = this.#big
     const { port2: policyPort } = this.#policies
-    const task: RingTask = { memory: this.#ring.memory, geometry: this.#geometry, port, policyPort, ...first }
+    const task: RingTask = { memory: this.#ring.memory, geometry: this.#options.geometry, port, policyPort, ...first }
     try {
       await thread.run(task, { signal: this.#controller.signal, transferList: [port, policyPort] })
-      return 'it returned'
+      return { reason: 'it returned', end: this.#end }
     } catch (error) {
-      return error instanceof Error ? error.message : String(error)
+      return { reason: error instanceof Error ? error.message : String(error), end: this.#end }
     } finally {
       clearTimeout(loading)
     }
@@ -86,17 +101,53 @@ export class RingRun {
   }
 
   /**
-   * Collects results, and stops a thread that has been at one observation for too long. `passedMs`: time that counts.
+   * Collects results, and stops a thread that used up its time at one observation, by its own CPU time: a thread that
+   * waits for a processor is not to blame, and neither is the text. `passedMs`: time that counts.
    */
   tick (passedMs: number): void {
     if (!this.#isReady) return
     this.#collect()
+    const taken = this.#taken()
+    if (taken !== this.#takenBefore || !this.#isBusy()) {
+      this.#takenBefore = taken
+      this.#stuckMs = 0
+      this.#cpuBeforeUs = null
+      return
+    }
+    this.#stuckMs += passedMs
+    if (this.#stuckMs >= SILENT_MS_MAX) this.#stopThread('stopped', `no answer within ${SILENT_MS_MAX} ms`)
+    else if (!this.#isAsking) this.#askForCpu(taken)
+  }
+
+  /** The answer comes by an interrupt of the thread: within a millisecond, but never from within one long native call. */
+  async #askForCpu (taken: number): Promise<void> {
+    this.#isAsking = true
+    const nowUs = await this.#thread!.cpuUs().catch(() => null)
+    this.#isAsking = false
+    if (nowUs === null || this.#isOver || taken !== this.#taken() || !this.#isBusy()) return
+    this.#cpuBeforeUs ??= nowUs
+    const usedMs = (nowUs - this.#cpuBeforeUs) / 1000
+    const { cpuMsMax, onSuspect } = this.#options
+    if (usedMs >= cpuMsMax) this.#stopThread('cpu', `one request used ${cpuMsMax} ms of its time`)
+    else if (usedMs >= SUSPECT_CPU_MS) {
+      const inHand = this.requests.inHand()
+      if (inHand !== null) onSuspect(inHand)
+    }
+  }
+
+  #stopThread (end: ThreadEnd, reason: string): void {
+    this.#end = end
+    this.#controller.abort(new Error(reason))
+  }
+
+  #taken (): number {
     const { words } = this.#ring
-    const taken = Atomics.load(words, TAKEN) + Atomics.load(words, BIG_TAKEN)
-    const isBusy = taken !== Atomics.load(words, DONE) + Atomics.load(words, BIG_DONE)
-    this.#stuckMs = isBusy && taken === this.#takenBefore ? this.#stuckMs + passedMs : 0
-    this.#takenBefore = taken
-    if (this.#stuckMs >= HANG_MS) this.#controller.abort(new Error(`no answer within ${HANG_MS} ms`))
+    return (Atomics.load(words, TAKEN) + Atomics.load(words, BIG_TAKEN)) | 0
+  }
+
+  #isBusy (): boolean {
+    const { words } = this.#ring
+    return this.#taken() !== ((Atomics.load(words, DONE) + Atomics.load(words, BIG_DONE)) | 0)
   }
 
   /** Asks the thread to return. */
@@ -132,7 +183,7 @@ export class RingRun {
   #collect (): void {
     if (!this.#isReady && Atomics.load(this.#ring.words, READY) === 1) {
       this.#isReady = true
-      this.#onReady()
+      this.#options.onReady()
     }
     this.requests.collect()
   }

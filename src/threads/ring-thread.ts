@@ -14,7 +14,9 @@ import {
   STOP,
   TAIL,
   TAKEN,
+  SMALL,
   awaitWork,
+  noteSpent,
   openRing,
   raiseResults,
   slotAt
@@ -55,6 +57,8 @@ export function serveRing (task: RingTask, score: Scorer): void {
   const ring = openRing(task.memory, task.geometry)
   const { words } = ring
   const writer = createScoreWriter()
+  // Two system calls: nothing beside a heavy request, a tenth of a small one.
+  const isMeasured = ring.slotBytes > SMALL.slotBytes
   let { policy, policyNumber } = task
   let burst = 0
   let unheard = 0
@@ -71,7 +75,9 @@ export function serveRing (task: RingTask, score: Scorer): void {
     const sequence = Atomics.load(words, TAKEN)
     Atomics.store(words, TAKEN, sequence + 1)
     const slot = slotAt(ring, sequence)
+    const before = isMeasured ? process.threadCpuUsage() : undefined
     writer.write(ring, slot, attempt(score, decodeObservation(ring, slot), policy), policyNumber)
+    if (before !== undefined) noteSpent(ring, sequence, sumOf(process.threadCpuUsage(before)))
     Atomics.store(words, DONE, sequence + 1)
     burst++
     if (unheard++ === 0) unheardSinceMs = performance.now()
@@ -113,4 +119,8 @@ export function serveRing (task: RingTask, score: Scorer): void {
       awaitWork(ring, watch)
     }
   }
+}
+
+function sumOf ({ user, system }: { user: number, system: number }): number {
+  return user + system
 }

@@ -39,7 +39,10 @@ export const READY = 160
 export const POLICY = 176
 const ORDER = 192
 
-const CONTROL_BYTES = (ORDER + SLOTS_MAX) * 4
+/** By running number, like ORDER: CPU time that the thread spent on it, us. */
+const SPENT = ORDER + SLOTS_MAX
+
+const CONTROL_BYTES = (SPENT + SLOTS_MAX) * 4
 
 /** The same memory as words, numbers and bytes. */
 export interface Ring {
@@ -76,6 +79,16 @@ export function slotOffset ({ slotBytes }: Ring, slot: number): number {
 /** The slot of the request with this running number. */
 export function slotAt ({ words, slots }: Ring, sequence: number): number {
   return words[ORDER + (sequence & (slots - 1))] as number
+}
+
+/** CPU time of the request with this running number, us; 0 where nobody measured it. */
+export function spentAt ({ words, slots }: Ring, sequence: number): number {
+  return words[SPENT + (sequence & (slots - 1))] as number
+}
+
+/** Thread: before the request is published as done. */
+export function noteSpent ({ words, slots }: Ring, sequence: number, cpuUs: number): void {
+  words[SPENT + (sequence & (slots - 1))] = cpuUs
 }
 
 /**

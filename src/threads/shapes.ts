@@ -2,31 +2,84 @@
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 
+/**
+ * Why a request gets no verdict. `exhausts`: its text used up the time of two threads. `backlog`: its client's own work
+ * stands before it. `full`: the line is full of heavy requests.
+ */
+export type Unjudged = 'exhausts' | 'backlog' | 'full'
+
+/** What became of a request after its answer: its full score, or that its text exhausted the threads. */
+export interface Later { readonly score: Score | null, readonly exhausts: boolean }
+
+export interface Answer {
+  /** The full score, or the cheap one, marked `degraded`. */
+  readonly score: Score
+  /** The client's own doing, or what a full line means for it: the request is refused. Null: the score stands. */
+  readonly unjudged: Unjudged | null
+  /** Of a request that was answered before a thread was through with it. Never rejects. */
+  readonly later: Promise<Later> | null
+}
+
+/** On whose behalf a score is asked for. */
+export interface Ask {
+  /** ClientKey: whose work it is. */
+  readonly client: string
+  /** A text that exhausted a thread is tried once more; elsewhere the first stop decides. */
+  readonly secondTry: boolean
+  /** Waits longer for the full score, and no backlog refuses it: what others saw, handed in. */
+  readonly patient: boolean
+}
+
+/** How a thread ended over a text. `cpu`: the text used up its time. `died`: by itself. `stopped`: by us, for silence. */
+export type ThreadEnd = 'cpu' | 'died' | 'stopped'
+
 /** One observation that waits for its score. */
 export interface Waiting {
-  readonly observation: Observation
+  /** With a body of its own once it was answered in a hurry: the memory of the first is given back then. */
+  observation: Observation
+  readonly ask: Ask
   readonly startedMs: number
-  /** Answers once; later answers are dropped. Null: no thread could say, the cheap score is due. */
+  /** Monotonic, ms: then it is answered without a thread. */
+  dueMs: number
+  /** Answers once; later answers are dropped, or go to `later`. */
   answered: boolean
-  resolve: (score: Score) => void
+  readonly resolve: (answer: Answer) => void
+  /** After an answer in a hurry; null when nobody waits for the full score. */
+  later: ((later: Later) => void) | null
+  /** It has used more thread time than any ordinary text. */
+  isSuspect: boolean
+  /** It exhausted a thread, or one died of it: it has its second try. */
+  isSecondTry: boolean
+}
+
+/** Somebody still wants its score. */
+export function isWanted (waiting: Waiting): boolean {
+  return !waiting.answered || waiting.later !== null
 }
 
 /** Events of a channel, for the pool. */
 export interface ChannelEvents {
-  answer (waiting: Waiting, score: Score | null): void
+  /** Null: the scorer threw. `cpuUs`: CPU time of the thread, where the channel measures it; else 0. */
+  answer (waiting: Waiting, score: Score | null, cpuUs: number): void
+  /** The thread ended over this one; the others that waited there are tried again. */
+  lost (waiting: Waiting, end: ThreadEnd): void
   /** A thread ended before it was told to. */
   onDeath (reason: string): void
+  /** A thread has been at this one for unusually long. */
+  onSuspect (waiting: Waiting): void
 }
 
 /** One thread and the way to it. */
 export interface Channel {
   /** Observations that wait or are in hand. */
   size (): number
+  /** How many of them are of this client. */
+  sizeOf (client: string): number
   /** False when it is full. */
   push (waiting: Waiting): boolean
   /**
-   * Collects what is done and stops a thread that has been at one observation for too long. `passedMs`: time
-   * that counts.
+   * Collects what is done, and stops a thread that used up its time at one observation. `passedMs`: time that
+   * counts.
    */
   tick (passedMs: number): void
   /** True while its thread takes work. */
@@ -42,12 +95,21 @@ export interface ChannelOptions {
   workerUrl: URL
   policy: Policy
   events: ChannelEvents
+  /** CPU time of the thread that one observation may use, ms. */
+  cpuMsMax: number
 }
 
 /** Observations that one channel holds, waiting or in hand (R31): beyond it the answer is the cheap score. */
 export const QUEUE_MAX = 256
-/** A thread at one observation for longer is stopped: 64 KiB of the worst text take 5 ms. */
-export const HANG_MS = 50
+/** Ten times what the worst 64 KiB take: a text that uses more has exhausted its thread. */
+export const EXHAUSTED_CPU_MS = 50
+/** Thread time of the second try. */
+export const SECOND_TRY_CPU_MS = 150
+/**
+ * A thread that uses no CPU, or does not even say how much, is stopped after this long at one observation. The machine
+ * or the process stood still: that is held against nobody.
+ */
+export const SILENT_MS_MAX = 1_000
 /** How long a thread may take to load before it is given up and another one is started. */
 export const THREAD_START_MS_MAX = 5_000
 const RESTART_DELAY_MS_MAX = 1_000

@@ -9,6 +9,8 @@ import type { MessagePort } from 'node:worker_threads'
 export interface PoolThread {
   /** Rejects when the thread dies or `signal` aborts; the next run gets a new thread. */
   run (task: unknown, options: { signal: AbortSignal, transferList?: MessagePort[] }): Promise<unknown>
+  /** CPU time that the present thread has used, us; also while it is busy. Never, where it cannot be interrupted. */
+  cpuUs (): Promise<number>
   close (): Promise<void>
 }
 
@@ -42,6 +44,10 @@ export function startThread (workerUrl: URL): PoolThread {
         // Piscina only says that the task was aborted; we know why.
         throw signal.aborted ? signal.reason : error
       }
+    },
+    async cpuUs () {
+      const usage = await pool.threads[0]?.cpuUsage()
+      return usage === undefined ? 0 : usage.user + usage.system
     },
     close: () => pool.destroy()
   }

@@ -18,9 +18,10 @@ export interface DetectionOptions {
 export function detectionOf (transaction: Transaction, options: DetectionOptions): Detection | null {
   const { score, verdict, observation, client, limit } = transaction
   const crossed = crossedLimit(transaction, options.limits)
+  const exhausts600s = transaction.unjudged === 'exhausts' ? (observation?.history?.exhausts600s ?? 0) + 1 : 0
   if (score === null || verdict === null || observation === null) {
     if (limit === null || crossed === null) return null
-  } else if (crossed === null && !isNotable(score, options.challengeThreshold)) return null
+  } else if (crossed === null && exhausts600s === 0 && !isNotable(score, options.challengeThreshold)) return null
   return {
     assessmentId: transaction.id,
     at: transaction.at,
@@ -37,6 +38,7 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
     simulated: verdict?.simulated ?? options.shadow,
     refused: transaction.refusedBy === 'score' || (verdict?.simulated === true && verdict.action === 'BLOCK'),
     refusals600s: (observation?.history?.refused600s ?? 0) + 1,
+    exhausts600s,
     method: options.methodLabel(transaction.method),
     path: redactPath(transaction.target),
     factor: decisiveFactor(score),

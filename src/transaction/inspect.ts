@@ -5,11 +5,15 @@ import type { Score } from '../detect/shapes.ts'
 import {
   NEKO_ERR_BLOCKED,
   NEKO_ERR_BODY_TOO_LARGE,
+  NEKO_ERR_LIMIT_EXCEEDED,
+  NEKO_ERR_OVERLOADED,
   NEKO_ERR_REQUEST_TIMEOUT,
+  NEKO_ERR_REQUEST_UNJUDGED,
   NEKO_ERR_UNAUTHENTICATED
 } from '../errors.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { Threads } from '../threads/plugin.ts'
+import type { Later, Unjudged } from '../threads/shapes.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'
 import type { Decoys } from './decoys.ts'
 import { asksDecoysOnly } from './graphql-decoys.ts'
@@ -19,15 +23,20 @@ import { isBlock } from './standing-block.ts'
 import { asksOnlyToAssess, SUBMITTED_BODY } from './submitted-sample.ts'
 import { isTokenAlone } from './token-attack.ts'
 import type { Body, Transaction } from './transaction.ts'
+import { unreadOf } from './unread.ts'
 
 /**
  * The third call, hops 5 to 7: what the request is, what it scores, what that means. Every transaction that was
  * admitted is scored before anything else is said of it, so that hostile text is judged before it is parsed, and a
  * refused credential or a broken body does not escape judgement.
+ *
+ * A verdict that is missing because of the client's own doing (its text used up the threads, its own work stands before
+ * it, it put something where nobody reads) refuses the request. A verdict that is missing because of us is made up for:
+ * the answer in a hurry decides now, and the full score is caught up with.
  */
 export interface InspectParts {
   clients: Pick<History, 'observe' | 'peek'>
-  threads: Pick<Threads, 'score'>
+  threads: Pick<Threads, 'ask'>
   decisions: Pick<Decisions, 'forAddress'>
   limits: Pick<Limits, 'hold'>
   decoys: Pick<Decoys, 'isTouchedBy'>
@@ -36,6 +45,8 @@ export interface InspectParts {
   bodyBytesMax: number
   /** Playbooks hear of it now: a decoy answers slowly on purpose, and its block must not begin with the end of that. */
   respond (transaction: Transaction): void
+  /** The full score of a request that was answered before there was one. */
+  catchUp (transaction: Transaction, later: Later): void
 }
 
 /** @param body null when the request has none */
@@ -46,9 +57,15 @@ const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
 const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE(), { bodyUnread: true })
 const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT(), { bodyUnread: true })
 const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED(), BEARER)
+/** Its own backlog is no violation of a limit, and lengthens none. */
+const UNJUDGED: Readonly<Record<Unjudged, Refusal>> = {
+  exhausts: { ...refusalFrom(new NEKO_ERR_REQUEST_UNJUDGED()), retryAfterSeconds: 60 },
+  backlog: { ...refusalFrom(new NEKO_ERR_LIMIT_EXCEEDED('1')), retryAfterSeconds: 1 },
+  full: { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
+}
 
 export function createInspect (parts: InspectParts): Inspect {
-  const { threads, decisions, limits, decoys, thresholds, respond } = parts
+  const { threads, decisions, limits, decoys, thresholds, respond, catchUp } = parts
   const observe = createObserver(parts.clients)
 
   return async function inspect (transaction, body) {
@@ -56,11 +73,21 @@ export function createInspect (parts: InspectParts): Inspect {
     if (transaction.authority === 'sample') return adviseOnSample(transaction)
     if (transaction.route.isDecoy) score.decoy = true
     decide(transaction)
-    if (transaction.verdict!.action === 'BLOCK' && asksOnlyToAssess(transaction)) await scoreWithoutBody(transaction)
+    if (isOfBody(transaction) && asksOnlyToAssess(transaction)) await scoreWithoutBody(transaction)
     holdAfterChallenges(transaction, limits)
     if (transaction.verdict!.action === 'BLOCK' && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
     if (transaction.route.isDecoy) respond(transaction)
     return refusalOf(transaction, body)
+  }
+
+  async function ask (transaction: Transaction): Promise<Score> {
+    const { client, submitter } = transaction
+    const { score, unjudged, later } = await threads.ask(transaction.observation!, submitter === null
+      ? { client, secondTry: true, patient: false }
+      : { client: submitter, secondTry: false, patient: true })
+    transaction.unjudged = unjudged
+    later?.then((found) => catchUp(transaction, found))
+    return transaction.score = score
   }
 
   async function scoreBody (transaction: Transaction, body: Body | null): Promise<Score> {
@@ -68,7 +95,7 @@ export function createInspect (parts: InspectParts): Inspect {
     // A body that nobody announced is not there to be left out.
     transaction.submittedSample &&= body !== null
     transaction.observation = observe(transaction)
-    const score = transaction.score = await threads.score(transaction.observation)
+    const score = await ask(transaction)
     if (transaction.submittedSample) leaveOut(score, SUBMITTED_BODY)
     if (body?.end === 'over') leaveOut(score, `body: what follows the first ${parts.bodyBytesMax} bytes`)
     return score
@@ -77,7 +104,7 @@ export function createInspect (parts: InspectParts): Inspect {
   /** An authorised caller's `assess` carries what others sent: it is looked at again without its body. */
   async function scoreWithoutBody (transaction: Transaction): Promise<void> {
     transaction.observation = { ...transaction.observation!, body: null }
-    const score = transaction.score = await threads.score(transaction.observation)
+    const score = await ask(transaction)
     leaveOut(score, SUBMITTED_BODY)
     decide(transaction)
   }
@@ -93,22 +120,55 @@ export function createInspect (parts: InspectParts): Inspect {
     const { address, neverBlockApplies } = transaction
     transaction.decision = address === null ? null : decisions.forAddress(address, neverBlockApplies)
     decide(transaction)
-    if (isBlock(transaction.decision)) transaction.verdict = { ...transaction.verdict!, action: 'BLOCK' }
+    if (isBlock(transaction.decision) || transaction.unjudged === 'exhausts') {
+      transaction.verdict = { ...transaction.verdict!, action: 'BLOCK' }
+    }
     if (transaction.acts && decoys.isTouchedBy(transaction, isRefused(transaction))) transaction.score!.decoy = true
     return null
   }
 
-  /** In this order: its score, what is wrong with its body, its credential. */
+  /** In this order: its score, that it has none, what is wrong with its body, its credential. */
   function refusalOf (transaction: Transaction, body: Body | null): Refusal | null {
     // A decoy answers its bait whatever the verdict: the standing block starts with the next request.
     if (isRefused(transaction) && transaction.score!.decoy !== true) {
       transaction.refusedBy = 'score'
       return isTokenAlone(transaction, thresholds.challenge) ? UNAUTHENTICATED : BLOCKED
     }
-    if (body?.end === 'over') return TOO_LARGE
-    if (body?.end === 'slow') return TOO_SLOW
+    const unread = readingRefusalOf(transaction, body)
+    if (unread !== null) {
+      refuseReading(transaction)
+      return unread
+    }
     return transaction.credentialRefused === null ? null : UNAUTHENTICATED
   }
+
+  function readingRefusalOf (transaction: Transaction, body: Body | null): Refusal | null {
+    const { unjudged, score } = transaction
+    // A text that cannot be judged is refused like one that was judged hostile, so in shadow it is let through; a line
+    // that is full is a limit, and limits stay in force.
+    if (unjudged === 'exhausts' && thresholds.shadow) {
+      transaction.verdict = { action: 'BLOCK', simulated: true }
+      return null
+    }
+    if (unjudged !== null) return UNJUDGED[unjudged]
+    if (body?.end === 'over') return TOO_LARGE
+    if (body?.end === 'slow') return TOO_SLOW
+    const unread = unreadOf(transaction, body)
+    if (unread !== null && unread.remark !== null) leaveOut(score!, unread.remark)
+    return unread?.refusal ?? null
+  }
+}
+
+/** A request that is refused for what was not read of it: its receipt and headers say so, whatever it scored. */
+export function refuseReading (transaction: Transaction): void {
+  if (transaction.refusedBy !== null) return
+  transaction.refusedBy = 'reading'
+  transaction.verdict = { action: 'BLOCK', simulated: false }
+}
+
+/** It would be refused for what its body holds, as far as it was read. */
+function isOfBody ({ verdict, score }: Transaction): boolean {
+  return verdict!.action === 'BLOCK' || score!.beyond === 'body'
 }
 
 /** Its score blocks it, and not only in shadow. */

@@ -6,7 +6,10 @@ import { addressKey } from '../std/ip.ts'
 import { createPerSecond } from '../std/per-second.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
+import type { Action } from '../decisions/shapes.ts'
+import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
+import type { Later } from '../threads/shapes.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
 import type { Outcome, Transaction } from './transaction.ts'
 
@@ -24,14 +27,15 @@ export interface SettleParts {
   metrics: Pick<Metrics, 'assessmentsTotal' | 'assessmentScore' | 'factorContribution'>
   playbooks: Pick<Playbooks, 'respond'>
   receipts: Pick<Receipts, 'record' | 'recordRefusal' | 'recordSample'>
-  challengeThreshold: number
-  shadow: boolean
+  thresholds: Thresholds
 }
 
 export interface Settle {
   settle (transaction: Transaction, outcome: Outcome): void
   /** Playbooks hear of a transaction before it is settled; they hear of it once. Never throws. */
   respond (transaction: Transaction): void
+  /** The full score of a request that was answered before there was one. Never throws. */
+  catchUp (transaction: Transaction, later: Later): void
 }
 
 /** Lines about requests that a standing decision refused; receipts and metrics count what they leave out. */
@@ -47,8 +51,8 @@ export function createSettle (parts: SettleParts): Settle {
     limit: metrics.assessmentsTotal.labels('BLOCK', 'limit')
   }
   const options: DetectionOptions = {
-    challengeThreshold: parts.challengeThreshold,
-    shadow: parts.shadow,
+    challengeThreshold: parts.thresholds.challenge,
+    shadow: parts.thresholds.shadow,
     limits: parts.limits,
     methodLabel
   }
@@ -69,10 +73,7 @@ export function createSettle (parts: SettleParts): Settle {
   function respond (transaction: Transaction): void {
     if (transaction.responded) return
     transaction.responded = true
-    attempt(transaction, 'the playbooks', () => {
-      const detection = detectionOf(transaction, options)
-      if (detection !== null) playbooks.respond(detection)
-    })
+    attempt(transaction, 'the playbooks', () => tell(transaction))
   }
 
   /** A fault of one part must not cost the others. */
@@ -102,19 +103,45 @@ export function createSettle (parts: SettleParts): Settle {
   }
 
   function learn (transaction: Transaction, { status, notFound = false }: Outcome): void {
-    const { client, address, verdict, score, refusedBy, credentialRefused, loginFailed } = transaction
+    const { client, address, score, credentialRefused, loginFailed, unjudged } = transaction
     clients.settle({
       client,
       address: addressKey(address!),
       status,
-      // Requests that a limit or a standing decision refused do not count as refused by score.
-      action: refusedBy === 'score' ? 'BLOCK' : verdict?.action ?? 'ALLOW',
+      action: actionLearnt(transaction),
       score: score?.value ?? 0,
       factors: score?.factors,
       badToken: credentialRefused !== null,
       failedLogin: loginFailed,
-      notFound
+      notFound,
+      exhausts: unjudged === 'exhausts'
     })
+  }
+
+  /** Nothing is refused by it any more: history learns it, and playbooks may act, as if it had been there in time. */
+  function catchUp (transaction: Transaction, { score, exhausts }: Later): void {
+    if (transaction.authority === 'sample') return
+    attempt(transaction, 'the full score', () => {
+      const { client, address, id, decision, method } = transaction
+      const about = { client, address: addressKey(address!) }
+      if (exhausts) {
+        clients.settle({ ...about, status: 503, action: 'ALLOW', exhausts })
+        return tell({ ...transaction, limit: null, unjudged: 'exhausts' })
+      }
+      if (score === null) return
+      const writes = method !== 'GET' && method !== 'HEAD'
+      const verdict = decideVerdict({ score, decision, writes, thresholds: parts.thresholds })
+      score.decoy ||= transaction.score?.decoy === true
+      if (verdict.action !== 'BLOCK') return
+      log.info({ assessment: id, client, score: score.value, factor: decisiveFactor(score) }, 'a full score came later')
+      clients.settle({ ...about, status: 403, action: 'BLOCK', score: score.value, factors: score.factors })
+      tell({ ...transaction, limit: null, score, verdict, refusedBy: 'score', unjudged: null })
+    })
+  }
+
+  function tell (transaction: Transaction): void {
+    const detection = detectionOf(transaction, options)
+    if (detection !== null) playbooks.respond(detection)
   }
 
   /** Its receipt says who saw it; only a sample that acts grows its client's history and is told to playbooks. */
@@ -147,5 +174,15 @@ export function createSettle (parts: SettleParts): Settle {
     if (isRefusal) unlogged = 0
   }
 
-  return { settle, respond }
+  return { settle, respond, catchUp }
+}
+
+/**
+ * What history learns of the verdict. Requests that a limit or a standing decision refused do not count as refused by
+ * score, nor those that nobody could read; and a score in a hurry makes no standing block, so its refusals are counted
+ * when the full score has come.
+ */
+function actionLearnt ({ refusedBy, verdict, score }: Transaction): Action {
+  if (refusedBy === 'score') return score?.degraded === true ? 'ALLOW' : 'BLOCK'
+  return refusedBy === 'reading' ? 'ALLOW' : verdict?.action ?? 'ALLOW'
 }

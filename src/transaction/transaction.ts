@@ -3,6 +3,7 @@ import type { Observation, Score } from '../detect/shapes.ts'
 import type { CredentialHeaders } from '../identity/identity.ts'
 import type { Principal, Scope } from '../identity/shapes.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
+import type { Unjudged } from '../threads/shapes.ts'
 
 /**
  * One request on its walk: plain data that no transport owns. A transport begins it with what it read from its wire,
@@ -49,6 +50,8 @@ export interface Arrival {
   readonly route: Route
   /** The credential that was shown, to be checked by `admit`; null when there was none. */
   readonly shown: CredentialHeaders | null
+  /** ClientKey of whoever hands in a sample: its work is theirs. Null for a caller. */
+  readonly submitter: string | null
   /** The holder of a connection that was authenticated when it was opened. */
   readonly holder: Principal | null
 }
@@ -78,7 +81,10 @@ export interface Transaction extends Arrival {
   observation: Observation | null
   score: Score | null
   verdict: Verdict | null
-  refusedBy: 'decision' | 'limit' | 'score' | null
+  /** Why it has no verdict of its own, or null. */
+  unjudged: Unjudged | null
+  /** `reading`: it could not be judged, or holds what nobody reads here. */
+  refusedBy: 'decision' | 'limit' | 'score' | 'reading' | null
   /** A login or refresh that did not hold, found by the handler. */
   loginFailed: boolean
   /** A login or refresh over the strict tier, found by the handler. */

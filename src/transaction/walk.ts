@@ -27,18 +27,21 @@ export interface Walk {
   settle: Settle['settle']
 }
 
-export type WalkParts = AdmitParts & Omit<InspectParts, 'respond' | 'thresholds'> & SettleParts & {
+export type WalkParts = AdmitParts & Omit<InspectParts, 'respond' | 'catchUp' | 'thresholds'> & Omit<SettleParts, 'thresholds'> & {
   processId: string
+  challengeThreshold: number
   blockThreshold: number
+  shadow: boolean
 }
 
 export function createWalk (parts: WalkParts): Walk {
-  const { settle, respond } = createSettle(parts)
   const { challengeThreshold: challenge, blockThreshold: block, shadow } = parts
+  const thresholds = { challenge, block, shadow }
+  const { settle, respond, catchUp } = createSettle({ ...parts, thresholds })
   return {
     begin: createBegin(parts),
     admit: createAdmit(parts),
-    inspect: createInspect({ ...parts, thresholds: { challenge, block, shadow }, respond }),
+    inspect: createInspect({ ...parts, thresholds, respond, catchUp }),
     settle
   }
 }

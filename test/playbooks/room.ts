@@ -104,6 +104,7 @@ export function detection (more: Partial<Detection> = {}): Detection {
     score: 50,
     grade: 'likely',
     decoy: false,
+    exhausts600s: 0,
     automation: false,
     anomaly: false,
     action: 'CHALLENGE',

@@ -1,4 +1,5 @@
 /** A scoring thread that fails on purpose when the path says so: R30 with real threads. */
+import { threadId } from 'node:worker_threads'
 import { serveRing } from '../../src/threads/ring-thread.ts'
 import { createThreadScorer, warmUp } from '../../src/threads/thread.ts'
 import type { RingTask } from '../../src/threads/ring-thread.ts'
@@ -9,12 +10,14 @@ warmUp(real)
 const hoard: unknown[] = []
 
 const score: Scorer = (observation, policy) => {
-  const fault = /^\/fault\/([a-z]+)/.exec(observation.url)?.[1]
+  const [, fault, number] = /^\/fault\/([a-z]+)\/?(\d*)/.exec(observation.url) ?? []
   if (fault === 'throw') throw new Error('thrown on purpose')
-  if (fault === 'exit') process.exit(3)
+  if (fault === 'exit' && threadId <= Number(number || Infinity)) process.exit(3)
   if (fault === 'hang') for (;;);
   if (fault === 'memory') for (;;) hoard.push(new Array(4_000_000).fill(1.5))
   if (fault === 'slow') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  if (fault === 'asleep') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(number))
+  if (fault === 'busy') for (const before = process.threadCpuUsage(); process.threadCpuUsage(before).user < Number(number) * 1000;);
   // A pattern with nested quantifiers over a text that nearly matches: exponential time.
   if (fault === 'redos') /^(a+)+$/.test('a'.repeat(50) + '!')
   return real(observation, policy)

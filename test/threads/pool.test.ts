@@ -1,5 +1,6 @@
 import { enableCompileCache } from 'node:module'
 import { availableParallelism, loadavg } from 'node:os'
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { createScoringPool } from '../../src/threads/pool.ts'
 import { createPolicy } from '../../src/detect/policy.ts'
@@ -8,6 +9,7 @@ import { systemClock } from '../../src/std/clock.ts'
 import { observation } from '../detect/observations.ts'
 import type { Test } from 'tap'
 import type { PoolMode, ScoringPool, ScoringPoolOptions } from '../../src/threads/pool.ts'
+import type { Answer, Ask } from '../../src/threads/shapes.ts'
 import type { Observation, Score } from '../../src/detect/shapes.ts'
 
 const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })
@@ -119,26 +121,102 @@ for (const mode of ['ring', 'inline'] as const) {
   })
 }
 
-for (const fault of ['exit', 'throw', 'hang', 'memory', 'redos']) {
-  t.test(`ring: R30 a thread's ${fault} costs one degraded answer, and the pool is whole again`, async (t) => {
+const own = (client = 'ip:192.0.2.7'): Ask => ({ client, secondTry: true, patient: false })
+
+/** Whatever becomes of one text, everybody else is scored, and soon the pool is whole. */
+async function besides (t: Test, made: ScoringPool, bad: Promise<Answer>): Promise<Answer> {
+  const others = Array.from({ length: 20 }, () => timed(made, observation()))
+  const answer = await bad
+  const rest = await Promise.all(others)
+  const worst = Math.max(...rest.map((one) => one.ms))
+  t.comment(`others: ${rest.filter((one) => !one.score.degraded).length} of 20 scored in full, slowest ${worst.toFixed(0)} ms`)
+  t.ok(worst <= inTime(200), 'everybody is answered in time (150 ms and the machine\'s noise)')
+  const ms = await wholeAgain(made)
+  t.ok(ms <= inTime(500), `whole again after ${ms.toFixed(0)} ms more`)
+  t.ok(made.healthy())
+  return answer
+}
+
+for (const fault of ['hang', 'redos']) {
+  t.test(`ring: R30 a text that uses up a thread twice is its client's doing (${fault})`, async (t) => {
     const made = await pool(t, { mode: 'ring', workerUrl: faulty })
-    const bad = timed(made, observation({ url: `/fault/${fault}` }))
-    const others = Array.from({ length: 20 }, () => timed(made, observation()))
-    const answer = await bad
-    t.ok(answer.score.degraded, 'the one in hand is degraded')
-    t.ok(answer.score.value < policy.blockThreshold)
-    t.comment(`${fault}: in hand answered after ${answer.ms.toFixed(0)} ms`)
-    const rest = await Promise.all(others)
-    const worst = Math.max(answer.ms, ...rest.map((one) => one.ms))
-    t.comment(`others: ${rest.filter((one) => !one.score.degraded).length} of 20 scored in full, slowest ${worst.toFixed(0)} ms`)
-    t.ok(worst <= inTime(200), 'everybody is answered in time (150 ms and the machine\'s noise)')
-    const ms = await wholeAgain(made)
-    t.comment(`whole again after ${ms.toFixed(0)} ms more; ${made.deaths[0] ?? 'no death'}`)
-    t.ok(ms <= inTime(500))
-    t.equal(made.deaths.length, fault === 'throw' ? 0 : 1)
-    t.ok(made.healthy())
+    const startedMs = performance.now()
+    let ms = 0
+    const bad = made.ask(observation({ url: `/fault/${fault}` }), own()).then((answer) => {
+      ms = performance.now() - startedMs
+      return answer
+    })
+    const { score, unjudged, later } = await besides(t, made, bad)
+    t.ok(score.degraded && score.value < policy.blockThreshold)
+    t.ok(ms <= inTime(500), `refused after ${ms.toFixed(0)} ms`)
+    // A machine that is busy with other things may need longer than the refusal waits.
+    t.ok(unjudged === 'exhausts' || (unjudged === 'full' && (await later)?.exhausts === true))
+    t.equal(made.deaths.length, 2)
+  })
+
+  t.test(`ring: where there is no second try the first stop decides (${fault})`, async (t) => {
+    const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+    const bad = made.ask(observation({ url: `/fault/${fault}` }), { ...own(), secondTry: false })
+    t.equal((await besides(t, made, bad)).unjudged, 'exhausts')
+    t.equal(made.deaths.length, 1)
   })
 }
+
+t.test('ring: a text that is only dear gets its full score at the second try', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const { score, unjudged, later } = await besides(t, made, made.ask(observation({ url: '/fault/busy/110' }), own()))
+  // On a machine that is busy with other things it may come after the refusal.
+  t.ok(unjudged === null || (unjudged === 'full' && later !== null))
+  t.equal((unjudged === null ? score : (await later)?.score)?.degraded, false)
+  t.equal(made.deaths.length, 1)
+})
+
+t.test('ring: R30 a thread that waits is not a text that exhausts: answered in a hurry, scored in full afterwards', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const startedMs = performance.now()
+  const { score, unjudged, later } = await made.ask(observation({ url: '/fault/asleep/400' }), own())
+  t.ok(performance.now() - startedMs <= inTime(200))
+  t.equal(unjudged, null)
+  t.ok(score.degraded)
+  t.match(await later, { exhausts: false, score: { degraded: false, source: 'thread' } })
+  t.equal(made.deaths.length, 0, 'the clock on the wall stops nobody')
+})
+
+t.test('ring: R30 a thread that stands still for a second is replaced, and its text tried again', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const { later } = await made.ask(observation({ url: '/fault/asleep/1800' }), own())
+  t.same(await later, { score: null, exhausts: false })
+  t.match(made.deaths, [/no answer/, /no answer/])
+})
+
+t.test('ring: R30 a thread that dies by itself is made up for', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const newest = new Worker('', { eval: true })
+  const { threadId } = newest
+  await newest.terminate()
+  const { score, unjudged, later } = await besides(t, made, made.ask(observation({ url: `/fault/exit/${threadId}` }), own()))
+  t.equal(unjudged, null)
+  const full = score.degraded ? (await later)?.score : score
+  t.equal(full?.degraded, false, 'the next thread gives the full score')
+})
+
+for (const fault of ['exit', 'memory']) {
+  t.test(`ring: R30 a text of which two threads die is its client's doing, if only afterwards (${fault})`, async (t) => {
+    const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+    const { score, unjudged, later } = await besides(t, made, made.ask(observation({ url: `/fault/${fault}` }), own()))
+    t.ok(score.degraded && score.value < policy.blockThreshold)
+    t.ok(unjudged === 'exhausts' || (await later)?.exhausts === true)
+    t.equal(made.deaths.length, 2)
+  })
+}
+
+t.test('ring: R30 a scorer that throws costs one answer in a hurry, and no thread', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const { score, unjudged, later } = await besides(t, made, made.ask(observation({ url: '/fault/throw' }), own()))
+  t.ok(score.degraded && score.value < policy.blockThreshold)
+  t.same([unjudged, later], [null, null])
+  t.equal(made.deaths.length, 0)
+})
 
 t.test('ring: R31 what the queue cannot hold is answered by the cheap scorer at once', async (t) => {
   const made = await pool(t, { mode: 'ring', workerUrl: faulty })
@@ -147,20 +225,22 @@ t.test('ring: R31 what the queue cannot hold is answered by the cheap scorer at 
   const bound = made.queueSize()
   const overflowMs = performance.now()
   const attack = observation({ headers: ['User-Agent', 'sqlmap/1.8'], url: '/decoy?q=union select', history: { ...observation().history!, failedLogins600s: 90, requests10s: 3_000 } })
-  const over = await Promise.all(Array.from({ length: 50 }, () => made.score(attack)))
+  const answers = await Promise.all(Array.from({ length: 50 }, () => made.ask(attack, own('ip:198.51.100.9'))))
+  const over = answers.map(({ score }) => score)
   const perAnswerMs = (performance.now() - overflowMs) / 50
   t.ok(bound <= 256, `the queue holds ${bound}`)
   t.ok(over.every((score) => score.degraded && score.value < policy.blockThreshold), 'none may be refused for a missing score')
   t.same(meaning(over[0] as Score), meaning(cheapScore(attack, policy)))
+  t.ok(answers.every(({ unjudged }) => unjudged === null), 'who brought nothing else is not refused')
+  const more = await made.ask(observation(), own())
+  t.equal(more.unjudged, 'backlog', 'whose own work fills the queue is')
   t.ok(perAnswerMs <= 5, `${perAnswerMs.toFixed(3)} ms each`)
   const scores = await Promise.all(held)
   t.ok(performance.now() - startedMs < inTime(400), 'the deadline ends the wait of the others')
+  t.ok((await Promise.all(answers.map(({ later }) => later))).every((one) => one?.score?.degraded === false), 'all are scored in full when there is time')
   t.ok(scores.some((score) => score.degraded))
-  // A thread that gets no processor for 50 ms looks hung, rightly: what follows holds on a machine that is not overloaded.
-  const overloaded = inTime(1) > 1
-  t.ok(overloaded || scores.some((score) => !score.degraded))
-  await wholeAgain(made)
-  t.ok(overloaded || made.deaths.length === 0, 'slow is not hung')
+  t.ok(scores.some((score) => !score.degraded))
+  t.equal(made.deaths.length, 0, 'slow is not hung')
 })
 
 t.test('ring: small observations do not wait behind a flood of big ones, and big ones are not starved', async (t) => {
@@ -181,10 +261,35 @@ t.test('ring: small observations do not wait behind a flood of big ones, and big
 
 t.test('two threads share the work, and one of them failing leaves the other', async (t) => {
   const made = await pool(t, { mode: 'ring', threads: 2, workerUrl: faulty })
-  const bad = made.score(observation({ url: '/fault/hang' }))
+  const bad = made.ask(observation({ url: '/fault/hang' }))
   await new Promise((resolve) => setTimeout(resolve, 20))
   const other = await made.score(observation())
   t.notOk(other.degraded)
   t.ok(made.healthy())
-  t.ok((await bad).degraded)
+  t.not((await bad).unjudged, null)
+})
+
+t.test('ring: heavy requests of one client that stand in line behind each other are all scored', async (t) => {
+  const made = await pool(t, { mode: 'ring' })
+  const article = (i: number): Uint8Array => new TextEncoder().encode(JSON.stringify({ text: `${i} and so on, a plain line of a story. `.repeat(1_500).slice(0, 60_000) }))
+  await made.ask(observation({ body: article(99) }))
+  for (let tries = 0; tries < 100 && (await made.ask(observation({ body: article(98) }))).score.degraded; tries++);
+  const answers = await Promise.all(Array.from({ length: 16 }, (_, i) => made.ask(observation({ body: article(i) }), own())))
+  t.same(answers.map(({ score, unjudged }) => [score.degraded, unjudged]), answers.map(() => [false, null]))
+})
+
+t.test('ring: what one client brings beyond its budget is refused as its backlog, others have their turns', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const dear = (client: string, i: number): Promise<Answer> =>
+    made.ask(observation({ client, url: `/fault/busy/12?${i}`, body: new Uint8Array(40_000).fill(97) }), own(client))
+  for (let tries = 0; tries < 20; tries++) await dear('ip:192.0.2.1', 1_000 + tries)
+  const flood = Array.from({ length: 60 }, (_, i) => dear('ip:192.0.2.1', i))
+  const others = await Promise.all(Array.from({ length: 4 }, (_, i) => dear('ip:192.0.2.2', i)))
+  const hostile = await Promise.all(flood)
+  t.ok(others.every(({ unjudged }) => unjudged === null))
+  const refused = hostile.filter(({ unjudged }) => unjudged === 'backlog').length
+  t.comment(`${refused} of 60 refused, ${hostile.filter(({ score }) => !score.degraded).length} scored`)
+  t.ok(refused >= 30)
+  const inHurry = hostile.filter(({ score, unjudged }) => score.degraded && unjudged === null).length
+  t.ok(inHurry <= 8, `${inHurry} in a hurry: the eight that everybody may bring, on a machine that is slow, and no more`)
 })

@@ -78,6 +78,7 @@ function score (override: Partial<Score> = {}): Score {
     anomaly: true,
     policyVersion: 'p1',
     notInspected: ['body: gzip'],
+    beyond: 'body',
     source: 'thread',
     degraded: false,
     ...override

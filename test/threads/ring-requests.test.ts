@@ -5,7 +5,7 @@ import { cheapScore } from '../../src/detect/score.ts'
 import { createScoreWriter, decodeObservation } from '../../src/threads/ring-codec.ts'
 import { DONE, SMALL, TAIL, TAKEN, createRing, slotAt } from '../../src/threads/ring.ts'
 import { RingRequests } from '../../src/threads/ring-requests.ts'
-import { observation } from '../detect/observations.ts'
+import { waiting as waitingFor } from './waiting.ts'
 import type { Test } from 'tap'
 import type { Waiting } from '../../src/threads/shapes.ts'
 
@@ -37,7 +37,7 @@ function open (t: Test, first = 0) {
 }
 
 function waiting (id: string, body: Uint8Array | null = null): Waiting {
-  return { observation: observation({ id, body }), startedMs: 0, answered: false, resolve () {} }
+  return waitingFor({ id, body })
 }
 
 t.test('running numbers pass the end of 32 bits', async (t) => {

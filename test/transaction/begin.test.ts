@@ -19,6 +19,7 @@ function arrival (given: Partial<Arrival> = {}): Arrival {
     headers: [],
     route: NO_ROUTE,
     shown: null,
+    submitter: null,
     holder: null,
     ...given
   }

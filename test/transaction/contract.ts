@@ -61,7 +61,7 @@ export async function walkContract (t: Test, door: Door): Promise<void> {
   await t.test('a standing block of an address is BLOCK whatever the request is', async (t) => {
     const address = newAddress()
     const { id } = await block(address)
-    const scored = spyOn(t, app.threads, 'score')
+    const scored = spyOn(t, app.threads, 'ask')
     const taken = spyOn(t, app.limits, 'take')
     const came = await door.ask({ address })
     const receipt = await receiptOf(door, came)
@@ -170,7 +170,7 @@ export async function walkContract (t: Test, door: Door): Promise<void> {
     : 'limits are no concern of a sample', async (t) => {
     const address = newAddress()
     app.limits.block('standard', `ip:${address}`, 60_000)
-    const scored = spyOn(t, app.threads, 'score')
+    const scored = spyOn(t, app.threads, 'ask')
     const came = await door.ask({ address })
     const receipt = await receiptOf(door, came)
     t.equal(came.code, isCaller ? 'NEKO_ERR_LIMIT_EXCEEDED' : null)
@@ -182,7 +182,7 @@ export async function walkContract (t: Test, door: Door): Promise<void> {
 
   await t.test(`a process that is too busy ${isCaller ? 'refuses before it scores' : 'takes samples'}`, async (t) => {
     replace(t, app, 'isOverloaded', () => true)
-    const scored = spyOn(t, app.threads, 'score')
+    const scored = spyOn(t, app.threads, 'ask')
     const came = await door.ask({ address: newAddress() })
     t.equal(came.code, isCaller ? 'NEKO_ERR_OVERLOADED' : null)
     t.equal(came.retryAfterSeconds, isCaller ? 1 : null)

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import type { Score } from '../../src/detect/shapes.ts'
+import type { Answer } from '../../src/threads/shapes.ts'
 import type { Detection } from '../../src/playbooks/shapes.ts'
 import { NO_ROUTE } from '../../src/transaction/transaction.ts'
 import { connect } from '../transports/websocket/client.ts'
@@ -61,6 +61,7 @@ export async function websocketWalk (t: Test, { http, websocket }: Record<'http'
       headers: [],
       route: NO_ROUTE,
       shown: null,
+      submitter: null,
       holder: null
     })
     await app.walk.admit(transaction)
@@ -71,7 +72,7 @@ export async function websocketWalk (t: Test, { http, websocket }: Record<'http'
 
   await t.test('an overloaded process refuses with 503 before it scores', async (t) => {
     replace(t, app, 'isOverloaded', () => true)
-    const scored = spyOn(t, app.threads, 'score')
+    const scored = spyOn(t, app.threads, 'ask')
     const settled = spyOn(t, app.walk, 'settle')
     const came = await websocket.ask({ address: newAddress(), ...ATTACK })
     t.match(came, { code: 'NEKO_ERR_OVERLOADED', retryAfterSeconds: 1 })
@@ -103,9 +104,11 @@ export async function websocketWalk (t: Test, { http, websocket }: Record<'http'
   await t.test('what a score did not inspect is a list of its own for each transaction', async (t) => {
     const holder = await newHolder(app, ['read', 'assess'])
     const shared = Object.freeze(['body: said by the scorer']) as string[]
-    const own = app.threads.score
-    replace(t, app.threads, 'score', async (observation): Promise<Score> =>
-      ({ ...await own(observation), notInspected: shared }))
+    const own = app.threads.ask
+    replace(t, app.threads, 'ask', async (observation, ask): Promise<Answer> => {
+      const answer = await own(observation, ask)
+      return { ...answer, score: { ...answer.score, notInspected: shared } }
+    })
     const query = 'mutation ($requests: [AssessRequest!]!) { assess(requests: $requests) { id } }'
     const variables = { requests: [{ method: 'GET', url: `/?q=${encodeURIComponent(ATTACK.variables.q)}` }] }
     for (const door of [websocket, http, websocket]) {

@@ -1,5 +1,6 @@
 import { asBuffer } from '../bytes.ts'
 import { addSign, resultOf } from '../evidence.ts'
+import { addExhaustingSigns } from '../signs/exhausting.ts'
 import { addOverrideSigns } from '../signs/method-override.ts'
 import { matchScannerPath } from '../signs/scanner-paths.ts'
 import { headerOf } from '../request-view.ts'
@@ -26,6 +27,7 @@ export function measureEndpoint (observation: Observation, view: RequestView, po
   addOverrideSigns(view, observation.body, isForm(view), signs)
   addEncodingSigns(observation.url, signs)
   addSessionSigns(observation, view, signs)
+  addExhaustingSigns(observation.history, signs)
   return resultOf('endpoint', signs, policy.ceilings.endpoint)
 }
 

@@ -1,9 +1,10 @@
 import { anyOf } from '../../std/regex.ts'
 import { EVIDENCE_CHARACTERS_MAX, EVIDENCE_MAX } from '../payload/bounds.ts'
-import { LIKELY_MAX, WEAK_MAX } from '../payload/findings.ts'
+import { LIKELY_MAX, WEAK_MAX, techniqueOf } from '../payload/findings.ts'
 import type { Finding } from '../payload/findings.ts'
+import type { RawSign } from '../payload/raw-scan.ts'
 import { inspectRequest } from '../payload/request.ts'
-import type { Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
+import type { Beyond, Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
 
 /**
  * The payload factor: what a request carries, as values in places, and what attack structure those values hold.
@@ -21,7 +22,7 @@ interface PayloadOptions {
   sensitivity: 1 | 2 | 3 | 4
 }
 
-export type PayloadFinding = FactorResult & { grade: Grade | null, notInspected: string[] }
+export type PayloadFinding = FactorResult & { grade: Grade | null, notInspected: string[], beyond: Beyond | null }
 
 /** How much signs below `certain` count at each sensitivity. */
 const LIKELY_SHARE = { 1: 0.9, 2: 1, 3: 1.08, 4: 1.2 } as const
@@ -37,7 +38,8 @@ export function inspectPayload (observation: Observation, options: PayloadOption
     value: combine(findings, grade, options.sensitivity),
     evidence: findings.slice(0, EVIDENCE_MAX).map(evidenceOf),
     grade,
-    notInspected: inspection.notInspected
+    notInspected: inspection.notInspected,
+    beyond: null
   }
 }
 
@@ -74,6 +76,14 @@ function combine (findings: Finding[], grade: Grade | null, sensitivity: 1 | 2 |
     share *= 0.4
   }
   return Math.min(cap, Math.round(value * 10_000) / 10_000)
+}
+
+/** What a sign of the raw bytes alone makes of this factor: a refusal, or a challenge. */
+export const RAW_VALUES = { certain: 0.95, likely: 0.55 } as const
+
+/** A sign of the raw bytes, as receipts show it. */
+export function evidenceOfSign (sign: RawSign): Evidence {
+  return evidenceOf({ ...sign, value: RAW_VALUES[sign.grade], technique: techniqueOf(sign.rule) })
 }
 
 const SECRET_PLACE = anyOf([

@@ -10,10 +10,11 @@ import { readSample, type AssessRequest, type Sample } from './read-sample.ts'
  * authority of a sample, so that nothing of it is believed and nothing is refused.
  *
  * @param requests 1 to 100; answers come in the same order
- * @param options `acts`: they count in their clients' histories, and playbooks hear of them
+ * @param options `acts`: they count in their clients' histories, and playbooks hear of them. `submitter`: ClientKey of
+ * whoever hands them in
  * @throws NEKO_ERR_INPUT_INVALID naming the request that cannot be read
  */
-export type Assess = (requests: readonly AssessRequest[], options: { acts: boolean }) => Promise<Assessment[]>
+export type Assess = (requests: readonly AssessRequest[], options: { acts: boolean, submitter: string }) => Promise<Assessment[]>
 
 export const REQUESTS_MAX = 100
 /** Requests of one call that are with the threads at once, so that it does not crowd out live requests. */
@@ -22,12 +23,12 @@ const ASSESSED_AT_ONCE = 16
 const UNANSWERED = { status: 0 }
 
 export function createAssess ({ walk, receipts }: { walk: Walk, receipts: Pick<Receipts, 'remembered'> }): Assess {
-  return async function assess (requests, { acts }) {
+  return async function assess (requests, { acts, submitter }) {
     if (requests.length < 1 || requests.length > REQUESTS_MAX) {
       throw new NEKO_ERR_INPUT_INVALID(`requests must be from 1 to ${REQUESTS_MAX}`)
     }
     // All are read before the first is scored: one that cannot be read must not leave the others half done.
-    const begun = requests.map((request, index) => begin(readSample(request, { index, acts })))
+    const begun = requests.map((request, index) => begin(readSample(request, { index, acts, submitter })))
     const assessed: Assessment[] = []
     for (let i = 0; i < begun.length; i += ASSESSED_AT_ONCE) {
       assessed.push(...await Promise.all(begun.slice(i, i + ASSESSED_AT_ONCE).map(assessOne)))

@@ -36,8 +36,11 @@ export const assessGraphql: RoomGraphql = {
   `,
   resolvers: {
     Mutation: {
-      assess: (_parent, { requests }: { requests: AssessRequest[] }, { app }: GraphqlContext): Promise<Assessment[]> =>
-        app.assess(requests, { acts: false })
+      assess: (
+        _parent,
+        { requests }: { requests: AssessRequest[] },
+        { app, client }: GraphqlContext
+      ): Promise<Assessment[]> => app.assess(requests, { acts: false, submitter: client })
     }
   }
 }

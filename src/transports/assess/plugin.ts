@@ -69,8 +69,10 @@ function assessRoute (app: FastifyInstance): void {
     onRequest: async (request) => app.requireScope(request, 'assess')
   }, async (request) => {
     const { requests, act = false } = request.body as { requests: never[], act?: boolean }
-    const { id, score } = request.transaction!
-    const assessments = await app.audit.within(receiptOf(id, score), () => app.assess(requests, { acts: act }))
+    const { id, score, client } = request.transaction!
+    const assessments = await app.audit.within(receiptOf(id, score), () =>
+      app.assess(requests, { acts: act, submitter: client })
+    )
     return {
       assessments: assessments.map(({ id, score, action, factors }) =>
         ({ id, score, action, factors: factors.map(showFactor) }))

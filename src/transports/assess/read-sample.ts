@@ -18,7 +18,10 @@ export interface AssessRequest {
 export interface Sample { arrival: Arrival, body: Uint8Array | null }
 
 /** @throws NEKO_ERR_INPUT_INVALID naming the request by its place in the list. */
-export function readSample (request: AssessRequest, { index, acts }: { index: number, acts: boolean }): Sample {
+export function readSample (
+  request: AssessRequest,
+  { index, acts, submitter }: { index: number, acts: boolean, submitter: string }
+): Sample {
   return {
     arrival: {
       door: 'assess',
@@ -31,6 +34,7 @@ export function readSample (request: AssessRequest, { index, acts }: { index: nu
       headers: readHeaders(request.headers ?? null),
       route: NO_ROUTE,
       shown: null,
+      submitter,
       holder: null
     },
     body: readBody(request, index)

@@ -3,6 +3,7 @@ import type { Principal } from '../../identity/shapes.ts'
 import { createAddressSet } from '../../std/ip.ts'
 import { methodLabel } from '../../telemetry/metrics.ts'
 import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
+import { refuseReading } from '../../transaction/inspect.ts'
 import { limitHeaders } from '../../transaction/limit-headers.ts'
 import type { Refusal } from '../../transaction/refusal.ts'
 import type { Arrival, Body, Transaction } from '../../transaction/transaction.ts'
@@ -25,6 +26,8 @@ export interface Gate {
    * promise: a blocked flood is most of what a defence sees.
    */
   before (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> | FastifyReply | undefined
+  /** The parser refused a body of a request that passed: the verdict says so. */
+  refuseReading (request: FastifyRequest, reply: FastifyReply): void
   /** Once per request, whoever calls it first. */
   after (request: FastifyRequest, reply: FastifyReply): void
 }
@@ -102,6 +105,7 @@ export function createGate (app: FastifyInstance): Gate {
       headers: raw.rawHeaders,
       route: routeOf(request),
       shown: shows ? headers : null,
+      submitter: null,
       holder: null
     }
   }
@@ -126,7 +130,13 @@ export function createGate (app: FastifyInstance): Gate {
     walk.settle(transaction, { status, line: { requestId: request.id, method, route, status, ms } })
   }
 
-  return { before, after }
+  function refuseUnread ({ transaction }: FastifyRequest, reply: FastifyReply): void {
+    if (transaction === null || transaction.score === null) return
+    refuseReading(transaction)
+    if (maySeeScore(transaction.principal)) showVerdict(reply, transaction)
+  }
+
+  return { before, after, refuseReading: refuseUnread }
 }
 
 /** Label sets are few (closed lists of ours) and hashed once: half of what counting a refused request costs. */

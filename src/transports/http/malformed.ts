@@ -1,13 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_URL_INVALID } from '../../errors.ts'
+import { NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_URL_INVALID } from '../../errors.ts'
 
 /** Browsers send some 20; Node bounds their bytes (16 KiB) and drops what follows the 2,000th without a word. */
 const HEADERS_MAX = 200
 
 /**
- * Requests that passed the gate and that no handler should read: too many headers, or a body that is packed (unpacking
- * multiplies it), or no host or two (RFC 9112 3.2; Node drops the second). The connection ends with them.
- * @throws NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_URL_INVALID
+ * Requests that passed the gate and that no handler should read: too many headers, or no host or two (RFC 9112 3.2; Node
+ * drops the second). The connection ends with them.
+ * @throws NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_URL_INVALID
  */
 export async function refuseUnreadable (request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { rawHeaders } = request.raw
@@ -20,11 +20,6 @@ export async function refuseUnreadable (request: FastifyRequest, reply: FastifyR
     reply.header('connection', 'close')
     throw new NEKO_ERR_URL_INVALID()
   }
-  const encoding = request.headers['content-encoding']
-  // Imports unpack their stream themselves, within bounds.
-  if (encoding === undefined || encoding === 'identity' || request.routeOptions.config?.streamed === true) return
-  reply.header('connection', 'close')
-  throw new NEKO_ERR_MEDIA_UNSUPPORTED()
 }
 
 function countHosts (rawHeaders: readonly string[]): number {

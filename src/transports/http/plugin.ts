@@ -62,7 +62,7 @@ export default fp(async (app) => {
     app.allowOrigin(request, reply)
     return gate.before(request, reply)
   }
-  app.decorate('gate', { before, after: gate.after })
+  app.decorate('gate', { ...gate, before })
   app.addHook('onRequest', (request, reply, done) => {
     const end = before(request, reply)
     if (end instanceof Promise) return end
@@ -133,6 +133,7 @@ function giveBackBody ({ transaction, server }: FastifyRequest): void {
 function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { masked, ...refusal } = refusalOf(error, app.config.production)
   if (masked) request.log.error({ err: error, requestId: request.id }, 'unexpected error')
+  if (refusal.status === 413 || refusal.status === 415) app.gate.refuseReading(request, reply)
   return sendRefusal(request, reply, refusal)
 }
 

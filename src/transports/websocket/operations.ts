@@ -102,6 +102,7 @@ export function createOperations (app: FastifyInstance): RunOperation {
       headers: [...headers, 'content-type', 'application/json', 'content-length', String(bytes.length)],
       route: ROUTE,
       shown: null,
+      submitter: null,
       holder: principal
     })
   }

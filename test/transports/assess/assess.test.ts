@@ -36,17 +36,17 @@ t.test('assess: in order, without acting, with the history of an address', async
     { method: 'GET', url: '/', headers: { Host: 'shop.example', Accept: ['*/*', 'text/html'] } },
     { method: 'GET', url: INJECTION, headers: [['Host', 'shop.example']], ip: '192.0.2.77' },
     { method: 'POST', url: '/', headers: [{ name: 'Host', value: 'x' }], bodyBase64: Buffer.from('a=1').toString('base64') }
-  ], { acts: false })
+  ], { acts: false, submitter: 'key:tests' })
   t.equal(asked.length, 3)
   t.ok(asked[1]!.score > asked[0]!.score)
   const whole = await receipts.get(asked[1]!.id)
   t.equal(whole?.external, true)
   t.equal((await receipts.stats(60)).requests, 0, 'nothing is counted that was not asked to act')
-  await assess([{ method: 'GET', url: '/', ip: '192.0.2.77' }], { acts: true })
+  await assess([{ method: 'GET', url: '/', ip: '192.0.2.77' }], { acts: true, submitter: 'key:tests' })
   t.equal((await receipts.stats(60)).requests, 1)
-  const after = (await assess([{ method: 'GET', url: '/', ip: '192.0.2.77' }], { acts: false }))[0]
+  const after = (await assess([{ method: 'GET', url: '/', ip: '192.0.2.77' }], { acts: false, submitter: 'key:tests' }))[0]
   t.equal(after?.observation?.history?.['requests60s'], 1, 'the history grew by the one that acted')
   for (const wrong of [[], new Array(101).fill({ method: 'GET', url: '/' }), [{ method: 'GET', url: '/', ip: 'nowhere' }], [{ method: 'GET', url: '/', body: 'a', body_b64: 'YQ==' }], [{ method: 'GET', url: '/', body_b64: '***' }]]) {
-    await t.rejects(assess(wrong, { acts: false }), { code: 'NEKO_ERR_INPUT_INVALID' })
+    await t.rejects(assess(wrong, { acts: false, submitter: 'key:tests' }), { code: 'NEKO_ERR_INPUT_INVALID' })
   }
 })

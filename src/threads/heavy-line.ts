@@ -1,0 +1,212 @@
+/**
+ * The line in front of the thread for heavy requests (some KiB and more of text, milliseconds of thread time each).
+ *
+ * Clients take turns there, however many requests each has; addresses of IPv6 by their /48, which is what one customer
+ * of a provider holds. What one client has in line is counted by its predicted thread time: within its budget it never
+ * takes anybody else's turn, and what is beyond waits for its own. Only a few are handed to the thread at a time; of
+ * those that wait here the pool answers some without a thread meanwhile, and they are dropped when their turn comes.
+ *
+ * Bounds: 64 requests of one client, 256 of all. A line that is full of heavy requests takes no more from anonymous
+ * clients; signed-in ones keep their place.
+ */
+import { ipv6Words } from '../std/ip.ts'
+import type { HeavyCost } from './heavy-cost.ts'
+import { isWanted } from './shapes.ts'
+import type { Channel, Waiting } from './shapes.ts'
+
+/** `backlog`: more than one client may have in line. `full`: more than all may. */
+export type Place = 'taken' | 'backlog' | 'full'
+
+export interface HeavyLine {
+  push (waiting: Waiting): Place
+  /** The thread is through with one; it spent `cpuUs`. Others move up. */
+  leave (waiting: Waiting, cpuUs: number): void
+  /** True for a request that still waits because of what its own client has brought, and not because we are slow. */
+  isOwnBacklog (waiting: Waiting, nowMs: number): boolean
+  /** Takes one out that waits here; false for one that the thread has, or that is not here. */
+  withdraw (waiting: Waiting): boolean
+  /** Requests here and with the thread. */
+  size (): number
+  /** Takes out all that wait here. */
+  drain (): Waiting[]
+}
+
+/** Thread time of one client in line, us. */
+const BUDGET_US = { anonymous: 100_000, known: 400_000 }
+/** That many a client may have in line whatever they take. */
+const ALWAYS_MAX = 8
+const OF_CLIENT_MAX = 64
+const OF_ALL_MAX = 256
+/** Thread time in line from which it is full, us: what comes now would miss its deadline. */
+const FULL_US = 250_000
+/** Enough that the thread has work while main is on its way. */
+const WITH_THREAD_MAX = 3
+/** A thread that got less of the time than this was kept waiting by the machine. */
+const STARVED_SHARE = 0.6
+
+interface Client {
+  readonly key: string
+  readonly budgetUs: number
+  /** In the order of their arrival. */
+  readonly queue: Entry[]
+  /** Here and with the thread. */
+  count: number
+  predictedUs: number
+  /** Thread time spent on it as long as it has been in line. */
+  spentUs: number
+}
+
+/** What is known of one request in line. */
+interface Entry {
+  readonly waiting: Waiting
+  readonly client: Client
+  readonly bytes: number
+  readonly predictedUs: number
+  /** Of its client, when it came: how many stood before it, and the thread time spent so far. */
+  readonly before: number
+  readonly clientSpentUs: number
+  /** Thread time spent on all when it came. */
+  readonly spentUs: number
+}
+
+export function createHeavyLine (
+  channel: Pick<Channel, 'size' | 'push'>,
+  cost: HeavyCost,
+  refuse: (waiting: Waiting) => void
+): HeavyLine {
+  const clients = new Map<string, Client>()
+  /** Clients of whom some wait here, in the order of their turns. */
+  const turns = new Map<string, Client>()
+  const entries = new Map<Waiting, Entry>()
+  let waitingHere = 0
+  let withThread = 0
+  let spentUs = 0
+
+  function push (waiting: Waiting): Place {
+    const isAnonymous = waiting.ask.client.startsWith('ip:')
+    const key = lineKey(waiting.ask.client)
+    const known = clients.get(key)
+    if (known !== undefined && known.count >= OF_CLIENT_MAX) return 'backlog'
+    if (entries.size >= OF_ALL_MAX || (isAnonymous && predictedUs() >= FULL_US)) return 'full'
+    const budgetUs = isAnonymous ? BUDGET_US.anonymous : BUDGET_US.known
+    const client = known ?? { key, budgetUs, queue: [], count: 0, predictedUs: 0, spentUs: 0 }
+    clients.set(key, client)
+    const bytes = weightOf(waiting)
+    const entry: Entry = {
+      waiting,
+      client,
+      bytes,
+      predictedUs: cost.predictUs(key, bytes),
+      before: client.count,
+      clientSpentUs: client.spentUs,
+      spentUs
+    }
+    entries.set(waiting, entry)
+    client.queue.push(entry)
+    client.count++
+    client.predictedUs += entry.predictedUs
+    waitingHere++
+    if (!turns.has(key)) turns.set(key, client)
+    feed()
+    return 'taken'
+  }
+
+  /** Work of all in line; of each client what is within its budget, so that none fills the line alone. */
+  function predictedUs (): number {
+    let sum = 0
+    for (const client of clients.values()) sum += Math.min(client.predictedUs, client.budgetUs)
+    return sum
+  }
+
+  function feed (): void {
+    while (waitingHere > 0 && withThread < WITH_THREAD_MAX) {
+      const { waiting } = takeNext()
+      if (!isWanted(waiting)) forget(waiting)
+      else if (channel.push(waiting)) withThread++
+      else {
+        forget(waiting)
+        refuse(waiting)
+      }
+    }
+  }
+
+  function takeNext (): Entry {
+    const [key, client] = turns.entries().next().value as [string, Client]
+    turns.delete(key)
+    const next = client.queue.shift() as Entry
+    waitingHere--
+    if (client.queue.length > 0) turns.set(key, client)
+    return next
+  }
+
+  function forget (waiting: Waiting): Entry | null {
+    const entry = entries.get(waiting)
+    if (entry === undefined) return null
+    entries.delete(waiting)
+    const { client } = entry
+    client.predictedUs -= entry.predictedUs
+    if (--client.count === 0) clients.delete(client.key)
+    return entry
+  }
+
+  return {
+    push,
+    leave (waiting, cpuUs) {
+      const entry = forget(waiting)
+      if (entry === null) return
+      withThread--
+      spentUs += cpuUs
+      entry.client.spentUs += cpuUs
+      if (cpuUs > 0) cost.learn(entry.client.key, entry.bytes, cpuUs)
+      feed()
+    },
+    isOwnBacklog (waiting, nowMs) {
+      const entry = entries.get(waiting)
+      if (entry === undefined || entry.before < ALWAYS_MAX) return false
+      const { client } = entry
+      let ownUs = client.spentUs - entry.clientSpentUs
+      for (const other of client.queue) {
+        if (other === entry) break
+        ownUs += other.predictedUs
+      }
+      if (ownUs <= client.budgetUs) return false
+      const isStarved = (spentUs - entry.spentUs) / 1000 < STARVED_SHARE * (nowMs - waiting.startedMs)
+      return !isStarved || ownUs > 2 * client.budgetUs
+    },
+    withdraw (waiting) {
+      const entry = entries.get(waiting)
+      const at = entry === undefined ? -1 : entry.client.queue.indexOf(entry)
+      if (entry === undefined || at === -1) return false
+      const { client } = entry
+      client.queue.splice(at, 1)
+      if (client.queue.length === 0) turns.delete(client.key)
+      waitingHere--
+      forget(waiting)
+      return true
+    },
+    size: () => entries.size,
+    drain () {
+      const left = [...turns.values()].flatMap(({ queue }) => queue.map(({ waiting }) => waiting))
+      for (const waiting of left) forget(waiting)
+      turns.clear()
+      waitingHere = 0
+      return left
+    }
+  }
+}
+
+/** Characters and bytes to be read. */
+export function weightOf ({ observation: { url, headers, body } }: Pick<Waiting, 'observation'>): number {
+  let bytes = url.length + (body === null ? 0 : body.length)
+  for (const text of headers) bytes += text.length
+  return bytes
+}
+
+const words = new Int32Array(4)
+
+/** Whose turn it is: the client, or its /48 for an address of IPv6. */
+function lineKey (client: string): string {
+  if (!client.startsWith('ip:') || !client.endsWith('/64')) return client
+  ipv6Words(client.slice(3, -3), words)
+  return `ip:${words[0]}:${(words[1] as number) >>> 16}/48`
+}

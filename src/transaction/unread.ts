@@ -1,0 +1,63 @@
+import { NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_REQUEST_TOO_COMPLEX } from '../errors.ts'
+import { refusalFrom, type Refusal } from './refusal.ts'
+import type { Body, Transaction } from './transaction.ts'
+
+/**
+ * Where a route of ours refuses what it does not read: a body in another alphabet or packed, and whatever lies beyond
+ * the bounds of what is inspected. What our parsers would read and the scorer did not is let through nowhere. For
+ * requests that no route of ours takes, the scan of their raw bytes has decided (detect/payload/raw-scan.ts).
+ */
+export interface Unread {
+  readonly refusal: Refusal
+  /** For the receipt; null where the score says it already. */
+  readonly remark: string | null
+}
+
+const UNSUPPORTED = refusalFrom(new NEKO_ERR_MEDIA_UNSUPPORTED(), { headers: { connection: 'close' } })
+const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE())
+const TOO_COMPLEX = refusalFrom(new NEKO_ERR_REQUEST_TOO_COMPLEX())
+
+/** Null for a request that is read in full, as far as it is read at all. */
+export function unreadOf (transaction: Transaction, body: Body | null): Unread | null {
+  const { route, headers, score } = transaction
+  // Those who may not send a body there are refused without it being parsed; those who may are trusted with it.
+  if (route.bodyScope !== null) return null
+  const isOurs = route.pattern !== null && !route.isDecoy
+  if (body !== null) {
+    const media = packedAs(headers) ?? (isOurs ? otherCharset(headers) : null)
+    if (media !== null) return { refusal: UNSUPPORTED, remark: `body: ${media}, which no route of ours reads` }
+  }
+  if (!isOurs) return null
+  if (score!.beyond === 'body') return { refusal: TOO_LARGE, remark: null }
+  return score!.beyond === 'head' ? { refusal: TOO_COMPLEX, remark: null } : null
+}
+
+/** RFC 8259 8.1: JSON between systems is UTF-8; GraphQL over HTTP is JSON. US-ASCII is a part of it. */
+const CHARSETS = /^(?:utf-?8|us-ascii)$/
+/** Longer values of parameters name no charset. */
+const CHARSET = /charset\s{0,8}=\s{0,8}["']?([^\s"';,]{0,40})/g
+
+/** Unpacking multiplies a body. */
+function packedAs (headers: readonly string[]): string | null {
+  const packed = valuesOf(headers, 'content-encoding').find((value) => value !== '' && value !== 'identity')
+  return packed === undefined ? null : `${packed.slice(0, 20)} encoded`
+}
+
+function otherCharset (headers: readonly string[]): string | null {
+  const types = valuesOf(headers, 'content-type')
+  const charsets = types.flatMap((type) => [...type.matchAll(CHARSET)].map(([, charset]) => charset as string))
+  const other = charsets.find((charset) => !CHARSETS.test(charset))
+  return other === undefined ? null : `charset ${other.slice(0, 20)}`
+}
+
+/** Of all headers of that name: parsers may take the first or the last. */
+function valuesOf (headers: readonly string[], name: string): string[] {
+  const values: string[] = []
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const given = headers[i] as string
+    if (given.length === name.length && given.toLowerCase() === name) {
+      values.push((headers[i + 1] as string).trim().toLowerCase())
+    }
+  }
+  return values
+}
