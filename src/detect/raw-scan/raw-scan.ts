@@ -1,0 +1,224 @@
+import type { Observation } from '../shapes.ts'
+import { CLASS_BITS, createAnchors, HIT } from './anchors.ts'
+import { decodeBase64Runs } from './base64-runs.ts'
+import { decodePass, fold, hasDecoded, SMUGGLED_BREAK } from './decode-bytes.ts'
+import { CODE_RULES } from './rules-code.ts'
+import { DATABASE_RULES } from './rules-database.ts'
+import { SCRIPT_RULES } from './rules-script.ts'
+import { SYSTEM_RULES } from './rules-system.ts'
+import type { RawRule } from './rule.ts'
+
+/**
+ * A linear scan of all raw bytes of a request for the strongest signs. It judges what nobody may take apart: a request
+ * that is answered in a hurry, and what lies beyond the bounds of the parsers. It knows no fields and no documents, so
+ * its rules are few and narrow; the scorer's word, where there is one, is better.
+ *
+ * Bytes are decoded at most DECODE_PASSES_MAX times and folded once, then one table step per byte finds the anchors of
+ * all rules, and a pattern of bounded length is tried at each. Nothing depends on what stood earlier in the text but a
+ * few positions, so time grows with the text and not with what it is made of.
+ */
+export interface RawSign {
+  /** `family.raw`. */
+  rule: string
+  grade: 'certain' | 'likely'
+  /** `url`, `header.<name>` or `body`. */
+  place: string
+  /** What matched, folded: at most 60 characters. */
+  match: string
+}
+
+/** Body bytes that are read; no body that reaches a scorer is longer. */
+const BODY_BYTES_MAX = 1_048_576
+/** Times one text is decoded; parsers in the wild stack two or three. */
+const DECODE_PASSES_MAX = 4
+const MATCH_CHARACTERS_MAX = 60
+/** A complete statement this many characters before a sign shows a query instead of breaking into one. */
+const STATEMENT_CHARACTERS = 300
+/** An opened tag or template reaches this far. */
+const OPEN_CHARACTERS: Record<'tag' | 'template', number> = { tag: 240, template: 160 }
+/** Prose before a sign: this many plain words in this many characters. */
+const PROSE_CHARACTERS = 120
+const PROSE_WORDS = 8
+/** Buffers up to this size are kept between calls. */
+const KEPT_BYTES = 65_536
+
+/** What an anchor tells beside the rules it belongs to. */
+type Mark = 'select' | 'from' | 'statement' | 'tag' | 'tag-end' | 'template' | 'template-end' | 'fence'
+const MARKS: Record<Mark, string[]> = {
+  select: ['select '],
+  from: [' from '],
+  statement: ['insert into ', 'delete from ', ' set ', 'create table ', 'alter table ', ' values (', ' values('],
+  tag: ['<'],
+  'tag-end': ['>'],
+  template: ['{{', '{%', '${', '#{', '%{', '*{', '<%', '@{', '@('],
+  'template-end': ['}}', '%}', '%>'],
+  fence: ['```']
+}
+
+/** One rule as it is tried. */
+interface TriedRule extends RawRule { number: number, sticky: RegExp }
+const RULES: TriedRule[] = [...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES]
+  .map((rule, number) => ({ ...rule, number, sticky: new RegExp(rule.pattern.source, 'y') }))
+
+const WORDS = [...new Set([...Object.values(MARKS).flat(), ...RULES.flatMap(({ anchors }) => anchors)])]
+const ANCHORS = createAnchors(WORDS)
+const RULES_OF_WORD = WORDS.map((word) => RULES.filter(({ anchors }) => anchors.includes(word)))
+const MARK_OF_WORD = WORDS.map((word) => (Object.keys(MARKS) as Mark[]).find((mark) => MARKS[mark].includes(word)) ?? null)
+
+const first = Buffer.allocUnsafeSlow(KEPT_BYTES)
+const second = Buffer.allocUnsafeSlow(KEPT_BYTES)
+const third = Buffer.allocUnsafeSlow(KEPT_BYTES)
+
+/** The strongest sign in the raw bytes of a request, read without taking it apart; null when there is none. */
+export function scanRaw (observation: Pick<Observation, 'url' | 'headers' | 'body'>): RawSign | null {
+  let found = scanText(Buffer.from(observation.url, 'latin1'), 'url', true, true)
+  if (found?.grade === 'certain') return found
+  let contentType = ''
+  for (let at = 0; at + 1 < observation.headers.length; at += 2) {
+    const name = (observation.headers[at] as string).toLowerCase()
+    const value = observation.headers[at + 1] as string
+    if (name === 'content-type') contentType = value.toLowerCase()
+    const sign = scanText(Buffer.from(value, 'latin1'), `header.${name}`, true, false)
+    if (sign?.grade === 'certain') return sign
+    found ??= sign
+  }
+  if (observation.body === null) return found
+  const body = observation.body.length > BODY_BYTES_MAX ? observation.body.subarray(0, BODY_BYTES_MAX) : observation.body
+  const sign = scanText(body, 'body', false, contentType === '' || contentType.includes('urlencoded'))
+  return sign?.grade === 'certain' ? sign : found ?? sign
+}
+
+/** One text: decoded, folded and searched, and so the base64 in it. */
+function scanText (bytes: Uint8Array, place: string, inLine: boolean, plusIsBlank: boolean): RawSign | null {
+  if (bytes.length === 0) return null
+  const [one, two, three] = buffersFor(bytes.length)
+  let source = bytes
+  let target = one
+  let length = bytes.length
+  for (let pass = 0; pass < DECODE_PASSES_MAX; pass++) {
+    const isFirst = pass === 0
+    length = decodePass(source, length, target, {
+      plusIsBlank: isFirst && plusIsBlank,
+      lineBreaksAreOrdinary: isFirst && plusIsBlank && !inLine,
+      hasControlEscapes: isFirst && !inLine
+    })
+    source = target
+    target = source === one ? two : one
+    if (!hasDecoded()) break
+  }
+  const stream = isStream(bytes, 0) ? streamSign(place) : null
+  if (stream !== null) return stream
+  let found = search(target, fold(source, length, target), place, inLine)
+  if (found?.grade === 'certain') return found
+  for (let narrow = 0; narrow < (plusIsBlank ? 2 : 1); narrow++) {
+    const decoded = decodeBase64Runs(source, length, three, narrow === 1)
+    if (decoded === 0) continue
+    const sign = searchDecoded(three, decoded, target, place)
+    if (sign?.grade === 'certain') return sign
+    found ??= sign
+  }
+  return found
+}
+
+/** What stood in base64: it may be written in escapes once more, and may hold an object instead of text. */
+function searchDecoded (decoded: Buffer, length: number, target: Buffer, place: string): RawSign | null {
+  for (let at = 0; at < length; at = decoded.indexOf(10, at) + 1 || length) {
+    if (isStream(decoded, at)) return streamSign(place)
+  }
+  const plain = decodePass(decoded, length, decoded, PLAIN_PASS)
+  return search(target, fold(decoded, plain, target), place, false)
+}
+
+const PLAIN_PASS = { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: true }
+
+/** Java's stream header, AC ED 00 05, and the tag of an object, string or block. */
+function isStream (bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === 0xac && bytes[at + 1] === 0xed && bytes[at + 2] === 0 && bytes[at + 3] === 5 &&
+    (bytes[at + 4] as number) >= 0x70 && (bytes[at + 4] as number) <= 0x7e
+}
+
+function streamSign (place: string): RawSign {
+  return { rule: 'deserial.raw', grade: 'certain', place, match: 'ac ed 00 05' }
+}
+
+function buffersFor (length: number): [Buffer, Buffer, Buffer] {
+  if (length <= KEPT_BYTES) return [first, second, third]
+  return [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)]
+}
+
+/** Last positions of marks, or far away. */
+const last: Record<Mark, number> = {
+  select: 0, from: 0, statement: 0, tag: 0, 'tag-end': 0, template: 0, 'template-end': 0, fence: 0
+}
+
+/** The strongest sign in folded text. */
+function search (bytes: Buffer, length: number, place: string, inLine: boolean): RawSign | null {
+  const text = bytes.toString('latin1', 0, length)
+  for (const mark of Object.keys(last) as Mark[]) last[mark] = -1_000_000
+  const { next, classes } = ANCHORS
+  let likely: RawSign | null = null
+  let state = 0
+  for (let at = 0; at < length; at++) {
+    const step = next[state << CLASS_BITS | (classes[bytes[at] as number] as number)] as number
+    state = step & (HIT - 1)
+    if (step < HIT) continue
+    for (const word of ANCHORS.ending[state] as number[]) {
+      const start = at + 1 - (WORDS[word] as string).length
+      const mark = MARK_OF_WORD[word] as Mark | null
+      if (mark !== null) note(mark, start)
+      for (const rule of RULES_OF_WORD[word] as TriedRule[]) {
+        if (rule.grade === 'likely' && likely !== null) continue
+        if (rule.onlyInLine === true && !inLine) continue
+        if (rule.inside !== undefined && !isInside(rule.inside, start)) continue
+        rule.sticky.lastIndex = start
+        if (!rule.sticky.test(text)) continue
+        const grade = gradeOf(rule, text, start, inLine)
+        if (grade === null) continue
+        const match = text.slice(start, Math.min(rule.sticky.lastIndex, start + MATCH_CHARACTERS_MAX))
+        const sign: RawSign = { rule: rule.rule, grade, place, match }
+        if (grade === 'certain') return sign
+        likely ??= sign
+      }
+    }
+  }
+  return likely
+}
+
+function note (mark: Mark, start: number): void {
+  last[mark] = start
+  if (mark === 'from' && start - last.select <= STATEMENT_CHARACTERS) last.statement = start
+}
+
+function isInside (what: 'tag' | 'template', start: number): boolean {
+  const opened = last[what]
+  return start - opened <= OPEN_CHARACTERS[what] && opened >= (what === 'tag' ? last['tag-end'] : last['template-end'])
+}
+
+/** The rule's grade here: less where a text shows an attack instead of carrying it out, null for no sign at all. */
+function gradeOf (rule: TriedRule, text: string, start: number, inLine: boolean): RawSign['grade'] | null {
+  if (rule.apartFromSql === true && start - last.statement <= STATEMENT_CHARACTERS) {
+    return rule.grade === 'certain' ? 'likely' : null
+  }
+  if (rule.grade === 'likely' || rule.inProseToo === true || inLine) return rule.grade
+  return start - last.fence <= 1_000 || isQuoted(text, start) ? 'likely' : 'certain'
+}
+
+/** Words of prose before `start` in the same value, or a backtick: a text that quotes. */
+function isQuoted (text: string, start: number): boolean {
+  let words = 0
+  let letters = 0
+  for (let at = start - 1; at >= 0 && at > start - PROSE_CHARACTERS; at--) {
+    const code = text.charCodeAt(at)
+    if (code >= 97 && code <= 122) {
+      letters++
+      continue
+    }
+    // A value begins here.
+    if (code === 34 || code === 61 || code === 38 || code === 62 || code === SMUGGLED_BREAK) return false
+    if (code === 32 || code === 10) {
+      if (letters >= 2 && ++words >= PROSE_WORDS) return true
+    } else if (code === 96 && start - at <= 4) return true
+    letters = 0
+  }
+  return false
+}

@@ -1,0 +1,34 @@
+import { sequence } from '../../std/regex.ts'
+
+/**
+ * One rule of the scan: anchors find a place, the pattern is tried there and nowhere else. Patterns see folded text:
+ * lower case, decoded, a run of blanks as one blank, so `\s` is one character. No pattern looks further than about a
+ * hundred characters, so what one anchor costs has a bound.
+ */
+export interface RawRule {
+  /** `family.raw`; families are those of payload/findings.ts. */
+  rule: string
+  grade: 'certain' | 'likely'
+  /** Words in lower case at whose first character the pattern is tried. */
+  anchors: readonly string[]
+  /** Made sticky where rules are gathered. */
+  pattern: RegExp
+  /** Only in a URL and in headers, where no line breaks, documents and source code stand. */
+  onlyInLine?: true
+  /** Likely only behind a complete SQL statement: then the text shows a query, it does not break into one. */
+  apartFromSql?: true
+  /** Only inside what is open at this place. */
+  inside?: 'tag' | 'template'
+  /** Certain in prose too: a document does not quote it unescaped by accident, and a logger obeys it there as well. */
+  inProseToo?: true
+}
+
+/** Every first word before every second word. */
+export function pairs (first: readonly string[], second: readonly string[]): string[] {
+  return first.flatMap((one) => second.map((two) => one + two))
+}
+
+/** What must stand directly before a pattern. */
+export function behind (parts: Parameters<typeof sequence>[0]): RegExp {
+  return new RegExp(`(?<=${sequence(parts).source})`)
+}

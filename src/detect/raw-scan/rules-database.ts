@@ -1,0 +1,277 @@
+import { anyOf, sequence } from '../../std/regex.ts'
+import { pairs } from './rule.ts'
+import type { RawRule } from './rule.ts'
+
+/**
+ * Where a value is left: behind a quote, a digit or a closing parenthesis, or behind one short word that is all the
+ * value holds so far.
+ */
+const LEAVES = /(?<=(?:['"\d)][\s)]{0,3}|["=]-?[\w.-]{0,20}\s))/
+const LEAVES_QUOTE = /(?<=['"\d)][\s)]{0,3})/
+
+const JOINS = [...pairs(["'", '"', ')', ' ', '\n'], ['or ', 'or(', "or'", 'or"', 'and ', 'and(', "and'", 'and"', 'xor ']),
+  ...pairs(["'", '"', ')', "' ", '" ', ') ', '1 ', '1'], ['||', '&&'])]
+const LEADS = /[\s'")\d]{0,2}/
+const JOIN = /(?:x?or|and|\|\||&&)(?![a-z])/
+const OPENS = /[\s(!~+-]{0,4}(?:not\s)?[\s(]{0,2}/
+
+const UNION: RawRule[] = [
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['union'],
+    apartFromSql: true,
+    pattern: sequence([LEAVES, /union\s?(?:all\s?|distinct\s?)?[\s(]{1,4}select\s?(?:all\s|distinct\s)?/, [
+      /[('"@*\d]|null\b|0x|char\(|concat|[\w.$]{1,40}\s?(?:,|\(|\sfrom\b|\sas\b|--|#)/
+    ]])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['union'],
+    apartFromSql: true,
+    pattern: /union\s?(?:all\s?|distinct\s?)?[\s(]{1,4}select\s?(?:null|\d{1,6}|@@\w{1,20})\s?(?:,|--|#|from\b)/
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'likely',
+    anchors: ['union'],
+    apartFromSql: true,
+    pattern: /union\s(?:all\s)?[(]{0,2}select\s[\w.*('"@]{1,40}\s?(?:,|from\b|--)/
+  }
+]
+
+const TAUTOLOGIES: RawRule[] = [
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: JOINS,
+    apartFromSql: true,
+    pattern: sequence([LEADS, LEAVES, JOIN, OPENS, [
+      /(?<number>\d{1,10})[\s)]{0,3}(?:={1,3}|\slike\s)[\s(]{0,3}\k<number>(?!\d)/,
+      /['"](?<word>\w{0,24})['"]?[\s)]{0,3}(?:={1,3}|\slike\s|\srlike\s)[\s(]{0,3}['"]\k<word>(?!\w)/,
+      /\d{1,10}[\s)]{0,3}=[\s(]{0,3}\d{1,10}[\s)]{0,3}(?:--|#|\/\*|;|$|["&]|(?:and|or)\s)/,
+      /\d{3,10}[\s)]{0,3}=[\s(]{0,3}\d{3,10}(?!\d)/
+    ]])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: JOINS,
+    apartFromSql: true,
+    pattern: sequence([LEADS, LEAVES_QUOTE, JOIN, OPENS, [
+      /(?:true|1|'1')[\s)]{0,3}(?:--|#|\/\*)/,
+      /select\s?[('"@*\d\w]{1,30}\s?[,()*]|exists\s?\(\s?select\s|select\s[\w.*]{1,40}\sfrom\s/,
+      sequence([
+        /(?:ascii|ord|substr|substring|mid|length|lower|hex|count|if|unicode|row|char_length|left|right)\s?\(\s?\(?/,
+        [/select\s|substr|mid\(|user\(|database\(|version\(|@@|ascii\(|ord\(/]
+      ])
+    ]])
+  },
+  {
+    // Two different numbers are compared by those who watch whether an answer changes.
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: [' or ', ' and '],
+    apartFromSql: true,
+    pattern: /\s(?:or|and)\s(?:not\s)?\(?\d{3,10}\s?=\s?\d{3,10}(?![\w.])/
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'likely',
+    anchors: [' or ', ' and '],
+    apartFromSql: true,
+    pattern: /\s(?:or|and)\s(?:not\s)?\(?(?:(?<number>\d{1,10})\s?=\s?\k<number>(?![\w.])|'(?<word>\w{0,20})'\s?=\s?'\k<word>'?)/
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['order by ', 'group by ', 'having ', 'procedure analyse'],
+    apartFromSql: true,
+    pattern: sequence([LEAVES_QUOTE, [
+      /(?:order|group)\sby\s\d{1,4}\s?(?:--|#|\/\*)/,
+      /(?:group\sby\s[\w.,]{1,40}\s)?having\s\(?\d{1,5}\s?=\s?\d/,
+      /procedure\sanalyse\s?\(/
+    ]])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ["'--", "' --", "')--", "') --"],
+    pattern: /(?<=[=:]\s?"?[\w@.-]{1,30})'\)?\s?--\s?-?(?=["&]|$)/
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'likely',
+    anchors: ["'#", "' #", "'/*", "' /*", "')#"],
+    pattern: /(?<=[=:]\s?"?[\w@.-]{1,30})'\)?\s?(?:#|\/\*)\s?(?=["&]|$)/
+  }
+]
+
+const STACKED: RawRule[] = [
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ', 'exec', 'shutdown',
+      'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
+    apartFromSql: true,
+    pattern: sequence([/(?<=(?:['"][\s)]{0,3}|["=]-?\w{0,16}[)\s]{0,2});\s?)/, [
+      /drop\s(?:table|database|schema|user|view)\s[\w."'`[\]]/,
+      /insert\sinto\s[\w."'`[\]]{1,40}[\s(]/,
+      /delete\sfrom\s[\w."'`[\]]{1,40}\s?(?:where\b|;|--|#|$|["&])/,
+      /update\s[\w."'`[\]]{1,40}\sset\s[\w."'`[\]]{1,40}\s?=/,
+      /truncate\s(?:table\s)?\w|alter\stable\s\w|create\s(?:table|user|login|function|alias)\s[\w"'`]/,
+      /exec(?:ute)?[\s(]{1,3}(?:master|xp_|sp_|'|"|@|immediate\b|cmdshell)|shutdown\s?(?:with\snowait)?\s?(?:--|;)/,
+      /declare\s@\w{1,20}\s|waitfor\sdelay\s?['"(]?\d/,
+      /select\s?\(?\s?(?:pg_sleep|sleep|benchmark|load_file|case\s|\*\s?from\b|count\(|[\w@,.*]{1,40}\sfrom\s)/,
+      /if\s?\(\s?\(?\s?(?:select\s|\d{1,6}\s?=|user|substring|ascii|len\()/
+    ]])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'likely',
+    anchors: ['waitfor delay', 'xp_cmdshell', 'xp_dirtree', 'xp_fileexist', 'xp_regread'],
+    pattern: /waitfor\sdelay\s?['"(]\d|xp_(?:cmdshell|dirtree|fileexist|regread)[\s('"[]/
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['waitfor delay', 'exec '],
+    apartFromSql: true,
+    pattern: sequence([/(?<=['"\d)][ )]{0,3})/, [
+      /waitfor\sdelay\s?['"(]?\d/,
+      /exec\s(?:master\.)?\.?(?:dbo\.)?xp_(?:cmdshell|dirtree|fileexist|regread)\b/
+    ]])
+  }
+]
+
+const TIMED: RawRule[] = [
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['sleep(', 'sleep ('],
+    apartFromSql: true,
+    pattern: sequence([
+      anyOf([
+        /(?<=['"\d)][\s)]{0,3}(?:and|x?or|\|\||&&|[-+*|,])[\s(]{0,3}(?:select[\s(]{1,3})?(?:pg_)?)/,
+        /(?<=\(select[\s(]{1,3}(?:\*\s?from[\s(]{1,3}select[\s(]{1,3})?(?:pg_)?)/,
+        /(?<=\s(?:and|or)[\s(]{1,3}(?:select[\s(]{1,3})(?:pg_)?)/,
+        /(?<=\*from\(select\(|,)/
+      ]),
+      /sleep\s?\(\s?\d{1,4}(?:\.\d{1,3}|\s?\*\s?\d{1,3}|-\(?if\()?\s?\)/
+    ])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['if(', 'iif(', 'case when', 'elt(', 'make_set('],
+    apartFromSql: true,
+    pattern: anyOf([
+      /if\([^()\n"]{1,40}(?:\(\)[^()\n"]{1,20})?,\s?(?:sleep|benchmark)\(\s?\d/,
+      /case\swhen\s?\(*\s?(?:(\d{1,6})\s?=\s?\d{1,6}|select\s)\s?\)*\sthen\s/,
+      /(?:elt|make_set)\(\s?\d{1,6}\s?=\s?\d{1,6}\s?,/
+    ])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['benchmark(', 'pg_sleep(', 'dbms_pipe.receive_message', 'dbms_lock.sleep'],
+    apartFromSql: true,
+    pattern: anyOf([
+      /benchmark\(\s?\d{4,12}\s?,\s?\(?(?:md5|sha1|sha|encode|rand|version|char|select|now)\b/,
+      /(?<=['"\d)][\s)]{0,3};?\s?(?:(?:and|or|select|\|\||from)[\s(]{1,3}){1,2}(?:\d{1,6}\s?=\s?\(?(?:select\s)?)?)pg_sleep\(/,
+      /dbms_pipe\.receive_message\s?\(\s?\(?(?:chr\(|'|")|dbms_lock\.sleep\s?\(\s?\d/
+    ])
+  }
+]
+
+const FUNCTIONS: RawRule[] = [
+  {
+    // Functions that are called for what their error message or their duration tells.
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['floor(rand(', 'extractvalue(', 'updatexml(', 'concat(0x', 'concat_ws(0x', 'chr(', 'char(', 'ctxsys.',
+      'utl_inaddr.', 'utl_http.', 'exp(~(', 'load_file(', 'into outfile', 'into dumpfile', 'gtid_subset('],
+    pattern: anyOf([
+      /floor\(rand\(\d?\)\s?\*\s?2\)/,
+      /(?:extractvalue|updatexml)\(\s?(?:\d{1,6}|rand\(\)|null|0x\w{1,8}|'\w?')\s?,\s?(?:concat|make_set|0x|\(select|'[~:.])/,
+      /concat(?:_ws)?\(0x[0-9a-f]{2,40}\s?[,)]/,
+      /chr\(\d{1,3}\)\s?\|\|\s?chr\(\d/,
+      /char\(\d{1,3}\)\s?\+\s?char\(\d|char\(\d{1,3}(?:,\d{1,3}){3,20}\)/,
+      /ctxsys\.drithsx\.sn\s?\(|utl_inaddr\.get_host_(?:address|name)\s?\(|utl_http\.request\s?\(\s?['"(]/,
+      /exp\(~\(\s?select\s/,
+      /load_file\(\s?(?:0x[0-9a-f]{4}|char\(|['"](?:\/etc\/|c:|\\\\|\/proc\/|\/var\/))/,
+      /into\s(?:out|dump)file\s?(?:['"][^'"\n]{0,60}\.(?:php\d?|jsp|aspx?|phtml)|'\/var\/www)/,
+      /gtid_subset\(\s?(?:concat|version)\(/
+    ])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'likely',
+    anchors: ['from information_schema', 'from sysobjects', 'from sys.', 'from pg_', 'from mysql.', 'from sqlite_master',
+      'from all_tables', 'from dual', 'into outfile', 'rlike ', '@@version', '(select '],
+    apartFromSql: true,
+    pattern: anyOf([
+      /from\s(?:information_schema\.\w|sysobjects\b|mysql\.user\b|sqlite_master\b|pg_(?:user|shadow|catalog)\b)/,
+      /into\soutfile\s?['"]|(?<=['"\d)]\s?(?:union\s)?(?:all\s)?select\s?)@@version/,
+      /(?<=['"\d)]\s?)rlike\s\(?select|(?<=['"\d)]\s?(?:and|or|=|\+|-|\*|,)\s?)\(select\s[^\n"&]{1,60}\sfrom\s/
+    ])
+  },
+  {
+    rule: 'sqli.raw',
+    grade: 'certain',
+    anchors: ['rlike ', '=(select ', '= (select ', ' in (select '],
+    apartFromSql: true,
+    pattern: anyOf([
+      sequence([LEAVES_QUOTE, /rlike\s\(?(?:select|sleep)\b/]),
+      /(?<=(?:and|or)\s\(?\d{1,6}\s?)(?:=|in)\s?\(?\(select\s?(?:\(|\d|upper|chr|char|concat|count|\w)/
+    ])
+  }
+]
+
+/** Behind the name of a field that a login compares: there an operator matches any value. */
+const CREDENTIAL =
+  /(?<=(?:user(?:_?name)?|login|e?mail|pass(?:word|wd)?|pwd|token|otp|pin|secret)["']?[\])]?\s?:?\s?\{?\s?)/
+
+const OPERATORS = ['ne', 'gt', 'gte', 'lt', 'lte', 'regex', 'exists', 'nin', 'in', 'not', 'eq']
+
+const DOCUMENT_STORES: RawRule[] = [
+  {
+    rule: 'nosqli.raw',
+    grade: 'certain',
+    anchors: pairs(['"$', "'$", '[$'], OPERATORS),
+    pattern: sequence([CREDENTIAL, [/["']\$\w{2,6}["']\s?:/, /\[\$\w{2,6}\](?:\[\])?\s?(?:=|["'])/]])
+  },
+  {
+    // Search interfaces hand operators through; none needs one that compares with nothing.
+    rule: 'nosqli.raw',
+    grade: 'likely',
+    anchors: pairs(['"$', "'$", '[$'], ['ne', 'gt', 'gte', 'regex', 'exists', 'nin']),
+    pattern: anyOf([
+      /["']\$(?:ne|gte?|nin)["']\s?:\s?(?:null|-?1\b|0\b|["']{2}|\[\]|["']\w{0,3}["'])/,
+      /["']\$regex["']\s?:\s?["'](?:\^?\.[*+]|\^)/,
+      /\[\$(?:ne|gte?|nin|exists|regex)\](?:\[\])?=(?:$|[&"]|\w{0,4}(?:$|[&"])|\^|\.\*)/
+    ])
+  },
+  {
+    rule: 'nosqli.raw',
+    grade: 'certain',
+    anchors: ['$where', '$function', '$accumulator'],
+    pattern: anyOf([
+      /\$where["']?\]?\s?[:=]\s?["']?\s?(?:function\b|this\.|sleep\(|return\s|\d{1,5}\s?={1,3}\s?\d|['"]?\w?['"]?\s?==)/,
+      /\$(?:function|accumulator)["']?\s?:\s?\{\s?["']?(?:body|init)["']?\s?:\s?["']?function/
+    ])
+  },
+  {
+    rule: 'nosqli.raw',
+    grade: 'certain',
+    anchors: ["';", '";', "'||", '"||', "' ||", "');", "'};"],
+    pattern: anyOf([
+      /["'][\s)}]{0,3};\s?(?:return\s?\(?(?:true|1)\)?\s?[;}]\s?(?:var|\/\/|["'])|(?:sleep|while)\s?\(\s?(?:\d|true|1)[^"\n]{0,12}\)\s?[;{])/,
+      /["']\s?\|\|\s?this\.\w{1,20}\s?(?:[!=<>]|\.match)/
+    ])
+  }
+]
+
+export const DATABASE_RULES: RawRule[] = [...UNION, ...TAUTOLOGIES, ...STACKED, ...TIMED, ...FUNCTIONS,
+  ...DOCUMENT_STORES]

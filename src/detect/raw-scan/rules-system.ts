@@ -1,0 +1,230 @@
+/* eslint-disable no-template-curly-in-string -- shell variables are what is looked for */
+import { anyOf, sequence } from '../../std/regex.ts'
+import { behind, pairs } from './rule.ts'
+import type { RawRule } from './rule.ts'
+
+/**
+ * Where a shell starts a new command behind a value that is no command line itself: the value is empty, one word, a
+ * number, an address. Shell text that somebody posts has more before it.
+ */
+const VALUE = /(?:["=>]|^)["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/
+const SEPARATED = behind([VALUE, /(?:;|\|\|?|&&?|\n|\v|`|\$\(|<\()[\s@({"']{0,3}(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/])
+/** Any separator, wherever it stands. */
+const CHAINED = behind([/(?:;|\|\|?|&&?|`|\$\()\s?(?:\/?(?:usr\/)?s?bin\/)?/])
+const ENDS = /(?=$|["'&;|`)#<\n\v>])/
+
+const READERS = /(?:cat|tac|nl|head|tail|more|less|strings|sort|xxd|od|base64|rev|grep|awk|sed|cut|type)/
+
+const COMMANDS: RawRule[] = [
+  {
+    rule: 'cmdi.raw',
+    grade: 'certain',
+    anchors: ['cat ', 'cat<', 'tac ', 'nl ', 'head ', 'tail ', 'more ', 'less ', 'grep ', 'type ', 'whoami', 'wget ', 'curl ',
+      'nc ', 'ncat ', 'ping ', 'sleep ', 'nslookup ', 'dig ', 'bash ', 'sh -', 'powershell', 'cmd ', 'cmd.exe', 'uname',
+      'ifconfig', 'ipconfig', 'netstat', 'dir ', 'net user', 'net view', 'python', 'perl ', 'php -', 'ruby -', 'rm -',
+      'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ', 'ps ', 'find /', 'systeminfo',
+      'tasklist', 'host ', 'set /a', 'kill ', 'ssh ', 'env ', 'pwd ', 'tftp ', 'certutil', 'timeout '],
+    pattern: sequence([SEPARATED, [
+      sequence([READERS, /\s?(?:-\w{1,3}\s)?["'<\s]{0,2}(?:\/{1,3}[\w?*]|\.\.?\/|\\|[a-z]:\\|[\w-]{1,30}\.(?:php|txt|conf|ini|log|py|js|sh)\b|\$)/]),
+      sequence([/whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist/, /(?:\s?-\w{1,3}|\s?\/\w{1,5})?\s?/, ENDS]),
+      /(?:wget|curl)\s(?:-{1,2}[\w-]{1,16}[=\s]?[\w./-]{0,20}\s){0,3}["'`$(]{0,3}(?:https?:|ftp:|\/\/|\d{1,3}\.\d|[\w-]{1,40}\.[\w.-]{1,40}|`|\w)/,
+      /(?:nc|ncat|telnet)\s(?:-\w{1,6}\s){0,3}(?:[\w-]{1,30}\.|\/bin|\$|\d)|(?:nslookup|dig|host)\s(?:-\w{1,6}\s)?[\w$`("'-]{1,40}[.`)(]/,
+      /ping\s(?:(?:-|\/)[a-z]\s?\d{0,3}\s){0,3}(?:\d{1,3}\.|localhost|[\w$`(-]{1,40}[.`(]|\d{1,9}\s?[;"&])/,
+      sequence([/sleep\s\d{1,4}[smh]?\s?|timeout\s(?:\/t\s)?\d{1,4}/, ENDS]),
+      /(?:ba|z|k|da)?sh\s-(?:c|i)\b|powershell(?:\.exe)?\s|cmd(?:\.exe)?\s?\/[ck]\b|set\s\/a\s|certutil\s-/,
+      /dir\s?(?:[a-z]:|\\|\/\w\b)|net\s(?:user|view)\b|python[\d.]{0,4}\s-c|perl\s-e|php\s-r|ruby\s-e|tftp\s-/,
+      /rm\s-[rf]{1,2}\s|chmod\s(?:[0-7]{3,4}|\+x)\s|mkfifo\s\/|touch\s\/|kill\s-9|ssh\s-o|find\s\/|env\s\w{1,20}=/,
+      sequence([/(?:ls|id|ps|pwd)\s(?:-\w{1,6}|\/[\w/.]{0,30}|aux|\.\.?\/?)\s?/, ENDS]),
+      sequence([/(?:echo|printf|expr)\s["'$`\\\w+*()\s-]{1,40}/, /(?:["'`)]?\s?(?=$|["&;|`)#<>]))/])
+    ]])
+  },
+  {
+    rule: 'cmdi.raw',
+    grade: 'certain',
+    anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], ['id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname']),
+    pattern: sequence([behind([/(?:["=>]|^)["'\s]?[\w.:/*-]{0,40}["')\s]{0,3}/]),
+      /(?:;|\|\||&&|`|\$\()\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/, [/(?=`|\))/, /(?:;|\|\||&&|#|&)/, /(?=["<]|$)/]])
+  },
+  {
+    rule: 'cmdi.raw',
+    grade: 'likely',
+    anchors: pairs(['|', '| '], ['id', 'ls', 'dir', 'whoami']),
+    pattern: sequence([behind([/(?:["=>]|^)["'\s]?[\w.:/*-]{0,40}["')\s]{0,3}/]), /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/])
+  },
+  {
+    rule: 'cmdi.raw',
+    grade: 'certain',
+    anchors: ['/etc/passwd', '/etc/shadow', '/etc//passwd', '/e?c/', '/???/p'],
+    pattern: sequence([
+      behind([/(?:;|\|\|?|&&?|`|\$\(|\n|\v)\s?(?:\/?(?:usr\/)?bin\/)?/, READERS, /(?:\s(?:-\w{1,3}\s)?|<|\$\{?ifs\}?|\s?<\s?)/]),
+      /\/(?:etc\/{1,2}(?:passwd|shadow)|e\?c\/|\?\?\?\/p)/
+    ])
+  },
+  {
+    rule: 'cmdi.raw',
+    grade: 'certain',
+    anchors: ['/dev/tcp/', '-e /bin/', '${ifs}', '$ifs', '() {', '(){', 'mkfifo /tmp', '>& /dev', '-enc ', '-encodedcommand ',
+      'certutil', '{cat,', '{ls,', '{echo,', '{ping,', '{curl,', '{wget,', '|base64 -d|', '<<<', '-oproxycommand', 'mshta http',
+      'regsvr32 /s'],
+    pattern: anyOf([
+      /\/dev\/tcp\/(?:\d{1,3}\.|[\w.-]{1,60}\/\d)|(?<=n(?:c|cat|etcat)\s(?:[\w.-]{1,40}\s){0,3})-e\s\/bin\/(?:ba)?sh/,
+      /(?<=[\w/})"'])\$\{?ifs\}?(?:\$\d)?[\w/$"'.{?-]|\(\)\s?\{\s?(?:_|:)\s?;\s?\}\s?(?:;|>)/,
+      /mkfifo\s\/tmp\/\w{1,10}\s?(?:;|&&)|(?<=powershell[\w.]{0,4}\s[^\n"&]{0,60})-enc(?:odedcommand)?\s[a-z0-9+/]{16}/,
+      /certutil(?:\.exe)?\s[\s/\w-]{0,20}urlcache|(?<=[;|&`(=]\s?)\{(?:cat|ls|echo|ping|curl|wget),[^}\n"]{1,60}\}/,
+      /\|base64\s-d\|(?:ba)?sh|-oproxycommand=|mshta\shttps?:|regsvr32\s\/s\s[^\n"]{0,40}\/i:http/
+    ])
+  },
+  {
+    rule: 'cmdi.raw',
+    grade: 'likely',
+    anchors: ['cat /etc/', '$(whoami)', '$(id)', '$(curl ', '$(wget ', '$(cat ', '$(sleep ', '`whoami`', '`curl ', '`wget ', '`sleep ',
+      '/bin/sh', '/bin/bash', '|nc ', '| nc ', '|bash', '|sh'],
+    pattern: anyOf([
+      sequence([CHAINED, /cat\s\/etc\/\w/]),
+      /\$\((?:whoami|id)\)|\$\((?:sleep|curl|wget)\s[^\n)]{1,60}\)|\$\(cat\s\/|`whoami`|`(?:curl|wget)\s[^\n`]{4,60}`|`sleep\s\d{1,3}`/,
+      sequence([behind([/[;|&]\s?/]), /\/bin\/(?:ba)?sh\s-/]),
+      /\|\s?nc\s(?:-\w{1,5}\s)?[\d\w.-]{3,40}\s\d{2,5}/
+    ])
+  }
+]
+
+/** Files that an application never hands out; alone in a URL they are asked for. */
+const SYSTEM_FILE = anyOf([
+  /etc[/\\]{1,3}(?:passwd|shadow|group|hosts|issue|fstab|my\.cnf|ssh|apache2?|nginx|php|crontab|profile|motd|environment)\b/,
+  /proc[/\\]{1,3}(?:self|version|cmdline|\d+|net)\b|win(?:dows|nt)[/\\]{1,3}(?:win\.ini|system|repair|php\.ini)|boot\.ini\b|win\.ini\b/,
+  /(?:meta|web)-inf[/\\]|wp-config\.php|\.ssh[/\\]|id_rsa\b|var[/\\]{1,3}log[/\\]|\.(?:bash|mysql)_history|\.htpasswd|web\.config\b/,
+  /windows[/\\]{1,3}system32|\.git[/\\]config/
+])
+
+const TRAVERSALS: RawRule[] = [
+  {
+    rule: 'traversal.raw',
+    grade: 'certain',
+    anchors: ['../', '..\\', '..;/'],
+    pattern: sequence([/(?:\.\.;?[/\\]{1,4})(?:\w{1,12}[/\\])?/, [SYSTEM_FILE]])
+  },
+  {
+    rule: 'traversal.raw',
+    grade: 'certain',
+    anchors: ['../', '..\\', '..;/'],
+    onlyInLine: true,
+    pattern: sequence([behind([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]), /\.\.;?[/\\]{1,4}(?![/\\.]*(?:assets|img|images|static|css|js|fonts)\b)/])
+  },
+  {
+    rule: 'traversal.raw',
+    grade: 'likely',
+    anchors: ['../', '..\\'],
+    pattern: sequence([behind([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]), /\.\.[/\\]/])
+  },
+  {
+    rule: 'lfi.raw',
+    grade: 'certain',
+    anchors: ['/etc/', 'etc/passwd', '/proc/self/', 'windows/', 'windows\\', 'win.ini', 'boot.ini', '/web-inf/', '/.ssh/', 'wp-config.php', 'id_rsa'],
+    onlyInLine: true,
+    pattern: sequence([behind([/[=/\\:]/]), /\/?/, [
+      /etc\/{1,3}(?:passwd|shadow|group)\b|proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
+      /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/web\.xml|\.ssh\/id_|id_rsa(?:$|&)/
+    ]])
+  },
+  {
+    rule: 'lfi.raw',
+    grade: 'certain',
+    anchors: ['file:/'],
+    pattern: /file:\/{1,3}(?:localhost\/)?(?:etc\/{1,3}(?:passwd|shadow|group|hosts|issue)|proc\/self|[a-z]:[/\\]{1,2}(?:windows|winnt|boot\.ini)|\/etc\/passwd)/
+  },
+  {
+    rule: 'lfi.raw',
+    grade: 'likely',
+    anchors: ['/etc/passwd', '/etc/shadow', '/proc/self/environ', 'c:\\windows\\win.ini', 'c:/windows/win.ini', 'c:\\boot.ini'],
+    pattern: sequence([behind([/[">=]\s?/]), /[\w/:\\.]{1,24}(?=["<&\0]|$)/])
+  }
+]
+
+const ADDRESSES: RawRule[] = [
+  {
+    rule: 'ssrf.raw',
+    grade: 'certain',
+    anchors: ['169.254.169.254', 'metadata.google.internal', '100.100.100.200', 'gopher://', 'dict://', '[fd00:ec2::254]', '0xa9fea9fe',
+      '2852039166'],
+    pattern: anyOf([
+      /(?<=["=>'(\s]\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:169\.254\.169\.254|100\.100\.100\.200|metadata\.google\.internal)(?::80)?\/(?:latest|computemetadata|metadata|opc|openstack|\d{4}-)/,
+      /(?<=["=>'(\s]\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:\[fd00:ec2::254\]|0xa9fea9fe|2852039166)/,
+      /(?:gopher|dict):\/\/(?:127\.|localhost|0x|0\.0|10\.|192\.168\.|172\.|\[)[\w.\]:]{0,40}(?:\/|$|["&])/,
+      /gopher:\/\/[\w.-]{1,60}:\d{1,5}\/_/
+    ])
+  },
+  {
+    rule: 'ssrf.raw',
+    grade: 'likely',
+    anchors: ['169.254.169.254', 'metadata.google.internal', 'gopher://', 'dict://', '=http://127.', '=http://0x7f', '=http://[::',
+      '=http://0.0.0.0', '=http://2130706433', '=http://localhost'],
+    onlyInLine: true,
+    pattern: /[\s\S]/
+  }
+]
+
+const PROTOCOLS: RawRule[] = [
+  {
+    rule: 'crlf.raw',
+    grade: 'certain',
+    anchors: ['\vset-cookie', '\vlocation', '\vcontent-', '\vhttp/', '\vrefresh', '\vx-', '\vaccess-control', '\v set-cookie', '\vhost:', '\v<'],
+    pattern: /\v\s?(?:set-cookie\s?:|location\s?:|content-(?:type|length|disposition)\s?:|http\/\d|refresh\s?:|x-[a-z-]{2,30}\s?:|access-control-[a-z-]{5,24}\s?:|<(?:script|html|svg|img)\b)/
+  },
+  {
+    rule: 'crlf.raw',
+    grade: 'likely',
+    anchors: ['\nset-cookie'],
+    pattern: /(?<=[=:"][^\n"&]{0,40})\nset-cookie\s?:\s?[\w.-]{1,40}=/
+  },
+  {
+    rule: 'ldapi.raw',
+    grade: 'certain',
+    anchors: [')('],
+    pattern: sequence([
+      behind([/(?:["=>]|^)\s?[\w*]{0,24}\)?/]),
+      /(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)/,
+      /\)\s?\(\s?(?:[|&!]\s?\(?\s?)?(?:uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof|[a-z]{2,16})\s?[~<>]?=/
+    ])
+  },
+  {
+    rule: 'ldapi.raw',
+    grade: 'certain',
+    anchors: ['*)(', '*))', '*()|'],
+    pattern: sequence([behind([/(?:["=>]|^)\s?[\w]{0,24}/]), /\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/])
+  },
+  {
+    rule: 'xpathi.raw',
+    grade: 'certain',
+    anchors: ["']|", "'] |", "' or count(/", "' or name(", "' or string-length(", "' and count(/", "' and substring(name(", "']/*"],
+    pattern: anyOf([
+      /'\]\s?\|\s?(?:\/\/|\*)|'\s(?:or|and)\s(?:count\(\/|name\(|string-length\((?:name|\/)|substring\(name\()/,
+      /'\]\/\*\s?\|/
+    ])
+  },
+  {
+    rule: 'ssi.raw',
+    grade: 'certain',
+    anchors: ['<!--#', '<!-- #', '<esi:'],
+    pattern: /<!--\s?#\s?(?:exec|include|echo|config|printenv|fsize|flastmod|set)\b|<esi:(?:include|inline|vars|debug)\b/
+  },
+  {
+    rule: 'xxe.raw',
+    grade: 'certain',
+    anchors: ['<!entity', '<xi:include', '<!doctype', 'xmlns:xi='],
+    inProseToo: true,
+    pattern: anyOf([
+      /<!entity\s(?:%\s?)?[\w.%:-]{1,40}\s(?:system|public\s["'][^"'\n]{0,80}["'])\s?["']/,
+      /<!entity\s%\s?[\w.-]{1,40}\s["']\s?</,
+      /<xi:include\s[^>\n]{0,60}href\s?=\s?["'](?:file:|https?:|\/|php:)/,
+      /<!doctype\s[\w:.-]{1,40}\s(?:system|public\s["'][^"'\n]{0,60}["'])\s?["'](?:file:|ftp:|php:|gopher:|expect:|jar:)/
+    ])
+  },
+  {
+    rule: 'xxe.raw',
+    grade: 'likely',
+    anchors: ['<!entity', '<!doctype'],
+    pattern: /<!entity\s[\w.-]{1,40}\s["']|<!doctype\s(?!html|svg|math|plist)[\w:.-]{1,40}\s(?:system\s["']|\[\s?<!)/
+  }
+]
+
+export const SYSTEM_RULES: RawRule[] = [...COMMANDS, ...TRAVERSALS, ...ADDRESSES, ...PROTOCOLS]
