@@ -14,7 +14,8 @@ const score: Scorer = (_observation, policy) => ({
   policyVersion: policy.version,
   notInspected: [],
   source: 'thread',
-  beyond: null, degraded: false
+  beyond: null,
+  degraded: false
 })
 
 export const ring = (task: RingTask): void => serveRing(task, score)

@@ -16,7 +16,7 @@ import { measureUserAgent } from './factors/user-agent.ts'
 import { applyAllowances, strongestGrade } from './allowances.ts'
 import { viewRequest } from './request-view.ts'
 import type { PayloadFinding } from './factors/payload.ts'
-import type { RawSign } from './payload/raw-scan.ts'
+import type { RawSign } from './raw-scan/raw-scan.ts'
 import type { Policy } from './policy.ts'
 import type { Beyond, FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
 

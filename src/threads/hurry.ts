@@ -3,7 +3,7 @@
  * that the raw bytes hold. Some 50 us, 2 ms for 64 KiB of the worst text. A certain sign refuses this request; anything
  * less stays below the block threshold, so that no request is refused because its score is missing (R31).
  */
-import { scanRaw, type RawSign } from '../detect/payload/raw-scan.ts'
+import { scanRaw, type RawSign } from '../detect/raw-scan/raw-scan.ts'
 import { cheapScore } from '../detect/score.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation, Score } from '../detect/shapes.ts'

@@ -87,7 +87,8 @@ export function createInspect (parts: InspectParts): Inspect {
       : { client: submitter, secondTry: false, patient: true })
     transaction.unjudged = unjudged
     later?.then((found) => catchUp(transaction, found))
-    return transaction.score = score
+    transaction.score = score
+    return score
   }
 
   async function scoreBody (transaction: Transaction, body: Body | null): Promise<Score> {

@@ -5,7 +5,7 @@ import type { Body, Transaction } from './transaction.ts'
 /**
  * Where a route of ours refuses what it does not read: a body in another alphabet or packed, and whatever lies beyond
  * the bounds of what is inspected. What our parsers would read and the scorer did not is let through nowhere. For
- * requests that no route of ours takes, the scan of their raw bytes has decided (detect/payload/raw-scan.ts).
+ * requests that no route of ours takes, the scan of their raw bytes has decided (detect/raw-scan/raw-scan.ts).
  */
 export interface Unread {
   readonly refusal: Refusal

@@ -24,7 +24,7 @@ export async function httpWalk (t: Test, http: Door): Promise<void> {
     const came = await http.ask({ address: newAddress(), query: `${BENIGN} # ${'a '.repeat(40_000)}` })
     t.equal(came.code, 'NEKO_ERR_BODY_TOO_LARGE')
     const receipt = await receiptOf(http, came)
-    t.match(receipt, { status: 413, action: 'ALLOW', source: 'inline' })
+    t.match(receipt, { status: 413, action: 'BLOCK', source: 'inline' })
     t.strictSame(receipt.notInspected, ['body: what follows the first 65536 bytes'])
   })
 

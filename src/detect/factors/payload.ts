@@ -2,7 +2,7 @@ import { anyOf } from '../../std/regex.ts'
 import { EVIDENCE_CHARACTERS_MAX, EVIDENCE_MAX } from '../payload/bounds.ts'
 import { LIKELY_MAX, WEAK_MAX, techniqueOf } from '../payload/findings.ts'
 import type { Finding } from '../payload/findings.ts'
-import type { RawSign } from '../payload/raw-scan.ts'
+import type { RawSign } from '../raw-scan/raw-scan.ts'
 import { inspectRequest } from '../payload/request.ts'
 import type { Beyond, Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
 
