@@ -6,7 +6,7 @@ import { addressKey } from '../std/ip.ts'
 import { createPerSecond } from '../std/per-second.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
-import type { Action } from '../decisions/shapes.ts'
+import type { Action, Verdict } from '../decisions/shapes.ts'
 import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
 import type { Later } from '../threads/shapes.ts'
@@ -126,7 +126,8 @@ export function createSettle (parts: SettleParts): Settle {
       const about = { client, address: addressKey(address!) }
       if (exhausts) {
         clients.settle({ ...about, status: 503, action: 'ALLOW', exhausts })
-        return tell({ ...transaction, limit: null, unjudged: 'exhausts' })
+        const verdict: Verdict = { action: 'BLOCK', simulated: parts.thresholds.shadow }
+        return tell({ ...transaction, limit: null, verdict, unjudged: 'exhausts' })
       }
       if (score === null) return
       const writes = method !== 'GET' && method !== 'HEAD'

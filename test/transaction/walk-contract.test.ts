@@ -3,13 +3,18 @@ import { openApp } from './app.ts'
 import { shadowContract, walkContract } from './contract.ts'
 import { ATTACK, newAddress, openDoors, receiptOf, SUSPECT, type Door } from './doors.ts'
 import { httpWalk } from './http-walk.ts'
+import { unjudgedContract } from './unjudged-contract.ts'
 import { websocketWalk } from './websocket-walk.ts'
 
 /** One application for all that enforces: a start costs more than the suite. */
 t.test('the walk, in enforcement', async (t) => {
   const at = await openApp(t)
   const doors = openDoors(t, at)
-  for (const door of doors) await t.test(`through the door ${door.name}`, async (t) => await walkContract(t, door))
+  for (const door of doors) {
+    await t.test(`through the door ${door.name}`, async (t) => await walkContract(t, door))
+    await t.test(`without a verdict through ${door.name}`, async (t) =>
+      await unjudgedContract(t, door, { isShadow: false }))
+  }
 
   const [http, websocket] = doors as [Door, Door]
   await t.test('what only HTTP can show', async (t) => await httpWalk(t, http))
@@ -32,5 +37,9 @@ t.test('the walk, in enforcement', async (t) => {
 
 t.test('the walk, in shadow', async (t) => {
   const doors = openDoors(t, await openApp(t, { ENFORCEMENT: 'shadow' }))
-  for (const door of doors) await t.test(`through the door ${door.name}`, async (t) => await shadowContract(t, door))
+  for (const door of doors) {
+    await t.test(`through the door ${door.name}`, async (t) => await shadowContract(t, door))
+    await t.test(`without a verdict through ${door.name}`, async (t) =>
+      await unjudgedContract(t, door, { isShadow: true }))
+  }
 })
