@@ -1,0 +1,95 @@
+/**
+ * Bodies as applications send them, made from a seed: JSON of orders, articles, settings, Markdown and forms of an
+ * editor, each as the variables of a GraphQL query. Nothing in them looks like an attack.
+ */
+const NOUNS = 'river garden kitchen window letter market bridge forest teacher lamp engine ticket season harbour village picture cupboard morning winter machine student company report meeting'.split(' ')
+const ADJECTIVES = 'small bright quiet heavy early yellow careful modern wooden narrow friendly local empty useful gentle'.split(' ')
+const VERBS = 'carries follows paints repairs visits describes measures supports changes welcomes answers collects'.split(' ')
+const ENDS = ['every morning', 'before the winter', 'near the harbour', 'with great care', 'for the whole village', 'since last summer', 'in the afternoon']
+const SETTINGS = ['mail.footer.enabled', 'shop.currency.rounding', 'theme.colour.primary', 'search.page.size', 'invoice.number.format', 'calendar.week.start']
+const NAMES = ['Ada Byron', 'José Álvarez', "Niamh O'Brien", 'Zoë Müller', 'Søren Dahl', 'Li Wei', 'Marta Nowak', 'Amélie Durand', 'Ivan Petrov', 'Fatima Haddad']
+const CITIES = ['Lisbon', 'Zürich', 'Kraków', 'São Paulo', 'Leeds', 'Oslo', 'Nagoya', 'Dublin', 'Tallinn', 'Lyon']
+const QUERIES = ['query Counts { threatCounts { category count } }', 'query State { health { status } }', '{ threatCounts { count } }']
+
+interface Dice { number (max: number): number, of<T> (list: readonly T[]): T }
+
+/** Numbers from a seed (mulberry32), the same on every machine. */
+function createDice (seed: number): Dice {
+  let state = seed >>> 0
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+  const number = (max: number): number => Math.floor(next() * max)
+  return { number, of: (list) => list[number(list.length)]! }
+}
+
+/** `count` bodies of `minBytes` to `maxBytes`, of all kinds and sizes in turn. */
+export function ordinaryBodies (count: number, options: { seed: number, minBytes: number, maxBytes: number }): Buffer[] {
+  const dice = createDice(options.seed)
+  const kinds = [orders, articles, settings, markdown, rows]
+  return Array.from({ length: count }, (_, i) => {
+    const bytes = options.minBytes + dice.number(options.maxBytes - options.minBytes)
+    return bodyOf(kinds[i % kinds.length]!, dice, bytes)
+  })
+}
+
+function bodyOf (kind: (dice: Dice) => object, dice: Dice, bytes: number): Buffer {
+  const query = dice.of(QUERIES)
+  const items: object[] = []
+  let length = query.length + 60
+  for (;;) {
+    const item = kind(dice)
+    length += Buffer.byteLength(JSON.stringify(item)) + 1
+    if (length > bytes && items.length > 0) break
+    items.push(item)
+  }
+  return Buffer.from(JSON.stringify({ query, variables: { page: dice.number(100), items } }))
+}
+
+function sentence (dice: Dice): string {
+  return `The ${dice.of(ADJECTIVES)} ${dice.of(NOUNS)} ${dice.of(VERBS)} the ${dice.of(ADJECTIVES)} ${dice.of(NOUNS)} ${dice.of(ENDS)}.`
+}
+
+const text = (dice: Dice, sentences: number): string => Array.from({ length: 1 + dice.number(sentences) }, () => sentence(dice)).join(' ')
+const day = (dice: Dice): string => new Date(Date.UTC(2024, dice.number(24), 1 + dice.number(27), dice.number(24), dice.number(60))).toISOString()
+
+function orders (dice: Dice): object {
+  const name = dice.of(NAMES)
+  return {
+    id: 100_000 + dice.number(900_000),
+    placedAt: day(dice),
+    customer: { name, email: `customer${dice.number(10_000)}@shop.example`, phone: `+44 20 7946 0${100 + dice.number(900)}` },
+    address: { street: `${1 + dice.number(200)} ${dice.of(NOUNS)} road`, city: dice.of(CITIES), postcode: String(10_000 + dice.number(80_000)) },
+    lines: Array.from({ length: 1 + dice.number(4) }, () => ({ sku: `SKU-${dice.number(99_999)}`, title: `${dice.of(NOUNS)} ${dice.of(NOUNS)}`, quantity: 1 + dice.number(9), price: dice.number(100_000) / 100 })),
+    note: dice.number(3) === 0 ? sentence(dice) : null,
+    paid: dice.number(2) === 0
+  }
+}
+
+function articles (dice: Dice): object {
+  return {
+    title: sentence(dice),
+    slug: `${dice.of(NOUNS)}-${dice.of(NOUNS)}-${dice.number(1000)}`,
+    author: dice.of(NAMES),
+    tags: Array.from({ length: 3 }, () => dice.of(NOUNS)),
+    body: Array.from({ length: 1 + dice.number(4) }, () => text(dice, 5)).join('\n\n')
+  }
+}
+
+function settings (dice: Dice): object {
+  return { name: dice.of(SETTINGS), value: dice.of([true, false, dice.number(10_000), dice.number(100) / 100, 'auto', 'off', '30s', 'Europe/Zurich']), updatedAt: day(dice), by: dice.of(NAMES), help: sentence(dice) }
+}
+
+function markdown (dice: Dice): object {
+  return {
+    path: `docs/${dice.of(NOUNS)}/${dice.of(NOUNS)}.md`,
+    content: `# ${sentence(dice)}\n\n${text(dice, 12)}\n\n- ${sentence(dice)}\n- **${dice.of(NOUNS)}**: ${sentence(dice)}\n- [${dice.of(NOUNS)}](https://docs.example/${dice.of(NOUNS)}/${dice.number(99)})\n\n> ${sentence(dice)}\n\n1. ${sentence(dice)}\n2. ${sentence(dice)}\n`
+  }
+}
+
+function rows (dice: Dice): object {
+  return { at: day(dice), sensor: `s-${dice.number(500)}`, values: Array.from({ length: 8 }, () => dice.number(100_000) / 1000), ok: dice.number(20) > 0, unit: dice.of(['°C', 'hPa', 'm/s', '%']) }
+}
