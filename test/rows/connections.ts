@@ -107,7 +107,9 @@ function headEnd (text: string): number {
 /** By its length, or by the last chunk, which no body of the server's resembles. */
 function isWhole (text: string, end: number): boolean {
   const length = /\r\ncontent-length: (\d+)/i.exec(text.slice(0, end))?.[1]
-  return length === undefined ? text.endsWith('0\r\n\r\n') || end + 4 === text.length : text.length >= end + 4 + Number(length)
+  return length === undefined
+    ? text.endsWith('0\r\n\r\n') || end + 4 === text.length
+    : text.length >= end + 4 + Number(length)
 }
 
 /** A header of an answer, or ''. */
@@ -115,13 +117,15 @@ export function headerOf (head: string, name: string): string {
   return new RegExp(`\\r\\n${name}: ([^\\r]*)`, 'i').exec(head)?.[1] ?? ''
 }
 
-const BROWSER = 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\nAccept: */*\r\nAccept-Language: en\r\n'
+const AGENT = 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n'
+const ACCEPTS = 'Accept: */*\r\nAccept-Language: en\r\n'
 
-/** A request from this client address, as a trusted proxy would send it. `headers` stand before those of a browser. */
+/** A request from this client address, as a trusted proxy would send it. `headers`: before those of a browser. */
 export function requestBytes (from: string, line: string, options: { headers?: string, body?: Buffer } = {}): Buffer[] {
   const { headers = '', body } = options
   const length = body === undefined ? '' : `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`
-  const browser = /^user-agent:/im.test(headers) ? BROWSER.slice(BROWSER.indexOf('\r\n') + 2) : BROWSER
-  const head = Buffer.from(`${line} HTTP/1.1\r\nHost: neko\r\nX-Forwarded-For: ${from}\r\n${headers}${browser}${length}\r\n`, 'latin1')
+  const browser = /^user-agent:/im.test(headers) ? ACCEPTS : AGENT + ACCEPTS
+  const fixed = `${line} HTTP/1.1\r\nHost: neko\r\nX-Forwarded-For: ${from}\r\n`
+  const head = Buffer.from(`${fixed}${headers}${browser}${length}\r\n`, 'latin1')
   return body === undefined ? [head] : [head, body]
 }
