@@ -139,7 +139,7 @@ async function blockedMsOf (admin: TestClient, addresses: string[], startedAt: n
     after = decisions.pageInfo.hasNextPage ? decisions.pageInfo.endCursor : null
   } while (after !== null)
   return addresses.map((address) => {
-    const at = blockedAt.get(address) ?? blockedAt.get(address.replace(/::1$/, '::/64'))
+    const at = blockedAt.get(address) ?? blockedAt.get(address.replace(/::1$/, ':0:0:0:0/64'))
     return at === undefined ? null : at - startedAt
   })
 }

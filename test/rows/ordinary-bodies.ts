@@ -18,7 +18,16 @@ const SETTINGS = words(`
 `)
 const NAMES = ['Ada Byron', 'José Álvarez', "Niamh O'Brien", 'Zoë Müller', 'Søren Dahl', 'Li Wei', 'Amélie D.']
 const CITIES = ['Lisbon', 'Zürich', 'Kraków', 'São Paulo', 'Leeds', 'Oslo', 'Nagoya', 'Dublin', 'Tallinn', 'Lyon']
-const QUERIES = ['query Counts { threatCounts { category count } }', 'query State { health { status } }']
+/** In turn, as pages ask them: one question in many versions is what programs ask that look for something. */
+const QUERIES = [
+  'query Counts { threatCounts { category count } }',
+  'query State { health { status } }',
+  'query Names { threatActors(first: 2) { nodes { name } } }',
+  'query Limit { rateLimit { __typename } }',
+  'query Types { threatCounts { category } }',
+  'query Whole { health { status } threatCounts { count } }',
+  'query Actors { threatActors(first: 3) { totalCount } }'
+]
 const SETTING_VALUES = [true, false, 25, 0.5, 'auto', 'off', '30s', 'Europe/Zurich']
 
 interface Dice { number (max: number): number, of<T> (list: readonly T[]): T }
@@ -47,12 +56,16 @@ export function ordinaryBodies (
     const bytes = options.minBytes + dice.number(options.maxBytes - options.minBytes)
     const kind = kinds[i % kinds.length]!
     // Markdown costs twice what other text does: none of these bodies takes more than some 5 ms.
-    return bodyOf(kind, dice, kind === markdown ? bytes / 2 : bytes)
+    const query = QUERIES[i % QUERIES.length]!
+    return bodyOf(kind, dice, { query, bytes: kind === markdown ? bytes / 2 : bytes })
   })
 }
 
-function bodyOf (kind: (dice: Dice) => object, dice: Dice, bytes: number): Buffer {
-  const query = dice.of(QUERIES)
+function bodyOf (
+  kind: (dice: Dice) => object,
+  dice: Dice,
+  { query, bytes }: { query: string, bytes: number }
+): Buffer {
   const items: object[] = []
   let length = query.length + 60
   for (;;) {
