@@ -100,7 +100,7 @@ function hostileRequest (role: Role, from: string, i: number): Buffer[] {
 
 /** A plain attack in the query, and beside it text that a pattern may read again and again. */
 function pumped (from: string, attack: string, i: number): Buffer[] {
-  const unit = [';', '; ', ';(', '( ', ';)']![i % 5]!
+  const unit = [';', '; ', ';(', ';( ', ';)']![i % 5]!
   const text = `the select few ${unit.repeat(Math.floor((PUMPED_CHARS - i) / unit.length))}z`
   const target = `/?q=${encodeURIComponent(attack)}`
   const place = Math.floor(i / 5) % 4
