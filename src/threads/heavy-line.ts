@@ -62,8 +62,9 @@ interface Entry {
   readonly client: Client
   readonly bytes: number
   readonly predictedUs: number
-  /** Of its client, when it came: how many stood before it, and the thread time spent so far. */
+  /** Of its client, when it came: what stood before it, and the thread time spent so far. */
   readonly before: number
+  readonly beforeUs: number
   readonly clientSpentUs: number
   /** Thread time spent on all when it came. */
   readonly spentUs: number
@@ -98,6 +99,7 @@ export function createHeavyLine (
       bytes,
       predictedUs: cost.predictUs(key, bytes),
       before: client.count,
+      beforeUs: client.predictedUs,
       clientSpentUs: client.spentUs,
       spentUs
     }
@@ -164,11 +166,8 @@ export function createHeavyLine (
       const entry = entries.get(waiting)
       if (entry === undefined || entry.before < ALWAYS_MAX) return false
       const { client } = entry
-      let ownUs = client.spentUs - entry.clientSpentUs
-      for (const other of client.queue) {
-        if (other === entry) break
-        ownUs += other.predictedUs
-      }
+      // As it was predicted, or as it turned out where that was more.
+      const ownUs = Math.max(entry.beforeUs, client.spentUs - entry.clientSpentUs)
       if (ownUs <= client.budgetUs) return false
       const isStarved = (spentUs - entry.spentUs) / 1000 < STARVED_SHARE * (nowMs - waiting.startedMs)
       return !isStarved || ownUs > 2 * client.budgetUs

@@ -17,10 +17,20 @@ const score: Scorer = (observation, policy) => {
   if (fault === 'memory') for (;;) hoard.push(new Array(4_000_000).fill(1.5))
   if (fault === 'slow') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
   if (fault === 'asleep') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(number))
-  if (fault === 'busy') for (const before = process.threadCpuUsage(); process.threadCpuUsage(before).user < Number(number) * 1000;);
+  if (fault === 'busy') burn(Number(number))
   // A pattern with nested quantifiers over a text that nearly matches: exponential time.
   if (fault === 'redos') /^(a+)+$/.test('a'.repeat(50) + '!')
   return real(observation, policy)
+}
+
+/** Uses so much of the thread's time. */
+function burn (ms: number): void {
+  const before = process.threadCpuUsage()
+  for (let used = 0; used < ms * 1000;) {
+    for (let i = 0, x = 0; i < 100_000; i++) x += Math.sqrt(i)
+    const { user, system } = process.threadCpuUsage(before)
+    used = user + system
+  }
 }
 
 export const ring = (task: RingTask): void => serveRing(task, score)
