@@ -64,6 +64,13 @@ const UNJUDGED: Readonly<Record<Unjudged, Refusal>> = {
   full: { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
 }
 
+/** Why nobody judged it, for the receipt. */
+const UNJUDGED_REMARKS: Readonly<Record<Unjudged, string>> = {
+  exhausts: 'all: its text used up the time of the scoring threads',
+  backlog: "all: its client's own requests stood before it",
+  full: 'all: too many heavy requests stood before it'
+}
+
 export function createInspect (parts: InspectParts): Inspect {
   const { threads, decisions, limits, decoys, thresholds, respond, catchUp } = parts
   const observe = createObserver(parts.clients)
@@ -145,6 +152,7 @@ export function createInspect (parts: InspectParts): Inspect {
 
   function readingRefusalOf (transaction: Transaction, body: Body | null): Refusal | null {
     const { unjudged, score } = transaction
+    if (unjudged !== null) leaveOut(score!, UNJUDGED_REMARKS[unjudged])
     // A text that cannot be judged is refused like one that was judged hostile, so in shadow it is let through; a line
     // that is full is a limit, and limits stay in force.
     if (unjudged === 'exhausts' && thresholds.shadow) {
