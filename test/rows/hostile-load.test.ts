@@ -8,7 +8,7 @@ import { SCENARIOS } from './hostile-traffic.ts'
  */
 t.setTimeout(180_000)
 
-/** Below it nobody notices, and on a shared machine the quiet figure is an accident. */
+/** Nobody notices less, and the quiet figure is an accident on a shared machine; what an idle process saw is added. */
 const UNNOTICED_MS = 50
 
 for (const scenario of SCENARIOS) {
@@ -17,6 +17,7 @@ for (const scenario of SCENARIOS) {
     checkRound(t, round, { scenario })
     const { p99 } = round.ordinaryMs.flood
     const times = slowerOf(round)
-    t.ok(times <= 3 || p99 <= UNNOTICED_MS, `p99 ${p99.toFixed(1)} ms, ${times.toFixed(1)} times the quiet one`)
+    const isUnnoticed = p99 <= UNNOTICED_MS + round.idleMsMax
+    t.ok(times <= 3 || isUnnoticed, `p99 ${p99.toFixed(1)} ms, ${times.toFixed(1)} times the quiet one`)
   })
 }

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -43,13 +43,13 @@ export async function runRound (t: Test, { scenario, seconds, quietSeconds }: Om
   const order: LoadOrder = { port: server.port, scenario, seconds, quietSeconds }
   const child = fork(SENDER, [JSON.stringify(order)], { execArgv: [], env: bareEnvironment() })
   t.teardown(() => child.kill('SIGKILL'))
-  await once(child, 'message')
+  await nextMessage(child)
   const startedAt = Date.now()
   await loopMsOf(server)
   const idle = monitorEventLoopDelay({ resolution: 10 })
   idle.enable()
   const cpuBefore = cpuSecondsOf(server.pid)
-  const [message] = await once(child, 'message') as [LoadMessage]
+  const message = await nextMessage(child)
   idle.disable()
   const lastedSeconds = (Date.now() - startedAt) / 1000
   const cpuCores = (cpuSecondsOf(server.pid) - cpuBefore) / lastedSeconds
@@ -64,6 +64,13 @@ export async function runRound (t: Test, { scenario, seconds, quietSeconds }: Om
     blockedMs,
     threadsEnded: server.logs().filter(({ msg }) => /scoring thread ended/.test(String(msg))).length
   }
+}
+
+async function nextMessage (child: ChildProcess): Promise<LoadMessage> {
+  const died = once(child, 'exit').then(([code]) => { throw new Error(`the sender ended with ${code}`) })
+  const [message] = await Promise.race([once(child, 'message'), died]) as [LoadMessage]
+  died.catch(() => {})
+  return message
 }
 
 /** What every round must hold, however slow the machine is. */
@@ -81,6 +88,8 @@ export function checkRound (t: Test, round: Round, { scenario }: Pick<LoadOrder,
   t.comment(`ordinary p99 ${before} quiet, ${beside} ms beside; event loop ${loop}, liveness ${live}, ` +
     `idle process ${idle}, sender late ${late} ms; ${cpuCores.toFixed(2)} cores; ${threadsEnded} threads ended; ` +
     `blocked after ${JSON.stringify(blockedMs)} ms`)
+  t.same(without(quiet.ordinary, ['200']), {}, 'before it ordinary requests are answered')
+  t.same(without(quiet['ordinary, large'], ['200']), {}, 'and large ones')
   t.same(without(flood['plain attack'], ['403', '429', '503']), {}, 'no plain attack of others passes')
   // A server that refuses a body unread may end the connection before the answer was read: that is no passage.
   t.same(without(flood.hostile, ['403', '429', '503', '0']), {}, 'nothing hostile passes')
