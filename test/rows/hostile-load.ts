@@ -67,9 +67,9 @@ export async function runRound (t: Test, { scenario, seconds, quietSeconds }: Om
 }
 
 async function nextMessage (child: ChildProcess): Promise<LoadMessage> {
-  const died = once(child, 'exit').then(([code]) => { throw new Error(`the sender ended with ${code}`) })
+  // Unlike the exit, the end of the channel comes after all messages.
+  const died = once(child, 'disconnect').then(() => { throw new Error('the sender ended before it was done') })
   const [message] = await Promise.race([once(child, 'message'), died]) as [LoadMessage]
-  died.catch(() => {})
   return message
 }
 
