@@ -67,7 +67,7 @@ async function send (through: Connections, list: Due[]): Promise<Sent> {
       const { kind, request, atMs } = list[next]!
       const dueMs = startMs + atMs
       lateMsMax = Math.max(lateMsMax, performance.now() - dueMs)
-      pending.push(through.send(request(), dueMs).then((answer) => {
+      pending.push(through.send(request, dueMs).then((answer) => {
         answers.set(kind, answers.get(kind) ?? [])
         answers.get(kind)!.push(answer)
       }))

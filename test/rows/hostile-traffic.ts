@@ -10,7 +10,7 @@ export type Scenario = typeof SCENARIOS[number]
 export type Kind = 'hostile' | 'plain attack' | 'ordinary' | 'ordinary, large'
 
 /** One request and when it goes out, in ms from the start of the flood. */
-export interface Due { atMs: number, kind: Kind, from: string, request: () => Buffer[] }
+export interface Due { atMs: number, kind: Kind, request: Buffer[] }
 
 const COUNTS = '{"query":"{ threatCounts { category count } }"}'
 const ACTORS = JSON.stringify({
@@ -62,7 +62,7 @@ export function floodOf (scenario: Scenario, seconds: number): Due[] {
   const perRole = addresses.length / ROLES.length
   const hostile = ROLES.flatMap((role, r) => hostileTimes(role, seconds).map((atMs, i): Due => {
     const from = addresses[r * perRole + i % perRole]!
-    return { atMs, kind: 'hostile', from, request: () => hostileRequest(role, from, i) }
+    return { atMs, kind: 'hostile', request: hostileRequest(role, from, i) }
   }))
   return [...hostile, ...plainAttacks(seconds), ...ordinaryFor(seconds)].sort((a, b) => a.atMs - b.atMs)
 }
@@ -124,7 +124,7 @@ function plainAttacks (seconds: number): Due[] {
   return Array.from({ length: seconds * 20 }, (_, i): Due => {
     const from = i % 3 === 0 ? `2001:db8:${(0x2000 + i).toString(16)}::7` : `198.18.${i >> 6}.${(i & 63) * 4 + 1}`
     const line = `GET ${PLAIN[i % PLAIN.length]}`
-    return { atMs: i * 50 + 13, kind: 'plain attack', from, request: () => requestBytes(from, line) }
+    return { atMs: i * 50 + 13, kind: 'plain attack', request: requestBytes(from, line) }
   })
 }
 
@@ -134,13 +134,13 @@ const LARGE = ordinaryBodies(40, { seed: 11, minBytes: 20_000, maxBytes: 60_000 
 export function ordinaryFor (seconds: number): Due[] {
   const small = Array.from({ length: seconds * 50 }, (_, i): Due => {
     const from = ordinaryAddress(i)
-    return { atMs: i * 20 + 7, kind: 'ordinary', from, request: () => smallRequest(from, i) }
+    return { atMs: i * 20 + 7, kind: 'ordinary', request: smallRequest(from, i) }
   })
   const large = Array.from({ length: seconds * 2 }, (_, i): Due => {
     const from = ordinaryAddress(i * 7)
     const body = LARGE[i % LARGE.length]!
-    const request = (): Buffer[] => requestBytes(from, 'POST /graphql', { body })
-    return { atMs: i * 500 + 250, kind: 'ordinary, large', from, request }
+    const request = requestBytes(from, 'POST /graphql', { body })
+    return { atMs: i * 500 + 250, kind: 'ordinary, large', request }
   })
   return [...small, ...large].sort((a, b) => a.atMs - b.atMs)
 }
