@@ -1,6 +1,6 @@
 /**
  * Aho and Corasick, "Efficient string matching" (1975): one table step per byte finds every occurrence of many words at
- * once, whatever the text. Words are ASCII in lower case.
+ * once, whatever the text. Words are ASCII in lower case; a blank in a word stands for a line break too.
  */
 export interface Anchors {
   /** Words by number. */
@@ -22,6 +22,7 @@ export function createAnchors (words: string[]): Anchors {
   const classes = new Uint8Array(256)
   let classCount = 1
   for (const letter of new Set(words.join(''))) classes[letter.charCodeAt(0)] = classCount++
+  for (const lineBreak of [10, 11]) classes[lineBreak] = classes[32] as number
   if (classCount > 1 << CLASS_BITS) throw new RangeError(`anchors use ${classCount} classes of bytes`)
   const width = 1 << CLASS_BITS
   const rows: Int32Array[] = [new Int32Array(width).fill(-1)]

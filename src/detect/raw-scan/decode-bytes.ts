@@ -74,7 +74,7 @@ export function hasDecoded (): boolean {
   return cursor.changed
 }
 
-/** Decodes `length` bytes of `source` into `target`, which is at least as long; the number of bytes written. */
+/** Decodes `length` bytes of `source` into `target`, which is at least as long or the same; the number of bytes written. */
 export function decodePass (source: Uint8Array, length: number, target: Uint8Array, pass: DecodingPass): number {
   cursor.changed = false
   let out = 0
@@ -241,8 +241,8 @@ for (let byte = 0; byte < 32; byte++) FOLD[byte] = DROP
 for (const byte of [9, PLUS_BLANK, 32]) FOLD[byte] = BLANK
 for (const byte of [10, SMUGGLED_BREAK, 13]) FOLD[byte] = BREAK
 FOLD[127] = DROP
-// A comment's two characters, the first bytes of a no-break space and of fullwidth letters.
-for (const byte of [42, 47, 0xc2, 0xef]) FOLD[byte] = LOOK
+// A comment's two characters, the first bytes of a no-break space, of curly quotes and of fullwidth letters.
+for (const byte of [42, 47, 0xc2, 0xe2, 0xef]) FOLD[byte] = LOOK
 
 /** Characters of a comment that stands for a blank; a longer one is text. */
 const COMMENT_CHARACTERS_MAX = 40
@@ -253,7 +253,7 @@ for (const byte of [32, 33, 46, 45]) IN_COMMENT[byte] = 1
 
 /**
  * Lower case; runs of blanks and SQL comments as one blank (a line break where the run holds one); control characters
- * gone; fullwidth letters as ASCII. The number of bytes written.
+ * gone; curly quotes and fullwidth letters as ASCII. The number of bytes written.
  */
 export function fold (source: Uint8Array, length: number, target: Uint8Array): number {
   let out = 0
@@ -278,7 +278,10 @@ export function fold (source: Uint8Array, length: number, target: Uint8Array): n
         if (pending === 0) pending = 32
         continue
       }
-      if (byte === 0xef && at + 2 < length && (next === 0xbc || next === 0xbd)) {
+      if (byte === 0xe2 && next === 0x80 && ((source[at + 2] as number) & 0xfe) === 0x98) {
+        byte = 39
+        at += 2
+      } else if (byte === 0xef && at + 2 < length && (next === 0xbc || next === 0xbd)) {
         const last = source[at + 2] as number
         const code = next === 0xbc ? last - 0x60 : last - 0x20
         if (code > 32 && code < 127) { byte = code; at += 2 }

@@ -31,11 +31,17 @@ export interface RawSign {
 const BODY_BYTES_MAX = 1_048_576
 /** Times one text is decoded; parsers in the wild stack two or three. */
 const DECODE_PASSES_MAX = 4
+const MATCH_CHARACTERS_MIN = 12
 const MATCH_CHARACTERS_MAX = 60
 /** A complete statement this many characters before a sign shows a query instead of breaking into one. */
 const STATEMENT_CHARACTERS = 300
 /** An opened tag or template reaches this far. */
-const OPEN_CHARACTERS: Record<'tag' | 'template', number> = { tag: 240, template: 160 }
+const OPEN_CHARACTERS: Record<NonNullable<RawRule['inside']>, number> = {
+  tag: 240,
+  template: 160,
+  expression: 120,
+  powershell: 120
+}
 /** Prose before a sign: this many plain words in this many characters. */
 const PROSE_CHARACTERS = 120
 const PROSE_WORDS = 8
@@ -43,27 +49,38 @@ const PROSE_WORDS = 8
 const KEPT_BYTES = 65_536
 
 /** What an anchor tells beside the rules it belongs to. */
-type Mark = 'select' | 'from' | 'statement' | 'tag' | 'tag-end' | 'template' | 'template-end' | 'fence'
+type Mark = 'select' | 'from' | 'statement' | 'tag' | 'tag-end' | 'template' | 'template-end' | 'fence' | 'expression' | 'powershell'
 const MARKS: Record<Mark, string[]> = {
   select: ['select '],
   from: [' from '],
   statement: ['insert into ', 'delete from ', ' set ', 'create table ', 'alter table ', ' values (', ' values('],
   tag: ['<'],
   'tag-end': ['>'],
-  template: ['{{', '{%', '${', '#{', '%{', '*{', '<%', '@{', '@('],
+  template: ['{{', '{%', '#{', '%{', '*{', '<%', '@{', '@('],
   'template-end': ['}}', '%}', '%>'],
-  fence: ['```']
+  fence: ['```'],
+  expression: ['${'],
+  powershell: ['powershell', 'pwsh ']
 }
 
 /** One rule as it is tried. */
-interface TriedRule extends RawRule { number: number, sticky: RegExp }
-const RULES: TriedRule[] = [...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES]
-  .map((rule, number) => ({ ...rule, number, sticky: new RegExp(rule.pattern.source, 'y') }))
+interface TriedRule extends RawRule { sticky: RegExp }
+/** What to do where a word ends. */
+interface Ending { length: number, mark: Mark | null, rules: TriedRule[] }
 
+/** Anchors know one blank, whatever kind of line break a pattern then asks for. */
+const RULES: TriedRule[] = [...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES].map((rule) => ({
+  ...rule,
+  anchors: [...new Set(rule.anchors.map((word) => word.replace(/\s/g, ' ')))],
+  sticky: new RegExp(rule.pattern.source, 'y')
+}))
 const WORDS = [...new Set([...Object.values(MARKS).flat(), ...RULES.flatMap(({ anchors }) => anchors)])]
 const ANCHORS = createAnchors(WORDS)
-const RULES_OF_WORD = WORDS.map((word) => RULES.filter(({ anchors }) => anchors.includes(word)))
-const MARK_OF_WORD = WORDS.map((word) => (Object.keys(MARKS) as Mark[]).find((mark) => MARKS[mark].includes(word)) ?? null)
+const ENDINGS: Ending[][] = ANCHORS.ending.map((numbers) => numbers.map((number) => {
+  const word = WORDS[number] as string
+  const mark = (Object.keys(MARKS) as Mark[]).find((mark) => MARKS[mark].includes(word)) ?? null
+  return { length: word.length, mark, rules: RULES.filter(({ anchors }) => anchors.includes(word)) }
+}))
 
 const first = Buffer.allocUnsafeSlow(KEPT_BYTES)
 const second = Buffer.allocUnsafeSlow(KEPT_BYTES)
@@ -91,29 +108,21 @@ export function scanRaw (observation: Pick<Observation, 'url' | 'headers' | 'bod
 /** One text: decoded, folded and searched, and so the base64 in it. */
 function scanText (bytes: Uint8Array, place: string, inLine: boolean, plusIsBlank: boolean): RawSign | null {
   if (bytes.length === 0) return null
-  const [one, two, three] = buffersFor(bytes.length)
-  let source = bytes
-  let target = one
-  let length = bytes.length
-  for (let pass = 0; pass < DECODE_PASSES_MAX; pass++) {
-    const isFirst = pass === 0
-    length = decodePass(source, length, target, {
-      plusIsBlank: isFirst && plusIsBlank,
-      lineBreaksAreOrdinary: isFirst && plusIsBlank && !inLine,
-      hasControlEscapes: isFirst && !inLine
-    })
-    source = target
-    target = source === one ? two : one
-    if (!hasDecoded()) break
-  }
+  const [text, folded, decoded] = buffersFor(bytes.length)
+  let length = decodePass(bytes, bytes.length, text, {
+    plusIsBlank,
+    lineBreaksAreOrdinary: plusIsBlank && !inLine,
+    hasControlEscapes: !inLine
+  })
+  length = decodeMore(text, length)
   const stream = isStream(bytes, 0) ? streamSign(place) : null
   if (stream !== null) return stream
-  let found = search(target, fold(source, length, target), place, inLine)
+  let found = search(folded, fold(text, length, folded), place, inLine)
   if (found?.grade === 'certain') return found
   for (let narrow = 0; narrow < (plusIsBlank ? 2 : 1); narrow++) {
-    const decoded = decodeBase64Runs(source, length, three, narrow === 1)
-    if (decoded === 0) continue
-    const sign = searchDecoded(three, decoded, target, place)
+    const decodedLength = decodeBase64Runs(text, length, decoded, narrow === 1)
+    if (decodedLength === 0) continue
+    const sign = searchDecoded(decoded, decodedLength, folded, place)
     if (sign?.grade === 'certain') return sign
     found ??= sign
   }
@@ -125,11 +134,18 @@ function searchDecoded (decoded: Buffer, length: number, target: Buffer, place: 
   for (let at = 0; at < length; at = decoded.indexOf(10, at) + 1 || length) {
     if (isStream(decoded, at)) return streamSign(place)
   }
-  const plain = decodePass(decoded, length, decoded, PLAIN_PASS)
+  const plain = decodeMore(decoded, decodePass(decoded, length, decoded, { ...NESTED_PASS, hasControlEscapes: true }))
   return search(target, fold(decoded, plain, target), place, false)
 }
 
-const PLAIN_PASS = { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: true }
+const NESTED_PASS = { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: false }
+
+/** Further passes, in place, for what was encoded more than once; the number of bytes that are left. */
+function decodeMore (text: Buffer, length: number): number {
+  let left = length
+  for (let pass = 1; pass < DECODE_PASSES_MAX && hasDecoded(); pass++) left = decodePass(text, left, text, NESTED_PASS)
+  return left
+}
 
 /** Java's stream header, AC ED 00 05, and the tag of an object, string or block. */
 function isStream (bytes: Uint8Array, at: number): boolean {
@@ -147,14 +163,24 @@ function buffersFor (length: number): [Buffer, Buffer, Buffer] {
 }
 
 /** Last positions of marks, or far away. */
+const FAR = -1_000_000
 const last: Record<Mark, number> = {
-  select: 0, from: 0, statement: 0, tag: 0, 'tag-end': 0, template: 0, 'template-end': 0, fence: 0
+  select: FAR,
+  from: FAR,
+  statement: FAR,
+  tag: FAR,
+  'tag-end': FAR,
+  template: FAR,
+  'template-end': FAR,
+  fence: FAR,
+  expression: FAR,
+  powershell: FAR
 }
 
 /** The strongest sign in folded text. */
 function search (bytes: Buffer, length: number, place: string, inLine: boolean): RawSign | null {
   const text = bytes.toString('latin1', 0, length)
-  for (const mark of Object.keys(last) as Mark[]) last[mark] = -1_000_000
+  for (const mark of Object.keys(last) as Mark[]) last[mark] = FAR
   const { next, classes } = ANCHORS
   let likely: RawSign | null = null
   let state = 0
@@ -162,21 +188,14 @@ function search (bytes: Buffer, length: number, place: string, inLine: boolean):
     const step = next[state << CLASS_BITS | (classes[bytes[at] as number] as number)] as number
     state = step & (HIT - 1)
     if (step < HIT) continue
-    for (const word of ANCHORS.ending[state] as number[]) {
-      const start = at + 1 - (WORDS[word] as string).length
-      const mark = MARK_OF_WORD[word] as Mark | null
-      if (mark !== null) note(mark, start)
-      for (const rule of RULES_OF_WORD[word] as TriedRule[]) {
-        if (rule.grade === 'likely' && likely !== null) continue
-        if (rule.onlyInLine === true && !inLine) continue
-        if (rule.inside !== undefined && !isInside(rule.inside, start)) continue
-        rule.sticky.lastIndex = start
-        if (!rule.sticky.test(text)) continue
-        const grade = gradeOf(rule, text, start, inLine)
-        if (grade === null) continue
-        const match = text.slice(start, Math.min(rule.sticky.lastIndex, start + MATCH_CHARACTERS_MAX))
-        const sign: RawSign = { rule: rule.rule, grade, place, match }
-        if (grade === 'certain') return sign
+    const endings = ENDINGS[state] as Ending[]
+    for (let number = 0; number < endings.length; number++) {
+      const { length: wordLength, mark, rules } = endings[number] as Ending
+      const start = at + 1 - wordLength
+      if (mark !== null) note(mark, start, text)
+      for (let tried = 0; tried < rules.length; tried++) {
+        const sign = tryRule(rules[tried] as TriedRule, text, start, place, inLine, likely !== null)
+        if (sign?.grade === 'certain') return sign
         likely ??= sign
       }
     }
@@ -184,14 +203,40 @@ function search (bytes: Buffer, length: number, place: string, inLine: boolean):
   return likely
 }
 
-function note (mark: Mark, start: number): void {
+function note (mark: Mark, start: number, text: string): void {
+  // A selection in parentheses is what an attack puts into a statement.
+  if (mark === 'select' && text.charCodeAt(start - 1) === 40) return
   last[mark] = start
   if (mark === 'from' && start - last.select <= STATEMENT_CHARACTERS) last.statement = start
 }
 
-function isInside (what: 'tag' | 'template', start: number): boolean {
+function tryRule (
+  rule: TriedRule, text: string, start: number, place: string, inLine: boolean, hasLikely: boolean
+): RawSign | null {
+  if (hasLikely && rule.grade === 'likely') return null
+  if (rule.onlyInLine === true && !inLine) return null
+  if (rule.inside !== undefined && !isInside(rule.inside, start)) return null
+  if (rule.after !== undefined && !isAfter(rule.after, text, start)) return null
+  rule.sticky.lastIndex = start
+  if (!rule.sticky.test(text)) return null
+  const end = Math.max(rule.sticky.lastIndex, start + MATCH_CHARACTERS_MIN)
+  const grade = gradeOf(rule, text, start, inLine)
+  if (grade === null) return null
+  return { rule: rule.rule, grade, place, match: text.slice(start, Math.min(end, start + MATCH_CHARACTERS_MAX)) }
+}
+
+function isInside (what: NonNullable<RawRule['inside']>, start: number): boolean {
   const opened = last[what]
-  return start - opened <= OPEN_CHARACTERS[what] && opened >= (what === 'tag' ? last['tag-end'] : last['template-end'])
+  if (start - opened > OPEN_CHARACTERS[what]) return false
+  if (what === 'tag') return opened >= last['tag-end']
+  return what !== 'template' || opened >= last['template-end']
+}
+
+function isAfter (characters: string, text: string, start: number): boolean {
+  if (start === 0) return true
+  const before = text[start - 1] as string
+  if (before !== ' ') return characters.includes(before)
+  return start < 2 || characters.includes(text[start - 2] as string)
 }
 
 /** The rule's grade here: less where a text shows an attack instead of carrying it out, null for no sign at all. */
@@ -217,8 +262,12 @@ function isQuoted (text: string, start: number): boolean {
     if (code === 34 || code === 61 || code === 38 || code === 62 || code === SMUGGLED_BREAK) return false
     if (code === 32 || code === 10) {
       if (letters >= 2 && ++words >= PROSE_WORDS) return true
-    } else if (code === 96 && start - at <= 4) return true
+    } else if (code === 96 && start - at <= 4 && isBlankOrParenthesis(text.charCodeAt(at - 1))) return true
     letters = 0
   }
   return false
+}
+
+function isBlankOrParenthesis (code: number): boolean {
+  return code === 32 || code === 40
 }

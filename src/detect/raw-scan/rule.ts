@@ -18,7 +18,9 @@ export interface RawRule {
   /** Likely only behind a complete SQL statement: then the text shows a query, it does not break into one. */
   apartFromSql?: true
   /** Only inside what is open at this place. */
-  inside?: 'tag' | 'template'
+  inside?: 'tag' | 'template' | 'expression' | 'powershell'
+  /** Only behind one of these characters, a blank between them left out: looked at before the pattern is tried. */
+  after?: string
   /** Certain in prose too: a document does not quote it unescaped by accident, and a logger obeys it there as well. */
   inProseToo?: true
 }
@@ -32,3 +34,16 @@ export function pairs (first: readonly string[], second: readonly string[]): str
 export function behind (parts: Parameters<typeof sequence>[0]): RegExp {
   return new RegExp(`(?<=${sequence(parts).source})`)
 }
+
+/**
+ * Where a value begins, in what bodies, URLs and headers are written in. An opening quote has a colon, a comma or a
+ * parenthesis before it; the name before an equals sign begins a pair, since shells and scripts write `a=b` too.
+ */
+export const VALUE_START = sequence([[
+  /^/,
+  /[:,[{(=]\s?"/,
+  /name="[\w.-]{1,40}"\n/,
+  /(?:^|[?&])[\w.[\]-]{1,40}=/,
+  /<[\w:.-]{1,40}>/,
+  /cdata\[/
+]])

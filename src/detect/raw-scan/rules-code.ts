@@ -1,18 +1,19 @@
 import { anyOf, sequence } from '../../std/regex.ts'
 
+import { pairs } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
 const LOOKUPS: RawRule[] = [
   {
     rule: 'log4shell.raw',
     grade: 'certain',
-    anchors: ['${jndi:', '${jndi${', '${${', '${lower:', '${upper:', '${::', '${env:', '${sys:', '${date:', '${main:', '${ctx:',
+    anchors: ['${jndi:', '${jndi${', '${lower:', '${upper:', '${::', '${env:', '${sys:', '${date:', '${main:', '${ctx:',
       '${java:', '${base64:'],
     inProseToo: true,
     pattern: anyOf([
       /\$\{jndi(?::|\$\{)\s?(?:ldaps?|rmi|dns|nis|iiop|corba|nds|https?|\$\{|[a-z]{0,4}\$\{|\/\/|\w{1,12}:)/,
       /\$\{(?:\$\{)?(?:lower|upper):\s?[a-z:]\s?\}/,
-      /\$\{(?:\$\{)?(?:[\w.${}-]{0,20}:){1,3}-[^}\n]?\}/,
+      /\$\{(?:\$\{)?(?:[\w.-]{0,20}:){1,3}-[^}\n]?\}/,
       /\$\{(?:\$\{)?date:\s?['"][a-z]['"]\}/,
       /\$\{base64:jndi/
     ])
@@ -26,7 +27,7 @@ const TEMPLATES: RawRule[] = [
     anchors: ['{{', '{%', '#{', '<%=', '*{', '@('],
     pattern: anyOf([
       /\{\{\s?-?['"]?\d{1,8}['"]?\s?\*\s?['"]?\d{1,8}['"]?\s?\}\}/,
-      /(?<=["=>'\d\w]\s?)(?:#\{|\*\{|<%=|@\()\s?\d{1,8}\s?\*\s?\d{1,8}\s?(?:\}|%>|\))(?=["&<'\s}]|$)/,
+      /(?:#\{|\*\{|<%=|@\()\s?\d{1,8}\s?\*\s?\d{1,8}\s?(?:\}|%>|\))(?=["&<'\s}]|$)/,
       /\{%\s?(?:import\sos|debug)\s?%?\}?/,
       /<%=\s?(?:system|exec|`|%x|io\.popen|file\.(?:open|read)|dir\.|eval|kernel\.|require|process\.)/,
       /#\{\s?(?:system|exec|`|%x|io\.popen|session\.setattribute|request\.getclass)\s?[("'`{[]/
@@ -35,10 +36,11 @@ const TEMPLATES: RawRule[] = [
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['${'],
+    anchors: [...pairs(['${', '${ '], [...'0123456789']), '${@', '${phpinfo', '${system', '${passthru', '${shell_exec', '${t(',
+      '${#', '${(#', '${new ', "${''", '${"', '${class.'],
     pattern: anyOf([
-      /(?<=(?:["=]|^|\s)[\w.-]{0,20})\$\{\s?\d{1,8}\s?\*\s?\d{1,8}\s?\}(?=["&]|$)/,
-      /\$\{\s?@?(?:phpinfo|system|exec|eval|passthru|shell_exec|print|md5|die|assert)\s?\(/,
+      /\$\{(?=\s?\d{1,8}\s?\*\s?\d{1,8}\s?\}(?:["&]|$))(?<=(?:["=]|^|\s)[\w.-]{0,20}\$\{)/,
+      /\$\{(?:\s?@?(?:phpinfo|system|passthru|shell_exec)|@(?:exec|eval|print|md5|die|assert))\s?\(/,
       /\$\{(?:t\s?\(\s?java\.|#_memberaccess|#context|\(#|@java\.|new\sjava\.|''\.getclass|"\w?"\.getclass|class\.)/
     ])
   },
@@ -57,6 +59,13 @@ const TEMPLATES: RawRule[] = [
       /(?:filter|map|reduce)\(\s?['"]?(?:system|exec|passthru)|scriptenginemanager|os\.system\(/,
       /child_process|process\.mainmodule/
     ])
+  },
+  {
+    rule: 'ssti.raw',
+    grade: 'certain',
+    anchors: ['.getclass(', 'getruntime(', 'new java.', '.forname(', 'scriptenginemanager'],
+    inside: 'expression',
+    pattern: /(?:\.getclass\(\)|\.forname\(|getruntime\(\)\.exec|new\sjava\.(?:lang|util|io)\.|scriptenginemanager)/
   },
   {
     rule: 'ssti.raw',
@@ -105,7 +114,7 @@ const JAVA: RawRule[] = [
       /["']@type["']\s?:\s?["'](?:l?com\.(?:sun|mchange|alibaba\.fastjson|caucho)|l?javax?\.|l?org\.(?:apache|spring|mybatis|hibernate))[\w.]/,
       /"\$type"\s?:\s?"system\.(?:windows\.data\.objectdataprovider|diagnostics|management|io\.(?:file|dir)|configuration\.install)/,
       /_\$\$nd_func\$\$_\s?function|(?:cos|cposix)\nsystem\n|c__builtin__\n(?:eval|exec|getattr)/,
-      /<java(?:\s[^>\n]{0,60})?>\s?<(?:object|void)\s[^>\n]{0,30}class\s?=\s?["']java/
+      /<java(?:\s[^<>\n]{0,60})?>\s?<(?:object|void)\s[^<>\n]{0,30}class\s?=\s?["']java/
     ])
   }
 ]
@@ -116,9 +125,9 @@ const PHP: RawRule[] = [
     grade: 'certain',
     anchors: ['<?', '<%'],
     pattern: anyOf([
-      sequence([/<\?(?:php|=)?\s?(?:@?\s?(?:echo|print|die|error_reporting\(0\);?|set_time_limit\(0\);?)\s?\(?\s?){0,2}@?\s?/, [
+      sequence([/<\?(?:php|=)?\s?(?=[@a-z$`])(?:@?\s?(?:echo|print|die|error_reporting\(0\);?|set_time_limit\(0\);?)\s?\(?\s?){0,2}@?\s?/, [
         /(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open|phpinfo|file_put_contents|fputs|unlink|md5)\s?\(/,
-        /base64_decode\s?\(|\$_(?:get|post|request|cookie|server)\s?\[[^\]\n]{1,20}\]\s?\(|`\$?\w/
+        /base64_decode\s?\(|\$_(?:get|post|request|cookie|server)\s?\[[^\]\n]{1,20}\]\s?\(|\$_(?:get|post|request|cookie)\b|`\$?\w/
       ]]),
       /<%\s?@?\s?(?:eval|execute)\s?\(?\s?request/,
       /<%[!=@]?\s?(?:out\.print(?:ln)?\(|[\w.]{0,20}runtime\.getruntime|java\.lang\.runtime|response\.write\(|new\sjava\.)/
@@ -195,18 +204,17 @@ const OBJECTS: RawRule[] = [
   {
     rule: 'code.raw',
     grade: 'certain',
-    anchors: ['__import__(', 'process.mainmodule', 'global.process', 'require('],
+    anchors: ['__import__(', 'require('],
     pattern: anyOf([
       /__import__\(\s?['"](?:os|subprocess|commands|pty|socket)['"]\s?\)\.(?:system|popen|check_output|run|call|spawn)/,
-      /process\.mainmodule\.(?:require|constructor)|global\.process\.mainmodule/,
       /(?<=["'=]\w{0,12}[;)}]?\s?(?:return\s)?|\))require\(\s?['"]child_process['"]\s?\)\.(?:exec|spawn|execfile)(?:sync)?\(\s?['"](?:id|ls|cat\s|whoami|nc\s|curl|wget|bash|ping|uname)/
     ])
   },
   {
     rule: 'code.raw',
     grade: 'likely',
-    anchors: ['child_process', '.popen(', 'os.system('],
-    pattern: /child_process['"]\)\.(?:exec|spawn)|(?<=os)\.popen\(\s?['"]|os\.system\(\s?['"](?:id|cat|ls|whoami|curl|wget|rm|nc)\b/
+    anchors: ['child_process', '.popen(', 'os.system(', 'process.mainmodule'],
+    pattern: /process\.mainmodule\.(?:require|constructor)|child_process['"]\)\.(?:exec|spawn)|(?<=os)\.popen\(\s?['"]|os\.system\(\s?['"](?:id|cat|ls|whoami|curl|wget|rm|nc)\b/
   }
 ]
 

@@ -1,19 +1,19 @@
 import { anyOf, sequence } from '../../std/regex.ts'
-import { pairs } from './rule.ts'
+import { behind, pairs, VALUE_START } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
 /**
  * Where a value is left: behind a quote, a digit or a closing parenthesis, or behind one short word that is all the
  * value holds so far.
  */
-const LEAVES = /(?<=(?:['"\d)][\s)]{0,3}|["=]-?[\w.-]{0,20}\s))/
+const LEAVES = behind([[/['"\d)][\s)]{0,3}/, sequence([VALUE_START, /-?[\w.-]{0,20}\s/])]])
 const LEAVES_QUOTE = /(?<=['"\d)][\s)]{0,3})/
 
 const JOINS = [...pairs(["'", '"', ')', ' ', '\n'], ['or ', 'or(', "or'", 'or"', 'and ', 'and(', "and'", 'and"', 'xor ']),
   ...pairs(["'", '"', ')', "' ", '" ', ') ', '1 ', '1'], ['||', '&&'])]
-const LEADS = /[\s'")\d]{0,2}/
+const LEADS = /['")\s\d]\s?/
 const JOIN = /(?:x?or|and|\|\||&&)(?![a-z])/
-const OPENS = /[\s(!~+-]{0,4}(?:not\s)?[\s(]{0,2}/
+const OPENS = /[\s(!~+-]{0,4}(?:not[\s(]{1,3})?/
 
 const UNION: RawRule[] = [
   {
@@ -72,9 +72,9 @@ const TAUTOLOGIES: RawRule[] = [
     // Two different numbers are compared by those who watch whether an answer changes.
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: [' or ', ' and '],
+    anchors: [' or ', ' and ', ' where '],
     apartFromSql: true,
-    pattern: /\s(?:or|and)\s(?:not\s)?\(?\d{3,10}\s?=\s?\d{3,10}(?![\w.])/
+    pattern: /\s(?:or|and|where)\s(?:not\s)?\(?\d{3,10}\s?=\s?\d{3,10}(?![\w.])/
   },
   {
     rule: 'sqli.raw',
@@ -115,7 +115,7 @@ const STACKED: RawRule[] = [
     anchors: ['drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ', 'exec', 'shutdown',
       'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
     apartFromSql: true,
-    pattern: sequence([/(?<=(?:['"][\s)]{0,3}|["=]-?\w{0,16}[)\s]{0,2});\s?)/, [
+    pattern: sequence([behind([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,2}/])], /;\s?/]), [
       /drop\s(?:table|database|schema|user|view)\s[\w."'`[\]]/,
       /insert\sinto\s[\w."'`[\]]{1,40}[\s(]/,
       /delete\sfrom\s[\w."'`[\]]{1,40}\s?(?:where\b|;|--|#|$|["&])/,
@@ -196,7 +196,7 @@ const FUNCTIONS: RawRule[] = [
       /floor\(rand\(\d?\)\s?\*\s?2\)/,
       /(?:extractvalue|updatexml)\(\s?(?:\d{1,6}|rand\(\)|null|0x\w{1,8}|'\w?')\s?,\s?(?:concat|make_set|0x|\(select|'[~:.])/,
       /concat(?:_ws)?\(0x[0-9a-f]{2,40}\s?[,)]/,
-      /chr\(\d{1,3}\)\s?\|\|\s?chr\(\d/,
+      /cha?r\(\d{1,3}\)\s?\|\|\s?cha?r\(\d/,
       /char\(\d{1,3}\)\s?\+\s?char\(\d|char\(\d{1,3}(?:,\d{1,3}){3,20}\)/,
       /ctxsys\.drithsx\.sn\s?\(|utl_inaddr\.get_host_(?:address|name)\s?\(|utl_http\.request\s?\(\s?['"(]/,
       /exp\(~\(\s?select\s/,
@@ -220,9 +220,11 @@ const FUNCTIONS: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['rlike ', '=(select ', '= (select ', ' in (select '],
+    anchors: ['rlike ', 'from ', '=(select ', '= (select ', ' in (select '],
     apartFromSql: true,
     pattern: anyOf([
+      // The same catalogue joined with itself, for the time that it takes.
+      /from\s(?<catalogue>sysusers|all_users|rdb\$\w{1,20}|information_schema\.\w{1,20}|sysibm\.\w{1,20})\s(?:as\s)?\w{1,8}\s?,\s?\k<catalogue>/,
       sequence([LEAVES_QUOTE, /rlike\s\(?(?:select|sleep)\b/]),
       /(?<=(?:and|or)\s\(?\d{1,6}\s?)(?:=|in)\s?\(?\(select\s?(?:\(|\d|upper|chr|char|concat|count|\w)/
     ])
@@ -265,10 +267,10 @@ const DOCUMENT_STORES: RawRule[] = [
   {
     rule: 'nosqli.raw',
     grade: 'certain',
-    anchors: ["';", '";', "'||", '"||', "' ||", "');", "'};"],
+    anchors: ["';", '";', "'||", '"||', "' ||", "'&&", "' &&", "');", "'};"],
     pattern: anyOf([
       /["'][\s)}]{0,3};\s?(?:return\s?\(?(?:true|1)\)?\s?[;}]\s?(?:var|\/\/|["'])|(?:sleep|while)\s?\(\s?(?:\d|true|1)[^"\n]{0,12}\)\s?[;{])/,
-      /["']\s?\|\|\s?this\.\w{1,20}\s?(?:[!=<>]|\.match)/
+      /["']\s?(?:\|\||&&)\s?this\.\w{1,20}\s?(?:[!=<>]|\.match)/
     ])
   }
 ]

@@ -1,4 +1,5 @@
 import { anyOf, sequence } from '../../std/regex.ts'
+import { behind } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
 /** What a script does that is there to prove that it ran, or to take something away. */
@@ -23,7 +24,7 @@ export const SCRIPT_RULES: RawRule[] = [
     rule: 'xss.raw',
     grade: 'certain',
     anchors: ['<script', '<x:script', '<svg:script'],
-    pattern: sequence([/<(?:\w{1,8}:)?script(?:[\s/][^>\n]{0,60})?>[\s"'(;,+-]{0,6}(?:\/\/\s)?/, [
+    pattern: sequence([/<(?:\w{1,8}:)?script(?:[\s/][^<>\n]{0,60})?>[\s"'(;,+-]{0,6}(?:\/\/\s)?/, [
       /(?:alert|prompt|confirm|eval|print)\s?[(`.]/,
       /document\.(?:cookie|domain|location)|location\s?(?:=|\.href)|new\simage|fetch\s?\(|string\.fromcharcode/,
       /\w{1,12}\s?=\s?(?:alert|eval|prompt|confirm)\b|throw\s|window\[|self\[|\[\]\[|document\.write\(\s?['"]<(?:img|script)/
@@ -41,22 +42,30 @@ export const SCRIPT_RULES: RawRule[] = [
     grade: 'certain',
     anchors: [' on', '/on', '"on', "'on", '\non', '`on', '>on'],
     inside: 'tag',
-    pattern: sequence([/[\s/"'`>]on/, [SELF_FIRING], /\s?=\s?["'`(]?(?:javascript:)?[^>"'\n]{0,24}?/, [ACTS]])
+    pattern: sequence([/[\s/"'`>]on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING], /\s?=\s?["'`(]?(?:javascript:)?[^>"'\n]{0,24}?/, [ACTS]])
   },
   {
     // An attribute that is left through its own quote.
     rule: 'xss.raw',
     grade: 'certain',
     anchors: ["' on", '" on', "'on", '"on', '"/on', "'/on", '`on', '` on'],
-    pattern: sequence([/["'`][\s/]{0,2}on/, [SELF_FIRING, /click|submit|key\w{2,5}|change|input/],
+    pattern: sequence([/["'`][\s/]{0,2}on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING, /click|submit|key\w{2,5}|change|input/],
       /\s?=\s?["'`(]{0,2}(?:javascript:)?\w{0,12}?\s?(?:alert|prompt|confirm|eval|print)\s?[(`]/])
+  },
+  {
+    // The same behind other attributes.
+    rule: 'xss.raw',
+    grade: 'certain',
+    anchors: [' on', '/on'],
+    pattern: sequence([/[\s/]on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING],
+      /\s?=\s?["'`(]{0,2}(?:javascript:)?(?:alert|prompt|confirm|eval|print)\s?[(`]/])
   },
   {
     rule: 'xss.raw',
     grade: 'likely',
     anchors: [' on', '/on', '"on', "'on", '\non'],
     inside: 'tag',
-    pattern: sequence([/[\s/"']on/, [SELF_FIRING], /\s?=\s?["'`]?[\w.$]{1,30}\s?[(`=]/])
+    pattern: sequence([/[\s/"']on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING], /\s?=\s?["'`]?[\w.$]{1,30}\s?[(`=]/])
   },
   {
     rule: 'xss.raw',
@@ -72,10 +81,10 @@ export const SCRIPT_RULES: RawRule[] = [
   {
     rule: 'xss.raw',
     grade: 'certain',
-    anchors: ['<iframe', '<object', '<embed', '<base', '<a', '<form', '<math', '<svg', '<img', '<input', '<link', '<meta'],
-    pattern: sequence([/<(?:iframe|object|embed|base|a|form|math|svg|img|input|link|meta)[\s/][^>\n]{0,60}?/, [
-      /(?:href|src|data|action|srcdoc|content)\s?=\s?["'`]?\s?(?:data:text\/html|<script|\d{0,2};?\s?url=javascript)/
-    ]])
+    anchors: ['data:text/html', '<script', 'url=javascript', '<svg', '<img'],
+    inside: 'tag',
+    pattern: sequence([behind([/(?:href|src|data|action|srcdoc|content)\s?=\s?["'`]?\s?\d{0,2};?\s?/]),
+      /(?:data:text\/html|<(?:script|svg|img)[\s/>]|url=javascript)/])
   },
   {
     // A script's own string is left, or an expression of it is.
@@ -84,7 +93,7 @@ export const SCRIPT_RULES: RawRule[] = [
     anchors: ['alert(', 'prompt(', 'confirm(', 'alert`', 'eval(', 'alert ('],
     pattern: sequence([
       /(?<=(?:["'`][\s)}\]]{0,3}(?:;|-|\+|\*|\/|\|\||&&|,|%0a|\^)|<\/script>)\s?\(?)/,
-      /(?:alert|prompt|confirm|eval)\s?[(`][^)\n]{0,40}[)`]\s?(?:;?\s?(?:\/\/|<!--)|[-+*;,)/]\s?(?:["'`]|\/\/)|[;}]?\s?$)/
+      /(?:alert|prompt|confirm|eval)\s?[(`][^)\n]{0,40}[)`]\s?(?:;?\s?(?:\/\/|<!--)|;\s?\w{1,10}\s?=\s?\(?["']|[-+*;,)/]\s?(?:["'`]|\/\/)|[;}]?\s?$)/
     ])
   },
   {
@@ -99,12 +108,19 @@ export const SCRIPT_RULES: RawRule[] = [
   },
   {
     rule: 'xss.raw',
+    grade: 'certain',
+    anchors: ['expression('],
+    inside: 'tag',
+    pattern: /(?<=:\s?)expression\(\s?(?:alert|eval|document|window|prompt|confirm)\b/
+  },
+  {
+    rule: 'xss.raw',
     grade: 'likely',
-    anchors: ['<script', '</script>', '<svg/onload', '<svg onload', 'expression(', 'srcdoc', 'data:text/html', '<isindex',
+    anchors: ['<script', '</script>', '<svg/onload', '<svg onload', 'srcdoc', 'data:text/html', '<isindex',
       '<marquee', '<bgsound', '-moz-binding'],
     pattern: anyOf([
       /<script[\s/>]|<\/script>\s?</,
-      /<svg[\s/]onload|:\s?expression\(\s?\w|srcdoc\s?=\s?["']?\s?[<&]/,
+      /<svg[\s/]onload|srcdoc\s?=\s?["']?\s?[<&]/,
       /(?<=[=(]\s?["']?)data:text\/html[;,]|<(?:isindex|bgsound)\s|-moz-binding\s?:\s?url/
     ])
   }

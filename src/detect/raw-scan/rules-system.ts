@@ -1,14 +1,16 @@
 /* eslint-disable no-template-curly-in-string -- shell variables are what is looked for */
 import { anyOf, sequence } from '../../std/regex.ts'
-import { behind, pairs } from './rule.ts'
+import { behind, pairs, VALUE_START } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
 /**
  * Where a shell starts a new command behind a value that is no command line itself: the value is empty, one word, a
  * number, an address. Shell text that somebody posts has more before it.
  */
-const VALUE = /(?:["=>]|^)["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/
-const SEPARATED = behind([VALUE, /(?:;|\|\|?|&&?|\n|\v|`|\$\(|<\()[\s@({"']{0,3}(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/])
+const VALUE = sequence([VALUE_START, /["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/])
+const SEPARATED = behind([VALUE, /(?:;|\|\|?|&&?|\n|\v|(?<!\s)(?:`|\$\()|<\()[\s@({"']{0,3}(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/])
+/** The last character of what SEPARATED looks for. */
+const SHELL_SIGNS = ';|&\n\v`(<{@"\'/'
 /** Any separator, wherever it stands. */
 const CHAINED = behind([/(?:;|\|\|?|&&?|`|\$\()\s?(?:\/?(?:usr\/)?s?bin\/)?/])
 const ENDS = /(?=$|["'&;|`)#<\n\v>])/
@@ -24,6 +26,7 @@ const COMMANDS: RawRule[] = [
       'ifconfig', 'ipconfig', 'netstat', 'dir ', 'net user', 'net view', 'python', 'perl ', 'php -', 'ruby -', 'rm -',
       'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ', 'ps ', 'find /', 'systeminfo',
       'tasklist', 'host ', 'set /a', 'kill ', 'ssh ', 'env ', 'pwd ', 'tftp ', 'certutil', 'timeout '],
+    after: SHELL_SIGNS,
     pattern: sequence([SEPARATED, [
       sequence([READERS, /\s?(?:-\w{1,3}\s)?["'<\s]{0,2}(?:\/{1,3}[\w?*]|\.\.?\/|\\|[a-z]:\\|[\w-]{1,30}\.(?:php|txt|conf|ini|log|py|js|sh)\b|\$)/]),
       sequence([/whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist/, /(?:\s?-\w{1,3}|\s?\/\w{1,5})?\s?/, ENDS]),
@@ -42,14 +45,22 @@ const COMMANDS: RawRule[] = [
     rule: 'cmdi.raw',
     grade: 'certain',
     anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], ['id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname']),
-    pattern: sequence([behind([/(?:["=>]|^)["'\s]?[\w.:/*-]{0,40}["')\s]{0,3}/]),
-      /(?:;|\|\||&&|`|\$\()\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/, [/(?=`|\))/, /(?:;|\|\||&&|#|&)/, /(?=["<]|$)/]])
+    pattern: sequence([behind([VALUE]),
+      /(?:;|\|\||&&|(?<!\s)(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/, [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]])
+  },
+  {
+    // A value that begins with a pipe is no list of names.
+    rule: 'cmdi.raw',
+    grade: 'certain',
+    anchors: ['|id', '| id', '|ls', '| ls', '|dir', '| dir', '|/usr/bin/', '|/bin/', '| /bin/', '|pwd', '|ver'],
+    pattern: sequence([behind([VALUE_START, /["'\s/]{0,2}(?:\d{1,3}(?:\.\d{1,3}){3})?\|?/]),
+      /\|\s?(?:\/(?:usr\/)?bin\/)?(?:id|ls|dir|pwd|ver|cat|uname)\b[\s\w/.:*-]{0,24}(?=["'&<;|]|$)/])
   },
   {
     rule: 'cmdi.raw',
     grade: 'likely',
     anchors: pairs(['|', '| '], ['id', 'ls', 'dir', 'whoami']),
-    pattern: sequence([behind([/(?:["=>]|^)["'\s]?[\w.:/*-]{0,40}["')\s]{0,3}/]), /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/])
+    pattern: sequence([behind([VALUE]), /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/])
   },
   {
     rule: 'cmdi.raw',
@@ -63,16 +74,23 @@ const COMMANDS: RawRule[] = [
   {
     rule: 'cmdi.raw',
     grade: 'certain',
-    anchors: ['/dev/tcp/', '-e /bin/', '${ifs}', '$ifs', '() {', '(){', 'mkfifo /tmp', '>& /dev', '-enc ', '-encodedcommand ',
-      'certutil', '{cat,', '{ls,', '{echo,', '{ping,', '{curl,', '{wget,', '|base64 -d|', '<<<', '-oproxycommand', 'mshta http',
+    anchors: ['/dev/tcp/', '-e /bin/', '${ifs}', '$ifs', '() {', '(){', 'mkfifo /tmp', '>& /dev',
+      'certutil', '{cat,', '{ls,', '{echo,', '{ping,', '{curl,', '{wget,', '|base64 -d|', '-oproxycommand', 'mshta http',
       'regsvr32 /s'],
     pattern: anyOf([
       /\/dev\/tcp\/(?:\d{1,3}\.|[\w.-]{1,60}\/\d)|(?<=n(?:c|cat|etcat)\s(?:[\w.-]{1,40}\s){0,3})-e\s\/bin\/(?:ba)?sh/,
       /(?<=[\w/})"'])\$\{?ifs\}?(?:\$\d)?[\w/$"'.{?-]|\(\)\s?\{\s?(?:_|:)\s?;\s?\}\s?(?:;|>)/,
-      /mkfifo\s\/tmp\/\w{1,10}\s?(?:;|&&)|(?<=powershell[\w.]{0,4}\s[^\n"&]{0,60})-enc(?:odedcommand)?\s[a-z0-9+/]{16}/,
+      /mkfifo\s\/tmp\/\w{1,10}\s?(?:;|&&)/,
       /certutil(?:\.exe)?\s[\s/\w-]{0,20}urlcache|(?<=[;|&`(=]\s?)\{(?:cat|ls|echo|ping|curl|wget),[^}\n"]{1,60}\}/,
       /\|base64\s-d\|(?:ba)?sh|-oproxycommand=|mshta\shttps?:|regsvr32\s\/s\s[^\n"]{0,40}\/i:http/
     ])
+  },
+  {
+    rule: 'cmdi.raw',
+    grade: 'certain',
+    anchors: ['-enc ', '-encodedcommand '],
+    inside: 'powershell',
+    pattern: /-enc(?:odedcommand)?\s[a-z0-9+/]{16}/
   },
   {
     rule: 'cmdi.raw',
@@ -112,6 +130,19 @@ const TRAVERSALS: RawRule[] = [
   },
   {
     rule: 'traversal.raw',
+    grade: 'certain',
+    anchors: ['..;/', 'filename="..', 'filename=..'],
+    pattern: /filename="?(?:\.\.[/\\]{1,2}){2}|(?<=\/)\.\.;\/(?=\w|\.\.;)/
+  },
+  {
+    // Nobody's sources lie that deep.
+    rule: 'traversal.raw',
+    grade: 'certain',
+    anchors: ['../', '..\\'],
+    pattern: sequence([behind([/(?:\.\.[/\\]{1,2}){8}/]), /\.\.[/\\]/])
+  },
+  {
+    rule: 'traversal.raw',
     grade: 'likely',
     anchors: ['../', '..\\'],
     pattern: sequence([behind([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]), /\.\.[/\\]/])
@@ -122,7 +153,7 @@ const TRAVERSALS: RawRule[] = [
     anchors: ['/etc/', 'etc/passwd', '/proc/self/', 'windows/', 'windows\\', 'win.ini', 'boot.ini', '/web-inf/', '/.ssh/', 'wp-config.php', 'id_rsa'],
     onlyInLine: true,
     pattern: sequence([behind([/[=/\\:]/]), /\/?/, [
-      /etc\/{1,3}(?:passwd|shadow|group)\b|proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
+      /(?<=\/)etc\/{1,3}(?:passwd|shadow|group)(?=$|[&?;.:)'"\0])|proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
       /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/web\.xml|\.ssh\/id_|id_rsa(?:$|&)/
     ]])
   },
@@ -147,8 +178,8 @@ const ADDRESSES: RawRule[] = [
     anchors: ['169.254.169.254', 'metadata.google.internal', '100.100.100.200', 'gopher://', 'dict://', '[fd00:ec2::254]', '0xa9fea9fe',
       '2852039166'],
     pattern: anyOf([
-      /(?<=["=>'(\s]\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:169\.254\.169\.254|100\.100\.100\.200|metadata\.google\.internal)(?::80)?\/(?:latest|computemetadata|metadata|opc|openstack|\d{4}-)/,
-      /(?<=["=>'(\s]\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:\[fd00:ec2::254\]|0xa9fea9fe|2852039166)/,
+      /(?<=(?:^|["=>'(\s[])\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:169\.254\.169\.254|100\.100\.100\.200|metadata\.google\.internal)(?::80)?\/(?:latest|computemetadata|metadata|opc|openstack|\d{4}-)/,
+      /(?<=(?:^|["=>'(\s[])\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:\[fd00:ec2::254\]|0xa9fea9fe|2852039166)/,
       /(?:gopher|dict):\/\/(?:127\.|localhost|0x|0\.0|10\.|192\.168\.|172\.|\[)[\w.\]:]{0,40}(?:\/|$|["&])/,
       /gopher:\/\/[\w.-]{1,60}:\d{1,5}\/_/
     ])
@@ -156,8 +187,8 @@ const ADDRESSES: RawRule[] = [
   {
     rule: 'ssrf.raw',
     grade: 'likely',
-    anchors: ['169.254.169.254', 'metadata.google.internal', 'gopher://', 'dict://', '=http://127.', '=http://0x7f', '=http://[::',
-      '=http://0.0.0.0', '=http://2130706433', '=http://localhost'],
+    anchors: ['169.254.169.254', 'metadata.google.internal', 'gopher://', 'dict://', '=http://0x7f', '=http://[::',
+      '=http://0.0.0.0', '=http://2130706433'],
     onlyInLine: true,
     pattern: /[\s\S]/
   }
@@ -167,8 +198,18 @@ const PROTOCOLS: RawRule[] = [
   {
     rule: 'crlf.raw',
     grade: 'certain',
-    anchors: ['\vset-cookie', '\vlocation', '\vcontent-', '\vhttp/', '\vrefresh', '\vx-', '\vaccess-control', '\v set-cookie', '\vhost:', '\v<'],
-    pattern: /\v\s?(?:set-cookie\s?:|location\s?:|content-(?:type|length|disposition)\s?:|http\/\d|refresh\s?:|x-[a-z-]{2,30}\s?:|access-control-[a-z-]{5,24}\s?:|<(?:script|html|svg|img)\b)/
+    anchors: ['\vset-cookie', '\vlocation', '\vcontent-', '\vhttp/', '\vrefresh', '\vx-', '\vaccess-control', '\v<'],
+    onlyInLine: true,
+    pattern: sequence([/\v/, [
+      /(?:set-cookie|location|content-(?:type|length|disposition)|refresh|x-[a-z-]{2,30}|access-control-[a-z-]{5,24})\s?:/,
+      /http\/\d|<(?:script|html|svg|img)\b/
+    ]])
+  },
+  {
+    rule: 'crlf.raw',
+    grade: 'certain',
+    anchors: ['\vset-cookie', '\vlocation', '\vcontent-length', '\vhttp/'],
+    pattern: /\v(?:set-cookie\s?:\s?[\w.-]{1,40}=|location\s?:\s?(?:https?:|\/)|content-length\s?:\s?\d|http\/[12](?:\.\d)?\s\d)/
   },
   {
     rule: 'crlf.raw',
@@ -181,7 +222,7 @@ const PROTOCOLS: RawRule[] = [
     grade: 'certain',
     anchors: [')('],
     pattern: sequence([
-      behind([/(?:["=>]|^)\s?[\w*]{0,24}\)?/]),
+      behind([VALUE_START, /\s?[\w*]{0,24}\)?/]),
       /(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)/,
       /\)\s?\(\s?(?:[|&!]\s?\(?\s?)?(?:uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof|[a-z]{2,16})\s?[~<>]?=/
     ])
@@ -190,7 +231,7 @@ const PROTOCOLS: RawRule[] = [
     rule: 'ldapi.raw',
     grade: 'certain',
     anchors: ['*)(', '*))', '*()|'],
-    pattern: sequence([behind([/(?:["=>]|^)\s?[\w]{0,24}/]), /\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/])
+    pattern: sequence([behind([VALUE_START, /\s?\w{0,24}/]), /\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/])
   },
   {
     rule: 'xpathi.raw',

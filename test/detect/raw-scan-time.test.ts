@@ -1,0 +1,94 @@
+import fc from 'fast-check'
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { CODE_RULES } from '../../src/detect/raw-scan/rules-code.ts'
+import { DATABASE_RULES } from '../../src/detect/raw-scan/rules-database.ts'
+import { SCRIPT_RULES } from '../../src/detect/raw-scan/rules-script.ts'
+import { SYSTEM_RULES } from '../../src/detect/raw-scan/rules-system.ts'
+import { scanRaw } from '../../src/detect/raw-scan/raw-scan.ts'
+import { threadMs, withinBar } from '../bar.ts'
+
+const KIB = 1_024
+/** Growth of a linear scan from 16 to 64 KiB is 4; more than this is none. */
+const GROWTH_MAX = 6
+/** CPU of one scan of the worst text, and of a text that is all a body may be. */
+const [BAR_64_KIB_MS, BAR_1_MIB_MS] = [2, 30]
+/** What a processor's clock is read over, since it ticks in milliseconds. */
+const MEASURED_MS = 60
+const WORST_KEPT = 12
+
+const ANCHORS = [...new Set([...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES].flatMap(({ anchors }) => anchors))]
+/** What brings an anchor's pattern further: what it may stand behind, and what may follow. */
+const BEFORE = ['', "'", '1 ', ';', '="', ' ']
+const AFTER = ['', '(', ' select ', "'"]
+const PUMPS = [
+  ...ANCHORS.flatMap((anchor) => [...BEFORE.map((before) => before + anchor), ...AFTER.map((after) => anchor + after)]),
+  '%25', '%', '%u', '%u0025', '%2525252525', '&', '&lt;', '&lt', '&#', '&#x', '&abcdefg', '\\', '\\\\', '\\u', '\\u0027', '\\u{', '\\x', '\0', "\0'", '+', ' ', '/*', '/*a', '/*!', '/*!50000', '*/', '/**/',
+  '<', '<a ', '<!', '{{', '${', '{%', '../', '....//', '..\\', 'A', 'AbCd', 'YWJj\n', 'rO0AB', 'lorem ipsum dolor sit amet ', 'a b c d e f ', '`', '($', ')(', '\ufeff', '\uff07', '’', '((((', "'))))", '"a":1,', '&a=1', 'select a from b ', '${a:b:c:', "' or 1=", '" on', ' on', ' onload=', ' onload="aaaaaaaaaaaaaaaaaaaaaaaaaaa', 'class["'
+]
+
+const filled = (pump: string, bytes: number): Buffer => {
+  const unit = Buffer.from(pump)
+  return Buffer.alloc(bytes, unit)
+}
+const scan = (body: Buffer, contentType: string): void => { scanRaw({ url: '/', headers: ['content-type', contentType], body }) }
+const TYPES = ['text/plain', 'application/x-www-form-urlencoded']
+
+/** Thread CPU of one scan, over as many as the clock needs. */
+function cpuMs (body: Buffer, contentType: string): number {
+  let least = Infinity
+  for (let round = 0; round < 2; round++) {
+    const started = threadMs()
+    let scans = 0
+    do {
+      scan(body, contentType)
+      scans++
+    } while (threadMs() - started < MEASURED_MS)
+    least = Math.min(least, (threadMs() - started) / scans)
+  }
+  return least
+}
+
+/** A first look at all of them by the wall clock; what it ranks highest is measured by the processor's. */
+function slowest (pumps: readonly string[]): Array<{ pump: string, contentType: string }> {
+  const seen: Array<{ pump: string, contentType: string, ms: number }> = []
+  for (const contentType of TYPES) {
+    for (const pump of pumps) {
+      const body = filled(pump, 16 * KIB)
+      let ms = Infinity
+      for (let round = 0; round < 2; round++) {
+        const started = performance.now()
+        scan(body, contentType)
+        ms = Math.min(ms, performance.now() - started)
+      }
+      seen.push({ pump, contentType, ms })
+    }
+  }
+  return seen.sort((a, b) => b.ms - a.ms).slice(0, WORST_KEPT)
+}
+
+function holds (t: Test, pumps: readonly string[]): void {
+  for (const { pump, contentType } of slowest(pumps)) {
+    const [small, large] = [cpuMs(filled(pump, 16 * KIB), contentType), cpuMs(filled(pump, 64 * KIB), contentType)]
+    withinBar(t, `64 KiB of ${JSON.stringify(pump)}`, large, BAR_64_KIB_MS)
+    t.ok(large / small <= GROWTH_MAX, `grows ${(large / small).toFixed(1)}-fold`)
+  }
+}
+
+test('no anchor and no escape, repeated, costs more than a line', (t) => {
+  holds(t, PUMPS)
+  t.end()
+})
+
+test('no mixture of them does', (t) => {
+  const mixtures = fc.sample(fc.array(fc.constantFrom(...PUMPS), { minLength: 2, maxLength: 5 }).map((parts) => parts.join('')), { numRuns: 1_500, seed: 7 })
+  holds(t, mixtures)
+  t.end()
+})
+
+test('a body of 1 MiB is read within its bar', (t) => {
+  for (const { pump, contentType } of slowest(PUMPS).slice(0, 4)) {
+    withinBar(t, `1 MiB of ${JSON.stringify(pump)}`, cpuMs(filled(pump, KIB * KIB), contentType), BAR_1_MIB_MS)
+  }
+  t.end()
+})
