@@ -14,8 +14,8 @@ const GROWTH_MAX = 6
 /** CPU of one scan of the worst text, and of a text that is all a body may be. */
 const [BAR_64_KIB_MS, BAR_1_MIB_MS] = [2, 30]
 /** What a processor's clock is read over, since it ticks in milliseconds. */
-const MEASURED_MS = 60
-const WORST_KEPT = 12
+const MEASURED_MS = 30
+const WORST_KEPT = 8
 
 const ANCHORS = [...new Set([...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES].flatMap(({ anchors }) => anchors))]
 /** What brings an anchor's pattern further: what it may stand behind, and what may follow. */
@@ -81,13 +81,13 @@ test('no anchor and no escape, repeated, costs more than a line', (t) => {
 })
 
 test('no mixture of them does', (t) => {
-  const mixtures = fc.sample(fc.array(fc.constantFrom(...PUMPS), { minLength: 2, maxLength: 5 }).map((parts) => parts.join('')), { numRuns: 1_500, seed: 7 })
+  const mixtures = fc.sample(fc.array(fc.constantFrom(...PUMPS), { minLength: 2, maxLength: 5 }).map((parts) => parts.join('')), { numRuns: 600, seed: 7 })
   holds(t, mixtures)
   t.end()
 })
 
 test('a body of 1 MiB is read within its bar', (t) => {
-  for (const { pump, contentType } of slowest(PUMPS).slice(0, 4)) {
+  for (const { pump, contentType } of slowest(PUMPS).slice(0, 2)) {
     withinBar(t, `1 MiB of ${JSON.stringify(pump)}`, cpuMs(filled(pump, KIB * KIB), contentType), BAR_1_MIB_MS)
   }
   t.end()

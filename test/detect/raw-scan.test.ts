@@ -1,3 +1,4 @@
+/* eslint-disable no-template-curly-in-string -- expressions of other languages are what is tested */
 import fc from 'fast-check'
 import { test } from 'tap'
 import { techniqueOf } from '../../src/detect/payload/findings.ts'

@@ -64,7 +64,7 @@ const MARKS: Record<Mark, string[]> = {
 }
 
 /** One rule as it is tried. */
-interface TriedRule extends RawRule { sticky: RegExp }
+interface TriedRule extends RawRule { sticky: RegExp, stickyBehind: RegExp | null }
 /** What to do where a word ends. */
 interface Ending { length: number, mark: Mark | null, rules: TriedRule[] }
 
@@ -72,7 +72,8 @@ interface Ending { length: number, mark: Mark | null, rules: TriedRule[] }
 const RULES: TriedRule[] = [...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES].map((rule) => ({
   ...rule,
   anchors: [...new Set(rule.anchors.map((word) => word.replace(/\s/g, ' ')))],
-  sticky: new RegExp(rule.pattern.source, 'y')
+  sticky: new RegExp(rule.pattern.source, 'y'),
+  stickyBehind: rule.behind === undefined ? null : new RegExp(rule.behind.source, 'y')
 }))
 const WORDS = [...new Set([...Object.values(MARKS).flat(), ...RULES.flatMap(({ anchors }) => anchors)])]
 const ANCHORS = createAnchors(WORDS)
@@ -219,6 +220,10 @@ function tryRule (
   if (rule.after !== undefined && !isAfter(rule.after, text, start)) return null
   rule.sticky.lastIndex = start
   if (!rule.sticky.test(text)) return null
+  if (rule.stickyBehind !== null) {
+    rule.stickyBehind.lastIndex = start
+    if (!rule.stickyBehind.test(text)) return null
+  }
   const end = Math.max(rule.sticky.lastIndex, start + MATCH_CHARACTERS_MIN)
   const grade = gradeOf(rule, text, start, inLine)
   if (grade === null) return null
@@ -235,7 +240,7 @@ function isInside (what: NonNullable<RawRule['inside']>, start: number): boolean
 function isAfter (characters: string, text: string, start: number): boolean {
   if (start === 0) return true
   const before = text[start - 1] as string
-  if (before !== ' ') return characters.includes(before)
+  if (before !== ' ' && before !== '\n' && before !== '\v') return characters.includes(before)
   return start < 2 || characters.includes(text[start - 2] as string)
 }
 

@@ -17,6 +17,8 @@ export interface RawRule {
   onlyInLine?: true
   /** Likely only behind a complete SQL statement: then the text shows a query, it does not break into one. */
   apartFromSql?: true
+  /** What stands before the anchor: tried after the pattern, which fails sooner. */
+  behind?: RegExp
   /** Only inside what is open at this place. */
   inside?: 'tag' | 'template' | 'expression' | 'powershell'
   /** Only behind one of these characters, a blank between them left out: looked at before the pattern is tried. */

@@ -24,14 +24,19 @@ const TEMPLATES: RawRule[] = [
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['{{', '{%', '#{', '<%=', '*{', '@('],
+    anchors: ['{{', '{%i', '{% i', '{%d', '{% d', '#{', '*{', '@('],
     pattern: anyOf([
       /\{\{\s?-?['"]?\d{1,8}['"]?\s?\*\s?['"]?\d{1,8}['"]?\s?\}\}/,
-      /(?:#\{|\*\{|<%=|@\()\s?\d{1,8}\s?\*\s?\d{1,8}\s?(?:\}|%>|\))(?=["&<'\s}]|$)/,
+      /(?:#\{|\*\{|@\()\s?\d{1,8}\s?\*\s?\d{1,8}\s?(?:\}|%>|\))(?=["&<'\s}]|$)/,
       /\{%\s?(?:import\sos|debug)\s?%?\}?/,
-      /<%=\s?(?:system|exec|`|%x|io\.popen|file\.(?:open|read)|dir\.|eval|kernel\.|require|process\.)/,
       /#\{\s?(?:system|exec|`|%x|io\.popen|session\.setattribute|request\.getclass)\s?[("'`{[]/
     ])
+  },
+  {
+    rule: 'ssti.raw',
+    grade: 'certain',
+    anchors: ['<%='],
+    pattern: /<%=\s?(?:\d{1,8}\s?\*\s?\d{1,8}\s?%>|system|exec|`|%x|io\.popen|file\.(?:open|read)|dir\.|eval|kernel\.|require|process\.)/
   },
   {
     rule: 'ssti.raw',
@@ -123,12 +128,17 @@ const PHP: RawRule[] = [
   {
     rule: 'php.raw',
     grade: 'certain',
-    anchors: ['<?', '<%'],
+    anchors: ['<?'],
+    pattern: sequence([/<\?(?:php|=)?\s?(?=[@a-z$`])(?:@?\s?(?:echo|print|die|error_reporting\(0\);?|set_time_limit\(0\);?)\s?\(?\s?){0,2}@?\s?/, [
+      /(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open|phpinfo|file_put_contents|fputs|unlink|md5)\s?\(/,
+      /base64_decode\s?\(|\$_(?:get|post|request|cookie|server)\s?\[[^\]\n]{1,20}\]\s?\(|\$_(?:get|post|request|cookie)\b|`\$?\w/
+    ]])
+  },
+  {
+    rule: 'php.raw',
+    grade: 'certain',
+    anchors: ['<%'],
     pattern: anyOf([
-      sequence([/<\?(?:php|=)?\s?(?=[@a-z$`])(?:@?\s?(?:echo|print|die|error_reporting\(0\);?|set_time_limit\(0\);?)\s?\(?\s?){0,2}@?\s?/, [
-        /(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open|phpinfo|file_put_contents|fputs|unlink|md5)\s?\(/,
-        /base64_decode\s?\(|\$_(?:get|post|request|cookie|server)\s?\[[^\]\n]{1,20}\]\s?\(|\$_(?:get|post|request|cookie)\b|`\$?\w/
-      ]]),
       /<%\s?@?\s?(?:eval|execute)\s?\(?\s?request/,
       /<%[!=@]?\s?(?:out\.print(?:ln)?\(|[\w.]{0,20}runtime\.getruntime|java\.lang\.runtime|response\.write\(|new\sjava\.)/
     ])

@@ -21,7 +21,8 @@ const UNION: RawRule[] = [
     grade: 'certain',
     anchors: ['union'],
     apartFromSql: true,
-    pattern: sequence([LEAVES, /union\s?(?:all\s?|distinct\s?)?[\s(]{1,4}select\s?(?:all\s|distinct\s)?/, [
+    behind: LEAVES,
+    pattern: sequence([/union\s?(?:all\s?|distinct\s?)?[\s(]{1,4}select\s?(?:all\s|distinct\s)?/, [
       /[('"@*\d]|null\b|0x|char\(|concat|[\w.$]{1,40}\s?(?:,|\(|\sfrom\b|\sas\b|--|#)/
     ]])
   },
@@ -88,11 +89,12 @@ const TAUTOLOGIES: RawRule[] = [
     grade: 'certain',
     anchors: ['order by ', 'group by ', 'having ', 'procedure analyse'],
     apartFromSql: true,
-    pattern: sequence([LEAVES_QUOTE, [
+    behind: LEAVES_QUOTE,
+    pattern: anyOf([
       /(?:order|group)\sby\s\d{1,4}\s?(?:--|#|\/\*)/,
       /(?:group\sby\s[\w.,]{1,40}\s)?having\s\(?\d{1,5}\s?=\s?\d/,
       /procedure\sanalyse\s?\(/
-    ]])
+    ])
   },
   {
     rule: 'sqli.raw',
@@ -115,7 +117,9 @@ const STACKED: RawRule[] = [
     anchors: ['drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ', 'exec', 'shutdown',
       'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
     apartFromSql: true,
-    pattern: sequence([behind([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,2}/])], /;\s?/]), [
+    after: ';',
+    behind: behind([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,2}/])], /;\s?/]),
+    pattern: anyOf([
       /drop\s(?:table|database|schema|user|view)\s[\w."'`[\]]/,
       /insert\sinto\s[\w."'`[\]]{1,40}[\s(]/,
       /delete\sfrom\s[\w."'`[\]]{1,40}\s?(?:where\b|;|--|#|$|["&])/,
@@ -125,7 +129,7 @@ const STACKED: RawRule[] = [
       /declare\s@\w{1,20}\s|waitfor\sdelay\s?['"(]?\d/,
       /select\s?\(?\s?(?:pg_sleep|sleep|benchmark|load_file|case\s|\*\s?from\b|count\(|[\w@,.*]{1,40}\sfrom\s)/,
       /if\s?\(\s?\(?\s?(?:select\s|\d{1,6}\s?=|user|substring|ascii|len\()/
-    ]])
+    ])
   },
   {
     rule: 'sqli.raw',
@@ -151,15 +155,13 @@ const TIMED: RawRule[] = [
     grade: 'certain',
     anchors: ['sleep(', 'sleep ('],
     apartFromSql: true,
-    pattern: sequence([
-      anyOf([
-        /(?<=['"\d)][\s)]{0,3}(?:and|x?or|\|\||&&|[-+*|,])[\s(]{0,3}(?:select[\s(]{1,3})?(?:pg_)?)/,
-        /(?<=\(select[\s(]{1,3}(?:\*\s?from[\s(]{1,3}select[\s(]{1,3})?(?:pg_)?)/,
-        /(?<=\s(?:and|or)[\s(]{1,3}(?:select[\s(]{1,3})(?:pg_)?)/,
-        /(?<=\*from\(select\(|,)/
-      ]),
-      /sleep\s?\(\s?\d{1,4}(?:\.\d{1,3}|\s?\*\s?\d{1,3}|-\(?if\()?\s?\)/
-    ])
+    behind: anyOf([
+      /(?<=['"\d)][\s)]{0,3}(?:and|x?or)[\s(]{1,3}(?:select[\s(]{1,3})?(?:pg_)?)/,
+      /(?<=['"](?:[\s)]{0,3}(?:\|\||&&)\s?|[-+*])\(?(?:select[\s(]{1,3})?(?:pg_)?)/,
+      /(?<=\(select[\s(]{1,3}(?:\*\s?from[\s(]{1,3}select[\s(]{1,3})?(?:pg_)?)/,
+      /(?<=\s(?:and|or)[\s(]{1,3}(?:select[\s(]{1,3})(?:pg_)?)/
+    ]),
+    pattern: /sleep\s?\(\s?\d{1,4}(?:\.\d{1,3}|\s?\*\s?\d{1,3}|-\(?if\()?\s?\)/
   },
   {
     rule: 'sqli.raw',
@@ -168,7 +170,7 @@ const TIMED: RawRule[] = [
     apartFromSql: true,
     pattern: anyOf([
       /if\([^()\n"]{1,40}(?:\(\)[^()\n"]{1,20})?,\s?(?:sleep|benchmark)\(\s?\d/,
-      /case\swhen\s?\(*\s?(?:(\d{1,6})\s?=\s?\d{1,6}|select\s)\s?\)*\sthen\s/,
+      /case\swhen\s?\({0,4}\s?(?:\d{1,6}\s?=\s?\d{1,6}|select\s)\s?\){0,4}\sthen\s/,
       /(?:elt|make_set)\(\s?\d{1,6}\s?=\s?\d{1,6}\s?,/
     ])
   },
@@ -241,8 +243,17 @@ const DOCUMENT_STORES: RawRule[] = [
   {
     rule: 'nosqli.raw',
     grade: 'certain',
-    anchors: pairs(['"$', "'$", '[$'], OPERATORS),
-    pattern: sequence([CREDENTIAL, [/["']\$\w{2,6}["']\s?:/, /\[\$\w{2,6}\](?:\[\])?\s?(?:=|["'])/]])
+    anchors: pairs(['"$', "'$"], OPERATORS),
+    after: '{',
+    behind: CREDENTIAL,
+    pattern: /["']\$\w{2,6}["']\s?:/
+  },
+  {
+    rule: 'nosqli.raw',
+    grade: 'certain',
+    anchors: pairs(['[$'], OPERATORS),
+    behind: CREDENTIAL,
+    pattern: /\[\$\w{2,6}\](?:\[\])?\s?(?:=|["'])/
   },
   {
     // Search interfaces hand operators through; none needs one that compares with nothing.
@@ -267,9 +278,12 @@ const DOCUMENT_STORES: RawRule[] = [
   {
     rule: 'nosqli.raw',
     grade: 'certain',
-    anchors: ["';", '";', "'||", '"||', "' ||", "'&&", "' &&", "');", "'};"],
+    anchors: [
+      ...pairs(["'", '"', "')", '")', "'}", '"}', "'})", '"})'], [';return', '; return', ';sleep', '; sleep', ';while', '; while']),
+      ...pairs(["'", '"', "' ", '" '], ['||this', '|| this', '&&this', '&& this'])
+    ],
     pattern: anyOf([
-      /["'][\s)}]{0,3};\s?(?:return\s?\(?(?:true|1)\)?\s?[;}]\s?(?:var|\/\/|["'])|(?:sleep|while)\s?\(\s?(?:\d|true|1)[^"\n]{0,12}\)\s?[;{])/,
+      /["'][)}]{0,2};\s?(?:return\s?\(?(?:true|1)\)?\s?[;}]\s?(?:var|\/\/|["'])|(?:sleep|while)\s?\(\s?(?:\d|true|1)[^"\n]{0,12}\)\s?[;{])/,
       /["']\s?(?:\|\||&&)\s?this\.\w{1,20}\s?(?:[!=<>]|\.match)/
     ])
   }

@@ -8,7 +8,7 @@ import type { RawRule } from './rule.ts'
  * number, an address. Shell text that somebody posts has more before it.
  */
 const VALUE = sequence([VALUE_START, /["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/])
-const SEPARATED = behind([VALUE, /(?:;|\|\|?|&&?|\n|\v|(?<!\s)(?:`|\$\()|<\()[\s@({"']{0,3}(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/])
+const SEPARATED = behind([VALUE, /(?:;|\|\|?|&&?|\n|\v|(?<! )(?:`|\$\()|<\()[\s@({"']{0,3}(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/])
 /** The last character of what SEPARATED looks for. */
 const SHELL_SIGNS = ';|&\n\v`(<{@"\'/'
 /** Any separator, wherever it stands. */
@@ -27,7 +27,8 @@ const COMMANDS: RawRule[] = [
       'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ', 'ps ', 'find /', 'systeminfo',
       'tasklist', 'host ', 'set /a', 'kill ', 'ssh ', 'env ', 'pwd ', 'tftp ', 'certutil', 'timeout '],
     after: SHELL_SIGNS,
-    pattern: sequence([SEPARATED, [
+    behind: SEPARATED,
+    pattern: anyOf([
       sequence([READERS, /\s?(?:-\w{1,3}\s)?["'<\s]{0,2}(?:\/{1,3}[\w?*]|\.\.?\/|\\|[a-z]:\\|[\w-]{1,30}\.(?:php|txt|conf|ini|log|py|js|sh)\b|\$)/]),
       sequence([/whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist/, /(?:\s?-\w{1,3}|\s?\/\w{1,5})?\s?/, ENDS]),
       /(?:wget|curl)\s(?:-{1,2}[\w-]{1,16}[=\s]?[\w./-]{0,20}\s){0,3}["'`$(]{0,3}(?:https?:|ftp:|\/\/|\d{1,3}\.\d|[\w-]{1,40}\.[\w.-]{1,40}|`|\w)/,
@@ -39,28 +40,31 @@ const COMMANDS: RawRule[] = [
       /rm\s-[rf]{1,2}\s|chmod\s(?:[0-7]{3,4}|\+x)\s|mkfifo\s\/|touch\s\/|kill\s-9|ssh\s-o|find\s\/|env\s\w{1,20}=/,
       sequence([/(?:ls|id|ps|pwd)\s(?:-\w{1,6}|\/[\w/.]{0,30}|aux|\.\.?\/?)\s?/, ENDS]),
       sequence([/(?:echo|printf|expr)\s["'$`\\\w+*()\s-]{1,40}/, /(?:["'`)]?\s?(?=$|["&;|`)#<>]))/])
-    ]])
+    ])
   },
   {
     rule: 'cmdi.raw',
     grade: 'certain',
     anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], ['id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname']),
-    pattern: sequence([behind([VALUE]),
-      /(?:;|\|\||&&|(?<!\s)(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/, [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]])
+    behind: behind([VALUE]),
+    pattern: sequence([
+      /(?:;|\|\||&&|(?<! )(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/, [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]])
   },
   {
     // A value that begins with a pipe is no list of names.
     rule: 'cmdi.raw',
     grade: 'certain',
     anchors: ['|id', '| id', '|ls', '| ls', '|dir', '| dir', '|/usr/bin/', '|/bin/', '| /bin/', '|pwd', '|ver'],
-    pattern: sequence([behind([VALUE_START, /["'\s/]{0,2}(?:\d{1,3}(?:\.\d{1,3}){3})?\|?/]),
+    behind: behind([VALUE_START, /["'\s/]{0,2}(?:\d{1,3}(?:\.\d{1,3}){3})?\|?/]),
+    pattern: sequence([
       /\|\s?(?:\/(?:usr\/)?bin\/)?(?:id|ls|dir|pwd|ver|cat|uname)\b[\s\w/.:*-]{0,24}(?=["'&<;|]|$)/])
   },
   {
     rule: 'cmdi.raw',
     grade: 'likely',
     anchors: pairs(['|', '| '], ['id', 'ls', 'dir', 'whoami']),
-    pattern: sequence([behind([VALUE]), /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/])
+    behind: behind([VALUE]),
+    pattern: /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/
   },
   {
     rule: 'cmdi.raw',
@@ -126,7 +130,8 @@ const TRAVERSALS: RawRule[] = [
     grade: 'certain',
     anchors: ['../', '..\\', '..;/'],
     onlyInLine: true,
-    pattern: sequence([behind([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]), /\.\.;?[/\\]{1,4}(?![/\\.]*(?:assets|img|images|static|css|js|fonts)\b)/])
+    behind: behind([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]),
+    pattern: /\.\.;?[/\\]{1,4}(?![/\\.]{0,8}(?:assets|img|images|static|css|js|fonts)\b)/
   },
   {
     rule: 'traversal.raw',
@@ -139,13 +144,15 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'certain',
     anchors: ['../', '..\\'],
-    pattern: sequence([behind([/(?:\.\.[/\\]{1,2}){8}/]), /\.\.[/\\]/])
+    behind: behind([/(?:\.\.[/\\]{1,2}){8}/]),
+    pattern: /\.\.[/\\]/
   },
   {
     rule: 'traversal.raw',
     grade: 'likely',
     anchors: ['../', '..\\'],
-    pattern: sequence([behind([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]), /\.\.[/\\]/])
+    behind: behind([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]),
+    pattern: /\.\.[/\\]/
   },
   {
     rule: 'lfi.raw',
@@ -221,17 +228,17 @@ const PROTOCOLS: RawRule[] = [
     rule: 'ldapi.raw',
     grade: 'certain',
     anchors: [')('],
+    behind: behind([VALUE_START, /\s?[\w*]{0,24}\)?/]),
     pattern: sequence([
-      behind([VALUE_START, /\s?[\w*]{0,24}\)?/]),
-      /(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)/,
-      /\)\s?\(\s?(?:[|&!]\s?\(?\s?)?(?:uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof|[a-z]{2,16})\s?[~<>]?=/
+      /\)(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)\s?\(\s?(?:[|&!]\s?\(?\s?)?(?:uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof|[a-z]{2,16})\s?[~<>]?=/
     ])
   },
   {
     rule: 'ldapi.raw',
     grade: 'certain',
     anchors: ['*)(', '*))', '*()|'],
-    pattern: sequence([behind([VALUE_START, /\s?\w{0,24}/]), /\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/])
+    behind: behind([VALUE_START, /\s?\w{0,24}/]),
+    pattern: sequence([/\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/])
   },
   {
     rule: 'xpathi.raw',
