@@ -63,18 +63,44 @@ const MARKS: Record<Mark, string[]> = {
   powershell: ['powershell', 'pwsh ']
 }
 
-/** One rule as it is tried. */
-interface TriedRule extends RawRule { sticky: RegExp, stickyBehind: RegExp | null }
+/** One rule as it is tried. Every field is always there, so that all rules are of one hidden class. */
+interface TriedRule {
+  rule: string
+  isCertain: boolean
+  pattern: RegExp
+  behind: RegExp | null
+  /** 1 for each byte that may stand before the anchor, or null. */
+  after: Uint8Array | null
+  inside: RawRule['inside'] | null
+  onlyInLine: boolean
+  apartFromSql: boolean
+  inProseToo: boolean
+  anchors: string[]
+}
+
 /** What to do where a word ends. */
 interface Ending { length: number, mark: Mark | null, rules: TriedRule[] }
 
-/** Anchors know one blank, whatever kind of line break a pattern then asks for. */
 const RULES: TriedRule[] = [...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES].map((rule) => ({
-  ...rule,
-  anchors: [...new Set(rule.anchors.map((word) => word.replace(/\s/g, ' ')))],
-  sticky: new RegExp(rule.pattern.source, 'y'),
-  stickyBehind: rule.behind === undefined ? null : new RegExp(rule.behind.source, 'y')
+  rule: rule.rule,
+  isCertain: rule.grade === 'certain',
+  pattern: new RegExp(rule.pattern.source, 'y'),
+  behind: rule.behind === undefined ? null : new RegExp(rule.behind.source, 'y'),
+  after: rule.after === undefined ? null : bytesOf(rule.after),
+  inside: rule.inside ?? null,
+  onlyInLine: rule.onlyInLine === true,
+  apartFromSql: rule.apartFromSql === true,
+  inProseToo: rule.inProseToo === true,
+  // Anchors know one blank, whatever kind of line break a pattern then asks for.
+  anchors: [...new Set(rule.anchors.map((word) => word.replace(/\s/g, ' ')))]
 }))
+
+function bytesOf (characters: string): Uint8Array {
+  const bytes = new Uint8Array(256)
+  for (let at = 0; at < characters.length; at++) bytes[characters.charCodeAt(at)] = 1
+  return bytes
+}
+
 const WORDS = [...new Set([...Object.values(MARKS).flat(), ...RULES.flatMap(({ anchors }) => anchors)])]
 const ANCHORS = createAnchors(WORDS)
 const ENDINGS: Ending[][] = ANCHORS.ending.map((numbers) => numbers.map((number) => {
@@ -195,8 +221,12 @@ function search (bytes: Buffer, length: number, place: string, inLine: boolean):
       const start = at + 1 - wordLength
       if (mark !== null) note(mark, start, text)
       for (let tried = 0; tried < rules.length; tried++) {
-        const sign = tryRule(rules[tried] as TriedRule, text, start, place, inLine, likely !== null)
-        if (sign?.grade === 'certain') return sign
+        const rule = rules[tried] as TriedRule
+        if (!isTried(rule, bytes, start, inLine, likely !== null) || !matches(rule, text, start)) continue
+        const grade = gradeOf(rule, text, start, inLine)
+        if (grade === null) continue
+        const sign = { rule: rule.rule, grade, place, match: matchOf(rule, text, start) }
+        if (grade === 'certain') return sign
         likely ??= sign
       }
     }
@@ -211,23 +241,26 @@ function note (mark: Mark, start: number, text: string): void {
   if (mark === 'from' && start - last.select <= STATEMENT_CHARACTERS) last.statement = start
 }
 
-function tryRule (
-  rule: TriedRule, text: string, start: number, place: string, inLine: boolean, hasLikely: boolean
-): RawSign | null {
-  if (hasLikely && rule.grade === 'likely') return null
-  if (rule.onlyInLine === true && !inLine) return null
-  if (rule.inside !== undefined && !isInside(rule.inside, start)) return null
-  if (rule.after !== undefined && !isAfter(rule.after, text, start)) return null
-  rule.sticky.lastIndex = start
-  if (!rule.sticky.test(text)) return null
-  if (rule.stickyBehind !== null) {
-    rule.stickyBehind.lastIndex = start
-    if (!rule.stickyBehind.test(text)) return null
-  }
-  const end = Math.max(rule.sticky.lastIndex, start + MATCH_CHARACTERS_MIN)
-  const grade = gradeOf(rule, text, start, inLine)
-  if (grade === null) return null
-  return { rule: rule.rule, grade, place, match: text.slice(start, Math.min(end, start + MATCH_CHARACTERS_MAX)) }
+/** What costs next to nothing, before the pattern. */
+function isTried (rule: TriedRule, bytes: Buffer, start: number, inLine: boolean, hasLikely: boolean): boolean {
+  if (hasLikely && !rule.isCertain) return false
+  if (rule.onlyInLine && !inLine) return false
+  if (rule.after !== null && !isAfter(rule.after, bytes, start)) return false
+  return rule.inside === null || isInside(rule.inside as NonNullable<RawRule['inside']>, start)
+}
+
+function matches ({ pattern, behind }: TriedRule, text: string, start: number): boolean {
+  pattern.lastIndex = start
+  if (!pattern.test(text)) return false
+  if (behind === null) return true
+  behind.lastIndex = start
+  return behind.test(text)
+}
+
+function matchOf ({ pattern }: TriedRule, text: string, start: number): string {
+  pattern.lastIndex = start
+  const length = pattern.exec(text)?.[0].length ?? 0
+  return text.slice(start, start + Math.min(Math.max(length, MATCH_CHARACTERS_MIN), MATCH_CHARACTERS_MAX))
 }
 
 function isInside (what: NonNullable<RawRule['inside']>, start: number): boolean {
@@ -237,19 +270,21 @@ function isInside (what: NonNullable<RawRule['inside']>, start: number): boolean
   return what !== 'template' || opened >= last['template-end']
 }
 
-function isAfter (characters: string, text: string, start: number): boolean {
+/** One blank between is left out. */
+function isAfter (allowed: Uint8Array, bytes: Buffer, start: number): boolean {
   if (start === 0) return true
-  const before = text[start - 1] as string
-  if (before !== ' ' && before !== '\n' && before !== '\v') return characters.includes(before)
-  return start < 2 || characters.includes(text[start - 2] as string)
+  const before = bytes[start - 1] as number
+  if (before !== 32 && before !== 10 && before !== SMUGGLED_BREAK) return allowed[before] === 1
+  return start < 2 || allowed[bytes[start - 2] as number] === 1
 }
 
 /** The rule's grade here: less where a text shows an attack instead of carrying it out, null for no sign at all. */
 function gradeOf (rule: TriedRule, text: string, start: number, inLine: boolean): RawSign['grade'] | null {
-  if (rule.apartFromSql === true && start - last.statement <= STATEMENT_CHARACTERS) {
-    return rule.grade === 'certain' ? 'likely' : null
+  if (rule.apartFromSql && start - last.statement <= STATEMENT_CHARACTERS) {
+    return rule.isCertain ? 'likely' : null
   }
-  if (rule.grade === 'likely' || rule.inProseToo === true || inLine) return rule.grade
+  if (!rule.isCertain) return 'likely'
+  if (rule.inProseToo || inLine) return 'certain'
   return start - last.fence <= 1_000 || isQuoted(text, start) ? 'likely' : 'certain'
 }
 

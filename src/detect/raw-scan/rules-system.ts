@@ -9,6 +9,8 @@ import type { RawRule } from './rule.ts'
  */
 const VALUE = sequence([VALUE_START, /["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/])
 const SEPARATED = behind([VALUE, /(?:;|\|\|?|&&?|\n|\v|(?<! )(?:`|\$\()|<\()[\s@({"']{0,3}(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/])
+/** The last character of VALUE. */
+const VALUE_SIGNS = 'abcdefghijklmnopqrstuvwxyz0123456789_.@:/*-"\')=>['
 /** The last character of what SEPARATED looks for. */
 const SHELL_SIGNS = ';|&\n\v`(<{@"\'/'
 /** Any separator, wherever it stands. */
@@ -46,6 +48,7 @@ const COMMANDS: RawRule[] = [
     rule: 'cmdi.raw',
     grade: 'certain',
     anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], ['id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname']),
+    after: VALUE_SIGNS,
     behind: behind([VALUE]),
     pattern: sequence([
       /(?:;|\|\||&&|(?<! )(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/, [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]])
@@ -63,6 +66,7 @@ const COMMANDS: RawRule[] = [
     rule: 'cmdi.raw',
     grade: 'likely',
     anchors: pairs(['|', '| '], ['id', 'ls', 'dir', 'whoami']),
+    after: VALUE_SIGNS,
     behind: behind([VALUE]),
     pattern: /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/
   },
