@@ -68,9 +68,10 @@ const TEMPLATES: RawRule[] = [
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['.getclass(', 'getruntime(', 'new java.', '.forname(', 'scriptenginemanager'],
+    anchors: ['.getclass(', 'getruntime(', 'new java.', '.forname(', 'scriptenginemanager', 'os.system(', '__globals__',
+      '__class__', '__subclasses__'],
     inside: 'expression',
-    pattern: /(?:\.getclass\(\)|\.forname\(|getruntime\(\)\.exec|new\sjava\.(?:lang|util|io)\.|scriptenginemanager)/
+    pattern: /(?:\.getclass\(\)|\.forname\(|getruntime\(\)\.exec|new\sjava\.(?:lang|util|io)\.|scriptenginemanager|os\.system\(|__(?:globals|class|subclasses)__)/
   },
   {
     rule: 'ssti.raw',
@@ -112,9 +113,10 @@ const JAVA: RawRule[] = [
     rule: 'deserial.raw',
     grade: 'certain',
     anchors: ['aced0005', '!!python/object', '!!javax.', '!!ruby/object', '!!java.', '!!com.sun.', '!!org.', '"@type"', "'@type'",
-      '"$type"', '_$$nd_func$$_', 'cos\nsystem', 'cposix\nsystem', 'c__builtin__\n', '<java'],
+      '"$type"', '_$$nd_func$$_', 'dynamic-proxy', 'java.beans.eventhandler', 'java.lang.processbuilder', 'cos\nsystem', 'cposix\nsystem', 'c__builtin__\n', '<java'],
     pattern: anyOf([
       /aced00057[0-9a-e]/,
+      /(?<=class\s?=\s?["'])(?:dynamic-proxy|java\.beans\.eventhandler|java\.lang\.processbuilder)["']/,
       /!!(?:python\/object\/(?:apply|new)|javax\.script\.|ruby\/object:(?:gem|net|erb|universal)|java\.net\.url|com\.sun\.|org\.(?:spring|apache))/,
       /["']@type["']\s?:\s?["'](?:l?com\.(?:sun|mchange|alibaba\.fastjson|caucho)|l?javax?\.|l?org\.(?:apache|spring|mybatis|hibernate))[\w.]/,
       /"\$type"\s?:\s?"system\.(?:windows\.data\.objectdataprovider|diagnostics|management|io\.(?:file|dir)|configuration\.install)/,
@@ -158,6 +160,13 @@ const PHP: RawRule[] = [
     grade: 'certain',
     anchors: ['phpinfo(', 'phpinfo ('],
     pattern: /(?<=(?:["'=][\w'")\].]{0,12}[;|&]?\s?|\$\{@?|\{\$\{))phpinfo\s?\(\s?-?\d{0,2}\s?\)\s?[;}"'&/]?/
+  },
+  {
+    // The head of a stream of .NET.
+    rule: 'deserial.raw',
+    grade: 'likely',
+    anchors: ['aaeaaad/////'],
+    pattern: /aaeaaad\/{5}/
   },
   {
     rule: 'deserial.raw',

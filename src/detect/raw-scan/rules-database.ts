@@ -52,7 +52,9 @@ const TAUTOLOGIES: RawRule[] = [
       /(?<number>\d{1,10})[\s)]{0,3}(?:={1,3}|\slike\s)[\s(]{0,3}\k<number>(?!\d)/,
       /['"](?<word>\w{0,24})['"]?[\s)]{0,3}(?:={1,3}|\slike\s|\srlike\s)[\s(]{0,3}['"]\k<word>(?!\w)/,
       /\d{1,10}[\s)]{0,3}=[\s(]{0,3}\d{1,10}[\s)]{0,3}(?:--|#|\/\*|;|$|["&]|(?:and|or)\s)/,
-      /\d{3,10}[\s)]{0,3}=[\s(]{0,3}\d{3,10}(?!\d)/
+      /\d{3,10}[\s)]{0,3}=[\s(]{0,3}\d{3,10}(?!\d)/,
+      // A number that is compared with what the database says.
+      /\d{1,10}\s?=\s?[\s(]{0,3}(?:like\s?\(|select\s|['"]\w{1,12}['"]\s?\|\||(?:ascii|substr|mid|length|case)\b)/
     ]])
   },
   {
@@ -114,17 +116,18 @@ const STACKED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ', 'exec', 'shutdown',
+    anchors: ['begin ', 'call ', 'iif(', 'drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ', 'exec', 'shutdown',
       'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
     apartFromSql: true,
     after: ';',
-    behind: behind([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,2}/])], /;\s?/]),
+    behind: behind([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,4}/]), /\)(?=;\S)/], /;\s?/]),
     pattern: anyOf([
       /drop\s(?:table|database|schema|user|view)\s[\w."'`[\]]/,
       /insert\sinto\s[\w."'`[\]]{1,40}[\s(]/,
       /delete\sfrom\s[\w."'`[\]]{1,40}\s?(?:where\b|;|--|#|$|["&])/,
       /update\s[\w."'`[\]]{1,40}\sset\s[\w."'`[\]]{1,40}\s?=/,
-      /truncate\s(?:table\s)?\w|alter\stable\s\w|create\s(?:table|user|login|function|alias)\s[\w"'`]/,
+      /truncate\s(?:table\s)?\w|alter\stable\s\w|create\s(?:or\sreplace\s)?(?:table|user|login|function|alias)\s[\w"'`]/,
+      /begin\s(?:user_lock|dbms_lock|dbms_pipe)\.|call\s\w{1,40}\(|iif\(\s?\d{1,6}\s?=/,
       /exec(?:ute)?[\s(]{1,3}(?:master|xp_|sp_|'|"|@|immediate\b|cmdshell)|shutdown\s?(?:with\snowait)?\s?(?:--|;)/,
       /declare\s@\w{1,20}\s|waitfor\sdelay\s?['"(]?\d/,
       /select\s?\(?\s?(?:pg_sleep|sleep|benchmark|load_file|case\s|\*\s?from\b|count\(|[\w@,.*]{1,40}\sfrom\s)/,
@@ -177,9 +180,10 @@ const TIMED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['benchmark(', 'pg_sleep(', 'dbms_pipe.receive_message', 'dbms_lock.sleep'],
+    anchors: ['randomblob(', 'regexp_substring(', 'user_lock.sleep', 'benchmark(', 'pg_sleep(', 'dbms_pipe.receive_message', 'dbms_lock.sleep'],
     apartFromSql: true,
     pattern: anyOf([
+      /randomblob\(\s?\d{6,12}|regexp_substring\(\s?repeat\(|user_lock\.sleep\s?\(\s?\d/,
       /benchmark\(\s?\d{4,12}\s?,\s?\(?(?:md5|sha1|sha|encode|rand|version|char|select|now)\b/,
       /(?<=['"\d)][\s)]{0,3};?\s?(?:(?:and|or|select|\|\||from)[\s(]{1,3}){1,2}(?:\d{1,6}\s?=\s?\(?(?:select\s)?)?)pg_sleep\(/,
       /dbms_pipe\.receive_message\s?\(\s?\(?(?:chr\(|'|")|dbms_lock\.sleep\s?\(\s?\d/

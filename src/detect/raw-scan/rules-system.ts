@@ -148,7 +148,7 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'certain',
     anchors: ['../', '..\\'],
-    behind: behind([/(?:\.\.[/\\]{1,2}){8}/]),
+    behind: behind([/(?:\.\.[/\\]{1,2}){7}/]),
     pattern: /\.\.[/\\]/
   },
   {
@@ -165,7 +165,7 @@ const TRAVERSALS: RawRule[] = [
     onlyInLine: true,
     pattern: sequence([behind([/[=/\\:]/]), /\/?/, [
       /(?<=\/)etc\/{1,3}(?:passwd|shadow|group)(?=$|[&?;.:)'"\0])|proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
-      /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/web\.xml|\.ssh\/id_|id_rsa(?:$|&)/
+      /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/(?:web\.xml|classes)|\.ssh\/id_|id_rsa(?:$|&)/
     ]])
   },
   {
@@ -177,7 +177,7 @@ const TRAVERSALS: RawRule[] = [
   {
     rule: 'lfi.raw',
     grade: 'likely',
-    anchors: ['/etc/passwd', '/etc/shadow', '/proc/self/environ', 'c:\\windows\\win.ini', 'c:/windows/win.ini', 'c:\\boot.ini'],
+    anchors: ['/etc/passwd', '/etc/shadow', '/proc/self/environ', 'c:\\windows\\win.ini', 'c:/windows/win.ini', '/windows/win.ini', 'c:\\boot.ini'],
     pattern: sequence([behind([/[">=]\s?/]), /[\w/:\\.]{1,24}(?=["<&\0]|$)/])
   }
 ]
