@@ -74,7 +74,10 @@ export function hasDecoded (): boolean {
   return cursor.changed
 }
 
-/** Decodes `length` bytes of `source` into `target`, which is at least as long or the same; the number of bytes written. */
+/**
+ * Decodes `length` bytes of `source` into `target`, which is at least as long or the same buffer. The number of bytes
+ * written.
+ */
 export function decodePass (source: Uint8Array, length: number, target: Uint8Array, pass: DecodingPass): number {
   cursor.changed = false
   let out = 0

@@ -49,7 +49,17 @@ const PROSE_WORDS = 8
 const KEPT_BYTES = 65_536
 
 /** What an anchor tells beside the rules it belongs to. */
-type Mark = 'select' | 'from' | 'statement' | 'tag' | 'tag-end' | 'template' | 'template-end' | 'fence' | 'expression' | 'powershell'
+type Mark =
+  | 'select'
+  | 'from'
+  | 'statement'
+  | 'tag'
+  | 'tag-end'
+  | 'template'
+  | 'template-end'
+  | 'expression'
+  | 'fence'
+  | 'powershell'
 const MARKS: Record<Mark, string[]> = {
   select: ['select '],
   from: [' from '],
@@ -127,8 +137,8 @@ export function scanRaw (observation: Pick<Observation, 'url' | 'headers' | 'bod
     found ??= sign
   }
   if (observation.body === null) return found
-  const body = observation.body.length > BODY_BYTES_MAX ? observation.body.subarray(0, BODY_BYTES_MAX) : observation.body
-  const sign = scanText(body, 'body', false, contentType === '' || contentType.includes('urlencoded'))
+  const isForm = contentType === '' || contentType.includes('urlencoded')
+  const sign = scanText(observation.body.subarray(0, BODY_BYTES_MAX), 'body', false, isForm)
   return sign?.grade === 'certain' ? sign : found ?? sign
 }
 

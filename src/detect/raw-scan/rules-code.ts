@@ -36,13 +36,22 @@ const TEMPLATES: RawRule[] = [
     rule: 'ssti.raw',
     grade: 'certain',
     anchors: ['<%='],
-    pattern: /<%=\s?(?:\d{1,8}\s?\*\s?\d{1,8}\s?%>|system|exec|`|%x|io\.popen|file\.(?:open|read)|dir\.|eval|kernel\.|require|process\.)/
+    pattern: sequence([
+      /<%=\s?/,
+      [
+        /\d{1,8}\s?\*\s?\d{1,8}\s?%>|system|exec|`|%x|io\.popen|file\.(?:open|read)|dir\.|eval|kernel\./,
+        /require|process\./
+      ]
+    ])
   },
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: [...pairs(['${', '${ '], [...'0123456789']), '${@', '${phpinfo', '${system', '${passthru', '${shell_exec', '${t(',
-      '${#', '${(#', '${new ', "${''", '${"', '${class.'],
+    anchors: [
+      ...pairs(['${', '${ '], [...'0123456789']),
+      '${@', '${phpinfo', '${system', '${passthru', '${shell_exec', '${t(', '${#', '${(#', '${new ', "${''",
+      '${"', '${class.'
+    ],
     pattern: anyOf([
       /\$\{(?=\s?\d{1,8}\s?\*\s?\d{1,8}\s?\}(?:["&]|$))(?<=(?:["=]|^|\s)[\w.-]{0,20}\$\{)/,
       /\$\{(?:\s?@?(?:phpinfo|system|passthru|shell_exec)|@(?:exec|eval|print|md5|die|assert))\s?\(/,
@@ -52,10 +61,14 @@ const TEMPLATES: RawRule[] = [
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['__class__', '__mro__', '__subclasses__', '__globals__', '__builtins__', '__import__(', '.getclass(', 'getruntime(',
-      'processbuilder', 'constructor.constructor', "['constructor']", '["constructor"]', '_self.env', '.popen(', 'request.application',
-      'config.items()', 'lipsum', 'cycler.', "|attr('", '|attr("', "filter('system", 'filter("system', "map('system", "map('exec",
-      "reduce('system", 'scriptenginemanager', 'os.system(', 'child_process', 'process.mainmodule', '|filter(', 'require('],
+    anchors: ['__class__', '__mro__', '__subclasses__', '__globals__', '__builtins__', '__import__(',
+      '.getclass(', 'getruntime(',
+      'processbuilder', 'constructor.constructor', "['constructor']", '["constructor"]', '_self.env',
+      '.popen(', 'request.application',
+      'config.items()', 'lipsum', 'cycler.', "|attr('", '|attr("', "filter('system", 'filter("system',
+      "map('system", "map('exec",
+      "reduce('system", 'scriptenginemanager', 'os.system(', 'child_process', 'process.mainmodule', '|filter(',
+      'require('],
     inside: 'template',
     pattern: anyOf([
       /__(?:class__|mro__|subclasses__|globals__|builtins__|import__\()/,
@@ -71,7 +84,12 @@ const TEMPLATES: RawRule[] = [
     anchors: ['.getclass(', 'getruntime(', 'new java.', '.forname(', 'scriptenginemanager', 'os.system(', '__globals__',
       '__class__', '__subclasses__'],
     inside: 'expression',
-    pattern: /(?:\.getclass\(\)|\.forname\(|getruntime\(\)\.exec|new\sjava\.(?:lang|util|io)\.|scriptenginemanager|os\.system\(|__(?:globals|class|subclasses)__)/
+    pattern: sequence([
+      [
+        /\.getclass\(\)|\.forname\(|getruntime\(\)\.exec|new\sjava\.(?:lang|util|io)\.|scriptenginemanager/,
+        /os\.system\(|__(?:globals|class|subclasses)__/
+      ]
+    ])
   },
   {
     rule: 'ssti.raw',
@@ -92,8 +110,10 @@ const JAVA: RawRule[] = [
   {
     rule: 'java.raw',
     grade: 'certain',
-    anchors: ['%{(#', '%{#', '#_memberaccess', '@java.lang.runtime', '@ognl.', 'allowstaticmethodaccess', 'class.module.classloader',
-      'class.classloader', 'class[', '#context[', '(#a=', '%{(\'', '@java.lang.processbuilder', '#application[', 'new java.lang.processbuilder',
+    anchors: ['%{(#', '%{#', '#_memberaccess', '@java.lang.runtime', '@ognl.', 'allowstaticmethodaccess',
+      'class.module.classloader',
+      'class.classloader', 'class[', '#context[', '(#a=', '%{(\'', '@java.lang.processbuilder',
+      '#application[', 'new java.lang.processbuilder',
       '.getruntime().exec', '.forname('],
     pattern: anyOf([
       /%\{\s?\(?\s?(?:#\w{1,30}\s?=|#_|#context|#\w{1,20}\.|'\w{1,20}'\s?\+)/,
@@ -105,21 +125,37 @@ const JAVA: RawRule[] = [
   {
     rule: 'java.raw',
     grade: 'likely',
-    anchors: ['.getruntime().exec(', 'new java.lang.processbuilder', 'java.lang.runtime', 'javax.script.scriptenginemanager',
+    anchors: ['.getruntime().exec(', 'new java.lang.processbuilder', 'java.lang.runtime',
+      'javax.script.scriptenginemanager',
       'com.sun.rowset.jdbcrowsetimpl', 'org.apache.commons.collections.functors', 'invokertransformer'],
     pattern: /[\s\S]/
   },
   {
     rule: 'deserial.raw',
     grade: 'certain',
-    anchors: ['aced0005', '!!python/object', '!!javax.', '!!ruby/object', '!!java.', '!!com.sun.', '!!org.', '"@type"', "'@type'",
-      '"$type"', '_$$nd_func$$_', 'dynamic-proxy', 'java.beans.eventhandler', 'java.lang.processbuilder', 'cos\nsystem', 'cposix\nsystem', 'c__builtin__\n', '<java'],
+    anchors: ['aced0005', '!!python/object', '!!javax.', '!!ruby/object', '!!java.', '!!com.sun.', '!!org.',
+      '"@type"', "'@type'",
+      '"$type"', '_$$nd_func$$_', 'dynamic-proxy', 'java.beans.eventhandler', 'java.lang.processbuilder',
+      'cos\nsystem', 'cposix\nsystem', 'c__builtin__\n', '<java'],
     pattern: anyOf([
       /aced00057[0-9a-e]/,
       /(?<=class\s?=\s?["'])(?:dynamic-proxy|java\.beans\.eventhandler|java\.lang\.processbuilder)["']/,
-      /!!(?:python\/object\/(?:apply|new)|javax\.script\.|ruby\/object:(?:gem|net|erb|universal)|java\.net\.url|com\.sun\.|org\.(?:spring|apache))/,
-      /["']@type["']\s?:\s?["'](?:l?com\.(?:sun|mchange|alibaba\.fastjson|caucho)|l?javax?\.|l?org\.(?:apache|spring|mybatis|hibernate))[\w.]/,
-      /"\$type"\s?:\s?"system\.(?:windows\.data\.objectdataprovider|diagnostics|management|io\.(?:file|dir)|configuration\.install)/,
+      sequence([
+        /!!/,
+        [
+          /python\/object\/(?:apply|new)|javax\.script\.|ruby\/object:(?:gem|net|erb|universal)/,
+          /java\.net\.url|com\.sun\.|org\.(?:spring|apache)/
+        ]
+      ]),
+      sequence([
+        /["']@type["']\s?:\s?["']/,
+        /(?:l?com\.(?:sun|mchange|alibaba\.fastjson|caucho)|l?javax?\.|l?org\.(?:apache|spring|mybatis|hibernate))/,
+        /[\w.]/
+      ]),
+      sequence([
+        /"\$type"\s?:\s?"system\./,
+        /(?:windows\.data\.objectdataprovider|diagnostics|management|io\.(?:file|dir)|configuration\.install)/
+      ]),
       /_\$\$nd_func\$\$_\s?function|(?:cos|cposix)\nsystem\n|c__builtin__\n(?:eval|exec|getattr)/,
       /<java(?:\s[^<>\n]{0,60})?>\s?<(?:object|void)\s[^<>\n]{0,30}class\s?=\s?["']java/
     ])
@@ -131,10 +167,15 @@ const PHP: RawRule[] = [
     rule: 'php.raw',
     grade: 'certain',
     anchors: ['<?'],
-    pattern: sequence([/<\?(?:php|=)?\s?(?=[@a-z$`])(?:@?\s?(?:echo|print|die|error_reporting\(0\);?|set_time_limit\(0\);?)\s?\(?\s?){0,2}@?\s?/, [
-      /(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open|phpinfo|file_put_contents|fputs|unlink|md5)\s?\(/,
-      /base64_decode\s?\(|\$_(?:get|post|request|cookie|server)\s?\[[^\]\n]{1,20}\]\s?\(|\$_(?:get|post|request|cookie)\b|`\$?\w/
-    ]])
+    pattern: sequence([
+      /<\?(?:php|=)?\s?(?=[@a-z$`])/,
+      /(?:@?\s?(?:echo|print|die|error_reporting\(0\);?|set_time_limit\(0\);?)\s?\(?\s?){0,2}@?\s?/,
+      [
+        /(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open|phpinfo)\s?\(/,
+        /(?:file_put_contents|fputs|unlink|md5)\s?\(/,
+        /base64_decode\s?\(|\$_(?:get|post|request|cookie|server)\s?\[[^\]\n]{1,20}\]\s?\(/,
+        /\$_(?:get|post|request|cookie)\b|`\$?\w/
+      ]])
   },
   {
     rule: 'php.raw',
@@ -142,7 +183,10 @@ const PHP: RawRule[] = [
     anchors: ['<%'],
     pattern: anyOf([
       /<%\s?@?\s?(?:eval|execute)\s?\(?\s?request/,
-      /<%[!=@]?\s?(?:out\.print(?:ln)?\(|[\w.]{0,20}runtime\.getruntime|java\.lang\.runtime|response\.write\(|new\sjava\.)/
+      sequence([
+        /<%[!=@]?\s?/,
+        /(?:out\.print(?:ln)?\(|[\w.]{0,20}runtime\.getruntime|java\.lang\.runtime|response\.write\(|new\sjava\.)/
+      ])
     ])
   },
   {
@@ -150,9 +194,15 @@ const PHP: RawRule[] = [
     grade: 'certain',
     anchors: ['eval(', 'assert(', 'system(', 'passthru(', 'shell_exec(', 'exec('],
     pattern: anyOf([
-      /(?:eval|assert|system|passthru|shell_exec|exec)\(\s?(?:stripslashes\(\s?)?\$_(?:get|post|request|cookie|server|files)\b/,
+      sequence([
+        /(?:eval|assert|system|passthru|shell_exec|exec)\(\s?(?:stripslashes\(\s?)?\$_/,
+        /(?:get|post|request|cookie|server|files)\b/
+      ]),
       /(?:eval|assert)\(\s?(?:gzinflate\(\s?|str_rot13\(\s?|gzuncompress\(\s?){0,2}base64_decode\(/,
-      /(?<=(?:["=;{(@]\s?|["'=]\w{0,20};\s?))(?:system|passthru|shell_exec|exec)\(\s?["'](?:id|ls|cat\s|whoami|uname|wget\s|curl\s|dir|ping\s|nc\s|echo\s|ipconfig)\b[^"'\n]{0,60}["']\s?\)/
+      sequence([
+        /(?<=(?:["=;{(@]\s?|["'=]\w{0,20};\s?))(?:system|passthru|shell_exec|exec)\(\s?["']/,
+        /(?:id|ls|cat\s|whoami|uname|wget\s|curl\s|dir|ping\s|nc\s|echo\s|ipconfig)\b[^"'\n]{0,60}["']\s?\)/
+      ])
     ])
   },
   {
@@ -177,7 +227,8 @@ const PHP: RawRule[] = [
   {
     rule: 'rfi.raw',
     grade: 'certain',
-    anchors: ['php://filter', 'data://text/plain', 'expect://', 'phar://', 'php://input', 'zip://', 'data:text/plain', 'allow_url_include',
+    anchors: ['php://filter', 'data://text/plain', 'expect://', 'phar://', 'php://input', 'zip://',
+      'data:text/plain', 'allow_url_include',
       'auto_prepend_file', 'call_user_func'],
     onlyInLine: true,
     pattern: anyOf([
@@ -189,7 +240,10 @@ const PHP: RawRule[] = [
     rule: 'rfi.raw',
     grade: 'certain',
     anchors: ['php://filter', 'expect://'],
-    pattern: /php:\/\/filter\/(?:[\w.=/|-]{0,60}resource=|(?:read=|write=)?(?:convert|string|zlib)\.)|expect:\/\/(?:id|ls|whoami|cat)\b/
+    pattern: anyOf([
+      /php:\/\/filter\/(?:[\w.=/|-]{0,60}resource=|(?:read=|write=)?(?:convert|string|zlib)\.)/,
+      /expect:\/\/(?:id|ls|whoami|cat)\b/
+    ])
   },
   {
     rule: 'rfi.raw',
@@ -226,14 +280,20 @@ const OBJECTS: RawRule[] = [
     anchors: ['__import__(', 'require('],
     pattern: anyOf([
       /__import__\(\s?['"](?:os|subprocess|commands|pty|socket)['"]\s?\)\.(?:system|popen|check_output|run|call|spawn)/,
-      /(?<=["'=]\w{0,12}[;)}]?\s?(?:return\s)?|\))require\(\s?['"]child_process['"]\s?\)\.(?:exec|spawn|execfile)(?:sync)?\(\s?['"](?:id|ls|cat\s|whoami|nc\s|curl|wget|bash|ping|uname)/
+      sequence([
+        /(?<=["'=]\w{0,12}[;)}]?\s?(?:return\s)?|\))require\(\s?['"]child_process['"]\s?\)\./,
+        /(?:exec|spawn|execfile)(?:sync)?\(\s?['"](?:id|ls|cat\s|whoami|nc\s|curl|wget|bash|ping|uname)/
+      ])
     ])
   },
   {
     rule: 'code.raw',
     grade: 'likely',
     anchors: ['child_process', '.popen(', 'os.system(', 'process.mainmodule'],
-    pattern: /process\.mainmodule\.(?:require|constructor)|child_process['"]\)\.(?:exec|spawn)|(?<=os)\.popen\(\s?['"]|os\.system\(\s?['"](?:id|cat|ls|whoami|curl|wget|rm|nc)\b/
+    pattern: anyOf([
+      /process\.mainmodule\.(?:require|constructor)|child_process['"]\)\.(?:exec|spawn)/,
+      /(?<=os)\.popen\(\s?['"]|os\.system\(\s?['"](?:id|cat|ls|whoami|curl|wget|rm|nc)\b/
+    ])
   }
 ]
 

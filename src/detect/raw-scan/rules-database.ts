@@ -9,8 +9,10 @@ import type { RawRule } from './rule.ts'
 const LEAVES = behind([[/['"\d)][\s)]{0,3}/, sequence([VALUE_START, /-?[\w.-]{0,20}\s/])]])
 const LEAVES_QUOTE = /(?<=['"\d)][\s)]{0,3})/
 
-const JOINS = [...pairs(["'", '"', ')', ' ', '\n'], ['or ', 'or(', "or'", 'or"', 'and ', 'and(', "and'", 'and"', 'xor ']),
-  ...pairs(["'", '"', ')', "' ", '" ', ') ', '1 ', '1'], ['||', '&&'])]
+const JOINS = [
+  ...pairs(["'", '"', ')', ' '], ['or ', 'or(', "or'", 'or"', 'and ', 'and(', "and'", 'and"', 'xor ']),
+  ...pairs(["'", '"', ')', "' ", '" ', ') ', '1 ', '1'], ['||', '&&'])
+]
 const LEADS = /['")\s\d]\s?/
 const JOIN = /(?:x?or|and|\|\||&&)(?![a-z])/
 const OPENS = /[\s(!~+-]{0,4}(?:not[\s(]{1,3})?/
@@ -84,7 +86,10 @@ const TAUTOLOGIES: RawRule[] = [
     grade: 'likely',
     anchors: [' or ', ' and '],
     apartFromSql: true,
-    pattern: /\s(?:or|and)\s(?:not\s)?\(?(?:(?<number>\d{1,10})\s?=\s?\k<number>(?![\w.])|'(?<word>\w{0,20})'\s?=\s?'\k<word>'?)/
+    pattern: sequence([
+      /\s(?:or|and)\s(?:not\s)?\(?/,
+      /(?:(?<number>\d{1,10})\s?=\s?\k<number>(?![\w.])|'(?<word>\w{0,20})'\s?=\s?'\k<word>'?)/
+    ])
   },
   {
     rule: 'sqli.raw',
@@ -116,7 +121,8 @@ const STACKED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['begin ', 'call ', 'iif(', 'drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ', 'exec', 'shutdown',
+    anchors: ['begin ', 'call ', 'iif(', 'drop ', 'insert into', 'delete from', 'update ', 'truncate ',
+      'alter table', 'create ', 'exec', 'shutdown',
       'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
     apartFromSql: true,
     after: ';',
@@ -126,7 +132,8 @@ const STACKED: RawRule[] = [
       /insert\sinto\s[\w."'`[\]]{1,40}[\s(]/,
       /delete\sfrom\s[\w."'`[\]]{1,40}\s?(?:where\b|;|--|#|$|["&])/,
       /update\s[\w."'`[\]]{1,40}\sset\s[\w."'`[\]]{1,40}\s?=/,
-      /truncate\s(?:table\s)?\w|alter\stable\s\w|create\s(?:or\sreplace\s)?(?:table|user|login|function|alias)\s[\w"'`]/,
+      /truncate\s(?:table\s)?\w|alter\stable\s\w/,
+      /create\s(?:or\sreplace\s)?(?:table|user|login|function|alias)\s[\w"'`]/,
       /begin\s(?:user_lock|dbms_lock|dbms_pipe)\.|call\s\w{1,40}\(|iif\(\s?\d{1,6}\s?=/,
       /exec(?:ute)?[\s(]{1,3}(?:master|xp_|sp_|'|"|@|immediate\b|cmdshell)|shutdown\s?(?:with\snowait)?\s?(?:--|;)/,
       /declare\s@\w{1,20}\s|waitfor\sdelay\s?['"(]?\d/,
@@ -180,12 +187,19 @@ const TIMED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['randomblob(', 'regexp_substring(', 'user_lock.sleep', 'benchmark(', 'pg_sleep(', 'dbms_pipe.receive_message', 'dbms_lock.sleep'],
+    anchors: ['randomblob(', 'regexp_substring(', 'user_lock.sleep', 'benchmark(', 'pg_sleep(',
+      'dbms_pipe.receive_message', 'dbms_lock.sleep'],
     apartFromSql: true,
     pattern: anyOf([
       /randomblob\(\s?\d{6,12}|regexp_substring\(\s?repeat\(|user_lock\.sleep\s?\(\s?\d/,
       /benchmark\(\s?\d{4,12}\s?,\s?\(?(?:md5|sha1|sha|encode|rand|version|char|select|now)\b/,
-      /(?<=['"\d)][\s)]{0,3};?\s?(?:(?:and|or|select|\|\||from)[\s(]{1,3}){1,2}(?:\d{1,6}\s?=\s?\(?(?:select\s)?)?)pg_sleep\(/,
+      sequence([
+        behind([
+          /['"\d)][\s)]{0,3};?\s?(?:(?:and|or|select|\|\||from)[\s(]{1,3}){1,2}/,
+          /(?:\d{1,6}\s?=\s?\(?(?:select\s)?)?/
+        ]),
+        /pg_sleep\(/
+      ]),
       /dbms_pipe\.receive_message\s?\(\s?\(?(?:chr\(|'|")|dbms_lock\.sleep\s?\(\s?\d/
     ])
   }
@@ -200,7 +214,10 @@ const FUNCTIONS: RawRule[] = [
       'utl_inaddr.', 'utl_http.', 'exp(~(', 'load_file(', 'into outfile', 'into dumpfile', 'gtid_subset('],
     pattern: anyOf([
       /floor\(rand\(\d?\)\s?\*\s?2\)/,
-      /(?:extractvalue|updatexml)\(\s?(?:\d{1,6}|rand\(\)|null|0x\w{1,8}|'\w?')\s?,\s?(?:concat|make_set|0x|\(select|'[~:.])/,
+      sequence([
+        /(?:extractvalue|updatexml)\(\s?(?:\d{1,6}|rand\(\)|null|0x\w{1,8}|'\w?')\s?,\s?/,
+        /(?:concat|make_set|0x|\(select|'[~:.])/
+      ]),
       /concat(?:_ws)?\(0x[0-9a-f]{2,40}\s?[,)]/,
       /cha?r\(\d{1,3}\)\s?\|\|\s?cha?r\(\d/,
       /char\(\d{1,3}\)\s?\+\s?char\(\d|char\(\d{1,3}(?:,\d{1,3}){3,20}\)/,
@@ -214,7 +231,8 @@ const FUNCTIONS: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'likely',
-    anchors: ['from information_schema', 'from sysobjects', 'from sys.', 'from pg_', 'from mysql.', 'from sqlite_master',
+    anchors: ['from information_schema', 'from sysobjects', 'from sys.', 'from pg_', 'from mysql.',
+      'from sqlite_master',
       'from all_tables', 'from dual', 'into outfile', 'rlike ', '@@version', '(select '],
     apartFromSql: true,
     pattern: anyOf([
@@ -229,8 +247,11 @@ const FUNCTIONS: RawRule[] = [
     anchors: ['rlike ', 'from ', '=(select ', '= (select ', ' in (select '],
     apartFromSql: true,
     pattern: anyOf([
-      // The same catalogue joined with itself, for the time that it takes.
-      /from\s(?<catalogue>sysusers|all_users|rdb\$\w{1,20}|information_schema\.\w{1,20}|sysibm\.\w{1,20})\s(?:as\s)?\w{1,8}\s?,\s?\k<catalogue>/,
+      // A catalogue joined with another, for the time that it takes.
+      sequence([
+        /from\s(?:sysusers|all_users|(?:rdb\$|information_schema\.|sysibm\.)\w{1,20})/,
+        /\s(?:as\s)?\w{1,8}\s?,\s?(?:sysusers|all_users|rdb\$|information_schema\.|sysibm\.)/
+      ]),
       sequence([LEAVES_QUOTE, /rlike\s\(?(?:select|sleep)\b/]),
       /(?<=(?:and|or)\s\(?\d{1,6}\s?)(?:=|in)\s?\(?\(select\s?(?:\(|\d|upper|chr|char|concat|count|\w)/
     ])
@@ -275,7 +296,10 @@ const DOCUMENT_STORES: RawRule[] = [
     grade: 'certain',
     anchors: ['$where', '$function', '$accumulator'],
     pattern: anyOf([
-      /\$where["']?\]?\s?[:=]\s?["']?\s?(?:function\b|this\.|sleep\(|return\s|\d{1,5}\s?={1,3}\s?\d|['"]?\w?['"]?\s?==)/,
+      sequence([
+        /\$where["']?\]?\s?[:=]\s?["']?\s?/,
+        /(?:function\b|this\.|sleep\(|return\s|\d{1,5}\s?={1,3}\s?\d|['"]?\w?['"]?\s?==)/
+      ]),
       /\$(?:function|accumulator)["']?\s?:\s?\{\s?["']?(?:body|init)["']?\s?:\s?["']?function/
     ])
   },
@@ -283,11 +307,20 @@ const DOCUMENT_STORES: RawRule[] = [
     rule: 'nosqli.raw',
     grade: 'certain',
     anchors: [
-      ...pairs(["'", '"', "')", '")', "'}", '"}', "'})", '"})'], [';return', '; return', ';sleep', '; sleep', ';while', '; while']),
+      ...pairs(
+        ["'", '"', "')", '")', "'}", '"}', "'})", '"})'],
+        [';return', '; return', ';sleep', '; sleep', ';while', '; while']
+      ),
       ...pairs(["'", '"', "' ", '" '], ['||this', '|| this', '&&this', '&& this'])
     ],
     pattern: anyOf([
-      /["'][)}]{0,2};\s?(?:return\s?\(?(?:true|1)\)?\s?[;}]\s?(?:var|\/\/|["'])|(?:sleep|while)\s?\(\s?(?:\d|true|1)[^"\n]{0,12}\)\s?[;{])/,
+      sequence([
+        /["'][)}]{0,2};\s?/,
+        [
+          /return\s?\(?(?:true|1)\)?\s?[;}]\s?(?:var|\/\/|["'])/,
+          /(?:sleep|while)\s?\(\s?(?:\d|true|1)[^"\n]{0,12}\)\s?[;{]/
+        ]
+      ]),
       /["']\s?(?:\|\||&&)\s?this\.\w{1,20}\s?(?:[!=<>]|\.match)/
     ])
   }

@@ -5,18 +5,22 @@ import type { RawRule } from './rule.ts'
 /** What a script does that is there to prove that it ran, or to take something away. */
 const DOES = anyOf([
   /(?:alert|prompt|confirm|eval|print|atob|fetch|setTimeout|import|require|\$\.(?:get|post|getscript))\s?[(`]/,
-  /document\s?[.[]|window\s?[.[]|location\s?=|self\[|top\[|this\[|string\.fromcharcode|new\s?(?:image|function)\b|\[\]\[/,
+  /document\s?[.[]|window\s?[.[]|location\s?=|self\[|top\[|this\[|string\.fromcharcode/,
+  /new\s?(?:image|function)\b|\[\]\[/,
   /\w{1,12}\s?=\s?(?:alert|eval|prompt|confirm)\b|throw\s|onerror\s?=/
 ], 'i')
 const ACTS = new RegExp(DOES.source.toLowerCase())
 
 /** Handlers that fire without anybody's doing: an ordinary page hardly writes them, an attack always does. */
 const SELF_FIRING = anyOf([
-  /error|load(?:start|end|eddata|edmetadata)?|toggle|focus(?:in)?|blur|begin|end|repeat|start|pageshow|hashchange|wheel/,
-  /animation(?:start|end|iteration|cancel)|transition(?:end|run|start|cancel)|canplay(?:through)?|play(?:ing)?|scroll(?:end)?/,
+  /error|load(?:start|end|eddata|edmetadata)?|toggle|focus(?:in)?|blur|begin|end|repeat|start|pageshow/,
+  /hashchange|wheel/,
+  /animation(?:start|end|iteration|cancel)|transition(?:end|run|start|cancel)|canplay(?:through)?/,
+  /play(?:ing)?|scroll(?:end)?/,
   /mouse(?:over|enter|move|out|leave|down|up|wheel)|pointer(?:over|enter|move|rawupdate|out|down|up)|resize|popstate/,
   /beforescriptexecute|message|unload|beforeunload|finish|bounce|propertychange|readystatechange|show|cut|copy|paste/,
-  /securitypolicyviolation|auxclick|beforetoggle|contentvisibilityautostatechange|durationchange|timeupdate|search|drag\w*/
+  /securitypolicyviolation|auxclick|beforetoggle|contentvisibilityautostatechange|durationchange|timeupdate/,
+  /search|drag\w*/
 ])
 
 export const SCRIPT_RULES: RawRule[] = [
@@ -27,7 +31,8 @@ export const SCRIPT_RULES: RawRule[] = [
     pattern: sequence([/<(?:\w{1,8}:)?script(?:[\s/][^<>\n]{0,60})?>[\s"'(;,+-]{0,6}(?:\/\/\s)?/, [
       /(?:alert|prompt|confirm|eval|print)\s?[(`.]/,
       /document\.(?:cookie|domain|location)|location\s?(?:=|\.href)|new\simage|fetch\s?\(|string\.fromcharcode/,
-      /\w{1,12}\s?=\s?(?:alert|eval|prompt|confirm)\b|throw\s|window\[|self\[|\[\]\[|document\.write\(\s?['"]<(?:img|script)/
+      /\w{1,12}\s?=\s?(?:alert|eval|prompt|confirm)\b|throw\s|window\[|self\[|\[\]\[/,
+      /document\.write\(\s?['"]<(?:img|script)/
     ]])
   },
   {
@@ -42,7 +47,12 @@ export const SCRIPT_RULES: RawRule[] = [
     grade: 'certain',
     anchors: [' on', '/on', '"on', "'on", '\non', '`on', '>on'],
     inside: 'tag',
-    pattern: sequence([/[\s/"'`>]on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING], /\s?=\s?["'`(]?(?:javascript:)?[^>"'\n]{0,24}?/, [ACTS]])
+    pattern: sequence([
+      /[\s/"'`>]on(?=[a-z]{3,40}\s?=)/,
+      [SELF_FIRING],
+      /\s?=\s?["'`(]?(?:javascript:)?[^>"'\n]{0,24}?/,
+      [ACTS]
+    ])
   },
   {
     // An attribute that is left through its own quote.
@@ -72,9 +82,16 @@ export const SCRIPT_RULES: RawRule[] = [
     grade: 'certain',
     anchors: ['javascript:', 'vbscript:', 'livescript:'],
     pattern: sequence([
-      /(?<=(?:(?:href|src|action|formaction|data|to|from|values|background|poster|url|content|\w{1,20})\s?=|["'(>])\s?["'`(]{0,2}\s?)/,
+      sequence([
+        behind([
+          /(?:(?:href|src|action|formaction|data|to|from|values|background|poster|url|content|\w{1,20})\s?=|["'(>])/,
+          /\s?["'`(]{0,2}\s?/
+        ])
+      ]),
       /(?:java|vb|live)script:[\s/*%'"();+!-]{0,8}/,
-      [/(?:alert|prompt|confirm|eval|print|msgbox|fetch|import)\s?[(`]/, /document\.(?:cookie|domain|location|write)|\w{1,12}=alert\b/,
+      [
+        /(?:alert|prompt|confirm|eval|print|msgbox|fetch|import)\s?[(`]/,
+        /document\.(?:cookie|domain|location|write)|\w{1,12}=alert\b/,
         /(?:window|self|top|this)\[|string\.fromcharcode|location\s?=/]
     ])
   },
@@ -93,13 +110,17 @@ export const SCRIPT_RULES: RawRule[] = [
     anchors: ['alert(', 'prompt(', 'confirm(', 'alert`', 'eval(', 'alert ('],
     pattern: sequence([
       /(?<=(?:["'`][\s)}\]]{0,3}(?:;|-|\+|\*|\/|\|\||&&|,|%0a|\^)|<\/script>)\s?\(?)/,
-      /(?:alert|prompt|confirm|eval)\s?[(`][^)\n]{0,40}[)`]\s?(?:;?\s?(?:\/\/|<!--)|;\s?\w{1,10}\s?=\s?\(?["']|[-+*;,)/]\s?(?:["'`]|\/\/)|[;}]?\s?$)/
+      sequence([
+        /(?:alert|prompt|confirm|eval)\s?[(`][^)\n]{0,40}[)`]\s?/,
+        /(?:;?\s?(?:\/\/|<!--)|;\s?\w{1,10}\s?=\s?\(?["']|[-+*;,)/]\s?(?:["'`]|\/\/)|[;}]?\s?$)/
+      ])
     ])
   },
   {
     rule: 'xss.raw',
     grade: 'certain',
-    anchors: ['alert(document.', 'prompt(document.', 'confirm(document.', 'alert(string.fromcharcode', 'alert(/xss', "alert('xss",
+    anchors: ['alert(document.', 'prompt(document.', 'confirm(document.', 'alert(string.fromcharcode',
+      'alert(/xss', "alert('xss",
       'alert("xss', 'top["al', "window['al", 'window["al', "top['al", "self['al", '[]["filter"]', "[]['filter']"],
     pattern: anyOf([
       /(?:alert|prompt|confirm)\((?:document\.(?:cookie|domain|location)|string\.fromcharcode|["'/]xss)/,

@@ -8,14 +8,18 @@ import type { RawRule } from './rule.ts'
  * number, an address. Shell text that somebody posts has more before it.
  */
 const VALUE = sequence([VALUE_START, /["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/])
-const SEPARATED = behind([VALUE, /(?:;|\|\|?|&&?|\n|\v|(?<! )(?:`|\$\()|<\()[\s@({"']{0,3}(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/])
+const SEPARATED = behind([
+  VALUE,
+  /(?:;|\|\|?|&&?|\n|\v|(?<! )(?:`|\$\()|<\()[\s@({"']{0,3}/,
+  /(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/
+])
 /** The last character of VALUE. */
 const VALUE_SIGNS = 'abcdefghijklmnopqrstuvwxyz0123456789_.@:/*-"\')=>['
 /** The last character of what SEPARATED looks for. */
 const SHELL_SIGNS = ';|&\n\v`(<{@"\'/'
 /** Any separator, wherever it stands. */
 const CHAINED = behind([/(?:;|\|\|?|&&?|`|\$\()\s?(?:\/?(?:usr\/)?s?bin\/)?/])
-const ENDS = /(?=$|["'&;|`)#<\n\v>])/
+const ENDS = /(?=$|["'&;|`)#<\n\v>\]])/
 
 const READERS = /(?:cat|tac|nl|head|tail|more|less|strings|sort|xxd|od|base64|rev|grep|awk|sed|cut|type)/
 
@@ -23,20 +27,34 @@ const COMMANDS: RawRule[] = [
   {
     rule: 'cmdi.raw',
     grade: 'certain',
-    anchors: ['cat ', 'cat<', 'tac ', 'nl ', 'head ', 'tail ', 'more ', 'less ', 'grep ', 'type ', 'whoami', 'wget ', 'curl ',
+    anchors: ['cat ', 'cat<', 'tac ', 'nl ', 'head ', 'tail ', 'more ', 'less ', 'grep ', 'type ', 'whoami',
+      'wget ', 'curl ',
       'nc ', 'ncat ', 'ping ', 'sleep ', 'nslookup ', 'dig ', 'bash ', 'sh -', 'powershell', 'cmd ', 'cmd.exe', 'uname',
       'ifconfig', 'ipconfig', 'netstat', 'dir ', 'net user', 'net view', 'python', 'perl ', 'php -', 'ruby -', 'rm -',
-      'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ', 'ps ', 'find /', 'systeminfo',
+      'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ', 'ps ', 'find /',
+      'systeminfo',
       'tasklist', 'host ', 'set /a', 'kill ', 'ssh ', 'env ', 'pwd ', 'tftp ', 'certutil', 'timeout '],
     after: SHELL_SIGNS,
     behind: SEPARATED,
     pattern: anyOf([
-      sequence([READERS, /\s?(?:-\w{1,3}\s)?["'<\s]{0,2}(?:\/{1,3}[\w?*]|\.\.?\/|\\|[a-z]:\\|[\w-]{1,30}\.(?:php|txt|conf|ini|log|py|js|sh)\b|\$)/]),
-      sequence([/whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist/, /(?:\s?-\w{1,3}|\s?\/\w{1,5})?\s?/, ENDS]),
-      /(?:wget|curl)\s(?:-{1,2}[\w-]{1,16}[=\s]?[\w./-]{0,20}\s){0,3}["'`$(]{0,3}(?:https?:|ftp:|\/\/|\d{1,3}\.\d|[\w-]{1,40}\.[\w.-]{1,40}|`|\w)/,
-      /(?:nc|ncat|telnet)\s(?:-\w{1,6}\s){0,3}(?:[\w-]{1,30}\.|\/bin|\$|\d)|(?:nslookup|dig|host)\s(?:-\w{1,6}\s)?[\w$`("'-]{1,40}[.`)(]/,
+      sequence([
+        READERS,
+        /\s?(?:-\w{1,3}\s)?["'<\s]{0,2}/,
+        /(?:\/{1,3}[\w?*]|\.\.?\/|\\|[a-z]:\\|[\w-]{1,30}\.(?:php|txt|conf|ini|log|py|js|sh)\b|\$)/
+      ]),
+      sequence([
+        [/whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist/],
+        /(?:\s?-\w{1,3}|\s?\/\w{1,5})?\s?/,
+        ENDS
+      ]),
+      sequence([
+        /(?:wget|curl)\s(?:-{1,2}[\w-]{1,16}[=\s]?[\w./-]{0,20}\s){0,3}["'`$(]{0,3}/,
+        /(?:https?:|ftp:|\/\/|\d{1,3}\.\d|[\w-]{1,40}\.[\w.-]{1,40}|`|\w)/
+      ]),
+      /(?:nc|ncat|telnet)\s(?:-\w{1,6}\s){0,3}(?:[\w-]{1,30}\.|\/bin|\$|\d)/,
+      /(?:nslookup|dig|host)\s(?:-\w{1,6}\s)?[\w$`("'-]{1,40}[.`)(]/,
       /ping\s(?:(?:-|\/)[a-z]\s?\d{0,3}\s){0,3}(?:\d{1,3}\.|localhost|[\w$`(-]{1,40}[.`(]|\d{1,9}\s?[;"&])/,
-      sequence([/sleep\s\d{1,4}[smh]?\s?|timeout\s(?:\/t\s)?\d{1,4}/, ENDS]),
+      sequence([[/sleep\s\d{1,4}[smh]?\s?/, /timeout\s(?:\/t\s)?\d{1,4}/], ENDS]),
       /(?:ba|z|k|da)?sh\s-(?:c|i)\b|powershell(?:\.exe)?\s|cmd(?:\.exe)?\s?\/[ck]\b|set\s\/a\s|certutil\s-/,
       /dir\s?(?:[a-z]:|\\|\/\w\b)|net\s(?:user|view)\b|python[\d.]{0,4}\s-c|perl\s-e|php\s-r|ruby\s-e|tftp\s-/,
       /rm\s-[rf]{1,2}\s|chmod\s(?:[0-7]{3,4}|\+x)\s|mkfifo\s\/|touch\s\/|kill\s-9|ssh\s-o|find\s\/|env\s\w{1,20}=/,
@@ -47,11 +65,15 @@ const COMMANDS: RawRule[] = [
   {
     rule: 'cmdi.raw',
     grade: 'certain',
-    anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], ['id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname']),
+    anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], [
+      'id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname'
+    ]),
     after: VALUE_SIGNS,
     behind: behind([VALUE]),
     pattern: sequence([
-      /(?:;|\|\||&&|(?<! )(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/, [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]])
+      /(?:;|\|\||&&|(?<! )(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/,
+      [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]
+    ])
   },
   {
     // A value that begins with a pipe is no list of names.
@@ -75,7 +97,10 @@ const COMMANDS: RawRule[] = [
     grade: 'certain',
     anchors: ['/etc/passwd', '/etc/shadow', '/etc//passwd', '/e?c/', '/???/p'],
     pattern: sequence([
-      behind([/(?:;|\|\|?|&&?|`|\$\(|\n|\v)\s?(?:\/?(?:usr\/)?bin\/)?/, READERS, /(?:\s(?:-\w{1,3}\s)?|<|\$\{?ifs\}?|\s?<\s?)/]),
+      behind([
+        /(?:;|\|\|?|&&?|`|\$\(|\n|\v)\s?(?:\/?(?:usr\/)?bin\/)?/,
+        READERS,
+        /(?:\s(?:-\w{1,3}\s)?|<|\$\{?ifs\}?|\s?<\s?)/]),
       /\/(?:etc\/{1,2}(?:passwd|shadow)|e\?c\/|\?\?\?\/p)/
     ])
   },
@@ -83,7 +108,8 @@ const COMMANDS: RawRule[] = [
     rule: 'cmdi.raw',
     grade: 'certain',
     anchors: ['/dev/tcp/', '-e /bin/', '${ifs}', '$ifs', '() {', '(){', 'mkfifo /tmp', '>& /dev',
-      'certutil', '{cat,', '{ls,', '{echo,', '{ping,', '{curl,', '{wget,', '|base64 -d|', '-oproxycommand', 'mshta http',
+      'certutil', '{cat,', '{ls,', '{echo,', '{ping,', '{curl,', '{wget,', '|base64 -d|', '-oproxycommand',
+      'mshta http',
       'regsvr32 /s'],
     pattern: anyOf([
       /\/dev\/tcp\/(?:\d{1,3}\.|[\w.-]{1,60}\/\d)|(?<=n(?:c|cat|etcat)\s(?:[\w.-]{1,40}\s){0,3})-e\s\/bin\/(?:ba)?sh/,
@@ -103,11 +129,13 @@ const COMMANDS: RawRule[] = [
   {
     rule: 'cmdi.raw',
     grade: 'likely',
-    anchors: ['cat /etc/', '$(whoami)', '$(id)', '$(curl ', '$(wget ', '$(cat ', '$(sleep ', '`whoami`', '`curl ', '`wget ', '`sleep ',
+    anchors: ['cat /etc/', '$(whoami)', '$(id)', '$(curl ', '$(wget ', '$(cat ', '$(sleep ', '`whoami`',
+      '`curl ', '`wget ', '`sleep ',
       '/bin/sh', '/bin/bash', '|nc ', '| nc ', '|bash', '|sh'],
     pattern: anyOf([
       sequence([CHAINED, /cat\s\/etc\/\w/]),
-      /\$\((?:whoami|id)\)|\$\((?:sleep|curl|wget)\s[^\n)]{1,60}\)|\$\(cat\s\/|`whoami`|`(?:curl|wget)\s[^\n`]{4,60}`|`sleep\s\d{1,3}`/,
+      /\$\((?:whoami|id)\)|\$\((?:sleep|curl|wget)\s[^\n)]{1,60}\)|\$\(cat\s\/|`whoami`/,
+      /`(?:curl|wget)\s[^\n`]{4,60}`|`sleep\s\d{1,3}`/,
       sequence([behind([/[;|&]\s?/]), /\/bin\/(?:ba)?sh\s-/]),
       /\|\s?nc\s(?:-\w{1,5}\s)?[\d\w.-]{3,40}\s\d{2,5}/
     ])
@@ -116,9 +144,15 @@ const COMMANDS: RawRule[] = [
 
 /** Files that an application never hands out; alone in a URL they are asked for. */
 const SYSTEM_FILE = anyOf([
-  /etc[/\\]{1,3}(?:passwd|shadow|group|hosts|issue|fstab|my\.cnf|ssh|apache2?|nginx|php|crontab|profile|motd|environment)\b/,
-  /proc[/\\]{1,3}(?:self|version|cmdline|\d+|net)\b|win(?:dows|nt)[/\\]{1,3}(?:win\.ini|system|repair|php\.ini)|boot\.ini\b|win\.ini\b/,
-  /(?:meta|web)-inf[/\\]|wp-config\.php|\.ssh[/\\]|id_rsa\b|var[/\\]{1,3}log[/\\]|\.(?:bash|mysql)_history|\.htpasswd|web\.config\b/,
+  sequence([
+    /etc[/\\]{1,3}/,
+    /(?:passwd|shadow|group|hosts|issue|fstab|my\.cnf|ssh|apache2?|nginx|php|crontab|profile|motd|environment)/,
+    /\b/
+  ]),
+  /proc[/\\]{1,3}(?:self|version|cmdline|\d+|net)\b/,
+  /win(?:dows|nt)[/\\]{1,3}(?:win\.ini|system|repair|php\.ini)|boot\.ini\b|win\.ini\b/,
+  /(?:meta|web)-inf[/\\]|wp-config\.php|\.ssh[/\\]|id_rsa\b|var[/\\]{1,3}log[/\\]|\.(?:bash|mysql)_history/,
+  /\.htpasswd|web\.config\b/,
   /windows[/\\]{1,3}system32|\.git[/\\]config/
 ])
 
@@ -161,23 +195,33 @@ const TRAVERSALS: RawRule[] = [
   {
     rule: 'lfi.raw',
     grade: 'certain',
-    anchors: ['/etc/', 'etc/passwd', '/proc/self/', 'windows/', 'windows\\', 'win.ini', 'boot.ini', '/web-inf/', '/.ssh/', 'wp-config.php', 'id_rsa'],
+    anchors: ['/etc/', 'etc/passwd', '/proc/self/', 'windows/', 'windows\\', 'win.ini', 'boot.ini',
+      '/web-inf/', '/.ssh/', 'wp-config.php', 'id_rsa'],
     onlyInLine: true,
     pattern: sequence([behind([/[=/\\:]/]), /\/?/, [
-      /(?<=\/)etc\/{1,3}(?:passwd|shadow|group)(?=$|[&?;.:)'"\0])|proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
-      /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/(?:web\.xml|classes)|\.ssh\/id_|id_rsa(?:$|&)/
+      /(?<=\/)etc\/{1,3}(?:passwd|shadow|group)(?=$|[&?;.:)'"\0])/,
+      /proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
+      /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/(?:web\.xml|classes)|\.ssh\/id_/,
+      /id_rsa(?:$|&)/
     ]])
   },
   {
     rule: 'lfi.raw',
     grade: 'certain',
     anchors: ['file:/'],
-    pattern: /file:\/{1,3}(?:localhost\/)?(?:etc\/{1,3}(?:passwd|shadow|group|hosts|issue)|proc\/self|[a-z]:[/\\]{1,2}(?:windows|winnt|boot\.ini)|\/etc\/passwd)/
+    pattern: sequence([
+      /file:\/{1,3}(?:localhost\/)?/,
+      [
+        /etc\/{1,3}(?:passwd|shadow|group|hosts|issue)|proc\/self|[a-z]:[/\\]{1,2}(?:windows|winnt|boot\.ini)/,
+        /\/etc\/passwd/
+      ]
+    ])
   },
   {
     rule: 'lfi.raw',
     grade: 'likely',
-    anchors: ['/etc/passwd', '/etc/shadow', '/proc/self/environ', 'c:\\windows\\win.ini', 'c:/windows/win.ini', '/windows/win.ini', 'c:\\boot.ini'],
+    anchors: ['/etc/passwd', '/etc/shadow', '/proc/self/environ', 'c:\\windows\\win.ini', 'c:/windows/win.ini',
+      '/windows/win.ini', 'c:\\boot.ini'],
     pattern: sequence([behind([/[">=]\s?/]), /[\w/:\\.]{1,24}(?=["<&\0]|$)/])
   }
 ]
@@ -186,10 +230,15 @@ const ADDRESSES: RawRule[] = [
   {
     rule: 'ssrf.raw',
     grade: 'certain',
-    anchors: ['169.254.169.254', 'metadata.google.internal', '100.100.100.200', 'gopher://', 'dict://', '[fd00:ec2::254]', '0xa9fea9fe',
+    anchors: ['169.254.169.254', 'metadata.google.internal', '100.100.100.200', 'gopher://', 'dict://',
+      '[fd00:ec2::254]', '0xa9fea9fe',
       '2852039166'],
     pattern: anyOf([
-      /(?<=(?:^|["=>'(\s[])\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:169\.254\.169\.254|100\.100\.100\.200|metadata\.google\.internal)(?::80)?\/(?:latest|computemetadata|metadata|opc|openstack|\d{4}-)/,
+      sequence([
+        /(?<=(?:^|["=>'(\s[])\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)/,
+        /(?:169\.254\.169\.254|100\.100\.100\.200|metadata\.google\.internal)(?::80)?\//,
+        /(?:latest|computemetadata|metadata|opc|openstack|\d{4}-)/
+      ]),
       /(?<=(?:^|["=>'(\s[])\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)(?:\[fd00:ec2::254\]|0xa9fea9fe|2852039166)/,
       /(?:gopher|dict):\/\/(?:127\.|localhost|0x|0\.0|10\.|192\.168\.|172\.|\[)[\w.\]:]{0,40}(?:\/|$|["&])/,
       /gopher:\/\/[\w.-]{1,60}:\d{1,5}\/_/
@@ -212,7 +261,13 @@ const PROTOCOLS: RawRule[] = [
     anchors: ['\vset-cookie', '\vlocation', '\vcontent-', '\vhttp/', '\vrefresh', '\vx-', '\vaccess-control', '\v<'],
     onlyInLine: true,
     pattern: sequence([/\v/, [
-      /(?:set-cookie|location|content-(?:type|length|disposition)|refresh|x-[a-z-]{2,30}|access-control-[a-z-]{5,24})\s?:/,
+      sequence([
+        [
+          /set-cookie|location|content-(?:type|length|disposition)|refresh|x-[a-z-]{2,30}/,
+          /access-control-[a-z-]{5,24}/
+        ],
+        /\s?:/
+      ]),
       /http\/\d|<(?:script|html|svg|img)\b/
     ]])
   },
@@ -220,7 +275,13 @@ const PROTOCOLS: RawRule[] = [
     rule: 'crlf.raw',
     grade: 'certain',
     anchors: ['\vset-cookie', '\vlocation', '\vcontent-length', '\vhttp/'],
-    pattern: /\v(?:set-cookie\s?:\s?[\w.-]{1,40}=|location\s?:\s?(?:https?:|\/)|content-length\s?:\s?\d|http\/[12](?:\.\d)?\s\d)/
+    pattern: sequence([
+      /\v/,
+      [
+        /set-cookie\s?:\s?[\w.-]{1,40}=|location\s?:\s?(?:https?:|\/)|content-length\s?:\s?\d/,
+        /http\/[12](?:\.\d)?\s\d/
+      ]
+    ])
   },
   {
     rule: 'crlf.raw',
@@ -234,7 +295,14 @@ const PROTOCOLS: RawRule[] = [
     anchors: [')('],
     behind: behind([VALUE_START, /\s?[\w*]{0,24}\)?/]),
     pattern: sequence([
-      /\)(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)\s?\(\s?(?:[|&!]\s?\(?\s?)?(?:uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof|[a-z]{2,16})\s?[~<>]?=/
+      sequence([
+        /\)(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)\s?\(\s?(?:[|&!]\s?\(?\s?)?/,
+        [
+          /uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof/,
+          /[a-z]{2,16}/
+        ],
+        /\s?[~<>]?=/
+      ])
     ])
   },
   {
@@ -247,7 +315,8 @@ const PROTOCOLS: RawRule[] = [
   {
     rule: 'xpathi.raw',
     grade: 'certain',
-    anchors: ["']|", "'] |", "' or count(/", "' or name(", "' or string-length(", "' and count(/", "' and substring(name(", "']/*"],
+    anchors: ["']|", "'] |", "' or count(/", "' or name(", "' or string-length(", "' and count(/",
+      "' and substring(name(", "']/*"],
     pattern: anyOf([
       /'\]\s?\|\s?(?:\/\/|\*)|'\s(?:or|and)\s(?:count\(\/|name\(|string-length\((?:name|\/)|substring\(name\()/,
       /'\]\/\*\s?\|/
@@ -257,7 +326,10 @@ const PROTOCOLS: RawRule[] = [
     rule: 'ssi.raw',
     grade: 'certain',
     anchors: ['<!--#', '<!-- #', '<esi:'],
-    pattern: /<!--\s?#\s?(?:exec|include|echo|config|printenv|fsize|flastmod|set)\b|<esi:(?:include|inline|vars|debug)\b/
+    pattern: anyOf([
+      /<!--\s?#\s?(?:exec|include|echo|config|printenv|fsize|flastmod|set)\b/,
+      /<esi:(?:include|inline|vars|debug)\b/
+    ])
   },
   {
     rule: 'xxe.raw',
@@ -268,7 +340,10 @@ const PROTOCOLS: RawRule[] = [
       /<!entity\s(?:%\s?)?[\w.%:-]{1,40}\s(?:system|public\s["'][^"'\n]{0,80}["'])\s?["']/,
       /<!entity\s%\s?[\w.-]{1,40}\s["']\s?</,
       /<xi:include\s[^>\n]{0,60}href\s?=\s?["'](?:file:|https?:|\/|php:)/,
-      /<!doctype\s[\w:.-]{1,40}\s(?:system|public\s["'][^"'\n]{0,60}["'])\s?["'](?:file:|ftp:|php:|gopher:|expect:|jar:)/
+      sequence([
+        /<!doctype\s[\w:.-]{1,40}\s(?:system|public\s["'][^"'\n]{0,60}["'])\s?["']/,
+        /(?:file:|ftp:|php:|gopher:|expect:|jar:)/
+      ])
     ])
   },
   {
