@@ -69,9 +69,12 @@ function slowest (pumps: readonly string[]): Array<{ pump: string, contentType: 
 
 function holds (t: Test, pumps: readonly string[]): void {
   for (const { pump, contentType } of slowest(pumps)) {
-    const [small, large] = [cpuMs(filled(pump, 16 * KIB), contentType), cpuMs(filled(pump, 64 * KIB), contentType)]
+    const measure = (): [number, number] => [cpuMs(filled(pump, 16 * KIB), contentType), cpuMs(filled(pump, 64 * KIB), contentType)]
+    let [small, large] = measure()
+    // Caches that others filled are no fault of the scan: what grows, grows again.
+    if (large / small > GROWTH_MAX) [small, large] = measure()
     withinBar(t, `64 KiB of ${JSON.stringify(pump)}`, large, BAR_64_KIB_MS)
-    t.ok(large / small <= GROWTH_MAX, `grows ${(large / small).toFixed(1)}-fold`)
+    t.ok(large / small <= GROWTH_MAX, `64 KiB of ${JSON.stringify(pump)} cost ${(large / small).toFixed(1)} times 16 KiB`)
   }
 }
 

@@ -15,6 +15,8 @@ const JOINS = [
 ]
 const LEADS = /['")\s\d]\s?/
 const JOIN = /(?:x?or|and|\|\||&&)(?![a-z])/
+/** What a join must go on with before it is worth to look at what stands before it. */
+const COMPARES = /(?=(?:x?or|and|\|\||&&)[\s(!~+-]{0,4}(?:not[\s(]{1,3})?['"\d])/
 const OPENS = /[\s(!~+-]{0,4}(?:not[\s(]{1,3})?/
 
 const UNION: RawRule[] = [
@@ -50,7 +52,7 @@ const TAUTOLOGIES: RawRule[] = [
     grade: 'certain',
     anchors: JOINS,
     apartFromSql: true,
-    pattern: sequence([LEADS, LEAVES, JOIN, OPENS, [
+    pattern: sequence([LEADS, COMPARES, LEAVES, JOIN, OPENS, [
       /(?<number>\d{1,10})[\s)]{0,3}(?:={1,3}|\slike\s)[\s(]{0,3}\k<number>(?!\d)/,
       /['"](?<word>\w{0,24})['"]?[\s)]{0,3}(?:={1,3}|\slike\s|\srlike\s)[\s(]{0,3}['"]\k<word>(?!\w)/,
       /\d{1,10}[\s)]{0,3}=[\s(]{0,3}\d{1,10}[\s)]{0,3}(?:--|#|\/\*|;|$|["&]|(?:and|or)\s)/,
