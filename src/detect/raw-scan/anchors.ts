@@ -2,7 +2,7 @@
  * Aho and Corasick, "Efficient string matching" (1975): one table step per byte finds every occurrence of many words at
  * once, whatever the text. Words are ASCII in lower case; a blank in a word stands for a line break too.
  */
-export interface Anchors {
+interface Anchors {
   /** Words by number. */
   words: string[]
   /** State and class of the next byte to the next state; HIT marks a state where words end. */

@@ -5,7 +5,7 @@
  */
 
 /** How one pass reads: what its text is wrapped in. */
-export interface DecodingPass {
+interface DecodingPass {
   /** `+` is a blank: a query, or a form. */
   plusIsBlank: boolean
   /** A percent-encoded line break is the ordinary way to send one: the first pass over a form. */

@@ -200,7 +200,7 @@ const PHP: RawRule[] = [
       ]),
       /(?:eval|assert)\(\s?(?:gzinflate\(\s?|str_rot13\(\s?|gzuncompress\(\s?){0,2}base64_decode\(/,
       sequence([
-        /(?<=(?:["=;{(@]\s?|["'=]\w{0,20};\s?))(?:system|passthru|shell_exec|exec)\(\s?["']/,
+        /(?<=(?:["=;{(@]\s?|["'=]\w{0,20};\s?|["'][)}]{0,2};\s?))(?:system|passthru|shell_exec|exec)\(\s?["']/,
         /(?:id|ls|cat\s|whoami|uname|wget\s|curl\s|dir|ping\s|nc\s|echo\s|ipconfig)\b[^"'\n]{0,60}["']\s?\)/
       ])
     ])

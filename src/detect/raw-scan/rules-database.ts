@@ -154,7 +154,7 @@ const STACKED: RawRule[] = [
     grade: 'certain',
     anchors: ['waitfor delay', 'exec '],
     apartFromSql: true,
-    pattern: sequence([/(?<=['"\d)][ )]{0,3})/, [
+    pattern: sequence([behind([[/['"\d)][ )]{0,3}/, VALUE_START]]), [
       /waitfor\sdelay\s?['"(]?\d/,
       /exec\s(?:master\.)?\.?(?:dbo\.)?xp_(?:cmdshell|dirtree|fileexist|regread)\b/
     ]])

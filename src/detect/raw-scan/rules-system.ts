@@ -139,6 +139,19 @@ const COMMANDS: RawRule[] = [
       sequence([behind([/[;|&]\s?/]), /\/bin\/(?:ba)?sh\s-/]),
       /\|\s?nc\s(?:-\w{1,5}\s)?[\d\w.-]{3,40}\s\d{2,5}/
     ])
+  },
+  {
+    // What a web shell is asked with.
+    rule: 'cmdi.raw',
+    grade: 'likely',
+    anchors: ['cmd=', 'command=', 'exec=', 'execute=', 'shell=', 'syscmd='],
+    pattern: sequence([
+      /(?:cmd|command|exec|execute|shell)=/,
+      [
+        /(?:id|whoami|ls(?:\s-\w{1,4})?|uname(?:\s-a)?|ipconfig|ifconfig|dir)(?=$|["&])/,
+        /cat\s\/|(?:curl|wget)\s(?:-\w\s)?https?:|nslookup\s\w|ping\s(?:-\w\s)?[\w.-]{4}|cmd\s\/c|powershell\s/
+      ]
+    ])
   }
 ]
 
