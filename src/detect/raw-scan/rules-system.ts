@@ -181,6 +181,7 @@ const TRAVERSALS: RawRule[] = [
     grade: 'certain',
     anchors: ['../', '..\\', '..;/'],
     onlyInLine: true,
+    after: '/\\.',
     behind: behind([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]),
     pattern: /\.\.;?[/\\]{1,4}(?![/\\.]{0,8}(?:assets|img|images|static|css|js|fonts)\b)/
   },
@@ -195,6 +196,7 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'certain',
     anchors: ['../', '..\\'],
+    after: '/\\.',
     behind: behind([/(?:\.\.[/\\]{1,2}){7}/]),
     pattern: /\.\.[/\\]/
   },
@@ -202,6 +204,7 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'likely',
     anchors: ['../', '..\\'],
+    after: '/\\.',
     behind: behind([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]),
     pattern: /\.\.[/\\]/
   },
