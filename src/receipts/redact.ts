@@ -6,7 +6,7 @@
  * binary, too large) is left out. A mask keeps length and punctuation; where a factor had found something in a masked
  * place, the receipt says so, because a replay cannot find it again.
  */
-import { maskCookies, maskPairs, maskShape, maskText, maskTokens } from './mask.ts'
+import { maskCookies, maskMultipart, maskPairs, maskShape, maskText, maskTokens } from './mask.ts'
 import { maskJson } from './mask-json.ts'
 import { isSecretName } from './secret-names.ts'
 import type { MaskedPlace, RedactedObservation } from './shapes.ts'
@@ -107,6 +107,8 @@ function redactBody (body: Uint8Array, headers: readonly string[], onMasked: (pl
   if (type.includes('x-www-form-urlencoded') || /^[\w%.[\]+-]{1,128}=/.test(text)) {
     return maskPairs(text, 'body', onMasked)
   }
+  // Also one that lost its type on the way.
+  if (type.startsWith('multipart/') || text.startsWith('--')) return maskMultipart(text, 'body', onMasked)
   return maskText(text, 'body', onMasked)
 }
 

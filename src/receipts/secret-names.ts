@@ -22,19 +22,25 @@ const HEADERS = sequence([
   /$/
 ])
 
+/** Of the shortest, as `pin`. A hostile text is made of thousands of names, and most are shorter. */
+const NAME_LENGTH_MIN = 3
+
 /**
  * True when the value under this name must not be kept. Any spelling: `API-Key`, `api_key`, `apiKey`,
  * `user[password]`.
  */
 export function isSecretName (name: string): boolean {
   if (name.length > 256) return true
+  if (name.length < NAME_LENGTH_MIN) return false
   const last = lastName(name)
-  const folded = last.toLowerCase().replace(/[^a-z0-9]/g, '')
+  const folded = last.toLowerCase().replace(/[^a-z0-9]+/g, '')
+  if (folded.length < NAME_LENGTH_MIN) return false
   return SECRET.test(folded) || HEADERS.test(folded)
 }
 
 /** `user[password]` and `user.password` speak of `password`. */
 function lastName (name: string): string {
+  if (!/[.[\]]/.test(name)) return name
   const parts = name.split(/[.[\]]+/).filter((part) => part !== '' && !/^\d+$/.test(part))
   return parts.at(-1) ?? name
 }
