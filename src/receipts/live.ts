@@ -5,6 +5,7 @@
  */
 import type { AddedListener } from './intake.ts'
 import type { Assessment } from './shapes.ts'
+import type { Slices } from './slices.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import { createPerSecond } from '../std/per-second.ts'
@@ -22,7 +23,9 @@ export interface Live {
 export interface LiveParts {
   fleet: Fleet
   clock: Clock
+  slices: Slices
   onAdded (listener: AddedListener): () => void
+  log: { error: (facts: object, message: string) => void }
 }
 
 /** Of one process, its own subscribers and the siblings' together. A receipt costs 50 us to redact and 2 kB to send. */
@@ -34,7 +37,7 @@ const SIBLINGS_MAX = 256
 const WANTED_TOPIC = 'assessments.wanted'
 const ADDED_TOPIC = 'assessments.added'
 
-export function createLive ({ fleet, clock, onAdded }: LiveParts): Live {
+export function createLive ({ fleet, clock, slices, onAdded, log }: LiveParts): Live {
   const subscribers = new Set<{ minScore: number, push (assessment: Assessment): void }>()
   const wanted = new Map<string, { minScore: number, untilMs: number }>()
   let stopListening: (() => void) | null = null
@@ -46,9 +49,11 @@ export function createLive ({ fleet, clock, onAdded }: LiveParts): Live {
     const isHere = isWantedHere(score)
     const isElsewhere = isWantedElsewhere(score)
     if ((!isHere && !isElsewhere) || !shown.take()) return
-    const assessment = { ...describe(), observation: null }
-    if (isHere) push(assessment)
-    if (isElsewhere) fleet.publish(ADDED_TOPIC, assessment as unknown as Json)
+    slices.run(() => {
+      const assessment = { ...describe(), observation: null }
+      if (isHere) push(assessment)
+      if (isElsewhere) fleet.publish(ADDED_TOPIC, assessment as unknown as Json)
+    }).catch((error: unknown) => log.error({ err: error }, 'a receipt could not be shown'))
   }
 
   function isWantedHere (score: number): boolean {

@@ -6,6 +6,7 @@ import type { Json } from '../std/json.ts'
 import type { Collection, Page, Where } from '../storage/port.ts'
 import { describeReceipt, type RecentReceipts } from './recent-receipts.ts'
 import type { Assessment, StoredAssessment } from './shapes.ts'
+import type { Slices } from './slices.ts'
 
 export interface AssessmentFilter { minScore?: number | null, action?: Action | null, since?: number | null }
 interface PageOptions { first: number, after: string | null }
@@ -24,7 +25,7 @@ interface ReceiptPage {
  */
 export interface Lookup {
   /** Out of this process's memory alone, or null. */
-  remembered (id: string): Assessment | null
+  remembered (id: string): Promise<Assessment | null>
   /** From memory, the process that made it, or the store; null when nobody has it any more. */
   get (id: string): Promise<Assessment | null>
   /** Recorded assessments, newest first. */
@@ -40,19 +41,21 @@ const GET_QUESTION = 'assessments.get'
 interface LookupParts {
   fleet: Pick<Fleet, 'processId' | 'ask' | 'answer'>
   recent: RecentReceipts
+  slices: Slices
   store: Collection<StoredAssessment>
 }
 
-export function createLookup ({ fleet, recent, store }: LookupParts): Lookup {
-  fleet.answer(GET_QUESTION, (id) => (typeof id === 'string' ? remembered(id) as unknown as Json : null))
+export function createLookup ({ fleet, recent, slices, store }: LookupParts): Lookup {
+  fleet.answer(GET_QUESTION, async (id) =>
+    typeof id === 'string' ? await remembered(id) as unknown as Json : null)
 
-  function remembered (id: string): Assessment | null {
+  async function remembered (id: string): Promise<Assessment | null> {
     const receipt = recent.get(id)
-    return receipt === null ? null : describeReceipt(receipt)
+    return receipt === null ? null : await slices.run(() => describeReceipt(receipt))
   }
 
   async function get (id: string): Promise<Assessment | null> {
-    const own = remembered(id)
+    const own = await remembered(id)
     const processId = processOfReceipt(id)
     if (own !== null || processId === null) return own
     const elsewhere = processId === fleet.processId

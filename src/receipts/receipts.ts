@@ -17,6 +17,7 @@ import { createLookup, type Lookup } from './lookup.ts'
 import { createRecentReceipts } from './recent-receipts.ts'
 import { createRecorder } from './recorder.ts'
 import { describeReplay, replayAssessment } from './replay.ts'
+import { createSlices } from './slices.ts'
 import { createSharedStats } from './stats-sharing.ts'
 import { WINDOW_SECONDS_MAX } from './stats.ts'
 import { allowanceCollection, assessmentCollection } from './shapes.ts'
@@ -69,10 +70,11 @@ export function createReceipts (parts: ReceiptParts): Receipts {
   const store = storage.collection<StoredAssessment>(assessmentCollection)
   const recent = createRecentReceipts(clock)
   const stats = createSharedStats({ fleet, clock })
-  const recorder = createRecorder({ store, clock, retentionDays: parts.config.assessmentRetentionDays, log })
+  const slices = createSlices(clock)
+  const recorder = createRecorder({ store, clock, slices, retentionDays: parts.config.assessmentRetentionDays, log })
   const intake = createIntake({ clock, recent, recorder, stats, log })
-  const lookup = createLookup({ fleet, recent, store })
-  const live = createLive({ fleet, clock, onAdded: intake.onAdded })
+  const lookup = createLookup({ fleet, recent, slices, store })
+  const live = createLive({ fleet, clock, slices, onAdded: intake.onAdded, log })
   const falsePositives = createFalsePositives({
     store: storage.collection<StoredAllowance>(allowanceCollection),
     audit,

@@ -6,6 +6,7 @@
 import { describeReceipt, idOf } from './recent-receipts.ts'
 import type { Receipt } from './recent-receipts.ts'
 import type { StoredAssessment } from './shapes.ts'
+import type { Slices } from './slices.ts'
 import type { Clock } from '../std/clock.ts'
 import { createPerSecond } from '../std/per-second.ts'
 import type { Collection } from '../storage/port.ts'
@@ -22,6 +23,7 @@ export interface Recorder {
 interface RecorderParts {
   store: Collection<StoredAssessment>
   clock: Clock
+  slices: Slices
   retentionDays: number
   log: { warn: (facts: object, message: string) => void }
 }
@@ -29,14 +31,14 @@ interface RecorderParts {
 const STORED_FROM_SCORE = 20
 const STORED_PER_SECOND_MAX = 200
 const SAMPLED_ONE_IN = 100
-/** 20 receipts of some 50 us each: a portion never holds up the loop for more than a few milliseconds. */
+/** Receipts of one write: what is described in slices is encoded and handed to the store at once. */
 const PORTION = 20
 const PORTION_EVERY_MS = 80
 const WAITING_MAX = 1_000
 const WARN_EVERY_MS = 60_000
 const DAY_MS = 86_400_000
 
-export function createRecorder ({ store, clock, retentionDays, log }: RecorderParts): Recorder {
+export function createRecorder ({ store, clock, slices, retentionDays, log }: RecorderParts): Recorder {
   let waiting: Receipt[] = []
   let writing: Promise<void> | null = null
   const stored = createPerSecond(clock, STORED_PER_SECOND_MAX)
@@ -54,15 +56,22 @@ export function createRecorder ({ store, clock, retentionDays, log }: RecorderPa
   }
 
   function writePortion (): Promise<void> {
-    const docs = waiting.splice(0, PORTION).map((receipt) => ({
-      ...describeReceipt(receipt),
-      expiresAt: receipt.at + retentionDays * DAY_MS
-    }))
-    writing = store.insertMany(docs).then(() => {}, (error: unknown) => {
-      failed += docs.length
-      warn(error)
-    }).finally(() => { writing = null })
+    writing = write(waiting.splice(0, PORTION)).finally(() => { writing = null })
     return writing
+  }
+
+  /** Never rejects. */
+  async function write (portion: readonly Receipt[]): Promise<void> {
+    try {
+      await store.insertMany(await Promise.all(portion.map((receipt) => slices.run(() => storedOf(receipt)))))
+    } catch (error) {
+      failed += portion.length
+      warn(error)
+    }
+  }
+
+  function storedOf (receipt: Receipt): StoredAssessment {
+    return { ...describeReceipt(receipt), expiresAt: receipt.at + retentionDays * DAY_MS }
   }
 
   function warn (error: unknown): void {

@@ -28,7 +28,7 @@ function openTwo (t: { teardown (handler: () => unknown): void }): [Process, Pro
       listeners.add(listener)
       return () => listeners.delete(listener)
     }
-    const live = createLive({ fleet, clock, onAdded })
+    const live = createLive({ fleet, clock, slices: { run: async (work) => work() }, onAdded, log: { error () {} } })
     t.teardown(() => live.close())
     let described = 0
     const make = (score: number): void => {

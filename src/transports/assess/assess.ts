@@ -31,7 +31,9 @@ export function createAssess ({ walk, receipts }: { walk: Walk, receipts: Pick<R
     const begun = requests.map((request, index) => begin(readSample(request, { index, acts, submitter })))
     const assessed: Assessment[] = []
     for (let i = 0; i < begun.length; i += ASSESSED_AT_ONCE) {
-      assessed.push(...await Promise.all(begun.slice(i, i + ASSESSED_AT_ONCE).map(assessOne)))
+      const scored = await Promise.all(begun.slice(i, i + ASSESSED_AT_ONCE).map(scoreOne))
+      // One after the other: each is described in a turn of its own.
+      for (const transaction of scored) assessed.push(await settleOne(transaction))
     }
     return assessed
   }
@@ -40,13 +42,17 @@ export function createAssess ({ walk, receipts }: { walk: Walk, receipts: Pick<R
     return { transaction: walk.begin(arrival), body }
   }
 
-  async function assessOne (
+  async function scoreOne (
     { transaction, body }: { transaction: Transaction, body: Uint8Array | null }
-  ): Promise<Assessment> {
+  ): Promise<Transaction> {
     await walk.admit(transaction)
     await walk.inspect(transaction, body === null ? null : { bytes: body, end: 'whole' })
+    return transaction
+  }
+
+  async function settleOne (transaction: Transaction): Promise<Assessment> {
     walk.settle(transaction, UNANSWERED)
-    const assessment = receipts.remembered(transaction.id)
+    const assessment = await receipts.remembered(transaction.id)
     if (assessment === null) throw new Error('a sample left no receipt')
     return assessment
   }

@@ -1,0 +1,114 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { maskJson } from '../../src/receipts/mask-json.ts'
+import { maskCookies, maskMultipart, maskPairs, maskShape, maskText, maskTokens } from '../../src/receipts/mask.ts'
+import { BODY_KEPT_MAX, redactFactors, redactObservation, redactPath, redactTarget } from '../../src/receipts/redact.ts'
+import { isSecretName } from '../../src/receipts/secret-names.ts'
+import { observation } from '../detect/observations.ts'
+
+/**
+ * Whoever sends a request writes the text that redaction reads on the main thread: its cost must grow with the length of
+ * the text and no faster, whatever the text is made of. Every function of redaction is in this list.
+ */
+const KIB = 1024
+const GROWTH_MAX = 6
+const NOTABLE_MS = 1
+/** Of 64 KiB, four times what a receipt keeps. */
+const COST_MS_MAX = 40
+const RECEIPT_MS_MAX = 20
+
+/** The clock of a thread's CPU time ticks every 4 ms on some machines. */
+const TRY_MS = 60
+
+const ignored = (): void => {}
+const FUNCTIONS: Record<string, (text: string) => unknown> = {
+  maskJson: (text) => maskJson(text, 'body', ignored),
+  maskText: (text) => maskText(text, 'body', ignored),
+  maskMultipart: (text) => maskMultipart(text, 'body', ignored),
+  maskPairs: (text) => maskPairs(text, 'query', ignored),
+  maskTokens: (text) => maskTokens(text, 'path', ignored),
+  maskCookies: (text) => maskCookies(text, ignored),
+  maskShape,
+  isSecretName,
+  redactPath,
+  redactTarget: (text) => redactTarget(text),
+  redactFactors: (text) => redactFactors([{ name: 'payload', contribution: 1, evidence: [{ rule: 'r', place: text, text, grade: 'likely', technique: null }] }])
+}
+
+/** What each pattern and scanner of redaction looks for, whole and in pieces. */
+const PIECES = [
+  '"', "'", '\\', '\\"', '\\\\\\"', '"""', '\\"\\"\\"', '\\"""', '\\\n', '"\\\n', "'\\\n", '"a":"', '"a":', '"a": ', '"password":', '"password":"', '"password":{', '"password":"\\', 'a:', 'a=', 'a: ', 'a :', "a:'", 'a:"', 'a:\\"', "a\\'", 'password=', 'password:"', 'password=\\"', 'x-', 'name=', 'name="', 'name="x"', 'name="pwd"\r\n', 'name="pwd"\r\n\r\n', 'filename="', '\r\n--', '--', '\r\n', '\r\n\r\n', '\n', '\n\n', '<', '<a', '<a ', '<a>', '<a b="', '<token>', '<token ', '</a>', '>', '://', '://a', '@', 'eyJ', 'eyJaaaaaaaa', 'eyJaaaaaaaa.', '%41eyJaaaaaaaa', 'sk-', 'sk-aaaaaaaaaaaa', 'github_pat_', 'AKIA', 'AKIAAAAAAAAAAAAAAAAA', 'AIza', 'Bearer ', 'bearer+', 'Basic%20', 'Token aaaaaa', '-----BEGIN ', '-----BEGIN PRIVATE KEY-----', 'PRIVATE KEY', '-----END', 'a', 'A', '0', '-', '_', '$', '.', ' ', '\t', '\u00a0', '%', '%4', '%41', '%25', '%2522', '+', '/', '?', '#', ',', ';', '&', '=', ':', '{', '}', '[', ']', '[]', '(', ')', 'é', '\u00ff', '\ud800', '\0', '1.', '-1', 'tru', '*', '$v', 'String!', 'a.b', 'a[b]', 'pass\\u0077ord'
+]
+const HEADS = ['', '"', '{"a":"', '{"password":"', 'a=', '<a', '--x\r\n']
+
+t.test('the cost of every function of redaction grows with its text and no faster', async (t) => {
+  const pumps = fc.tuple(fc.constantFrom(...HEADS), fc.array(fc.constantFrom(...PIECES), { minLength: 2, maxLength: 4 }))
+  const drawn = fc.sample(pumps, { numRuns: 250, seed: 10 }).map(([head, pieces]) => ({ head, unit: pieces.join('') }))
+  const listed = PIECES.flatMap((unit) => ['', '{"a":"'].map((head) => ({ head, unit })))
+  for (const [name, run] of Object.entries(FUNCTIONS)) {
+    const slow = [...listed, ...drawn].flatMap((pump) => faultOf(run, pump))
+    t.same(slow, [], name)
+  }
+})
+
+t.test('a receipt of any 16 KiB is described within a part of a turn', async (t) => {
+  for (const type of ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/xml', '']) {
+    const slow = PIECES.flatMap((unit) => {
+      const given = observation({
+        url: `/?a=${fill('', unit, 8 * KIB)}`,
+        headers: ['content-type', type, 'x', fill('', unit, 8 * KIB), 'cookie', fill('', unit, 8 * KIB)],
+        body: new TextEncoder().encode(fill('', unit, BODY_KEPT_MAX / 2))
+      })
+      const describe = (): unknown => redactObservation(given, { factors: [] })
+      if (leastWallMs(describe) <= RECEIPT_MS_MAX) return []
+      const ms = leastCpuMs(describe, RECEIPT_MS_MAX)
+      return ms > RECEIPT_MS_MAX ? [`${JSON.stringify(unit)}: ${ms.toFixed(1)} ms`] : []
+    })
+    t.same(slow, [], type)
+  }
+})
+
+interface Pump { head: string, unit: string }
+
+function fill (head: string, unit: string, length: number): string {
+  return (head + unit.repeat(Math.ceil(length / unit.length))).slice(0, length)
+}
+
+/**
+ * Wall time, which costs nothing to read, tells what may be slow; CPU time of this thread, whose clock may tick in
+ * milliseconds, judges it over many calls.
+ */
+function faultOf (run: (text: string) => unknown, { head, unit }: Pump): string[] {
+  const small = fill(head, unit, 16 * KIB)
+  const large = fill(head, unit, 64 * KIB)
+  const largeMs = leastWallMs(() => run(large))
+  if (largeMs <= NOTABLE_MS || (largeMs <= COST_MS_MAX && largeMs <= GROWTH_MAX * leastWallMs(() => run(small)))) return []
+  const cpuSmallMs = leastCpuMs(() => run(small), COST_MS_MAX)
+  const cpuLargeMs = leastCpuMs(() => run(large), COST_MS_MAX)
+  if (cpuLargeMs <= COST_MS_MAX && (cpuLargeMs <= NOTABLE_MS || cpuLargeMs <= GROWTH_MAX * cpuSmallMs)) return []
+  return [`${JSON.stringify(head)} + ${JSON.stringify(unit)}...: ${cpuSmallMs.toFixed(2)} ms, then ${cpuLargeMs.toFixed(2)} ms`]
+}
+
+function leastWallMs (run: () => unknown): number {
+  let least = Infinity
+  for (let i = 0; i < 5; i++) {
+    const before = performance.now()
+    run()
+    least = Math.min(least, performance.now() - before)
+  }
+  return least
+}
+
+/** The least of three tries, each of as many calls as take many ticks; one that is far over the bound needs no more. */
+function leastCpuMs (run: () => unknown, boundMs: number): number {
+  const calls = Math.max(1, Math.ceil(TRY_MS / Math.max(0.01, leastWallMs(run))))
+  let least = Infinity
+  for (let i = 0; i < 3; i++) {
+    const before = process.threadCpuUsage()
+    for (let call = 0; call < calls; call++) run()
+    const { user, system } = process.threadCpuUsage(before)
+    least = Math.min(least, (user + system) / 1000 / calls)
+    if (least > boundMs * 4) break
+  }
+  return least
+}
