@@ -15,8 +15,11 @@ import type { Evidence, FactorContribution, Observation, Score } from '../detect
 /** Bytes of a body that a receipt keeps. */
 export const BODY_KEPT_MAX = 16_384
 const HEADERS_KEPT_MAX = 256
+/** Of all headers together: twice what Node's parser lets through. Only a sample, which others saw, may have more. */
+const HEADERS_CHARACTERS_MAX = 32_768
 const TEXT_KEPT_MAX = 8_192
 const PATH_MAX = 512
+const NAME_KEPT_MAX = 256
 const MASKED_MAX = 64
 
 /** An Observation without its secrets. `score` says which factors found something in what is masked. */
@@ -59,20 +62,21 @@ export function redactPath (url: string): string {
 
 function redactHeaders (headers: readonly string[], onMasked: (place: string) => void): string[] {
   const kept: string[] = []
-  const end = Math.min(headers.length - 1, HEADERS_KEPT_MAX * 2)
-  for (let i = 0; i < end; i += 2) {
-    kept.push(
-      (headers[i] as string).slice(0, 256),
-      redactHeader(headers[i] as string, headers[i + 1] as string, onMasked)
-    )
+  let left = HEADERS_CHARACTERS_MAX
+  for (let i = 0; i + 1 < headers.length && kept.length < HEADERS_KEPT_MAX * 2; i += 2) {
+    const [name, value] = [headers[i] as string, headers[i + 1] as string]
+    left -= Math.min(name.length, NAME_KEPT_MAX) + Math.min(value.length, TEXT_KEPT_MAX)
+    if (left < 0) break
+    kept.push(name.slice(0, NAME_KEPT_MAX), redactHeader(name, value, onMasked))
   }
-  if (headers.length > HEADERS_KEPT_MAX * 2) onMasked('headers')
+  if (kept.length < headers.length - headers.length % 2) onMasked('headers')
   return kept
 }
 
 function redactHeader (name: string, given: string, onMasked: (place: string) => void): string {
   const lower = name.toLowerCase()
   const value = given.slice(0, TEXT_KEPT_MAX)
+  if (value.length < given.length) onMasked(`header.${lower.slice(0, 40)}`)
   if (lower === 'cookie' || lower === 'set-cookie' || lower === 'cookie2') return maskCookies(value, onMasked)
   if (lower === 'authorization' || lower === 'proxy-authorization') {
     onMasked(`header.${lower}`)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { maskJson } from '../../src/receipts/mask-json.ts'
-import { maskCookies, maskPairs, maskShape, maskText, maskTokens } from '../../src/receipts/mask.ts'
+import { maskCookies, maskMultipart, maskPairs, maskShape, maskText, maskTokens } from '../../src/receipts/mask.ts'
 import { BODY_KEPT_MAX, isSecretPlace, redactFactors, redactObservation, redactPath, redactTarget } from '../../src/receipts/redact.ts'
 import { isSecretName } from '../../src/receipts/secret-names.ts'
 import { observation } from '../detect/observations.ts'
@@ -108,6 +108,39 @@ t.test('masked forms still decode', async (t) => {
   const masked = maskPairs('password=%41b%zz&x=1', 'body', () => {})
   t.equal(masked, 'password=%61a%aa&x=1')
   t.equal(maskCookies('a=1; sid=Ab9', () => {}), 'a=0; sid=aa0')
+})
+
+t.test('half a surrogate pair beside a secret, as a sample may hold it, is encoded too', async (t) => {
+  const url = redactTarget(`/a?filter={"password":"${SECRET}","b":"\ud800"}`)
+  t.notOk(url.includes(SECRET))
+  t.ok(URL.canParse(url, 'http://host'))
+})
+
+t.test('strings that are cut off in an escape, keys without an end and indented elements hide their secrets', async (t) => {
+  const given = [
+    maskJson(`{"password":"${SECRET}\\`, '', () => {}),
+    maskJson(`{"a":"x\\",\\"password\\":\\"${SECRET}\\`, '', () => {}),
+    maskText(`password: "a\\\n${SECRET}`, '', () => {}),
+    maskText(`<login>\n  <password>${SECRET}</password>\n</login>`, '', () => {}),
+    maskTokens(`-----BEGIN PRIVATE KEY-----\n${'A'.repeat(9_000)}${SECRET}`, '', () => {}),
+    maskMultipart(`--x\r\nContent-Disposition: form-data; name="password"\r\n${'x-a: b\r\n'.repeat(9)}\r\n${SECRET}\r\n--x--`, '', () => {}),
+    maskMultipart(`--x\r\nContent-Disposition: form-data; filename="a.key"; name="password"\r\n\r\n--${SECRET}\r\n--x--`, '', () => {})
+  ]
+  for (const text of given) t.notOk(text.includes(SECRET), text.slice(0, 60))
+})
+
+t.test('names of parts hide what follows in bodies of parts alone', async (t) => {
+  const text = `Content-Disposition: form-data; name="password"\r\n\r\n${SECRET}`
+  t.ok(redact(withBody('text/plain', text)).body.includes(SECRET))
+  t.notOk(redact(withBody('multipart/form-data; boundary=x', text)).body.includes(SECRET))
+  t.notOk(redact(withBody('', `--x\r\n${text}`)).body.includes(SECRET))
+})
+
+t.test('a receipt keeps 32 KiB of headers, and says when there were more', async (t) => {
+  const headers = Array.from({ length: 40 }, (_, i) => [`x-${i}`, 'v'.repeat(4_000)]).flat()
+  const { headers: kept, masked } = redactObservation(observation({ headers }), nothing)
+  t.ok(kept.join('').length <= 32_768)
+  t.ok(masked.some(({ place }) => place === 'headers'))
 })
 
 t.test('the path of a receipt has no query and 512 characters at most', async (t) => {

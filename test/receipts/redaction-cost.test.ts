@@ -18,7 +18,7 @@ const COST_MS_MAX = 40
 const RECEIPT_MS_MAX = 20
 
 /** The clock of a thread's CPU time ticks every 4 ms on some machines. */
-const TRY_MS = 60
+const TRY_MS = 40
 
 const ignored = (): void => {}
 const FUNCTIONS: Record<string, (text: string) => unknown> = {
@@ -43,9 +43,9 @@ const HEADS = ['', '"', '{"a":"', '{"password":"', 'a=', '<a', '--x\r\n']
 
 t.test('the cost of every function of redaction grows with its text and no faster', async (t) => {
   const pumps = fc.tuple(fc.constantFrom(...HEADS), fc.array(fc.constantFrom(...PIECES), { minLength: 2, maxLength: 4 }))
-  const drawn = fc.sample(pumps, { numRuns: 250, seed: 10 }).map(([head, pieces]) => ({ head, unit: pieces.join('') }))
-  const listed = PIECES.flatMap((unit) => ['', '{"a":"'].map((head) => ({ head, unit })))
+  const drawn = fc.sample(pumps, { numRuns: 60, seed: 10 }).map(([head, pieces]) => ({ head, unit: pieces.join('') }))
   for (const [name, run] of Object.entries(FUNCTIONS)) {
+    const listed = PIECES.map((unit) => ({ head: name === 'maskJson' ? '{"a":"' : '', unit }))
     const slow = [...listed, ...drawn].flatMap((pump) => faultOf(run, pump))
     t.same(slow, [], name)
   }
@@ -91,7 +91,7 @@ function faultOf (run: (text: string) => unknown, { head, unit }: Pump): string[
 
 function leastWallMs (run: () => unknown): number {
   let least = Infinity
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 3; i++) {
     const before = performance.now()
     run()
     least = Math.min(least, performance.now() - before)

@@ -3,7 +3,8 @@ import fp from 'fastify-plugin'
 import { Counter } from 'prom-client'
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_KEY_FORBIDDEN } from '../../errors.ts'
 import type { Score } from '../../detect/shapes.ts'
-import { faultOfKeys, isForbiddenParameter, JSON_DEPTH_MAX } from '../../std/keys.ts'
+import { faultOfKeys, faultOfShape, isForbiddenParameter, JSON_DEPTH_MAX, JSON_MARKS_MAX } from '../../std/keys.ts'
+import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
 import { receiptOf } from '../../schema/audit-receipt.ts'
 
 /**
@@ -31,12 +32,22 @@ declare module 'fastify' {
   }
 }
 
+const TOO_DEEP = `it is nested deeper than ${JSON_DEPTH_MAX} levels`
+
 type KeyPlace = 'query' | 'body' | 'document'
 
 export default fp(async (app) => {
   // A text is a body of none of our routes: as shipped it would be read, and refused as if its JSON were wrong.
   app.removeContentTypeParser(['application/json', 'text/plain'])
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('ignore', 'ignore'))
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Any body that everybody may send is parsed within a few milliseconds, whatever it is made of.
+    const fault = body.length > BODY_BYTES_MAX ? faultOfShape(body) : null
+    if (fault === null) return parseJson(request, body, done)
+    return done(new NEKO_ERR_BODY_INVALID(
+      fault === 'deep' ? TOO_DEEP : `it has more than ${JSON_MARKS_MAX} brackets, commas and colons`
+    ))
+  })
   decorate(app)
   app.addHook('preValidation', async (request) => {
     const { config } = request.routeOptions
@@ -86,7 +97,7 @@ function refuseParameters (request: FastifyRequest): void {
 
 function refuseKeys (request: FastifyRequest, value: object, place: KeyPlace, skip?: (key: string) => boolean): void {
   const fault = faultOfKeys(value, skip)
-  if (fault?.kind === 'deep') throw new NEKO_ERR_BODY_INVALID(`it is nested deeper than ${JSON_DEPTH_MAX} levels`)
+  if (fault?.kind === 'deep') throw new NEKO_ERR_BODY_INVALID(TOO_DEEP)
   if (fault !== null) refuse(request, place, fault.key)
 }
 
