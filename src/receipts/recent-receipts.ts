@@ -63,15 +63,17 @@ export function isWhole ({ observation }: Recorded): boolean {
   return observation.body !== LEFT_OUT
 }
 
-/** The observation stays whole for the playbooks and whoever else is at it. */
-function withoutLargeBody<R extends Receipt> (receipt: R): R {
-  if (
-    !('score' in receipt) || receipt.observation.body === null ||
-    receipt.observation.body.length <= BODY_KEPT_MAX
-  ) {
-    return receipt
-  }
-  return { ...receipt, observation: { ...receipt.observation, body: LEFT_OUT } }
+/**
+ * Without a large body, and with a copy of one that is a part of larger memory: that memory is lent to the next request
+ * (a body that came too slowly, or of 16 KiB exactly, lies in it too), whose body would show in this receipt. The
+ * observation stays as it is for the playbooks and whoever else is at it.
+ */
+function withBodyOfItsOwn<R extends Receipt> (receipt: R): R {
+  if (!('score' in receipt) || receipt.observation.body === null) return receipt
+  const { observation, observation: { body } } = receipt
+  const isLarge = body.length > BODY_KEPT_MAX
+  if (!isLarge && body.buffer.byteLength <= BODY_KEPT_MAX) return receipt
+  return { ...receipt, observation: { ...observation, body: isLarge ? LEFT_OUT : new Uint8Array(body) } }
 }
 
 export function createRecentReceipts (
@@ -100,7 +102,7 @@ export function createRecentReceipts (
 
   return {
     keep (given) {
-      const receipt = withoutLargeBody(given)
+      const receipt = withBodyOfItsOwn(given)
       const sinceMs = clock.monotonic()
       const size = bytesOf(receipt)
       bytes += size

@@ -3,7 +3,8 @@ import t from 'tap'
 import { createRecorder } from '../../src/receipts/recorder.ts'
 import { createSlices } from '../../src/receipts/slices.ts'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
-import type { Recorded } from '../../src/receipts/recent-receipts.ts'
+import { createRecentReceipts, type Recorded } from '../../src/receipts/recent-receipts.ts'
+import { BODY_KEPT_MAX } from '../../src/receipts/redact.ts'
 import type { StoredAssessment } from '../../src/receipts/shapes.ts'
 import type { Collection } from '../../src/storage/port.ts'
 import { observation } from '../detect/observations.ts'
@@ -48,4 +49,17 @@ t.test('a receipt that cannot be described counts as not stored, and the next on
   await recorder.flush()
   t.equal(recorder.left().failed, 1)
   t.equal(stored.length, 1)
+})
+
+t.test('a receipt keeps its body when the memory that it came in is used again', async (t) => {
+  const recent = createRecentReceipts(createTestClock())
+  const lent = Buffer.alloc(65_536, 'a')
+  for (const [id, length] of [['slow', 5_000], ['exact', BODY_KEPT_MAX]] as const) {
+    recent.keep({ observation: { ...observation({}), id, body: lent.subarray(0, length) }, score: { value: 0, factors: [] } } as never)
+  }
+  lent.fill('b')
+  for (const [id, length] of [['slow', 5_000], ['exact', BODY_KEPT_MAX]] as const) {
+    const { observation: { body } } = recent.get(id) as Recorded
+    t.equal(Buffer.from(body!).toString(), 'a'.repeat(length), id)
+  }
 })
