@@ -6,7 +6,10 @@ import type { Collection } from '../storage/port.ts'
 const ROWS_MAX = 500_000
 const BYTES_MAX = 2 * 1_073_741_824
 const PORTION = 1_000
-const PORTIONS_MAX = 50
+/** Of one page that is read to find the oldest: a flood's receipts have 60 KB each, and 1,000 of them are no turn's. */
+const PORTION_BYTES = 2 * 1_048_576
+const REMOVED_MAX = 50_000
+const MEASURED = 20
 
 /** Removes the oldest until both bounds hold, at most 50,000 a time; returns how many. */
 export async function keepBelowCeiling (
@@ -14,9 +17,11 @@ export async function keepBelowCeiling (
   bounds = { rows: ROWS_MAX, bytes: BYTES_MAX }
 ): Promise<number> {
   let removed = 0
-  let over = await countOver(store, bounds)
-  for (let i = 0; i < PORTIONS_MAX && over > 0; i++) {
-    const { items } = await store.find({ sort: [['at', 1]], first: Math.min(PORTION, over) })
+  const bytesEach = await measureBytes(store)
+  let over = await countOver(store, bounds, bytesEach)
+  const portion = Math.max(1, Math.min(PORTION, Math.floor(PORTION_BYTES / bytesEach)))
+  while (over > 0 && removed < REMOVED_MAX) {
+    const { items } = await store.find({ sort: [['at', 1]], first: Math.min(portion, over) })
     const last = items.at(-1)
     if (last === undefined) break
     const gone = await store.deleteWhere({ at: { lte: last.at } }, PORTION)
@@ -27,14 +32,17 @@ export async function keepBelowCeiling (
   return removed
 }
 
-/** Bytes are estimated from the newest hundred. */
+/** Of one receipt, estimated from the newest; at least 1. */
+async function measureBytes (store: Collection<StoredAssessment>): Promise<number> {
+  const { items } = await store.find({ sort: [['at', -1]], first: MEASURED })
+  const bytes = items.reduce((sum, one) => sum + JSON.stringify(one).length, 0)
+  return Math.max(1, bytes / Math.max(1, items.length))
+}
+
 async function countOver (
   store: Collection<StoredAssessment>,
-  bounds: { rows: number, bytes: number }
+  bounds: { rows: number, bytes: number },
+  bytesEach: number
 ): Promise<number> {
-  const rows = await store.count()
-  if (rows === 0) return 0
-  const { items } = await store.find({ sort: [['at', -1]], first: 100 })
-  const bytesEach = items.reduce((sum, one) => sum + JSON.stringify(one).length, 0) / Math.max(1, items.length)
-  return rows - Math.floor(Math.min(bounds.rows, bounds.bytes / Math.max(1, bytesEach)))
+  return await store.count() - Math.floor(Math.min(bounds.rows, bounds.bytes / bytesEach))
 }
