@@ -17,7 +17,7 @@ import { applyAllowances, strongestGrade } from './allowances.ts'
 import { viewRequest } from './request-view.ts'
 import type { PayloadFinding } from './factors/payload.ts'
 import type { Policy } from './policy.ts'
-import type { FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
+import type { Beyond, FactorContribution, FactorResult, Grade, Observation, Score } from './shapes.ts'
 
 /** The whole score, for a thread: payload parsing costs what the text deserves. Never throws for odd input. */
 export function scoreObservation (observation: Observation, policy: Policy): Score {
@@ -31,7 +31,7 @@ export function scoreWithPayload (observation: Observation, payload: PayloadFind
     ? measured
     : applyAllowances(measured, observation.route, policy.allowances)
   const grade = results[5] === payload ? payload.grade : strongestGrade((results[5] as FactorResult).evidence)
-  return combine(results, policy, { grade, notInspected: payload.notInspected, degraded: false })
+  return combine(results, policy, { grade, notInspected: payload.notInspected, beyond: payload.beyond, degraded: false })
 }
 
 /**
@@ -44,7 +44,9 @@ export function cheapScore (observation: Observation, policy: Policy): Score {
     ? ['query: scored in a hurry']
     : ['body: scored in a hurry', 'query: scored in a hurry']
   const bound = policy.blockThreshold * 100 - 1
-  return combine(measure(observation, policy, payload), policy, { grade: null, notInspected, degraded: true }, bound)
+  // Nothing was read, so nothing is known to lie beyond a bound.
+  const circumstances = { grade: null, notInspected, beyond: null, degraded: true }
+  return combine(measure(observation, policy, payload), policy, circumstances, bound)
 }
 
 /** The seven results, in the order of FACTOR_NAMES (shapes.ts). */
@@ -64,6 +66,7 @@ function measure (observation: Observation, policy: Policy, payload: FactorResul
 interface Circumstances {
   grade: Grade | null
   notInspected: string[]
+  beyond: Beyond | null
   degraded: boolean
 }
 
@@ -105,6 +108,7 @@ function combine (
     anomaly: points(results[6] as FactorResult) >= policy.anomalyBar,
     policyVersion: policy.version,
     notInspected: circumstances.notInspected,
+    beyond: circumstances.beyond,
     source: circumstances.degraded ? 'inline' : 'thread',
     degraded: circumstances.degraded
   }

@@ -55,6 +55,9 @@ export interface FactorContribution {
   evidence: Evidence[]
 }
 
+/** Head: URL, headers and cookies; body: the body. */
+export type Beyond = 'head' | 'body'
+
 export interface Score {
   /** 0-100, two decimals. */
   value: number
@@ -71,6 +74,11 @@ export interface Score {
   policyVersion: string
   /** Parts that were not inspected and why, like `body: 1 MiB over the 64 KiB bound`. */
   notInspected: string[]
+  /**
+   * Something that the client put into this part of the request lies beyond our bounds and was not read; the body wins.
+   * Null: all was read, or was left out on purpose (`notInspected` says what).
+   */
+  beyond: Beyond | null
   source: 'thread' | 'inline' | 'none'
   /** True when this is the cheap answer. */
   degraded: boolean

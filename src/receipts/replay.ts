@@ -71,7 +71,8 @@ function payloadOf (assessment: Assessment, recorded: FactorContribution, policy
     value,
     evidence: recorded.evidence,
     grade: assessment.grade,
-    notInspected: assessment.notInspected
+    notInspected: assessment.notInspected,
+    beyond: null
   }
 }
 

@@ -42,6 +42,9 @@ const GRADES: ReadonlyArray<Grade | null> = [null, 'weak', 'likely', 'certain']
 const DECOY = 1
 const AUTOMATION = 2
 const ANOMALY = 4
+const BEYOND_HEAD = 8
+const BEYOND_BODY = 16
+const BEYOND_FLAGS = { none: 0, head: BEYOND_HEAD, body: BEYOND_BODY } as const
 
 /**
  * The content of a slot after the thread was there: a score, nothing (the scorer threw), or a score too wide for
@@ -224,7 +227,7 @@ export function createScoreWriter (): ScoreWriter {
       words[word + VALUE] = Math.round(score.value * 100)
       words[word + GRADE] = GRADES.indexOf(score.grade)
       words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) |
-        (score.anomaly ? ANOMALY : 0)
+        (score.anomaly ? ANOMALY : 0) | BEYOND_FLAGS[score.beyond ?? 'none']
       words[word + POLICY] = policy
       for (let i = 0; i < FACTOR_NAMES.length; i++) {
         const factor = factors[i] as FactorContribution
@@ -382,6 +385,7 @@ export function createScoreReader (): ScoreReader {
         anomaly: (flags & ANOMALY) !== 0,
         policyVersion: policyVersions[(words[word + POLICY] as number) % policyVersions.length] as string,
         notInspected,
+        beyond: (flags & BEYOND_BODY) !== 0 ? 'body' : (flags & BEYOND_HEAD) !== 0 ? 'head' : null,
         source: 'thread',
         degraded: false
       }

@@ -25,6 +25,7 @@ function score (points: Partial<Record<FactorName, number>>, more: Partial<Score
     anomaly: false,
     policyVersion: '1',
     notInspected: [],
+    beyond: null,
     source: 'inline',
     degraded: false,
     ...more

@@ -1,9 +1,10 @@
 import { anyOf } from '../../std/regex.ts'
 import { EVIDENCE_CHARACTERS_MAX, EVIDENCE_MAX } from '../payload/bounds.ts'
-import { LIKELY_MAX, WEAK_MAX } from '../payload/findings.ts'
+import { LIKELY_MAX, WEAK_MAX, techniqueOf } from '../payload/findings.ts'
 import type { Finding } from '../payload/findings.ts'
+import { scanRaw } from '../payload/raw-scan.ts'
 import { inspectRequest } from '../payload/request.ts'
-import type { Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
+import type { Beyond, Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
 
 /**
  * The payload factor: what a request carries, as values in places, and what attack structure those values hold.
@@ -21,7 +22,7 @@ interface PayloadOptions {
   sensitivity: 1 | 2 | 3 | 4
 }
 
-export type PayloadFinding = FactorResult & { grade: Grade | null, notInspected: string[] }
+export type PayloadFinding = FactorResult & { grade: Grade | null, notInspected: string[], beyond: Beyond | null }
 
 /** How much signs below `certain` count at each sensitivity. */
 const LIKELY_SHARE = { 1: 0.9, 2: 1, 3: 1.08, 4: 1.2 } as const
@@ -30,6 +31,7 @@ const WEAK_SHARE = { 1: 0.5, 2: 1, 3: 1.3, 4: 1.8 } as const
 /** The payload factor. Linear in the bytes it reads, which are bounded (payload/bounds.ts). */
 export function inspectPayload (observation: Observation, options: PayloadOptions): PayloadFinding {
   const inspection = inspectRequest(observation)
+  if (inspection.beyond !== null) addRawSign(inspection.findings, observation)
   const findings = strongestPerRule(inspection.findings)
   const grade = findings.length === 0 ? null : strongestGrade(findings)
   return {
@@ -37,8 +39,20 @@ export function inspectPayload (observation: Observation, options: PayloadOption
     value: combine(findings, grade, options.sensitivity),
     evidence: findings.slice(0, EVIDENCE_MAX).map(evidenceOf),
     grade,
-    notInspected: inspection.notInspected
+    notInspected: inspection.notInspected,
+    beyond: inspection.beyond
   }
+}
+
+/** A certain sign refuses the request; a likely one challenges it, since bytes out of their place have more readings. */
+const RAW_VALUES = { certain: 0.95, likely: 0.55 } as const
+
+/** What lies beyond a bound is the client's doing: the raw bytes of the whole request decide, in one linear pass. */
+function addRawSign (findings: Finding[], observation: Observation): void {
+  const sign = scanRaw(observation)
+  if (sign === null) return
+  const { rule, grade, place, match } = sign
+  findings.push({ rule, grade, value: RAW_VALUES[grade], place, match, technique: techniqueOf(rule) })
 }
 
 const RANK = { certain: 2, likely: 1, weak: 0 } as const
