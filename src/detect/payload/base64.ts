@@ -10,6 +10,8 @@ import { beginsAsFile, isMostlyReadable, isReadable, readFile } from './files.ts
 export const ENCODED_CHARACTERS_MIN = 8
 /** Among other text only runs of this length are tried; alone or in one segment, shorter ones are. */
 const RUN_CHARACTERS_MIN = 16
+/** Twelve bytes of readable ASCII in a row, which ids hold once in a hundred thousand. */
+const PIECE_BYTES_MIN = 12
 /** Blanks may be a lost `+`, and line breaks a wrap. */
 const OTHER = -1
 const BLANK = -2
@@ -64,13 +66,17 @@ export interface EncodedText {
 
 /** The texts that a value holds in base64 or hex; none when it holds none. */
 export function readEncoded (text: string): EncodedText[] {
-  const found: EncodedText[] = []
-  const { alphabet, blanks, others, runs } = measure(text)
-  if (alphabet < ENCODED_CHARACTERS_MIN) return found
+  measure(text)
+  const { alphabet, blanks, others, runs, hasRun } = seen
+  if (alphabet < ENCODED_CHARACTERS_MIN) return NOTHING
   const isWhole = others === 0
+  const found: EncodedText[] = []
   if (isWhole && blanks === 0 && HEX.test(text)) addHex(found, text)
-  if (isWhole || (others > 3 && runs.length === 0 && alphabet >= RUN_CHARACTERS_MIN)) {
-    if (isWhole ? alphabet >= RUN_CHARACTERS_MIN || startsReadable(text, 0, 3) : startsReadable(text, 0, 12)) {
+  // Junk between the letters, which lenient decoders pass over, and no run that shows itself.
+  const isScattered = others > 3 && !hasRun && alphabet >= RUN_CHARACTERS_MIN
+  if (isWhole || isScattered) {
+    const bytes = isScattered ? PIECE_BYTES_MIN : 3
+    if ((isWhole && alphabet >= RUN_CHARACTERS_MIN) || startsReadable(text, 0, bytes)) {
       addWhole(found, text, isWhole && blanks > 0)
     }
   }
@@ -79,38 +85,66 @@ export function readEncoded (text: string): EncodedText[] {
   return found
 }
 
-interface Measure {
-  alphabet: number
-  blanks: number
-  others: number
-  /** Starts and ends of runs of the alphabet. */
-  runs: number[]
+const NOTHING: EncodedText[] = []
+
+/** What the last `measure` saw: one object, so that a measure allocates nothing. */
+const seen = {
+  alphabet: 0,
+  blanks: 0,
+  others: 0,
+  /** A run of the alphabet that is long enough, readable or not. */
+  hasRun: false,
+  /** Starts and ends of runs that hold four groups in a row which may be text. */
+  runs: [] as number[]
 }
 
-const NO_RUNS: number[] = []
-
-function measure (text: string): Measure {
+/** Letters that a group of four begins with where its first byte is readable: most groups of words and ids fail here. */
+const BEGINS_READABLE = new Uint8Array(128)
+for (let code = 0; code < 128; code++) {
+  const six = BITS[code] as number
+  if ((six >= 8 && six <= 31) || six === 2 || six === 3) BEGINS_READABLE[code] = 1
+}
+function measure (text: string): void {
   let alphabet = 0
   let blanks = 0
   let others = 0
-  let runs = NO_RUNS
   let from = 0
-  for (let at = 0; at <= text.length; at++) {
-    const code = at === text.length ? 0 : text.charCodeAt(at)
+  let mayBeText = false
+  seen.hasRun = false
+  if (seen.runs.length > 0) seen.runs = []
+  // Groups in a row, at each of the four places where groups may begin, a byte each.
+  let groups = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
     const six = code < 128 ? BITS[code] as number : OTHER
-    if (six >= 0) continue
+    if (six >= 0) {
+      const shift = (at & 3) << 3
+      if (BEGINS_READABLE[code] === 0) groups &= ~(0xff << shift)
+      else if (!mayBeText) {
+        groups += 1 << shift
+        if ((groups >> shift & 0xff) >= 4) mayBeText = true
+      }
+      continue
+    }
     alphabet += at - from
     if (at - from >= RUN_CHARACTERS_MIN) {
-      if (runs === NO_RUNS) runs = []
-      runs.push(from, at)
+      seen.hasRun = true
+      if (mayBeText) seen.runs.push(from, at)
     }
+    mayBeText = false
+    groups = 0
     from = at + 1
     if (six === BLANK) blanks++
     else if (six === OTHER) others++
   }
-  // The end of the text was counted as one.
-  others--
-  return { alphabet, blanks, others, runs }
+  alphabet += text.length - from
+  if (text.length - from >= RUN_CHARACTERS_MIN) {
+    seen.hasRun = true
+    if (mayBeText) seen.runs.push(from, text.length)
+  }
+  seen.alphabet = alphabet
+  seen.blanks = blanks
+  seen.others = others
 }
 
 const NO_ALPHABET = /[^A-Za-z0-9+/_-]+/g
@@ -145,16 +179,6 @@ function addRun (found: EncodedText[], text: string, from: number, to: number): 
     add(found, text.slice(from + phase, to))
     if (found.length > before) return
   }
-}
-
-/** Twelve bytes of readable ASCII in a row, which ids hold once in a hundred thousand. */
-const PIECE_BYTES_MIN = 12
-/** Letters that a group of four begins with where its first byte is readable: most groups of words and ids fail here. */
-const BEGINS_READABLE = new Uint8Array(128)
-for (let code = 0; code < 128; code++) {
-  const six = BITS[code] as number
-  if (six >= 8 && six <= 31) BEGINS_READABLE[code] = 1
-  if (six === 2 || six === 3) BEGINS_READABLE[code] = 1
 }
 
 function hasReadablePiece (text: string, from: number, to: number): boolean {

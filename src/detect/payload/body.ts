@@ -3,7 +3,7 @@ import { formInCharset, textsOf } from './charsets.ts'
 import { beginsAsFile, isBinary, isMostlyReadable } from './files.ts'
 import { inspectForm } from './form.ts'
 import { inspectGraphql } from './graphql-values.ts'
-import { inspectBytes, inspectFile, inspectValue, leaveBeyond, parseJson } from './inspection.ts'
+import { inspectBytes, inspectFile, inspectValue, leaveBeyond } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 import { inspectJsonBody } from './json-body.ts'
 import { boundariesOf, inspectMultipart } from './multipart.ts'
@@ -91,11 +91,14 @@ function inspectText (
   // What does not look like anything is text; a declared kind that read it as a whole has judged that text.
   if (isRead && (look === 'text' || look === 'bytes')) return
   // A GraphQL document begins like JSON.
-  if (isRead && look === 'json' && declared.includes('graphql') && parseJson(text) === undefined) return
+  if (isRead && look === 'json' && declared.includes('graphql') && !OPENS_JSON.test(text)) return
   const isWhole = inspectAs(inspection, look, text, contentTypes, graphqlRoute) &&
     (look !== 'multipart' || declared.includes('multipart'))
   if (!isWhole) inspectAs(inspection, 'text', text, contentTypes, graphqlRoute)
 }
+
+/** JSON and no document: no selection begins with a string. */
+const OPENS_JSON = /^[\s\ufeff]{0,64}[{[][\s\ufeff]{0,64}["{[\]}]/
 
 /** The kind that the text shows, whatever was declared. */
 function lookOf (text: string, declared: readonly BodyKind[]): BodyKind {

@@ -18,7 +18,7 @@ const TEXT_MAGIC = /^%PDF-\d\.\d[\s%]|^%!PS-|^\{\\rtf\d/
 
 /** True for bytes that begin as a file of a known kind. `declared`: they were sent as a file. */
 export function beginsAsFile (text: string, declared: boolean): boolean {
-  if (MAGIC.test(text)) return isBinary(text)
+  if (isBinary(text)) return MAGIC.test(text)
   return declared && TEXT_MAGIC.test(text)
 }
 
@@ -87,7 +87,12 @@ function addTexts (found: FileText, text: string): void {
   }
 }
 
+/** Of the first 256 characters those of ASCII text. */
+const READABLE = new Uint8Array(256)
+READABLE.fill(1, 32, 127)
+READABLE[9] = READABLE[10] = READABLE[13] = 1
+
 /** ASCII text; beyond Latin-1 it is text that was decoded already. */
 export function isReadable (code: number): boolean {
-  return (code >= 32 && code < 127) || code === 10 || code === 13 || code === 9 || (code > 0xff && code !== 0xfffd)
+  return code < 256 ? READABLE[code] === 1 : code !== 0xfffd
 }

@@ -3,7 +3,7 @@ import { PARTS_MAX } from './bounds.ts'
 import { decodePercent } from './decode.ts'
 import type { PlaceKind } from './findings.ts'
 import { inspectGraphql, looksLikeGraphql } from './graphql-values.ts'
-import { inspectEncoded, inspectName, inspectValue, leaveBeyond, placeOf } from './inspection.ts'
+import { inspectEncoded, inspectJsonText, inspectName, inspectValue, leaveBeyond, placeOf } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 
 /** `a=1&b=2` of a query or a form. */
@@ -91,9 +91,7 @@ function inspectPair (
       return
     }
     // They are JSON, read as text inside text under the name that they have everywhere.
-    if (name === 'variables' || name === 'extensions') {
-      return inspectValue(inspection, 'graphql', name, value, '', 0)
-    }
+    if ((name === 'variables' || name === 'extensions') && inspectJsonText(inspection, 'graphql', name, value, 0)) return
   }
   const field = name.toLowerCase()
   inspectValue(inspection, kind, inner, value, field, 0)

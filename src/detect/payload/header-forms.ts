@@ -59,7 +59,32 @@ const FORMS: Array<[RegExp, string]> = [
   ]
 ]
 
+interface HeaderForm {
+  pattern: RegExp
+  /** Values that have the form, since clients send the same ones with every request. */
+  known: Set<string>
+}
+
+const KNOWN_MAX = 512
+const KNOWN_CHARACTERS_MAX = 256
+
 /** The form of a header's value by its name in lower case; none for headers that carry data. */
-export const HEADER_FORMS: ReadonlyMap<string, RegExp> = new Map(
-  FORMS.flatMap(([form, names]) => words(names).map((name): [string, RegExp] => [name, form]))
+const HEADER_FORMS: ReadonlyMap<string, HeaderForm> = new Map(
+  FORMS.flatMap(([pattern, names]) => {
+    const form = { pattern, known: new Set<string>() }
+    return words(names).map((name): [string, HeaderForm] => [name, form])
+  })
 )
+
+/** True for a value of its header's form, false for another one, null for a header that carries data. */
+export function hasForm (name: string, value: string): boolean | null {
+  const form = HEADER_FORMS.get(name)
+  if (form === undefined) return null
+  if (form.known.has(value)) return true
+  if (!form.pattern.test(value)) return false
+  if (value.length <= KNOWN_CHARACTERS_MAX) {
+    if (form.known.size >= KNOWN_MAX) form.known.clear()
+    form.known.add(value)
+  }
+  return true
+}

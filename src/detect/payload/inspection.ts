@@ -146,7 +146,7 @@ export function inspectValue (
   for (let from = 0; from < text.length; from += WINDOW_CHARACTERS - WINDOW_OVERLAP) {
     inspectReadings(inspection, kind, place, text.slice(from, from + WINDOW_CHARACTERS), field, depth)
   }
-  if (depth < FLAT) isJsonText(inspection, kind, place, text, depth)
+  if (depth < FLAT) inspectJsonText(inspection, kind, place, text, depth)
 }
 
 const FILE_ADDRESS = sequence([
@@ -221,9 +221,9 @@ function inspectReadings (
     reading = next
   }
   if (depth >= FLAT || reading.length < ENCODED_CHARACTERS_MIN) return
-  const isJson = isJsonText(inspection, kind, place, reading, depth)
+  const isJson = inspectJsonText(inspection, kind, place, reading, depth)
   // `{"a":"\u0022"}` is JSON as it stands, and none once its escapes are read; percent-encoded JSON is the other way.
-  if (reading !== text) isJsonText(inspection, kind, place, text, depth)
+  if (reading !== text) inspectJsonText(inspection, kind, place, text, depth)
   if (!isJson) inspectEncoded(inspection, kind, place, reading, field, depth)
 }
 
@@ -263,7 +263,10 @@ export function inspectEncoded (
   for (const one of texts.slice(0, ENCODED_TEXTS_MAX)) {
     if (!mayNest(inspection, place, one.text, depth)) return
     const before = inspection.findings.length
-    inspectValue(inspection, kind, `${place} (base64)`, one.text, field, depth + 1)
+    // Of JSON its strings are judged; the text around them is what a session or a token is made of.
+    if (!inspectJsonText(inspection, kind, `${place} (base64)`, one.text, depth)) {
+      inspectValue(inspection, kind, `${place} (base64)`, one.text, field, depth + 1)
+    }
     if (one.doubtful) keepCertain(inspection, before)
   }
   if (texts.length > ENCODED_TEXTS_MAX) {

@@ -12,7 +12,7 @@ import {
 } from './bounds.ts'
 import { decodePercent } from './decode.ts'
 import { inspectForm } from './form.ts'
-import { HEADER_FORMS } from './header-forms.ts'
+import { hasForm } from './header-forms.ts'
 import {
   createInspection,
   inspectEncoded,
@@ -92,7 +92,7 @@ function inspectPath (inspection: Inspection, raw: string): void {
   if (raw.length > SCANNED_PATH_CHARACTERS_MAX) {
     leaveOut(inspection, `path: names beyond ${SCANNED_PATH_CHARACTERS_MAX} characters`)
   }
-  if (raw.length > ENCODED_CHARACTERS_MIN) inspectSegments(inspection, raw)
+  if (raw.length > ENCODED_CHARACTERS_MIN) inspectSegments(inspection, decodePercent(raw, false))
   if (PLAIN_PATH.test(raw) && !raw.includes('/.') && !raw.includes('..') && !raw.includes('//') && raw.length < 256) {
     // Plain segments: only names of files and of system folders are left to look at.
     if (!TELLING_NAME.test(raw)) return
@@ -112,8 +112,7 @@ function inspectPath (inspection: Inspection, raw: string): void {
 }
 
 /** Base64 in a path: the whole, whose alphabet has a slash, and short segments one by one. */
-function inspectSegments (inspection: Inspection, raw: string): void {
-  const path = decodePercent(raw, false)
+function inspectSegments (inspection: Inspection, path: string): void {
   inspectEncoded(inspection, 'query', 'path', path, '', 1)
   let from = 0
   while (from < path.length) {
@@ -141,10 +140,10 @@ function inspectHeaders (inspection: Inspection, headers: string[]): Head {
     const value = headers[at + 1] as string
     if (name === 'content-type') head.contentTypes.push(value)
     else if (name === 'content-encoding') head.encoding = encodingOf(head.encoding, value)
-    const form = HEADER_FORMS.get(name)
-    if (form === undefined) {
+    const isFormed = hasForm(name, value)
+    if (isFormed === null) {
       if (!ADDRESSES.has(name) || !ADDRESS_LIST.test(value)) inspectHeader(inspection, name, value)
-    } else if (!form.test(value)) inspectOddForm(inspection, name, value)
+    } else if (!isFormed) inspectOddForm(inspection, name, value)
   }
   return head
 }
@@ -159,11 +158,23 @@ function encodingOf (known: string, value: string): string {
 function inspectOddForm (inspection: Inspection, name: string, value: string): void {
   const place = `header.${name}`
   const basic = name.endsWith('authorization') ? /^basic {1,4}([\w+/=-]{1,8192})$/i.exec(value)?.[1] : undefined
-  if (basic === undefined) return inspectValue(inspection, 'header', place, decodePercent(value, false), name, 1)
+  if (basic === undefined) {
+    // Credentials with parameters: `Digest username="x", uri="/"`, `AWS4-HMAC-SHA256 Credential=..., SignedHeaders=a;b`.
+    const parameters = name.endsWith('authorization') ? PARAMETERS.exec(value)?.[1] : undefined
+    if (parameters === undefined) return inspectValue(inspection, 'header', place, decodePercent(value, false), name, 1)
+    for (const parameter of parameters.split(',')) {
+      const text = parameter.slice(parameter.indexOf('=') + 1).trim()
+      if (!PLAIN_PARAMETER.test(text)) inspectValue(inspection, 'header', place, decodePercent(text, false), name, 1)
+    }
+    return
+  }
   const [user, password] = credentialsOf(Buffer.from(basic, 'base64').toString('utf8'))
   inspectValue(inspection, 'header', place, user, 'username', 1)
   inspectValue(inspection, 'header', place, password, 'password', 1)
 }
+
+const PARAMETERS = /^[\w-]{1,60} {1,4}([\w-]{1,60}=[^]*)$/
+const PLAIN_PARAMETER = /^"?[\w.~+/=:@?-]*"?$|^[\w-]+(?:;[\w-]+)*$/
 
 function credentialsOf (pair: string): [user: string, password: string] {
   const colon = pair.indexOf(':')
@@ -194,7 +205,7 @@ function inspectHeader (inspection: Inspection, name: string, value: string): vo
 function inspectReferer (inspection: Inspection, value: string): void {
   const question = value.indexOf('?')
   const path = question === -1 ? value : value.slice(0, question)
-  if (!/^https?:\/\/[\w.:/%~@,+!=()*-]*#?[\w/%-]*$/i.test(path) || /\.\.|%00/.test(path)) {
+  if (!/^https?:\/\/[\w.:/%~@,+!=()*-]*(?:#[\w/%-]*)?$/i.test(path) || /\.\.|%00/.test(path)) {
     inspectValue(inspection, 'referer', 'header.referer', decodePercent(path, false), 'referer', FLAT)
   }
   if (question !== -1) inspectForm(inspection, value.slice(question + 1), 'referer', 'header.referer', false)

@@ -85,7 +85,9 @@ function add (joined: string, more: string): string {
   return joined.length > XML_JOINED_CHARACTERS_MAX ? joined : joined + more
 }
 
-const ATTRIBUTE = /([\w:.-]{1,80})\s{0,4}=\s{0,4}(?:"([^"]*)"|'([^']*)')/g
+/** The value of an attribute; its name is read backwards from here, so that a long name is read once. */
+const ATTRIBUTE = /=\s*(?:"([^"]*)"|'([^']*)')/g
+const NAME_CHARACTERS_MAX = 80
 
 function inspectTag (inspection: Inspection, tag: string, place: string): void {
   if (tag.startsWith('/') || tag.startsWith('!')) return
@@ -102,15 +104,13 @@ function inspectTag (inspection: Inspection, tag: string, place: string): void {
     if (count >= XML_ATTRIBUTES_MAX) {
       return leaveBeyond(inspection, `${place}: attributes of one element beyond the ${XML_ATTRIBUTES_MAX}th`)
     }
-    const value = decodeEntities(match[2] ?? match[3] ?? '')
-    if (/^xmlns(?::|$)|:schemalocation$/i.test(match[1] as string)) continue
-    inspectValue(
-      inspection,
-      'xml',
-      `${place}.${(match[1] as string).slice(0, 32)}`,
-      value,
-      (match[1] as string).toLowerCase(),
-      0
-    )
+    const before = tag.slice(Math.max(0, match.index - NAME_CHARACTERS_MAX), match.index).trimEnd()
+    const attribute = /[\w:.-]+$/.exec(before)?.[0] ?? ''
+    const value = decodeEntities(match[1] ?? match[2] ?? '')
+    if (/^xmlns(?::|$)|:schemalocation$/i.test(attribute) && ADDRESSES.test(value)) continue
+    inspectValue(inspection, 'xml', `${place}.${attribute.slice(0, 32)}`, value, attribute.toLowerCase(), 0)
   }
 }
+
+/** Names of namespaces, and where their schemas are. */
+const ADDRESSES = /^[\w:/.#?=~+@-]*(?:\s+[\w.+-]*[:/.][\w:/.#?=~+@-]*)*$/
