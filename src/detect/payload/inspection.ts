@@ -284,7 +284,7 @@ function mayNest (inspection: Inspection, place: string, text: string, depth: nu
 const JSON_START = /^[\s\ufeff]{0,64}[{[]/
 
 /** Judges a text that is JSON, as its receiver would read it; false when it is none. */
-function isJsonText (
+export function inspectJsonText (
   inspection: Inspection,
   kind: PlaceKind,
   place: string,
