@@ -51,8 +51,8 @@ function startsReadable (text: string, from: number, bytes: number): boolean {
     if (bits < 8) continue
     bits -= 8
     const byte = held >> bits & 0xff
-    // The first byte of a character in UTF-8, or its rest.
-    if (byte < 0x80 ? !isReadable(byte) : byte > 0xf4) return false
+    // The first byte of a character in UTF-8, or its rest; half a character of UTF-16.
+    if (byte < 0x80 ? !isReadable(byte) && byte !== 0 : byte > 0xf4) return false
     left--
   }
   return left === 0
@@ -75,10 +75,9 @@ export function readEncoded (text: string): EncodedText[] {
   // Junk between the letters, which lenient decoders pass over, and no run that shows itself.
   const isScattered = others > 3 && !hasRun && alphabet >= RUN_CHARACTERS_MIN
   if (isWhole || isScattered) {
-    const bytes = isScattered ? PIECE_BYTES_MIN : 3
-    if ((isWhole && alphabet >= RUN_CHARACTERS_MIN) || startsReadable(text, 0, bytes)) {
-      addWhole(found, text, isWhole && blanks > 0)
-    }
+    // Most ids end here: they neither begin as text does nor hold any.
+    const bytes = isWhole && alphabet < RUN_CHARACTERS_MIN ? 3 : PIECE_BYTES_MIN
+    if (runs.length > 0 || startsReadable(text, 0, bytes)) addWhole(found, text, isWhole && blanks > 0)
   }
   if (found.length > 0) return found
   for (let at = 0; at < runs.length; at += 2) addRun(found, text, runs[at] as number, runs[at + 1] as number)

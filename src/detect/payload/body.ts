@@ -48,12 +48,13 @@ export function inspectBody (inspection: Inspection, bytes: Uint8Array, head: Bo
 /** Kinds that the content types name, the one that a strict parser takes first. */
 function kindsOf (contentTypes: string[], types: string): BodyKind[] {
   const kinds: BodyKind[] = []
+  if (contentTypes.length === 0) return kinds
   for (const type of contentTypes) {
     const semicolon = type.indexOf(';')
     addKind(kinds, kindOf((semicolon === -1 ? type : type.slice(0, semicolon)).trim().toLowerCase()))
   }
   // Lax parsers look for a word anywhere in the header; only a name of a type after the first is worth a reading.
-  if (types.split('/', contentTypes.length + 2).length > contentTypes.length + 1) {
+  if (contentTypes.length > 1 || types.indexOf('/') !== types.lastIndexOf('/')) {
     for (const match of types.match(TYPE_NAME) ?? []) addKind(kinds, kindOf(match))
   }
   return kinds
@@ -102,11 +103,11 @@ const OPENS_JSON = /^[\s\ufeff]{0,64}[{[][\s\ufeff]{0,64}["{[\]}]/
 
 /** The kind that the text shows, whatever was declared. */
 function lookOf (text: string, declared: readonly BodyKind[]): BodyKind {
-  if (beginsAsFile(text, declared.includes('file'))) return 'file'
-  const start = text.slice(0, 1_024).trimStart()
+  const start = text.slice(0, 256).trimStart()
   if (start.startsWith('{') || start.startsWith('[')) return 'json'
   if (start.startsWith('<?xml') || start.startsWith('<!DOCTYPE')) return 'xml'
   if (start.startsWith('--') && /^content-disposition:/im.test(text.slice(0, 4_096))) return 'multipart'
+  if (beginsAsFile(text, declared.includes('file'))) return 'file'
   if (isBinary(text)) return 'bytes'
   if (/^[\w.[\]%-]{1,64}=/.test(start) && !/[\s<>"'{}]/.test(text.trim())) return 'form'
   return 'text'

@@ -19,9 +19,9 @@ export const BODY_BYTES_MAX = 1_048_576
 export const JSON_DEPTH_MAX = 64
 /**
  * A value is decoded again (percent, entities, escapes, base64, JSON) until nothing changes. Parsers in the wild stack
- * two or three steps, which are free; the characters of all further steps of a request have this bound together.
+ * two or three of these steps, which are free; the characters of all further steps of a request have this bound together.
  */
-export const FREE_DECODE_STEPS = 3
+export const FREE_DECODE_STEPS = 4
 export const DECODED_CHARACTERS_MAX = 131_072
 /** Text inside text (JSON or base64 in a string) that is free, and the depth where a chain of it ends. */
 export const FREE_NESTED_DEPTH = 2

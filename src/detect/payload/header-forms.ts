@@ -61,30 +61,30 @@ const FORMS: Array<[RegExp, string]> = [
 
 interface HeaderForm {
   pattern: RegExp
-  /** Values that have the form, since clients send the same ones with every request. */
-  known: Set<string>
+  /** Values that have the form, of headers in which clients send the same ones with every request. */
+  known: Set<string> | null
 }
 
+const RECURRING: ReadonlySet<RegExp> = new Set([LIST, BRANDS])
 const KNOWN_MAX = 512
 const KNOWN_CHARACTERS_MAX = 256
 
 /** The form of a header's value by its name in lower case; none for headers that carry data. */
 const HEADER_FORMS: ReadonlyMap<string, HeaderForm> = new Map(
-  FORMS.flatMap(([pattern, names]) => {
-    const form = { pattern, known: new Set<string>() }
-    return words(names).map((name): [string, HeaderForm] => [name, form])
-  })
+  FORMS.flatMap(([pattern, names]) => words(names).map((name): [string, HeaderForm] =>
+    [name, { pattern, known: RECURRING.has(pattern) ? new Set() : null }]
+  ))
 )
 
 /** True for a value of its header's form, false for another one, null for a header that carries data. */
 export function hasForm (name: string, value: string): boolean | null {
   const form = HEADER_FORMS.get(name)
   if (form === undefined) return null
-  if (form.known.has(value)) return true
-  if (!form.pattern.test(value)) return false
-  if (value.length <= KNOWN_CHARACTERS_MAX) {
-    if (form.known.size >= KNOWN_MAX) form.known.clear()
-    form.known.add(value)
-  }
+  const { pattern, known } = form
+  if (known === null || value.length > KNOWN_CHARACTERS_MAX) return pattern.test(value)
+  if (known.has(value)) return true
+  if (!pattern.test(value)) return false
+  if (known.size >= KNOWN_MAX) known.clear()
+  known.add(value)
   return true
 }

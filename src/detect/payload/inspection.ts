@@ -208,10 +208,13 @@ function inspectReadings (
   depth: number
 ): void {
   let reading = text
+  let isJson = false
   for (let step = 0; ; step++) {
     for (const what of inspectReading(inspection.findings, kind, place, reading, field)) {
       leaveBeyond(inspection, `${place}: ${what}`)
     }
+    // `{"a":"\u0022"}` is JSON as it stands, and none once its escapes are read.
+    if (depth < FLAT && inspectJsonText(inspection, kind, place, reading, depth)) isJson = true
     const next = decodeOnce(reading)
     if (next === reading) break
     if (step >= FREE_DECODE_STEPS && !mayDecode(inspection, next.length)) {
@@ -220,11 +223,9 @@ function inspectReadings (
     }
     reading = next
   }
-  if (depth >= FLAT || reading.length < ENCODED_CHARACTERS_MIN) return
-  const isJson = inspectJsonText(inspection, kind, place, reading, depth)
-  // `{"a":"\u0022"}` is JSON as it stands, and none once its escapes are read; percent-encoded JSON is the other way.
-  if (reading !== text) inspectJsonText(inspection, kind, place, text, depth)
-  if (!isJson) inspectEncoded(inspection, kind, place, reading, field, depth)
+  if (!isJson && depth < FLAT && reading.length >= ENCODED_CHARACTERS_MIN) {
+    inspectEncoded(inspection, kind, place, reading, field, depth)
+  }
 }
 
 /** Takes decoded characters from what the request has left. */
@@ -238,8 +239,12 @@ const ESCAPE_HINT = /\\[ux]/i
 
 /** One more step of what a lax chain of parsers decodes; the same text when there is none. */
 export function decodeOnce (text: string): string {
+  // Alone, so that JSON behind it is seen before its own escapes are read.
+  if (text.includes('%')) {
+    const plain = decodePercent(text, false)
+    if (plain !== text) return plain
+  }
   let next = text
-  if (next.includes('%')) next = decodePercent(next, false)
   if (next.includes('&') && ENTITY_HINT.test(next)) next = decodeEntities(next)
   if (next.includes('\\') && ESCAPE_HINT.test(next)) next = decodeEscapes(next)
   if (next.includes('+A')) next = decodeUtf7(next)
