@@ -141,7 +141,7 @@ function inspectAs (
       return true
     case 'xml':
       inspectXml(inspection, text, 'body')
-      return true
+      return text.slice(0, 256).trimStart().startsWith('<')
     case 'bytes':
       inspectBytes(inspection, text, 'body')
       return !isMostlyReadable(text)

@@ -26,7 +26,11 @@ export function textsOf (bytes: Uint8Array, contentTypes: string): Texts {
   const found: Texts = { texts: [], charsets: [], unread: [] }
   addOrdinary(found, buffer)
   const looks = lookOf(bytes)
-  if (looks !== null) addText(found, decodeCharset(buffer, looks))
+  if (looks !== null) {
+    // Read byte by byte, it is the same text with zeros in it.
+    found.texts = found.texts.map((text) => text.replace(/^(?:\xff\xfe|\xfe\xff)/, '').replaceAll('\0', ''))
+    addText(found, decodeCharset(buffer, looks))
+  }
   if (/charset|utf|ucs/.test(contentTypes)) addDeclared(found, buffer, contentTypes)
   return found
 }
