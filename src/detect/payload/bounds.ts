@@ -1,6 +1,7 @@
 /**
  * How much of one request is inspected. The rest is named in `notInspected`, never dropped silently: where the client
- * put it beyond one of these bounds, the score says so (`beyond`) and the raw bytes are scanned for the strongest signs.
+ * put it beyond one of these bounds, the score says so (`beyond`), and the raw bytes are scanned for the strongest
+ * signs.
  */
 
 /** Values judged in one request; the DEV corpus's widest webhook has about 900. */
@@ -19,7 +20,8 @@ export const BODY_BYTES_MAX = 1_048_576
 export const JSON_DEPTH_MAX = 64
 /**
  * A value is decoded again (percent, entities, escapes, base64, JSON) until nothing changes. Parsers in the wild stack
- * two or three of these steps, which are free; the characters of all further steps of a request have this bound together.
+ * two or three of these steps, which are free; the characters of all further steps of a request have this bound
+ * together.
  */
 export const FREE_DECODE_STEPS = 4
 export const DECODED_CHARACTERS_MAX = 131_072

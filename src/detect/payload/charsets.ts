@@ -94,7 +94,9 @@ export function decodeCharset (buffer: Buffer, charset: string): string | null {
   }
   if (/^(?:utf-?32|ucs-?4)/.test(charset)) return decodeUtf32(buffer, charset.endsWith('be'))
   if (/^(?:unicode-?1-?1-?)?utf-?7/.test(charset)) return decodeUtf7Text(buffer.toString('latin1'))
-  if (/^(?:ibm|cp|ccsid|ebcdic|x-ebcdic|csibm)[\w-]{0,20}$/.test(charset) && !isAsciiPage(charset)) return decodeEbcdic(buffer)
+  if (/^(?:ibm|cp|ccsid|ebcdic|x-ebcdic|csibm)[\w-]{0,20}$/.test(charset) && !isAsciiPage(charset)) {
+    return decodeEbcdic(buffer)
+  }
   try {
     return new TextDecoder(charset).decode(buffer)
   } catch {
@@ -120,9 +122,10 @@ function decodeUtf32 (buffer: Buffer, bigEndian: boolean): string {
 /** Letters, digits and signs of code page 037 by their bytes; pages 500 and 1047 differ in brackets only. */
 const EBCDIC = new Map<number, string>()
 for (const [from, letters] of [
-  [0x40, ' '], [0x4b, '.<(+|&'], [0x5a, '!$*);'], [0x60, '-/'], [0x6b, ',%_>?'], [0x79, '`:#@\'="'], [0x81, 'abcdefghi'],
-  [0x91, 'jklmnopqr'], [0xa1, '~stuvwxyz'], [0xb0, '^'], [0xba, '[]'], [0xc0, '{ABCDEFGHI'], [0xd0, '}JKLMNOPQR'],
-  [0xe0, '\\'], [0xe2, 'STUVWXYZ'], [0xf0, '0123456789'], [0x4a, '['], [0x15, '\n'], [0x25, '\n'], [0x0d, '\r'], [0x05, '\t']
+  [0x05, '\t'], [0x0d, '\r'], [0x15, '\n'], [0x25, '\n'], [0x40, ' '], [0x4a, '['], [0x4b, '.<(+|&'], [0x5a, '!$*);'],
+  [0x60, '-/'], [0x6b, ',%_>?'], [0x79, '`:#@\'="'], [0x81, 'abcdefghi'], [0x91, 'jklmnopqr'], [0xa1, '~stuvwxyz'],
+  [0xb0, '^'], [0xba, '[]'], [0xc0, '{ABCDEFGHI'], [0xd0, '}JKLMNOPQR'], [0xe0, '\\'], [0xe2, 'STUVWXYZ'],
+  [0xf0, '0123456789']
 ] as Array<[number, string]>) {
   for (let at = 0; at < letters.length; at++) EBCDIC.set(from + at, letters[at] as string)
 }

@@ -7,7 +7,8 @@ import { FILE_MARKERS_MAX, FILE_MARKER_CHARACTERS, FILE_TEXTS_MAX, FILE_TEXT_CHA
 
 /** Pictures, sound, film, fonts, archives and programs. Source: the signatures of file(1). */
 const MAGIC = anyOf([
-  /^\x89PNG\r\n\x1a\n|^GIF8[79]a|^\xff\xd8\xff|^BM[^]{4}\0\0\0\0|^II\*\0|^MM\0\*|^\0\0[\x01\x02]\0|^8BPS|^\0\0\0\x0cj[PX]|^\xff\x0a/,
+  /^\x89PNG\r\n\x1a\n|^GIF8[79]a|^\xff\xd8\xff|^BM[^]{4}\0\0\0\0|^II\*\0|^MM\0\*|^\0\0[\x01\x02]\0/,
+  /^8BPS|^\0\0\0\x0cj[PX]|^\xff\x0a/,
   /^RIFF[^]{4}(?:WEBP|WAVE|AVI )|^[^]{4}ftyp|^ID3[\x02-\x04]|^\xff[\xe2-\xff]|^OggS|^fLaC|^MThd|^#!AMR|^FORM/,
   /^\x1aE\xdf\xa3|^FLV\x01|^\0\0\x01[\xb0-\xbf]|^0&\xb2u|^wOF[F2]|^\0\x01\0\0|^OTTO|^true\0|^ttcf/,
   /^PK[\x01\x03\x05][\x02\x04\x06]|^\xd0\xcf\x11\xe0|^\x1f\x8b|^BZh\d|^7z\xbc\xaf|^Rar!|^\xfd7zXZ|^\x28\xb5\x2f\xfd/,

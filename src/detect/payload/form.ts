@@ -91,7 +91,8 @@ function inspectPair (
       return
     }
     // They are JSON, read as text inside text under the name that they have everywhere.
-    if ((name === 'variables' || name === 'extensions') && inspectJsonText(inspection, 'graphql', name, value, 0)) return
+    const isJson = name === 'variables' || name === 'extensions'
+    if (isJson && inspectJsonText(inspection, 'graphql', name, value, 0)) return
   }
   const field = name.toLowerCase()
   inspectValue(inspection, kind, inner, value, field, 0)

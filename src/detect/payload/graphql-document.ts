@@ -1,9 +1,9 @@
 /**
  * Reads a GraphQL document in one pass of a lexer: its literal values (which are what is inspected), and the
  * shape that abuse shows in: depth, repeated fields, aliases, directives, fragments that call each other. The
- * syntax itself is never inspected. Source: GraphQL October 2021, section 2 (lexical grammar), as strict as graphql-js,
- * so that what it reads as a literal is one here (test/detect/graphql-lexer.test.ts); abuse shapes after GraphQL Cop and
- * the OWASP GraphQL cheat sheet.
+ * syntax itself is never inspected. Source: GraphQL October 2021, section 2 (lexical grammar), as strict as
+ * graphql-js, so that what it reads as a literal is one here (test/detect/graphql-lexer.test.ts); abuse shapes after
+ * GraphQL Cop and the OWASP GraphQL cheat sheet.
  */
 import { isSpace, readComment, readGraphqlString, readNumber } from './graphql-tokens.ts'
 

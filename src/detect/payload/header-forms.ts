@@ -22,7 +22,10 @@ const BRAND = sequence([
 const BRANDS = sequence([/^/, repeated([BRAND], '{0,10}'), /$/])
 const QUOTED = /^"[\w .()+,-]{0,60}"$/
 const HOST = /^[\w.-]{1,255}(?::\d{1,5})?$|^\[[\da-f:.]{2,45}\](?::\d{1,5})?$/i
-const ORIGIN = /^(?:null|[a-z][a-z\d+.-]{1,30}:\/\/[\w.-]{1,255}(?::\d{1,5})?|https?:\/\/\[[\da-f:.]{2,45}\](?::\d{1,5})?)$/i
+const ORIGIN = anyOf([
+  /^null$|^[a-z][a-z\d+.-]{1,30}:\/\/[\w.-]{1,255}(?::\d{1,5})?$/,
+  /^https?:\/\/\[[\da-f:.]{2,45}\](?::\d{1,5})?$/
+], 'i')
 /** Keys and tokens, whose letters are the sender's. */
 const OPAQUE = /^[\w.~+/=:|-]{1,8192}$/
 const CREDENTIALS = anyOf([

@@ -164,7 +164,7 @@ function isFileAddress (inspection: Inspection, place: string, text: string): bo
   const head = FILE_ADDRESS.exec(text)?.[0]
   if (head === undefined) return false
   const start = Buffer.from(text.slice(head.length, head.length + FILE_HEAD_CHARACTERS), 'base64').toString('latin1')
-  if (!beginsAsFile(start, true) || !/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text.slice(head.length))) return false
+  if (!beginsAsFile(start, true) || /[^A-Za-z0-9+/=\s]/.test(text.slice(head.length))) return false
   const content = Buffer.from(text.slice(head.length), 'base64').toString('latin1')
   inspectFile(inspection, content, place)
   return true

@@ -159,7 +159,7 @@ function inspectOddForm (inspection: Inspection, name: string, value: string): v
   const place = `header.${name}`
   const basic = name.endsWith('authorization') ? /^basic {1,4}([\w+/=-]{1,8192})$/i.exec(value)?.[1] : undefined
   if (basic === undefined) {
-    // Credentials with parameters: `Digest username="x", uri="/"`, `AWS4-HMAC-SHA256 Credential=..., SignedHeaders=a;b`.
+    // Credentials with parameters: `Digest username="x", uri="/"`, `AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b;c`.
     const parameters = name.endsWith('authorization') ? PARAMETERS.exec(value)?.[1] : undefined
     if (parameters === undefined) return inspectValue(inspection, 'header', place, decodePercent(value, false), name, 1)
     for (const parameter of parameters.split(',')) {

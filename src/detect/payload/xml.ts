@@ -23,13 +23,15 @@ export function inspectXml (inspection: Inspection, text: string, place: string)
   }
   if (prolog.includes('<!')) inspectValue(inspection, 'xml', place + ' (prolog)', prolog, '', FLAT)
   inspectIncluded(inspection, text, place)
+  // Quotes that never close make a tag of all that follows, for each tag anew.
+  const budget = { left: 4 * text.length }
   let joined = ''
   let joinedParts = 0
   let at = prologEnd
   for (let count = 0; at < text.length && at !== -1; count++) {
     if (count >= VALUES_MAX) return leaveBeyond(inspection, `${place}: XML beyond ${VALUES_MAX} elements`)
     const cdata = text.startsWith('<![CDATA[', at)
-    const end = cdata ? text.indexOf(']]>', at) : endOfTag(text, at)
+    const end = cdata ? text.indexOf(']]>', at) : endOfTag(text, at, budget)
     const stop = end === -1 ? text.length : end
     if (cdata) {
       joined = add(joined, text.slice(at + 9, stop))
@@ -47,6 +49,7 @@ export function inspectXml (inspection: Inspection, text: string, place: string)
     }
     at = next
   }
+  if (budget.left <= 0) leaveBeyond(inspection, `${place}: XML tags beyond their bound`)
   // `<![CDATA[<]]>script<![CDATA[>]]>` is one text to the reader.
   if (joined.length > XML_JOINED_CHARACTERS_MAX && joinedParts > 1) {
     leaveBeyond(inspection, `${place}: XML texts as one beyond ${XML_JOINED_CHARACTERS_MAX} characters`)
@@ -63,15 +66,17 @@ function inspectIncluded (inspection: Inspection, text: string, place: string): 
   for (let at = from; at < end; at += 4_096) {
     inspectValue(inspection, 'xml', place, text.slice(at, Math.min(end, at + 4_096 + WINDOW_OVERLAP)), '', FLAT)
   }
-  if (end < text.length) leaveBeyond(inspection, `${place}: XML inclusions beyond ${XML_INCLUDED_CHARACTERS_MAX} characters`)
+  if (end === text.length) return
+  leaveBeyond(inspection, `${place}: XML inclusions beyond ${XML_INCLUDED_CHARACTERS_MAX} characters`)
 }
 
 /** The end of a tag that opens at `at`: a value in quotes may hold `>`. */
-function endOfTag (text: string, at: number): number {
+function endOfTag (text: string, at: number, budget: { left: number }): number {
   const first = text.indexOf('>', at)
   if (first === -1 || text.charCodeAt(at + 1) === 33) return first
   let quote = 0
-  for (let end = at + 1; end < text.length; end++) {
+  for (let end = at + 1; end < text.length && budget.left > 0; end++) {
+    budget.left--
     const code = text.charCodeAt(end)
     if (quote !== 0) {
       if (code === quote) quote = 0
@@ -113,4 +118,4 @@ function inspectTag (inspection: Inspection, tag: string, place: string): void {
 }
 
 /** Names of namespaces, and where their schemas are. */
-const ADDRESSES = /^[\w:/.#?=~+@-]*(?:\s+[\w.+-]*[:/.][\w:/.#?=~+@-]*)*$/
+const ADDRESSES = /^[\w:/.#?=~+@-]*(?:\s+[\w+-]*[:/.][\w:/.#?=~+@-]*)*$/
