@@ -44,7 +44,7 @@ export function inspectPayload (observation: Observation, options: PayloadOption
   }
 }
 
-/** A certain sign refuses the request; a likely one challenges it, since bytes out of their place have more readings. */
+/** A certain sign refuses the request; a likely one challenges it: bytes out of their place have more readings. */
 const RAW_VALUES = { certain: 0.95, likely: 0.55 } as const
 
 /** What lies beyond a bound is the client's doing: the raw bytes of the whole request decide, in one linear pass. */

@@ -58,7 +58,7 @@ function startsReadable (text: string, from: number, bytes: number): boolean {
   return left === 0
 }
 
-export interface EncodedText {
+interface EncodedText {
   text: string
   /** An id reads like this once in ten thousand: only an attack without another reading counts. */
   doubtful: boolean

@@ -87,7 +87,7 @@ function addDeclared (found: Texts, buffer: Buffer, contentTypes: string): void 
 }
 
 /** Bytes in a charset, or null for one that is not known. */
-export function decodeCharset (buffer: Buffer, charset: string): string | null {
+function decodeCharset (buffer: Buffer, charset: string): string | null {
   if (/^(?:utf-?16|ucs-?2)(?:-?le)?$|^ucs-?2/.test(charset)) return buffer.toString('utf16le')
   if (/^utf-?16-?be$/.test(charset)) {
     return Buffer.from(buffer.subarray(0, buffer.length & ~1)).swap16().toString('utf16le')
