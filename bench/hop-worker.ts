@@ -13,6 +13,7 @@ const score: Scorer = (_observation, policy) => ({
   anomaly: false,
   policyVersion: policy.version,
   notInspected: [],
+  beyond: null,
   source: 'thread',
   beyond: null,
   degraded: false

@@ -32,7 +32,8 @@ export function scoreWithPayload (observation: Observation, payload: PayloadFind
     ? measured
     : applyAllowances(measured, observation.route, policy.allowances)
   const grade = results[5] === payload ? payload.grade : strongestGrade((results[5] as FactorResult).evidence)
-  return combine(results, policy, { grade, notInspected: payload.notInspected, beyond: payload.beyond, degraded: false })
+  const { notInspected, beyond } = payload
+  return combine(results, policy, { grade, notInspected, beyond, degraded: false })
 }
 
 /**

@@ -3,6 +3,7 @@ import { inForm, inJson, inspect } from './payload-observation.ts'
 import type { RequestParts } from './payload-observation.ts'
 
 const HTML = 'onload=x(1)'
+const PNG = '\x89PNG\r\n\x1a\n' + '\0\x01\xfe'.repeat(40)
 
 /** Where an inner bound bites, and what the receipt says of it; the same request just below the bound says nothing. */
 const BITES: Array<{ bound: RegExp, over: RequestParts, under: RequestParts }> = [
@@ -13,18 +14,25 @@ const BITES: Array<{ bound: RegExp, over: RequestParts, under: RequestParts }> =
   { bound: /a part's head/, over: part('name="a"\r\nX-B: ' + 'c'.repeat(5_000), 'd'), under: part('name="a"\r\nX-B: ' + 'c'.repeat(3_000), 'd') },
   { bound: /a field's name/, over: part(`name="${'ab'.repeat(300)}"`, 'd'), under: part(`name="${'ab'.repeat(100)}"`, 'd') },
   { bound: /a file's name/, over: part(`name="a"; filename="${'ab'.repeat(600)}.txt"`, 'd'), under: part(`name="a"; filename="${'ab'.repeat(100)}.txt"`, 'd') },
-  { bound: /marks of code only/, over: part('name="a"; filename="b.png"\r\nContent-Type: image/png', '\x89PNG'), under: part('name="a"', 'text') },
-  { bound: /marks of code beyond/, over: part('name="a"; filename="b.png"\r\nContent-Type: image/png', ('<?=' + ' '.repeat(500)).repeat(12)), under: part('name="a"; filename="b.png"\r\nContent-Type: image/png', '<?= ') },
+  { bound: /marks of code only/, over: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG), under: part('name="a"', 'text') },
+  { bound: /a file's text beyond/, over: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG + ('<?=' + ' '.repeat(500)).repeat(40)), under: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG + '<?= ') },
   { bound: /XML prolog/, over: xml('<!-- ' + 'a '.repeat(9_000) + '--><b/>'), under: xml('<!-- ' + 'a '.repeat(900) + '--><b/>') },
   { bound: /attributes of one element/, over: xml(`<a ${attributes(80)}/>`), under: xml(`<a ${attributes(60)}/>`) },
-  { bound: /XML texts as one/, over: xml('<a>' + '<b>some words here</b>'.repeat(800) + '</a>'), under: xml('<a>' + '<b>some words here</b>'.repeat(80) + '</a>') },
+  { bound: /XML texts as one/, over: xml('<a>' + `<b>${'some words '.repeat(20)}</b>`.repeat(400) + '</a>'), under: xml('<a>' + '<b>some words here</b>'.repeat(80) + '</a>') },
   { bound: /attributes of one tag/, over: text(`<p ${attributes(60)} ${HTML}>`), under: text(`<p ${attributes(20)}>`) },
   { bound: /an attribute beyond/, over: text(`<p title="${'a '.repeat(2_000)}">`), under: text(`<p title="${'a '.repeat(200)}">`) },
   { bound: /an expression beyond/, over: text('{{ ' + 'a '.repeat(400)), under: text('{{ ' + 'a '.repeat(100) + '}}') },
-  { bound: /encoded more than/, over: text('%252525253Cb'), under: text('%253Cb') },
-  { bound: /text inside text/, over: text('["a"' + ',"b"'.repeat(20_000) + ']'), under: text('["a"' + ',"b"'.repeat(100) + ']') },
+  { bound: /encoded too often/, over: text('%' + '25'.repeat(3_000) + '3Cb'), under: text('%' + '25'.repeat(100) + '3Cb') },
+  { bound: /text inside text/, over: text(nested(60_000)), under: text(nested(600)) },
   { bound: /GraphQL beyond/, over: graphql(400), under: graphql(20) }
 ]
+
+/** JSON in JSON, five levels deep. */
+function nested (characters: number): string {
+  let value: unknown = 'word '.repeat(characters / 5)
+  for (let level = 0; level < 5; level++) value = JSON.stringify([value])
+  return value as string
+}
 
 function part (head: string, content: string): RequestParts {
   return { headers: ['content-type', 'multipart/form-data; boundary=b'], body: Buffer.from(`--b\r\nContent-Disposition: form-data; ${head}\r\n\r\n${content}\r\n--b--\r\n`, 'latin1') }
@@ -56,7 +64,7 @@ test('what an inner bound leaves out is named, and nothing is said below it', (t
 })
 
 test('remarks are bounded and the last says that there are more', (t) => {
-  const many = inJson(Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`field${at}`, '%252525253Cb'])))
+  const many = inJson(Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`field${at}`, `%${'25'.repeat(3_000)}3Cb`])))
   t.equal(many.notInspected.length, 16)
   t.equal(many.notInspected.at(-1), 'and more')
   t.end()

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { decodeBase64, decodeBytes, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from '../../src/detect/payload/decode.ts'
+import { readEncoded } from '../../src/detect/payload/base64.ts'
+import { decodeBytes, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, decodeUtf7Text, foldWidth } from '../../src/detect/payload/decode.ts'
 import { tokenizeHtml } from '../../src/detect/payload/detectors/html-tokens.ts'
 import { tokenizeSql } from '../../src/detect/payload/detectors/sql-tokens.ts'
 import { resolveLookups } from '../../src/detect/payload/detectors/template.ts'
@@ -41,8 +42,9 @@ const PARSERS: Record<string, (value: string) => unknown> = {
   decodeEntities,
   decodeEscapes,
   decodeUtf7,
+  decodeUtf7Text,
   foldWidth,
-  decodeBase64,
+  readEncoded,
   decodeOnce,
   tokenizeHtml,
   tokenizeSql: (value) => [tokenizeSql(value, ''), tokenizeSql(value, "'"), tokenizeSql(value, '"')],

@@ -88,7 +88,7 @@ function score (override: Partial<Score> = {}): Score {
 t.test('a score comes back as it was given', async (t) => {
   const reader = createScoreReader()
   const writer = createScoreWriter()
-  for (const one of [score(), score({ grade: null, value: 0, notInspected: [], decoy: false, automation: true, anomaly: false }), score()]) {
+  for (const one of [score(), score({ grade: null, value: 0, notInspected: [], beyond: null, decoy: false, automation: true, anomaly: false }), score({ beyond: 'head' }), score()]) {
     writer.write(ring, 3, one, 1)
     t.same(reader.read(ring, 3, ['p0', 'p1']), one)
   }

@@ -2,7 +2,7 @@ import { anyOf } from '../../std/regex.ts'
 import { EVIDENCE_CHARACTERS_MAX, EVIDENCE_MAX } from '../payload/bounds.ts'
 import { LIKELY_MAX, WEAK_MAX, techniqueOf } from '../payload/findings.ts'
 import type { Finding } from '../payload/findings.ts'
-import type { RawSign } from '../raw-scan/raw-scan.ts'
+import { scanRaw, type RawSign } from '../raw-scan/raw-scan.ts'
 import { inspectRequest } from '../payload/request.ts'
 import type { Beyond, Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
 
@@ -31,6 +31,7 @@ const WEAK_SHARE = { 1: 0.5, 2: 1, 3: 1.3, 4: 1.8 } as const
 /** The payload factor. Linear in the bytes it reads, which are bounded (payload/bounds.ts). */
 export function inspectPayload (observation: Observation, options: PayloadOptions): PayloadFinding {
   const inspection = inspectRequest(observation)
+  if (inspection.beyond !== null) addRawSign(inspection.findings, observation)
   const findings = strongestPerRule(inspection.findings)
   const grade = findings.length === 0 ? null : strongestGrade(findings)
   return {
@@ -39,8 +40,14 @@ export function inspectPayload (observation: Observation, options: PayloadOption
     evidence: findings.slice(0, EVIDENCE_MAX).map(evidenceOf),
     grade,
     notInspected: inspection.notInspected,
-    beyond: null
+    beyond: inspection.beyond
   }
+}
+
+/** What lies beyond a bound is the client's doing: the raw bytes of the whole request decide, in one linear pass. */
+function addRawSign (findings: Finding[], observation: Observation): void {
+  const sign = scanRaw(observation)
+  if (sign !== null) findings.push(findingOf(sign))
 }
 
 const RANK = { certain: 2, likely: 1, weak: 0 } as const
@@ -78,12 +85,19 @@ function combine (findings: Finding[], grade: Grade | null, sensitivity: 1 | 2 |
   return Math.min(cap, Math.round(value * 10_000) / 10_000)
 }
 
-/** What a sign of the raw bytes alone makes of this factor: a refusal, or a challenge. */
+/**
+ * What a sign of the raw bytes alone makes of this factor: a refusal, or a challenge, since bytes out of their place have
+ * more readings.
+ */
 export const RAW_VALUES = { certain: 0.95, likely: 0.55 } as const
 
 /** A sign of the raw bytes, as receipts show it. */
 export function evidenceOfSign (sign: RawSign): Evidence {
-  return evidenceOf({ ...sign, value: RAW_VALUES[sign.grade], technique: techniqueOf(sign.rule) })
+  return evidenceOf(findingOf(sign))
+}
+
+function findingOf (sign: RawSign): Finding {
+  return { ...sign, value: RAW_VALUES[sign.grade], technique: techniqueOf(sign.rule) }
 }
 
 const SECRET_PLACE = anyOf([

@@ -1,4 +1,8 @@
-/** How much of one request is inspected. The rest is named in `notInspected`, never dropped silently. */
+/**
+ * How much of one request is inspected. The rest is named in `notInspected`, never dropped silently: where the client
+ * put it beyond one of these bounds, the score says so (`beyond`), and the raw bytes are scanned for the strongest
+ * signs.
+ */
 
 /** Values judged in one request; the DEV corpus's widest webhook has about 900. */
 export const VALUES_MAX = 4_096
@@ -14,12 +18,20 @@ export const WINDOW_OVERLAP = 512
 export const BODY_BYTES_MAX = 1_048_576
 /** Nesting of JSON that is walked. */
 export const JSON_DEPTH_MAX = 64
-/** Times one value is decoded again (percent, entities, escapes); parsers in the wild stack at most two or three. */
-export const DECODE_STEPS_MAX = 3
-/** Text inside text (JSON or base64 in a string). */
-export const NESTED_TEXT_DEPTH_MAX = 2
-/** Longest value tried as base64 and as nested JSON. */
-export const NESTED_TEXT_CHARACTERS_MAX = 65_536
+/**
+ * A value is decoded again (percent, entities, escapes, base64, JSON) until nothing changes. Parsers in the wild stack
+ * two or three of these steps, which are free; the characters of all further steps of a request have this bound
+ * together.
+ */
+export const FREE_DECODE_STEPS = 4
+export const DECODED_CHARACTERS_MAX = 131_072
+/** Text inside text (JSON or base64 in a string) that is free, and the depth where a chain of it ends. */
+export const FREE_NESTED_DEPTH = 2
+export const NESTED_TEXT_DEPTH_MAX = 32
+/** The depth of a value in which nothing is nested: agents, prologs, pieces of files. */
+export const FLAT = NESTED_TEXT_DEPTH_MAX + 1
+/** Texts found in one value as base64. */
+export const ENCODED_TEXTS_MAX = 16
 /** Parts of a multipart body, parameters of a query, pairs of a cookie. */
 export const PARTS_MAX = 512
 /** The head of one part, and its field's and file's names. */
@@ -35,10 +47,15 @@ export const REMEMBERED_TARGET_CHARACTERS_MAX = 1_024
 /** Bounds of XML: text before the first element, attributes of one element, texts read as one. */
 export const XML_PROLOG_CHARACTERS_MAX = 16_384
 export const XML_ATTRIBUTES_MAX = 64
-export const XML_JOINED_CHARACTERS_MAX = 8_192
+export const XML_JOINED_CHARACTERS_MAX = 65_536
+/** Text after the first mark of an inclusion, in pieces of 4,096 characters. */
+export const XML_INCLUDED_CHARACTERS_MAX = 65_536
 /** Markers of code looked for in a file, of each kind, and what is read after one. */
-export const FILE_MARKERS_MAX = 8
+export const FILE_MARKERS_MAX = 32
 export const FILE_MARKER_CHARACTERS = 400
+/** Text that stands among the bytes of a file: shorter pieces come about by chance; all pieces of one file. */
+export const FILE_TEXT_CHARACTERS_MIN = 16
+export const FILE_TEXTS_MAX = 256
 /** Remarks on what was left out; the last says that there are more. */
 export const REMARKS_MAX = 16
 /** Tokens of one SQL reading. */

@@ -50,6 +50,13 @@ export function decodePercent (text: string, plusIsSpace: boolean): string {
   return out + source.slice(from)
 }
 
+/** Escapes as the bytes they stand for, one character each; blanks for `+`, as in a form. */
+export function decodePercentBytes (text: string): string {
+  return text.replaceAll('+', ' ').replace(/%([\da-f]{2})/gi, (_whole: string, hex: string) =>
+    String.fromCharCode(parseInt(hex, 16))
+  )
+}
+
 /** Consecutive `%XX` from `at` as a binary string. */
 function byteRun (text: string, at: number): string {
   let bytes = ''
@@ -165,6 +172,15 @@ export function decodeUtf7 (text: string): string {
   })
 }
 
+/** A whole text in UTF-7 (RFC 2152): runs may end without their dash, and stand for any character. */
+export function decodeUtf7Text (text: string): string {
+  return text.replace(/\+([A-Za-z0-9+/]*)-?/g, (_whole: string, run: string) => {
+    if (run === '') return '+'
+    const bytes = Buffer.from(run, 'base64')
+    return Buffer.from(bytes.subarray(0, bytes.length & ~1)).swap16().toString('utf16le')
+  })
+}
+
 /** Look-alikes of ASCII: fullwidth letters, curly quotes and brackets, enclosed digits and letters, dots, slashes. */
 const LOOK_ALIKE = '[\\uff01-\\uff5e\\u2018\\u2019\\u201c\\u201d\\u02b9\\u02bc\\u2032\\u3008\\u300a\\u2039' +
   '\\u2460-\\u2473\\u24b6-\\u24ea\\u3002\\u2024\\u2025\\u2044\\u2215\\u2216\\u29f8]'
@@ -196,18 +212,4 @@ function plainLetter (code: number): string {
   if (code === 0x2216) return '\\'
   if (code === 0x3008 || code === 0x300a || code === 0x2039) return '<'
   return code === 0x201c || code === 0x201d ? '"' : "'"
-}
-
-const BASE64 = /^[A-Za-z0-9+/_-]{16,}={0,2}$/
-const MIXED = /[a-z]/
-
-/** The text inside base64, or null when the value is no base64 of readable ASCII. */
-export function decodeBase64 (text: string): string | null {
-  if (text.length < 16 || !BASE64.test(text) || !MIXED.test(text)) return null
-  const bytes = Buffer.from(text, 'base64')
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at] as number
-    if (byte > 126 || (byte < 32 && byte !== 10 && byte !== 13 && byte !== 9)) return null
-  }
-  return bytes.toString('latin1')
 }

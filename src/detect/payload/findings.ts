@@ -1,7 +1,7 @@
 import type { Grade } from '../shapes.ts'
 
 /** The match of one rule in one value, before places are known. */
-interface Sign {
+export interface Sign {
   /** Stable id, `family.name`. */
   rule: string
   grade: Grade

@@ -1,10 +1,10 @@
+import { ENCODED_CHARACTERS_MIN } from './base64.ts'
 import { PARTS_MAX } from './bounds.ts'
 import { decodePercent } from './decode.ts'
 import type { PlaceKind } from './findings.ts'
 import { inspectGraphql, looksLikeGraphql } from './graphql-values.ts'
-import { inspectName, inspectValue, leaveOut, parseJson, placeOf } from './inspection.ts'
+import { inspectEncoded, inspectJsonText, inspectName, inspectValue, leaveBeyond, placeOf } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
-import { walkJson } from './json-values.ts'
 
 /** `a=1&b=2` of a query or a form. */
 export function inspectForm (
@@ -17,7 +17,7 @@ export function inspectForm (
   if (kind === 'form' && text.includes('%')) addEscapeSigns(inspection, text, place)
   let from = 0
   for (let count = 0; from <= text.length; count++) {
-    if (count >= PARTS_MAX) return leaveOut(inspection, `${place}: parameters beyond the ${PARTS_MAX}th`)
+    if (count >= PARTS_MAX) return leaveBeyond(inspection, `${place}: parameters beyond the ${PARTS_MAX}th`)
     let end = text.indexOf('&', from)
     if (end === -1) end = text.length
     inspectPair(inspection, text.slice(from, end), kind, place, graphqlRoute)
@@ -74,6 +74,10 @@ function inspectPair (
       technique: 'T1190'
     })
   }
+  // `?<base64>`: its padding makes a name and an empty value of it.
+  if ((equals === -1 || /^=*$/.test(value)) && name.length >= ENCODED_CHARACTERS_MIN && name.length < 16) {
+    inspectEncoded(inspection, kind, inner, name, '', 0)
+  }
   // `pay%3D1+OR+1` is a name to a strict parser and a pair to a lax one.
   if (equals === -1 && name.includes('=')) {
     inspectValue(inspection, kind, inner, name.slice(name.indexOf('=') + 1), '', 1)
@@ -86,23 +90,10 @@ function inspectPair (
     ) {
       return
     }
-    if (
-      (name === 'variables' || name === 'extensions') && value.startsWith('{') &&
-      inspectVariables(inspection, value, name)
-    ) {
-      return
-    }
+    // They are JSON, read as text inside text under the name that they have everywhere.
+    const isJson = name === 'variables' || name === 'extensions'
+    if (isJson && inspectJsonText(inspection, 'graphql', name, value, 0)) return
   }
   const field = name.toLowerCase()
   inspectValue(inspection, kind, inner, value, field, 0)
-}
-
-function inspectVariables (inspection: Inspection, text: string, root: string): boolean {
-  const value = parseJson(text)
-  if (value === undefined) return false
-  walkJson(value, 'graphql', root,
-    (kind, place, inner, field) => inspectValue(inspection, kind, place, inner, field, 0),
-    (place, name) => inspectName(inspection, 'json', place, name),
-    (what) => leaveOut(inspection, what))
-  return true
 }

@@ -1,11 +1,14 @@
 /**
  * Reads a GraphQL document in one pass of a lexer: its literal values (which are what is inspected), and the
  * shape that abuse shows in: depth, repeated fields, aliases, directives, fragments that call each other. The
- * syntax itself is never inspected. Source: GraphQL October 2021, section 2 (lexical grammar); abuse shapes
- * after GraphQL Cop and the OWASP GraphQL cheat sheet.
+ * syntax itself is never inspected. Source: GraphQL October 2021, section 2 (lexical grammar), as strict as
+ * graphql-js, so that what it reads as a literal is one here (test/detect/graphql-lexer.test.ts); abuse shapes after
+ * GraphQL Cop and the OWASP GraphQL cheat sheet.
  */
+import { isSpace, readComment, readGraphqlString, readNumber } from './graphql-tokens.ts'
+
 export interface GraphqlReading {
-  /** String literals with the name of the argument or input field before them. */
+  /** String literals with the name of the argument or input field before them; block strings also as they stand. */
   literals: Array<{ name: string, value: string }>
   depth: number
   aliases: number
@@ -79,6 +82,8 @@ function count (key: number, step: number): number {
 
 /** Null when the text is no GraphQL document. */
 export function readGraphql (text: string): GraphqlReading | null {
+  // Half a surrogate pair is no character of a document anywhere, comments included.
+  if (!text.isWellFormed()) return null
   stamp++
   const state: State = {
     literals: [],
@@ -124,11 +129,8 @@ export function readGraphql (text: string): GraphqlReading | null {
 
 function readToken (state: State, text: string, at: number): number {
   const code = text.charCodeAt(at)
-  if (code <= 32 || code === 44 || code === 0xfeff) return at + 1
-  if (code === 35) {
-    const end = text.indexOf('\n', at)
-    return end === -1 ? text.length : end + 1
-  }
+  if (isSpace(code)) return at + 1
+  if (code === 35) return readComment(text, at)
   state.tokens++
   if (code === 34) return readString(state, text, at)
   if (isNameCode(code, false)) return readName(state, text, at)
@@ -139,12 +141,6 @@ function readToken (state: State, text: string, at: number): number {
 function isNameCode (code: number, digits: boolean): boolean {
   const low = code | 32
   return (low >= 97 && low <= 122) || code === 95 || (digits && code >= 48 && code <= 57)
-}
-
-function readNumber (text: string, at: number): number {
-  let end = at + 1
-  while (end < text.length && '0123456789.eE+-'.includes(text.charAt(end))) end++
-  return end
 }
 
 function readName (state: State, text: string, at: number): number {
@@ -269,30 +265,11 @@ function closeSelection (state: State): void {
 }
 
 function readString (state: State, text: string, at: number): number {
-  if (text.startsWith('"""', at)) {
-    const end = text.indexOf('"""', at + 3)
-    if (end === -1) return -1
-    addLiteral(state, text.slice(at + 3, end))
-    return end + 3
-  }
-  let end = at + 1
-  for (;;) {
-    const code = text.charCodeAt(end)
-    if (code === 92) end += 2
-    else if (code === 34) break
-    else if (code === 10 || !(code >= 0)) return -1
-    else end++
-  }
-  const raw = text.slice(at + 1, end)
-  addLiteral(state, raw.includes('\\') ? unescape(raw) : raw)
-  return end + 1
-}
-
-function unescape (raw: string): string {
-  return raw.replace(/\\(?:u([0-9a-fA-F]{4})|(.))/g, (_whole: string, hex?: string, letter?: string) => {
-    if (hex !== undefined) return String.fromCharCode(parseInt(hex, 16))
-    return letter === 'n' ? '\n' : letter === 'r' ? '\r' : letter === 't' ? '\t' : letter as string
-  })
+  const string = readGraphqlString(text, at)
+  if (string === null) return -1
+  addLiteral(state, string.value)
+  if (string.raw !== null) addLiteral(state, string.raw)
+  return string.end
 }
 
 function addLiteral (state: State, value: string): void {

@@ -1,16 +1,23 @@
 import { sequence } from '../../std/regex.ts'
 import { readGraphql } from './graphql-document.ts'
 import type { GraphqlReading } from './graphql-document.ts'
-import { inspectValue, leaveOut, placeOf } from './inspection.ts'
+import { isSpace, readComment } from './graphql-tokens.ts'
+import { inspectName, inspectValue, leaveBeyond, placeOf } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
+import { walkJsonText } from './json-values.ts'
 
 /** GraphQL requests: literals go to the detectors, shapes are judged here. */
 
-const START = /^(?:\s|,|\ufeff|#[^\n]*\n)*(?:\{|(?:query|mutation|subscription|fragment)\b)/
+/** How a definition begins; a description may stand before one. */
+const DEFINITION = /^(?:\{|"|(?:query|mutation|subscription|fragment)\b)/
 
-/** True when a text begins like a document; looks at the first 2,048 characters, comments skipped. */
+/** True when a text begins like a document, blanks and comments skipped. */
 export function looksLikeGraphql (text: string): boolean {
-  return START.test(text.length > 2048 ? text.slice(0, 2048) : text)
+  let at = 0
+  for (let code = text.charCodeAt(0); code === 35 || isSpace(code); code = text.charCodeAt(at)) {
+    at = code === 35 ? readComment(text, at) : at + 1
+  }
+  return DEFINITION.test(text.slice(at, at + 16))
 }
 
 /** Judges a document; false when the text is none, and is to be judged as a plain value. */
@@ -22,7 +29,10 @@ export function inspectGraphql (
 ): boolean {
   if (!looksLikeGraphql(text)) return false
   const reading = readGraphql(text)
-  if (reading === null) return false
+  if (reading === null) {
+    inspectQuoted(inspection, place, text)
+    return false
+  }
   for (const literal of reading.literals) {
     inspectValue(
       inspection,
@@ -33,7 +43,7 @@ export function inspectGraphql (
       0
     )
   }
-  if (reading.cut) leaveOut(inspection, `${place}: GraphQL beyond the lexer's bound`)
+  if (reading.cut) leaveBeyond(inspection, `${place}: GraphQL beyond the lexer's bound`)
   if (reading.repeats > GUESSES_MAX && countGuesses(text) > GUESSES_MAX) {
     inspection.findings.push({
       rule: 'graphql.guess-flood',
@@ -46,6 +56,15 @@ export function inspectGraphql (
   }
   addShapeSigns(inspection, place, reading, way)
   return !reading.open
+}
+
+/** A document that is none to us may be one to a laxer lexer: whatever stands between quotes is judged by itself. */
+function inspectQuoted (inspection: Inspection, place: string, text: string): void {
+  walkJsonText(text, 'graphql', place, {
+    onValue: (kind, inner, value, field) => inspectValue(inspection, kind, inner, value, field, 0),
+    onName: (inner, name) => inspectName(inspection, 'json', inner, name),
+    leaveBeyond: (what) => leaveBeyond(inspection, what)
+  })
 }
 
 /**

@@ -9,7 +9,7 @@ import { detectSql } from './detectors/sql.ts'
 import { detectTemplate } from './detectors/template.ts'
 import { detectXss } from './detectors/xss.ts'
 import { NAME_FIELD, STREAM_START, excerptOf, techniqueOf } from './findings.ts'
-import type { Finding, PlaceKind, Subject } from './findings.ts'
+import type { Finding, PlaceKind, Sign, Subject } from './findings.ts'
 import { WORD } from './words.ts'
 
 /** Characters that need a detector; without one of them only words, paths and URLs are left to look at. */
@@ -63,7 +63,7 @@ export function inspectReading (
   if (kind === 'filename') detectFilename(subject)
   if (field === NAME_FIELD) detectName(subject)
   runDetectors(subject)
-  for (const sign of subject.signs) {
+  for (const sign of strongestPerRule(subject.signs)) {
     findings.push({
       ...sign,
       match: excerptOf(subject, sign.match),
@@ -72,6 +72,20 @@ export function inspectReading (
     })
   }
   return subject.leftOut
+}
+
+const RANK = { certain: 2, likely: 1, weak: 0 } as const
+
+/** One sign of each rule, as the factor counts them: the excerpt of each sign is a search of the whole text. */
+function strongestPerRule (signs: Sign[]): Sign[] {
+  if (signs.length < 2) return signs
+  const strongest = new Map<string, Sign>()
+  for (const sign of signs) {
+    const known = strongest.get(sign.rule)
+    const rank = known === undefined ? 1 : RANK[sign.grade] - RANK[known.grade] || sign.value - known.value
+    if (rank > 0) strongest.set(sign.rule, sign)
+  }
+  return [...strongest.values()]
 }
 
 function runDetectors (subject: Subject): void {

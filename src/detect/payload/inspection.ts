@@ -1,7 +1,10 @@
 import {
   CHARACTERS_MAX,
-  DECODE_STEPS_MAX,
-  NESTED_TEXT_CHARACTERS_MAX,
+  DECODED_CHARACTERS_MAX,
+  ENCODED_TEXTS_MAX,
+  FLAT,
+  FREE_DECODE_STEPS,
+  FREE_NESTED_DEPTH,
   NESTED_TEXT_DEPTH_MAX,
   PLACE_CHARACTERS_MAX,
   REMARKS_MAX,
@@ -9,28 +12,30 @@ import {
   WINDOW_CHARACTERS,
   WINDOW_OVERLAP
 } from './bounds.ts'
+import { ENCODED_CHARACTERS_MIN, mayBeShortBase64, readEncoded } from './base64.ts'
 import { CHAR, scan, seen } from './characters.ts'
-import {
-  HAS_LOOK_ALIKE,
-  decodeBase64,
-  decodeEntities,
-  decodeEscapes,
-  decodePercent,
-  decodeUtf7,
-  foldWidth
-} from './decode.ts'
+import { HAS_LOOK_ALIKE, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
+import { beginsAsFile, readFile } from './files.ts'
 import { inspectReading } from './inspect-reading.ts'
 import { isForbiddenParameter } from '../../std/keys.ts'
+import { sequence } from '../../std/regex.ts'
 import { NAME_FIELD, STREAM_START, techniqueOf } from './findings.ts'
 import type { Finding, PlaceKind } from './findings.ts'
-import { walkJson } from './json-values.ts'
+import { hasRepeatedKey, walkJson, walkJsonText } from './json-values.ts'
+import type { Beyond } from '../shapes.ts'
 
 /** One request's inspection under way: what was found, what was left out, and what is left of the bounds. */
 export interface Inspection {
   findings: Finding[]
   notInspected: string[]
+  /** Where something that the client put there lies beyond a bound; the body wins, since it is what is cut off. */
+  beyond: Beyond | null
+  /** The part of the request that is being read. */
+  part: Beyond
   values: number
   characters: number
+  /** Characters of readings after the steps of decoding that are free. */
+  decoded: number
   /** The request is for a route of ours, which refuses forbidden keys itself (transports/http/own-keys.ts). */
   own: boolean
   /** A page was asked for by its address: a person's browser, not a program and not a page's script. */
@@ -38,14 +43,30 @@ export interface Inspection {
 }
 
 export function createInspection (own: boolean): Inspection {
-  return { findings: [], notInspected: [], values: 0, characters: 0, own, navigates: false }
+  return {
+    findings: [],
+    notInspected: [],
+    beyond: null,
+    part: 'head',
+    values: 0,
+    characters: 0,
+    decoded: 0,
+    own,
+    navigates: false
+  }
 }
 
-/** Names what was left out, once. */
+/** Names what was left out on purpose, once. */
 export function leaveOut (inspection: Inspection, what: string): void {
   const remarks = inspection.notInspected
   if (remarks.length >= REMARKS_MAX || remarks.includes(what)) return
   remarks.push(remarks.length === REMARKS_MAX - 1 ? 'and more' : what)
+}
+
+/** Names what the client put beyond a bound of ours: it was not read, and the score says so. */
+export function leaveBeyond (inspection: Inspection, what: string): void {
+  if (inspection.beyond !== 'body') inspection.beyond = inspection.part
+  leaveOut(inspection, what)
 }
 
 /** Joins a place and a field's name, bounded. */
@@ -57,6 +78,7 @@ export function placeOf (prefix: string, name: string): string {
 /** A field's name is judged only when it holds more than names hold. */
 export function inspectName (inspection: Inspection, kind: PlaceKind, place: string, name: string): void {
   if (inspection.own && isForbiddenParameter(name) && BARE_KEY.test(name)) return noteOwnKey(inspection, place, name)
+  if (name.length >= 16) inspectEncoded(inspection, kind, place, name, '', 0)
   scan(name)
   if (
     (seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) &&
@@ -98,7 +120,7 @@ function isTelling (name: string): boolean {
   return name.length > 5 && (/\./.test(name) || STREAM_START.test(name) || name.includes('_'))
 }
 
-/** Judges one value in every reading a parser may give it. `depth` counts text inside text. */
+/** Judges one value in every reading a parser may give it. `depth` counts text inside text; FLAT: there is none. */
 export function inspectValue (
   inspection: Inspection,
   kind: PlaceKind,
@@ -108,22 +130,74 @@ export function inspectValue (
   depth: number
 ): void {
   if (text.length < 2) return
-  if (++inspection.values > VALUES_MAX) return leaveOut(inspection, `values beyond the ${VALUES_MAX}th`)
+  if (++inspection.values > VALUES_MAX) return leaveBeyond(inspection, `values beyond the ${VALUES_MAX}th`)
   if ((inspection.characters += text.length) > CHARACTERS_MAX) {
-    return leaveOut(inspection, `text beyond ${CHARACTERS_MAX} characters`)
+    return leaveBeyond(inspection, `text beyond ${CHARACTERS_MAX} characters`)
   }
   scan(text)
-  if (seen.characters === 0 && seen.words === 0 && text.length < 16 && !STREAM_START.test(text)) return
-  if (text.length <= WINDOW_CHARACTERS) return inspectReadings(inspection, kind, place, text, field, depth)
-  if (/^\s*[{[]|^[\w+/=-]{64}/.test(text.slice(0, 80))) {
-    leaveOut(inspection, `${place}: text inside text beyond ${NESTED_TEXT_CHARACTERS_MAX} characters`)
+  if (
+    seen.characters === 0 && seen.words === 0 && text.length < 16 && !STREAM_START.test(text) &&
+    !mayBeShortBase64(text)
+  ) {
+    return
   }
+  if (text.startsWith('data:') && isFileAddress(inspection, place, text)) return
+  if (text.length <= WINDOW_CHARACTERS) return inspectReadings(inspection, kind, place, text, field, depth)
   for (let from = 0; from < text.length; from += WINDOW_CHARACTERS - WINDOW_OVERLAP) {
     inspectReadings(inspection, kind, place, text.slice(from, from + WINDOW_CHARACTERS), field, depth)
   }
+  if (depth < FLAT) inspectJsonText(inspection, kind, place, text, depth)
 }
 
-const BASE64_PICTURE = /^data:(?:image\/(?!svg)|audio|video|font|application\/(?:pdf|octet-stream))[\w/+.-]*;base64,/
+const FILE_ADDRESS = sequence([
+  /^data:(?:image\/(?!svg)|audio\/|video\/|font\/|application\/(?:pdf|octet-stream|zip|x-font|font|vnd))[\w.+-]{0,80}/,
+  /(?:;[\w-]{1,40}=[\w."-]{0,80}){0,4};base64,/
+])
+/** Base64 of the first bytes, where a file says what it is. */
+const FILE_HEAD_CHARACTERS = 1_024
+
+/**
+ * A picture in a `data:` address: only where all that follows is base64, and what it holds begins as such a file does.
+ * What stands in the file is read as in an uploaded one.
+ */
+function isFileAddress (inspection: Inspection, place: string, text: string): boolean {
+  const head = FILE_ADDRESS.exec(text)?.[0]
+  if (head === undefined) return false
+  const start = Buffer.from(text.slice(head.length, head.length + FILE_HEAD_CHARACTERS), 'base64').toString('latin1')
+  if (!beginsAsFile(start, true) || /[^A-Za-z0-9+/=\s]/.test(text.slice(head.length))) return false
+  const content = Buffer.from(text.slice(head.length), 'base64').toString('latin1')
+  inspectFile(inspection, content, place)
+  return true
+}
+
+/**
+ * Pictures and other files: code that a server would run where it finds it, and text among the bytes where it is an
+ * attack without another reading, since files quote addresses and markup. The receipt says that the rest was not read.
+ */
+export function inspectFile (inspection: Inspection, text: string, place: string): void {
+  leaveOut(inspection, `${place}: a file, read for marks of code only`)
+  const { marks, texts, cut } = readFile(text)
+  for (const mark of marks) inspectValue(inspection, 'multipart', place, mark, '', FLAT)
+  const before = inspection.findings.length
+  for (const piece of texts) inspectValue(inspection, 'multipart', place, piece, '', FLAT)
+  keepCertain(inspection, before)
+  if (cut) leaveBeyond(inspection, `${place}: a file's text beyond its bound`)
+}
+
+/** Of the findings from `from` on, those without another reading. */
+function keepCertain (inspection: Inspection, from: number): void {
+  if (inspection.findings.length === from) return
+  const recent = inspection.findings.splice(from)
+  for (const finding of recent) if (finding.grade === 'certain') inspection.findings.push(finding)
+}
+
+/** Bytes of no known kind: their text is judged, the rest is no text to anybody. */
+export function inspectBytes (inspection: Inspection, text: string, place: string): void {
+  leaveOut(inspection, `${place}: bytes, read for their text only`)
+  const { marks, texts, cut } = readFile(text)
+  for (const piece of [...marks, ...texts]) inspectValue(inspection, 'text', place, piece, '', 0)
+  if (cut) leaveBeyond(inspection, `${place}: text among bytes beyond its bound`)
+}
 
 function inspectReadings (
   inspection: Inspection,
@@ -133,27 +207,31 @@ function inspectReadings (
   field: string,
   depth: number
 ): void {
-  if (BASE64_PICTURE.test(text.slice(0, 64))) return
   let reading = text
+  let isJson = false
   for (let step = 0; ; step++) {
     for (const what of inspectReading(inspection.findings, kind, place, reading, field)) {
-      leaveOut(inspection, `${place}: ${what}`)
+      leaveBeyond(inspection, `${place}: ${what}`)
     }
+    // `{"a":"\u0022"}` is JSON as it stands, and none once its escapes are read.
+    if (depth < FLAT && inspectJsonText(inspection, kind, place, reading, depth)) isJson = true
     const next = decodeOnce(reading)
     if (next === reading) break
-    if (step >= DECODE_STEPS_MAX) {
-      leaveOut(inspection, `${place}: encoded more than ${DECODE_STEPS_MAX} times`)
+    if (step >= FREE_DECODE_STEPS && !mayDecode(inspection, next.length)) {
+      leaveBeyond(inspection, `${place}: encoded too often`)
       break
     }
     reading = next
   }
-  if (text.length > NESTED_TEXT_CHARACTERS_MAX || depth >= NESTED_TEXT_DEPTH_MAX) {
-    if (/^\s*[{[]["{[]/.test(text.slice(0, 64)) && depth < 2 * NESTED_TEXT_DEPTH_MAX && kind !== 'header') {
-      leaveOut(inspection, `${place}: text inside text beyond its bound`)
-    }
-    return
+  if (!isJson && depth < FLAT && reading.length >= ENCODED_CHARACTERS_MIN) {
+    inspectEncoded(inspection, kind, place, reading, field, depth)
   }
-  inspectNested(inspection, kind, place, reading, field, depth)
+}
+
+/** Takes decoded characters from what the request has left. */
+function mayDecode (inspection: Inspection, characters: number): boolean {
+  inspection.decoded += characters
+  return inspection.decoded <= DECODED_CHARACTERS_MAX
 }
 
 const ENTITY_HINT = /&(?:#|[a-z]{2,8};|l(?:par|t|brace)|newline|tab|colon)/i
@@ -161,17 +239,23 @@ const ESCAPE_HINT = /\\[ux]/i
 
 /** One more step of what a lax chain of parsers decodes; the same text when there is none. */
 export function decodeOnce (text: string): string {
+  // Alone, so that JSON behind it is seen before its own escapes are read.
+  if (text.includes('%')) {
+    const plain = decodePercent(text, false)
+    if (plain !== text) return plain
+  }
   let next = text
-  if (next.includes('%')) next = decodePercent(next, false)
   if (next.includes('&') && ENTITY_HINT.test(next)) next = decodeEntities(next)
   if (next.includes('\\') && ESCAPE_HINT.test(next)) next = decodeEscapes(next)
   if (next.includes('+A')) next = decodeUtf7(next)
+  // Text in UTF-16 that is read byte by byte.
+  if (next.includes('\0')) next = next.replaceAll('\0', '')
   if (HAS_LOOK_ALIKE.test(next)) next = foldWidth(next)
   return next
 }
 
-/** JSON and base64 inside a string are read as their receivers would. */
-function inspectNested (
+/** Texts in base64 or in hex that a value is or holds, each as a value of its own. */
+export function inspectEncoded (
   inspection: Inspection,
   kind: PlaceKind,
   place: string,
@@ -179,30 +263,57 @@ function inspectNested (
   field: string,
   depth: number
 ): void {
-  const first = text.charCodeAt(0)
-  if ((first === 123 || first === 91) && text.length > 6) {
-    const value = parseJson(text)
-    if (value !== undefined) {
-      walkJson(
-        value,
-        kind,
-        place,
-        (innerKind, innerPlace, inner, name) =>
-          inspectValue(inspection, innerKind, innerPlace, inner, name, depth + 1),
-        (innerPlace, name) => inspectName(inspection, 'json', innerPlace, name),
-        (what) => leaveOut(inspection, what)
-      )
+  const texts = readEncoded(text)
+  if (texts.length === 0) return
+  for (const one of texts.slice(0, ENCODED_TEXTS_MAX)) {
+    if (!mayNest(inspection, place, one.text, depth)) return
+    const before = inspection.findings.length
+    // Of JSON its strings are judged; the text around them is what a session or a token is made of.
+    if (!inspectJsonText(inspection, kind, `${place} (base64)`, one.text, depth)) {
+      inspectValue(inspection, kind, `${place} (base64)`, one.text, field, depth + 1)
     }
-    return
+    if (one.doubtful) keepCertain(inspection, before)
   }
-  const decoded = decodeBase64(text)
-  if (decoded !== null) inspectValue(inspection, kind, place + ' (base64)', decoded, field, depth + 1)
+  if (texts.length > ENCODED_TEXTS_MAX) {
+    leaveBeyond(inspection, `${place}: base64 beyond the ${ENCODED_TEXTS_MAX}th text`)
+  }
+}
+
+/** Text inside text: the first levels are free, deeper ones are bounded by their characters. */
+function mayNest (inspection: Inspection, place: string, text: string, depth: number): boolean {
+  if (depth < FREE_NESTED_DEPTH || (depth < NESTED_TEXT_DEPTH_MAX && mayDecode(inspection, text.length))) return true
+  leaveBeyond(inspection, `${place}: text inside text beyond its bound`)
+  return false
+}
+
+const JSON_START = /^[\s\ufeff]{0,64}[{[]/
+
+/** Judges a text that is JSON, as its receiver would read it; false when it is none. */
+export function inspectJsonText (
+  inspection: Inspection,
+  kind: PlaceKind,
+  place: string,
+  text: string,
+  depth: number
+): boolean {
+  if (text.length < 7 || text.length > CHARACTERS_MAX || !JSON_START.test(text)) return false
+  const value = parseJson(text)
+  if (value === undefined || !mayNest(inspection, place, text, depth)) return false
+  const visit = {
+    onValue: (innerKind: PlaceKind, innerPlace: string, inner: string, name: string) =>
+      inspectValue(inspection, innerKind, innerPlace, inner, name, depth + 1),
+    onName: (innerPlace: string, name: string) => inspectName(inspection, 'json', innerPlace, name),
+    leaveBeyond: (what: string) => leaveBeyond(inspection, what)
+  }
+  if (hasRepeatedKey(text, value)) walkJsonText(text, kind, place, visit)
+  else walkJson(value, kind, place, visit)
+  return true
 }
 
 /** JSON as a value, or undefined when it is none. */
 export function parseJson (text: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text)
   } catch {
     // Not JSON: the text itself is judged.
     return undefined

@@ -1,11 +1,33 @@
 import { PARTS_MAX } from './bounds.ts'
-import { inspectGraphql, addBatchSigns } from './graphql-values.ts'
-import { inspectName, inspectValue, leaveOut, parseJson } from './inspection.ts'
+import { addBatchSigns, inspectGraphql, looksLikeGraphql } from './graphql-values.ts'
+import { inspectName, inspectValue, leaveBeyond, parseJson } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
-import { walkJson } from './json-values.ts'
+import { hasRepeatedKey, walkJson, walkJsonText } from './json-values.ts'
+import type { JsonVisit } from './json-values.ts'
 
-/** JSON that may be one GraphQL request, a batch of them, or anything else. */
-export function inspectJson (inspection: Inspection, value: unknown, place: string, graphqlRoute: boolean): void {
+/**
+ * JSON text that may be one GraphQL request, a batch of them, or anything else. What is no JSON to us (comments, commas
+ * too many, NaN) is to laxer parsers, and of repeated keys each parser takes another: there, every string is judged as
+ * it stands in the text, besides the text as a whole.
+ */
+export function inspectJsonBody (inspection: Inspection, text: string, place: string, graphqlRoute: boolean): void {
+  const value = parseJson(text)
+  if (value === undefined) inspectValue(inspection, 'text', place, text, '', 0)
+  else inspectJson(inspection, value, place, graphqlRoute)
+  if (value !== undefined && !hasRepeatedKey(text, value)) return
+  const visit = visitOf(inspection)
+  walkJsonText(text, graphqlRoute ? 'graphql' : 'json', place, {
+    ...visit,
+    onValue: (kind, inner, string, field) => {
+      const isDocument = field === 'query' && looksLikeGraphql(string)
+      if (!isDocument || !inspectGraphql(inspection, 'graphql', string, 'post')) {
+        visit.onValue(kind, inner, string, field)
+      }
+    }
+  })
+}
+
+function inspectJson (inspection: Inspection, value: unknown, place: string, graphqlRoute: boolean): void {
   if (Array.isArray(value) && value.length > 0 && value.length <= PARTS_MAX && value.every(hasDocument)) {
     addBatchSigns(inspection, 'graphql', value.map((request: { query: string }) => request.query))
     for (const request of value) {
@@ -36,16 +58,9 @@ function inspectGraphqlRequest (
   }
   for (const key of Object.keys(request)) {
     if (key === 'query') continue
-    if (key === 'variables') {
-      walk(
-        inspection,
-        typeof request.variables === 'string'
-          ? parseJson(request.variables) ?? request.variables
-          : request.variables,
-        'graphql',
-        'variables'
-      )
-    } else {
+    // Variables that are JSON in a string are read as text inside text.
+    if (key === 'variables') walk(inspection, request.variables, 'graphql', 'variables')
+    else {
       inspectName(inspection, 'json', place, key)
       walk(inspection, request[key], 'json', `${place}.${key.slice(0, 32)}`)
     }
@@ -53,8 +68,13 @@ function inspectGraphqlRequest (
 }
 
 function walk (inspection: Inspection, value: unknown, kind: 'json' | 'graphql', place: string): void {
-  walkJson(value, kind, place,
-    (innerKind, innerPlace, text, field) => inspectValue(inspection, innerKind, innerPlace, text, field, 0),
-    (innerPlace, name) => inspectName(inspection, 'json', innerPlace, name),
-    (what) => leaveOut(inspection, what))
+  walkJson(value, kind, place, visitOf(inspection))
+}
+
+function visitOf (inspection: Inspection): JsonVisit {
+  return {
+    onValue: (kind, place, text, field) => inspectValue(inspection, kind, place, text, field, 0),
+    onName: (place, name) => inspectName(inspection, 'json', place, name),
+    leaveBeyond: (what) => leaveBeyond(inspection, what)
+  }
 }

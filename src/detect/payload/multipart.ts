@@ -1,52 +1,85 @@
-import { FILE_NAME_CHARACTERS_MAX, PART_HEAD_CHARACTERS_MAX, PART_NAME_CHARACTERS_MAX } from './bounds.ts'
+import { FILE_NAME_CHARACTERS_MAX, FLAT, PART_HEAD_CHARACTERS_MAX, PART_NAME_CHARACTERS_MAX } from './bounds.ts'
+import { beginsAsFile, isBinary, isMostlyReadable } from './files.ts'
+import { inspectBytes, inspectFile, inspectName, inspectValue, leaveBeyond, placeOf } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
-import { inspectName, inspectValue, leaveOut, parseJson, placeOf } from './inspection.ts'
-import { inspectBinary } from './binary.ts'
-import { inspectJson } from './json-body.ts'
+import { inspectJsonBody } from './json-body.ts'
 import { inspectXml } from './xml.ts'
 
-/** `multipart/form-data`: fields are values, file names are judged as such, files by what they claim to be. */
-export function inspectMultipart (inspection: Inspection, text: string, contentType: string, partsMax: number): void {
-  const boundary = /boundary="?([^";,\s]{1,100})/i.exec(contentType)?.[1] ??
-    /^\s{0,4}--([^\r\n]{1,100})/.exec(text)?.[1]
-  if (boundary === undefined) return inspectValue(inspection, 'text', 'body', text, '', 0)
-  const delimiter = '--' + boundary.trim()
-  let at = text.indexOf(delimiter)
-  if (at === -1) return inspectValue(inspection, 'text', 'body', text, '', 0)
+/**
+ * The boundaries that a content type names, or the one that the text begins with. Of two, parsers take either.
+ * At most BOUNDARIES_MAX.
+ */
+export function boundariesOf (contentType: string, text: string): string[] {
+  const named = [...contentType.matchAll(/boundary\*?=["']?([^"';,\s]{1,100})/gi)].map((match) => match[1] as string)
+  const shown = /^\s{0,4}--([^\r\n]{1,100})/.exec(text)?.[1]?.trim()
+  if (shown !== undefined && !named.some((one) => shown.startsWith(one))) named.push(shown)
+  return [...new Set(named)].slice(0, BOUNDARIES_MAX)
+}
+
+const BOUNDARIES_MAX = 3
+
+/**
+ * `multipart/form-data`: fields are values, file names are judged as such, files by what they begin as. What stands
+ * before the first part and after the last is no part to most parsers, and text to some. False where there is no part.
+ */
+export function inspectMultipart (inspection: Inspection, text: string, boundary: string, partsMax: number): boolean {
+  const delimiter = '--' + boundary
+  let at = nextDelimiter(text, delimiter, 0)
+  if (at === -1) return false
+  inspectOutside(inspection, text.slice(0, at))
   for (let count = 0; at !== -1; count++) {
-    if (count >= partsMax) return leaveOut(inspection, `body: parts beyond the ${partsMax}th`)
+    if (count >= partsMax) {
+      leaveBeyond(inspection, `body: parts beyond the ${partsMax}th`)
+      return true
+    }
     const from = at + delimiter.length
-    if (text.startsWith('--', from)) return
-    const next = text.indexOf(delimiter, from)
-    inspectPart(inspection, text.slice(from, next === -1 ? text.length : next))
+    const next = nextDelimiter(text, delimiter, from)
+    const part = text.slice(from, next === -1 ? text.length : next)
+    if (part.startsWith('--')) inspectOutside(inspection, part.slice(2))
+    else inspectPart(inspection, part)
     at = next
   }
+  return true
+}
+
+/** A delimiter begins its line (RFC 2046, 5.1.1): within one it is part of a value. */
+function nextDelimiter (text: string, delimiter: string, from: number): number {
+  let at = text.indexOf(delimiter, from)
+  while (at > 0 && text.charCodeAt(at - 1) !== 10 && text.charCodeAt(at - 1) !== 13) {
+    at = text.indexOf(delimiter, at + 1)
+  }
+  return at
+}
+
+function inspectOutside (inspection: Inspection, text: string): void {
+  if (/\S/.test(text)) inspectValue(inspection, 'text', 'body', text.trim(), '', 0)
 }
 
 function inspectPart (inspection: Inspection, part: string): void {
   const split = /\r?\n\r?\n/.exec(part)
+  // A part without a head is one to nobody; its text may be a value to somebody.
+  if (split === null) inspectOutside(inspection, part)
   const headEnd = split === null ? part.length : split.index
   if (headEnd > PART_HEAD_CHARACTERS_MAX && split !== null) {
-    leaveOut(inspection, `body: a part's head beyond ${PART_HEAD_CHARACTERS_MAX} characters`)
+    leaveBeyond(inspection, `body: a part's head beyond ${PART_HEAD_CHARACTERS_MAX} characters`)
   }
   const head = part.slice(0, Math.min(headEnd, PART_HEAD_CHARACTERS_MAX))
   const content = split === null ? '' : part.slice(split.index + split[0].length).replace(/\r?\n$/, '')
   const name = /[;\s]name=(?:"((?:[^"\\]|\\.){0,400})"|([^;\r\n]{0,400}))/i.exec(head)
-  const file = /filename\*?=(?:"((?:[^"\\]|\\.){0,1000})"|([^;\r\n]{0,1000}))/i.exec(head)
+  const files = [...head.matchAll(FILE_NAME)].slice(0, FILE_NAMES_MAX).map((match) => match[1] ?? match[2] as string)
   const type = (/content-type:\s{0,4}([^\r\n]{0,200})/i.exec(head)?.[1] ?? '').toLowerCase()
   const field = name?.[1] ?? name?.[2] ?? ''
   const place = placeOf('body', field)
   if (field.length >= PART_NAME_CHARACTERS_MAX) {
-    leaveOut(inspection, `body: a field's name beyond ${PART_NAME_CHARACTERS_MAX} characters`)
+    leaveBeyond(inspection, `body: a field's name beyond ${PART_NAME_CHARACTERS_MAX} characters`)
   }
   if (field !== '') addPartNameSigns(inspection, place, field)
   addHeadSigns(inspection, place, head, type)
-  const filename = file?.[1] ?? file?.[2]
-  if (filename !== undefined && filename.length >= FILE_NAME_CHARACTERS_MAX) {
-    leaveOut(inspection, `body: a file's name beyond ${FILE_NAME_CHARACTERS_MAX} characters`)
-  }
-  if (filename !== undefined && filename !== '') {
-    inspectValue(inspection, 'filename', place + '.filename', filename, 'filename', 1)
+  for (const filename of files) {
+    if (filename.length >= FILE_NAME_CHARACTERS_MAX) {
+      leaveBeyond(inspection, `body: a file's name beyond ${FILE_NAME_CHARACTERS_MAX} characters`)
+    }
+    if (filename !== '') inspectValue(inspection, 'filename', place + '.filename', filename, 'filename', FLAT)
   }
   // A form may say in which charset it is (HTML, 4.10.21.5): what reads it there reads other text than we do.
   if (field === '_charset_' && !USUAL_CHARSET.test(content.trim().toLowerCase())) {
@@ -59,7 +92,19 @@ function inspectPart (inspection: Inspection, part: string): void {
       technique: 'T1027'
     })
   }
-  inspectContent(inspection, place, field, content, type, filename !== undefined)
+  inspectContent(inspection, place, field, decodeTransfer(head, content), type, files.length > 0)
+}
+
+/** Parsers of forms take the first name of a file, or the last. */
+const FILE_NAMES_MAX = 4
+const FILE_NAME = /filename\*?=(?:"((?:[^"\\]|\\.){0,1000})"|([^;\r\n]{0,1000}))/gi
+
+/** Quoted-printable is forbidden in forms, and read by parsers that come from mail. Base64 is read as in any value. */
+function decodeTransfer (head: string, content: string): string {
+  if (!/transfer-encoding:\s{0,4}quoted-printable/i.test(head)) return content
+  return content.replace(/=\r?\n/g, '').replace(/=([\da-f]{2})/gi, (_whole: string, hex: string) =>
+    String.fromCharCode(parseInt(hex, 16))
+  )
 }
 
 const USUAL_CHARSET = /^(?:utf-?8|us-ascii|ascii|iso-8859-1|iso-8859-15|windows-1252|latin1)$/
@@ -126,15 +171,15 @@ function inspectContent (
   isFile: boolean
 ): void {
   if (content === '') return
-  if (type.includes('json')) {
-    const value = parseJson(content)
-    if (value !== undefined) return inspectJson(inspection, value, place, false)
+  const isDeclaredFile = isFile && !type.startsWith('text/')
+  if (beginsAsFile(content, isDeclaredFile)) return inspectFile(inspection, content, place)
+  if (type.includes('json') || ((field === 'operations' || field === 'map') && content.startsWith('{'))) {
+    return inspectJsonBody(inspection, content, place, !type.includes('json'))
   }
   if (type.includes('xml') || type.includes('svg')) return inspectXml(inspection, content, place)
-  if (isFile && !type.startsWith('text/') && !type.includes('json')) return inspectBinary(inspection, content, place)
-  if ((field === 'operations' || field === 'map') && content.startsWith('{')) {
-    const value = parseJson(content)
-    if (value !== undefined) return inspectJson(inspection, value, place, true)
+  if (isBinary(content)) {
+    inspectBytes(inspection, content, place)
+    if (!isMostlyReadable(content)) return
   }
   inspectValue(inspection, 'multipart', place, content, field.toLowerCase(), 0)
 }

@@ -1,8 +1,10 @@
 import { anyOf, sequence } from '../../std/regex.ts'
 import { wordSet } from '../../std/words.ts'
 import type { Observation } from '../shapes.ts'
+import { ENCODED_CHARACTERS_MIN, mayBeShortBase64 } from './base64.ts'
 import { inspectBody } from './body.ts'
 import {
+  FLAT,
   PARTS_MAX,
   PATH_SEGMENTS_MAX,
   REMEMBERED_TARGET_CHARACTERS_MAX,
@@ -10,21 +12,18 @@ import {
 } from './bounds.ts'
 import { decodePercent } from './decode.ts'
 import { inspectForm } from './form.ts'
-import { createInspection, inspectName, inspectValue, leaveOut, placeOf } from './inspection.ts'
+import { hasForm } from './header-forms.ts'
+import {
+  createInspection,
+  inspectEncoded,
+  inspectName,
+  inspectValue,
+  leaveBeyond,
+  leaveOut,
+  placeOf
+} from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 import type { PlaceKind } from './findings.ts'
-
-/** Headers whose values are protocol, not data: their own factor judges them. */
-const STRUCTURAL = wordSet(`
-  accept accept-encoding accept-charset accept-ranges connection content-length host date if-modified-since
-  if-unmodified-since if-none-match if-match if-range range te trailer transfer-encoding upgrade
-  upgrade-insecure-requests cache-control pragma dnt authorization proxy-authorization expect max-forwards
-  keep-alive content-encoding sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-ch-ua-full-version-list
-  sec-ch-ua-arch sec-ch-ua-bitness sec-ch-ua-model sec-ch-ua-platform-version sec-fetch-site sec-fetch-mode
-  sec-fetch-dest sec-fetch-user sec-gpc sec-websocket-key sec-websocket-version sec-websocket-extensions
-  priority x-api-key accept-language traceparent tracestate x-request-id origin x-csrf-token x-xsrf-token
-  x-requested-with content-disposition
-`)
 
 /** Headers that gateways add: an address says nothing about the request; any other value in them is inspected. */
 const ADDRESSES = wordSet(`
@@ -32,7 +31,7 @@ const ADDRESSES = wordSet(`
 `)
 const ADDRESS_LIST = /^[\da-f.:,\s[\]]*$/i
 
-interface Head { contentType: string, encoding: string }
+interface Head { contentTypes: string[], encoding: string }
 
 /** Takes one request apart into places and values and judges each. */
 export function inspectRequest (observation: Observation): Inspection {
@@ -44,13 +43,17 @@ export function inspectRequest (observation: Observation): Inspection {
   if (observation.url.length > REMEMBERED_TARGET_CHARACTERS_MAX) {
     leaveOut(inspection, `history: target beyond ${REMEMBERED_TARGET_CHARACTERS_MAX} characters`)
   }
+  if (!METHOD.test(observation.method)) inspectValue(inspection, 'header', 'method', observation.method, '', FLAT)
   inspectUrl(inspection, observation.url, graphqlRoute)
   const head = inspectHeaders(inspection, observation.headers)
   if (observation.body !== null) {
-    inspectBody(inspection, observation.body, head.contentType, head.encoding, graphqlRoute)
+    inspection.part = 'body'
+    inspectBody(inspection, observation.body, { ...head, graphqlRoute })
   }
   return inspection
 }
+
+const METHOD = /^[A-Za-z-]{0,32}$/
 
 /** Browsers ask for pages with `text/html` first; clients of GraphQL never do. */
 function isNavigation (headers: string[]): boolean {
@@ -89,6 +92,7 @@ function inspectPath (inspection: Inspection, raw: string): void {
   if (raw.length > SCANNED_PATH_CHARACTERS_MAX) {
     leaveOut(inspection, `path: names beyond ${SCANNED_PATH_CHARACTERS_MAX} characters`)
   }
+  if (raw.length > ENCODED_CHARACTERS_MIN) inspectSegments(inspection, decodePercent(raw, false))
   if (PLAIN_PATH.test(raw) && !raw.includes('/.') && !raw.includes('..') && !raw.includes('//') && raw.length < 256) {
     // Plain segments: only names of files and of system folders are left to look at.
     if (!TELLING_NAME.test(raw)) return
@@ -98,7 +102,7 @@ function inspectPath (inspection: Inspection, raw: string): void {
   if (!/["'`<>()|;${]/.test(path)) return
   const segments = path.split('/', PATH_SEGMENTS_MAX + 1)
   if (segments.length > PATH_SEGMENTS_MAX && segments.pop() !== undefined) {
-    leaveOut(inspection, `path: segments beyond the ${PATH_SEGMENTS_MAX}th, one by one`)
+    leaveBeyond(inspection, `path: segments beyond the ${PATH_SEGMENTS_MAX}th, one by one`)
   }
   for (const segment of segments) {
     if (segment.length > 3 && /["'`<>()|;${=]/.test(segment)) {
@@ -107,41 +111,93 @@ function inspectPath (inspection: Inspection, raw: string): void {
   }
 }
 
+/** Base64 in a path: the whole, whose alphabet has a slash, and short segments one by one. */
+function inspectSegments (inspection: Inspection, path: string): void {
+  inspectEncoded(inspection, 'query', 'path', path, '', 1)
+  let from = 0
+  while (from < path.length) {
+    let end = path.indexOf('/', from)
+    if (end === -1) end = path.length
+    if (end - from >= ENCODED_CHARACTERS_MIN && end - from <= SHORT_SEGMENT_MAX) {
+      const segment = path.slice(from, end)
+      if (mayBeShortBase64(segment)) inspectEncoded(inspection, 'query', 'path', segment, '', 1)
+    }
+    from = end + 1
+  }
+}
+
+/** Longer ones are found in the path as a whole. */
+const SHORT_SEGMENT_MAX = 24
+
 function inspectHeaders (inspection: Inspection, headers: string[]): Head {
-  const head: Head = { contentType: '', encoding: '' }
+  const head: Head = { contentTypes: [], encoding: '' }
   for (let at = 0; at + 1 < headers.length; at += 2) {
     if (at >= PARTS_MAX) {
-      leaveOut(inspection, `headers beyond the ${PARTS_MAX / 2}th`)
+      leaveBeyond(inspection, `headers beyond the ${PARTS_MAX / 2}th`)
       break
     }
     const name = (headers[at] as string).toLowerCase()
     const value = headers[at + 1] as string
-    if (name === 'content-type') head.contentType = value
-    else if (name === 'content-encoding') head.encoding = value.trim().toLowerCase()
-    if (ADDRESSES.has(name) && ADDRESS_LIST.test(value)) continue
-    if (!STRUCTURAL.has(name)) inspectHeader(inspection, name, value)
-    else if (SUSPECT_IN_STRUCTURAL.test(value)) inspectValue(inspection, 'header', `header.${name}`, value, name, 1)
+    if (name === 'content-type') head.contentTypes.push(value)
+    else if (name === 'content-encoding') head.encoding = encodingOf(head.encoding, value)
+    const isFormed = hasForm(name, value)
+    if (isFormed === null) {
+      if (!ADDRESSES.has(name) || !ADDRESS_LIST.test(value)) inspectHeader(inspection, name, value)
+    } else if (!isFormed) inspectOddForm(inspection, name, value)
   }
   return head
 }
 
-/** Even structural headers carry payloads; these characters are never theirs. */
-const SUSPECT_IN_STRUCTURAL = /[<>`{}\\\r\n\0]|\$\(|\.\.\/|'/
+/** Of several encodings, any that is one: what it holds cannot be read. */
+function encodingOf (known: string, value: string): string {
+  const encoding = value.trim().toLowerCase()
+  return known === '' || known === 'identity' ? encoding : known
+}
+
+/** A structural header that says something else than its grammar lets it say. */
+function inspectOddForm (inspection: Inspection, name: string, value: string): void {
+  const place = `header.${name}`
+  const basic = name.endsWith('authorization') ? /^basic {1,4}([\w+/=-]{1,8192})$/i.exec(value)?.[1] : undefined
+  if (basic === undefined) {
+    // Credentials with parameters: `Digest username="x", uri="/"`, `AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b;c`.
+    const parameters = name.endsWith('authorization') ? PARAMETERS.exec(value)?.[1] : undefined
+    if (parameters === undefined) return inspectValue(inspection, 'header', place, decodePercent(value, false), name, 1)
+    for (const parameter of parameters.split(',')) {
+      const text = parameter.slice(parameter.indexOf('=') + 1).trim()
+      if (!PLAIN_PARAMETER.test(text)) inspectValue(inspection, 'header', place, decodePercent(text, false), name, 1)
+    }
+    return
+  }
+  const [user, password] = credentialsOf(Buffer.from(basic, 'base64').toString('utf8'))
+  inspectValue(inspection, 'header', place, user, 'username', 1)
+  inspectValue(inspection, 'header', place, password, 'password', 1)
+}
+
+const PARAMETERS = /^[\w-]{1,60} {1,4}([\w-]{1,60}=[^]*)$/
+const PLAIN_PARAMETER = /^"?[\w.~+/=:@?-]*"?$|^[\w-]+(?:;[\w-]+)*$/
+
+function credentialsOf (pair: string): [user: string, password: string] {
+  const colon = pair.indexOf(':')
+  return colon === -1 ? [pair, ''] : [pair.slice(0, colon), pair.slice(colon + 1)]
+}
+
+const HEADER_NAME = /^[\w-]{1,64}$/
 
 function inspectHeader (inspection: Inspection, name: string, value: string): void {
   const place = `header.${name.slice(0, 40)}`
+  if (!HEADER_NAME.test(name)) inspectName(inspection, 'header', place, name)
   if (name === 'cookie') inspectCookie(inspection, value)
   else if (name === 'user-agent') {
-    inspectValue(inspection, /^[\w .()-]{1,60}\/v?\d/.test(value) ? 'agent' : 'header', place, value, name, 2)
+    inspectValue(inspection, /^[\w .()-]{1,60}\/v?\d/.test(value) ? 'agent' : 'header', place, value, name, FLAT)
   } else if (name === 'referer') inspectReferer(inspection, value)
   else if (name === 'content-type') {
     if (!/^[\w/+.;= "'()?:,-]*$/.test(value) || /%\{/.test(value)) {
-      inspectValue(inspection, 'header', place, value, name, 2)
+      inspectValue(inspection, 'header', place, value, name, FLAT)
     }
   } else {
     inspectValue(inspection, 'header', place, decodePercent(value, false), name, 0)
     if (/^x[-_.](?:original[-_.])?file[-_.]?name$/.test(name)) {
-      inspectValue(inspection, 'filename', place, value, name, 2)
+      inspectValue(inspection, 'filename', place, value, name, FLAT)
     }
   }
 }
@@ -149,8 +205,8 @@ function inspectHeader (inspection: Inspection, name: string, value: string): vo
 function inspectReferer (inspection: Inspection, value: string): void {
   const question = value.indexOf('?')
   const path = question === -1 ? value : value.slice(0, question)
-  if (!/^https?:\/\/[\w.:/%~@,+!=()*-]*#?[\w/%-]*$/i.test(path) || /\.\.|%00/.test(path)) {
-    inspectValue(inspection, 'referer', 'header.referer', decodePercent(path, false), 'referer', 2)
+  if (!/^https?:\/\/[\w.:/%~@,+!=()*-]*(?:#[\w/%-]*)?$/i.test(path) || /\.\.|%00/.test(path)) {
+    inspectValue(inspection, 'referer', 'header.referer', decodePercent(path, false), 'referer', FLAT)
   }
   if (question !== -1) inspectForm(inspection, value.slice(question + 1), 'referer', 'header.referer', false)
 }
@@ -158,7 +214,7 @@ function inspectReferer (inspection: Inspection, value: string): void {
 function inspectCookie (inspection: Inspection, value: string): void {
   const pairs = value.split(';', PARTS_MAX + 1)
   if (pairs.length > PARTS_MAX && pairs.pop() !== undefined) {
-    leaveOut(inspection, `cookie: pairs beyond the ${PARTS_MAX}th`)
+    leaveBeyond(inspection, `cookie: pairs beyond the ${PARTS_MAX}th`)
   }
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
