@@ -13,7 +13,6 @@ const score: Scorer = (_observation, policy) => ({
   anomaly: false,
   policyVersion: policy.version,
   notInspected: [],
-  beyond: null,
   source: 'thread',
   beyond: null,
   degraded: false
