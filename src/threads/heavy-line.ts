@@ -17,20 +17,6 @@ import type { Channel, Waiting } from './shapes.ts'
 /** `backlog`: more than one client may have in line. `full`: more than all may. */
 export type Place = 'taken' | 'backlog' | 'full'
 
-export interface HeavyLine {
-  push (waiting: Waiting): Place
-  /** The thread is through with one; it spent `cpuUs`. Others move up. */
-  leave (waiting: Waiting, cpuUs: number): void
-  /** True for a request that still waits because of what its own client has brought, and not because we are slow. */
-  isOwnBacklog (waiting: Waiting, nowMs: number): boolean
-  /** Takes one out that waits here; false for one that the thread has, or that is not here. */
-  withdraw (waiting: Waiting): boolean
-  /** Requests here and with the thread. */
-  size (): number
-  /** Takes out all that wait here. */
-  drain (): Waiting[]
-}
-
 /** Thread time of one client in line, us. */
 const BUDGET_US = { anonymous: 100_000, known: 400_000 }
 /** That many a client may have in line whatever they take. */
@@ -70,127 +56,141 @@ interface Entry {
   readonly spentUs: number
 }
 
-export function createHeavyLine (
-  channel: Pick<Channel, 'size' | 'push'>,
-  cost: HeavyCost,
-  refuse: (waiting: Waiting) => void
-): HeavyLine {
-  const clients = new Map<string, Client>()
+export class HeavyLine {
+  readonly #channel: Pick<Channel, 'size' | 'push'>
+  readonly #cost: HeavyCost
+  readonly #refuse: (waiting: Waiting) => void
+  readonly #clients = new Map<string, Client>()
   /** Clients of whom some wait here, in the order of their turns. */
-  const turns = new Map<string, Client>()
-  const entries = new Map<Waiting, Entry>()
-  let waitingHere = 0
-  let withThread = 0
-  let spentUs = 0
+  readonly #turns = new Map<string, Client>()
+  readonly #entries = new Map<Waiting, Entry>()
+  #waitingHere = 0
+  #withThread = 0
+  #spentUs = 0
 
-  function push (waiting: Waiting): Place {
+  /** `refuse` gets those that the channel does not take. */
+  constructor (channel: Pick<Channel, 'size' | 'push'>, cost: HeavyCost, refuse: (waiting: Waiting) => void) {
+    this.#channel = channel
+    this.#cost = cost
+    this.#refuse = refuse
+  }
+
+  /** Requests here and with the thread. */
+  get size (): number {
+    return this.#entries.size
+  }
+
+  push (waiting: Waiting): Place {
     const isAnonymous = waiting.ask.client.startsWith('ip:')
     const key = lineKey(waiting.ask.client)
-    const known = clients.get(key)
+    const known = this.#clients.get(key)
     if (known !== undefined && known.count >= OF_CLIENT_MAX) return 'backlog'
-    if (entries.size >= OF_ALL_MAX || (isAnonymous && predictedUs() >= FULL_US)) return 'full'
+    if (this.#entries.size >= OF_ALL_MAX || (isAnonymous && this.#predictedUs() >= FULL_US)) return 'full'
     const budgetUs = isAnonymous ? BUDGET_US.anonymous : BUDGET_US.known
     const client = known ?? { key, budgetUs, queue: [], count: 0, predictedUs: 0, spentUs: 0 }
-    clients.set(key, client)
+    this.#clients.set(key, client)
     const bytes = weightOf(waiting)
     const entry: Entry = {
       waiting,
       client,
       bytes,
-      predictedUs: cost.predictUs(key, bytes),
+      predictedUs: this.#cost.predictUs(key, bytes),
       before: client.count,
       beforeUs: client.predictedUs,
       clientSpentUs: client.spentUs,
-      spentUs
+      spentUs: this.#spentUs
     }
-    entries.set(waiting, entry)
+    this.#entries.set(waiting, entry)
     client.queue.push(entry)
     client.count++
     client.predictedUs += entry.predictedUs
-    waitingHere++
-    if (!turns.has(key)) turns.set(key, client)
-    feed()
+    this.#waitingHere++
+    if (!this.#turns.has(key)) this.#turns.set(key, client)
+    this.#feed()
     return 'taken'
   }
 
+  /** The thread is through with one; it spent `cpuUs`. Others move up. Ignores what is not here. */
+  leave (waiting: Waiting, cpuUs: number): void {
+    const entry = this.#forget(waiting)
+    if (entry === null) return
+    this.#withThread--
+    this.#spentUs += cpuUs
+    entry.client.spentUs += cpuUs
+    if (cpuUs > 0) this.#cost.learn(entry.client.key, entry.bytes, cpuUs)
+    this.#feed()
+  }
+
+  /** Takes one out that waits here; false for one that the thread has, or that is not here. */
+  withdraw (waiting: Waiting): boolean {
+    const entry = this.#entries.get(waiting)
+    const at = entry === undefined ? -1 : entry.client.queue.indexOf(entry)
+    if (entry === undefined || at === -1) return false
+    const { client } = entry
+    client.queue.splice(at, 1)
+    if (client.queue.length === 0) this.#turns.delete(client.key)
+    this.#waitingHere--
+    this.#forget(waiting)
+    return true
+  }
+
+  /** True for a request that still waits because of what its own client has brought, and not because we are slow. */
+  isOwnBacklog (waiting: Waiting, nowMs: number): boolean {
+    const entry = this.#entries.get(waiting)
+    if (entry === undefined || entry.before < ALWAYS_MAX) return false
+    const { client } = entry
+    // As it was predicted, or as it turned out where that was more.
+    const ownUs = Math.max(entry.beforeUs, client.spentUs - entry.clientSpentUs)
+    if (ownUs <= client.budgetUs) return false
+    const isStarved = (this.#spentUs - entry.spentUs) / 1000 < STARVED_SHARE * (nowMs - waiting.startedMs)
+    return !isStarved || ownUs > 2 * client.budgetUs
+  }
+
+  /** Takes out all that wait here. */
+  drain (): Waiting[] {
+    const left = [...this.#turns.values()].flatMap(({ queue }) => queue.map(({ waiting }) => waiting))
+    for (const waiting of left) this.#forget(waiting)
+    this.#turns.clear()
+    this.#waitingHere = 0
+    return left
+  }
+
   /** Work of all in line; of each client what is within its budget, so that none fills the line alone. */
-  function predictedUs (): number {
+  #predictedUs (): number {
     let sum = 0
-    for (const client of clients.values()) sum += Math.min(client.predictedUs, client.budgetUs)
+    for (const client of this.#clients.values()) sum += Math.min(client.predictedUs, client.budgetUs)
     return sum
   }
 
-  function feed (): void {
-    while (waitingHere > 0 && withThread < WITH_THREAD_MAX) {
-      const { waiting } = takeNext()
-      if (!isWanted(waiting)) forget(waiting)
-      else if (channel.push(waiting)) withThread++
+  #feed (): void {
+    while (this.#waitingHere > 0 && this.#withThread < WITH_THREAD_MAX) {
+      const { waiting } = this.#takeNext()
+      if (!isWanted(waiting)) this.#forget(waiting)
+      else if (this.#channel.push(waiting)) this.#withThread++
       else {
-        forget(waiting)
-        refuse(waiting)
+        this.#forget(waiting)
+        this.#refuse(waiting)
       }
     }
   }
 
-  function takeNext (): Entry {
-    const [key, client] = turns.entries().next().value as [string, Client]
-    turns.delete(key)
+  #takeNext (): Entry {
+    const [key, client] = this.#turns.entries().next().value as [string, Client]
+    this.#turns.delete(key)
     const next = client.queue.shift() as Entry
-    waitingHere--
-    if (client.queue.length > 0) turns.set(key, client)
+    this.#waitingHere--
+    if (client.queue.length > 0) this.#turns.set(key, client)
     return next
   }
 
-  function forget (waiting: Waiting): Entry | null {
-    const entry = entries.get(waiting)
+  #forget (waiting: Waiting): Entry | null {
+    const entry = this.#entries.get(waiting)
     if (entry === undefined) return null
-    entries.delete(waiting)
+    this.#entries.delete(waiting)
     const { client } = entry
     client.predictedUs -= entry.predictedUs
-    if (--client.count === 0) clients.delete(client.key)
+    if (--client.count === 0) this.#clients.delete(client.key)
     return entry
-  }
-
-  return {
-    push,
-    leave (waiting, cpuUs) {
-      const entry = forget(waiting)
-      if (entry === null) return
-      withThread--
-      spentUs += cpuUs
-      entry.client.spentUs += cpuUs
-      if (cpuUs > 0) cost.learn(entry.client.key, entry.bytes, cpuUs)
-      feed()
-    },
-    isOwnBacklog (waiting, nowMs) {
-      const entry = entries.get(waiting)
-      if (entry === undefined || entry.before < ALWAYS_MAX) return false
-      const { client } = entry
-      // As it was predicted, or as it turned out where that was more.
-      const ownUs = Math.max(entry.beforeUs, client.spentUs - entry.clientSpentUs)
-      if (ownUs <= client.budgetUs) return false
-      const isStarved = (spentUs - entry.spentUs) / 1000 < STARVED_SHARE * (nowMs - waiting.startedMs)
-      return !isStarved || ownUs > 2 * client.budgetUs
-    },
-    withdraw (waiting) {
-      const entry = entries.get(waiting)
-      const at = entry === undefined ? -1 : entry.client.queue.indexOf(entry)
-      if (entry === undefined || at === -1) return false
-      const { client } = entry
-      client.queue.splice(at, 1)
-      if (client.queue.length === 0) turns.delete(client.key)
-      waitingHere--
-      forget(waiting)
-      return true
-    },
-    size: () => entries.size,
-    drain () {
-      const left = [...turns.values()].flatMap(({ queue }) => queue.map(({ waiting }) => waiting))
-      for (const waiting of left) forget(waiting)
-      turns.clear()
-      waitingHere = 0
-      return left
-    }
   }
 }
 

@@ -1,8 +1,7 @@
 import t from 'tap'
 import { createHeavyCost } from '../../src/threads/heavy-cost.ts'
-import { createHeavyLine } from '../../src/threads/heavy-line.ts'
+import { HeavyLine } from '../../src/threads/heavy-line.ts'
 import { waiting } from './waiting.ts'
-import type { HeavyLine } from '../../src/threads/heavy-line.ts'
 import type { Waiting } from '../../src/threads/shapes.ts'
 
 const KIB = 1024
@@ -26,7 +25,7 @@ function line (refused: Waiting[] = []): { line: HeavyLine, thread: Thread } {
       return true
     }
   }
-  const made = createHeavyLine(channel, createHeavyCost(), (one) => refused.push(one))
+  const made = new HeavyLine(channel, createHeavyCost(), (one) => refused.push(one))
   return {
     line: made,
     thread: {
@@ -48,11 +47,11 @@ t.test('clients take turns, however many one of them brought', async (t) => {
   made.push(from('ip:192.0.2.2', 'b0'))
   made.push(from('ip:192.0.2.2', 'b1'))
   made.push(from('key:c', 'c0'))
-  t.equal(made.size(), 33)
+  t.equal(made.size, 33)
   for (let i = 0; i < 7; i++) thread.finish()
   t.same(thread.ids(), ['a0', 'a1', 'a2', 'a3', 'b0', 'c0', 'a4', 'b1', 'a5', 'a6'])
   t.equal(made.drain().length, 23)
-  t.equal(made.size(), 3)
+  t.equal(made.size, 3)
 })
 
 t.test('the addresses of one /48 of IPv6 take one turn, those of another have their own', async (t) => {
@@ -77,7 +76,7 @@ t.test('requests that were refused meanwhile are dropped, those that are scored 
   thread.close()
   thread.finish()
   t.same(refused.map(({ observation }) => observation.id), ['5'], 'a closed channel refuses')
-  t.equal(made.size(), 2)
+  t.equal(made.size, 2)
 })
 
 t.test('one that waits can be taken out, one that the thread has cannot', async (t) => {
@@ -89,7 +88,7 @@ t.test('one that waits can be taken out, one that the thread has cannot', async 
   t.equal(made.withdraw(all[3]!), false)
   thread.finish()
   t.same(thread.ids(), ['0', '1', '2', '4'])
-  t.equal(made.size(), 3)
+  t.equal(made.size, 3)
 })
 
 t.test('a client has its own backlog only beyond its budget, and only if the thread had the time', async (t) => {
@@ -131,7 +130,7 @@ t.test('a full line takes no more of anonymous clients, and signed-in ones keep 
   for (let i = 0; i < 3; i++) thread.finish()
   t.equal(made.push(from('ip:198.51.100.1', 'again')), 'taken', 'there is room again')
   const held = Array.from({ length: 300 }, (_, i) => made.push(from(`key:${i}`, `k${i}`)))
-  t.equal(made.size(), 256)
+  t.equal(made.size, 256)
   t.equal(held.at(-1), 'full', 'not even known clients grow it without bound')
 })
 

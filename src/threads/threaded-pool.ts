@@ -1,0 +1,231 @@
+import { createAfterwards, type Afterwards } from './afterwards.ts'
+import { createAnswers, type Answers } from './answers.ts'
+import { createDeadlines, type Deadlines } from './deadlines.ts'
+import { createHeavyCost } from './heavy-cost.ts'
+import { HeavyLine, weightOf } from './heavy-line.ts'
+import { RingChannel } from './ring-channel.ts'
+import { LARGE } from './ring.ts'
+import { EXHAUSTED_CPU_MS, QUEUE_MAX, SECOND_TRY_CPU_MS } from './shapes.ts'
+import type { ScoringPoolOptions } from './pool.ts'
+import type { Answer, Ask, Channel, ChannelEvents, ThreadEnd, Waiting } from './shapes.ts'
+import type { Policy } from '../detect/policy.ts'
+import type { Observation } from '../detect/shapes.ts'
+
+/** Longer than a Redis command may take, far shorter than a database call. */
+const SCORE_MS_MAX = 150
+/** For heavy requests: sixteen of 10 ms each, one after the other, on a machine that others use too. */
+const HEAVY_SCORE_MS_MAX = 300
+/** For a text that exhausted a thread: until its second try has ended. */
+const SECOND_TRY_MS_MAX = 470
+/** For whoever is patient. */
+const PATIENT_MS_MAX = 1_000
+/** More text than fits into a slot of the ring of small requests, more or less. */
+const HEAVY_BYTES = 6_144
+/** Of one client in the queue of a thread that is full: more is its own backlog. */
+const OWN_BACKLOG_MIN = QUEUE_MAX / 2
+/** Texts that wait for their second try. */
+const SECOND_TRIES_MAX = 4
+/** At most some 2 MiB, and 4 MiB. */
+const LIGHT_AFTERWARDS = { max: 256, portion: 8 }
+const HEAVY_AFTERWARDS = { max: 64, portion: 1 }
+const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
+
+/** The way of heavy requests: the line, and a thread of its own. */
+interface Heavy { readonly line: HeavyLine, readonly channel: Channel, readonly afterwards: Afterwards, started: boolean }
+
+/**
+ * The threads of a pool, and which request goes to which: light ones to the emptiest, heavy ones into their line, those
+ * that used up a thread to one of their own.
+ */
+export class ThreadedPool {
+  readonly #options: ScoringPoolOptions
+  readonly #answers: Answers
+  readonly #deadlines: Deadlines
+  readonly #afterwards = createAfterwards(LIGHT_AFTERWARDS)
+  /** Of light requests. */
+  readonly #channels: readonly Channel[]
+  readonly #all: Channel[]
+  #policy: Policy
+  #heavy: Heavy | null = null
+  #second: Channel | null = null
+  #isClosed = false
+
+  constructor (options: ScoringPoolOptions) {
+    const { clock, policy, threads, onScored } = options
+    this.#options = options
+    this.#policy = policy
+    this.#answers = createAnswers({ clock, policy: () => this.#policy, onScored })
+    this.#channels = Array.from({ length: threads }, () => this.#open({ cpuMsMax: EXHAUSTED_CPU_MS }))
+    this.#all = [...this.#channels]
+    this.#deadlines = createDeadlines({ channels: this.#all, clock, expire: this.#expire, onTick: this.#onTick })
+  }
+
+  ask (observation: Observation, ask: Ask): Promise<Answer> {
+    const startedMs = this.#options.clock.monotonic()
+    const { promise, resolve } = Promise.withResolvers<Answer>()
+    const waiting: Waiting = {
+      observation,
+      ask,
+      startedMs,
+      dueMs: startedMs + (ask.patient ? PATIENT_MS_MAX : SCORE_MS_MAX),
+      answered: false,
+      resolve,
+      later: null,
+      isSuspect: false,
+      isSecondTry: false
+    }
+    if (this.#isClosed) this.#answers.inHurry(waiting, false)
+    else if (weightOf(waiting) > HEAVY_BYTES) this.#pushHeavy(waiting)
+    else this.#push(waiting)
+    return promise
+  }
+
+  get policy (): Policy {
+    return this.#policy
+  }
+
+  usePolicy (policy: Policy): void {
+    this.#policy = policy
+    for (const channel of this.#all) channel.usePolicy(policy)
+  }
+
+  /** Observations that wait or are in hand. */
+  get size (): number {
+    const special = (this.#heavy?.line.size ?? 0) + (this.#second?.size() ?? 0)
+    return this.#channels.reduce((sum, channel) => sum + channel.size(), special)
+  }
+
+  isHealthy (): boolean {
+    return !this.#isClosed && this.#channels.some((channel) => channel.isAlive())
+  }
+
+  /** Resolves when the threads of light requests took up work for the first time. */
+  async ready (): Promise<void> {
+    await Promise.all(this.#channels.map((channel) => channel.ready))
+  }
+
+  async close (): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#deadlines.stop()
+    const heavy = this.#heavy === null ? [] : [...this.#heavy.line.drain(), ...this.#heavy.afterwards.drain()]
+    for (const waiting of [...heavy, ...this.#afterwards.drain()]) this.#answers.inHurry(waiting, false)
+    await Promise.all(this.#all.map((channel) => channel.close()))
+  }
+
+  #push (waiting: Waiting): void {
+    const channel = emptiest(this.#channels)
+    if (channel.push(waiting)) return this.#deadlines.watch(waiting)
+    const { client, patient } = waiting.ask
+    if (!patient && channel.sizeOf(client) >= OWN_BACKLOG_MIN) this.#answers.refuse(waiting, 'backlog')
+    else this.#overflow(waiting, this.#afterwards)
+  }
+
+  /**
+   * Heavy requests have a thread of their own, started by the first: a person's request must not stand behind 5 ms of
+   * somebody's 64 KiB. Until it has started they go to the threads of all requests.
+   */
+  #pushHeavy (waiting: Waiting): void {
+    waiting.dueMs = Math.max(waiting.dueMs, waiting.startedMs + HEAVY_SCORE_MS_MAX)
+    const { line, afterwards, started } = this.#heavy ??= this.#startHeavy()
+    if (!started) return this.#push(waiting)
+    const place = line.push(waiting)
+    if (place === 'taken') return this.#deadlines.watch(waiting)
+    const { client, patient } = waiting.ask
+    const isRefused = !patient && (place === 'backlog' || client.startsWith('ip:'))
+    if (isRefused) this.#answers.refuse(waiting, place)
+    else this.#overflow(waiting, afterwards)
+  }
+
+  /** No room: answered now, and scored when there is. */
+  #overflow (waiting: Waiting, afterwards: Afterwards): void {
+    this.#answers.inHurry(waiting, afterwards.keep(waiting))
+    this.#deadlines.watch(waiting)
+  }
+
+  #startHeavy (): Heavy {
+    const channel = this.#open({ cpuMsMax: EXHAUSTED_CPU_MS, geometry: LARGE })
+    const line = new HeavyLine(channel, createHeavyCost(), (waiting) => this.#answers.inHurry(waiting, false))
+    const heavy: Heavy = { line, channel, afterwards: createAfterwards(HEAVY_AFTERWARDS), started: false }
+    this.#all.push(channel)
+    channel.ready.then(() => { heavy.started = true })
+    return heavy
+  }
+
+  #secondChannel (): Channel {
+    if (this.#second !== null) return this.#second
+    this.#second = this.#open({ cpuMsMax: SECOND_TRY_CPU_MS, geometry: LARGE })
+    this.#all.push(this.#second)
+    return this.#second
+  }
+
+  #open ({ cpuMsMax, geometry }: { cpuMsMax: number, geometry?: typeof LARGE }): Channel {
+    const workerUrl = this.#options.workerUrl ?? DEFAULT_WORKER
+    return new RingChannel({ workerUrl, policy: this.#policy, events: this.#events, cpuMsMax }, geometry)
+  }
+
+  readonly #events: ChannelEvents = {
+    answer: (waiting, score, cpuUs) => {
+      this.#answers.full(waiting, score)
+      this.#heavy?.line.leave(waiting, cpuUs)
+    },
+    lost: (waiting, end) => this.#tryAgain(waiting, end),
+    onDeath: (reason) => {
+      if (this.#isClosed) return
+      this.#options.log.warn({ reason }, 'a scoring thread ended and is replaced')
+      this.#options.onDeath?.(reason)
+    },
+    onSuspect: (waiting) => this.#suspect(waiting)
+  }
+
+  readonly #onTick = (): boolean => {
+    this.#afterwards.feed(emptiest(this.#channels))
+    this.#heavy?.afterwards.feed(this.#heavy.channel)
+    return this.#answers.owed() > 0
+  }
+
+  /** Its time is over. */
+  readonly #expire = (waiting: Waiting): void => {
+    // It used up a thread or is about to, and its second try has not ended in time.
+    if (waiting.isSuspect) return this.#answers.refuseForNow(waiting)
+    if (this.#heavy === null) return this.#answers.inHurry(waiting, true)
+    const { line, afterwards } = this.#heavy
+    const isOwn = !waiting.ask.patient && line.isOwnBacklog(waiting, this.#options.clock.monotonic())
+    if (isOwn) return this.#answers.refuse(waiting, 'backlog')
+    // A thread that has it already goes on; who still waits in line makes room for those that can be answered in time.
+    this.#answers.inHurry(waiting, !line.withdraw(waiting) || afterwards.keep(waiting))
+  }
+
+  /** A thread ended over this text. */
+  #tryAgain (waiting: Waiting, end: ThreadEnd): void {
+    this.#heavy?.line.leave(waiting, 0)
+    if (waiting.isSecondTry) {
+      return end === 'stopped' ? this.#answers.inHurry(waiting, false) : this.#answers.refuse(waiting, 'exhausts')
+    }
+    if (end === 'cpu' && !waiting.ask.secondTry) return this.#answers.refuse(waiting, 'exhausts')
+    waiting.isSecondTry = true
+    if (end === 'cpu') this.#suspect(waiting)
+    const channel = this.#secondChannel()
+    if (channel.size() < SECOND_TRIES_MAX && channel.push(waiting)) return
+    if (end === 'cpu') this.#answers.refuse(waiting, 'full')
+    else this.#answers.inHurry(waiting, false)
+  }
+
+  /** It is not others that keep it waiting: its own end is waited for, and the thread for second tries is made ready. */
+  #suspect (waiting: Waiting): void {
+    waiting.isSuspect = true
+    waiting.dueMs = Math.max(waiting.dueMs, waiting.startedMs + SECOND_TRY_MS_MAX)
+    this.#secondChannel()
+  }
+}
+
+function emptiest (channels: readonly Channel[]): Channel {
+  if (channels.length === 1) return channels[0] as Channel
+  let best = channels[0] as Channel
+  let least = QUEUE_MAX + 1
+  for (const channel of channels) {
+    const size = channel.isAlive() ? channel.size() : QUEUE_MAX
+    if (size < least) { best = channel; least = size }
+  }
+  return best
+}
