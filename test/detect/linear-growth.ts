@@ -10,8 +10,8 @@ const FREE_MS = 0.3
 /** Warm runs, of which the quickest counts. */
 const RUNS = 5
 
-/** What one run may cost at SIZE, and the longest text that the code ever gives it. */
-export interface Bounds { msMax: number, sizeMax: number }
+/** What one run may cost at SIZE, the longest text that the code ever gives it, and the short texts that come first. */
+export interface Bounds { msMax: number, sizeMax: number, screen: readonly number[] }
 export interface Growth { ms: number, quarterMs: number }
 export type Run = (text: string) => unknown
 
@@ -22,12 +22,14 @@ export function shown ({ lead, unit, tail }: Pump, { ms, quarterMs }: Growth): s
 }
 
 /** Short texts first: what is exponential or cubic in the text would not come back from a long one. */
-const SCREEN_SIZES = [24, 32, 40, 48, 64, 96, 128, 256, 512, 2_048]
+export const FINE_SCREEN: readonly number[] = [24, 32, 40, 48, 64, 96, 128, 256, 512, 2_048]
+/** The same for what is made of expressions that are known to be linear. */
+export const COARSE_SCREEN: readonly number[] = [64, 1_024]
 const SCREEN_SIZE = 8_192
 /** No text of up to SCREEN_SIZE that is read once costs this. */
 const SCREEN_MS = 5
-/** Below this at SCREEN_SIZE nothing can be told from noise, and a quadratic one costs a few milliseconds at SIZE. */
-const FLOOR_MS = 0.08
+/** Part of a bound below which, at SCREEN_SIZE, even a quadratic one is within it at SIZE. */
+const FLOOR = 0.8 * (SCREEN_SIZE / SIZE) ** 2
 
 /**
  * The growth of `run` over the pump when it is over its bound, or null. What grows in step from SCREEN_SIZE to four
@@ -35,17 +37,18 @@ const FLOOR_MS = 0.08
  */
 export function growthOver (pump: Pump, run: Run, bounds: Bounds): Growth | null {
   const text = textOf(pump, Math.min(SCREEN_SIZE, bounds.sizeMax))
-  for (const size of SCREEN_SIZES) {
+  for (const size of bounds.screen) {
     if (size >= text.length) break
     const piece = text.slice(0, size)
     if (onceMs(piece, run) > SCREEN_MS && leastMs(piece, run, 2) > SCREEN_MS) return measureGrowth(pump, run, bounds)
   }
-  if (onceMs(text, run) < FLOOR_MS) return null
-  const screenMs = leastMs(text, run, 3)
-  if (screenMs < FLOOR_MS) return null
-  if (screenMs > SCREEN_MS || text.length < SCREEN_SIZE) return measureGrowth(pump, run, bounds)
+  const floorMs = FLOOR * bounds.msMax
+  if (onceMs(text, run) < floorMs) return null
+  const screenMs = leastMs(text, run, 2)
+  if (screenMs < floorMs) return null
+  if (screenMs > SCREEN_MS || text.length < SCREEN_SIZE / 2) return measureGrowth(pump, run, bounds)
   const longer = Math.min(4 * SCREEN_SIZE, bounds.sizeMax)
-  const longerMs = leastMs(textOf(pump, longer), run, 2)
+  const longerMs = leastMs(textOf(pump, longer), run, 1)
   const inStep = longerMs <= GROWTH_IN_STEP * screenMs * longer / (4 * SCREEN_SIZE)
   return inStep && longerMs * SIZE / longer < 0.9 * bounds.msMax ? null : measureGrowth(pump, run, bounds)
 }
@@ -56,7 +59,7 @@ const GROWTH_IN_STEP = 5
 /** Both sizes to the letter, or null within the bounds. What is over them at a short text is not run at a long one. */
 export function measureGrowth (pump: Pump, run: Run, bounds: Bounds): Growth | null {
   const size = Math.min(SIZE, bounds.sizeMax)
-  for (let small = 24; small < size; small = Math.ceil(small * 1.3)) {
+  for (let small = 24; small < size / 4; small = Math.ceil(small * 1.3)) {
     const ms = onceMs(textOf(pump, small), run)
     if (ms > 2 * bounds.msMax) return { ms, quarterMs: NaN }
   }

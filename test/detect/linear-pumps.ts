@@ -79,7 +79,7 @@ export function piecesOf (pumps: readonly Pump[]): string[] {
 }
 
 /** At most `max` of them, evenly over the whole. */
-function spread<T> (all: T[], max: number): T[] {
+export function spread<T> (all: T[], max: number): T[] {
   if (all.length <= max) return all
   return Array.from({ length: Math.floor(max) }, (_, at) => all[Math.floor(at * all.length / max)] as T)
 }

@@ -264,7 +264,7 @@ const STACKED = anyOf([
       ]),
       /insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b/,
       /exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b/,
-      /shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?[^\s=;]+ ?=/,
+      /shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?[^\s;]+ ?=/,
       /print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b/,
       /copy \w+ (?:from|to)\b|vacuum\b|attach database\b/
     ]

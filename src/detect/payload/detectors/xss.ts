@@ -81,7 +81,11 @@ function addMarkupSigns (subject: Subject): void {
   if (tags.length >= TAGS_MAX) leftOut(subject, `tags beyond the ${TAGS_MAX}th`)
   if (tags.some((tag) => tag.cut)) leftOut(subject, `attributes of one tag beyond the ${ATTRIBUTES_MAX}th`)
   let harmless = 0
-  for (const tag of tags) if (!addTagSigns(subject, tag)) harmless++
+  for (const tag of tags) {
+    const before = subject.signs.length
+    if (!addTagSigns(subject, tag)) harmless++
+    dropRepeated(subject.signs, before)
+  }
   if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.05, '<' + (tags[0] as HtmlTag).name)
   if (/<!\[cdata\[|<!--\[if|\]\]>/.test(subject.flat)) {
     likely(subject, 'xss.cdata', /script|onerror|javascript/.test(subject.flat) ? 0.8 : 0.45, '<![CDATA[')
@@ -92,6 +96,21 @@ function addMarkupSigns (subject: Subject): void {
   if (!subject.document && /<(?:\w ){2,}\w|< ?x ?: ?script/.test(subject.flat)) {
     likely(subject, 'xss.spaced-tag', 0.76, '<')
   }
+}
+
+/**
+ * Of thousands of tags with the same fault one sign is kept, the first, as the payload factor does in the end: each is
+ * looked for in the whole text before it is shown.
+ */
+function dropRepeated (signs: Subject['signs'], before: number): void {
+  let kept = before
+  for (let at = before; at < signs.length; at++) {
+    const sign = signs[at] as Subject['signs'][number]
+    const isKnown = signs.some((one, place) =>
+      place < kept && one.rule === sign.rule && one.grade === sign.grade && one.value >= sign.value)
+    if (!isKnown) signs[kept++] = sign
+  }
+  signs.length = kept
 }
 
 function addClosingSigns (subject: Subject): void {
