@@ -46,7 +46,7 @@ export function randomPumps (pieces: readonly string[], count: number, seed: num
 }
 
 const parser = new RegExpParser({ ecmaVersion: 2025 })
-const PUMPS_MAX = 240
+const PUMPS_MAX = 180
 /** Times that a repeated part stands in a unit with what leads to it. */
 const RUN = 24
 

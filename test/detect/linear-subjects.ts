@@ -43,6 +43,8 @@ export async function exportedFunctions (name: string): Promise<Map<string, { fi
 
 /** Functions of the detectors' folder that are given something else than a subject. */
 export const READERS: Record<string, (reader: Given) => Run> = {
+  // Signs of one rule each: the most that detectors find.
+  dropRepeatedSigns: (drop) => (text) => drop(text.slice(0, 40).split('').map((rule) => ({ rule, value: 1 })) as never, 0 as never),
   tokenizeSql: (read) => (text) => ['', "'", '"', '`'].map((context) => read(text as never, context as never)),
   tokenizeHtml: (read) => (text) => read(text as never),
   resolveLookups: (read) => (text) => read(text as never),

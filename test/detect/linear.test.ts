@@ -21,8 +21,8 @@ const DETECTOR_MS_MAX = 30
 const REQUEST_MS_MAX = 50
 const RANDOM_PER_PATTERN = 24
 /** Pumps out of the expressions of one file for what is in it, and of all files for whole requests. */
-const PUMPS_OF_FILE = 200
-const PUMPS_OF_ALL = 300
+const PUMPS_OF_FILE = 120
+const PUMPS_OF_ALL = 200
 const SEED = 20_261_121
 const CLASSIC_ALONE: readonly Pump[] = CLASSIC_UNITS.map((unit) => ({ lead: '', unit, tail: '' }))
 

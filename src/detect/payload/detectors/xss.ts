@@ -7,6 +7,7 @@ import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { ATTRIBUTES_MAX, TAGS_MAX, tokenizeHtml } from './html-tokens.ts'
 import type { HtmlAttribute, HtmlTag } from './html-tokens.ts'
+import { dropRepeatedSigns } from './repeated-signs.ts'
 
 /**
  * Script in markup: tags, handlers, script URLs and styles are read by an HTML tokenizer; break-outs of
@@ -84,7 +85,7 @@ function addMarkupSigns (subject: Subject): void {
   for (const tag of tags) {
     const before = subject.signs.length
     if (!addTagSigns(subject, tag)) harmless++
-    dropRepeated(subject.signs, before)
+    dropRepeatedSigns(subject.signs, before)
   }
   if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.05, '<' + (tags[0] as HtmlTag).name)
   if (/<!\[cdata\[|<!--\[if|\]\]>/.test(subject.flat)) {
@@ -96,21 +97,6 @@ function addMarkupSigns (subject: Subject): void {
   if (!subject.document && /<(?:\w ){2,}\w|< ?x ?: ?script/.test(subject.flat)) {
     likely(subject, 'xss.spaced-tag', 0.76, '<')
   }
-}
-
-/**
- * Of thousands of tags with the same fault one sign is kept, the first, as the payload factor does in the end: each is
- * looked for in the whole text before it is shown.
- */
-function dropRepeated (signs: Subject['signs'], before: number): void {
-  let kept = before
-  for (let at = before; at < signs.length; at++) {
-    const sign = signs[at] as Subject['signs'][number]
-    const isKnown = signs.some((one, place) =>
-      place < kept && one.rule === sign.rule && one.grade === sign.grade && one.value >= sign.value)
-    if (!isKnown) signs[kept++] = sign
-  }
-  signs.length = kept
 }
 
 function addClosingSigns (subject: Subject): void {
