@@ -300,7 +300,7 @@ const RANGES_MAX = 64
 function overlaps (ranges: string[]): boolean {
   let last = -1
   for (const one of ranges) {
-    const match = /(\d{1,15})-(\d{0,15})\s*$/.exec(one)
+    const match = /(?<=(\d{1,15}))-(\d{0,15})\s*$/.exec(one)
     if (match === null) continue
     const [from, to] = [Number(match[1]), match[2] === '' ? Infinity : Number(match[2])]
     if (to < from || (ranges.length > 1 && from <= last)) return true
@@ -412,6 +412,12 @@ function addHandmadeSigns (view: RequestView, signs: Signs): void {
   }
 }
 
+/** `Version/17.4 Safari/605.1`: the version stands before the name. */
+function isSafari (agent: string): boolean {
+  const version = agent.search(/Version\/[\d.]/)
+  return version !== -1 && agent.includes('Safari/', version)
+}
+
 function addClientHintSigns (
   view: RequestView,
   agent: string,
@@ -419,7 +425,7 @@ function addClientHintSigns (
   chrome: RegExpExecArray | null,
   soft: Signs
 ): void {
-  if (chrome === null && /Firefox\/|Version\/[\d.]+.*Safari\//.test(agent)) {
+  if (chrome === null && (agent.includes('Firefox/') || isSafari(agent))) {
     addSign(
       soft,
       0.2,

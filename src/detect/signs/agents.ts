@@ -2,6 +2,7 @@
  * Known agents: a versioned data file, and how an agent string is sorted by it. Names are lower case.
  * Sources: the tools' own documentation and defaults; no list of a firewall is copied.
  */
+import { BoundedMap } from '../../std/bounded-map.ts'
 import { wordSet } from '../../std/words.ts'
 
 export const AGENTS_VERSION = '2026.11.21'
@@ -174,16 +175,15 @@ const CLIENT_NAMES = wordSet(`
 
 const CACHE_MAX = 2048
 const AGENT_MAX = 512
-/** Sorting costs some microseconds and agents repeat: remembered by text, thrown away whole when full. */
-const remembered = new Map<string, AgentClass>()
+/** Sorting costs some microseconds and agents repeat: remembered by text. A flood pushes out what nobody uses. */
+const remembered = new BoundedMap<string, AgentClass>(CACHE_MAX)
 
 /** Sorts an agent; the same text always gives the same class. At most AGENT_MAX characters are looked at. */
 export function classifyAgent (agent: string | null): AgentClass {
   if (agent === null) return MISSING
-  const known = remembered.get(agent)
+  const known = remembered.use(agent)
   if (known !== undefined) return known
   const made = sortAgent(agent.slice(0, AGENT_MAX).toLowerCase().trim())
-  if (remembered.size >= CACHE_MAX) remembered.clear()
   if (agent.length <= AGENT_MAX) remembered.set(agent, made)
   return made
 }

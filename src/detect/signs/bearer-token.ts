@@ -1,3 +1,5 @@
+import { BoundedMap } from '../../std/bounded-map.ts'
+
 /**
  * The head of a JSON Web Token in `Authorization`, which says how it is to be checked: a head that says "not
  * at all", or that leads the check to a file or a query of the sender's, is an attack whoever verifies it
@@ -5,8 +7,8 @@
  */
 const HEAD_MAX = 1_024
 const HEADS_MAX = 256
-/** Issuers have few heads: each is read once. */
-const readHeads = new Map<string, TokenHead | null>()
+/** Issuers have few heads: each is read once, and a flood of others pushes out what nobody asks for. */
+const readHeads = new BoundedMap<string, TokenHead | null>(HEADS_MAX)
 
 interface TokenHead {
   value: number
@@ -19,10 +21,9 @@ export function matchTokenHead (authorization: string): TokenHead | null {
   const end = at === -1 ? -1 : authorization.indexOf('.', at)
   if (end === -1 || end - at > HEAD_MAX) return null
   const head = authorization.slice(at, end)
-  const known = readHeads.get(head)
+  const known = readHeads.use(head)
   if (known !== undefined) return known
   const found = readHead(Buffer.from(head, 'base64url').toString('latin1'))
-  if (readHeads.size >= HEADS_MAX) readHeads.clear()
   readHeads.set(head, found)
   return found
 }

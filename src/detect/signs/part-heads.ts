@@ -58,7 +58,7 @@ function addHeadSigns (name: string, value: string, signs: Signs): void {
     if (
       field !== null &&
       /[;='&\\]/.test(
-        (field[1] as string).replace(/&(?:amp|quot|lt|gt|#\d{1,5});/g, '&').replace(/\[[^\]]*\]/g, '')
+        (field[1] as string).replace(/&(?:amp|quot|lt|gt|#\d{1,5});/g, '&').replace(/\[[^[\]]*\]/g, '')
       )
     ) {
       addSign(

@@ -101,7 +101,8 @@ const SECRET_NAME = sequence([
   /(passwd|passwords?|htpasswd|shadow|secring|id_rsa|credentials?|unattend|dbdump|db_backup|webr00t|r00t)/,
   /([^a-z]|$)/
 ])
-const SHELL_NAME = /(shell|c99|r57|b374k|wso|r00t|backdoor|cmd)[\w.-]*\.(php\d?|phtml|jspx?|aspx?|cgi|pl)$/
+/** Read backwards from the extension, so that a name which repeats the word is read once. */
+const SHELL_NAME = /\.(?:php\d?|phtml|jspx?|aspx?|cgi|pl)$(?<=(?:shell|c99|r57|b374k|wso|r00t|backdoor|cmd)[\w.-]*)/
 const JAVA_CLASS = /(^|\/)org\.apache\.|\/servlets?\.[A-Z]/i
 const PATH_MAX = 512
 

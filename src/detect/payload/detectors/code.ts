@@ -74,7 +74,7 @@ function addPhpVariableSigns (subject: Subject): void {
     text.slice(call.index + call[0].length, call.index + call[0].length + 80).includes(')')
   ) {
     likely(subject, 'php.variable-call', 0.78, call[0])
-  } else if (/\$ +\{|\$\{ ?[@_.]+\w*\}? ?\(/.test(text)) {
+  } else if (/\$ +\{|\$\{ ?[@_.]+(?:[a-z0-9]\w*)?\}? ?\(/.test(text)) {
     likely(subject, 'php.variable-variable', 0.76, text.slice(0, 40))
   } else if (/\$\w{1,20} ?\[[^\n([\]]{1,16}\] ?\(/.test(text)) {
     likely(subject, 'php.variable-call', 0.78, text.slice(0, 50))
@@ -99,12 +99,22 @@ const PHP_PREFIXED = anyOf([
   ]),
   /\b(?:bzdecompress|gethostby\w+|gzdecode|gzinflate|gzdeflate|gzcompress|parse_str|mb_\w+) ?\(/
 ])
-const CALLED = /([a-z_][a-z0-9_]{1,40})(?: |\/\*[^*]{0,40}\*\/|\/\/[^(]{0,30}|#[^(]{0,30})?\(/g
+/** A name that is called. It begins where a word does, or behind its digits: each letter is read once. */
+const CALLED = /(?<![a-z0-9_])\d*([a-z_][a-z0-9_]{1,40})(?: |\/\*[^*]{0,40}\*\/|\/\/[^(]{0,30}|#[^(]{0,30})?\(/g
 const CALLS_MAX = 512
 
 const PHP_CALL_BY_NAME = sequence([
   /[([] ?["']?(?:string\) ?\{? ?\[)?(?:system|exec|passthru|shell_exec|eval|assert|popen|proc_open)/,
   /["']? ?[)\]] ?\)?(?:\[\d\]\}?)? ?\(/
+])
+
+/**
+ * A string that is called, pieced together or escaped. No text can be read as two rows of pieces (the row of escapes
+ * that fails would be tried in all of them), and what is joined to a string before it begins no row of its own.
+ */
+const PHP_STRING_CALL = sequence([
+  /(?<!["'][\w .\\]{0,8}["'] ?\. ?)/,
+  /["'](?:\w|\\x\w{2}|\\(?!x\w\w)\w{2}|["'] ?\. ?["']|[ .]){2,60}["'] ?\)? ?\( ?["'\w$]/
 ])
 
 /**
@@ -149,7 +159,7 @@ function addPhpCallSigns (subject: Subject): void {
   if (prefixed !== null) likely(subject, 'php.function-call', subject.flat.length < 80 ? 0.77 : 0.45, prefixed[0])
   if (
     /^[^a-z]{0,4}(?:\((?:string|int)\))?[("'\\]/.test(subject.flat) &&
-    /\(? ?["'](?:\w|\\x?\w{2,3}|["'] ?\. ?["']|[ .]){2,40}["'] ?\)? ?\( ?["'\w$]/.test(subject.flat)
+    PHP_STRING_CALL.test(subject.flat)
   ) {
     likely(subject, 'php.string-call', 0.8, subject.flat.slice(0, 50))
   }

@@ -96,7 +96,7 @@ function readClause (text: string, from: number): Clause | null {
   const rest = piece.slice(match[0].length)
   const end = rest.search(/[;|&`\n\r)]/)
   return {
-    name: (match[3] as string).toLowerCase().replace(/[\d.]+$/, ''),
+    name: (match[3] as string).toLowerCase().replace(/(?<![\d.])[\d.]+$/, ''),
     rest: end === -1 ? rest : rest.slice(0, end),
     bare: end === -1 ? rest.trim() === '' : rest.slice(0, end).trim() === '',
     path: match[2] !== undefined,
@@ -138,7 +138,7 @@ function context (text: string, at: number, separator: string): string {
   if ((separator === '`' || separator === '|') && text.length > 120 && at > 40) return 'prose'
   if (
     (separator === '`' || separator === '|') &&
-    /[a-z]{3,} [a-z]{2,}[^;|&`]{0,80}$/i.test(text.slice(Math.max(0, at - 100), at)) &&
+    /[a-z]{3} [a-z]{2}[^;|&`]{0,80}$/i.test(text.slice(Math.max(0, at - 100), at)) &&
     !/^\W*(?:cat|ls|echo|id|ping)\b/.test(text)
   ) {
     return 'prose'
@@ -151,7 +151,7 @@ function context (text: string, at: number, separator: string): string {
 /** `run `ls -la` in the shell`: code between words of a sentence, as markdown writes it. */
 function isInlineCode (text: string, at: number): boolean {
   const close = text.indexOf('`', at + 1)
-  return close !== -1 && /[a-z]{2,} $/i.test(text.slice(Math.max(0, at - 12), at)) &&
+  return close !== -1 && /[a-z]{2} $/i.test(text.slice(Math.max(0, at - 12), at)) &&
     /^,? [a-z]{2,}(?: [a-z]{2,}|[.!?]?$)/i.test(text.slice(close + 1, close + 24))
 }
 

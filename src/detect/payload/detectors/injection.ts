@@ -129,7 +129,7 @@ function addLineSigns (subject: Subject): void {
 /** Names that people also write before a colon: `Location: Berlin` in the second line of an address. */
 function isOrdinaryLabel (header: string, text: string): boolean {
   return /^\s*(?:location|link|status|host|via|connection|refresh|referer|cookie|authorization)\s{0,2}:/i
-    .test(header) && !/:\s*(?:https?:|\/|\w+=|<)|http\/\d|\r?\n\r?\n\s*</i.test(text)
+    .test(header) && !/:\s*(?:https?:|\/|\w+=|<)|http\/\d|<(?<=\r?\n\r?\n\s*<)/i.test(text)
 }
 
 const LDAP_FILTER = anyOf([

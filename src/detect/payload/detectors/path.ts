@@ -80,7 +80,7 @@ const NAMED_TARGET = anyOf([
 function addPaddingSigns (subject: Subject): void {
   if (subject.document || subject.kind === 'agent' || subject.text.length > 4096) return
   const text = subject.flat
-  if (/(?:[/\\]\.){3,}[/\\]|[/\\]\.{5,}|(?:\.{3,}[/\\]){2,}|^[/\\]\.{3,4}(?:[/\\]|\W)/.test(text)) {
+  if (/(?:[/\\]\.){3}[/\\]|[/\\]\.{5}|\.{3}[/\\]\.{3,}[/\\]|^[/\\]\.{3,4}(?:[/\\]|\W)/.test(text)) {
     likely(subject, 'traversal.padding', 0.78, text.slice(0, 50))
   } else if (/^[/\\]{4,}[^/\\]/.test(text)) likely(subject, 'traversal.slashes', 0.77, text.slice(0, 50))
   else if (/\.\.;(?:[/\\.]|$)|\.\\;/.test(text)) likely(subject, 'traversal.padding', 0.77, text.slice(0, 50))

@@ -22,7 +22,7 @@ export function detectRemote (subject: Subject): void {
   addSchemeSigns(subject, text)
   if (/^https?:\/\/[^/]{1,80}[ &#\\][^/]{0,60}@/.test(text)) likely(subject, 'ssrf.userinfo', 0.79, text.slice(0, 60))
   if (PRIVATE_HOST.test(text)) likely(subject, 'ssrf.private-host', 0.76, text)
-  if (/(?:^|[/=])unix:[^\s]{1,4096}\|(?:https?|ajp|fcgi|h2c):\/\//.test(text)) {
+  if (proxiesToSocket(text)) {
     likely(subject, 'ssrf.socket', 0.82, text.slice(0, 60))
   }
   const host = hostOf(text)
@@ -34,6 +34,32 @@ export function detectRemote (subject: Subject): void {
   else if (kind === 'path' && /\/(?:https?|ftps?|file|data):\/{1,3}\w/.test(text)) {
     likely(subject, 'rfi.url-in-path', 0.6, text.slice(0, 60))
   }
+}
+
+/**
+ * `unix:/run/a.sock|http://a`: a proxy that is sent to a socket (CVE-2021-40438), whatever pads the path. Reads on from
+ * mark to mark, so that a text of many sockets is read once.
+ */
+function proxiesToSocket (text: string): boolean {
+  let pipe = -1
+  let blank = -1
+  for (let at = text.indexOf('unix:'); at !== -1; at = text.indexOf('unix:', at + 5)) {
+    if (at > 0 && !'/='.includes(text.charAt(at - 1))) continue
+    if (pipe < at + 6) pipe = indexFrom(text, PROXIED, at + 6)
+    if (blank < at) blank = indexFrom(text, BLANK, at)
+    if (pipe < blank) return true
+    if (pipe === text.length) return false
+  }
+  return false
+}
+
+const PROXIED = /\|(?:https?|ajp|fcgi|h2c):\/\//g
+const BLANK = /\s/g
+
+/** Where the pattern matches next, or the text's length. */
+function indexFrom (text: string, pattern: RegExp, from: number): number {
+  pattern.lastIndex = from
+  return pattern.exec(text)?.index ?? text.length
 }
 
 const PRIVATE_HOST = sequence([
@@ -175,7 +201,7 @@ function addHostSigns (subject: Subject, raw: string, text: string): void {
       raw
     )
   }
-  if (raw.includes('@') && /^https?:/.test(text) && /[:#&\\ ].*@|@.*@/.test(raw)) {
+  if (raw.includes('@') && /^https?:/.test(text) && /[:#&\\ @]/.test(raw.slice(0, raw.lastIndexOf('@')))) {
     return likely(subject, 'ssrf.userinfo', 0.79, raw)
   }
   if (/[\\^`{}|]/.test(raw)) return likely(subject, 'ssrf.odd-host', 0.77, raw)
@@ -195,7 +221,7 @@ const REDIRECT_FIELD = sequence([
 ])
 
 const REDIRECT_SLASHES = anyOf([
-  /^[/\\]*(?:\/[\\\t ]|\\\/|\/%5c|\/%09|\\\\)[/\\%]*[\w@;.%-]|^\/{3,5}[\w.@-]+\.\w{2,}/,
+  /^(?=\/*\\)[/\\]{2,}[\w@;.%-]|^[/\\]*\/(?:[\t ]|%5c|%09)[/\\]*[\w@;.%-]|^\/{3,5}[\w.@-]+\.\w{2,}/,
   /^\/[<>?;&\t ]{1,3}\/?\/[\w.]|^\/{2,}\\?;?@/
 ])
 

@@ -14,7 +14,7 @@ const SHAPE_MAX = 0.3
 /** From here the parts do not fit into anything that people type: syntax of some language, broken open. */
 const BROKEN_MIN = 0.28
 /** Three words in a row: a sentence, whatever its punctuation. */
-const SENTENCE = /[a-z\u0080-\uffff]{2,} [a-z\u0080-\uffff]{2,},? [a-z\u0080-\uffff]{2,}/i
+const SENTENCE = /[a-z\u0080-\uffff]{2} [a-z\u0080-\uffff]{2,},? [a-z\u0080-\uffff]{2}/i
 const EMOTICON = /[:;=]['^-]?[()|/\\*DPp]|\^_?\^|<3/g
 const SYMBOLS_ONLY = /^[^\w\s\u0080-\uffff]{10,}$/
 const OPERATORS_ONLY = /^[<>=!|&^~*/-]{2,8}$/
@@ -127,6 +127,9 @@ function head (text: string): number {
   return /^\s*(?:[;|&=)'`^]|--|\/\*|\|\||<>|[<>!]=|>>|<<|->)/.test(text) ? 0.14 : 0
 }
 
+/** A comparison or an assignment that something follows; a run of `=` at the end is a line that somebody drew. */
+const COMPARES = /[=!<>]=(?:[^=\n\r\u2028\u2029]|=[\n\r\u2028\u2029])|\d=\d|=['"(]/
+
 function syntax (text: string, characters: number): number {
   let value = 0
   if (
@@ -137,11 +140,11 @@ function syntax (text: string, characters: number): number {
   }
   if ((characters & CHAR.dollar) !== 0 && /\$[a-z_{([*@?]/i.test(text)) value += 0.14
   if ((characters & CHAR.backslash) !== 0) value += 0.1
-  if ((characters & CHAR.equals) !== 0 && /[=!<>]=(?=.)(?!=*$)|\d=\d|=['"(]/.test(text)) value += 0.12
+  if ((characters & CHAR.equals) !== 0 && COMPARES.test(text)) value += 0.12
   if ((characters & (CHAR.pipe | CHAR.ampersand)) !== 0 && /\|\||&&|\|\s?\w+$/.test(text)) value += 0.1
   if ((characters & CHAR.semicolon) !== 0 && /.;\S|.;$/.test(text) && (characters & CHAR.ampersand) === 0) value += 0.08
   if ((characters & CHAR.control) !== 0) value += 0.14
-  if ((characters & CHAR.lineBreak) !== 0 && /[\r\n]\s*$/.test(text)) value += 0.12
+  if ((characters & CHAR.lineBreak) !== 0 && /[\r\n]/.test(text.slice(text.trimEnd().length))) value += 0.12
   if ((characters & CHAR.colon) !== 0 && text.includes('::')) value += 0.06
   return value
 }

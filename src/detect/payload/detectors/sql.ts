@@ -113,8 +113,8 @@ function addUnquotedSigns (subject: Subject): boolean {
     likely(subject, 'sqli.comparison', 0.77, flat)
   } else if (LEADING_CONDITION.test(flat)) likely(subject, 'sqli.leading-condition', 0.78, flat.slice(0, 50))
   else if (
-    /^[\s(+-]*[\d.@][\w\s()+*/%@.-]* ?(?:--[\s+-]*|\/\*)$/.test(flat) && !/[a-z]\d/.test(flat) &&
-    /[)*+/%a-z] {0,2}[\w)(]* *(?:--|\/\*)|\) *--/.test(flat) && /[()*+/%]|or|and/.test(flat)
+    /^[\s(+-]*[\d.@][\w\s()+*/%@.-]*$/.test(flat) && endsInComment(flat) && !/[a-z]\d/.test(flat) &&
+    /(?:--|\/\*)(?<=[)*+/%a-z] {0,2}[\w)(]* *..)|--(?<=\) *--)/.test(flat) && /[()*+/%]|or|and/.test(flat)
   ) {
     likely(subject, 'sqli.expression', 0.77, flat.slice(0, 60))
   } else if (
@@ -132,6 +132,14 @@ function addUnquotedSigns (subject: Subject): boolean {
     weak(subject, 'sqli.bare-operator', 0.12, flat)
   } else return false
   return true
+}
+
+/** What ends in a comment's mark: `--` with blanks and signs behind it, or an open block. */
+function endsInComment (flat: string): boolean {
+  if (flat.endsWith('/*')) return true
+  let end = flat.length
+  while (end > 0 && /[\s+-]/.test(flat.charAt(end - 1))) end--
+  return flat.includes('--', end)
 }
 
 /** A function that only a database has, called with plain arguments, and nothing else. */
@@ -244,7 +252,8 @@ const UNITES = /\bunion(?:[^a-z]|all|distinct(?:row)?)*select/
 
 const STACKED = anyOf([
   sequence([
-    /;[\s();]*/,
+    // From the first of a run of semicolons: from each of them the run would be read again.
+    /(?<!;[\s()]*);[\s();]*/,
     [
       sequence([
         /(?:drop|alter|create|truncate)(?: or replace)? /,
@@ -255,7 +264,7 @@ const STACKED = anyOf([
       ]),
       /insert into\b|delete (?:\w+ )?from\b|load (?:xml|data|file)\b|update \S{1,60} set\b/,
       /exec(?:ute)?(?: ?\(|(?: immediate)? (?:xp_|sp_|master\b|@|['"]))|declare @|waitfor (?:delay|time)\b/,
-      /shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?\S+ ?=/,
+      /shutdown(?: with\b| ?(?:;|--|$))|call \w+ ?\(|begin \w[\w.]* ?\(|begin goto\b|if ?\( ?[^\s;]+ ?=/,
       /print ?['"@]|set @\w|grant \w+ (?:on|to)\b|handler \w+ open\b|rename table\b|load data\b/,
       /copy \w+ (?:from|to)\b|vacuum\b|attach database\b/
     ]
@@ -316,7 +325,7 @@ const COMMENT_REST_MAX = 10
 function addQuoteBreakSigns (subject: Subject, types: string, tokens: SqlTokens): void {
   if (
     /^[^"'`]*["'`](?:[\s)]|\W|in\b)/.test(subject.text) &&
-    /^s\)*(?:[&|]|o|=|!o)\(*[!(]*(?:[snv@]|f[^;]{0,20}\))?\)*(?:[=o+]\(*)?S/.test(types)
+    /^s\)*(?:[&|]|o|=|!o)[!(]*(?:[snv@]|f[^;]{0,20}\))?\)*(?:[=o+]\(*)?S/.test(types)
   ) {
     const word = /^s\)*[o!&]/.test(types) && !/^s\)*[&o!]\(*S$/.test(types)
     report(subject, 'sqli.quote-operator', word && !/=/.test(types) ? 0.78 : 0.82, tokens, 1)
@@ -366,8 +375,19 @@ function oddQuotes (text: string): boolean {
 
 function commentGrade (subject: Subject): number {
   // `admin'--` ends a query; `dogs' -- said` is prose: nothing but blanks may follow the marker.
-  if (/[a-z]+ [a-z]+ [a-z]+[^'"`]* ['"`]\W*$/.test(subject.flat)) return 0.45
+  if (endsAfterPhrase(subject.flat)) return 0.45
   return /['"`][\s);]*(?:--\s*[\w+]{0,8}|#|\/\*)\s*$/.test(subject.text.slice(-24)) ? 0.85 : 0.45
+}
+
+/** Three words in a row stand before a blank and the quote behind which nothing but signs follows. */
+function endsAfterPhrase (flat: string): boolean {
+  let end = flat.length
+  while (end > 0 && !/\w/.test(flat.charAt(end - 1))) end--
+  const quote = flat.slice(end).search(/['"`]/) + end
+  if (quote < Math.max(1, end) || flat.charAt(quote - 1) !== ' ') return false
+  const phrase = flat.slice(0, quote - 1)
+  const from = Math.max(phrase.lastIndexOf("'"), phrase.lastIndexOf('"'), phrase.lastIndexOf('`')) + 1
+  return /[a-z] [a-z]+ [a-z]/.test(phrase.slice(from))
 }
 
 const STATEMENT_START = sequence([
@@ -556,11 +576,11 @@ function addCommentSigns (subject: Subject, tokens: SqlTokens, types: string, br
   }
   if (broken && types.endsWith('c') && types.length > 3 && /[&|UETkoF]/.test(types)) {
     if (/^[sn]\)*[^v]/.test(types)) {
-      ;/[UEF;]|[&|].{0,40}[=o]|^[sn]\)*(?:kk?|[&|])[nsv@]{0,2}c$/.test(types)
+      ;/[UEF;]|[&|][^&|]{0,40}[=o]|^[sn]\)*(?:kk?|[&|])[nsv@]{0,2}c$/.test(types)
         ? likely(subject, 'sqli.comment-tail', 0.77, subject.text.slice(-20))
         : weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
     }
-  } else if (types.length < 40 && /[&|oUEF][^v]*c$/.test(types)) {
+  } else if (types.length < 40 && types.endsWith('c') && /[&|oUEF]/.test(types.slice(types.lastIndexOf('v') + 1))) {
     weak(subject, 'sqli.comment-tail', 0.3, subject.text.slice(-20))
   }
 }

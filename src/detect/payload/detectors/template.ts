@@ -2,6 +2,7 @@ import { anyOf, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
 import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
+import { dropRepeatedSigns } from './repeated-signs.ts'
 
 /**
  * Template and expression injection, and Java's lookups: the inside of `{{ }}`, `${ }`, `#{ }`, `<% %>` is
@@ -79,7 +80,9 @@ function addExpressionSigns (subject: Subject): void {
     if (close === -1 && ahead.length === INSIDE_CHARACTERS_MAX) {
       leftOut(subject, `an expression beyond ${INSIDE_CHARACTERS_MAX} characters`)
     }
+    const before = subject.signs.length
     addInterpolationSigns(subject, match[0], close === -1 ? ahead : ahead.slice(0, close))
+    dropRepeatedSigns(subject.signs, before)
   }
 }
 

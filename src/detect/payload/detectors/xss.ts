@@ -7,6 +7,7 @@ import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { ATTRIBUTES_MAX, TAGS_MAX, tokenizeHtml } from './html-tokens.ts'
 import type { HtmlAttribute, HtmlTag } from './html-tokens.ts'
+import { dropRepeatedSigns } from './repeated-signs.ts'
 
 /**
  * Script in markup: tags, handlers, script URLs and styles are read by an HTML tokenizer; break-outs of
@@ -81,7 +82,11 @@ function addMarkupSigns (subject: Subject): void {
   if (tags.length >= TAGS_MAX) leftOut(subject, `tags beyond the ${TAGS_MAX}th`)
   if (tags.some((tag) => tag.cut)) leftOut(subject, `attributes of one tag beyond the ${ATTRIBUTES_MAX}th`)
   let harmless = 0
-  for (const tag of tags) if (!addTagSigns(subject, tag)) harmless++
+  for (const tag of tags) {
+    const before = subject.signs.length
+    if (!addTagSigns(subject, tag)) harmless++
+    dropRepeatedSigns(subject.signs, before)
+  }
   if (harmless > 0 && tags.length === harmless) weak(subject, 'xss.markup', 0.05, '<' + (tags[0] as HtmlTag).name)
   if (/<!\[cdata\[|<!--\[if|\]\]>/.test(subject.flat)) {
     likely(subject, 'xss.cdata', /script|onerror|javascript/.test(subject.flat) ? 0.8 : 0.45, '<![CDATA[')
