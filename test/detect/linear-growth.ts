@@ -15,6 +15,18 @@ export interface Bounds { msMax: number, sizeMax: number, screen: readonly numbe
 export interface Growth { ms: number, quarterMs: number }
 export type Run = (text: string) => unknown
 
+/** What the work below takes on the machine on which the bounds were set. */
+const REFERENCE_MS = 10
+let sink = 0
+/** How much slower the machine at hand is; 1 at least. */
+export const SLOWNESS = Math.max(1, Math.min(...Array.from({ length: 9 }, workMs)) / REFERENCE_MS)
+
+function workMs (): number {
+  const started = performance.now()
+  for (let i = 0; i < 8_000_000; i++) sink = (Math.imul(sink, 31) + (i & 127)) | 0
+  return performance.now() - started
+}
+
 /** A line for a report: what is repeated, and what it cost. */
 export function shown ({ lead, unit, tail }: Pump, { ms, quarterMs }: Growth): string {
   const [first, again, last] = [lead, unit, tail].map((part) => JSON.stringify(part.length > 60 ? part.slice(0, 57) + '...' : part))

@@ -4,7 +4,7 @@ import { measureBehavior } from '../../src/detect/factors/behavior.ts'
 import { measureEndpoint } from '../../src/detect/factors/endpoint.ts'
 import { measureFrequency } from '../../src/detect/factors/frequency.ts'
 import { measureHeaders } from '../../src/detect/factors/headers.ts'
-import { inspectPayload } from '../../src/detect/factors/payload.ts'
+import { evidenceOfSign, inspectPayload } from '../../src/detect/factors/payload.ts'
 import { measureTiming } from '../../src/detect/factors/timing.ts'
 import { measureUserAgent } from '../../src/detect/factors/user-agent.ts'
 import { NAME_FIELD } from '../../src/detect/payload/findings.ts'
@@ -14,6 +14,7 @@ import { viewRequest } from '../../src/detect/request-view.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
 import { classifyAgent } from '../../src/detect/signs/agents.ts'
 import { matchTokenHead } from '../../src/detect/signs/bearer-token.ts'
+import { addExhaustingSigns } from '../../src/detect/signs/exhausting.ts'
 import { addOverrideSigns } from '../../src/detect/signs/method-override.ts'
 import { addPartHeadSigns } from '../../src/detect/signs/part-heads.ts'
 import { matchScannerPath } from '../../src/detect/signs/scanner-paths.ts'
@@ -70,6 +71,7 @@ const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThres
 const SESSION = 'sessionid='
 
 export const SIGNS: Record<string, Run> = {
+  addExhaustingSigns: (text) => addExhaustingSigns(asked(text).history, { found: null }),
   classifyAgent: (text) => classifyAgent(text),
   matchTokenHead: (text) => matchTokenHead(`Bearer ${text}`) ?? matchTokenHead(`Bearer eyJ${text}.a`),
   addOverrideSigns: (text) => addOverrideSigns(viewRequest(asked(text)), Buffer.from(text), true, { found: null }),
@@ -87,6 +89,7 @@ export const FACTORS: Record<string, Run> = {
   measureBehavior: (text) => measureBehavior(asked(text), viewRequest(asked(text)), policy),
   measureEndpoint: (text) => measureEndpoint(asked(text), viewRequest(asked(text)), policy),
   measureHeaders: (text) => measureHeaders(viewRequest(asked(text)), policy, Buffer.from(text)),
+  evidenceOfSign: (text) => evidenceOfSign({ rule: 'sqli.raw', grade: 'certain', place: text, match: text }),
   // In every place of a request: PLACES.
   inspectPayload: (text) => inspectPayload(observation({ url: '/?q=' + text }), { sensitivity: 2 })
 }

@@ -1,11 +1,15 @@
 import { test } from 'tap'
 import { inspectPayload } from '../../src/detect/factors/payload.ts'
 import { inspectReading } from '../../src/detect/payload/inspect-reading.ts'
-import { COARSE_SCREEN, FINE_SCREEN, SIZE, growthOver, shown } from './linear-growth.ts'
+import { CODE_RULES } from '../../src/detect/raw-scan/rules-code.ts'
+import { DATABASE_RULES } from '../../src/detect/raw-scan/rules-database.ts'
+import { SCRIPT_RULES } from '../../src/detect/raw-scan/rules-script.ts'
+import { SYSTEM_RULES } from '../../src/detect/raw-scan/rules-system.ts'
+import { COARSE_SCREEN, FINE_SCREEN, SIZE, SLOWNESS, growthOver, leastMs, shown } from './linear-growth.ts'
 import type { Bounds, Run } from './linear-growth.ts'
 import { discoverPatterns, patternsOf } from './linear-patterns.ts'
 import type { Pattern } from './linear-patterns.ts'
-import { CLASSIC_PUMPS, CLASSIC_UNITS, piecesOf, pumpsOf, randomPumps, spread } from './linear-pumps.ts'
+import { CLASSIC_PUMPS, CLASSIC_UNITS, piecesOf, pumpsOf, randomPumps, spread, textOf } from './linear-pumps.ts'
 import type { Pump } from './linear-pumps.ts'
 import { FACTORS, PLACES, READERS, SIGNS, VIEWS, exportedFunctions, subjectOf } from './linear-subjects.ts'
 import { observation } from './observations.ts'
@@ -15,10 +19,12 @@ import { observation } from './observations.ts'
  * expression, each detector, each factor and sign is given what makes careless ones slow, out of its own parts and of
  * the pieces that attacks on expressions are made of, and the processor time at 64 KiB is held against that at 16 KiB.
  */
-const PATTERN_MS_MAX = 10
-/** A detector tries all its expressions; a request is read in all its places. */
-const DETECTOR_MS_MAX = 30
-const REQUEST_MS_MAX = 50
+const PATTERN_MS_MAX = 10 * SLOWNESS
+const DETECTOR_MS_MAX = 10 * SLOWNESS
+/** All detectors, in every reading; and a whole request in all its places. */
+const READING_MS_MAX = 30 * SLOWNESS
+const REQUEST_MS_MAX = 50 * SLOWNESS
+const ONE_PLACE_MS_MAX = 0.05 * SLOWNESS
 const RANDOM_PER_PATTERN = 24
 /** Pumps out of the expressions of one file for what is in it, and of all files for whole requests. */
 const PUMPS_OF_FILE = 120
@@ -71,6 +77,28 @@ test('every expression is linear in the text', (t) => {
   t.end()
 })
 
+test('a pattern of the raw scan, tried at one place, looks no further than some hundred characters', (t) => {
+  const rules = [...CODE_RULES, ...DATABASE_RULES, ...SCRIPT_RULES, ...SYSTEM_RULES]
+  const tried = rules.flatMap(({ pattern, behind }) => behind === undefined ? [pattern] : [pattern, behind])
+  const found: string[] = []
+  for (const pattern of tried) {
+    const sticky = new RegExp(pattern.source, 'y')
+    const run: Run = (text) => {
+      sticky.lastIndex = text.length >> 1
+      return sticky.exec(text)
+    }
+    for (const pump of [...pumpsOf(pattern), ...CLASSIC_ALONE]) {
+      const text = textOf(pump, SIZE)
+      if (leastMs(text, run, 1) <= ONE_PLACE_MS_MAX) continue
+      const ms = leastMs(text, run, 9)
+      if (ms > ONE_PLACE_MS_MAX) found.push(`${String(pattern).slice(0, 80)}: ${shown(pump, { ms, quarterMs: NaN })}`)
+    }
+  }
+  t.same(found, [])
+  t.ok(tried.length > 60, `${tried.length} patterns`)
+  t.end()
+})
+
 test('every detector is linear in the text, with every gate open', async (t) => {
   const found: Array<string | null> = []
   const bounds = { msMax: DETECTOR_MS_MAX, sizeMax: SIZE, screen: COARSE_SCREEN }
@@ -110,7 +138,7 @@ test('a reading of one value is linear in the text, in every kind of place', (t)
   const found = kinds.map((kind, at) => firstOver(
     pumps.filter((_, place) => kind === 'form' || place % kinds.length === at),
     (text) => inspectReading([], kind, 'p', text, 'q'),
-    { msMax: DETECTOR_MS_MAX, sizeMax: SIZE, screen: COARSE_SCREEN },
+    { msMax: READING_MS_MAX, sizeMax: SIZE, screen: COARSE_SCREEN },
     kind
   ))
   t.same(found.filter((one) => one !== null), [])

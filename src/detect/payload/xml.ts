@@ -110,7 +110,7 @@ function inspectTag (inspection: Inspection, tag: string, place: string): void {
       return leaveBeyond(inspection, `${place}: attributes of one element beyond the ${XML_ATTRIBUTES_MAX}th`)
     }
     const before = tag.slice(Math.max(0, match.index - NAME_CHARACTERS_MAX), match.index).trimEnd()
-    const attribute = /[\w:.-]+$/.exec(before)?.[0] ?? ''
+    const attribute = /(?<![\w:.-])[\w:.-]+$/.exec(before)?.[0] ?? ''
     const value = decodeEntities(match[1] ?? match[2] ?? '')
     if (/^xmlns(?::|$)|:schemalocation$/i.test(attribute) && ADDRESSES.test(value)) continue
     inspectValue(inspection, 'xml', `${place}.${attribute.slice(0, 32)}`, value, attribute.toLowerCase(), 0)
