@@ -16,7 +16,8 @@ import { createScoringPool } from '../src/threads/pool.ts'
 import { systemClock } from '../src/std/clock.ts'
 import { createReceiptIds } from '../src/std/id.ts'
 import { machine } from './machine.ts'
-import type { PoolMode, ScoringPool } from '../src/threads/pool.ts'
+import type { ScoringPool } from '../src/threads/pool.ts'
+import type { PoolMode } from '../src/threads/shapes.ts'
 import type { Observation } from '../src/detect/shapes.ts'
 
 interface Wire { method: string, url: string, headers: string[], body: Buffer | null, address: string }

@@ -95,7 +95,9 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
         refusals600s: (observation.history?.refused600s ?? 0) + 1
       })
     },
-    list: () => playbooks.map((playbook) => ({ ...playbook, steps: [...new Set(playbook.steps.map((step) => step.do))] })),
+    list: () => playbooks.map(({ steps, ...playbook }) =>
+      ({ ...playbook, steps: [...new Set(steps.map((step) => step.do))] })
+    ),
     async runOn (name, assessmentId, options) {
       const assessment = await parts.findAssessment(assessmentId)
       if (assessment === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt')

@@ -15,7 +15,7 @@ import { isWanted } from './shapes.ts'
 import type { Channel, Waiting } from './shapes.ts'
 
 /** `backlog`: more than one client may have in line. `full`: more than all may. */
-export type Place = 'taken' | 'backlog' | 'full'
+type Place = 'taken' | 'backlog' | 'full'
 
 /** Thread time of one client in line, us. */
 const BUDGET_US = { anonymous: 100_000, known: 400_000 }

@@ -14,27 +14,9 @@
 import { scoreInHurry } from './hurry.ts'
 import { scoreInline } from './inline.ts'
 import { ThreadedPool } from './threaded-pool.ts'
-import type { Answer, Ask } from './shapes.ts'
+import type { Answer, Ask, PoolMode, ScoringPoolOptions } from './shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
-import type { Clock } from '../std/clock.ts'
-
-export type PoolMode = 'ring' | 'inline'
-
-export interface ScoringPoolOptions {
-  mode: PoolMode
-  /** 1 or more; none are started in inline mode. */
-  threads: number
-  policy: Policy
-  clock: Clock
-  log: { warn: (facts: object, message: string) => void }
-  /** Each answer, with the seconds since it was asked for. */
-  onScored?: (seconds: number, answer: Answer) => void
-  /** A thread died or was stopped. */
-  onDeath?: (reason: string) => void
-  /** Thread entry; tests give one that fails on purpose. */
-  workerUrl?: URL
-}
 
 export interface ScoringPool {
   readonly mode: PoolMode

@@ -119,7 +119,7 @@ export class RingRun {
     else if (!this.#isAsking) this.#askForCpu(taken)
   }
 
-  /** The answer comes by an interrupt of the thread: within a millisecond, but never from within one long native call. */
+  /** The answer comes by an interrupt: within a millisecond, but never from within one long native call. */
   async #askForCpu (taken: number): Promise<void> {
     this.#isAsking = true
     const nowUs = await this.#thread!.cpuUs().catch(() => null)

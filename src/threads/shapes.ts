@@ -1,6 +1,7 @@
 /** Shapes that the pool and its channels share: one channel per thread, whatever carries the observations to it. */
 import type { Observation, Score } from '../detect/shapes.ts'
 import type { Policy } from '../detect/policy.ts'
+import type { Clock } from '../std/clock.ts'
 
 /**
  * Why a request gets no verdict. `exhausts`: its text used up the time of two threads. `backlog`: its client's own work
@@ -30,7 +31,7 @@ export interface Ask {
   readonly patient: boolean
 }
 
-/** How a thread ended over a text. `cpu`: the text used up its time. `died`: by itself. `stopped`: by us, for silence. */
+/** How a thread ended over a text. `cpu`: it used up its time. `died`: by itself. `stopped`: by us, for silence. */
 export type ThreadEnd = 'cpu' | 'died' | 'stopped'
 
 /** One observation that waits for its score. */
@@ -97,6 +98,23 @@ export interface ChannelOptions {
   events: ChannelEvents
   /** CPU time of the thread that one observation may use, ms. */
   cpuMsMax: number
+}
+
+export type PoolMode = 'ring' | 'inline'
+
+export interface ScoringPoolOptions {
+  mode: PoolMode
+  /** 1 or more; none are started in inline mode. */
+  threads: number
+  policy: Policy
+  clock: Clock
+  log: { warn: (facts: object, message: string) => void }
+  /** Each answer, with the seconds since it was asked for. */
+  onScored?: (seconds: number, answer: Answer) => void
+  /** A thread died or was stopped. */
+  onDeath?: (reason: string) => void
+  /** Thread entry; tests give one that fails on purpose. */
+  workerUrl?: URL
 }
 
 /** Observations that one channel holds, waiting or in hand (R31): beyond it the answer is the cheap score. */

@@ -6,8 +6,7 @@ import { HeavyLine, weightOf } from './heavy-line.ts'
 import { RingChannel } from './ring-channel.ts'
 import { LARGE } from './ring.ts'
 import { EXHAUSTED_CPU_MS, QUEUE_MAX, SECOND_TRY_CPU_MS } from './shapes.ts'
-import type { ScoringPoolOptions } from './pool.ts'
-import type { Answer, Ask, Channel, ChannelEvents, ThreadEnd, Waiting } from './shapes.ts'
+import type { Answer, Ask, Channel, ChannelEvents, ScoringPoolOptions, ThreadEnd, Waiting } from './shapes.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation } from '../detect/shapes.ts'
 
@@ -31,7 +30,12 @@ const HEAVY_AFTERWARDS = { max: 64, portion: 1 }
 const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
 
 /** The way of heavy requests: the line, and a thread of its own. */
-interface Heavy { readonly line: HeavyLine, readonly channel: Channel, readonly afterwards: Afterwards, started: boolean }
+interface Heavy {
+  readonly line: HeavyLine
+  readonly channel: Channel
+  readonly afterwards: Afterwards
+  started: boolean
+}
 
 /**
  * The threads of a pool, and which request goes to which: light ones to the emptiest, heavy ones into their line, those
@@ -211,7 +215,7 @@ export class ThreadedPool {
     else this.#answers.inHurry(waiting, false)
   }
 
-  /** It is not others that keep it waiting: its own end is waited for, and the thread for second tries is made ready. */
+  /** It is not others that keep it waiting: its end is waited for, and the thread for second tries is made ready. */
   #suspect (waiting: Waiting): void {
     waiting.isSuspect = true
     waiting.dueMs = Math.max(waiting.dueMs, waiting.startedMs + SECOND_TRY_MS_MAX)

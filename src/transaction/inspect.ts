@@ -13,7 +13,8 @@ import {
 } from '../errors.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { Threads } from '../threads/plugin.ts'
-import type { Later, Unjudged } from '../threads/shapes.ts'
+import type { Unjudged } from '../threads/shapes.ts'
+import type { CatchUp } from './catch-up.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'
 import type { Decoys } from './decoys.ts'
 import { asksDecoysOnly } from './graphql-decoys.ts'
@@ -45,8 +46,7 @@ export interface InspectParts {
   bodyBytesMax: number
   /** Playbooks hear of it now: a decoy answers slowly on purpose, and its block must not begin with the end of that. */
   respond (transaction: Transaction): void
-  /** The full score of a request that was answered before there was one. */
-  catchUp (transaction: Transaction, later: Later): void
+  catchUp: CatchUp
 }
 
 /** @param body null when the request has none */

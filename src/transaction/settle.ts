@@ -6,10 +6,10 @@ import { addressKey } from '../std/ip.ts'
 import { createPerSecond } from '../std/per-second.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
-import type { Action, Verdict } from '../decisions/shapes.ts'
-import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
+import type { Action } from '../decisions/shapes.ts'
+import type { Thresholds } from '../decisions/verdict.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
-import type { Later } from '../threads/shapes.ts'
+import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
 import type { Outcome, Transaction } from './transaction.ts'
 
@@ -34,8 +34,8 @@ export interface Settle {
   settle (transaction: Transaction, outcome: Outcome): void
   /** Playbooks hear of a transaction before it is settled; they hear of it once. Never throws. */
   respond (transaction: Transaction): void
-  /** The full score of a request that was answered before there was one. Never throws. */
-  catchUp (transaction: Transaction, later: Later): void
+  /** Never throws. */
+  catchUp: CatchUp
 }
 
 /** Lines about requests that a standing decision refused; receipts and metrics count what they leave out. */
@@ -118,28 +118,6 @@ export function createSettle (parts: SettleParts): Settle {
     })
   }
 
-  /** Nothing is refused by it any more: history learns it, and playbooks may act, as if it had been there in time. */
-  function catchUp (transaction: Transaction, { score, exhausts }: Later): void {
-    if (transaction.authority === 'sample') return
-    attempt(transaction, 'the full score', () => {
-      const { client, address, id, decision, method } = transaction
-      const about = { client, address: addressKey(address!) }
-      if (exhausts) {
-        clients.settle({ ...about, status: 503, action: 'ALLOW', exhausts })
-        const verdict: Verdict = { action: 'BLOCK', simulated: parts.thresholds.shadow }
-        return tell({ ...transaction, limit: null, verdict, unjudged: 'exhausts' })
-      }
-      if (score === null) return
-      const writes = method !== 'GET' && method !== 'HEAD'
-      const verdict = decideVerdict({ score, decision, writes, thresholds: parts.thresholds })
-      score.decoy ||= transaction.score?.decoy === true
-      if (verdict.action !== 'BLOCK') return
-      log.info({ assessment: id, client, score: score.value, factor: decisiveFactor(score) }, 'a full score came later')
-      clients.settle({ ...about, status: 403, action: 'BLOCK', score: score.value, factors: score.factors })
-      tell({ ...transaction, limit: null, score, verdict, refusedBy: 'score', unjudged: null })
-    })
-  }
-
   function tell (transaction: Transaction): void {
     const detection = detectionOf(transaction, options)
     if (detection !== null) playbooks.respond(detection)
@@ -175,7 +153,12 @@ export function createSettle (parts: SettleParts): Settle {
     if (isRefusal) unlogged = 0
   }
 
-  return { settle, respond, catchUp }
+  const catchUp = createCatchUp({ clients, log, thresholds: parts.thresholds, tell })
+  return {
+    settle,
+    respond,
+    catchUp: (transaction, later) => attempt(transaction, 'the full score', () => catchUp(transaction, later))
+  }
 }
 
 /**

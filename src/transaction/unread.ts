@@ -7,7 +7,7 @@ import type { Body, Transaction } from './transaction.ts'
  * the bounds of what is inspected. What our parsers would read and the scorer did not is let through nowhere. For
  * requests that no route of ours takes, the scan of their raw bytes has decided (detect/raw-scan/raw-scan.ts).
  */
-export interface Unread {
+interface Unread {
   readonly refusal: Refusal
   /** For the receipt; null where the score says it already. */
   readonly remark: string | null

@@ -27,7 +27,8 @@ export interface Walk {
   settle: Settle['settle']
 }
 
-export type WalkParts = AdmitParts & Omit<InspectParts, 'respond' | 'catchUp' | 'thresholds'> & Omit<SettleParts, 'thresholds'> & {
+type OfParts = AdmitParts & Omit<InspectParts, 'respond' | 'catchUp'> & SettleParts
+export type WalkParts = Omit<OfParts, 'thresholds'> & {
   processId: string
   challengeThreshold: number
   blockThreshold: number

@@ -8,8 +8,8 @@ import { cheapScore, scoreObservation } from '../../src/detect/score.ts'
 import { systemClock } from '../../src/std/clock.ts'
 import { observation } from '../detect/observations.ts'
 import type { Test } from 'tap'
-import type { PoolMode, ScoringPool, ScoringPoolOptions } from '../../src/threads/pool.ts'
-import type { Answer, Ask } from '../../src/threads/shapes.ts'
+import type { ScoringPool } from '../../src/threads/pool.ts'
+import type { Answer, Ask, PoolMode, ScoringPoolOptions } from '../../src/threads/shapes.ts'
 import type { Observation, Score } from '../../src/detect/shapes.ts'
 
 const policy = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })

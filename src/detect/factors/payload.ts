@@ -86,8 +86,8 @@ function combine (findings: Finding[], grade: Grade | null, sensitivity: 1 | 2 |
 }
 
 /**
- * What a sign of the raw bytes alone makes of this factor: a refusal, or a challenge, since bytes out of their place have
- * more readings.
+ * What a sign of the raw bytes alone makes of this factor: a refusal, or a challenge, since bytes out of their place
+ * have more readings.
  */
 export const RAW_VALUES = { certain: 0.95, likely: 0.55 } as const
 

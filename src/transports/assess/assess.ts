@@ -14,7 +14,10 @@ import { readSample, type AssessRequest, type Sample } from './read-sample.ts'
  * whoever hands them in
  * @throws NEKO_ERR_INPUT_INVALID naming the request that cannot be read
  */
-export type Assess = (requests: readonly AssessRequest[], options: { acts: boolean, submitter: string }) => Promise<Assessment[]>
+export type Assess = (
+  requests: readonly AssessRequest[],
+  options: { acts: boolean, submitter: string }
+) => Promise<Assessment[]>
 
 export const REQUESTS_MAX = 100
 /** Requests of one call that are with the threads at once, so that it does not crowd out live requests. */

@@ -5,8 +5,8 @@ import { NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_URL_INVALID } from '../../errors.t
 const HEADERS_MAX = 200
 
 /**
- * Requests that passed the gate and that no handler should read: too many headers, or no host or two (RFC 9112 3.2; Node
- * drops the second). The connection ends with them.
+ * Requests that passed the gate and that no handler should read: too many headers, or no host or two (RFC 9112 3.2;
+ * Node drops the second). The connection ends with them.
  * @throws NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_URL_INVALID
  */
 export async function refuseUnreadable (request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -2,8 +2,8 @@ import type { Subject } from '../findings.ts'
 
 /**
  * Of the signs from `before` on, drops those that repeat a rule and a grade with no more value: thousands of tags or
- * expressions with the same fault leave one sign, the first, as the payload factor does in the end. Each sign that stays
- * is looked for in the whole text before it is shown.
+ * expressions with the same fault leave one sign, the first, as the payload factor does in the end. Each sign that
+ * stays is looked for in the whole text before it is shown.
  */
 export function dropRepeatedSigns (signs: Subject['signs'], before: number): void {
   let kept = before
