@@ -11,6 +11,7 @@ import {
   POLICY,
   READY,
   RESULTS,
+  SMALL,
   STOP,
   TAKEN,
   createRing,
@@ -37,6 +38,12 @@ interface RingRunOptions {
 
 /** From here a text is suspect: three times what the worst 64 KiB take. */
 const SUSPECT_CPU_MS = 15
+
+/**
+ * The first long texts of a thread cost it some 20 ms more, while its code is compiled: twice the time for them, since
+ * on a slow machine they would look like texts that exhaust it.
+ */
+const COLD_REQUESTS = 8
 
 /** How a run ended: in words, and what that says of the observation in hand. */
 export interface RunEnd { readonly reason: string, readonly end: ThreadEnd }
@@ -127,7 +134,9 @@ export class RingRun {
     if (nowUs === null || this.#isOver || taken !== this.#taken() || !this.#isBusy()) return
     this.#cpuBeforeUs ??= nowUs
     const usedMs = (nowUs - this.#cpuBeforeUs) / 1000
-    const { cpuMsMax, onSuspect } = this.#options
+    const { geometry, onSuspect } = this.#options
+    const isCold = geometry !== SMALL && taken <= COLD_REQUESTS
+    const cpuMsMax = this.#options.cpuMsMax * (isCold ? 2 : 1)
     if (usedMs >= cpuMsMax) this.#stopThread('cpu', `one request used ${cpuMsMax} ms of its time`)
     else if (usedMs >= SUSPECT_CPU_MS) {
       const inHand = this.requests.inHand()
