@@ -1,7 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { readFileSync } from 'node:fs'
-import { createWriteStream, mkdirSync } from 'node:fs'
+import { createWriteStream, globSync, mkdirSync, readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import { startMongo } from './services/mongo.ts'
 
@@ -19,6 +18,12 @@ const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
 const ON_BOTH_STORES = ['test/audit/trail-registry.test.ts', 'test/audit/pseudonyms.test.ts', 'test/audit/rotation.test.ts', 'test/audit/settings.test.ts', 'test/identity', 'test/intel', 'test/receipts', 'test/decisions', 'test/playbooks']
 /** Tests of what is pure: no service, no socket, no store. */
 const PURE = ['test/std', 'test/detect', 'test/clients', 'test/threads', 'test/intel/match.test.ts', 'test/intel/import.test.ts', 'test/intel/import-source.test.ts', 'test/decisions/standing.test.ts']
+
+/** What is held against processor time depends on neither store nor zone: once is enough. */
+const TIMED = /\/(?:linear|raw-scan-time|redaction-cost|turns)\.test\.ts$/
+const untimed = (paths: readonly string[]): string[] => paths
+  .flatMap((path) => path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`).sort())
+  .filter((path) => !TIMED.test(path))
 
 const SERVICES: Array<{ name: string, command: string, args: string[], for: string }> = [
   { name: 'redis-server', command: 'redis-server', args: ['--version'], for: 'fleets of several hosts' },
@@ -44,7 +49,7 @@ if (options.has('--nightly')) await runTap([], { coverage: false, extra: ['--inc
 else {
   await runTap(files, { coverage: options.has('--coverage') })
   if (files.length === 0) await runOnMongo()
-  if (options.has('--zones')) for (const zone of ZONES) await runTap(PURE, { coverage: false, zone })
+  if (options.has('--zones')) for (const zone of ZONES) await runTap(untimed(PURE), { coverage: false, zone })
 }
 if (options.has('--coverage')) checkCoverage()
 if (failed > 0) process.exitCode = 1
@@ -57,7 +62,7 @@ async function runOnMongo (): Promise<void> {
   const server = await startMongo(harness as unknown as Test)
   if (server !== null) {
     console.log("the rooms' tests on a server of MongoDB's protocol")
-    await runTap(ON_BOTH_STORES, { coverage: false, environment: { NEKO_TEST_STORE: 'mongodb', MONGODB_TEST_URL: server.uri } })
+    await runTap(untimed(ON_BOTH_STORES), { coverage: false, environment: { NEKO_TEST_STORE: 'mongodb', MONGODB_TEST_URL: server.uri } })
   }
   for (const teardown of teardowns) await teardown()
 }
