@@ -52,7 +52,7 @@ export default fp(async (app) => {
     shadow: config.enforcement === 'shadow'
   }
   app.decorate('judge', (score: Score, { decision, method }: { decision: Decision | null, method: string }) =>
-    decideVerdict({ score, decision, writes: method !== 'GET' && method !== 'HEAD', thresholds }))
+    decideVerdict({ score, decision, method, thresholds }))
   app.addHook('onClose', async () => {
     clearInterval(timer)
     await decisions.close()

@@ -12,22 +12,23 @@ export interface Thresholds { challenge: number, block: number, shadow: boolean 
  * is missing"), and a request that writes is risky. A certain sign of its raw bytes is a measurement.
  */
 export function decideVerdict (
-  { score, decision, writes, thresholds }: {
+  { score, decision, method, thresholds }: {
     score: Score,
     decision: Decision | null,
-    writes: boolean,
+    method: string,
     thresholds: Thresholds
   }
 ): Verdict {
   const standing = decision !== null && !decision.simulated ? decision.action : null
   return {
-    action: standing === 'ALLOW' ? 'ALLOW' : raise(byScore(score, writes, thresholds), standing),
+    action: standing === 'ALLOW' ? 'ALLOW' : raise(byScore(score, method, thresholds), standing),
     simulated: thresholds.shadow
   }
 }
 
-function byScore (score: Score, writes: boolean, { challenge, block }: Thresholds): Action {
+function byScore (score: Score, method: string, { challenge, block }: Thresholds): Action {
   if (score.degraded && score.grade === 'certain' && score.value >= block) return 'BLOCK'
+  const writes = method !== 'GET' && method !== 'HEAD'
   if (score.degraded) return score.value >= challenge || (writes && score.source === 'none') ? 'CHALLENGE' : 'ALLOW'
   if (score.value >= block) return 'BLOCK'
   return score.value >= challenge ? 'CHALLENGE' : 'ALLOW'

@@ -31,6 +31,11 @@ interface Cidr {
   bits: number
 }
 
+/** A ClientKey that stands for an address (IPv6: its /64): nobody signed in. */
+export function isAddressKey (client: string): boolean {
+  return client.startsWith('ip:')
+}
+
 /** Null when it is no CIDR; a bare address is one of full width. Host bits may be set and are cleared. */
 export function parseCidr (text: string): Cidr | null {
   const slash = text.indexOf('/')

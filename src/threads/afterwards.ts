@@ -9,7 +9,6 @@ export interface Afterwards {
   keep (waiting: Waiting): boolean
   /** Hands on what the channel has room for, beside the requests that are being waited for. */
   feed (channel: Channel): void
-  size (): number
   drain (): Waiting[]
 }
 
@@ -26,7 +25,6 @@ export function createAfterwards ({ max, portion }: { max: number, portion: numb
       if (waiting.length === 0 || !channel.isAlive() || channel.size() >= portion) return
       for (const one of waiting.splice(0, portion)) if (!channel.push(one)) waiting.push(one)
     },
-    size: () => waiting.length,
     drain () {
       const left = waiting
       waiting = []

@@ -15,7 +15,7 @@ export interface Answers {
   refuse (waiting: Waiting, unjudged: Unjudged): void
   /** Refused while its thread goes on: what becomes of it is told afterwards. */
   refuseForNow (waiting: Waiting): void
-  /** Without a thread. `comesLater`: one will have its full score. */
+  /** Answers without a thread. `comesLater`: one will still give the full score. */
   inHurry (waiting: Waiting, comesLater: boolean): void
   /** Answered requests that a thread is still to be through with. */
   owed (): number
@@ -71,7 +71,7 @@ export function createAnswers ({ clock, policy, onScored }: AnswersParts): Answe
     },
     refuseForNow (waiting) {
       const score = scoreCheaply(waiting.observation, policy())
-      answer(waiting, { score, unjudged: 'full', later: laterOf(waiting) })
+      answer(waiting, { score, unjudged: 'unfinished', later: laterOf(waiting) })
     },
     inHurry,
     owed: () => owed

@@ -7,16 +7,18 @@ import { BoundedMap } from '../std/bounded-map.ts'
 export interface HeavyCost {
   /** Thread time that `bytes` of this client will take, us. */
   predictUs (client: string, bytes: number): number
-  /** Thread time that they took. */
+  /** Thread time that `bytes` of it took. Both are above 0. */
   learn (client: string, bytes: number, cpuUs: number): void
 }
 
+/** Some 400 KB. */
 const CLIENTS_MAX = 4_096
 const MEDIAN_OF = 64
-/** The median is worked out anew every so many measurements. */
+/** The median is worked out anew every so many measurements: a sort of 64 numbers costs some microseconds. */
 const MEDIAN_EVERY = 16
 /** Before anything was measured: dear text, so that a crowd of unknown ones is no surprise. */
 const FIRST_US_PER_KIB = 150
+/** Three measurements make half of what is predicted. */
 const NEWEST_WEIGHT = 0.3
 
 export function createHeavyCost (): HeavyCost {

@@ -6,15 +6,15 @@
  * takes anybody else's turn, and what is beyond waits for its own. Only a few are handed to the thread at a time; of
  * those that wait here the pool answers some without a thread meanwhile, and they are dropped when their turn comes.
  *
- * Bounds: 64 requests of one client, 256 of all. A line that is full of heavy requests takes no more from anonymous
- * clients; signed-in ones keep their place.
+ * Bounds: 64 requests of one client, 256 of all. A line with 250 ms of work takes no more from anonymous clients;
+ * signed-in ones are taken up to the 256, and are answered in a hurry beyond.
  */
-import { ipv6Words } from '../std/ip.ts'
+import { ipv6Words, isAddressKey } from '../std/ip.ts'
 import type { HeavyCost } from './heavy-cost.ts'
 import { isWanted } from './shapes.ts'
 import type { Channel, Waiting } from './shapes.ts'
 
-/** `backlog`: more than one client may have in line. `full`: more than all may. */
+/** `backlog`: this client has as many in line as one may. `full`: all together have. */
 type Place = 'taken' | 'backlog' | 'full'
 
 /** Thread time of one client in line, us. */
@@ -27,7 +27,7 @@ const OF_ALL_MAX = 256
 const FULL_US = 250_000
 /** Enough that the thread has work while main is on its way. */
 const WITH_THREAD_MAX = 3
-/** A thread that got less of the time than this was kept waiting by the machine. */
+/** A thread that got less of the time than this was kept waiting by the machine: under half a processor it gets 0.5. */
 const STARVED_SHARE = 0.6
 
 interface Client {
@@ -49,11 +49,11 @@ interface Entry {
   readonly bytes: number
   readonly predictedUs: number
   /** Of its client, when it came: what stood before it, and the thread time spent so far. */
-  readonly before: number
-  readonly beforeUs: number
-  readonly clientSpentUs: number
+  readonly requestsBefore: number
+  readonly predictedBeforeUs: number
+  readonly clientSpentThenUs: number
   /** Thread time spent on all when it came. */
-  readonly spentUs: number
+  readonly allSpentThenUs: number
 }
 
 export class HeavyLine {
@@ -81,7 +81,7 @@ export class HeavyLine {
   }
 
   push (waiting: Waiting): Place {
-    const isAnonymous = waiting.ask.client.startsWith('ip:')
+    const isAnonymous = isAddressKey(waiting.ask.client)
     const key = lineKey(waiting.ask.client)
     const known = this.#clients.get(key)
     if (known !== undefined && known.count >= OF_CLIENT_MAX) return 'backlog'
@@ -95,10 +95,10 @@ export class HeavyLine {
       client,
       bytes,
       predictedUs: this.#cost.predictUs(key, bytes),
-      before: client.count,
-      beforeUs: client.predictedUs,
-      clientSpentUs: client.spentUs,
-      spentUs: this.#spentUs
+      requestsBefore: client.count,
+      predictedBeforeUs: client.predictedUs,
+      clientSpentThenUs: client.spentUs,
+      allSpentThenUs: this.#spentUs
     }
     this.#entries.set(waiting, entry)
     client.queue.push(entry)
@@ -137,12 +137,13 @@ export class HeavyLine {
   /** True for a request that still waits because of what its own client has brought, and not because we are slow. */
   isOwnBacklog (waiting: Waiting, nowMs: number): boolean {
     const entry = this.#entries.get(waiting)
-    if (entry === undefined || entry.before < ALWAYS_MAX) return false
+    if (entry === undefined || entry.requestsBefore < ALWAYS_MAX) return false
     const { client } = entry
     // As it was predicted, or as it turned out where that was more.
-    const ownUs = Math.max(entry.beforeUs, client.spentUs - entry.clientSpentUs)
+    const ownUs = Math.max(entry.predictedBeforeUs, client.spentUs - entry.clientSpentThenUs)
     if (ownUs <= client.budgetUs) return false
-    const isStarved = (this.#spentUs - entry.spentUs) / 1000 < STARVED_SHARE * (nowMs - waiting.startedMs)
+    const isStarved = (this.#spentUs - entry.allSpentThenUs) / 1000 < STARVED_SHARE * (nowMs - waiting.startedMs)
+    // Twice the budget is more than half a processor's worth of waiting explains.
     return !isStarved || ownUs > 2 * client.budgetUs
   }
 
@@ -205,7 +206,7 @@ const words = new Int32Array(4)
 
 /** Whose turn it is: the client, or its /48 for an address of IPv6. */
 function lineKey (client: string): string {
-  if (!client.startsWith('ip:') || !client.endsWith('/64')) return client
+  if (!isAddressKey(client) || !client.endsWith('/64')) return client
   ipv6Words(client.slice(3, -3), words)
   return `ip:${words[0]}:${(words[1] as number) >>> 16}/48`
 }

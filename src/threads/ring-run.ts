@@ -36,7 +36,7 @@ interface RingRunOptions {
   cpuMsMax: number
 }
 
-/** From here a text is suspect: three times what the worst 64 KiB take. */
+/** From here a text is suspect: some three times what 64 KiB of ordinary text take. */
 const SUSPECT_CPU_MS = 15
 
 /**

@@ -4,10 +4,11 @@ import type { Policy } from '../detect/policy.ts'
 import type { Clock } from '../std/clock.ts'
 
 /**
- * Why a request gets no verdict. `exhausts`: its text used up the time of two threads. `backlog`: its client's own work
- * stands before it. `full`: the line is full of heavy requests.
+ * Why a request gets no verdict. `exhausts`: its text used up its thread's time, or its thread died of it, at its second
+ * try too (at the first where there is none). `unfinished`: it has used more thread time than any ordinary text, and its
+ * second try has not ended. `backlog`: its client's own work stands before it. `full`: the line is full of heavy requests.
  */
-export type Unjudged = 'exhausts' | 'backlog' | 'full'
+export type Unjudged = 'exhausts' | 'unfinished' | 'backlog' | 'full'
 
 /** What became of a request after its answer: its full score, or that its text exhausted the threads. */
 export interface Later { readonly score: Score | null, readonly exhausts: boolean }
@@ -117,9 +118,12 @@ export interface ScoringPoolOptions {
   workerUrl?: URL
 }
 
-/** Observations that one channel holds, waiting or in hand (R31): beyond it the answer is the cheap score. */
+/**
+ * Observations that one channel holds, waiting or in hand (R31). Beyond it a client whose own requests are half of them
+ * is refused; others are answered in a hurry, and scored afterwards.
+ */
 export const QUEUE_MAX = 256
-/** Ten times what the worst 64 KiB take: a text that uses more has exhausted its thread. */
+/** Some ten times what 64 KiB of ordinary text take: a text that uses more has exhausted its thread. */
 export const EXHAUSTED_CPU_MS = 50
 /** Thread time of the second try. */
 export const SECOND_TRY_CPU_MS = 150

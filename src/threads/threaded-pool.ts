@@ -7,16 +7,17 @@ import { RingChannel } from './ring-channel.ts'
 import { LARGE } from './ring.ts'
 import { EXHAUSTED_CPU_MS, QUEUE_MAX, SECOND_TRY_CPU_MS } from './shapes.ts'
 import type { Answer, Ask, Channel, ChannelEvents, ScoringPoolOptions, ThreadEnd, Waiting } from './shapes.ts'
+import { isAddressKey } from '../std/ip.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation } from '../detect/shapes.ts'
 
 /** Longer than a Redis command may take, far shorter than a database call. */
 const SCORE_MS_MAX = 150
-/** For heavy requests: sixteen of 10 ms each, one after the other, on a machine that others use too. */
-const HEAVY_SCORE_MS_MAX = 300
-/** For a text that exhausted a thread: until its second try has ended. */
-const SECOND_TRY_MS_MAX = 470
-/** For whoever is patient. */
+/** For heavy requests: sixteen of 10 ms each, one after the other, on half a processor. */
+const HEAVY_SCORE_MS_MAX = 320
+/** For a text that is suspect: its thread's time is used up, and then that of the second one, which has to start. */
+const SECOND_TRY_MS_MAX = HEAVY_SCORE_MS_MAX + SECOND_TRY_CPU_MS
+/** For what others saw: nobody waits for its answer with a page half shown, and a database call may take twice as long. */
 const PATIENT_MS_MAX = 1_000
 /** More text than fits into a slot of the ring of small requests, more or less. */
 const HEAVY_BYTES = 6_144
@@ -136,7 +137,7 @@ export class ThreadedPool {
     const place = line.push(waiting)
     if (place === 'taken') return this.#deadlines.watch(waiting)
     const { client, patient } = waiting.ask
-    const isRefused = !patient && (place === 'backlog' || client.startsWith('ip:'))
+    const isRefused = !patient && (place === 'backlog' || isAddressKey(client))
     if (isRefused) this.#answers.refuse(waiting, place)
     else this.#overflow(waiting, afterwards)
   }
@@ -144,6 +145,7 @@ export class ThreadedPool {
   /** No room: answered now, and scored when there is. */
   #overflow (waiting: Waiting, afterwards: Afterwards): void {
     this.#answers.inHurry(waiting, afterwards.keep(waiting))
+    // Its time is over already; the timer runs while it is still to be scored.
     this.#deadlines.watch(waiting)
   }
 
@@ -197,10 +199,15 @@ export class ThreadedPool {
     const isOwn = !waiting.ask.patient && line.isOwnBacklog(waiting, this.#options.clock.monotonic())
     if (isOwn) return this.#answers.refuse(waiting, 'backlog')
     // A thread that has it already goes on; who still waits in line makes room for those that can be answered in time.
-    this.#answers.inHurry(waiting, !line.withdraw(waiting) || afterwards.keep(waiting))
+    const isWithThread = !line.withdraw(waiting)
+    this.#answers.inHurry(waiting, isWithThread || afterwards.keep(waiting))
   }
 
-  /** A thread ended over this text. */
+  /**
+   * A thread ended over this text. The first time it is tried once more, alone. The second time it is the text's doing,
+   * unless we stopped a silent thread. Without room for a second try it is refused if it used up its thread, and else
+   * answered in a hurry.
+   */
   #tryAgain (waiting: Waiting, end: ThreadEnd): void {
     this.#heavy?.line.leave(waiting, 0)
     if (waiting.isSecondTry) {
@@ -211,7 +218,7 @@ export class ThreadedPool {
     if (end === 'cpu') this.#suspect(waiting)
     const channel = this.#secondChannel()
     if (channel.size() < SECOND_TRIES_MAX && channel.push(waiting)) return
-    if (end === 'cpu') this.#answers.refuse(waiting, 'full')
+    if (end === 'cpu') this.#answers.refuse(waiting, 'unfinished')
     else this.#answers.inHurry(waiting, false)
   }
 

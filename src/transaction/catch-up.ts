@@ -8,8 +8,8 @@ import type { Later } from '../threads/shapes.ts'
 import type { Transaction } from './transaction.ts'
 
 /**
- * What is made up for: the full score of a request that was answered before there was one. Nothing is refused by it any
- * more; history learns it, and playbooks may act, as if it had been there in time. A sample has had its advice.
+ * What is made up for: a full score that came after its answer. Only one that would have blocked counts: history learns
+ * of the refusal, and playbooks hear of it. A challenge comes too late to be asked, and a sample has had its advice.
  */
 export type CatchUp = (transaction: Transaction, later: Later) => void
 
@@ -27,15 +27,15 @@ export function createCatchUp ({ clients, log, thresholds, tell }: CatchUpParts)
     const { client, address, id, decision, method } = transaction
     const about = { client, address: addressKey(address!) }
     if (exhausts) {
+      // The status that it would have had: its own has left.
       clients.settle({ ...about, status: 503, action: 'ALLOW', exhausts })
       const verdict: Verdict = { action: 'BLOCK', simulated: thresholds.shadow }
       return tell({ ...transaction, limit: null, verdict, unjudged: 'exhausts' })
     }
     if (score === null) return
-    const writes = method !== 'GET' && method !== 'HEAD'
-    const verdict = decideVerdict({ score, decision, writes, thresholds })
-    score.decoy ||= transaction.score?.decoy === true
+    const verdict = decideVerdict({ score, decision, method, thresholds })
     if (verdict.action !== 'BLOCK') return
+    score.decoy ||= transaction.score?.decoy === true
     log.info({ assessment: id, client, score: score.value, factor: decisiveFactor(score) }, 'a full score came later')
     clients.settle({ ...about, status: 403, action: 'BLOCK', score: score.value, factors: score.factors })
     tell({ ...transaction, limit: null, score, verdict, refusedBy: 'score', unjudged: null })

@@ -57,9 +57,12 @@ const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
 const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE(), { bodyUnread: true })
 const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT(), { bodyUnread: true })
 const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED(), BEARER)
-/** Its own backlog is no violation of a limit, and lengthens none. */
+/** Of a text that cannot be judged: the same text is counted each time, so there is no hurry. */
+const EXHAUSTING: Refusal = { ...refusalFrom(new NEKO_ERR_REQUEST_UNJUDGED()), retryAfterSeconds: 60 }
+/** A backlog is no violation of a limit, and lengthens none. */
 const UNJUDGED: Readonly<Record<Unjudged, Refusal>> = {
-  exhausts: { ...refusalFrom(new NEKO_ERR_REQUEST_UNJUDGED()), retryAfterSeconds: 60 },
+  exhausts: EXHAUSTING,
+  unfinished: EXHAUSTING,
   backlog: { ...refusalFrom(new NEKO_ERR_LIMIT_EXCEEDED('1')), retryAfterSeconds: 1 },
   full: { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
 }
@@ -67,6 +70,7 @@ const UNJUDGED: Readonly<Record<Unjudged, Refusal>> = {
 /** Why nobody judged it, for the receipt. */
 const UNJUDGED_REMARKS: Readonly<Record<Unjudged, string>> = {
   exhausts: 'all: its text used up the time of the scoring threads',
+  unfinished: 'all: its text has used more thread time than any ordinary one',
   backlog: "all: its client's own requests stood before it",
   full: 'all: too many heavy requests stood before it'
 }
@@ -93,7 +97,8 @@ export function createInspect (parts: InspectParts): Inspect {
       ? { client, secondTry: true, patient: false }
       : { client: submitter, secondTry: false, patient: true })
     transaction.unjudged = unjudged
-    later?.then((found) => catchUp(transaction, found))
+    // What others sent is not held against who hands it in, neither now nor later.
+    if (later !== null && !asksOnlyToAssess(transaction)) later.then((found) => catchUp(transaction, found))
     transaction.score = score
     return score
   }
@@ -119,8 +124,7 @@ export function createInspect (parts: InspectParts): Inspect {
 
   function decide (transaction: Transaction): void {
     const { score, decision, method } = transaction
-    const writes = method !== 'GET' && method !== 'HEAD'
-    transaction.verdict = decideVerdict({ score: score!, decision, writes, thresholds })
+    transaction.verdict = decideVerdict({ score: score!, decision, method, thresholds })
   }
 
   /** A sample is advised on as a request here would be decided: a standing block stands whatever the score. */
@@ -142,24 +146,22 @@ export function createInspect (parts: InspectParts): Inspect {
       transaction.refusedBy = 'score'
       return isTokenAlone(transaction, thresholds.challenge) ? UNAUTHENTICATED : BLOCKED
     }
-    const unread = readingRefusalOf(transaction, body)
+    const unread = unjudgedRefusalOf(transaction, body)
     if (unread !== null) {
-      refuseReading(transaction)
+      markUnjudged(transaction)
       return unread
     }
     return transaction.credentialRefused === null ? null : UNAUTHENTICATED
   }
 
-  function readingRefusalOf (transaction: Transaction, body: Body | null): Refusal | null {
+  function unjudgedRefusalOf (transaction: Transaction, body: Body | null): Refusal | null {
     const { unjudged, score } = transaction
     if (unjudged !== null) leaveOut(score!, UNJUDGED_REMARKS[unjudged])
     // A text that cannot be judged is refused like one that was judged hostile, so in shadow it is let through; a line
     // that is full is a limit, and limits stay in force.
-    if (unjudged === 'exhausts' && thresholds.shadow) {
+    if (thresholds.shadow && (unjudged === 'exhausts' || unjudged === 'unfinished')) {
       transaction.verdict = { action: 'BLOCK', simulated: true }
-      return null
-    }
-    if (unjudged !== null) return UNJUDGED[unjudged]
+    } else if (unjudged !== null) return UNJUDGED[unjudged]
     if (body?.end === 'over') return TOO_LARGE
     if (body?.end === 'slow') return TOO_SLOW
     const unread = unreadOf(transaction, body)
@@ -169,9 +171,9 @@ export function createInspect (parts: InspectParts): Inspect {
 }
 
 /** A request that is refused for what was not read of it: its receipt and headers say so, whatever it scored. */
-export function refuseReading (transaction: Transaction): void {
+export function markUnjudged (transaction: Transaction): void {
   if (transaction.refusedBy !== null) return
-  transaction.refusedBy = 'reading'
+  transaction.refusedBy = 'unjudged'
   transaction.verdict = { action: 'BLOCK', simulated: false }
 }
 

@@ -168,5 +168,5 @@ export function createSettle (parts: SettleParts): Settle {
  */
 function actionLearnt ({ refusedBy, verdict, score }: Transaction): Action {
   if (refusedBy === 'score') return score?.degraded === true ? 'ALLOW' : 'BLOCK'
-  return refusedBy === 'reading' ? 'ALLOW' : verdict?.action ?? 'ALLOW'
+  return refusedBy === 'unjudged' ? 'ALLOW' : verdict?.action ?? 'ALLOW'
 }

@@ -83,8 +83,8 @@ export interface Transaction extends Arrival {
   verdict: Verdict | null
   /** Why it has no verdict of its own, or null. */
   unjudged: Unjudged | null
-  /** `reading`: it could not be judged, or holds what nobody reads here. */
-  refusedBy: 'decision' | 'limit' | 'score' | 'reading' | null
+  /** `unjudged`: it could not be judged, or holds what nobody reads here. */
+  refusedBy: 'decision' | 'limit' | 'score' | 'unjudged' | null
   /** A login or refresh that did not hold, found by the handler. */
   loginFailed: boolean
   /** A login or refresh over the strict tier, found by the handler. */

@@ -3,9 +3,9 @@ import { refusalFrom, type Refusal } from './refusal.ts'
 import type { Body, Transaction } from './transaction.ts'
 
 /**
- * Where a route of ours refuses what it does not read: a body in another alphabet or packed, and whatever lies beyond
- * the bounds of what is inspected. What our parsers would read and the scorer did not is let through nowhere. For
- * requests that no route of ours takes, the scan of their raw bytes has decided (detect/raw-scan/raw-scan.ts).
+ * What is refused because nobody read it: a packed body anywhere; on routes of ours a body in another charset, and
+ * whatever lies beyond the bounds of inspection. Elsewhere the scan of the raw bytes has decided
+ * (detect/raw-scan/raw-scan.ts).
  */
 interface Unread {
   readonly refusal: Refusal
@@ -20,22 +20,22 @@ const TOO_COMPLEX = refusalFrom(new NEKO_ERR_REQUEST_TOO_COMPLEX())
 /** Null for a request that is read in full, as far as it is read at all. */
 export function unreadOf (transaction: Transaction, body: Body | null): Unread | null {
   const { route, headers, score } = transaction
-  // Those who may not send a body there are refused without it being parsed; those who may are trusted with it.
-  if (route.bodyScope !== null) return null
   const isOurs = route.pattern !== null && !route.isDecoy
-  if (body !== null) {
+  // Those who may not send a body there are refused without it being parsed; those who may are trusted with it.
+  const isBodyRead = route.bodyScope === null
+  if (body !== null && isBodyRead) {
     const media = packedAs(headers) ?? (isOurs ? otherCharset(headers) : null)
     if (media !== null) return { refusal: UNSUPPORTED, remark: `body: ${media}, which no route of ours reads` }
   }
   if (!isOurs) return null
-  if (score!.beyond === 'body') return { refusal: TOO_LARGE, remark: null }
+  if (score!.beyond === 'body' && isBodyRead) return { refusal: TOO_LARGE, remark: null }
   return score!.beyond === 'head' ? { refusal: TOO_COMPLEX, remark: null } : null
 }
 
 /** RFC 8259 8.1: JSON between systems is UTF-8; GraphQL over HTTP is JSON. US-ASCII is a part of it. */
-const CHARSETS = /^(?:utf-?8|us-ascii)$/
+const READ_CHARSETS = /^(?:utf-?8|(?:us-)?ascii)$/
 /** Longer values of parameters name no charset. */
-const CHARSET = /charset\s{0,8}=\s{0,8}["']?([^\s"';,]{0,40})/g
+const CHARSET_PARAMETER = /charset\*?\s{0,8}=\s{0,8}["']?([^\s"';,]{0,40})/g
 
 /** Unpacking multiplies a body. */
 function packedAs (headers: readonly string[]): string | null {
@@ -45,8 +45,8 @@ function packedAs (headers: readonly string[]): string | null {
 
 function otherCharset (headers: readonly string[]): string | null {
   const types = valuesOf(headers, 'content-type')
-  const charsets = types.flatMap((type) => [...type.matchAll(CHARSET)].map(([, charset]) => charset as string))
-  const other = charsets.find((charset) => !CHARSETS.test(charset))
+  const charsets = types.flatMap((type) => [...type.matchAll(CHARSET_PARAMETER)].map(([, charset]) => charset as string))
+  const other = charsets.find((charset) => !READ_CHARSETS.test(charset.replace(/^utf-8''/, '')))
   return other === undefined ? null : `charset ${other.slice(0, 20)}`
 }
 

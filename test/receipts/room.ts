@@ -49,7 +49,7 @@ export async function openRooms (t: Test, count = 1): Promise<Rooms> {
         allow: (allowances) => pool.usePolicy(withAllowances(pool.policy(), allowances)),
         rescore: (observation, payload) => rescore(observation, payload, pool.policy())
       },
-      judge: (score, { method }) => decideVerdict({ score, decision: null, writes: method !== 'GET', thresholds })
+      judge: (score, { method }) => decideVerdict({ score, decision: null, method, thresholds })
     })
     t.teardown(() => assessments.close())
     return {
@@ -58,7 +58,7 @@ export async function openRooms (t: Test, count = 1): Promise<Rooms> {
       processId: fleet.processId,
       async see (observation) {
         const score = await pool.score(observation)
-        const receipt: Recorded = { observation, score, verdict: decideVerdict({ score, decision: null, writes: false, thresholds }), status: 200, decisionId: null, address: '192.0.2.7', at: observation.at }
+        const receipt: Recorded = { observation, score, verdict: decideVerdict({ score, decision: null, method: 'GET', thresholds }), status: 200, decisionId: null, address: '192.0.2.7', at: observation.at }
         assessments.record(receipt)
         return receipt
       }

@@ -3,7 +3,8 @@ import type { Score } from '../../src/detect/shapes.ts'
 import type { Detection } from '../../src/playbooks/shapes.ts'
 import type { Answer, Later } from '../../src/threads/shapes.ts'
 import { replace, spyOn } from './app.ts'
-import { ATTACK, newAddress, receiptOf, type Door } from './doors.ts'
+import { observation } from '../detect/observations.ts'
+import { ATTACK, newAddress, newHolder, receiptOf, type Door } from './doors.ts'
 
 /**
  * What every door does with a request that has no verdict in time: one that its client withholds refuses, one that we
@@ -109,6 +110,31 @@ export async function unjudgedContract (t: Test, door: Door, { isShadow }: { isS
     t.match(app.decisions.forAddress(address, true), { action: 'BLOCK' })
   })
 
+  await t.test('what others sent is not held against who hands it in, though it was answered in a hurry', async (t) => {
+    const told = spyOn(t, app.playbooks, 'respond')
+    threadsThat(t, ({ score }) => ({ score: inHurry(score), later: Promise.resolve({ score, exhausts: false }) }))
+    const holder = await newHolder(app, ['read', 'assess'])
+    const query = 'mutation ($requests: [AssessRequest!]!) { assess(requests: $requests) { id } }'
+    const variables = { requests: [{ method: 'GET', url: `/?q=${encodeURIComponent(ATTACK.variables.q)}` }] }
+    t.equal((await door.ask({ address: newAddress(), holder, query, variables })).code, null)
+    await new Promise(setImmediate)
+    t.strictSame(told, [])
+    t.equal(app.clients.refusals(holder.principal.clientKey), 0)
+  })
+
+  await t.test('a text whose second try has not ended is refused like one that exhausts, and counted when it does', async (t) => {
+    const later = Promise.withResolvers<Later>()
+    threadsThat(t, ({ score }) => ({ score: inHurry(score), unjudged: 'unfinished', later: later.promise }))
+    const address = newAddress()
+    const came = await door.ask({ address })
+    t.equal(came.code, 'NEKO_ERR_REQUEST_UNJUDGED')
+    t.match(await receiptOf(door, came), { status: 503, notInspected: [/hurry/, /more thread time/] })
+    t.equal(app.clients.peek(observationOf(address))?.exhausts600s, 0)
+    later.resolve({ score: null, exhausts: true })
+    await new Promise(setImmediate)
+    t.equal(app.clients.peek(observationOf(address))?.exhausts600s, 1)
+  })
+
   await t.test('a full score that is no block changes nothing afterwards', async (t) => {
     const told = spyOn(t, app.playbooks, 'respond')
     threadsThat(t, ({ score }) => ({ score: inHurry(score), later: Promise.resolve({ score, exhausts: false }) }))
@@ -137,3 +163,5 @@ export async function unjudgedContract (t: Test, door: Door, { isShadow }: { isS
     t.equal(app.clients.refusals(`ip:${address}`), 0)
   })
 }
+
+const observationOf = (address: string): ReturnType<typeof observation> => observation({ client: `ip:${address}` })

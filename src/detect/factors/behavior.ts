@@ -1,3 +1,4 @@
+import { isAddressKey } from '../../std/ip.ts'
 import { addSign, ramp, resultOf } from '../evidence.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
@@ -205,7 +206,7 @@ function addRotationSigns (client: string, history: HistorySnapshot, signs: Sign
   const requests = Math.max(1, history.requests3600s)
   const changes = ramp(history.agentChanges3600s / requests, 0.5, 0.75)
   // A key or a user is one program, one person with a few devices.
-  const isOne = client.startsWith('ip:') ? 0 : 1
+  const isOne = isAddressKey(client) ? 0 : 1
   const isDisguise = history.distinctHeaderSets3600s <= Math.max(1, agents / 4) ? ramp(agents, 3, 6) : 0
   const isEver = ramp(agents / requests, 0.25, 0.5) * ramp(agents, 6 - 2 * isOne, 14 - 4 * isOne)
   const pursuit = pursuitOf(history)
@@ -233,7 +234,7 @@ function pursuitOf (history: HistorySnapshot): number {
 
 /** One credential from many addresses with many agents. A phone changes its address and keeps its agent. */
 function addRoamingSigns (client: string, history: HistorySnapshot, signs: Signs): void {
-  if (client.startsWith('ip:')) return
+  if (isAddressKey(client)) return
   addSign(
     signs,
     0.4 * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6),

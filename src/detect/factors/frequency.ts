@@ -1,3 +1,4 @@
+import { isAddressKey } from '../../std/ip.ts'
 import { addSign, ramp, resultOf } from '../evidence.ts'
 import type { Signs } from '../evidence.ts'
 import type { Policy } from '../policy.ts'
@@ -22,7 +23,7 @@ export function measureFrequency (observation: Observation, policy: Policy): Fac
     )
   }
   // Keys and users have tiers of their own, and the limiter's answer says how much of it is used.
-  if (!observation.client.startsWith('ip:')) return resultOf('frequency', signs, policy.ceilings.frequency)
+  if (!isAddressKey(observation.client)) return resultOf('frequency', signs, policy.ceilings.frequency)
   addSign(
     signs,
     0.25 * ramp(history.requests10s, 30, 150),

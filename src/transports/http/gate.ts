@@ -3,7 +3,7 @@ import type { Principal } from '../../identity/shapes.ts'
 import { createAddressSet } from '../../std/ip.ts'
 import { methodLabel } from '../../telemetry/metrics.ts'
 import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
-import { refuseReading } from '../../transaction/inspect.ts'
+import { markUnjudged } from '../../transaction/inspect.ts'
 import { limitHeaders } from '../../transaction/limit-headers.ts'
 import type { Refusal } from '../../transaction/refusal.ts'
 import type { Arrival, Body, Transaction } from '../../transaction/transaction.ts'
@@ -27,7 +27,7 @@ export interface Gate {
    */
   before (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> | FastifyReply | undefined
   /** The parser refused a body of a request that passed: the verdict says so. */
-  refuseReading (request: FastifyRequest, reply: FastifyReply): void
+  markUnjudged (request: FastifyRequest, reply: FastifyReply): void
   /** Once per request, whoever calls it first. */
   after (request: FastifyRequest, reply: FastifyReply): void
 }
@@ -130,13 +130,13 @@ export function createGate (app: FastifyInstance): Gate {
     walk.settle(transaction, { status, line: { requestId: request.id, method, route, status, ms } })
   }
 
-  function refuseUnread ({ transaction }: FastifyRequest, reply: FastifyReply): void {
+  function markRefused ({ transaction }: FastifyRequest, reply: FastifyReply): void {
     if (transaction === null || transaction.score === null) return
-    refuseReading(transaction)
+    markUnjudged(transaction)
     if (maySeeScore(transaction.principal)) showVerdict(reply, transaction)
   }
 
-  return { before, after, refuseReading: refuseUnread }
+  return { before, after, markUnjudged: markRefused }
 }
 
 /** Label sets are few (closed lists of ours) and hashed once: half of what counting a refused request costs. */

@@ -133,7 +133,7 @@ function giveBackBody ({ transaction, server }: FastifyRequest): void {
 function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { masked, ...refusal } = refusalOf(error, app.config.production)
   if (masked) request.log.error({ err: error, requestId: request.id }, 'unexpected error')
-  if (refusal.status === 413 || refusal.status === 415) app.gate.refuseReading(request, reply)
+  if (refusal.status === 413 || refusal.status === 415) app.gate.markUnjudged(request, reply)
   return sendRefusal(request, reply, refusal)
 }
 
