@@ -4,7 +4,9 @@
  * over. Text that decodes to nothing readable is an id and says nothing. Linear and total.
  */
 import { isUtf8 } from 'node:buffer'
-import { beginsAsFile, isMostlyReadable, isReadable, readFile } from './files.ts'
+import { FILE_TEXT_CHARACTERS_MIN } from './bounds.ts'
+import { CHAR, scan, seen } from './characters.ts'
+import { MARKERS, READABLE_SHARE_MIN, beginsAsFile, isMostlyReadable, isReadable, readFile } from './files.ts'
 
 /** Shorter base64 holds five characters at most. */
 export const ENCODED_CHARACTERS_MIN = 8
@@ -26,9 +28,13 @@ BITS[47] = BITS[95] = 63
 BITS[32] = BITS[9] = BITS[10] = BITS[13] = BLANK
 BITS[61] = PAD
 
-function bitsAt (text: string, at: number): number {
+/** The same where each blank is a `+` that a form took for one. */
+const PLUS_BITS = BITS.slice()
+PLUS_BITS[32] = 62
+
+function bitsAt (text: string, at: number, alphabet = BITS): number {
   const code = text.charCodeAt(at)
-  return code < 128 ? BITS[code] as number : OTHER
+  return code < 128 ? alphabet[code] as number : OTHER
 }
 
 /** Short texts count only with a character that attacks are made of. */
@@ -39,12 +45,12 @@ export function mayBeShortBase64 (text: string): boolean {
   return text.length >= ENCODED_CHARACTERS_MIN && text.length < RUN_CHARACTERS_MIN && startsReadable(text, 0, 3)
 }
 
-function startsReadable (text: string, from: number, bytes: number): boolean {
+function startsReadable (text: string, from: number, bytes: number, alphabet = BITS): boolean {
   let held = 0
   let bits = 0
   let left = bytes
   for (let at = from; at < text.length && left > 0; at++) {
-    const six = bitsAt(text, at)
+    const six = bitsAt(text, at, alphabet)
     if (six < 0) continue
     held = (held << 6 | six) & 0xffff
     bits += 6
@@ -67,23 +73,34 @@ interface EncodedText {
 /** The texts that a value holds in base64 or hex; none when it holds none. */
 export function readEncoded (text: string): EncodedText[] {
   if (text.length < ENCODED_CHARACTERS_MIN) return NOTHING
+  scan(text)
+  const { characters, run } = seen
   const found: EncodedText[] = []
-  const isWhole = !OTHERS.test(text)
-  if (isWhole) addWhole(found, text)
+  const isWhole = isOfAlphabet(text, characters)
+  if (isWhole) addWhole(found, text, characters)
   if (found.length > 0) return found
-  const runs = runsOf(text)
-  for (let at = 0; at < runs.length; at += 2) addRun(found, text, runs[at] as number, runs[at + 1] as number)
-  // Signs between the letters, which lenient decoders pass over.
-  if (!isWhole && found.length === 0 && startsReadable(text, 0, PIECE_BYTES_MIN)) {
-    add(found, text.replace(NO_ALPHABET, ''))
+  if (run >= RUN_CHARACTERS_MIN) {
+    const runs = runsOf(text)
+    for (let at = 0; at < runs.length; at += 2) addRun(found, text, runs[at] as number, runs[at + 1] as number)
   }
+  // Signs between the letters, which lenient decoders pass over.
+  if (!isWhole && found.length === 0 && startsReadable(text, 0, PIECE_BYTES_MIN)) add(found, text)
   return found
 }
 
 const NOTHING: EncodedText[] = []
+const OF_ALPHABET = CHAR.plus | CHAR.slash | CHAR.dash
+const BETWEEN_LETTERS = CHAR.equals | CHAR.space | CHAR.lineBreak
 /** What is neither of an alphabet nor a blank nor padding. */
 const OTHERS = /[^A-Za-z0-9+/_\-=\s]/
 const NO_ALPHABET = /[^A-Za-z0-9+/_-]+/g
+
+/** Nothing but the alphabet, blanks and padding. Blanks may be control characters, or beyond ASCII. */
+function isOfAlphabet (text: string, characters: number): boolean {
+  const others = characters & ~(OF_ALPHABET | BETWEEN_LETTERS)
+  if ((others & ~(CHAR.control | CHAR.nonAscii)) !== 0) return false
+  return others === 0 || !OTHERS.test(text)
+}
 
 /** Letters with which a group of four begins where its first byte is readable: of most words and ids, few do. */
 const BEGINS_READABLE = new Uint8Array(128)
@@ -122,39 +139,97 @@ const NO_RUNS: number[] = []
 
 /** Four groups in a row that begin as text does, at any of the four places where groups may begin. */
 function mayHoldText (text: string, from: number, to: number): boolean {
-  for (let phase = 0; phase < 4; phase++) {
-    let groups = 0
-    for (let at = from + phase; at < to; at += 4) {
-      if (BEGINS_READABLE[text.charCodeAt(at)] === 0) groups = 0
-      else if (++groups >= 4) return true
-    }
+  let begins = 0
+  for (let at = from; at < to; at++) {
+    if (bitsAt(text, at) < 0) continue
+    begins = (begins << 1 | (BEGINS_READABLE[text.charCodeAt(at)] as number)) & 0x1fff
+    if ((begins & 0x1111) === 0x1111) return true
   }
   return false
 }
 
 /** A value of nothing but the alphabet, blanks and padding: blanks are a wrap, or a `+` that a form took for one. */
-function addWhole (found: EncodedText[], text: string): void {
-  if (HEX.test(text)) addHex(found, text)
-  const letters = NO_LETTER.test(text) ? text.replace(NO_ALPHABET, '') : text
-  if (letters.length < RUN_CHARACTERS_MIN) {
-    if (letters.length >= ENCODED_CHARACTERS_MIN && startsReadable(letters, 0, 3)) add(found, letters)
-  } else if (startsReadable(letters, 0, PIECE_BYTES_MIN) || mayHoldText(letters, 0, letters.length)) {
-    add(found, letters)
-  }
-  if (!text.includes(' ')) return
-  const restored = text.trim().replaceAll(' ', '+').replace(NO_ALPHABET, '')
-  if (restored !== letters && startsReadable(restored, 0, 3)) add(found, restored)
+function addWhole (found: EncodedText[], text: string, characters: number): void {
+  if (characters === 0 && HEX.test(text)) addHex(found, text)
+  const letters = (characters & ~OF_ALPHABET) === 0 ? text.length : countLetters(text)
+  if (letters < RUN_CHARACTERS_MIN) {
+    if (letters >= ENCODED_CHARACTERS_MIN && startsReadable(text, 0, 3)) add(found, text)
+  } else if (startsReadable(text, 0, PIECE_BYTES_MIN) || mayHoldText(text, 0, text.length)) add(found, text)
+  if ((characters & CHAR.space) === 0) return
+  const trimmed = text.trim()
+  if (trimmed.includes(' ') && startsReadable(trimmed, 0, 3, PLUS_BITS)) add(found, trimmed, PLUS_BITS)
 }
 
-const NO_LETTER = /[^A-Za-z0-9+/_-]/
+function countLetters (text: string): number {
+  let count = 0
+  for (let at = 0; at < text.length; at++) if (bitsAt(text, at) >= 0) count++
+  return count
+}
 
-function add (found: EncodedText[], letters: string): void {
+/** Adds what the letters in a text stand for, if that is text or holds any. */
+function add (found: EncodedText[], source: string, alphabet = BITS): void {
+  if (!mayBeText(source, alphabet)) return
+  const letters = (alphabet === PLUS_BITS ? source.replaceAll(' ', '+') : source).replace(NO_ALPHABET, '')
   const bytes = Buffer.from(letters, 'base64')
   if (bytes.length < TEXT_BYTES_MIN) return
   const text = textOf(bytes)
   if (text !== null && letters.length >= RUN_CHARACTERS_MIN) found.push({ text, doubtful: false })
   else if (text !== null && TELLING.test(text)) found.push({ text, doubtful: true })
   else if (text === null && bytes.length >= PIECE_BYTES_MIN) addPieces(found, bytes.toString('latin1'))
+}
+
+/**
+ * A quick no for letters that stand for neither text nor bytes with text among them: most words do not, and this pass
+ * makes no buffer of them. Says yes where `add` might find something, at times where it does not.
+ */
+function mayBeText (source: string, alphabet: typeof BITS): boolean {
+  const isShort = source.length < RUN_CHARACTERS_MIN
+  let held = 0
+  let bits = 0
+  let bytes = 0
+  let readable = 0
+  let run = 0
+  /** The last three bytes. */
+  let recent = 0
+  /** Bytes that the character in UTF-8 still needs. */
+  let rest = 0
+  let isText = true
+  let isMarked = false
+  let zeros = 0
+  for (let at = 0; at < source.length; at++) {
+    const six = bitsAt(source, at, alphabet)
+    if (six < 0) continue
+    held = (held << 6 | six) & 0xffff
+    bits += 6
+    if (bits < 8) continue
+    bits -= 8
+    const byte = held >> bits & 0xff
+    bytes++
+    recent = (recent << 8 | byte) & 0xffffff
+    if (isReadable(byte)) {
+      readable++
+      if (++run >= FILE_TEXT_CHARACTERS_MIN) return true
+      if (rest > 0) isText = false
+    } else {
+      run = 0
+      // Text in UTF-16 has a zero in every second byte.
+      if (byte === 0 && (bytes === 2 || bytes === 4) && ++zeros === 2) return true
+      if (byte < 0x80 || (byte < 0xc0) !== (rest > 0)) isText = false
+      else rest = byte < 0xc0 ? rest - 1 : byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3
+    }
+    if (MARKS_BEGIN[recent >> 16] === 1 && MARKS.has(recent)) isMarked = true
+    if (isShort && !isText && bytes >= 4) return false
+  }
+  if (isText && rest === 0) return bytes >= TEXT_BYTES_MIN
+  return bytes >= PIECE_BYTES_MIN && (isMarked || readable >= bytes * READABLE_SHARE_MIN)
+}
+
+/** The first three bytes of each marker of code, and which bytes they begin with. */
+const MARKS = new Set<number>()
+const MARKS_BEGIN = new Uint8Array(256)
+for (const marker of MARKERS) {
+  MARKS.add(marker.charCodeAt(0) << 16 | marker.charCodeAt(1) << 8 | marker.charCodeAt(2))
+  MARKS_BEGIN[marker.charCodeAt(0)] = 1
 }
 
 /**

@@ -113,28 +113,41 @@ function bitsOfHash (hash: number): number {
 }
 
 /**
- * The characters that the last `scan` saw. One shared object, so that a scan allocates nothing; to be read before the
- * next scan.
+ * What the last `scan` saw. One shared object, so that a scan allocates nothing; to be read before the next scan.
+ * `run` is the longest run of the letters of base64, in either alphabet.
  */
-export const seen = { characters: 0, words: 0 }
+export const seen = { characters: 0, words: 0, run: 0 }
 
-/** Fills `seen` for `text`. Linear, about two nanoseconds per character. */
+/** Signs of base64 that are no part of a word. */
+const RUN_SIGNS = CHAR.plus | CHAR.dash | CHAR.slash
+
+/** The text that `seen` is of: several readers ask for the same one in turn. */
+let scanned = ''
+
+/** Fills `seen` for `text`. Linear, about two nanoseconds per character; nothing for the text that was the last. */
 export function scan (text: string): void {
+  if (text === scanned) return
+  scanned = text
   let characters = 0
   let words = 0
   let hash = 0
   let inWord = false
+  let run = 0
+  let runFrom = 0
   const length = text.length
   for (let at = 0; at < length; at++) {
     const code = text.charCodeAt(at)
-    if (code < 128) {
-      if (IN_WORD[code] !== 0) {
-        hash = (Math.imul(hash, 31) + (code | 32)) | 0
-        inWord = true
-        continue
-      }
-      characters |= CLASS_OF[code] as number
-    } else characters |= CHAR.nonAscii
+    if (code < 128 && IN_WORD[code] !== 0) {
+      hash = (Math.imul(hash, 31) + (code | 32)) | 0
+      inWord = true
+      continue
+    }
+    const bit = code < 128 ? CLASS_OF[code] as number : CHAR.nonAscii
+    characters |= bit
+    if ((bit & RUN_SIGNS) === 0) {
+      if (at - runFrom > run) run = at - runFrom
+      runFrom = at + 1
+    }
     if (inWord) {
       words |= bitsOfHash(hash)
       hash = 0
@@ -144,4 +157,5 @@ export function scan (text: string): void {
   if (inWord) words |= bitsOfHash(hash)
   seen.characters = characters
   seen.words = words
+  seen.run = Math.max(run, length - runFrom)
 }

@@ -35,13 +35,16 @@ export function isBinary (text: string): boolean {
 }
 
 /** Three in four characters are text: a few bytes between them keep no handler from using it as such. */
+export const READABLE_SHARE_MIN = 0.75
+
 export function isMostlyReadable (text: string): boolean {
   let readable = 0
   for (let at = 0; at < text.length; at++) if (isReadable(text.charCodeAt(at))) readable++
-  return readable >= text.length * 0.75
+  return readable >= text.length * READABLE_SHARE_MIN
 }
 
-const MARKERS = ['<?php', '<?=', '<script', '<%@', '\u00ac\u00ed\u0000\u0005']
+/** Three bytes at least. */
+export const MARKERS = ['<?php', '<?=', '<script', '<%@', '\u00ac\u00ed\u0000\u0005']
 
 interface FileText {
   /** Code that a server would run where it finds it, from its mark on. */

@@ -81,8 +81,8 @@ export function inspectName (inspection: Inspection, kind: PlaceKind, place: str
   if (name.length >= 16) inspectEncoded(inspection, kind, place, name, '', 0)
   scan(name)
   if (
-    (seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 && !/__|proto/.test(name) &&
-    (seen.words === 0 || name.length < 24) && !isTelling(name) && name.length < 64
+    (seen.characters & ~(CHAR.dash | CHAR.dot | CHAR.bracket | CHAR.colon)) === 0 &&
+    (seen.words === 0 || name.length < 24) && name.length < 64 && !/__|proto/.test(name) && !isTelling(name)
   ) {
     return
   }
@@ -135,11 +135,13 @@ export function inspectValue (
     return leaveBeyond(inspection, `text beyond ${CHARACTERS_MAX} characters`)
   }
   scan(text)
-  if (
-    seen.characters === 0 && seen.words === 0 && text.length < 16 && !STREAM_START.test(text) &&
-    !mayBeShortBase64(text)
-  ) {
-    return
+  if (seen.characters === 0 && seen.words === 0 && text.length < 16 && !STREAM_START.test(text)) {
+    if (!mayBeShortBase64(text)) return
+    // One plain word: no detector looks at it, but for what a name may ask for behind `__`.
+    if (field !== NAME_FIELD || !text.includes('__')) {
+      if (depth < FLAT) inspectEncoded(inspection, kind, place, text, field, depth)
+      return
+    }
   }
   if (text.startsWith('data:') && isFileAddress(inspection, place, text)) return
   if (text.length <= WINDOW_CHARACTERS) return inspectReadings(inspection, kind, place, text, field, depth)
@@ -213,9 +215,14 @@ function inspectReadings (
     for (const what of inspectReading(inspection.findings, kind, place, reading, field)) {
       leaveBeyond(inspection, `${place}: ${what}`)
     }
+    const { characters } = seen
     // `{"a":"\u0022"}` is JSON as it stands, and none once its escapes are read.
-    if (depth < FLAT && inspectJsonText(inspection, kind, place, reading, depth)) isJson = true
-    const next = decodeOnce(reading)
+    if (
+      depth < FLAT && (characters & JSON_MARKS) !== 0 && inspectJsonText(inspection, kind, place, reading, depth)
+    ) {
+      isJson = true
+    }
+    const next = (characters & ENCODING_MARKS) === 0 ? reading : decodeOnce(reading)
     if (next === reading) break
     if (step >= FREE_DECODE_STEPS && !mayDecode(inspection, next.length)) {
       leaveBeyond(inspection, `${place}: encoded too often`)
@@ -227,6 +234,10 @@ function inspectReadings (
     inspectEncoded(inspection, kind, place, reading, field, depth)
   }
 }
+
+const JSON_MARKS = CHAR.brace | CHAR.bracket
+/** Without one of these, `decodeOnce` has nothing to decode. */
+const ENCODING_MARKS = CHAR.percent | CHAR.ampersand | CHAR.backslash | CHAR.plus | CHAR.control | CHAR.nonAscii
 
 /** Takes decoded characters from what the request has left. */
 function mayDecode (inspection: Inspection, characters: number): boolean {
