@@ -54,7 +54,7 @@ export function inspectReading (
     if (
       !paths && (words & TELLING_WORDS) === 0 &&
       ((words & WORD.sqlLogic) === 0 || !LITERAL_LOGIC.test(text)) && (characters & CHAR.dot) === 0 &&
-      !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?') && text.length < RUN_MIN
+      !STREAM_START.test(text) && field !== NAME_FIELD && !text.endsWith('?') && !beginsAsRun(text)
     ) {
       return NOTHING
     }
@@ -72,6 +72,13 @@ export function inspectReading (
     })
   }
   return subject.leftOut
+}
+
+/** One character over and over: all that long text without any sign is looked at for (detectors/shape.ts). */
+function beginsAsRun (text: string): boolean {
+  if (text.length < RUN_MIN) return false
+  for (let at = 1; at < RUN_MIN; at++) if (text.charCodeAt(at) !== text.charCodeAt(0)) return false
+  return true
 }
 
 const RANK = { certain: 2, likely: 1, weak: 0 } as const
