@@ -81,7 +81,11 @@ export function readEncoded (text: string): EncodedText[] {
   if (found.length > 0) return found
   if (run >= RUN_CHARACTERS_MIN) {
     const runs = runsOf(text)
-    for (let at = 0; at < runs.length; at += 2) addRun(found, text, runs[at] as number, runs[at + 1] as number)
+    // A run that is all of a whole value has been read from its first letter on.
+    const firstPhase = isWhole && runs.length === 2 && run === countLetters(text, characters) ? 1 : 0
+    for (let at = 0; at < runs.length; at += 2) {
+      addRun(found, text.slice(runs[at], runs[at + 1]), firstPhase)
+    }
   }
   // Signs between the letters, which lenient decoders pass over.
   if (!isWhole && found.length === 0 && startsReadable(text, 0, PIECE_BYTES_MIN)) add(found, text)
@@ -151,7 +155,7 @@ function mayHoldText (text: string, from: number, to: number): boolean {
 /** A value of nothing but the alphabet, blanks and padding: blanks are a wrap, or a `+` that a form took for one. */
 function addWhole (found: EncodedText[], text: string, characters: number): void {
   if (characters === 0 && HEX.test(text)) addHex(found, text)
-  const letters = (characters & ~OF_ALPHABET) === 0 ? text.length : countLetters(text)
+  const letters = countLetters(text, characters)
   if (letters < RUN_CHARACTERS_MIN) {
     if (letters >= ENCODED_CHARACTERS_MIN && startsReadable(text, 0, 3)) add(found, text)
   } else if (startsReadable(text, 0, PIECE_BYTES_MIN) || mayHoldText(text, 0, text.length)) add(found, text)
@@ -160,16 +164,20 @@ function addWhole (found: EncodedText[], text: string, characters: number): void
   if (trimmed.includes(' ') && startsReadable(trimmed, 0, 3, PLUS_BITS)) add(found, trimmed, PLUS_BITS)
 }
 
-function countLetters (text: string): number {
+function countLetters (text: string, characters: number): number {
+  if ((characters & ~OF_ALPHABET) === 0) return text.length
   let count = 0
   for (let at = 0; at < text.length; at++) if (bitsAt(text, at) >= 0) count++
   return count
 }
 
-/** Adds what the letters in a text stand for, if that is text or holds any. */
-function add (found: EncodedText[], source: string, alphabet = BITS): void {
-  if (!mayBeText(source, alphabet)) return
-  const letters = (alphabet === PLUS_BITS ? source.replaceAll(' ', '+') : source).replace(NO_ALPHABET, '')
+/** Adds what the letters in a text stand for. */
+function add (found: EncodedText[], text: string, alphabet = BITS): void {
+  if (!mayBeText(text, alphabet)) return
+  addLetters(found, (alphabet === PLUS_BITS ? text.replaceAll(' ', '+') : text).replace(NO_ALPHABET, ''))
+}
+
+function addLetters (found: EncodedText[], letters: string): void {
   const bytes = Buffer.from(letters, 'base64')
   if (bytes.length < TEXT_BYTES_MIN) return
   const text = textOf(bytes)
@@ -180,10 +188,11 @@ function add (found: EncodedText[], source: string, alphabet = BITS): void {
 
 /**
  * A quick no for letters that stand for neither text nor bytes with text among them: most words do not, and this pass
- * makes no buffer of them. Says yes where `add` might find something, at times where it does not.
+ * makes no buffer of them. Says yes where there might be text, at times where there is none.
  */
-function mayBeText (source: string, alphabet: typeof BITS): boolean {
-  const isShort = source.length < RUN_CHARACTERS_MIN
+function mayBeText (text: string, alphabet = BITS): boolean {
+  if (text.length > SURVEYED_CHARACTERS_MAX) return true
+  const isShort = text.length < RUN_CHARACTERS_MIN
   let held = 0
   let bits = 0
   let bytes = 0
@@ -196,8 +205,8 @@ function mayBeText (source: string, alphabet: typeof BITS): boolean {
   let isText = true
   let isMarked = false
   let zeros = 0
-  for (let at = 0; at < source.length; at++) {
-    const six = bitsAt(source, at, alphabet)
+  for (let at = 0; at < text.length; at++) {
+    const six = bitsAt(text, at, alphabet)
     if (six < 0) continue
     held = (held << 6 | six) & 0xffff
     bits += 6
@@ -224,6 +233,9 @@ function mayBeText (source: string, alphabet: typeof BITS): boolean {
   return bytes >= PIECE_BYTES_MIN && (isMarked || readable >= bytes * READABLE_SHARE_MIN)
 }
 
+/** Longer letters are decoded at once, which costs less for each of them. */
+const SURVEYED_CHARACTERS_MAX = 256
+
 /** The first three bytes of each marker of code, and which bytes they begin with. */
 const MARKS = new Set<number>()
 const MARKS_BEGIN = new Uint8Array(256)
@@ -236,11 +248,12 @@ for (const marker of MARKERS) {
  * A run among other text. What stands before it may be of the alphabet too (`/files/`, `v-`), so that its groups of
  * four may begin at any of four places.
  */
-function addRun (found: EncodedText[], text: string, from: number, to: number): void {
-  for (let phase = 0; phase < 4; phase++) {
-    if (!hasReadablePiece(text, from + phase, to)) continue
+function addRun (found: EncodedText[], run: string, firstPhase: number): void {
+  for (let phase = firstPhase; phase < 4; phase++) {
+    if (!hasReadablePiece(run, phase, run.length)) continue
+    const letters = run.slice(phase)
     const before = found.length
-    add(found, text.slice(from + phase, to))
+    if (mayBeText(letters)) addLetters(found, letters)
     if (found.length > before) return
   }
 }

@@ -38,9 +38,9 @@ export function isBinary (text: string): boolean {
 export const READABLE_SHARE_MIN = 0.75
 
 export function isMostlyReadable (text: string): boolean {
-  let readable = 0
-  for (let at = 0; at < text.length; at++) if (isReadable(text.charCodeAt(at))) readable++
-  return readable >= text.length * READABLE_SHARE_MIN
+  let left = Math.floor(text.length * (1 - READABLE_SHARE_MIN))
+  for (let at = 0; at < text.length; at++) if (!isReadable(text.charCodeAt(at)) && --left < 0) return false
+  return true
 }
 
 /** Three bytes at least. */
@@ -73,21 +73,30 @@ export function readFile (text: string): FileText {
   return found
 }
 
+/**
+ * A piece that is long enough holds every sixteenth character at least once: the others of most bytes are never looked
+ * at.
+ */
 function addTexts (found: FileText, text: string): void {
-  let from = -1
-  for (let at = 0; at <= text.length; at++) {
-    if (at < text.length && isReadable(text.charCodeAt(at))) {
-      if (from === -1) from = at
-    } else if (from !== -1) {
-      if (at - from >= FILE_TEXT_CHARACTERS_MIN) {
-        if (found.texts.length >= FILE_TEXTS_MAX) {
-          found.cut = true
-          return
-        }
-        found.texts.push(text.slice(from, at))
-      }
-      from = -1
+  let after = 0
+  for (let at = FILE_TEXT_CHARACTERS_MIN - 1; at < text.length;) {
+    if (!isReadable(text.charCodeAt(at))) {
+      at += FILE_TEXT_CHARACTERS_MIN
+      continue
     }
+    let from = at
+    while (from > after && isReadable(text.charCodeAt(from - 1))) from--
+    let to = at + 1
+    while (to < text.length && isReadable(text.charCodeAt(to))) to++
+    if (to - from >= FILE_TEXT_CHARACTERS_MIN) {
+      if (found.texts.length >= FILE_TEXTS_MAX) {
+        found.cut = true
+        return
+      }
+      found.texts.push(text.slice(from, to))
+    }
+    after = to
+    at = to + FILE_TEXT_CHARACTERS_MIN
   }
 }
 

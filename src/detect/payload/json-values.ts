@@ -89,13 +89,13 @@ function countKeys (root: unknown): number {
 /** Colons outside strings: one for each key. */
 function countColons (text: string): number {
   let count = 0
+  let inString = false
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
-    if (code === 58) count++
-    else if (code === 34) {
-      at = endOfString(text, at)
-      if (at === -1) return count
-    }
+    if (code === 34) inString = !inString
+    else if (inString) {
+      if (code === 92) at++
+    } else if (code === 58) count++
   }
   return count
 }
