@@ -11,7 +11,7 @@ import { MARKERS, READABLE_SHARE_MIN, beginsAsFile, isMostlyReadable, isReadable
 /** Shorter base64 holds five characters at most. */
 export const ENCODED_CHARACTERS_MIN = 8
 /** Among other text only runs of this length are tried; alone or in one segment, shorter ones are. */
-const RUN_CHARACTERS_MIN = 16
+export const RUN_CHARACTERS_MIN = 16
 /** Twelve bytes of readable ASCII in a row, which ids hold once in a hundred thousand. */
 const PIECE_BYTES_MIN = 12
 /** Blanks may be a lost `+`, and line breaks a wrap. */
@@ -77,15 +77,19 @@ export function readEncoded (text: string): EncodedText[] {
   const { characters, run } = seen
   const found: EncodedText[] = []
   const isWhole = isOfAlphabet(text, characters)
-  if (isWhole) addWhole(found, text, characters)
-  if (found.length > 0) return found
+  if (isWhole) {
+    const holds = text.length >= RUN_CHARACTERS_MIN && mayHoldText(text, 0, text.length)
+    addWhole(found, text, characters, holds)
+    if (found.length > 0) return found
+    // All of it is one run, whose first letter the whole was read from.
+    if (run === text.length) {
+      if (holds) addRun(found, text, 1)
+      return found
+    }
+  }
   if (run >= RUN_CHARACTERS_MIN) {
     const runs = runsOf(text)
-    // A run that is all of a whole value has been read from its first letter on.
-    const firstPhase = isWhole && runs.length === 2 && run === countLetters(text, characters) ? 1 : 0
-    for (let at = 0; at < runs.length; at += 2) {
-      addRun(found, text.slice(runs[at], runs[at + 1]), firstPhase)
-    }
+    for (let at = 0; at < runs.length; at += 2) addRun(found, text.slice(runs[at], runs[at + 1]), 0)
   }
   // Signs between the letters, which lenient decoders pass over.
   if (!isWhole && found.length === 0 && startsReadable(text, 0, PIECE_BYTES_MIN)) add(found, text)
@@ -107,10 +111,11 @@ function isOfAlphabet (text: string, characters: number): boolean {
 }
 
 /** Letters with which a group of four begins where its first byte is readable: of most words and ids, few do. */
-const BEGINS_READABLE = new Uint8Array(128)
+const BEGINS_READABLE = new Int8Array(128)
 for (let code = 0; code < 128; code++) {
   const six = BITS[code] as number
-  if ((six >= 8 && six <= 31) || six === 2 || six === 3) BEGINS_READABLE[code] = 1
+  if (six < 0) BEGINS_READABLE[code] = OTHER
+  else if ((six >= 8 && six <= 31) || six === 2 || six === 3) BEGINS_READABLE[code] = 1
 }
 
 /**
@@ -145,20 +150,22 @@ const NO_RUNS: number[] = []
 function mayHoldText (text: string, from: number, to: number): boolean {
   let begins = 0
   for (let at = from; at < to; at++) {
-    if (bitsAt(text, at) < 0) continue
-    begins = (begins << 1 | (BEGINS_READABLE[text.charCodeAt(at)] as number)) & 0x1fff
+    const code = text.charCodeAt(at)
+    const begin = code < 128 ? BEGINS_READABLE[code] as number : OTHER
+    if (begin === OTHER) continue
+    begins = (begins << 1 | begin) & 0x1fff
     if ((begins & 0x1111) === 0x1111) return true
   }
   return false
 }
 
 /** A value of nothing but the alphabet, blanks and padding: blanks are a wrap, or a `+` that a form took for one. */
-function addWhole (found: EncodedText[], text: string, characters: number): void {
+function addWhole (found: EncodedText[], text: string, characters: number, holds: boolean): void {
   if (characters === 0 && HEX.test(text)) addHex(found, text)
   const letters = countLetters(text, characters)
   if (letters < RUN_CHARACTERS_MIN) {
     if (letters >= ENCODED_CHARACTERS_MIN && startsReadable(text, 0, 3)) add(found, text)
-  } else if (startsReadable(text, 0, PIECE_BYTES_MIN) || mayHoldText(text, 0, text.length)) add(found, text)
+  } else if (holds || startsReadable(text, 0, PIECE_BYTES_MIN)) add(found, text)
   if ((characters & CHAR.space) === 0) return
   const trimmed = text.trim()
   if (trimmed.includes(' ') && startsReadable(trimmed, 0, 3, PLUS_BITS)) add(found, trimmed, PLUS_BITS)
@@ -261,7 +268,7 @@ function addRun (found: EncodedText[], run: string, firstPhase: number): void {
 function hasReadablePiece (text: string, from: number, to: number): boolean {
   let groups = 0
   for (let at = from; at + 3 < to; at += 4) {
-    if (BEGINS_READABLE[text.charCodeAt(at)] === 0) groups = 0
+    if (BEGINS_READABLE[text.charCodeAt(at)] !== 1) groups = 0
     else if (++groups >= 4 && startsReadable(text, at - 12, PIECE_BYTES_MIN)) return true
   }
   return false

@@ -27,14 +27,20 @@ const ORIGIN = anyOf([
   /^https?:\/\/\[[\da-f:.]{2,45}\](?::\d{1,5})?$/
 ], 'i')
 /** Keys and tokens, whose letters are the sender's. */
-const OPAQUE = /^[\w.~+/=:|-]{1,8192}$/
-const CREDENTIALS = anyOf([
-  /^(?:Bearer|Token|Key|ApiKey|Api-Key|JWT|Negotiate|NTLM|OAuth) {1,4}[\w.~+/=:|-]{1,8192}$/,
-  /^[\w.~+/=:|-]{1,8192}$/
-], 'i')
+const OPAQUE_CHARACTERS_MAX = 8_192
+const NOT_OPAQUE = /[^\w.~+/=:|-]/
+const OPAQUE = {
+  test: (value: string): boolean =>
+    value.length > 0 && value.length <= OPAQUE_CHARACTERS_MAX && !NOT_OPAQUE.test(value)
+}
+const SCHEME = /^(?:Bearer|Token|Key|ApiKey|Api-Key|JWT|Negotiate|NTLM|OAuth) {1,4}/i
+const CREDENTIALS = { test: (value: string): boolean => OPAQUE.test(value.replace(SCHEME, '')) }
+
+/** What tells a form: a pattern, or a function where a pattern would go back over long values. */
+type Form = Pick<RegExp, 'test'>
 
 /** Form by the names of its headers. */
-const FORMS: Array<[RegExp, string]> = [
+const FORMS: Array<[Form, string]> = [
   [LIST, `
     accept accept-encoding accept-charset accept-ranges accept-language connection te trailer transfer-encoding upgrade
     cache-control pragma expect keep-alive content-encoding sec-websocket-extensions priority
@@ -63,12 +69,12 @@ const FORMS: Array<[RegExp, string]> = [
 ]
 
 interface HeaderForm {
-  pattern: RegExp
+  pattern: Form
   /** Values that have the form, of headers in which clients send the same ones with every request. */
   known: Set<string> | null
 }
 
-const RECURRING: ReadonlySet<RegExp> = new Set([LIST, BRANDS])
+const RECURRING: ReadonlySet<Form> = new Set([LIST, BRANDS, QUOTED, WORD, HOST, ORIGIN])
 const KNOWN_MAX = 512
 const KNOWN_CHARACTERS_MAX = 256
 

@@ -1,7 +1,7 @@
 import { anyOf, sequence } from '../../std/regex.ts'
 import { wordSet } from '../../std/words.ts'
 import type { Observation } from '../shapes.ts'
-import { ENCODED_CHARACTERS_MIN, mayBeShortBase64 } from './base64.ts'
+import { ENCODED_CHARACTERS_MIN, RUN_CHARACTERS_MIN, mayBeShortBase64 } from './base64.ts'
 import { inspectBody } from './body.ts'
 import {
   FLAT,
@@ -118,16 +118,14 @@ function inspectSegments (inspection: Inspection, path: string): void {
   while (from < path.length) {
     let end = path.indexOf('/', from)
     if (end === -1) end = path.length
-    if (end - from >= ENCODED_CHARACTERS_MIN && end - from <= SHORT_SEGMENT_MAX) {
+    // Longer ones are found in the path as a whole.
+    if (end - from >= ENCODED_CHARACTERS_MIN && end - from < RUN_CHARACTERS_MIN) {
       const segment = path.slice(from, end)
       if (mayBeShortBase64(segment)) inspectEncoded(inspection, 'query', 'path', segment, '', 1)
     }
     from = end + 1
   }
 }
-
-/** Longer ones are found in the path as a whole. */
-const SHORT_SEGMENT_MAX = 24
 
 function inspectHeaders (inspection: Inspection, headers: string[]): Head {
   const head: Head = { contentTypes: [], encoding: '' }
