@@ -47,7 +47,7 @@ export const NEKO_ERR_LIMIT_EXCEEDED = createError(
 )
 export const NEKO_ERR_MEDIA_UNSUPPORTED = createError(
   'NEKO_ERR_MEDIA_UNSUPPORTED',
-  'This route does not take that content type',
+  'This route does not take that content type, charset or encoding',
   415
 )
 export const NEKO_ERR_METHOD_INVALID = createError(
@@ -71,7 +71,7 @@ export const NEKO_ERR_REQUEST_TIMEOUT = createError(
 )
 export const NEKO_ERR_REQUEST_TOO_COMPLEX = createError(
   'NEKO_ERR_REQUEST_TOO_COMPLEX',
-  'The request has more parameters, cookies or layers than we read',
+  'The head of the request has more parameters, cookies or layers of encoding than we read',
   400
 )
 export const NEKO_ERR_REQUEST_UNJUDGED = createError(

@@ -48,7 +48,7 @@ t.test('every answer carries a request id and a receipt that resolves', async (t
     t.equal(reply.headers['x-powered-by'], undefined)
     ids.add(String(reply.headers['x-neko-assessment']))
     const receipt = await receiptOf(admin, reply)
-    t.match(receipt, { id: reply.headers['x-neko-assessment'], source: /^(thread|inline)$/, action: status === 403 && title.startsWith('an attack') ? 'BLOCK' : /^(ALLOW|CHALLENGE)$/, simulated: false }, title)
+    t.match(receipt, { id: reply.headers['x-neko-assessment'], source: /^(thread|inline)$/, action: (status === 403 && title.startsWith('an attack')) || status === 413 || status === 415 ? 'BLOCK' : /^(ALLOW|CHALLENGE)$/, simulated: false }, title)
     if (status >= 400 && reply.text !== '' && !reply.text.includes('"errors"')) t.match(reply.json, { error: { code: /^NEKO_ERR_/, message: String, assessment: receipt?.id } }, title)
   }
   t.equal(ids.size, cases.length, 'no receipt twice')
