@@ -8,8 +8,8 @@
  * Why so: payload scanning costs tens of microseconds and hostile text far more, which must not hold up the event loop.
  * A verdict that is missing because of the client's own doing (its text used up or killed two threads, its own work
  * stands before it) refuses the request. A verdict that is missing because of us (others were before it, one thread
- * ended by itself) is made up for: an answer in a hurry now, which stays below the block threshold unless the raw bytes hold a
- * certain sign, and the full score afterwards.
+ * ended by itself) is made up for: an answer in a hurry now, which stays below the block threshold unless the raw bytes
+ * hold a certain sign, and the full score afterwards.
  */
 import { scoreInHurry } from './hurry.ts'
 import { scoreInline } from './inline.ts'

@@ -4,9 +4,10 @@ import type { Policy } from '../detect/policy.ts'
 import type { Clock } from '../std/clock.ts'
 
 /**
- * Why a request gets no verdict. `exhausts`: its text used up its thread's time, or its thread died of it, at its second
- * try too (at the first where there is none). `unfinished`: it has used more thread time than any ordinary text, and its
- * second try has not ended. `backlog`: its client's own work stands before it. `full`: the line is full of heavy requests.
+ * Why a request gets no verdict. `exhausts`: its text used up its thread's time, or its thread died of it, at its
+ * second try too (at the first where there is none). `unfinished`: it has used more thread time than any ordinary text,
+ * and its second try has not ended. `backlog`: its client's own work stands before it. `full`: the line is full of
+ * heavy requests.
  */
 export type Unjudged = 'exhausts' | 'unfinished' | 'backlog' | 'full'
 

@@ -17,7 +17,7 @@ const SCORE_MS_MAX = 150
 const HEAVY_SCORE_MS_MAX = 320
 /** For a text that is suspect: its thread's time is used up, and then that of the second one, which has to start. */
 const SECOND_TRY_MS_MAX = HEAVY_SCORE_MS_MAX + SECOND_TRY_CPU_MS
-/** For what others saw: nobody waits for its answer with a page half shown, and a database call may take twice as long. */
+/** For what others saw: nobody waits for it with a page half shown, and a database call may take twice as long. */
 const PATIENT_MS_MAX = 1_000
 /** More text than fits into a slot of the ring of small requests, more or less. */
 const HEAVY_BYTES = 6_144

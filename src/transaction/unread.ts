@@ -45,7 +45,9 @@ function packedAs (headers: readonly string[]): string | null {
 
 function otherCharset (headers: readonly string[]): string | null {
   const types = valuesOf(headers, 'content-type')
-  const charsets = types.flatMap((type) => [...type.matchAll(CHARSET_PARAMETER)].map(([, charset]) => charset as string))
+  const charsets = types.flatMap((type) =>
+    [...type.matchAll(CHARSET_PARAMETER)].map(([, charset]) => charset as string)
+  )
   const other = charsets.find((charset) => !READ_CHARSETS.test(charset.replace(/^utf-8''/, '')))
   return other === undefined ? null : `charset ${other.slice(0, 20)}`
 }

@@ -35,6 +35,7 @@ const BENIGN = '{"query":"{ health { status } }"}'
 
 t.test('routes of ours read UTF-8 alone', async (t) => {
   const at = await openApp(t, { EXPOSE_SCORE: 'true' })
+  t.match(await send(at, { headers: ['Content-Type', "application/json; charset*=utf-16''"], body: BENIGN }), { action: 'BLOCK' }, 'in its long form, too')
   const others = ['utf-16', '"utf-16"', 'utf-16le', 'UTF-16BE', 'utf-7', 'utf-32', 'iso-8859-1', 'windows-1252', 'shift_jis', 'x-user-defined', 'ibm037']
   for (const charset of others) {
     for (const type of ['application/json', 'application/graphql', 'application/x-www-form-urlencoded', 'text/plain', 'application/graphql-response+json']) {
@@ -49,7 +50,7 @@ t.test('routes of ours read UTF-8 alone', async (t) => {
   const receipt = await at.app.receipts.get((await send(at, { headers: ['Content-Type', 'application/json; charset=utf-16'], body: BENIGN })).id)
   t.match(receipt, { status: 415, action: 'BLOCK', notInspected: ['body: charset utf-16, which no route of ours reads'] })
   t.match(await send(at, { headers: ['Content-Type', 'application/json', 'content-type', 'application/json; charset=utf-16'], body: BENIGN }), { status: 415 }, 'in a second header, too')
-  for (const charset of ['utf-8', 'UTF-8', '"utf-8"', 'utf8', 'us-ascii']) {
+  for (const charset of ['utf-8', 'UTF-8', '"utf-8"', 'utf8', 'us-ascii', 'ascii']) {
     t.match(await send(at, { headers: ['Content-Type', `application/json; charset=${charset}`], body: BENIGN }), { status: 200, action: 'ALLOW' }, charset)
   }
   t.match(await send(at, { path: '/nowhere', headers: ['Content-Type', 'text/plain; charset=iso-8859-1'], body: 'a=1' }), { status: 404 }, 'elsewhere it is nobody\'s business')
