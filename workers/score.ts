@@ -4,6 +4,6 @@ import { createThreadScorer, warmUp } from '../src/threads/thread.ts'
 import type { RingTask } from '../src/threads/ring-thread.ts'
 
 const score = createThreadScorer()
-warmUp(score)
+const warmUpUs = warmUp(score)
 
-export const ring = (task: RingTask): void => serveRing(task, score)
+export const ring = (task: RingTask): void => serveRing(task, score, warmUpUs)

@@ -13,8 +13,8 @@ export interface Answers {
   full (waiting: Waiting, score: Score | null): void
   /** There is no verdict, and that is not our doing. */
   refuse (waiting: Waiting, unjudged: Unjudged): void
-  /** Refused while its thread goes on: what becomes of it is told afterwards. */
-  refuseForNow (waiting: Waiting): void
+  /** Refused while a thread goes on with it: what becomes of it is told afterwards. */
+  refuseForNow (waiting: Waiting, unjudged: Unjudged): void
   /** Answers without a thread. `comesLater`: one will still give the full score. */
   inHurry (waiting: Waiting, comesLater: boolean): void
   /** Answered requests that a thread is still to be through with. */
@@ -69,9 +69,9 @@ export function createAnswers ({ clock, policy, onScored }: AnswersParts): Answe
       if (waiting.answered) return tell(waiting, { score: null, exhausts: unjudged === 'exhausts' })
       answer(waiting, { score: scoreCheaply(waiting.observation, policy()), unjudged, later: null })
     },
-    refuseForNow (waiting) {
+    refuseForNow (waiting, unjudged) {
       const score = scoreCheaply(waiting.observation, policy())
-      answer(waiting, { score, unjudged: 'unfinished', later: laterOf(waiting) })
+      answer(waiting, { score, unjudged, later: laterOf(waiting) })
     },
     inHurry,
     owed: () => owed

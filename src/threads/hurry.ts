@@ -25,9 +25,14 @@ export function scoreCheaply (observation: Observation, policy: Policy, sign: Ra
   }
 }
 
+/** What a live request brings at most. More, as samples may bring, would hold up the main thread for 50 ms. */
+const SCANNED_BYTES_MAX = 65_536
+
 function signOf (observation: Observation): RawSign | null {
+  const { body } = observation
+  const isLong = body !== null && body.length > SCANNED_BYTES_MAX
   try {
-    return scanRaw(observation)
+    return scanRaw(isLong ? { ...observation, body: body.subarray(0, SCANNED_BYTES_MAX) } : observation)
   } catch {
     // The factors still speak.
     return null

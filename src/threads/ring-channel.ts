@@ -7,7 +7,7 @@
  */
 import { RingRun, type RunEnd } from './ring-run.ts'
 import { SMALL } from './ring.ts'
-import { QUEUE_MAX, isWanted, restartDelayMs } from './shapes.ts'
+import { QUEUE_MAX, restartDelayMs } from './shapes.ts'
 import { startThread } from './start-thread.ts'
 import type { Geometry } from './ring.ts'
 import type { PolicyMessage } from './ring-thread.ts'
@@ -64,7 +64,6 @@ export class RingChannel implements Channel {
   }
 
   tick (passedMs: number): void {
-    if (!this.#backlog.every(isWanted)) this.#backlog = this.#backlog.filter(isWanted)
     this.#run?.tick(passedMs)
   }
 
@@ -106,7 +105,8 @@ export class RingChannel implements Channel {
     this.#firstReady.resolve()
     const waiting = this.#backlog
     this.#backlog = []
-    for (const one of waiting) if (isWanted(one)) requests.send(one)
+    // Also those that nobody waits for any more: whoever handed them on is told that they have left.
+    for (const one of waiting) requests.send(one)
   }
 
   #endRun (run: RingRun, { reason, end }: RunEnd): void {

@@ -16,13 +16,14 @@ import {
   TAKEN,
   createRing,
   raiseResults,
-  raiseWork
+  raiseWork,
+  slownessOf
 } from './ring.ts'
-import { SILENT_MS_MAX, THREAD_START_MS_MAX } from './shapes.ts'
+import { SILENT_MS_MAX, THREAD_START_MS_MAX, weightOf } from './shapes.ts'
 import type { Geometry, Ring } from './ring.ts'
 import type { PolicyMessage, RingTask } from './ring-thread.ts'
 import type { Unanswered } from './ring-requests.ts'
-import type { ChannelEvents, ThreadEnd } from './shapes.ts'
+import type { ChannelEvents, ThreadEnd, Waiting } from './shapes.ts'
 import type { PoolThread } from './start-thread.ts'
 
 interface RingRunOptions {
@@ -44,6 +45,10 @@ const SUSPECT_CPU_MS = 15
  * on a slow machine they would look like texts that exhaust it.
  */
 const COLD_REQUESTS = 8
+/** CPU time that saying its CPU time costs a thread, and a good deal more. */
+const ANSWERING_US = 1_000
+/** What a live request brings at most; samples may bring more, and take longer by right. */
+const FULL_WEIGHT = 65_536
 
 /** How a run ended: in words, and what that says of the observation in hand. */
 export interface RunEnd { readonly reason: string, readonly end: ThreadEnd }
@@ -60,10 +65,13 @@ export class RingRun {
   #isReady = false
   #isOver = false
   #end: ThreadEnd = 'died'
+  /** The one that used up the thread's time: while the thread ends it may begin with the next, which is not to blame. */
+  #exhausting: Waiting | null = null
   /** Time at the observation in hand. */
   #stuckMs = 0
   /** CPU time that the thread had used when the observation in hand was first noticed, us. */
   #cpuBeforeUs: number | null = null
+  #cpuSeenUs = 0
   #isAsking = false
   /** TAKEN and BIG_TAKEN together at the last tick. */
   #takenBefore = 0
@@ -133,15 +141,24 @@ export class RingRun {
     this.#isAsking = false
     if (nowUs === null || this.#isOver || taken !== this.#taken() || !this.#isBusy()) return
     this.#cpuBeforeUs ??= nowUs
+    // It speaks and it works: however little of the processor it gets, it is not silent.
+    if (nowUs - this.#cpuSeenUs > ANSWERING_US) this.#stuckMs = 0
+    this.#cpuSeenUs = nowUs
     const usedMs = (nowUs - this.#cpuBeforeUs) / 1000
-    const { geometry, onSuspect } = this.#options
-    const isCold = geometry !== SMALL && taken <= COLD_REQUESTS
-    const cpuMsMax = this.#options.cpuMsMax * (isCold ? 2 : 1)
-    if (usedMs >= cpuMsMax) this.#stopThread('cpu', `one request used ${cpuMsMax} ms of its time`)
-    else if (usedMs >= SUSPECT_CPU_MS) {
-      const inHand = this.requests.inHand()
-      if (inHand !== null) onSuspect(inHand)
-    }
+    const inHand = this.requests.inHand()
+    if (inHand === null) return
+    const share = this.#shareOf(inHand, taken)
+    const cpuMsMax = this.#options.cpuMsMax * share
+    if (usedMs >= cpuMsMax) {
+      this.#exhausting = inHand
+      this.#stopThread('cpu', `one request used ${Math.round(cpuMsMax)} ms of its time`)
+    } else if (usedMs >= SUSPECT_CPU_MS * share) this.#options.onSuspect(inHand)
+  }
+
+  /** How many times the CPU time of 64 KiB on a warm thread of an ordinary machine this request may take. */
+  #shareOf (inHand: Waiting, taken: number): number {
+    const isCold = this.#options.geometry !== SMALL && taken <= COLD_REQUESTS
+    return slownessOf(this.#ring) * (isCold ? 2 : 1) * Math.max(1, weightOf(inHand) / FULL_WEIGHT)
   }
 
   #stopThread (end: ThreadEnd, reason: string): void {
@@ -173,7 +190,9 @@ export class RingRun {
     raiseResults(this.#ring)
     this.#big.port1.close()
     this.#policies.port1.close()
-    return this.requests.end()
+    const { inHand, others } = this.requests.end()
+    if (this.#end !== 'cpu' || inHand === null || inHand === this.#exhausting) return { inHand, others }
+    return { inHand: null, others: [inHand, ...others] }
   }
 
   /** Hears of results until the run is over. */

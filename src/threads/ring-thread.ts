@@ -16,6 +16,7 @@ import {
   TAKEN,
   SMALL,
   awaitWork,
+  noteSlowness,
   noteSpent,
   openRing,
   raiseResults,
@@ -51,9 +52,11 @@ const BURST_MAX = 64
 const RESULTS_PER_WAKE_MIN = 16
 const RESULTS_PER_WAKE_MAX = 32
 const UNHEARD_MS_MAX = 2
+/** CPU time of a warm-up on an ordinary machine. */
+const WARM_UP_US = 20_000
 
-/** Returns when it is told to stop. */
-export function serveRing (task: RingTask, score: Scorer): void {
+/** Returns when it is told to stop. `warmUpUs`: CPU time that the thread's warm-up took. */
+export function serveRing (task: RingTask, score: Scorer, warmUpUs = 0): void {
   const ring = openRing(task.memory, task.geometry)
   const { words } = ring
   const writer = createScoreWriter()
@@ -106,6 +109,7 @@ export function serveRing (task: RingTask, score: Scorer): void {
     policyNumber = message.policyNumber
   }
 
+  noteSlowness(ring, warmUpUs / WARM_UP_US)
   Atomics.store(words, READY, 1)
   raiseResults(ring)
   while (Atomics.load(words, STOP) === 0) {

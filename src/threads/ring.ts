@@ -37,7 +37,9 @@ export const STOP = 144
 export const READY = 160
 /** Number of the policy that main wants answers by; the thread finds it at the policy port. */
 export const POLICY = 176
-const ORDER = 192
+/** How many times slower than an ordinary one this machine warmed the thread up, in hundredths; before READY. */
+const SLOWNESS = 192
+const ORDER = 208
 
 /** By running number, like ORDER: CPU time that the thread spent on it, us. */
 const SPENT = ORDER + SLOTS_MAX
@@ -80,6 +82,18 @@ export function slotOffset ({ slotBytes }: Ring, slot: number): number {
 export function slotAt ({ words, slots }: Ring, sequence: number): number {
   return words[ORDER + (sequence & (slots - 1))] as number
 }
+
+/** The thread's own measure of its machine: 1 to SLOWNESS_MAX. */
+export function slownessOf ({ words }: Ring): number {
+  return Math.min(SLOWNESS_MAX, Math.max(1, (words[SLOWNESS] as number) / 100))
+}
+
+export function noteSlowness ({ words }: Ring, times: number): void {
+  words[SLOWNESS] = Math.round(times * 100)
+}
+
+/** A text that exhausts must be refused within half a second on any machine (R30). */
+const SLOWNESS_MAX = 2
 
 /** CPU time of the request with this running number, us; 0 where nobody measured it. */
 export function spentAt ({ words, slots }: Ring, sequence: number): number {

@@ -49,15 +49,22 @@ export interface Waiting {
   readonly resolve: (answer: Answer) => void
   /** After an answer in a hurry; null when nobody waits for the full score. */
   later: ((later: Later) => void) | null
-  /** It has used more thread time than any ordinary text. */
-  isSuspect: boolean
-  /** It exhausted a thread, or one died of it: it has its second try. */
+  /** It used up its thread's time, or the thread died of it: it has its second try. */
   isSecondTry: boolean
+  /** Its first try ended because it used up its thread's time. */
+  hasExhausted: boolean
 }
 
 /** Somebody still wants its score. */
 export function isWanted (waiting: Waiting): boolean {
   return !waiting.answered || waiting.later !== null
+}
+
+/** Characters and bytes to be read. */
+export function weightOf ({ observation: { url, headers, body } }: Pick<Waiting, 'observation'>): number {
+  let bytes = url.length + (body === null ? 0 : body.length)
+  for (const text of headers) bytes += text.length
+  return bytes
 }
 
 /** Events of a channel, for the pool. */

@@ -1,11 +1,11 @@
 import { createAfterwards, type Afterwards } from './afterwards.ts'
 import { createAnswers, type Answers } from './answers.ts'
 import { createDeadlines, type Deadlines } from './deadlines.ts'
-import { createHeavyCost } from './heavy-cost.ts'
-import { HeavyLine, weightOf } from './heavy-line.ts'
+import { FairLine, type LineOptions } from './fair-line.ts'
 import { RingChannel } from './ring-channel.ts'
 import { LARGE } from './ring.ts'
-import { EXHAUSTED_CPU_MS, QUEUE_MAX, SECOND_TRY_CPU_MS } from './shapes.ts'
+import { createThreadCost } from './thread-cost.ts'
+import { EXHAUSTED_CPU_MS, QUEUE_MAX, SECOND_TRY_CPU_MS, weightOf } from './shapes.ts'
 import type { Answer, Ask, Channel, ChannelEvents, ScoringPoolOptions, ThreadEnd, Waiting } from './shapes.ts'
 import { isAddressKey } from '../std/ip.ts'
 import type { Policy } from '../detect/policy.ts'
@@ -17,12 +17,20 @@ const SCORE_MS_MAX = 150
 const HEAVY_SCORE_MS_MAX = 320
 /** For a text that is suspect: its thread's time is used up, and then that of the second one, which has to start. */
 const SECOND_TRY_MS_MAX = HEAVY_SCORE_MS_MAX + SECOND_TRY_CPU_MS
-/** For what others saw: nobody waits for it with a page half shown, and a database call may take twice as long. */
-const PATIENT_MS_MAX = 1_000
+/** For what others saw, up to 2 MiB of it in one call: nobody waits for it with a page half shown. */
+const PATIENT_MS_MAX = 3_000
 /** More text than fits into a slot of the ring of small requests, more or less. */
 const HEAVY_BYTES = 6_144
-/** Of one client in the queue of a thread that is full: more is its own backlog. */
-const OWN_BACKLOG_MIN = QUEUE_MAX / 2
+/**
+ * Light requests that a thread holds at most: two lots, so that it never waits for work. More take turns, lest one
+ * client's hundred stand before everybody.
+ */
+const LIGHT_IN_CHANNEL_MAX = 32
+const LIGHT_LINE = { ofClientMax: QUEUE_MAX / 2, ofAllMax: QUEUE_MAX - LIGHT_IN_CHANNEL_MAX, fullUs: Infinity }
+/** Enough that the thread has work while main is on its way. */
+const HEAVY_IN_CHANNEL_MAX = 3
+/** A quarter of a second of work: what comes then would miss its deadline. */
+const HEAVY_LINE = { ofClientMax: 64, ofAllMax: 256, fullUs: 250_000 }
 /** Texts that wait for their second try. */
 const SECOND_TRIES_MAX = 4
 /** At most some 2 MiB, and 4 MiB. */
@@ -32,7 +40,7 @@ const DEFAULT_WORKER = new URL('../../workers/score.ts', import.meta.url)
 
 /** The way of heavy requests: the line, and a thread of its own. */
 interface Heavy {
-  readonly line: HeavyLine
+  readonly line: FairLine
   readonly channel: Channel
   readonly afterwards: Afterwards
   started: boolean
@@ -47,8 +55,9 @@ export class ThreadedPool {
   readonly #answers: Answers
   readonly #deadlines: Deadlines
   readonly #afterwards = createAfterwards(LIGHT_AFTERWARDS)
-  /** Of light requests. */
+  /** Of light requests, and their line when they are more than the threads are quick. */
   readonly #channels: readonly Channel[]
+  readonly #line: FairLine
   readonly #all: Channel[]
   #policy: Policy
   #heavy: Heavy | null = null
@@ -62,6 +71,7 @@ export class ThreadedPool {
     this.#answers = createAnswers({ clock, policy: () => this.#policy, onScored })
     this.#channels = Array.from({ length: threads }, () => this.#open({ cpuMsMax: EXHAUSTED_CPU_MS }))
     this.#all = [...this.#channels]
+    this.#line = this.#lineTo({ channels: this.#channels, inChannelMax: LIGHT_IN_CHANNEL_MAX, bounds: LIGHT_LINE })
     this.#deadlines = createDeadlines({ channels: this.#all, clock, expire: this.#expire, onTick: this.#onTick })
   }
 
@@ -76,8 +86,8 @@ export class ThreadedPool {
       answered: false,
       resolve,
       later: null,
-      isSuspect: false,
-      isSecondTry: false
+      isSecondTry: false,
+      hasExhausted: false
     }
     if (this.#isClosed) this.#answers.inHurry(waiting, false)
     else if (weightOf(waiting) > HEAVY_BYTES) this.#pushHeavy(waiting)
@@ -97,7 +107,8 @@ export class ThreadedPool {
   /** Observations that wait or are in hand. */
   get size (): number {
     const special = (this.#heavy?.line.size ?? 0) + (this.#second?.size() ?? 0)
-    return this.#channels.reduce((sum, channel) => sum + channel.size(), special)
+    const light = this.#channels.reduce((sum, channel) => sum + channel.size(), this.#line.waiting)
+    return light + special
   }
 
   isHealthy (): boolean {
@@ -114,15 +125,18 @@ export class ThreadedPool {
     this.#isClosed = true
     this.#deadlines.stop()
     const heavy = this.#heavy === null ? [] : [...this.#heavy.line.drain(), ...this.#heavy.afterwards.drain()]
-    for (const waiting of [...heavy, ...this.#afterwards.drain()]) this.#answers.inHurry(waiting, false)
+    const light = [...this.#line.drain(), ...this.#afterwards.drain()]
+    for (const waiting of [...heavy, ...light]) this.#answers.inHurry(waiting, false)
     await Promise.all(this.#all.map((channel) => channel.close()))
   }
 
   #push (waiting: Waiting): void {
     const channel = emptiest(this.#channels)
-    if (channel.push(waiting)) return this.#deadlines.watch(waiting)
-    const { client, patient } = waiting.ask
-    if (!patient && channel.sizeOf(client) >= OWN_BACKLOG_MIN) this.#answers.refuse(waiting, 'backlog')
+    const isQuiet = this.#line.waiting === 0 && channel.size() < LIGHT_IN_CHANNEL_MAX
+    if (isQuiet && channel.push(waiting)) return this.#deadlines.watch(waiting)
+    const place = this.#line.push(waiting)
+    if (place === 'taken') this.#deadlines.watch(waiting)
+    else if (place === 'backlog' && !waiting.ask.patient) this.#answers.refuse(waiting, 'backlog')
     else this.#overflow(waiting, this.#afterwards)
   }
 
@@ -151,11 +165,25 @@ export class ThreadedPool {
 
   #startHeavy (): Heavy {
     const channel = this.#open({ cpuMsMax: EXHAUSTED_CPU_MS, geometry: LARGE })
-    const line = new HeavyLine(channel, createHeavyCost(), (waiting) => this.#answers.inHurry(waiting, false))
+    const line = this.#lineTo({ channels: [channel], inChannelMax: HEAVY_IN_CHANNEL_MAX, bounds: HEAVY_LINE })
     const heavy: Heavy = { line, channel, afterwards: createAfterwards(HEAVY_AFTERWARDS), started: false }
     this.#all.push(channel)
     channel.ready.then(() => { heavy.started = true })
     return heavy
+  }
+
+  #lineTo ({ channels, inChannelMax, bounds }: {
+    channels: readonly Channel[],
+    inChannelMax: number,
+    bounds: Pick<LineOptions, 'ofClientMax' | 'ofAllMax' | 'fullUs'>
+  }): FairLine {
+    return new FairLine({
+      ...bounds,
+      cost: createThreadCost(),
+      hasRoom: () => emptiest(channels).size() < inChannelMax,
+      hand: (waiting) => emptiest(channels).push(waiting),
+      refuse: (waiting) => this.#answers.inHurry(waiting, false)
+    })
   }
 
   #secondChannel (): Channel {
@@ -173,7 +201,7 @@ export class ThreadedPool {
   readonly #events: ChannelEvents = {
     answer: (waiting, score, cpuUs) => {
       this.#answers.full(waiting, score)
-      this.#heavy?.line.leave(waiting, cpuUs)
+      this.#leaveLine(waiting, cpuUs)
     },
     lost: (waiting, end) => this.#tryAgain(waiting, end),
     onDeath: (reason) => {
@@ -192,15 +220,27 @@ export class ThreadedPool {
 
   /** Its time is over. */
   readonly #expire = (waiting: Waiting): void => {
-    // It used up a thread or is about to, and its second try has not ended in time.
-    if (waiting.isSuspect) return this.#answers.refuseForNow(waiting)
-    if (this.#heavy === null) return this.#answers.inHurry(waiting, true)
-    const { line, afterwards } = this.#heavy
-    const isOwn = !waiting.ask.patient && line.isOwnBacklog(waiting, this.#options.clock.monotonic())
-    if (isOwn) return this.#answers.refuse(waiting, 'backlog')
+    // It used up a thread, and its second try has not ended in time.
+    if (waiting.hasExhausted) return this.#answers.refuseForNow(waiting, 'unfinished')
+    const line = this.#lineOf(waiting)
+    const isOwn = !waiting.ask.patient && line?.isOwnBacklog(waiting, this.#options.clock.monotonic()) === true
     // A thread that has it already goes on; who still waits in line makes room for those that can be answered in time.
-    const isWithThread = !line.withdraw(waiting)
-    this.#answers.inHurry(waiting, isWithThread || afterwards.keep(waiting))
+    const isWithThread = line?.withdraw(waiting) !== true
+    if (isOwn) {
+      return isWithThread ? this.#answers.refuseForNow(waiting, 'backlog') : this.#answers.refuse(waiting, 'backlog')
+    }
+    const afterwards = line === this.#heavy?.line ? this.#heavy?.afterwards : this.#afterwards
+    this.#answers.inHurry(waiting, isWithThread || afterwards?.keep(waiting) === true)
+  }
+
+  #lineOf (waiting: Waiting): FairLine | null {
+    if (this.#heavy?.line.has(waiting) === true) return this.#heavy.line
+    return this.#line.has(waiting) ? this.#line : null
+  }
+
+  #leaveLine (waiting: Waiting, cpuUs: number): void {
+    if (this.#heavy?.line.has(waiting) === true) this.#heavy.line.leave(waiting, cpuUs)
+    else this.#line.leave(waiting, cpuUs)
   }
 
   /**
@@ -209,13 +249,14 @@ export class ThreadedPool {
    * answered in a hurry.
    */
   #tryAgain (waiting: Waiting, end: ThreadEnd): void {
-    this.#heavy?.line.leave(waiting, 0)
+    this.#leaveLine(waiting, 0)
     if (waiting.isSecondTry) {
       return end === 'stopped' ? this.#answers.inHurry(waiting, false) : this.#answers.refuse(waiting, 'exhausts')
     }
     if (end === 'cpu' && !waiting.ask.secondTry) return this.#answers.refuse(waiting, 'exhausts')
     waiting.isSecondTry = true
-    if (end === 'cpu') this.#suspect(waiting)
+    waiting.hasExhausted = end === 'cpu'
+    if (waiting.hasExhausted) this.#suspect(waiting)
     const channel = this.#secondChannel()
     if (channel.size() < SECOND_TRIES_MAX && channel.push(waiting)) return
     if (end === 'cpu') this.#answers.refuse(waiting, 'unfinished')
@@ -224,7 +265,6 @@ export class ThreadedPool {
 
   /** It is not others that keep it waiting: its end is waited for, and the thread for second tries is made ready. */
   #suspect (waiting: Waiting): void {
-    waiting.isSuspect = true
     waiting.dueMs = Math.max(waiting.dueMs, waiting.startedMs + SECOND_TRY_MS_MAX)
     this.#secondChannel()
   }

@@ -26,11 +26,13 @@ export function createCatchUp ({ clients, log, thresholds, tell }: CatchUpParts)
     if (transaction.authority === 'sample') return
     const { client, address, id, decision, method } = transaction
     const about = { client, address: addressKey(address!) }
+    // The limits that it crossed were told with its answer.
+    const again = { ...transaction, limit: null, attemptLimited: false }
     if (exhausts) {
       // The status that it would have had: its own has left.
       clients.settle({ ...about, status: 503, action: 'ALLOW', exhausts })
       const verdict: Verdict = { action: 'BLOCK', simulated: thresholds.shadow }
-      return tell({ ...transaction, limit: null, verdict, unjudged: 'exhausts' })
+      return tell({ ...again, verdict, unjudged: 'exhausts' })
     }
     if (score === null) return
     const verdict = decideVerdict({ score, decision, method, thresholds })
@@ -38,6 +40,6 @@ export function createCatchUp ({ clients, log, thresholds, tell }: CatchUpParts)
     score.decoy ||= transaction.score?.decoy === true
     log.info({ assessment: id, client, score: score.value, factor: decisiveFactor(score) }, 'a full score came later')
     clients.settle({ ...about, status: 403, action: 'BLOCK', score: score.value, factors: score.factors })
-    tell({ ...transaction, limit: null, score, verdict, refusedBy: 'score', unjudged: null })
+    tell({ ...again, score, verdict, refusedBy: 'score', unjudged: null })
   }
 }

@@ -129,7 +129,8 @@ export function createInspect (parts: InspectParts): Inspect {
 
   /** A sample is advised on as a request here would be decided: a standing block stands whatever the score. */
   function adviseOnSample (transaction: Transaction): null {
-    const { address, neverBlockApplies } = transaction
+    const { address, neverBlockApplies, unjudged, score } = transaction
+    if (unjudged !== null) leaveOut(score!, UNJUDGED_REMARKS[unjudged])
     transaction.decision = address === null ? null : decisions.forAddress(address, neverBlockApplies)
     decide(transaction)
     if (isBlock(transaction.decision) || transaction.unjudged === 'exhausts') {

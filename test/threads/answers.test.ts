@@ -55,7 +55,7 @@ t.test('who is refused has nothing to come, unless its thread goes on', async (t
   to.refuse(refused.one, 'backlog')
   t.match(refused.given, [{ unjudged: 'backlog', later: null, score: { degraded: true } }])
   const suspect = asked()
-  to.refuseForNow(suspect.one)
+  to.refuseForNow(suspect.one, 'unfinished')
   t.match(suspect.given, [{ unjudged: 'unfinished', score: { degraded: true } }])
   t.equal(to.owed(), 1)
   to.refuse(suspect.one, 'exhausts')

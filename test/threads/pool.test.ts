@@ -60,6 +60,12 @@ async function wholeAgain (pool: ScoringPool): Promise<number> {
   return performance.now() - startedMs
 }
 
+/** Nothing is held for ever, and no thread hangs on. */
+async function untilEmpty (t: Test, made: ScoringPool): Promise<void> {
+  for (let tries = 0; made.queueSize() > 0 && tries < 250; tries++) await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(made.queueSize(), 0, 'nothing is left')
+}
+
 for (const mode of ['ring', 'inline'] as const) {
   t.test(`${mode}: gives the score that the pure scorer gives`, async (t) => {
     const made = await pool(t, { mode })
@@ -222,26 +228,43 @@ t.test('ring: R30 a scorer that throws costs one answer in a hurry, and no threa
 t.test('ring: R31 what the queue cannot hold is answered by the cheap scorer at once', async (t) => {
   const made = await pool(t, { mode: 'ring', workerUrl: faulty })
   const startedMs = performance.now()
-  const held = Array.from({ length: 256 }, () => made.score(observation({ url: '/fault/slow' })))
+  const held = Array.from({ length: 256 }, (_, i) => made.score(observation({ url: '/fault/slow', client: `ip:203.0.113.${i % 8}` })))
   const bound = made.queueSize()
   const overflowMs = performance.now()
   const attack = observation({ headers: ['User-Agent', 'sqlmap/1.8'], url: '/decoy?q=union select', history: { ...observation().history!, failedLogins600s: 90, requests10s: 3_000 } })
   const answers = await Promise.all(Array.from({ length: 50 }, () => made.ask(attack, own('ip:198.51.100.9'))))
   const over = answers.map(({ score }) => score)
   const perAnswerMs = (performance.now() - overflowMs) / 50
-  t.ok(bound <= 256, `the queue holds ${bound}`)
+  t.equal(bound, 256, 'the queue is full')
   t.ok(over.every((score) => score.degraded && score.value < policy.blockThreshold), 'none may be refused for a missing score')
   t.same(meaning(over[0] as Score), meaning(cheapScore(attack, policy)))
   t.ok(answers.every(({ unjudged }) => unjudged === null), 'who brought nothing else is not refused')
-  const more = await made.ask(observation(), own())
-  t.equal(more.unjudged, 'backlog', 'whose own work fills the queue is')
   t.ok(perAnswerMs <= 5, `${perAnswerMs.toFixed(3)} ms each`)
   const scores = await Promise.all(held)
   t.ok(performance.now() - startedMs < inTime(400), 'the deadline ends the wait of the others')
   t.ok((await Promise.all(answers.map(({ later }) => later))).every((one) => one?.score?.degraded === false), 'all are scored in full when there is time')
-  t.ok(scores.some((score) => score.degraded))
   t.ok(scores.some((score) => !score.degraded))
   t.equal(made.deaths.length, 0, 'slow is not hung')
+  await untilEmpty(t, made)
+})
+
+t.test('ring: a client whose own requests fill half of the queue is told to wait', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const answers = await Promise.all(Array.from({ length: 200 }, () => made.ask(observation({ url: '/fault/slow' }), own())))
+  t.equal(answers.filter(({ unjudged }) => unjudged === 'backlog').length >= 40, true)
+  t.equal((await made.ask(observation(), own('ip:198.51.100.9'))).unjudged, null)
+})
+
+t.test('ring: one client\'s hundred light requests do not stand before everybody', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  const flood = Array.from({ length: 95 }, (_, i) => made.ask(observation({ url: `/fault/slow?${i}`, client: 'ip:203.0.113.9' }), own('ip:203.0.113.9')))
+  let before = 0
+  for (const one of flood) one.then(() => { before++ })
+  const innocent = await made.ask(observation({ client: 'ip:198.51.100.9' }), own('ip:198.51.100.9'))
+  t.ok(before <= 40, `${before} of 95 came first`)
+  t.equal(innocent.unjudged, null)
+  await Promise.all(flood)
+  await untilEmpty(t, made)
 })
 
 t.test('ring: small observations do not wait behind a flood of big ones, and big ones are not starved', async (t) => {
@@ -305,4 +328,50 @@ t.test('ring: what one client brings beyond its budget is refused as its backlog
   t.ok(refused >= 30)
   const inHurry = hostile.filter(({ score, unjudged }) => score.degraded && unjudged === null).length
   t.ok(inHurry <= 17, `${inHurry} in a hurry: on a machine that is slow what twice its budget buys, 200 ms, and no more`)
+})
+
+t.test('ring: heavy requests find their line again after threads ended while their clients were told to wait', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  await heavyIsReady(made)
+  const heavy = (client: string, url: string, i: number): Promise<Answer> =>
+    made.ask(observation({ client, url: `${url}?${i}`, body: new Uint8Array(40_000).fill(97) }), own(client))
+  for (let round = 0; round < 5; round++) {
+    const dear = Array.from({ length: 12 }, (_, i) => heavy('ip:192.0.2.1', '/fault/busy/14', i))
+    const ending = heavy('ip:192.0.2.1', '/fault/exit', round)
+    const more = Array.from({ length: 5 }, (_, i) => heavy('ip:192.0.2.1', '/fault/busy/14', 100 + i))
+    const answers = await Promise.all([...dear, ending, ...more])
+    await Promise.all(answers.map(({ later }) => later))
+  }
+  await untilEmpty(t, made)
+  await heavyIsReady(made)
+  const innocent = await made.ask(observation({ body: new Uint8Array(40_000).fill(98) }), own('ip:198.51.100.9'))
+  t.notOk(innocent.score.degraded)
+})
+
+t.test('ring: a text that exhausts is charged and stopped also behind its client\'s own backlog', async (t) => {
+  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
+  await heavyIsReady(made)
+  const heavy = (url: string, i: number): Promise<Answer> =>
+    made.ask(observation({ client: 'ip:192.0.2.1', url: `${url}?${i}`, body: new Uint8Array(40_000).fill(97) }), own('ip:192.0.2.1'))
+  const dear = Array.from({ length: 10 }, (_, i) => heavy('/fault/busy/20', i))
+  const hanging = [heavy('/fault/hang', 1), heavy('/fault/hang', 2)]
+  await Promise.all(dear)
+  const ends = await Promise.all(hanging.map(async (asked) => {
+    const { unjudged, later } = await asked
+    return { unjudged, exhausts: unjudged === 'exhausts' || (await later)?.exhausts === true }
+  }))
+  for (const { unjudged, exhausts } of ends) {
+    t.ok(exhausts || unjudged === 'backlog', 'whatever a thread was given is charged')
+  }
+  await untilEmpty(t, made)
+})
+
+t.test('ring: long samples take their time by right', async (t) => {
+  const made = await pool(t, { mode: 'ring' })
+  await heavyIsReady(made)
+  const row = (i: number): string => `${i},"a ${i % 7} of 'things' & <b>more</b>",2026-01-${i % 28 + 1},${i * 31 % 977}\n`
+  const csv = new TextEncoder().encode(Array.from({ length: 9_000 }, (_, i) => row(i)).join(''))
+  const { unjudged } = await made.ask(observation({ body: csv }), { client: 'key:gateway', secondTry: false, patient: true })
+  t.equal(unjudged, null, `${csv.length} bytes`)
+  t.equal(made.deaths.length, 0)
 })

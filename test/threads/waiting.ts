@@ -13,7 +13,7 @@ export function waiting (override: Partial<Observation> = {}, resolve: (answer: 
     answered: false,
     resolve,
     later: null,
-    isSuspect: false,
-    isSecondTry: false
+    isSecondTry: false,
+    hasExhausted: false
   }
 }

@@ -130,10 +130,13 @@ function giveBackBody ({ transaction, server }: FastifyRequest): void {
   transaction.body = null
 }
 
+/** Too large, of a type that nobody parses, too many headers: refused without being read. */
+const UNREAD = new Set([413, 415, 431])
+
 function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { masked, ...refusal } = refusalOf(error, app.config.production)
   if (masked) request.log.error({ err: error, requestId: request.id }, 'unexpected error')
-  if (refusal.status === 413 || refusal.status === 415) app.gate.markUnjudged(request, reply)
+  if (UNREAD.has(refusal.status)) app.gate.markUnjudged(request, reply)
   return sendRefusal(request, reply, refusal)
 }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createHeavyCost } from '../../src/threads/heavy-cost.ts'
-import { HeavyLine } from '../../src/threads/heavy-line.ts'
+import { FairLine } from '../../src/threads/fair-line.ts'
+import { createThreadCost } from '../../src/threads/thread-cost.ts'
 import { waiting } from './waiting.ts'
 import type { Waiting } from '../../src/threads/shapes.ts'
 
@@ -12,20 +12,24 @@ const BODY_US = 150 * BODY_KIB
 interface Thread { taken: Waiting[], ids: () => string[], finish: (cpuUs?: number) => void, close: () => void }
 
 /** A line before a thread that holds what it is given until it is told to be done with the first. */
-function line (refused: Waiting[] = []): { line: HeavyLine, thread: Thread } {
+function line (refused: Waiting[] = []): { line: FairLine, thread: Thread } {
   const inside: Waiting[] = []
   const taken: Waiting[] = []
   let closed = false
-  const channel = {
-    size: () => inside.length,
-    push (one: Waiting) {
+  const made: FairLine = new FairLine({
+    hasRoom: () => inside.length < 3,
+    hand (one) {
       if (closed) return false
       inside.push(one)
       taken.push(one)
       return true
-    }
-  }
-  const made = new HeavyLine(channel, createHeavyCost(), (one) => refused.push(one))
+    },
+    refuse: (one) => refused.push(one),
+    cost: createThreadCost(),
+    ofClientMax: 64,
+    ofAllMax: 256,
+    fullUs: 250_000
+  })
   return {
     line: made,
     thread: {
@@ -135,7 +139,7 @@ t.test('a full line takes no more of anonymous clients, and signed-in ones keep 
 })
 
 t.test('what a client costs is its own measure, and never less than the median of all', async (t) => {
-  const cost = createHeavyCost()
+  const cost = createThreadCost()
   t.equal(cost.predictUs('a', 10 * KIB), 1_500, 'nothing is known yet')
   for (let i = 0; i < 64; i++) cost.learn(`other${i}`, 10 * KIB, 400)
   t.equal(cost.predictUs('a', 10 * KIB), 400)

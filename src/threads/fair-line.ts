@@ -1,18 +1,32 @@
 /**
- * The line in front of the thread for heavy requests (some KiB and more of text, milliseconds of thread time each).
+ * A line in front of scoring threads, in which clients take turns, however many requests each has; addresses of IPv6 by
+ * their /48, which is what one customer of a provider holds.
  *
- * Clients take turns there, however many requests each has; addresses of IPv6 by their /48, which is what one customer
- * of a provider holds. What one client has in line is counted by its predicted thread time: within its budget it never
- * takes anybody else's turn, and what is beyond waits for its own. Only a few are handed to the thread at a time; of
- * those that wait here the pool answers some without a thread meanwhile, and they are dropped when their turn comes.
- *
- * Bounds: 64 requests of one client, 256 of all. A line with 250 ms of work takes no more from anonymous clients;
- * signed-in ones are taken up to the 256, and are answered in a hurry beyond.
+ * What one client has in line is counted by its predicted thread time: within its budget it never takes anybody else's
+ * turn, and what is beyond waits for its own. Only a few are handed on at a time; of those that wait here the pool
+ * answers some without a thread meanwhile, and they are dropped when their turn comes. A line that is full of work takes
+ * no more from anonymous clients; signed-in ones are taken as long as there is a place, and are answered in a hurry
+ * beyond.
  */
 import { ipv6Words, isAddressKey } from '../std/ip.ts'
-import type { HeavyCost } from './heavy-cost.ts'
-import { isWanted } from './shapes.ts'
-import type { Channel, Waiting } from './shapes.ts'
+import { isWanted, weightOf } from './shapes.ts'
+import type { ThreadCost } from './thread-cost.ts'
+import type { Waiting } from './shapes.ts'
+
+export interface LineOptions {
+  /** True while the threads may be given one more. */
+  hasRoom (): boolean
+  /** False when they take none. */
+  hand (waiting: Waiting): boolean
+  /** Gets those that the threads did not take. */
+  refuse (waiting: Waiting): void
+  cost: ThreadCost
+  /** Requests of one client, and of all. */
+  ofClientMax: number
+  ofAllMax: number
+  /** Thread time in line from which anonymous clients are taken no more, us. */
+  fullUs: number
+}
 
 /** `backlog`: this client has as many in line as one may. `full`: all together have. */
 type Place = 'taken' | 'backlog' | 'full'
@@ -21,12 +35,6 @@ type Place = 'taken' | 'backlog' | 'full'
 const BUDGET_US = { anonymous: 100_000, known: 400_000 }
 /** That many a client may have in line whatever they take. */
 const ALWAYS_MAX = 8
-const OF_CLIENT_MAX = 64
-const OF_ALL_MAX = 256
-/** Thread time in line from which it is full, us: what comes now would miss its deadline. */
-const FULL_US = 250_000
-/** Enough that the thread has work while main is on its way. */
-const WITH_THREAD_MAX = 3
 /** A thread that got less of the time than this was kept waiting by the machine: under half a processor it gets 0.5. */
 const STARVED_SHARE = 0.6
 
@@ -56,36 +64,40 @@ interface Entry {
   readonly allSpentThenUs: number
 }
 
-export class HeavyLine {
-  readonly #channel: Pick<Channel, 'size' | 'push'>
-  readonly #cost: HeavyCost
-  readonly #refuse: (waiting: Waiting) => void
+export class FairLine {
+  readonly #options: LineOptions
   readonly #clients = new Map<string, Client>()
   /** Clients of whom some wait here, in the order of their turns. */
   readonly #turns = new Map<string, Client>()
   readonly #entries = new Map<Waiting, Entry>()
   #waitingHere = 0
-  #withThread = 0
   #spentUs = 0
 
-  /** `refuse` gets those that the channel does not take. */
-  constructor (channel: Pick<Channel, 'size' | 'push'>, cost: HeavyCost, refuse: (waiting: Waiting) => void) {
-    this.#channel = channel
-    this.#cost = cost
-    this.#refuse = refuse
+  constructor (options: LineOptions) {
+    this.#options = options
   }
 
-  /** Requests here and with the thread. */
+  /** Requests here and with the threads. */
   get size (): number {
     return this.#entries.size
   }
 
+  /** Requests that wait here for their turn. */
+  get waiting (): number {
+    return this.#waitingHere
+  }
+
+  has (waiting: Waiting): boolean {
+    return this.#entries.has(waiting)
+  }
+
   push (waiting: Waiting): Place {
+    const { cost, ofClientMax, ofAllMax, fullUs } = this.#options
     const isAnonymous = isAddressKey(waiting.ask.client)
     const key = lineKey(waiting.ask.client)
     const known = this.#clients.get(key)
-    if (known !== undefined && known.count >= OF_CLIENT_MAX) return 'backlog'
-    if (this.#entries.size >= OF_ALL_MAX || (isAnonymous && this.#predictedUs() >= FULL_US)) return 'full'
+    if (known !== undefined && known.count >= ofClientMax) return 'backlog'
+    if (this.#entries.size >= ofAllMax || (isAnonymous && this.#predictedUs() >= fullUs)) return 'full'
     const budgetUs = isAnonymous ? BUDGET_US.anonymous : BUDGET_US.known
     const client = known ?? { key, budgetUs, queue: [], count: 0, predictedUs: 0, spentUs: 0 }
     this.#clients.set(key, client)
@@ -94,7 +106,7 @@ export class HeavyLine {
       waiting,
       client,
       bytes,
-      predictedUs: this.#cost.predictUs(key, bytes),
+      predictedUs: cost.predictUs(key, bytes),
       requestsBefore: client.count,
       predictedBeforeUs: client.predictedUs,
       clientSpentThenUs: client.spentUs,
@@ -106,19 +118,30 @@ export class HeavyLine {
     client.predictedUs += entry.predictedUs
     this.#waitingHere++
     if (!this.#turns.has(key)) this.#turns.set(key, client)
-    this.#feed()
+    this.feed()
     return 'taken'
   }
 
-  /** The thread is through with one; it spent `cpuUs`. Others move up. Ignores what is not here. */
+  /** Hands on those whose turn it is, as long as there is room. */
+  feed (): void {
+    const { hasRoom, hand, refuse } = this.#options
+    while (this.#waitingHere > 0 && hasRoom()) {
+      const { waiting } = this.#takeNext()
+      if (isWanted(waiting) && hand(waiting)) continue
+      this.#forget(waiting)
+      if (isWanted(waiting)) refuse(waiting)
+    }
+  }
+
+  /** A thread is through with one; it spent `cpuUs`. Others move up. */
   leave (waiting: Waiting, cpuUs: number): void {
     const entry = this.#forget(waiting)
-    if (entry === null) return
-    this.#withThread--
+    // Others than those of this line may have made room.
+    if (entry === null) return this.feed()
     this.#spentUs += cpuUs
     entry.client.spentUs += cpuUs
-    if (cpuUs > 0) this.#cost.learn(entry.client.key, entry.bytes, cpuUs)
-    this.#feed()
+    if (cpuUs > 0) this.#options.cost.learn(entry.client.key, entry.bytes, cpuUs)
+    this.feed()
   }
 
   /** Takes one out that waits here; false for one that the thread has, or that is not here. */
@@ -163,18 +186,6 @@ export class HeavyLine {
     return sum
   }
 
-  #feed (): void {
-    while (this.#waitingHere > 0 && this.#withThread < WITH_THREAD_MAX) {
-      const { waiting } = this.#takeNext()
-      if (!isWanted(waiting)) this.#forget(waiting)
-      else if (this.#channel.push(waiting)) this.#withThread++
-      else {
-        this.#forget(waiting)
-        this.#refuse(waiting)
-      }
-    }
-  }
-
   #takeNext (): Entry {
     const [key, client] = this.#turns.entries().next().value as [string, Client]
     this.#turns.delete(key)
@@ -193,13 +204,6 @@ export class HeavyLine {
     if (--client.count === 0) this.#clients.delete(client.key)
     return entry
   }
-}
-
-/** Characters and bytes to be read. */
-export function weightOf ({ observation: { url, headers, body } }: Pick<Waiting, 'observation'>): number {
-  let bytes = url.length + (body === null ? 0 : body.length)
-  for (const text of headers) bytes += text.length
-  return bytes
 }
 
 const words = new Int32Array(4)

@@ -1,10 +1,10 @@
 /**
- * How long heavy requests take: thread time per KiB, as it was measured. Each client's own, since some send what is
+ * How long requests take: thread time per KiB, as it was measured. Each client's own, since some send what is
  * dear to read; but never less than the median of all, lest somebody build up credit with cheap ones.
  */
 import { BoundedMap } from '../std/bounded-map.ts'
 
-export interface HeavyCost {
+export interface ThreadCost {
   /** Thread time that `bytes` of this client will take, us. */
   predictUs (client: string, bytes: number): number
   /** Thread time that `bytes` of it took. Both are above 0. */
@@ -21,7 +21,7 @@ const FIRST_US_PER_KIB = 150
 /** Three measurements make half of what is predicted. */
 const NEWEST_WEIGHT = 0.3
 
-export function createHeavyCost (): HeavyCost {
+export function createThreadCost (): ThreadCost {
   const byClient = new BoundedMap<string, number>(CLIENTS_MAX)
   const latest: number[] = []
   let learnt = 0
