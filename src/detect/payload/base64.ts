@@ -40,9 +40,10 @@ function bitsAt (text: string, at: number, alphabet = BITS): number {
 /** Short texts count only with a character that attacks are made of. */
 const TELLING = /['"<>`(){}$|;&*\\]|--|\.\.|=/
 
-/** A quick no for words and ids of 8 to 15 letters: the first three bytes must be readable. */
+/** A quick no for words and ids of 8 to 15 letters: all bytes must be readable, the first three in base64. */
 export function mayBeShortBase64 (text: string): boolean {
-  return text.length >= ENCODED_CHARACTERS_MIN && text.length < RUN_CHARACTERS_MIN && startsReadable(text, 0, 3)
+  return text.length >= ENCODED_CHARACTERS_MIN && text.length < RUN_CHARACTERS_MIN &&
+    startsReadable(text, 0, 3) && (mayBeText(text) || HEX.test(text) || text.includes(' '))
 }
 
 function startsReadable (text: string, from: number, bytes: number, alphabet = BITS): boolean {
@@ -302,7 +303,8 @@ function textOf (bytes: Buffer): string | null {
   return text
 }
 
-const HEX = /^(?:0x)?(?:[\da-f]{2}){6,}$/i
+/** Hex digits of nothing but readable bytes, and 7F. */
+const HEX = /^(?:0x)?(?:[2-7][\da-f]|0[9ad]){6,}$/i
 
 function addHex (found: EncodedText[], value: string): void {
   const bytes = Buffer.from(value.startsWith('0x') || value.startsWith('0X') ? value.slice(2) : value, 'hex')

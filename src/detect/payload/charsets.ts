@@ -18,6 +18,8 @@ interface Texts {
 
 /** Charsets whose text is the ordinary one. */
 const ORDINARY = /^(?:utf-?8|us-ascii|ascii)$/
+/** What most clients send, of which nothing else is to be read. */
+const IN_UTF8 = /^[a-z]{1,20}\/[a-z.+-]{1,60}; ?charset=utf-8$/
 const CHARSET = /utf-?(?:16|32|7)[\w-]{0,12}|ucs-?[24]\w{0,12}|charset\s{0,8}\*?=\s{0,8}["']{0,2}[\w.:+-]{1,40}/g
 
 /** `contentTypes`: all of them, lower case. Bytes are at most BODY_BYTES_MAX. */
@@ -31,7 +33,7 @@ export function textsOf (bytes: Uint8Array, contentTypes: string): Texts {
     found.texts = found.texts.map((text) => text.replace(/^(?:\xff\xfe|\xfe\xff)/, '').replaceAll('\0', ''))
     addText(found, decodeCharset(buffer, looks))
   }
-  if (/charset|utf|ucs/.test(contentTypes)) addDeclared(found, buffer, contentTypes)
+  if (/charset|utf|ucs/.test(contentTypes) && !IN_UTF8.test(contentTypes)) addDeclared(found, buffer, contentTypes)
   return found
 }
 

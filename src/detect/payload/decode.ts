@@ -72,19 +72,28 @@ function byteRun (text: string, at: number): string {
 /** UTF-8 by hand, since overlong forms (`C0 AE`, a dot) are what a lax decoder accepts and an attacker sends. */
 export function decodeBytes (bytes: string): string {
   let out = ''
+  let from = 0
   for (let at = 0; at < bytes.length;) {
     const first = bytes.charCodeAt(at)
-    const extra = first < 0xc0 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf8 ? 3 : 0
-    let point = extra === 0 ? first : first & (0x3f >> extra)
+    if (first < 0xc0 || first >= 0xf8) {
+      at++
+      continue
+    }
+    const extra = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3
+    let point = first & (0x3f >> extra)
     let used = 1
     while (used <= extra && (bytes.charCodeAt(at + used) & 0xc0) === 0x80) {
       point = point << 6 | bytes.charCodeAt(at + used++) & 0x3f
     }
-    if (used <= extra || point > 0x10ffff) { point = first; used = 1 }
-    out += point > 0xffff ? String.fromCodePoint(point) : String.fromCharCode(point)
+    if (used <= extra || point > 0x10ffff) {
+      at++
+      continue
+    }
+    out += bytes.slice(from, at) + String.fromCodePoint(point)
     at += used
+    from = at
   }
-  return out
+  return from === 0 ? bytes : out + bytes.slice(from)
 }
 
 const NAMED: Record<string, string> = {
