@@ -108,8 +108,9 @@ function lookOf (text: string, declared: readonly BodyKind[]): BodyKind {
   if (start.startsWith('{') || start.startsWith('[')) return 'json'
   if (start.startsWith('<?xml') || start.startsWith('<!DOCTYPE')) return 'xml'
   if (start.startsWith('--') && /^content-disposition:/im.test(text.slice(0, 4_096))) return 'multipart'
-  if (beginsAsFile(text, declared.includes('file'))) return 'file'
-  if (isBinary(text)) return 'bytes'
+  const binary = isBinary(text)
+  if (beginsAsFile(text, declared.includes('file'), binary)) return 'file'
+  if (binary) return 'bytes'
   if (/^[\w.[\]%-]{1,64}=/.test(start) && !/[\s<>"'{}]/.test(text.trim())) return 'form'
   return 'text'
 }

@@ -18,20 +18,20 @@ const MAGIC = anyOf([
 const TEXT_MAGIC = /^%PDF-\d\.\d[\s%]|^%!PS-|^\{\\rtf\d/
 
 /** True for bytes that begin as a file of a known kind. `declared`: they were sent as a file. */
-export function beginsAsFile (text: string, declared: boolean): boolean {
-  if (isBinary(text)) return MAGIC.test(text)
+export function beginsAsFile (text: string, declared: boolean, binary = isBinary(text)): boolean {
+  if (binary) return MAGIC.test(text)
   return declared && TEXT_MAGIC.test(text)
 }
 
 /** More than two in a hundred of the first characters are no text. */
 export function isBinary (text: string): boolean {
-  let control = 0
   const length = Math.min(text.length, 512)
+  let left = Math.floor(length / 50)
   for (let at = 0; at < length; at++) {
     const code = text.charCodeAt(at)
-    if (code < 9 || (code > 13 && code < 32 && code !== 27)) control++
+    if ((code < 9 || (code > 13 && code < 32 && code !== 27)) && --left < 0) return true
   }
-  return control > length / 50
+  return false
 }
 
 /** Three in four characters are text: a few bytes between them keep no handler from using it as such. */

@@ -64,9 +64,9 @@ function inspectPart (inspection: Inspection, part: string): void {
     leaveBeyond(inspection, `body: a part's head beyond ${PART_HEAD_CHARACTERS_MAX} characters`)
   }
   const head = part.slice(0, Math.min(headEnd, PART_HEAD_CHARACTERS_MAX))
-  const content = split === null ? '' : part.slice(split.index + split[0].length).replace(/\r?\n$/, '')
+  const content = split === null ? '' : part.slice(split.index + split[0].length, endOfContent(part))
   const name = /[;\s]name=(?:"((?:[^"\\]|\\.){0,400})"|([^;\r\n]{0,400}))/i.exec(head)
-  const files = [...head.matchAll(FILE_NAME)].slice(0, FILE_NAMES_MAX).map((match) => match[1] ?? match[2] as string)
+  const files = fileNamesOf(head)
   const type = (/content-type:\s{0,4}([^\r\n]{0,200})/i.exec(head)?.[1] ?? '').toLowerCase()
   const field = name?.[1] ?? name?.[2] ?? ''
   const place = placeOf('body', field)
@@ -98,6 +98,22 @@ function inspectPart (inspection: Inspection, part: string): void {
 /** Parsers of forms take the first name of a file, or the last. */
 const FILE_NAMES_MAX = 4
 const FILE_NAME = /filename\*?=(?:"((?:[^"\\]|\\.){0,1000})"|([^;\r\n]{0,1000}))/gi
+
+function fileNamesOf (head: string): string[] {
+  const names: string[] = []
+  FILE_NAME.lastIndex = 0
+  while (names.length < FILE_NAMES_MAX) {
+    const match = FILE_NAME.exec(head)
+    if (match === null) break
+    names.push(match[1] ?? match[2] as string)
+  }
+  return names
+}
+
+/** Where a part's content ends: before the line break that belongs to the next delimiter. */
+function endOfContent (part: string): number {
+  return part.endsWith('\r\n') ? part.length - 2 : part.endsWith('\n') ? part.length - 1 : part.length
+}
 
 /** Quoted-printable is forbidden in forms, and read by parsers that come from mail. Base64 is read as in any value. */
 function decodeTransfer (head: string, content: string): string {
