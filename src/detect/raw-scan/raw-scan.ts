@@ -1,7 +1,9 @@
+import { BODY_BYTES_MAX } from '../payload/bounds.ts'
 import type { Observation } from '../shapes.ts'
 import { CLASS_BITS, createAnchors, HIT } from './anchors.ts'
-import { decodeBase64Runs } from './base64-runs.ts'
-import { decodePass, fold, hasDecoded, SMUGGLED_BREAK } from './decode-bytes.ts'
+import { decodeBase64Runs, NARROW, WIDE } from './base64-runs.ts'
+import { decodePass, fold, SMUGGLED_BREAK } from './decode-bytes.ts'
+import type { Decoded, DecodingPass } from './decode-bytes.ts'
 import { CODE_RULES } from './rules-code.ts'
 import { DATABASE_RULES } from './rules-database.ts'
 import { SCRIPT_RULES } from './rules-script.ts'
@@ -23,12 +25,10 @@ export interface RawSign {
   grade: 'certain' | 'likely'
   /** `url`, `header.<name>` or `body`. */
   place: string
-  /** What matched, folded: at most 60 characters. */
+  /** Folded text from the sign's first character on: what matched, in 12 to 60 characters where the text has them. */
   match: string
 }
 
-/** Body bytes that are read; no body that reaches a scorer is longer. */
-const BODY_BYTES_MAX = 1_048_576
 /** Times one text is decoded; parsers in the wild stack two or three. */
 const DECODE_PASSES_MAX = 4
 const MATCH_CHARACTERS_MIN = 12
@@ -119,45 +119,59 @@ const ENDINGS: Ending[][] = ANCHORS.ending.map((numbers) => numbers.map((number)
   return { length: word.length, mark, rules: RULES.filter(({ anchors }) => anchors.includes(word)) }
 }))
 
+const LINE_FEED = 10
+const WIDE_ALPHABET = [WIDE]
+const BOTH_ALPHABETS = [WIDE, NARROW]
 const first = Buffer.allocUnsafeSlow(KEPT_BYTES)
 const second = Buffer.allocUnsafeSlow(KEPT_BYTES)
 const third = Buffer.allocUnsafeSlow(KEPT_BYTES)
 
-/** The strongest sign in the raw bytes of a request, read without taking it apart; null when there is none. */
+/** What a text stands in decides how it is read. */
+type TextKind = 'url' | 'header' | 'form' | 'body'
+const PASSES: Record<TextKind | 'base64' | 'nested', DecodingPass> = {
+  url: { plusIsBlank: true, lineBreaksAreOrdinary: false, hasControlEscapes: false },
+  header: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: false },
+  form: { plusIsBlank: true, lineBreaksAreOrdinary: true, hasControlEscapes: true },
+  body: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: true },
+  base64: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: true },
+  nested: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: false }
+}
+
+/**
+ * The strongest sign in the raw bytes of a request, read without taking it apart; null when there is none. Of a body
+ * the first BODY_BYTES_MAX bytes (payload/bounds.ts) are read: no body that reaches a scorer is longer.
+ */
 export function scanRaw (observation: Pick<Observation, 'url' | 'headers' | 'body'>): RawSign | null {
-  let found = scanText(Buffer.from(observation.url, 'latin1'), 'url', true, true)
+  let found = scanText(Buffer.from(observation.url, 'latin1'), 'url', 'url')
   if (found?.grade === 'certain') return found
-  let contentType = ''
+  // All content types: of several, some parsers take the first and some the last.
+  let contentTypes = ''
   for (let at = 0; at + 1 < observation.headers.length; at += 2) {
     const name = (observation.headers[at] as string).toLowerCase()
     const value = observation.headers[at + 1] as string
-    if (name === 'content-type') contentType = value.toLowerCase()
-    const sign = scanText(Buffer.from(value, 'latin1'), `header.${name}`, true, false)
+    if (name === 'content-type') contentTypes += ' ' + value.toLowerCase()
+    const sign = scanText(Buffer.from(value, 'latin1'), `header.${name}`, 'header')
     if (sign?.grade === 'certain') return sign
     found ??= sign
   }
   if (observation.body === null) return found
-  const isForm = contentType === '' || contentType.includes('urlencoded')
-  const sign = scanText(observation.body.subarray(0, BODY_BYTES_MAX), 'body', false, isForm)
+  const isForm = contentTypes.trim() === '' || contentTypes.includes('urlencoded')
+  const sign = scanText(observation.body.subarray(0, BODY_BYTES_MAX), 'body', isForm ? 'form' : 'body')
   return sign?.grade === 'certain' ? sign : found ?? sign
 }
 
 /** One text: decoded, folded and searched, and so the base64 in it. */
-function scanText (bytes: Uint8Array, place: string, inLine: boolean, plusIsBlank: boolean): RawSign | null {
+function scanText (bytes: Uint8Array, place: string, kind: TextKind): RawSign | null {
   if (bytes.length === 0) return null
   const [text, folded, decoded] = buffersFor(bytes.length)
-  let length = decodePass(bytes, bytes.length, text, {
-    plusIsBlank,
-    lineBreaksAreOrdinary: plusIsBlank && !inLine,
-    hasControlEscapes: !inLine
-  })
-  length = decodeMore(text, length)
+  const length = decodeMore(text, decodePass(bytes, bytes.length, text, PASSES[kind]))
   const stream = isStream(bytes, 0) ? streamSign(place) : null
   if (stream !== null) return stream
-  let found = search(folded, fold(text, length, folded), place, inLine)
+  let found = search(folded, fold(text, length, folded), place, kind === 'url' || kind === 'header')
   if (found?.grade === 'certain') return found
-  for (let narrow = 0; narrow < (plusIsBlank ? 2 : 1); narrow++) {
-    const decodedLength = decodeBase64Runs(text, length, decoded, narrow === 1)
+  // In a URL and a form base64 stands between slashes of a path and pluses of words; elsewhere in a string of its own.
+  for (const alphabet of PASSES[kind].plusIsBlank ? BOTH_ALPHABETS : WIDE_ALPHABET) {
+    const decodedLength = decodeBase64Runs(text, length, decoded, alphabet)
     if (decodedLength === 0) continue
     const sign = searchDecoded(decoded, decodedLength, folded, place)
     if (sign?.grade === 'certain') return sign
@@ -168,20 +182,24 @@ function scanText (bytes: Uint8Array, place: string, inLine: boolean, plusIsBlan
 
 /** What stood in base64: it may be written in escapes once more, and may hold an object instead of text. */
 function searchDecoded (decoded: Buffer, length: number, target: Buffer, place: string): RawSign | null {
-  for (let at = 0; at < length; at = decoded.indexOf(10, at) + 1 || length) {
-    if (isStream(decoded, at)) return streamSign(place)
+  let line = 0
+  while (line < length) {
+    if (isStream(decoded, line)) return streamSign(place)
+    const lineEnd = decoded.indexOf(LINE_FEED, line)
+    if (lineEnd === -1) break
+    line = lineEnd + 1
   }
-  const plain = decodeMore(decoded, decodePass(decoded, length, decoded, { ...NESTED_PASS, hasControlEscapes: true }))
-  return search(target, fold(decoded, plain, target), place, false)
+  const plainLength = decodeMore(decoded, decodePass(decoded, length, decoded, PASSES.base64))
+  return search(target, fold(decoded, plainLength, target), place, false)
 }
 
-const NESTED_PASS = { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: false }
-
 /** Further passes, in place, for what was encoded more than once; the number of bytes that are left. */
-function decodeMore (text: Buffer, length: number): number {
-  let left = length
-  for (let pass = 1; pass < DECODE_PASSES_MAX && hasDecoded(); pass++) left = decodePass(text, left, text, NESTED_PASS)
-  return left
+function decodeMore (text: Buffer, first: Decoded): number {
+  let decoded = first
+  for (let passes = 1; passes < DECODE_PASSES_MAX && decoded.hasDecoded; passes++) {
+    decoded = decodePass(text, decoded.length, text, PASSES.nested)
+  }
+  return decoded.length
 }
 
 /** Java's stream header, AC ED 00 05, and the tag of an object, string or block. */
