@@ -230,7 +230,7 @@ const PHP: RawRule[] = [
     anchors: ['php://filter', 'data://text/plain', 'expect://', 'phar://', 'php://input', 'zip://',
       'data:text/plain', 'allow_url_include',
       'auto_prepend_file', 'call_user_func'],
-    onlyInLine: true,
+    onlyInHead: true,
     pattern: anyOf([
       /php:\/\/(?:filter|input)|data:(?:\/\/)?text\/plain\s?[;,]|expect:\/\/\w|(?:phar|zip):\/\/[\w./]/,
       /(?:allow_url_include|auto_prepend_file)\s?=|call_user_func(?:_array)?(?:&|$)/

@@ -1,13 +1,14 @@
 import { anyOf, sequence } from '../../std/regex.ts'
-import { behind, pairs, VALUE_START } from './rule.ts'
+import { pairs, standsBefore, VALUE_START } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
 /**
  * Where a value is left: behind a quote, a digit or a closing parenthesis, or behind one short word that is all the
  * value holds so far.
  */
-const LEAVES = behind([[/['"\d)][\s)]{0,3}/, sequence([VALUE_START, /-?[\w.-]{0,20}\s/])]])
-const LEAVES_QUOTE = /(?<=['"\d)][\s)]{0,3})/
+const LEAVES = standsBefore([[/['"\d)][\s)]{0,3}/, sequence([VALUE_START, /-?[\w.-]{0,20}\s/])]])
+/** The same behind a quote, a digit or a closing parenthesis alone. */
+const LEAVES_LITERAL = standsBefore([/['"\d)][\s)]{0,3}/])
 
 const JOINS = [
   ...pairs(["'", '"', ')', ' '], ['or ', 'or(', "or'", 'or"', 'and ', 'and(', "and'", 'and"', 'xor ']),
@@ -25,7 +26,7 @@ const UNION: RawRule[] = [
     grade: 'certain',
     anchors: ['union'],
     apartFromSql: true,
-    behind: LEAVES,
+    before: LEAVES,
     pattern: sequence([/union\s?(?:all\s?|distinct\s?)?[\s(]{1,4}select\s?(?:all\s|distinct\s)?/, [
       /[('"@*\d]|null\b|0x|char\(|concat|[\w.$]{1,40}\s?(?:,|\(|\sfrom\b|\sas\b|--|#)/
     ]])
@@ -66,7 +67,7 @@ const TAUTOLOGIES: RawRule[] = [
     grade: 'certain',
     anchors: JOINS,
     apartFromSql: true,
-    pattern: sequence([LEADS, LEAVES_QUOTE, JOIN, OPENS, [
+    pattern: sequence([LEADS, LEAVES_LITERAL, JOIN, OPENS, [
       /(?:true|1|'1')[\s)]{0,3}(?:--|#|\/\*)/,
       /select\s?[('"@*\d\w]{1,30}\s?[,()*]|exists\s?\(\s?select\s|select\s[\w.*]{1,40}\sfrom\s/,
       sequence([
@@ -98,7 +99,7 @@ const TAUTOLOGIES: RawRule[] = [
     grade: 'certain',
     anchors: ['order by ', 'group by ', 'having ', 'procedure analyse'],
     apartFromSql: true,
-    behind: LEAVES_QUOTE,
+    before: LEAVES_LITERAL,
     pattern: anyOf([
       /(?:order|group)\sby\s\d{1,4}\s?(?:--|#|\/\*)/,
       /(?:group\sby\s[\w.,]{1,40}\s)?having\s\(?\d{1,5}\s?=\s?\d/,
@@ -127,8 +128,8 @@ const STACKED: RawRule[] = [
       'alter table', 'create ', 'exec', 'shutdown',
       'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
     apartFromSql: true,
-    after: ';',
-    behind: behind([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,4}/]), /\)(?=;\S)/], /;\s?/]),
+    precededBy: ';',
+    before: standsBefore([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,4}/]), /\)(?=;\S)/], /;\s?/]),
     pattern: anyOf([
       /drop\s(?:table|database|schema|user|view)\s[\w."'`[\]]/,
       /insert\sinto\s[\w."'`[\]]{1,40}[\s(]/,
@@ -154,7 +155,7 @@ const STACKED: RawRule[] = [
     grade: 'certain',
     anchors: ['waitfor delay', 'exec '],
     apartFromSql: true,
-    pattern: sequence([behind([[/['"\d)][ )]{0,3}/, VALUE_START]]), [
+    pattern: sequence([standsBefore([[/['"\d)][ )]{0,3}/, VALUE_START]]), [
       /waitfor\sdelay\s?['"(]?\d/,
       /exec\s(?:master\.)?\.?(?:dbo\.)?xp_(?:cmdshell|dirtree|fileexist|regread)\b/
     ]])
@@ -167,7 +168,7 @@ const TIMED: RawRule[] = [
     grade: 'certain',
     anchors: ['sleep(', 'sleep ('],
     apartFromSql: true,
-    behind: anyOf([
+    before: anyOf([
       /(?<=['"\d)][\s)]{0,3}(?:and|x?or)[\s(]{1,3}(?:select[\s(]{1,3})?(?:pg_)?)/,
       /(?<=['"](?:[\s)]{0,3}(?:\|\||&&)\s?|[-+*])\(?(?:select[\s(]{1,3})?(?:pg_)?)/,
       /(?<=\(select[\s(]{1,3}(?:\*\s?from[\s(]{1,3}select[\s(]{1,3})?(?:pg_)?)/,
@@ -196,7 +197,7 @@ const TIMED: RawRule[] = [
       /randomblob\(\s?\d{6,12}|regexp_substring\(\s?repeat\(|user_lock\.sleep\s?\(\s?\d/,
       /benchmark\(\s?\d{4,12}\s?,\s?\(?(?:md5|sha1|sha|encode|rand|version|char|select|now)\b/,
       sequence([
-        behind([
+        standsBefore([
           /['"\d)][\s)]{0,3};?\s?(?:(?:and|or|select|\|\||from)[\s(]{1,3}){1,2}/,
           /(?:\d{1,6}\s?=\s?\(?(?:select\s)?)?/
         ]),
@@ -254,7 +255,7 @@ const FUNCTIONS: RawRule[] = [
         /from\s(?:sysusers|all_users|(?:rdb\$|information_schema\.|sysibm\.)\w{1,20})/,
         /\s(?:as\s)?\w{1,8}\s?,\s?(?:sysusers|all_users|rdb\$|information_schema\.|sysibm\.)/
       ]),
-      sequence([LEAVES_QUOTE, /rlike\s\(?(?:select|sleep)\b/]),
+      sequence([LEAVES_LITERAL, /rlike\s\(?(?:select|sleep)\b/]),
       /(?<=(?:and|or)\s\(?\d{1,6}\s?)(?:=|in)\s?\(?\(select\s?(?:\(|\d|upper|chr|char|concat|count|\w)/
     ])
   }
@@ -271,15 +272,15 @@ const DOCUMENT_STORES: RawRule[] = [
     rule: 'nosqli.raw',
     grade: 'certain',
     anchors: pairs(['"$', "'$"], OPERATORS),
-    after: '{',
-    behind: CREDENTIAL,
+    precededBy: '{',
+    before: CREDENTIAL,
     pattern: /["']\$\w{2,6}["']\s?:/
   },
   {
     rule: 'nosqli.raw',
     grade: 'certain',
     anchors: pairs(['[$'], OPERATORS),
-    behind: CREDENTIAL,
+    before: CREDENTIAL,
     pattern: /\[\$\w{2,6}\](?:\[\])?\s?(?:=|["'])/
   },
   {

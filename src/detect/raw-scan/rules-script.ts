@@ -1,18 +1,20 @@
 import { anyOf, sequence } from '../../std/regex.ts'
-import { behind } from './rule.ts'
+import { standsBefore } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
 /** What a script does that is there to prove that it ran, or to take something away. */
-const DOES = anyOf([
-  /(?:alert|prompt|confirm|eval|print|atob|fetch|setTimeout|import|require|\$\.(?:get|post|getscript))\s?[(`]/,
+const ACTS = anyOf([
+  /(?:alert|prompt|confirm|eval|print|atob|fetch|settimeout|import|require|\$\.(?:get|post|getscript))\s?[(`]/,
   /document\s?[.[]|window\s?[.[]|location\s?=|self\[|top\[|this\[|string\.fromcharcode/,
   /new\s?(?:image|function)\b|\[\]\[/,
   /\w{1,12}\s?=\s?(?:alert|eval|prompt|confirm)\b|throw\s|onerror\s?=/
-], 'i')
-const ACTS = new RegExp(DOES.source.toLowerCase())
+])
 
-/** Handlers that fire without anybody's doing: an ordinary page hardly writes them, an attack always does. */
-const SELF_FIRING = anyOf([
+/**
+ * Handlers that fire by themselves or at the first movement: attacks choose them. Those that pages write for people
+ * (click, submit, change) are left out.
+ */
+const EASILY_FIRED = anyOf([
   /error|load(?:start|end|eddata|edmetadata)?|toggle|focus(?:in)?|blur|begin|end|repeat|start|pageshow/,
   /hashchange|wheel/,
   /animation(?:start|end|iteration|cancel)|transition(?:end|run|start|cancel)|canplay(?:through)?/,
@@ -39,7 +41,7 @@ export const SCRIPT_RULES: RawRule[] = [
     rule: 'xss.raw',
     grade: 'certain',
     anchors: ['<script'],
-    onlyInLine: true,
+    onlyInHead: true,
     pattern: /<script(?:[\s/>]|$)/
   },
   {
@@ -49,7 +51,7 @@ export const SCRIPT_RULES: RawRule[] = [
     inside: 'tag',
     pattern: sequence([
       /[\s/"'`>]on(?=[a-z]{3,40}\s?=)/,
-      [SELF_FIRING],
+      [EASILY_FIRED],
       /\s?=\s?["'`(]?(?:javascript:)?[^>"'\n]{0,24}?/,
       [ACTS]
     ])
@@ -59,7 +61,7 @@ export const SCRIPT_RULES: RawRule[] = [
     rule: 'xss.raw',
     grade: 'certain',
     anchors: ["' on", '" on', "'on", '"on', '"/on', "'/on", '`on', '` on'],
-    pattern: sequence([/["'`][\s/]{0,2}on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING, /click|submit|key\w{2,5}|change|input/],
+    pattern: sequence([/["'`][\s/]{0,2}on(?=[a-z]{3,40}\s?=)/, [EASILY_FIRED, /click|submit|key\w{2,5}|change|input/],
       /\s?=\s?["'`(]{0,2}(?:javascript:)?\w{0,12}?\s?(?:alert|prompt|confirm|eval|print)\s?[(`]/])
   },
   {
@@ -67,7 +69,7 @@ export const SCRIPT_RULES: RawRule[] = [
     rule: 'xss.raw',
     grade: 'certain',
     anchors: [' on', '/on'],
-    pattern: sequence([/[\s/]on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING],
+    pattern: sequence([/[\s/]on(?=[a-z]{3,40}\s?=)/, [EASILY_FIRED],
       /\s?=\s?["'`(]{0,2}(?:javascript:)?(?:alert|prompt|confirm|eval|print)\s?[(`]/])
   },
   {
@@ -75,7 +77,7 @@ export const SCRIPT_RULES: RawRule[] = [
     grade: 'likely',
     anchors: [' on', '/on', '"on', "'on", '\non'],
     inside: 'tag',
-    pattern: sequence([/[\s/"']on(?=[a-z]{3,40}\s?=)/, [SELF_FIRING], /\s?=\s?["'`]?[\w.$]{1,30}\s?[(`=]/])
+    pattern: sequence([/[\s/"']on(?=[a-z]{3,40}\s?=)/, [EASILY_FIRED], /\s?=\s?["'`]?[\w.$]{1,30}\s?[(`=]/])
   },
   {
     rule: 'xss.raw',
@@ -83,7 +85,7 @@ export const SCRIPT_RULES: RawRule[] = [
     anchors: ['javascript:', 'vbscript:', 'livescript:'],
     pattern: sequence([
       sequence([
-        behind([
+        standsBefore([
           /(?:(?:href|src|action|formaction|data|to|from|values|background|poster|url|content|\w{1,20})\s?=|["'(>])/,
           /\s?["'`(]{0,2}\s?/
         ])
@@ -100,7 +102,7 @@ export const SCRIPT_RULES: RawRule[] = [
     grade: 'certain',
     anchors: ['data:text/html', '<script', 'url=javascript', '<svg', '<img'],
     inside: 'tag',
-    pattern: sequence([behind([/(?:href|src|data|action|srcdoc|content)\s?=\s?["'`]?\s?\d{0,2};?\s?/]),
+    pattern: sequence([standsBefore([/(?:href|src|data|action|srcdoc|content)\s?=\s?["'`]?\s?\d{0,2};?\s?/]),
       /(?:data:text\/html|<(?:script|svg|img)[\s/>]|url=javascript)/])
   },
   {

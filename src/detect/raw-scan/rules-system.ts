@@ -1,6 +1,6 @@
 /* eslint-disable no-template-curly-in-string -- shell variables are what is looked for */
 import { anyOf, sequence } from '../../std/regex.ts'
-import { behind, pairs, VALUE_START } from './rule.ts'
+import { pairs, standsBefore, VALUE_START } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
 /**
@@ -8,7 +8,7 @@ import type { RawRule } from './rule.ts'
  * number, an address. Shell text that somebody posts has more before it.
  */
 const VALUE = sequence([VALUE_START, /["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/])
-const SEPARATED = behind([
+const SEPARATED = standsBefore([
   VALUE,
   /(?:;|\|\|?|&&?|\n|\v|(?<! )(?:`|\$\()|<\()[\s@({"']{0,3}/,
   /(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/
@@ -18,7 +18,7 @@ const VALUE_SIGNS = 'abcdefghijklmnopqrstuvwxyz0123456789_.@:/*-"\')=>['
 /** The last character of what SEPARATED looks for. */
 const SHELL_SIGNS = ';|&\n\v`(<{@"\'/'
 /** Any separator, wherever it stands. */
-const CHAINED = behind([/(?:;|\|\|?|&&?|`|\$\()\s?(?:\/?(?:usr\/)?s?bin\/)?/])
+const CHAINED = standsBefore([/(?:;|\|\|?|&&?|`|\$\()\s?(?:\/?(?:usr\/)?s?bin\/)?/])
 const ENDS = /(?=$|["'&;|`)#<\n\v>\]])/
 
 const READERS = /(?:cat|tac|nl|head|tail|more|less|strings|sort|xxd|od|base64|rev|grep|awk|sed|cut|type)/
@@ -34,8 +34,8 @@ const COMMANDS: RawRule[] = [
       'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ', 'ps ', 'find /',
       'systeminfo',
       'tasklist', 'host ', 'set /a', 'kill ', 'ssh ', 'env ', 'pwd ', 'tftp ', 'certutil', 'timeout '],
-    after: SHELL_SIGNS,
-    behind: SEPARATED,
+    precededBy: SHELL_SIGNS,
+    before: SEPARATED,
     pattern: anyOf([
       sequence([
         READERS,
@@ -68,8 +68,8 @@ const COMMANDS: RawRule[] = [
     anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], [
       'id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname'
     ]),
-    after: VALUE_SIGNS,
-    behind: behind([VALUE]),
+    precededBy: VALUE_SIGNS,
+    before: standsBefore([VALUE]),
     pattern: sequence([
       /(?:;|\|\||&&|(?<! )(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/,
       [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]
@@ -80,7 +80,7 @@ const COMMANDS: RawRule[] = [
     rule: 'cmdi.raw',
     grade: 'certain',
     anchors: ['|id', '| id', '|ls', '| ls', '|dir', '| dir', '|/usr/bin/', '|/bin/', '| /bin/', '|pwd', '|ver'],
-    behind: behind([VALUE_START, /["'\s/]{0,2}(?:\d{1,3}(?:\.\d{1,3}){3})?\|?/]),
+    before: standsBefore([VALUE_START, /["'\s/]{0,2}(?:\d{1,3}(?:\.\d{1,3}){3})?\|?/]),
     pattern: sequence([
       /\|\s?(?:\/(?:usr\/)?bin\/)?(?:id|ls|dir|pwd|ver|cat|uname)\b[\s\w/.:*-]{0,24}(?=["'&<;|]|$)/])
   },
@@ -88,8 +88,8 @@ const COMMANDS: RawRule[] = [
     rule: 'cmdi.raw',
     grade: 'likely',
     anchors: pairs(['|', '| '], ['id', 'ls', 'dir', 'whoami']),
-    after: VALUE_SIGNS,
-    behind: behind([VALUE]),
+    precededBy: VALUE_SIGNS,
+    before: standsBefore([VALUE]),
     pattern: /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/
   },
   {
@@ -97,7 +97,7 @@ const COMMANDS: RawRule[] = [
     grade: 'certain',
     anchors: ['/etc/passwd', '/etc/shadow', '/etc//passwd', '/e?c/', '/???/p'],
     pattern: sequence([
-      behind([
+      standsBefore([
         /(?:;|\|\|?|&&?|`|\$\(|\n|\v)\s?(?:\/?(?:usr\/)?bin\/)?/,
         READERS,
         /(?:\s(?:-\w{1,3}\s)?|<|\$\{?ifs\}?|\s?<\s?)/]),
@@ -136,7 +136,7 @@ const COMMANDS: RawRule[] = [
       sequence([CHAINED, /cat\s\/etc\/\w/]),
       /\$\((?:whoami|id)\)|\$\((?:sleep|curl|wget)\s[^\n)]{1,60}\)|\$\(cat\s\/|`whoami`/,
       /`(?:curl|wget)\s[^\n`]{4,60}`|`sleep\s\d{1,3}`/,
-      sequence([behind([/[;|&]\s?/]), /\/bin\/(?:ba)?sh\s-/]),
+      sequence([standsBefore([/[;|&]\s?/]), /\/bin\/(?:ba)?sh\s-/]),
       /\|\s?nc\s(?:-\w{1,5}\s)?[\d\w.-]{3,40}\s\d{2,5}/
     ])
   },
@@ -180,9 +180,9 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'certain',
     anchors: ['../', '..\\', '..;/'],
-    onlyInLine: true,
-    after: '/\\.',
-    behind: behind([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]),
+    onlyInHead: true,
+    precededBy: '/\\.',
+    before: standsBefore([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]),
     pattern: /\.\.;?[/\\]{1,4}(?![/\\.]{0,8}(?:assets|img|images|static|css|js|fonts)\b)/
   },
   {
@@ -196,16 +196,16 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'certain',
     anchors: ['../', '..\\'],
-    after: '/\\.',
-    behind: behind([/(?:\.\.[/\\]{1,2}){7}/]),
+    precededBy: '/\\.',
+    before: standsBefore([/(?:\.\.[/\\]{1,2}){7}/]),
     pattern: /\.\.[/\\]/
   },
   {
     rule: 'traversal.raw',
     grade: 'likely',
     anchors: ['../', '..\\'],
-    after: '/\\.',
-    behind: behind([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]),
+    precededBy: '/\\.',
+    before: standsBefore([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]),
     pattern: /\.\.[/\\]/
   },
   {
@@ -213,8 +213,8 @@ const TRAVERSALS: RawRule[] = [
     grade: 'certain',
     anchors: ['/etc/', 'etc/passwd', '/proc/self/', 'windows/', 'windows\\', 'win.ini', 'boot.ini',
       '/web-inf/', '/.ssh/', 'wp-config.php', 'id_rsa'],
-    onlyInLine: true,
-    pattern: sequence([behind([/[=/\\:]/]), /\/?/, [
+    onlyInHead: true,
+    pattern: sequence([standsBefore([/[=/\\:]/]), /\/?/, [
       /(?<=\/)etc\/{1,3}(?:passwd|shadow|group)(?=$|[&?;.:)'"\0])/,
       /proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
       /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/(?:web\.xml|classes)|\.ssh\/id_/,
@@ -238,7 +238,7 @@ const TRAVERSALS: RawRule[] = [
     grade: 'likely',
     anchors: ['/etc/passwd', '/etc/shadow', '/proc/self/environ', 'c:\\windows\\win.ini', 'c:/windows/win.ini',
       '/windows/win.ini', 'c:\\boot.ini'],
-    pattern: sequence([behind([/[">=]\s?/]), /[\w/:\\.]{1,24}(?=["<&\0]|$)/])
+    pattern: sequence([standsBefore([/[">=]\s?/]), /[\w/:\\.]{1,24}(?=["<&\0]|$)/])
   }
 ]
 
@@ -265,7 +265,7 @@ const ADDRESSES: RawRule[] = [
     grade: 'likely',
     anchors: ['169.254.169.254', 'metadata.google.internal', 'gopher://', 'dict://', '=http://0x7f', '=http://[::',
       '=http://0.0.0.0', '=http://2130706433'],
-    onlyInLine: true,
+    onlyInHead: true,
     pattern: /[\s\S]/
   }
 ]
@@ -275,7 +275,7 @@ const PROTOCOLS: RawRule[] = [
     rule: 'crlf.raw',
     grade: 'certain',
     anchors: ['\vset-cookie', '\vlocation', '\vcontent-', '\vhttp/', '\vrefresh', '\vx-', '\vaccess-control', '\v<'],
-    onlyInLine: true,
+    onlyInHead: true,
     pattern: sequence([/\v/, [
       sequence([
         [
@@ -309,7 +309,7 @@ const PROTOCOLS: RawRule[] = [
     rule: 'ldapi.raw',
     grade: 'certain',
     anchors: [')('],
-    behind: behind([VALUE_START, /\s?[\w*]{0,24}\)?/]),
+    before: standsBefore([VALUE_START, /\s?[\w*]{0,24}\)?/]),
     pattern: sequence([
       sequence([
         /\)(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)\s?\(\s?(?:[|&!]\s?\(?\s?)?/,
@@ -325,7 +325,7 @@ const PROTOCOLS: RawRule[] = [
     rule: 'ldapi.raw',
     grade: 'certain',
     anchors: ['*)(', '*))', '*()|'],
-    behind: behind([VALUE_START, /\s?\w{0,24}/]),
+    before: standsBefore([VALUE_START, /\s?\w{0,24}/]),
     pattern: sequence([/\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/])
   },
   {
