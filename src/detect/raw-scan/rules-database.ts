@@ -1,6 +1,12 @@
 import { anyOf, sequence } from '../../std/regex.ts'
+import { words } from '../../std/words.ts'
 import { pairs, standsBefore, VALUE_START } from './rule.ts'
 import type { RawRule } from './rule.ts'
+
+/**
+ * Rules for values that break into a query: of SQL, of document stores, of directories (LDAP), of XML (XPath). A
+ * certain one has no ordinary reading in prose (raw-scan-corpus.test.ts).
+ */
 
 /**
  * Where a value is left: behind a quote, a digit or a closing parenthesis, or behind one short word that is all the
@@ -20,6 +26,7 @@ const JOIN = /(?:x?or|and|\|\||&&)(?![a-z])/
 const COMPARES = /(?=(?:x?or|and|\|\||&&)[\s(!~+-]{0,4}(?:not[\s(]{1,3})?['"\d])/
 const OPENS = /[\s(!~+-]{0,4}(?:not[\s(]{1,3})?/
 
+/** A second selection that is joined to the query. */
 const UNION: RawRule[] = [
   {
     rule: 'sqli.raw',
@@ -47,6 +54,7 @@ const UNION: RawRule[] = [
   }
 ]
 
+/** Conditions that are always true or never, and what ends the query behind them. */
 const TAUTOLOGIES: RawRule[] = [
   {
     rule: 'sqli.raw',
@@ -120,13 +128,16 @@ const TAUTOLOGIES: RawRule[] = [
   }
 ]
 
+/** A second statement behind the query. */
 const STACKED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['begin ', 'call ', 'iif(', 'drop ', 'insert into', 'delete from', 'update ', 'truncate ',
-      'alter table', 'create ', 'exec', 'shutdown',
-      'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
+    anchors: [
+      ...words('iif( exec shutdown select( if('),
+      'begin ', 'call ', 'drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ',
+      'declare @', 'select ', 'waitfor delay', 'if ('
+    ],
     apartFromSql: true,
     precededBy: ';',
     before: standsBefore([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,4}/]), /\)(?=;\S)/], /;\s?/]),
@@ -162,6 +173,7 @@ const STACKED: RawRule[] = [
   }
 ]
 
+/** Calls and conditions that tell by how long they take. */
 const TIMED: RawRule[] = [
   {
     rule: 'sqli.raw',
@@ -190,8 +202,9 @@ const TIMED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['randomblob(', 'regexp_substring(', 'user_lock.sleep', 'benchmark(', 'pg_sleep(',
-      'dbms_pipe.receive_message', 'dbms_lock.sleep'],
+    anchors: words(`
+      randomblob( regexp_substring( user_lock.sleep benchmark( pg_sleep( dbms_pipe.receive_message dbms_lock.sleep
+    `),
     apartFromSql: true,
     pattern: anyOf([
       /randomblob\(\s?\d{6,12}|regexp_substring\(\s?repeat\(|user_lock\.sleep\s?\(\s?\d/,
@@ -208,13 +221,19 @@ const TIMED: RawRule[] = [
   }
 ]
 
+/** Functions and catalogues that an application does not ask for. */
 const FUNCTIONS: RawRule[] = [
   {
     // Functions that are called for what their error message or their duration tells.
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['floor(rand(', 'extractvalue(', 'updatexml(', 'concat(0x', 'concat_ws(0x', 'chr(', 'char(', 'ctxsys.',
-      'utl_inaddr.', 'utl_http.', 'exp(~(', 'load_file(', 'into outfile', 'into dumpfile', 'gtid_subset('],
+    anchors: [
+      ...words(`
+        floor(rand( extractvalue( updatexml( concat(0x concat_ws(0x chr( char( ctxsys. utl_inaddr. utl_http. exp(~(
+        load_file( gtid_subset(
+      `),
+      'into outfile', 'into dumpfile'
+    ],
     pattern: anyOf([
       /floor\(rand\(\d?\)\s?\*\s?2\)/,
       sequence([
@@ -234,9 +253,10 @@ const FUNCTIONS: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'likely',
-    anchors: ['from information_schema', 'from sysobjects', 'from sys.', 'from pg_', 'from mysql.',
-      'from sqlite_master',
-      'from all_tables', 'from dual', 'into outfile', 'rlike ', '@@version', '(select '],
+    anchors: [
+      'from information_schema', 'from sysobjects', 'from sys.', 'from pg_', 'from mysql.', 'from sqlite_master',
+      'from all_tables', 'from dual', 'into outfile', 'rlike ', '@@version', '(select '
+    ],
     apartFromSql: true,
     pattern: anyOf([
       /from\s(?:information_schema\.\w|sysobjects\b|mysql\.user\b|sqlite_master\b|pg_(?:user|shadow|catalog)\b)/,
@@ -267,6 +287,7 @@ const CREDENTIAL =
 
 const OPERATORS = ['ne', 'gt', 'gte', 'lt', 'lte', 'regex', 'exists', 'nin', 'in', 'not', 'eq']
 
+/** Operators and scripts of document stores. */
 const DOCUMENT_STORES: RawRule[] = [
   {
     rule: 'nosqli.raw',
@@ -329,5 +350,54 @@ const DOCUMENT_STORES: RawRule[] = [
   }
 ]
 
-export const DATABASE_RULES: RawRule[] = [...UNION, ...TAUTOLOGIES, ...STACKED, ...TIMED, ...FUNCTIONS,
-  ...DOCUMENT_STORES]
+/** Filters of LDAP that are closed and opened anew. */
+const DIRECTORIES: RawRule[] = [
+  {
+    rule: 'ldapi.raw',
+    grade: 'certain',
+    anchors: [')('],
+    before: standsBefore([VALUE_START, /\s?[\w*]{0,24}\)?/]),
+    pattern: sequence([
+      /\)(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)\s?\(\s?(?:[|&!]\s?\(?\s?)?/,
+      [
+        /uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof/,
+        /[a-z]{2,16}/
+      ],
+      /\s?[~<>]?=/
+    ])
+  },
+  {
+    rule: 'ldapi.raw',
+    grade: 'certain',
+    anchors: ['*)(', '*))', '*()|'],
+    before: standsBefore([VALUE_START, /\s?\w{0,24}/]),
+    pattern: /\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/
+  }
+]
+
+/** Conditions and unions of XPath. */
+const PATHS: RawRule[] = [
+  {
+    rule: 'xpathi.raw',
+    grade: 'certain',
+    anchors: [
+      "']|", "'] |", "' or count(/", "' or name(", "' or string-length(", "' and count(/", "' and substring(name(",
+      "']/*"
+    ],
+    pattern: anyOf([
+      /'\]\s?\|\s?(?:\/\/|\*)|'\s(?:or|and)\s(?:count\(\/|name\(|string-length\((?:name|\/)|substring\(name\()/,
+      /'\]\/\*\s?\|/
+    ])
+  }
+]
+
+export const DATABASE_RULES: RawRule[] = [
+  ...UNION,
+  ...TAUTOLOGIES,
+  ...STACKED,
+  ...TIMED,
+  ...FUNCTIONS,
+  ...DOCUMENT_STORES,
+  ...DIRECTORIES,
+  ...PATHS
+]

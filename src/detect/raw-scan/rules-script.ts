@@ -1,6 +1,12 @@
 import { anyOf, sequence } from '../../std/regex.ts'
+import { words } from '../../std/words.ts'
 import { standsBefore } from './rule.ts'
 import type { RawRule } from './rule.ts'
+
+/**
+ * Rules for scripts and markup that a browser would run (XSS). A certain one has no ordinary reading in prose
+ * (raw-scan-corpus.test.ts).
+ */
 
 /** What a script does that is there to prove that it ran, or to take something away. */
 const ACTS = anyOf([
@@ -84,11 +90,9 @@ export const SCRIPT_RULES: RawRule[] = [
     grade: 'certain',
     anchors: ['javascript:', 'vbscript:', 'livescript:'],
     pattern: sequence([
-      sequence([
-        standsBefore([
-          /(?:(?:href|src|action|formaction|data|to|from|values|background|poster|url|content|\w{1,20})\s?=|["'(>])/,
-          /\s?["'`(]{0,2}\s?/
-        ])
+      standsBefore([
+        /(?:(?:href|src|action|formaction|data|to|from|values|background|poster|url|content|\w{1,20})\s?=|["'(>])/,
+        /\s?["'`(]{0,2}\s?/
       ]),
       /(?:java|vb|live)script:[\s/*%'"();+!-]{0,8}/,
       [
@@ -121,9 +125,13 @@ export const SCRIPT_RULES: RawRule[] = [
   {
     rule: 'xss.raw',
     grade: 'certain',
-    anchors: ['alert(document.', 'prompt(document.', 'confirm(document.', 'alert(string.fromcharcode',
-      'alert(/xss', "alert('xss",
-      'alert("xss', 'top["al', "window['al", 'window["al', "top['al", "self['al", '[]["filter"]', "[]['filter']"],
+    anchors: [
+      ...words(`
+        alert(document. prompt(document. confirm(document. alert(string.fromcharcode alert(/xss alert("xss top["al
+        window["al []["filter"]
+      `),
+      "alert('xss", "window['al", "top['al", "self['al", "[]['filter']"
+    ],
     pattern: anyOf([
       /(?:alert|prompt|confirm)\((?:document\.(?:cookie|domain|location)|string\.fromcharcode|["'/]xss)/,
       /(?:top|window|self)\[["']al|\[\]\[["']filter["']\]\[["']constructor/
@@ -139,8 +147,10 @@ export const SCRIPT_RULES: RawRule[] = [
   {
     rule: 'xss.raw',
     grade: 'likely',
-    anchors: ['<script', '</script>', '<svg/onload', '<svg onload', 'srcdoc', 'data:text/html', '<isindex',
-      '<marquee', '<bgsound', '-moz-binding'],
+    anchors: [
+      ...words('<script </script> <svg/onload srcdoc data:text/html <isindex <marquee <bgsound -moz-binding'),
+      '<svg onload'
+    ],
     pattern: anyOf([
       /<script[\s/>]|<\/script>\s?</,
       /<svg[\s/]onload|srcdoc\s?=\s?["']?\s?[<&]/,
