@@ -135,7 +135,8 @@ function withBodyOfItsOwn<R extends Receipt> (receipt: R): R {
 function bytesOf (receipt: Receipt): number {
   if (!('score' in receipt)) return RECEIPT_BYTES / 4 + receipt.url.length
   const { url, headers, body } = receipt.observation
-  return RECEIPT_BYTES + url.length + headers.length * 48 + (body === null || receipt.isWhole === false ? 0 : body.length)
+  const bodyBytes = body === null || receipt.isWhole === false ? 0 : body.length
+  return RECEIPT_BYTES + url.length + headers.length * 48 + bodyBytes
 }
 
 /** The receipt as it may be stored and shown: redacted. Some 50 us for an ordinary request. */

@@ -1,5 +1,5 @@
 import { words } from '../../std/words.ts'
-import { foldWidth } from '../payload/decode.ts'
+import { LOOK_ALIKES } from './look-alikes.ts'
 
 /**
  * Bytes as lenient readers would decode them, written from one buffer into another: percent signs, character
@@ -26,8 +26,10 @@ const HEX = new Int8Array(256).fill(-1)
 for (let digit = 0; digit < 10; digit++) HEX[48 + digit] = digit
 for (let digit = 0; digit < 6; digit++) { HEX[65 + digit] = 10 + digit; HEX[97 + digit] = 10 + digit }
 
-const [NUL, HASH, PERCENT, AMPERSAND, PLUS, SEMICOLON, BACKSLASH] = [0, 35, 37, 38, 43, 59, 92]
-const [SMALL_U, SMALL_X, OPENING_BRACE, CLOSING_BRACE] = [117, 120, 123, 125]
+const [NUL, TAB, LINE_FEED, CARRIAGE_RETURN] = [0, 9, 10, 13]
+const [QUOTE, HASH, PERCENT, AMPERSAND, APOSTROPHE, PLUS, SLASH, SEMICOLON] = [34, 35, 37, 38, 39, 43, 47, 59]
+const [BACKSLASH, OPENING_BRACE, CLOSING_BRACE] = [92, 123, 125]
+const [SMALL_N, SMALL_R, SMALL_T, SMALL_U, SMALL_X] = [110, 114, 116, 117, 120]
 /** Makes an ASCII letter small. */
 const SMALL = 32
 
@@ -78,21 +80,6 @@ for (const [character, names] of Object.entries(NAMES)) {
     let hash = 0
     for (let at = 0; at < name.length; at++) hash = Math.imul(hash, 31) + name.charCodeAt(at) | 0
     NAMED.set(hash, character.charCodeAt(0))
-  }
-}
-
-/**
- * What the scorer takes a look-alike for, by code point: one ASCII character, or two packed into one number, the first
- * times 256; 0 for what looks like nothing in ASCII. Curly double quotes are left out on purpose: prose quotes with
- * them, and an ASCII quote would be the beginning of a value.
- */
-const LOOK_ALIKES = new Uint16Array(0x10000)
-/** Blocks of Unicode in which look-alikes stand: to ask for every code point would cost a thread's start 10 ms. */
-for (const [from, to] of [[0x2b0, 0x2ff], [0x2000, 0x30ff], [0xff00, 0xffef]] as const) {
-  for (let point = from; point <= to; point++) {
-    const plain = foldWidth(String.fromCharCode(point))
-    if (plain.charCodeAt(0) >= 0x80 || plain === '"') continue
-    LOOK_ALIKES[point] = plain.length === 1 ? plain.charCodeAt(0) : plain.charCodeAt(0) << 8 | plain.charCodeAt(1)
   }
 }
 
@@ -186,7 +173,7 @@ function percentAt (source: Uint8Array, length: number, lineBreaksAreOrdinary: b
       return (value & 1) << 6 | next & 0x3f
     }
   }
-  return (value === 10 || value === 13) && !lineBreaksAreOrdinary ? SMUGGLED_BREAK : value
+  return (value === LINE_FEED || value === CARRIAGE_RETURN) && !lineBreaksAreOrdinary ? SMUGGLED_BREAK : value
 }
 
 function referenceAt (source: Uint8Array, length: number): number {
@@ -241,12 +228,20 @@ function escapeAt (source: Uint8Array, length: number, hasControlEscapes: boolea
     cursor.at = at + 4
     return point
   }
-  const isControl = next === 110 || next === 114 || next === 116
-  if (next === 34 || next === 39 || next === 47 || (hasControlEscapes && (next === 92 || isControl))) {
+  if (next === QUOTE || next === APOSTROPHE || next === SLASH) {
     cursor.at = at + 2
-    return isControl ? next === 116 ? 9 : 10 : next
+    return next
   }
-  return 0
+  const control = hasControlEscapes ? controlOf(next) : NUL
+  if (control !== NUL) cursor.at = at + 2
+  return control
+}
+
+/** What a letter or a backslash stands for behind a backslash; NUL for any other byte. */
+function controlOf (byte: number): number {
+  if (byte === SMALL_N || byte === SMALL_R) return LINE_FEED
+  if (byte === SMALL_T) return TAB
+  return byte === BACKSLASH ? BACKSLASH : NUL
 }
 
 function bracedEscapeAt (source: Uint8Array, length: number): number {
@@ -267,92 +262,4 @@ function bracedEscapeAt (source: Uint8Array, length: number): number {
 function byteOf (point: number): number {
   if (point >= LOOK_ALIKES.length) return 0xff
   return LOOK_ALIKES[point] as number || Math.min(point, 0xff)
-}
-
-/** What `fold` does with a byte: 0 keeps it (in lower case), the rest is below. */
-const FOLD = new Uint8Array(256)
-const LOWER = new Uint8Array(256)
-const [DROP, BLANK, BREAK, LOOK] = [1, 2, 3, 4]
-for (let byte = 0; byte < 256; byte++) LOWER[byte] = byte >= 65 && byte <= 90 ? byte + 32 : byte
-for (let byte = 0; byte < 32; byte++) FOLD[byte] = DROP
-for (const byte of [9, PLUS_BLANK, 32]) FOLD[byte] = BLANK
-for (const byte of [10, SMUGGLED_BREAK, 13]) FOLD[byte] = BREAK
-FOLD[127] = DROP
-// A comment's two characters, and the first bytes of a no-break space and of look-alikes in UTF-8.
-for (const byte of [42, 47, 0xc2, 0xca, 0xe2, 0xe3, 0xef]) FOLD[byte] = LOOK
-
-/** Characters of a comment that stands for a blank; a longer one is text. */
-const COMMENT_CHARACTERS_MAX = 40
-/** Letters, digits and `_ ! . - blank`: what comments that split words are made of, never a comment's own signs. */
-const IN_COMMENT = new Uint8Array(256)
-for (let byte = 48; byte <= 122; byte++) if (/\w/.test(String.fromCharCode(byte))) IN_COMMENT[byte] = 1
-for (const byte of [32, 33, 46, 45]) IN_COMMENT[byte] = 1
-
-/**
- * Lower case; runs of blanks and SQL comments as one blank (a line break where the run holds one); control characters
- * gone; look-alikes as ASCII. The number of bytes written.
- */
-export function fold (source: Uint8Array, length: number, target: Uint8Array): number {
-  let out = 0
-  let pending = 0
-  for (let at = 0; at < length; at++) {
-    const byte = source[at] as number
-    const kind = FOLD[byte] as number
-    if (kind !== 0) {
-      if (kind === DROP) continue
-      if (kind === BLANK) {
-        if (pending === 0) pending = 32
-        continue
-      }
-      if (kind === BREAK) {
-        if (pending !== SMUGGLED_BREAK) pending = byte === 13 ? 10 : byte
-        continue
-      }
-      const next = at + 1 < length ? source[at + 1] as number : 0
-      const skipped = byte < 128 ? commentAt(source, length, at, next) : byte === 0xc2 && next === 0xa0 ? 2 : 0
-      if (skipped > 0) {
-        at += skipped - 1
-        if (pending === 0) pending = 32
-        continue
-      }
-      const plain = byte < 128 ? 0 : lookAlikeAt(source, length, at)
-      if (plain !== 0) {
-        if (pending !== 0) { target[out++] = pending; pending = 0 }
-        if (plain > 0xff) target[out++] = plain >> 8
-        target[out++] = LOWER[plain & 0xff] as number
-        at += byte < 0xe0 ? 1 : 2
-        continue
-      }
-    }
-    if (pending !== 0) { target[out++] = pending; pending = 0 }
-    target[out++] = LOWER[byte] as number
-  }
-  return out
-}
-
-/** What the character of two or three bytes of UTF-8 at `at` looks like, as in LOOK_ALIKES; 0 for none. */
-function lookAlikeAt (source: Uint8Array, length: number, at: number): number {
-  const lead = source[at] as number
-  const middle = at + 1 < length ? source[at + 1] as number : 0
-  if ((middle & 0xc0) !== 0x80) return 0
-  if (lead < 0xe0) return LOOK_ALIKES[(lead & 0x1f) << 6 | middle & 0x3f] as number
-  const last = at + 2 < length ? source[at + 2] as number : 0
-  if ((last & 0xc0) !== 0x80) return 0
-  return LOOK_ALIKES[(lead & 0x0f) << 12 | (middle & 0x3f) << 6 | last & 0x3f] as number
-}
-
-/** The bytes of the comment at `at` that stand for a blank, or 0. */
-function commentAt (source: Uint8Array, length: number, at: number, next: number): number {
-  if (source[at] === 42) return next === 47 ? 2 : 0
-  if (next !== 42) return 0
-  let end = at + 2
-  if (source[end] === 33) {
-    // MySQL runs what stands in `/*!50000 ... */`: only its frame is a blank.
-    for (end++; end < length && end < at + 9 && HEX[source[end] as number] as number >= 0 &&
-      (source[end] as number) < 58;) end++
-    return end - at
-  }
-  const endMax = Math.min(length - 1, end + COMMENT_CHARACTERS_MAX)
-  while (end < endMax && IN_COMMENT[source[end] as number] === 1) end++
-  return source[end] === 42 && source[end + 1] === 47 && end < length - 1 ? end + 2 - at : 0
 }
