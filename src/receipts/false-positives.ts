@@ -5,7 +5,6 @@
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import { ALLOWABLE_FACTORS, allowanceKey } from '../detect/shapes.ts'
 import { newId } from '../std/id.ts'
-import { isWhole } from './recent-receipts.ts'
 import type { RecentReceipts, Recorded } from './recent-receipts.ts'
 import type { Assessment, StoredAllowance } from './shapes.ts'
 import { attempt, type Audit } from '../audit/shapes.ts'
@@ -116,10 +115,9 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
    */
   async function countChanged (allowances: readonly StoredAllowance[]): Promise<number> {
     const keys = new Set(allowances.map(allowanceKey))
-    const touched = receipts.recent().filter((receipt) => isWhole(receipt) && holdsAny(receipt, keys)).slice(
-      0,
-      RESCORED_MAX
-    )
+    const touched = receipts.recent()
+      .filter((receipt) => receipt.isWhole !== false && holdsAny(receipt, keys))
+      .slice(0, RESCORED_MAX)
     let changed = 0
     for (let i = 0; i < touched.length; i += PORTION) {
       const verdicts = await Promise.all(touched.slice(i, i + PORTION).map(async (receipt) => {

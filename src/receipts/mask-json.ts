@@ -2,12 +2,12 @@
  * Masking in JSON text without parsing it into a tree: tokens are walked, values of secret names are masked in place.
  * So it also holds for JSON that is cut off, broken or nested deeper than a parser likes. Pure, linear.
  */
-import { maskShape, maskText } from './mask.ts'
+import { HIDING_LENGTH_MIN, maskShape, maskText } from './mask.ts'
 import { isSecretName } from './secret-names.ts'
 import type { OnMasked } from './mask.ts'
 
-/** A name, a separator and something to hide need as much; most strings are shorter or plain. */
-const HIDING_LENGTH = 8
+/** The shortest text that hides anything, in its quotes; most strings are shorter or plain. */
+const HIDING_TOKEN_LENGTH_MIN = HIDING_LENGTH_MIN + 2
 
 const NUMBER = /-?\d[\w.+-]*/y
 const BACKSLASH = 0x5c
@@ -59,7 +59,7 @@ export function maskJson (text: string, place: string, onMasked: OnMasked): stri
 
   function maskValue (token: string): string {
     if (secretFrom === -1 && !under.isSecret) {
-      return token[0] === '"' && token.length >= HIDING_LENGTH
+      return token[0] === '"' && token.length >= HIDING_TOKEN_LENGTH_MIN
         ? maskText(token, placeOf(), onMasked)
         : token
     }

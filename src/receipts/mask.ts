@@ -22,7 +22,7 @@ export function maskShape (text: string): string {
   return shape.toString('latin1')
 }
 
-/** Always ASCII. */
+/** The shape of one code unit, always ASCII. */
 function shapeOf (unit: number): number {
   const lower = unit | 0x20
   if ((lower >= 0x61 && lower <= 0x7a) || unit >= NON_ASCII_FROM) return 0x61
@@ -31,10 +31,9 @@ function shapeOf (unit: number): number {
 
 /**
  * Tokens that give themselves away wherever they stand: JWTs, keys of well-known makers, PEM keys,
- * credentials in a URL.
+ * credentials in a URL. Each alternative begins at a boundary, so that a run of letters is read once and not once from
+ * each of its letters. A PEM key without its END line is masked to the end of the text.
  */
-// Each alternative begins at a boundary: a run of letters is read once, not once from each of its letters. Two read on
-// as far as they can: a key without its end is masked to the end of the text.
 const TOKENS = anyOf([
   // A JWT; percent-encoded text may stand before it.
   /(?:(?<![\w-])|(?<=%[0-9A-Fa-f]{2}))eyJ[\w-]{8,}(?:\.[\w-]*){1,4}/,
@@ -45,8 +44,8 @@ const TOKENS = anyOf([
   /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]*?(?:-----END|$)/,
   /(?<=:\/\/)[^\s/?#@"'<>]{1,512}(?=@)/
 ], 'g')
-/** Shorter text holds no token, not even a URL with one letter of credentials, and no name with a value. */
-const HIDING_LENGTH_MIN = '://a@'.length
+/** The shortest text that hides anything: a URL with one letter of credentials, or `pin=1`. */
+export const HIDING_LENGTH_MIN = '://a@'.length
 
 export function maskTokens (text: string, place: string, onMasked: OnMasked): string {
   if (text.length < HIDING_LENGTH_MIN) return text
@@ -128,7 +127,7 @@ export function maskMultipart (text: string, place: string, onMasked: OnMasked):
 }
 
 /** The name that a value stands under, and a separator; quotes may be escaped (a query inside JSON). */
-// A run of a name's characters is read once, from its first: the name is the end of it.
+// A run of name characters is read once, from its first character: the name is the end of the run.
 const NAME = sequence([/(?<![\w$.-])([\w$.-]+)/, /\\*["']?\s{0,8}[:=]\s{0,8}/], 'g')
 const NAME_MAX = 64
 const PLAIN_VALUE = /[^\s"'&,;<>(){}[\]]+/y
@@ -179,7 +178,7 @@ function endOfValue (text: string, start: number, isSecret: boolean): number {
   return PLAIN_VALUE.test(text) ? PLAIN_VALUE.lastIndex : start
 }
 
-/** Behind `"""`, each of which may be escaped; -1 when it is not there. */
+/** The position behind `"""`, each quote of which may be escaped; -1 when it is not there. */
 function endOfQuotes (text: string, first: number): number {
   let at = first
   for (let quotes = 1; quotes < 3;) {
@@ -190,7 +189,7 @@ function endOfQuotes (text: string, first: number): number {
   return at + 1
 }
 
-/** Behind the next `"""`, or the end of the text. */
+/** The position behind the next `"""`, or the end of the text. */
 function endOfBlock (text: string, from: number): number {
   let quotes = 0
   for (let at = from; at < text.length; at++) {
@@ -202,7 +201,7 @@ function endOfBlock (text: string, from: number): number {
   return text.length
 }
 
-/** Behind the next quote that is escaped, or the end of the text. */
+/** The position behind the next quote that is escaped, or the end of the text. */
 function endOfEscaped (text: string, from: number): number {
   for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
     if (at > from && text.charCodeAt(at - 1) === BACKSLASH) return at + 1
@@ -210,7 +209,10 @@ function endOfEscaped (text: string, from: number): number {
   return text.length
 }
 
-/** Behind the next quote that is not escaped, or the end of the text; -1 where an escape has nothing on its line. */
+/**
+ * The position behind the next quote that is not escaped, or the end of the text; -1 where an escape has nothing on its
+ * line.
+ */
 function endOfString (text: string, from: number, quote: number): number {
   for (let at = from; at < text.length; at++) {
     const unit = text.charCodeAt(at)
@@ -220,7 +222,7 @@ function endOfString (text: string, from: number, quote: number): number {
   return text.length
 }
 
-/** Also beyond the end of the text. */
+/** Also true of the unit beyond the end of the text, which is NaN. */
 function isLineEnd (unit: number): boolean {
   return unit === 0x0a || unit === 0x0d || unit === 0x2028 || unit === 0x2029 || Number.isNaN(unit)
 }

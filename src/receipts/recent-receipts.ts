@@ -22,6 +22,8 @@ export interface Recorded {
   /** Wall clock, ms. */
   readonly at: number
   readonly external?: boolean
+  /** False where the body was too large to be kept, so that the request cannot be scored again. */
+  readonly isWhole?: boolean
 }
 
 /** A request refused before it was scored. */
@@ -55,26 +57,8 @@ const AGE_MS_MAX = 15 * 60_000
 /** Score, factors, snapshot and the objects around them. */
 const RECEIPT_BYTES = 2_048
 
-/** Stands for any body that redaction leaves out for its size. */
-const LEFT_OUT = new Uint8Array(BODY_KEPT_MAX + 1)
-
-/** False for a receipt whose body was too large to be kept: it cannot be scored again. */
-export function isWhole ({ observation }: Recorded): boolean {
-  return observation.body !== LEFT_OUT
-}
-
-/**
- * Without a large body, and with a copy of one that is a part of larger memory: that memory is lent to the next request
- * (a body that came too slowly, or of 16 KiB exactly, lies in it too), whose body would show in this receipt. The
- * observation stays as it is for the playbooks and whoever else is at it.
- */
-function withBodyOfItsOwn<R extends Receipt> (receipt: R): R {
-  if (!('score' in receipt) || receipt.observation.body === null) return receipt
-  const { observation, observation: { body } } = receipt
-  const isLarge = body.length > BODY_KEPT_MAX
-  if (!isLarge && body.buffer.byteLength <= BODY_KEPT_MAX) return receipt
-  return { ...receipt, observation: { ...observation, body: isLarge ? LEFT_OUT : new Uint8Array(body) } }
-}
+/** Stands for a body that was too large: longer than what redaction shows, which leaves it out as it would that one. */
+const BODY_LEFT_OUT = new Uint8Array(BODY_KEPT_MAX + 1)
 
 export function createRecentReceipts (
   clock: Pick<Clock, 'monotonic'>,
@@ -133,11 +117,26 @@ export function idOf (receipt: Receipt): string {
   return 'score' in receipt ? receipt.observation.id : receipt.id
 }
 
+/**
+ * Without a large body, and with a copy of one that is a part of larger memory: that memory is lent to the next request
+ * (a body that came too slowly, or of 16 KiB exactly, lies in it too), whose body would show in this receipt. The
+ * observation stays as it is for the playbooks and whoever else is at it.
+ */
+function withBodyOfItsOwn<R extends Receipt> (receipt: R): R {
+  if (!('score' in receipt) || receipt.observation.body === null) return receipt
+  const { observation, observation: { body } } = receipt
+  const isLarge = body.length > BODY_KEPT_MAX
+  if (!isLarge && body.buffer.byteLength <= BODY_KEPT_MAX) return receipt
+  const kept = isLarge ? BODY_LEFT_OUT : new Uint8Array(body)
+  return { ...receipt, isWhole: !isLarge, observation: { ...observation, body: kept } }
+}
+
 /** Header texts are counted by their number: adding up their lengths would cost more than the rest. */
 function bytesOf (receipt: Receipt): number {
   if (!('score' in receipt)) return RECEIPT_BYTES / 4 + receipt.url.length
   const { url, headers, body } = receipt.observation
-  return RECEIPT_BYTES + url.length + headers.length * 48 + (body === null || body === LEFT_OUT ? 0 : body.length)
+  const bodyBytes = body === null || receipt.isWhole === false ? 0 : body.length
+  return RECEIPT_BYTES + url.length + headers.length * 48 + bodyBytes
 }
 
 /** The receipt as it may be stored and shown: redacted. Some 50 us for an ordinary request. */

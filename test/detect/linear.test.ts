@@ -79,7 +79,7 @@ test('every expression is linear in the text', (t) => {
 
 test('a pattern of the raw scan, tried at one place, looks no further than some hundred characters', (t) => {
   const rules = [...CODE_RULES, ...DATABASE_RULES, ...SCRIPT_RULES, ...SYSTEM_RULES]
-  const tried = rules.flatMap(({ pattern, behind }) => behind === undefined ? [pattern] : [pattern, behind])
+  const tried = rules.flatMap(({ pattern, before }) => [pattern, before]).filter((one) => one !== undefined)
   const found: string[] = []
   for (const pattern of tried) {
     const sticky = new RegExp(pattern.source, 'y')

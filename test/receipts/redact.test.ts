@@ -38,6 +38,15 @@ t.test('a mask keeps length and punctuation and nothing else', async (t) => {
   t.equal(maskShape('Abc-123_é!'), 'aaa-000_a!')
 })
 
+t.test('the shortest secrets are masked in a JSON string as well as in a text of its own', async (t) => {
+  for (const short of ['pin=7', 'otp:7', 'key=7', '://x@', '://7@', 'a pin=7', 'pin=77']) {
+    const alone = maskText(short, 'x', () => {})
+    t.not(alone, short)
+    t.equal(maskJson(`{"note":"${short}"}`, 'x', () => {}), `{"note":"${alone}"}`)
+    t.equal(maskJson(`["${short}"]`, 'x', () => {}), `["${alone}"]`)
+  }
+})
+
 t.test('no secret survives, wherever it stands', async (t) => {
   const hiding: Array<[string, Partial<Observation>]> = [
     ['authorization', { headers: ['Authorization', `Bearer ${SECRET}`] }],

@@ -51,6 +51,34 @@ t.test('a receipt that cannot be described counts as not stored, and the next on
   t.equal(stored.length, 1)
 })
 
+t.test('a receipt that cannot be described costs none of the others of its write', async (t) => {
+  const clock = createTestClock()
+  const stored: StoredAssessment[] = []
+  const store = { insertMany: async (docs: StoredAssessment[]) => { stored.push(...docs); return docs.length } } as unknown as Collection<StoredAssessment>
+  const warned: object[] = []
+  const recorder = createRecorder({ store, clock, slices: createSlices(clock), retentionDays: 1, log: { warn: (facts) => { warned.push(facts) } } })
+  t.teardown(() => recorder.close())
+  const receipt = (about: object): Recorded => ({ observation: observation(about), score: { value: 90, factors: [], source: 'thread' }, verdict: { action: 'BLOCK' }, status: 403, decisionId: null, address: '192.0.2.1', at: 0 }) as never
+  for (const id of ['a', 'b', 'c', 'd']) recorder.offer(receipt({ id, ...(id === 'b' ? { headers: null } : {}) }), true)
+  await recorder.flush()
+  t.same(stored.map(({ id }) => id), ['a', 'c', 'd'])
+  t.equal(recorder.left().failed, 1)
+  t.match(warned, [{ err: Error, failed: 1 }])
+})
+
+t.test('work is added while a slice runs, and still comes in its order', async (t) => {
+  const slices = createSlices(createTestClock())
+  const done: string[] = []
+  const first = slices.run(() => {
+    done.push('first')
+    return slices.run(() => { done.push('added') })
+  })
+  const second = slices.run(() => { done.push('second') })
+  await Promise.all([first, second])
+  await slices.run(() => { done.push('later') })
+  t.same(done, ['first', 'second', 'added', 'later'])
+})
+
 t.test('a receipt keeps its body when the memory that it came in is used again', async (t) => {
   const recent = createRecentReceipts(createTestClock())
   const lent = Buffer.alloc(65_536, 'a')

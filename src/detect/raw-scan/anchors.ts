@@ -3,8 +3,6 @@
  * once, whatever the text. Words are ASCII in lower case; a blank in a word stands for a line break too.
  */
 interface Anchors {
-  /** Words by number. */
-  words: string[]
   /** State and class of the next byte to the next state; HIT marks a state where words end. */
   next: Uint16Array
   /** Byte to class; 0 for bytes that stand in no word. */
@@ -47,7 +45,7 @@ export function createAnchors (words: string[]): Anchors {
   rows.forEach((row, state) => row.forEach((to, letter) => {
     next[state * width + letter] = to | ((ending[to] as number[]).length > 0 ? HIT : 0)
   }))
-  return { words, next, classes, ending }
+  return { next, classes, ending }
 }
 
 /** Breadth first: a missing step is the step of the longest suffix that is a state too. */

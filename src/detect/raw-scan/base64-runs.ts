@@ -9,19 +9,18 @@ for (let value = 0; value < 64; value++) SIX_BITS[ALPHABET.charCodeAt(value)] = 
 SIX_BITS[45] = 62
 SIX_BITS[95] = 63
 
-/** The same without `/` and lost `+`: a piece of a path, a word of a form. */
-const NARROW = SIX_BITS.slice()
+/** What a byte is worth in base64, or -1; without `/` and lost `+`: a piece of a path, a word of a form. */
+export const NARROW = SIX_BITS.slice()
 NARROW[47] = -1
-/** The same with a `+` that a form read as a blank. */
-const WIDE = SIX_BITS.slice()
+/** The same with `/`, and with a `+` that a form read as a blank. */
+export const WIDE = SIX_BITS.slice()
 WIDE[PLUS_BLANK] = 62
 
 /**
  * Decodes every run of base64 in `length` bytes of `source` into `target`, each followed by a line break; lines that a
- * mail program wrapped are one run. The number of bytes written, never more than `length`.
+ * mail program wrapped are one run. `values` is WIDE or NARROW. The number of bytes written, never more than `length`.
  */
-export function decodeBase64Runs (source: Uint8Array, length: number, target: Uint8Array, narrow: boolean): number {
-  const values = narrow ? NARROW : WIDE
+export function decodeBase64Runs (source: Uint8Array, length: number, target: Uint8Array, values: Int8Array): number {
   let out = 0
   let runOut = 0
   let characters = 0

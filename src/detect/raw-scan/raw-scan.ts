@@ -1,12 +1,16 @@
+import { BODY_BYTES_MAX } from '../payload/bounds.ts'
 import type { Observation } from '../shapes.ts'
 import { CLASS_BITS, createAnchors, HIT } from './anchors.ts'
-import { decodeBase64Runs } from './base64-runs.ts'
-import { decodePass, fold, hasDecoded, SMUGGLED_BREAK } from './decode-bytes.ts'
+import { decodeBase64Runs, NARROW, WIDE } from './base64-runs.ts'
+import { decodePass, SMUGGLED_BREAK } from './decode-bytes.ts'
+import type { Decoded, DecodingPass } from './decode-bytes.ts'
+import { fold } from './fold.ts'
+import { forgetMarks, isBehindFence, isBehindStatement, isInside, isQuoted, MARKS, noteMark } from './marks.ts'
+import type { Mark, Opened } from './marks.ts'
 import { CODE_RULES } from './rules-code.ts'
 import { DATABASE_RULES } from './rules-database.ts'
 import { SCRIPT_RULES } from './rules-script.ts'
 import { SYSTEM_RULES } from './rules-system.ts'
-import type { RawRule } from './rule.ts'
 
 /**
  * A linear scan of all raw bytes of a request for the strongest signs. It judges what nobody may take apart: a request
@@ -23,66 +27,27 @@ export interface RawSign {
   grade: 'certain' | 'likely'
   /** `url`, `header.<name>` or `body`. */
   place: string
-  /** What matched, folded: at most 60 characters. */
+  /** Folded text from the sign's first character on: what matched, in 12 to 60 characters where the text has them. */
   match: string
 }
 
-/** Body bytes that are read; no body that reaches a scorer is longer. */
-const BODY_BYTES_MAX = 1_048_576
 /** Times one text is decoded; parsers in the wild stack two or three. */
 const DECODE_PASSES_MAX = 4
 const MATCH_CHARACTERS_MIN = 12
 const MATCH_CHARACTERS_MAX = 60
-/** A complete statement this many characters before a sign shows a query instead of breaking into one. */
-const STATEMENT_CHARACTERS = 300
-/** An opened tag or template reaches this far. */
-const OPEN_CHARACTERS: Record<NonNullable<RawRule['inside']>, number> = {
-  tag: 240,
-  template: 160,
-  expression: 120,
-  powershell: 120
-}
-/** Prose before a sign: this many plain words in this many characters. */
-const PROSE_CHARACTERS = 120
-const PROSE_WORDS = 8
 /** Buffers up to this size are kept between calls. */
 const KEPT_BYTES = 65_536
-
-/** What an anchor tells beside the rules it belongs to. */
-type Mark =
-  | 'select'
-  | 'from'
-  | 'statement'
-  | 'tag'
-  | 'tag-end'
-  | 'template'
-  | 'template-end'
-  | 'expression'
-  | 'fence'
-  | 'powershell'
-const MARKS: Record<Mark, string[]> = {
-  select: ['select '],
-  from: [' from '],
-  statement: ['insert into ', 'delete from ', ' set ', 'create table ', 'alter table ', ' values (', ' values('],
-  tag: ['<'],
-  'tag-end': ['>'],
-  template: ['{{', '{%', '#{', '%{', '*{', '<%', '@{', '@('],
-  'template-end': ['}}', '%}', '%>'],
-  fence: ['```'],
-  expression: ['${'],
-  powershell: ['powershell', 'pwsh ']
-}
 
 /** One rule as it is tried. Every field is always there, so that all rules are of one hidden class. */
 interface TriedRule {
   rule: string
   isCertain: boolean
-  pattern: RegExp
-  behind: RegExp | null
+  pattern: RegExp | null
   /** 1 for each byte that may stand before the anchor, or null. */
-  after: Uint8Array | null
-  inside: RawRule['inside'] | null
-  onlyInLine: boolean
+  precededBy: Uint8Array | null
+  before: RegExp | null
+  inside: Opened | null
+  onlyInHead: boolean
   apartFromSql: boolean
   inProseToo: boolean
   anchors: string[]
@@ -94,16 +59,20 @@ interface Ending { length: number, mark: Mark | null, rules: TriedRule[] }
 const RULES: TriedRule[] = [...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES].map((rule) => ({
   rule: rule.rule,
   isCertain: rule.grade === 'certain',
-  pattern: new RegExp(rule.pattern.source, 'y'),
-  behind: rule.behind === undefined ? null : new RegExp(rule.behind.source, 'y'),
-  after: rule.after === undefined ? null : bytesOf(rule.after),
+  pattern: sticky(rule.pattern),
+  precededBy: rule.precededBy === undefined ? null : bytesOf(rule.precededBy),
+  before: sticky(rule.before),
   inside: rule.inside ?? null,
-  onlyInLine: rule.onlyInLine === true,
+  onlyInHead: rule.onlyInHead === true,
   apartFromSql: rule.apartFromSql === true,
   inProseToo: rule.inProseToo === true,
   // Anchors know one blank, whatever kind of line break a pattern then asks for.
   anchors: [...new Set(rule.anchors.map((word) => word.replace(/\s/g, ' ')))]
 }))
+
+function sticky (pattern: RegExp | undefined): RegExp | null {
+  return pattern === undefined ? null : new RegExp(pattern.source, 'y')
+}
 
 function bytesOf (characters: string): Uint8Array {
   const bytes = new Uint8Array(256)
@@ -119,45 +88,59 @@ const ENDINGS: Ending[][] = ANCHORS.ending.map((numbers) => numbers.map((number)
   return { length: word.length, mark, rules: RULES.filter(({ anchors }) => anchors.includes(word)) }
 }))
 
+const LINE_FEED = 10
+const WIDE_ALPHABET = [WIDE]
+const BOTH_ALPHABETS = [WIDE, NARROW]
 const first = Buffer.allocUnsafeSlow(KEPT_BYTES)
 const second = Buffer.allocUnsafeSlow(KEPT_BYTES)
 const third = Buffer.allocUnsafeSlow(KEPT_BYTES)
 
-/** The strongest sign in the raw bytes of a request, read without taking it apart; null when there is none. */
+/** What a text stands in decides how it is read. */
+type TextKind = 'url' | 'header' | 'form' | 'body'
+const PASSES: Record<TextKind | 'base64' | 'nested', DecodingPass> = {
+  url: { plusIsBlank: true, lineBreaksAreOrdinary: false, hasControlEscapes: false },
+  header: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: false },
+  form: { plusIsBlank: true, lineBreaksAreOrdinary: true, hasControlEscapes: true },
+  body: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: true },
+  base64: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: true },
+  nested: { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: false }
+}
+
+/**
+ * The strongest sign in the raw bytes of a request, read without taking it apart; null when there is none. Of a body
+ * the first BODY_BYTES_MAX bytes (payload/bounds.ts) are read: no body that reaches a scorer is longer.
+ */
 export function scanRaw (observation: Pick<Observation, 'url' | 'headers' | 'body'>): RawSign | null {
-  let found = scanText(Buffer.from(observation.url, 'latin1'), 'url', true, true)
+  let found = scanText(Buffer.from(observation.url, 'latin1'), 'url', 'url')
   if (found?.grade === 'certain') return found
-  let contentType = ''
+  // All content types: of several, some parsers take the first and some the last.
+  let contentTypes = ''
   for (let at = 0; at + 1 < observation.headers.length; at += 2) {
     const name = (observation.headers[at] as string).toLowerCase()
     const value = observation.headers[at + 1] as string
-    if (name === 'content-type') contentType = value.toLowerCase()
-    const sign = scanText(Buffer.from(value, 'latin1'), `header.${name}`, true, false)
+    if (name === 'content-type') contentTypes += ' ' + value.toLowerCase()
+    const sign = scanText(Buffer.from(value, 'latin1'), `header.${name}`, 'header')
     if (sign?.grade === 'certain') return sign
     found ??= sign
   }
   if (observation.body === null) return found
-  const isForm = contentType === '' || contentType.includes('urlencoded')
-  const sign = scanText(observation.body.subarray(0, BODY_BYTES_MAX), 'body', false, isForm)
+  const isForm = contentTypes.trim() === '' || contentTypes.includes('urlencoded')
+  const sign = scanText(observation.body.subarray(0, BODY_BYTES_MAX), 'body', isForm ? 'form' : 'body')
   return sign?.grade === 'certain' ? sign : found ?? sign
 }
 
 /** One text: decoded, folded and searched, and so the base64 in it. */
-function scanText (bytes: Uint8Array, place: string, inLine: boolean, plusIsBlank: boolean): RawSign | null {
+function scanText (bytes: Uint8Array, place: string, kind: TextKind): RawSign | null {
   if (bytes.length === 0) return null
   const [text, folded, decoded] = buffersFor(bytes.length)
-  let length = decodePass(bytes, bytes.length, text, {
-    plusIsBlank,
-    lineBreaksAreOrdinary: plusIsBlank && !inLine,
-    hasControlEscapes: !inLine
-  })
-  length = decodeMore(text, length)
+  const length = decodeMore(text, decodePass(bytes, bytes.length, text, PASSES[kind]))
   const stream = isStream(bytes, 0) ? streamSign(place) : null
   if (stream !== null) return stream
-  let found = search(folded, fold(text, length, folded), place, inLine)
+  let found = search(folded, fold(text, length, folded), place, kind === 'url' || kind === 'header')
   if (found?.grade === 'certain') return found
-  for (let narrow = 0; narrow < (plusIsBlank ? 2 : 1); narrow++) {
-    const decodedLength = decodeBase64Runs(text, length, decoded, narrow === 1)
+  // In a URL and a form base64 stands between slashes of a path and pluses of words; elsewhere in a string of its own.
+  for (const alphabet of PASSES[kind].plusIsBlank ? BOTH_ALPHABETS : WIDE_ALPHABET) {
+    const decodedLength = decodeBase64Runs(text, length, decoded, alphabet)
     if (decodedLength === 0) continue
     const sign = searchDecoded(decoded, decodedLength, folded, place)
     if (sign?.grade === 'certain') return sign
@@ -168,20 +151,24 @@ function scanText (bytes: Uint8Array, place: string, inLine: boolean, plusIsBlan
 
 /** What stood in base64: it may be written in escapes once more, and may hold an object instead of text. */
 function searchDecoded (decoded: Buffer, length: number, target: Buffer, place: string): RawSign | null {
-  for (let at = 0; at < length; at = decoded.indexOf(10, at) + 1 || length) {
-    if (isStream(decoded, at)) return streamSign(place)
+  let line = 0
+  while (line < length) {
+    if (isStream(decoded, line)) return streamSign(place)
+    const lineEnd = decoded.indexOf(LINE_FEED, line)
+    if (lineEnd === -1) break
+    line = lineEnd + 1
   }
-  const plain = decodeMore(decoded, decodePass(decoded, length, decoded, { ...NESTED_PASS, hasControlEscapes: true }))
-  return search(target, fold(decoded, plain, target), place, false)
+  const plainLength = decodeMore(decoded, decodePass(decoded, length, decoded, PASSES.base64))
+  return search(target, fold(decoded, plainLength, target), place, false)
 }
 
-const NESTED_PASS = { plusIsBlank: false, lineBreaksAreOrdinary: false, hasControlEscapes: false }
-
 /** Further passes, in place, for what was encoded more than once; the number of bytes that are left. */
-function decodeMore (text: Buffer, length: number): number {
-  let left = length
-  for (let pass = 1; pass < DECODE_PASSES_MAX && hasDecoded(); pass++) left = decodePass(text, left, text, NESTED_PASS)
-  return left
+function decodeMore (text: Buffer, first: Decoded): number {
+  let decoded = first
+  for (let passes = 1; passes < DECODE_PASSES_MAX && decoded.hasDecoded; passes++) {
+    decoded = decodePass(text, decoded.length, text, PASSES.nested)
+  }
+  return decoded.length
 }
 
 /** Java's stream header, AC ED 00 05, and the tag of an object, string or block. */
@@ -199,25 +186,10 @@ function buffersFor (length: number): [Buffer, Buffer, Buffer] {
   return [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)]
 }
 
-/** Last positions of marks, or far away. */
-const FAR = -1_000_000
-const last: Record<Mark, number> = {
-  select: FAR,
-  from: FAR,
-  statement: FAR,
-  tag: FAR,
-  'tag-end': FAR,
-  template: FAR,
-  'template-end': FAR,
-  fence: FAR,
-  expression: FAR,
-  powershell: FAR
-}
-
 /** The strongest sign in folded text. */
-function search (bytes: Buffer, length: number, place: string, inLine: boolean): RawSign | null {
+function search (bytes: Buffer, length: number, place: string, inHead: boolean): RawSign | null {
   const text = bytes.toString('latin1', 0, length)
-  for (const mark of Object.keys(last) as Mark[]) last[mark] = FAR
+  forgetMarks()
   const { next, classes } = ANCHORS
   let likely: RawSign | null = null
   let state = 0
@@ -229,11 +201,11 @@ function search (bytes: Buffer, length: number, place: string, inLine: boolean):
     for (let number = 0; number < endings.length; number++) {
       const { length: wordLength, mark, rules } = endings[number] as Ending
       const start = at + 1 - wordLength
-      if (mark !== null) note(mark, start, text)
+      if (mark !== null) noteMark(mark, start, text)
       for (let tried = 0; tried < rules.length; tried++) {
         const rule = rules[tried] as TriedRule
-        if (!isTried(rule, bytes, start, inLine, likely !== null) || !matches(rule, text, start)) continue
-        const grade = gradeOf(rule, text, start, inLine)
+        if (!isTried(rule, bytes, start, inHead, likely !== null) || !matches(rule, text, start)) continue
+        const grade = gradeOf(rule, text, start, inHead)
         if (grade === null) continue
         const sign = { rule: rule.rule, grade, place, match: matchOf(rule, text, start) }
         if (grade === 'certain') return sign
@@ -244,44 +216,33 @@ function search (bytes: Buffer, length: number, place: string, inLine: boolean):
   return likely
 }
 
-function note (mark: Mark, start: number, text: string): void {
-  // A selection in parentheses is what an attack puts into a statement.
-  if (mark === 'select' && text.charCodeAt(start - 1) === 40) return
-  last[mark] = start
-  if (mark === 'from' && start - last.select <= STATEMENT_CHARACTERS) last.statement = start
-}
-
 /** What costs next to nothing, before the pattern. */
-function isTried (rule: TriedRule, bytes: Buffer, start: number, inLine: boolean, hasLikely: boolean): boolean {
+function isTried (rule: TriedRule, bytes: Buffer, start: number, inHead: boolean, hasLikely: boolean): boolean {
   if (hasLikely && !rule.isCertain) return false
-  if (rule.onlyInLine && !inLine) return false
-  if (rule.after !== null && !isAfter(rule.after, bytes, start)) return false
-  return rule.inside === null || isInside(rule.inside as NonNullable<RawRule['inside']>, start)
+  if (rule.onlyInHead && !inHead) return false
+  if (rule.precededBy !== null && !isPreceded(rule.precededBy, bytes, start)) return false
+  return rule.inside === null || isInside(rule.inside, start)
 }
 
-function matches ({ pattern, behind }: TriedRule, text: string, start: number): boolean {
+function matches ({ pattern, before }: TriedRule, text: string, start: number): boolean {
+  return isAt(pattern, text, start) && isAt(before, text, start)
+}
+
+/** True when the sticky pattern matches there, or when there is none. */
+function isAt (pattern: RegExp | null, text: string, start: number): boolean {
+  if (pattern === null) return true
   pattern.lastIndex = start
-  if (!pattern.test(text)) return false
-  if (behind === null) return true
-  behind.lastIndex = start
-  return behind.test(text)
+  return pattern.test(text)
 }
 
 function matchOf ({ pattern }: TriedRule, text: string, start: number): string {
-  pattern.lastIndex = start
-  const length = pattern.exec(text)?.[0].length ?? 0
+  if (pattern !== null) pattern.lastIndex = start
+  const length = pattern?.exec(text)?.[0].length ?? 0
   return text.slice(start, start + Math.min(Math.max(length, MATCH_CHARACTERS_MIN), MATCH_CHARACTERS_MAX))
 }
 
-function isInside (what: NonNullable<RawRule['inside']>, start: number): boolean {
-  const opened = last[what]
-  if (start - opened > OPEN_CHARACTERS[what]) return false
-  if (what === 'tag') return opened >= last['tag-end']
-  return what !== 'template' || opened >= last['template-end']
-}
-
-/** One blank between is left out. */
-function isAfter (allowed: Uint8Array, bytes: Buffer, start: number): boolean {
+/** True at the start of the text and behind an allowed byte; one blank between is left out. */
+function isPreceded (allowed: Uint8Array, bytes: Buffer, start: number): boolean {
   if (start === 0) return true
   const before = bytes[start - 1] as number
   if (before !== 32 && before !== 10 && before !== SMUGGLED_BREAK) return allowed[before] === 1
@@ -289,35 +250,9 @@ function isAfter (allowed: Uint8Array, bytes: Buffer, start: number): boolean {
 }
 
 /** The rule's grade here: less where a text shows an attack instead of carrying it out, null for no sign at all. */
-function gradeOf (rule: TriedRule, text: string, start: number, inLine: boolean): RawSign['grade'] | null {
-  if (rule.apartFromSql && start - last.statement <= STATEMENT_CHARACTERS) {
-    return rule.isCertain ? 'likely' : null
-  }
+function gradeOf (rule: TriedRule, text: string, start: number, inHead: boolean): RawSign['grade'] | null {
+  if (rule.apartFromSql && isBehindStatement(start)) return rule.isCertain ? 'likely' : null
   if (!rule.isCertain) return 'likely'
-  if (rule.inProseToo || inLine) return 'certain'
-  return start - last.fence <= 1_000 || isQuoted(text, start) ? 'likely' : 'certain'
-}
-
-/** Words of prose before `start` in the same value, or a backtick: a text that quotes. */
-function isQuoted (text: string, start: number): boolean {
-  let words = 0
-  let letters = 0
-  for (let at = start - 1; at >= 0 && at > start - PROSE_CHARACTERS; at--) {
-    const code = text.charCodeAt(at)
-    if (code >= 97 && code <= 122) {
-      letters++
-      continue
-    }
-    // A value begins here.
-    if (code === 34 || code === 61 || code === 38 || code === 62 || code === SMUGGLED_BREAK) return false
-    if (code === 32 || code === 10) {
-      if (letters >= 2 && ++words >= PROSE_WORDS) return true
-    } else if (code === 96 && start - at <= 4 && isBlankOrParenthesis(text.charCodeAt(at - 1))) return true
-    letters = 0
-  }
-  return false
-}
-
-function isBlankOrParenthesis (code: number): boolean {
-  return code === 32 || code === 40
+  if (rule.inProseToo || inHead) return 'certain'
+  return isBehindFence(start) || isQuoted(text, start) ? 'likely' : 'certain'
 }

@@ -2,8 +2,8 @@ import { sequence } from '../../std/regex.ts'
 
 /**
  * One rule of the scan: anchors find a place, the pattern is tried there and nowhere else. Patterns see folded text:
- * lower case, decoded, a run of blanks as one blank, so `\s` is one character. No pattern looks further than about a
- * hundred characters, so what one anchor costs has a bound.
+ * lower case, decoded, a run of blanks as one blank, so `\s` is one character. No pattern looks further than some two
+ * hundred characters; test/detect/linear.test.ts holds each try to 50 us.
  */
 export interface RawRule {
   /** `family.raw`; families are those of payload/findings.ts. */
@@ -11,18 +11,21 @@ export interface RawRule {
   grade: 'certain' | 'likely'
   /** Words in lower case at whose first character the pattern is tried. */
   anchors: readonly string[]
-  /** Made sticky where rules are gathered. */
-  pattern: RegExp
+  /** Made sticky where rules are gathered. Absent: the anchor is enough. */
+  pattern?: RegExp
   /** Only in a URL and in headers, where no line breaks, documents and source code stand. */
-  onlyInLine?: true
-  /** Likely only behind a complete SQL statement: then the text shows a query, it does not break into one. */
+  onlyInHead?: true
+  /**
+   * One grade less within 300 characters behind a complete SQL statement (none for `likely`): there a text shows a
+   * query instead of breaking into one.
+   */
   apartFromSql?: true
+  /** Only behind one of these characters, a blank between them left out: looked at before the pattern is tried. */
+  precededBy?: string
   /** What stands before the anchor: tried after the pattern, which fails sooner. */
-  behind?: RegExp
+  before?: RegExp
   /** Only inside what is open at this place. */
   inside?: 'tag' | 'template' | 'expression' | 'powershell'
-  /** Only behind one of these characters, a blank between them left out: looked at before the pattern is tried. */
-  after?: string
   /** Certain in prose too: a document does not quote it unescaped by accident, and a logger obeys it there as well. */
   inProseToo?: true
 }
@@ -32,8 +35,8 @@ export function pairs (first: readonly string[], second: readonly string[]): str
   return first.flatMap((one) => second.map((two) => one + two))
 }
 
-/** What must stand directly before a pattern. */
-export function behind (parts: Parameters<typeof sequence>[0]): RegExp {
+/** What must stand directly before a place. */
+export function standsBefore (parts: Parameters<typeof sequence>[0]): RegExp {
   return new RegExp(`(?<=${sequence(parts).source})`)
 }
 

@@ -1,14 +1,22 @@
 import { anyOf, sequence } from '../../std/regex.ts'
-
+import { words } from '../../std/words.ts'
 import { pairs } from './rule.ts'
 import type { RawRule } from './rule.ts'
 
+/**
+ * Rules for code that an interpreter behind us would run: template engines, Java, PHP, deserialisers, scripts. A
+ * certain one has no ordinary reading in prose (raw-scan-corpus.test.ts).
+ */
+
+/** Lookups of Log4j, also with their letters taken apart. */
 const LOOKUPS: RawRule[] = [
   {
     rule: 'log4shell.raw',
     grade: 'certain',
-    anchors: ['${jndi:', '${jndi${', '${lower:', '${upper:', '${::', '${env:', '${sys:', '${date:', '${main:', '${ctx:',
-      '${java:', '${base64:'],
+    anchors: [
+      '${jndi:', '${jndi${', '${lower:', '${upper:', '${::', '${env:', '${sys:', '${date:', '${main:', '${ctx:',
+      '${java:', '${base64:'
+    ],
     inProseToo: true,
     pattern: anyOf([
       /\$\{jndi(?::|\$\{)\s?(?:ldaps?|rmi|dns|nis|iiop|corba|nds|https?|\$\{|[a-z]{0,4}\$\{|\/\/|\w{1,12}:)/,
@@ -20,11 +28,15 @@ const LOOKUPS: RawRule[] = [
   }
 ]
 
+/** Expressions of template engines: arithmetic that proves that they run, and ways out of their sandbox. */
 const TEMPLATES: RawRule[] = [
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['{{', '{%i', '{% i', '{%d', '{% d', '#{', '*{', '@('],
+    anchors: [
+      ...words('{{ {%i {%d #{ *{ @('),
+      '{% i', '{% d'
+    ],
     pattern: anyOf([
       /\{\{\s?-?['"]?\d{1,8}['"]?\s?\*\s?['"]?\d{1,8}['"]?\s?\}\}/,
       /(?:#\{|\*\{|@\()\s?\d{1,8}\s?\*\s?\d{1,8}\s?(?:\}|%>|\))(?=["&<'\s}]|$)/,
@@ -61,14 +73,14 @@ const TEMPLATES: RawRule[] = [
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['__class__', '__mro__', '__subclasses__', '__globals__', '__builtins__', '__import__(',
-      '.getclass(', 'getruntime(',
-      'processbuilder', 'constructor.constructor', "['constructor']", '["constructor"]', '_self.env',
-      '.popen(', 'request.application',
-      'config.items()', 'lipsum', 'cycler.', "|attr('", '|attr("', "filter('system", 'filter("system',
-      "map('system", "map('exec",
-      "reduce('system", 'scriptenginemanager', 'os.system(', 'child_process', 'process.mainmodule', '|filter(',
-      'require('],
+    anchors: [
+      ...words(`
+        __class__ __mro__ __subclasses__ __globals__ __builtins__ __import__( .getclass( getruntime( processbuilder
+        constructor.constructor ["constructor"] _self.env .popen( request.application config.items() lipsum cycler.
+        |attr(" filter("system scriptenginemanager os.system( child_process process.mainmodule |filter( require(
+      `),
+      "['constructor']", "|attr('", "filter('system", "map('system", "map('exec", "reduce('system"
+    ],
     inside: 'template',
     pattern: anyOf([
       /__(?:class__|mro__|subclasses__|globals__|builtins__|import__\()/,
@@ -81,21 +93,26 @@ const TEMPLATES: RawRule[] = [
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['.getclass(', 'getruntime(', 'new java.', '.forname(', 'scriptenginemanager', 'os.system(', '__globals__',
-      '__class__', '__subclasses__'],
+    anchors: [
+      ...words('.getclass( getruntime( .forname( scriptenginemanager os.system( __globals__ __class__ __subclasses__'),
+      'new java.'
+    ],
     inside: 'expression',
-    pattern: sequence([
-      [
-        /\.getclass\(\)|\.forname\(|getruntime\(\)\.exec|new\sjava\.(?:lang|util|io)\.|scriptenginemanager/,
-        /os\.system\(|__(?:globals|class|subclasses)__/
-      ]
+    pattern: anyOf([
+      /\.getclass\(\)|\.forname\(|getruntime\(\)\.exec|new\sjava\.(?:lang|util|io)\.|scriptenginemanager/,
+      /os\.system\(|__(?:globals|class|subclasses)__/
     ])
   },
   {
     rule: 'ssti.raw',
     grade: 'certain',
-    anchors: ['freemarker.template.utility', 'registerundefinedfiltercallback', 't(java.lang', 't(org.springframework',
-      '#set($', '#set ($', "|filter('system')", '|map("system")', '@(1+', '#include("', '{php}', '{system('],
+    anchors: [
+      ...words(`
+        freemarker.template.utility registerundefinedfiltercallback t(java.lang t(org.springframework #set($
+        |map("system") @(1+ #include(" {php} {system(
+      `),
+      '#set ($', "|filter('system')"
+    ],
     pattern: anyOf([
       /freemarker\.template\.utility\.(?:execute|objectconstructor|jythonruntime)/,
       /registerundefinedfiltercallback\(/,
@@ -106,15 +123,18 @@ const TEMPLATES: RawRule[] = [
   }
 ]
 
+/** OGNL, class loaders and processes of Java. */
 const JAVA: RawRule[] = [
   {
     rule: 'java.raw',
     grade: 'certain',
-    anchors: ['%{(#', '%{#', '#_memberaccess', '@java.lang.runtime', '@ognl.', 'allowstaticmethodaccess',
-      'class.module.classloader',
-      'class.classloader', 'class[', '#context[', '(#a=', '%{(\'', '@java.lang.processbuilder',
-      '#application[', 'new java.lang.processbuilder',
-      '.getruntime().exec', '.forname('],
+    anchors: [
+      ...words(`
+        %{(# %{# #_memberaccess @java.lang.runtime @ognl. allowstaticmethodaccess class.module.classloader
+        class.classloader class[ #context[ (#a= @java.lang.processbuilder #application[ .getruntime().exec .forname(
+      `),
+      '%{(\'', 'new java.lang.processbuilder'
+    ],
     pattern: anyOf([
       /%\{\s?\(?\s?(?:#\w{1,30}\s?=|#_|#context|#\w{1,20}\.|'\w{1,20}'\s?\+)/,
       /#_memberaccess\b|@java\.lang\.(?:runtime|processbuilder|system)@|@ognl\.ognlcontext|allowstaticmethodaccess/,
@@ -125,18 +145,28 @@ const JAVA: RawRule[] = [
   {
     rule: 'java.raw',
     grade: 'likely',
-    anchors: ['.getruntime().exec(', 'new java.lang.processbuilder', 'java.lang.runtime',
-      'javax.script.scriptenginemanager',
-      'com.sun.rowset.jdbcrowsetimpl', 'org.apache.commons.collections.functors', 'invokertransformer'],
-    pattern: /[\s\S]/
-  },
+    anchors: [
+      ...words(`
+        .getruntime().exec( java.lang.runtime javax.script.scriptenginemanager com.sun.rowset.jdbcrowsetimpl
+        org.apache.commons.collections.functors invokertransformer
+      `),
+      'new java.lang.processbuilder'
+    ]
+  }
+]
+
+/** Serialised objects that run code when they are read, of Java, Python, Ruby, .NET, Node and PHP. */
+const SERIALISED: RawRule[] = [
   {
     rule: 'deserial.raw',
     grade: 'certain',
-    anchors: ['aced0005', '!!python/object', '!!javax.', '!!ruby/object', '!!java.', '!!com.sun.', '!!org.',
-      '"@type"', "'@type'",
-      '"$type"', '_$$nd_func$$_', 'dynamic-proxy', 'java.beans.eventhandler', 'java.lang.processbuilder',
-      'cos\nsystem', 'cposix\nsystem', 'c__builtin__\n', '<java'],
+    anchors: [
+      ...words(`
+        aced0005 !!python/object !!javax. !!ruby/object !!java. !!com.sun. !!org. "@type" "$type" _$$nd_func$$_
+        dynamic-proxy java.beans.eventhandler java.lang.processbuilder <java
+      `),
+      "'@type'", 'cos\nsystem', 'cposix\nsystem', 'c__builtin__\n'
+    ],
     pattern: anyOf([
       /aced00057[0-9a-e]/,
       /(?<=class\s?=\s?["'])(?:dynamic-proxy|java\.beans\.eventhandler|java\.lang\.processbuilder)["']/,
@@ -159,9 +189,22 @@ const JAVA: RawRule[] = [
       /_\$\$nd_func\$\$_\s?function|(?:cos|cposix)\nsystem\n|c__builtin__\n(?:eval|exec|getattr)/,
       /<java(?:\s[^<>\n]{0,60})?>\s?<(?:object|void)\s[^<>\n]{0,30}class\s?=\s?["']java/
     ])
+  },
+  {
+    // The head of a stream of .NET.
+    rule: 'deserial.raw',
+    grade: 'likely',
+    anchors: ['aaeaaad/////']
+  },
+  {
+    rule: 'deserial.raw',
+    grade: 'certain',
+    anchors: ['o:', 'c:'],
+    pattern: /(?<![\w$])[oc]:\+?\d{1,4}:["'](?!stdclass["'])[\w\\]{1,80}["']:\d{1,4}:\{/
   }
 ]
 
+/** Code of PHP, and of ASP and JSP pages. */
 const PHP: RawRule[] = [
   {
     rule: 'php.raw',
@@ -210,27 +253,19 @@ const PHP: RawRule[] = [
     grade: 'certain',
     anchors: ['phpinfo(', 'phpinfo ('],
     pattern: /(?<=(?:["'=][\w'")\].]{0,12}[;|&]?\s?|\$\{@?|\{\$\{))phpinfo\s?\(\s?-?\d{0,2}\s?\)\s?[;}"'&/]?/
-  },
-  {
-    // The head of a stream of .NET.
-    rule: 'deserial.raw',
-    grade: 'likely',
-    anchors: ['aaeaaad/////'],
-    pattern: /aaeaaad\/{5}/
-  },
-  {
-    rule: 'deserial.raw',
-    grade: 'certain',
-    anchors: ['o:', 'c:'],
-    pattern: /(?<![\w$])[oc]:\+?\d{1,4}:["'](?!stdclass["'])[\w\\]{1,80}["']:\d{1,4}:\{/
-  },
+  }
+]
+
+/** Streams and addresses that PHP includes as files. */
+const INCLUSIONS: RawRule[] = [
   {
     rule: 'rfi.raw',
     grade: 'certain',
-    anchors: ['php://filter', 'data://text/plain', 'expect://', 'phar://', 'php://input', 'zip://',
-      'data:text/plain', 'allow_url_include',
-      'auto_prepend_file', 'call_user_func'],
-    onlyInLine: true,
+    anchors: words(`
+      php://filter data://text/plain expect:// phar:// php://input zip:// data:text/plain allow_url_include
+      auto_prepend_file call_user_func
+    `),
+    onlyInHead: true,
     pattern: anyOf([
       /php:\/\/(?:filter|input)|data:(?:\/\/)?text\/plain\s?[;,]|expect:\/\/\w|(?:phar|zip):\/\/[\w./]/,
       /(?:allow_url_include|auto_prepend_file)\s?=|call_user_func(?:_array)?(?:&|$)/
@@ -256,7 +291,8 @@ const PHP: RawRule[] = [
   }
 ]
 
-const OBJECTS: RawRule[] = [
+/** Keys that reach the prototype of all objects. */
+const PROTOTYPES: RawRule[] = [
   {
     rule: 'proto.raw',
     grade: 'certain',
@@ -273,7 +309,11 @@ const OBJECTS: RawRule[] = [
     grade: 'likely',
     anchors: ['__proto__'],
     pattern: /(?<=["'[.])__proto__(?:["']\s?:|\]|[.[]\w{1,40}\]?\s?=[^=])/
-  },
+  }
+]
+
+/** Modules that scripts load to start a process. */
+const MODULES: RawRule[] = [
   {
     rule: 'code.raw',
     grade: 'certain',
@@ -297,4 +337,13 @@ const OBJECTS: RawRule[] = [
   }
 ]
 
-export const CODE_RULES: RawRule[] = [...LOOKUPS, ...TEMPLATES, ...JAVA, ...PHP, ...OBJECTS]
+export const CODE_RULES: RawRule[] = [
+  ...LOOKUPS,
+  ...TEMPLATES,
+  ...JAVA,
+  ...SERIALISED,
+  ...PHP,
+  ...INCLUSIONS,
+  ...PROTOTYPES,
+  ...MODULES
+]

@@ -1,13 +1,20 @@
 import { anyOf, sequence } from '../../std/regex.ts'
-import { behind, pairs, VALUE_START } from './rule.ts'
+import { words } from '../../std/words.ts'
+import { pairs, standsBefore, VALUE_START } from './rule.ts'
 import type { RawRule } from './rule.ts'
+
+/**
+ * Rules for values that break into a query: of SQL, of document stores, of directories (LDAP), of XML (XPath). A
+ * certain one has no ordinary reading in prose (raw-scan-corpus.test.ts).
+ */
 
 /**
  * Where a value is left: behind a quote, a digit or a closing parenthesis, or behind one short word that is all the
  * value holds so far.
  */
-const LEAVES = behind([[/['"\d)][\s)]{0,3}/, sequence([VALUE_START, /-?[\w.-]{0,20}\s/])]])
-const LEAVES_QUOTE = /(?<=['"\d)][\s)]{0,3})/
+const LEAVES = standsBefore([[/['"\d)][\s)]{0,3}/, sequence([VALUE_START, /-?[\w.-]{0,20}\s/])]])
+/** The same behind a quote, a digit or a closing parenthesis alone. */
+const LEAVES_LITERAL = standsBefore([/['"\d)][\s)]{0,3}/])
 
 const JOINS = [
   ...pairs(["'", '"', ')', ' '], ['or ', 'or(', "or'", 'or"', 'and ', 'and(', "and'", 'and"', 'xor ']),
@@ -19,13 +26,14 @@ const JOIN = /(?:x?or|and|\|\||&&)(?![a-z])/
 const COMPARES = /(?=(?:x?or|and|\|\||&&)[\s(!~+-]{0,4}(?:not[\s(]{1,3})?['"\d])/
 const OPENS = /[\s(!~+-]{0,4}(?:not[\s(]{1,3})?/
 
+/** A second selection that is joined to the query. */
 const UNION: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
     anchors: ['union'],
     apartFromSql: true,
-    behind: LEAVES,
+    before: LEAVES,
     pattern: sequence([/union\s?(?:all\s?|distinct\s?)?[\s(]{1,4}select\s?(?:all\s|distinct\s)?/, [
       /[('"@*\d]|null\b|0x|char\(|concat|[\w.$]{1,40}\s?(?:,|\(|\sfrom\b|\sas\b|--|#)/
     ]])
@@ -46,6 +54,7 @@ const UNION: RawRule[] = [
   }
 ]
 
+/** Conditions that are always true or never, and what ends the query behind them. */
 const TAUTOLOGIES: RawRule[] = [
   {
     rule: 'sqli.raw',
@@ -66,7 +75,7 @@ const TAUTOLOGIES: RawRule[] = [
     grade: 'certain',
     anchors: JOINS,
     apartFromSql: true,
-    pattern: sequence([LEADS, LEAVES_QUOTE, JOIN, OPENS, [
+    pattern: sequence([LEADS, LEAVES_LITERAL, JOIN, OPENS, [
       /(?:true|1|'1')[\s)]{0,3}(?:--|#|\/\*)/,
       /select\s?[('"@*\d\w]{1,30}\s?[,()*]|exists\s?\(\s?select\s|select\s[\w.*]{1,40}\sfrom\s/,
       sequence([
@@ -98,7 +107,7 @@ const TAUTOLOGIES: RawRule[] = [
     grade: 'certain',
     anchors: ['order by ', 'group by ', 'having ', 'procedure analyse'],
     apartFromSql: true,
-    behind: LEAVES_QUOTE,
+    before: LEAVES_LITERAL,
     pattern: anyOf([
       /(?:order|group)\sby\s\d{1,4}\s?(?:--|#|\/\*)/,
       /(?:group\sby\s[\w.,]{1,40}\s)?having\s\(?\d{1,5}\s?=\s?\d/,
@@ -119,16 +128,19 @@ const TAUTOLOGIES: RawRule[] = [
   }
 ]
 
+/** A second statement behind the query. */
 const STACKED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['begin ', 'call ', 'iif(', 'drop ', 'insert into', 'delete from', 'update ', 'truncate ',
-      'alter table', 'create ', 'exec', 'shutdown',
-      'declare @', 'select ', 'select(', 'waitfor delay', 'if(', 'if ('],
+    anchors: [
+      ...words('iif( exec shutdown select( if('),
+      'begin ', 'call ', 'drop ', 'insert into', 'delete from', 'update ', 'truncate ', 'alter table', 'create ',
+      'declare @', 'select ', 'waitfor delay', 'if ('
+    ],
     apartFromSql: true,
-    after: ';',
-    behind: behind([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,4}/]), /\)(?=;\S)/], /;\s?/]),
+    precededBy: ';',
+    before: standsBefore([[/['"][\s)]{0,3}/, sequence([VALUE_START, /-?\w{0,16}[)\s]{0,4}/]), /\)(?=;\S)/], /;\s?/]),
     pattern: anyOf([
       /drop\s(?:table|database|schema|user|view)\s[\w."'`[\]]/,
       /insert\sinto\s[\w."'`[\]]{1,40}[\s(]/,
@@ -154,20 +166,21 @@ const STACKED: RawRule[] = [
     grade: 'certain',
     anchors: ['waitfor delay', 'exec '],
     apartFromSql: true,
-    pattern: sequence([behind([[/['"\d)][ )]{0,3}/, VALUE_START]]), [
+    pattern: sequence([standsBefore([[/['"\d)][ )]{0,3}/, VALUE_START]]), [
       /waitfor\sdelay\s?['"(]?\d/,
       /exec\s(?:master\.)?\.?(?:dbo\.)?xp_(?:cmdshell|dirtree|fileexist|regread)\b/
     ]])
   }
 ]
 
+/** Calls and conditions that tell by how long they take. */
 const TIMED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
     anchors: ['sleep(', 'sleep ('],
     apartFromSql: true,
-    behind: anyOf([
+    before: anyOf([
       /(?<=['"\d)][\s)]{0,3}(?:and|x?or)[\s(]{1,3}(?:select[\s(]{1,3})?(?:pg_)?)/,
       /(?<=['"](?:[\s)]{0,3}(?:\|\||&&)\s?|[-+*])\(?(?:select[\s(]{1,3})?(?:pg_)?)/,
       /(?<=\(select[\s(]{1,3}(?:\*\s?from[\s(]{1,3}select[\s(]{1,3})?(?:pg_)?)/,
@@ -189,14 +202,15 @@ const TIMED: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['randomblob(', 'regexp_substring(', 'user_lock.sleep', 'benchmark(', 'pg_sleep(',
-      'dbms_pipe.receive_message', 'dbms_lock.sleep'],
+    anchors: words(`
+      randomblob( regexp_substring( user_lock.sleep benchmark( pg_sleep( dbms_pipe.receive_message dbms_lock.sleep
+    `),
     apartFromSql: true,
     pattern: anyOf([
       /randomblob\(\s?\d{6,12}|regexp_substring\(\s?repeat\(|user_lock\.sleep\s?\(\s?\d/,
       /benchmark\(\s?\d{4,12}\s?,\s?\(?(?:md5|sha1|sha|encode|rand|version|char|select|now)\b/,
       sequence([
-        behind([
+        standsBefore([
           /['"\d)][\s)]{0,3};?\s?(?:(?:and|or|select|\|\||from)[\s(]{1,3}){1,2}/,
           /(?:\d{1,6}\s?=\s?\(?(?:select\s)?)?/
         ]),
@@ -207,13 +221,19 @@ const TIMED: RawRule[] = [
   }
 ]
 
+/** Functions and catalogues that an application does not ask for. */
 const FUNCTIONS: RawRule[] = [
   {
     // Functions that are called for what their error message or their duration tells.
     rule: 'sqli.raw',
     grade: 'certain',
-    anchors: ['floor(rand(', 'extractvalue(', 'updatexml(', 'concat(0x', 'concat_ws(0x', 'chr(', 'char(', 'ctxsys.',
-      'utl_inaddr.', 'utl_http.', 'exp(~(', 'load_file(', 'into outfile', 'into dumpfile', 'gtid_subset('],
+    anchors: [
+      ...words(`
+        floor(rand( extractvalue( updatexml( concat(0x concat_ws(0x chr( char( ctxsys. utl_inaddr. utl_http. exp(~(
+        load_file( gtid_subset(
+      `),
+      'into outfile', 'into dumpfile'
+    ],
     pattern: anyOf([
       /floor\(rand\(\d?\)\s?\*\s?2\)/,
       sequence([
@@ -233,9 +253,10 @@ const FUNCTIONS: RawRule[] = [
   {
     rule: 'sqli.raw',
     grade: 'likely',
-    anchors: ['from information_schema', 'from sysobjects', 'from sys.', 'from pg_', 'from mysql.',
-      'from sqlite_master',
-      'from all_tables', 'from dual', 'into outfile', 'rlike ', '@@version', '(select '],
+    anchors: [
+      'from information_schema', 'from sysobjects', 'from sys.', 'from pg_', 'from mysql.', 'from sqlite_master',
+      'from all_tables', 'from dual', 'into outfile', 'rlike ', '@@version', '(select '
+    ],
     apartFromSql: true,
     pattern: anyOf([
       /from\s(?:information_schema\.\w|sysobjects\b|mysql\.user\b|sqlite_master\b|pg_(?:user|shadow|catalog)\b)/,
@@ -254,7 +275,7 @@ const FUNCTIONS: RawRule[] = [
         /from\s(?:sysusers|all_users|(?:rdb\$|information_schema\.|sysibm\.)\w{1,20})/,
         /\s(?:as\s)?\w{1,8}\s?,\s?(?:sysusers|all_users|rdb\$|information_schema\.|sysibm\.)/
       ]),
-      sequence([LEAVES_QUOTE, /rlike\s\(?(?:select|sleep)\b/]),
+      sequence([LEAVES_LITERAL, /rlike\s\(?(?:select|sleep)\b/]),
       /(?<=(?:and|or)\s\(?\d{1,6}\s?)(?:=|in)\s?\(?\(select\s?(?:\(|\d|upper|chr|char|concat|count|\w)/
     ])
   }
@@ -266,20 +287,21 @@ const CREDENTIAL =
 
 const OPERATORS = ['ne', 'gt', 'gte', 'lt', 'lte', 'regex', 'exists', 'nin', 'in', 'not', 'eq']
 
+/** Operators and scripts of document stores. */
 const DOCUMENT_STORES: RawRule[] = [
   {
     rule: 'nosqli.raw',
     grade: 'certain',
     anchors: pairs(['"$', "'$"], OPERATORS),
-    after: '{',
-    behind: CREDENTIAL,
+    precededBy: '{',
+    before: CREDENTIAL,
     pattern: /["']\$\w{2,6}["']\s?:/
   },
   {
     rule: 'nosqli.raw',
     grade: 'certain',
     anchors: pairs(['[$'], OPERATORS),
-    behind: CREDENTIAL,
+    before: CREDENTIAL,
     pattern: /\[\$\w{2,6}\](?:\[\])?\s?(?:=|["'])/
   },
   {
@@ -328,5 +350,54 @@ const DOCUMENT_STORES: RawRule[] = [
   }
 ]
 
-export const DATABASE_RULES: RawRule[] = [...UNION, ...TAUTOLOGIES, ...STACKED, ...TIMED, ...FUNCTIONS,
-  ...DOCUMENT_STORES]
+/** Filters of LDAP that are closed and opened anew. */
+const DIRECTORIES: RawRule[] = [
+  {
+    rule: 'ldapi.raw',
+    grade: 'certain',
+    anchors: [')('],
+    before: standsBefore([VALUE_START, /\s?[\w*]{0,24}\)?/]),
+    pattern: sequence([
+      /\)(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)\s?\(\s?(?:[|&!]\s?\(?\s?)?/,
+      [
+        /uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof/,
+        /[a-z]{2,16}/
+      ],
+      /\s?[~<>]?=/
+    ])
+  },
+  {
+    rule: 'ldapi.raw',
+    grade: 'certain',
+    anchors: ['*)(', '*))', '*()|'],
+    before: standsBefore([VALUE_START, /\s?\w{0,24}/]),
+    pattern: /\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/
+  }
+]
+
+/** Conditions and unions of XPath. */
+const PATHS: RawRule[] = [
+  {
+    rule: 'xpathi.raw',
+    grade: 'certain',
+    anchors: [
+      "']|", "'] |", "' or count(/", "' or name(", "' or string-length(", "' and count(/", "' and substring(name(",
+      "']/*"
+    ],
+    pattern: anyOf([
+      /'\]\s?\|\s?(?:\/\/|\*)|'\s(?:or|and)\s(?:count\(\/|name\(|string-length\((?:name|\/)|substring\(name\()/,
+      /'\]\/\*\s?\|/
+    ])
+  }
+]
+
+export const DATABASE_RULES: RawRule[] = [
+  ...UNION,
+  ...TAUTOLOGIES,
+  ...STACKED,
+  ...TIMED,
+  ...FUNCTIONS,
+  ...DOCUMENT_STORES,
+  ...DIRECTORIES,
+  ...PATHS
+]

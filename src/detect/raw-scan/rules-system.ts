@@ -1,14 +1,20 @@
 /* eslint-disable no-template-curly-in-string -- shell variables are what is looked for */
 import { anyOf, sequence } from '../../std/regex.ts'
-import { behind, pairs, VALUE_START } from './rule.ts'
+import { words } from '../../std/words.ts'
+import { pairs, standsBefore, VALUE_START } from './rule.ts'
 import type { RawRule } from './rule.ts'
+
+/**
+ * Rules for what the system behind us would do for a request: run a command, open a file, ask an address, send a
+ * header, include a document. A certain one has no ordinary reading in prose (raw-scan-corpus.test.ts).
+ */
 
 /**
  * Where a shell starts a new command behind a value that is no command line itself: the value is empty, one word, a
  * number, an address. Shell text that somebody posts has more before it.
  */
 const VALUE = sequence([VALUE_START, /["'\s]?[\w.@:/*-]{0,40}["')\s]{0,3}/])
-const SEPARATED = behind([
+const SEPARATED = standsBefore([
   VALUE,
   /(?:;|\|\|?|&&?|\n|\v|(?<! )(?:`|\$\()|<\()[\s@({"']{0,3}/,
   /(?:\/?(?:usr\/)?(?:local\/)?s?bin\/)?/
@@ -18,24 +24,25 @@ const VALUE_SIGNS = 'abcdefghijklmnopqrstuvwxyz0123456789_.@:/*-"\')=>['
 /** The last character of what SEPARATED looks for. */
 const SHELL_SIGNS = ';|&\n\v`(<{@"\'/'
 /** Any separator, wherever it stands. */
-const CHAINED = behind([/(?:;|\|\|?|&&?|`|\$\()\s?(?:\/?(?:usr\/)?s?bin\/)?/])
+const CHAINED = standsBefore([/(?:;|\|\|?|&&?|`|\$\()\s?(?:\/?(?:usr\/)?s?bin\/)?/])
 const ENDS = /(?=$|["'&;|`)#<\n\v>\]])/
 
 const READERS = /(?:cat|tac|nl|head|tail|more|less|strings|sort|xxd|od|base64|rev|grep|awk|sed|cut|type)/
 
+/** Commands of a shell that leave a value. */
 const COMMANDS: RawRule[] = [
   {
     rule: 'cmdi.raw',
     grade: 'certain',
-    anchors: ['cat ', 'cat<', 'tac ', 'nl ', 'head ', 'tail ', 'more ', 'less ', 'grep ', 'type ', 'whoami',
-      'wget ', 'curl ',
-      'nc ', 'ncat ', 'ping ', 'sleep ', 'nslookup ', 'dig ', 'bash ', 'sh -', 'powershell', 'cmd ', 'cmd.exe', 'uname',
-      'ifconfig', 'ipconfig', 'netstat', 'dir ', 'net user', 'net view', 'python', 'perl ', 'php -', 'ruby -', 'rm -',
-      'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ', 'ps ', 'find /',
-      'systeminfo',
-      'tasklist', 'host ', 'set /a', 'kill ', 'ssh ', 'env ', 'pwd ', 'tftp ', 'certutil', 'timeout '],
-    after: SHELL_SIGNS,
-    behind: SEPARATED,
+    anchors: [
+      ...words('cat< whoami powershell cmd.exe uname ifconfig ipconfig netstat python systeminfo tasklist certutil'),
+      'cat ', 'tac ', 'nl ', 'head ', 'tail ', 'more ', 'less ', 'grep ', 'type ', 'wget ', 'curl ', 'nc ', 'ncat ',
+      'ping ', 'sleep ', 'nslookup ', 'dig ', 'bash ', 'sh -', 'cmd ', 'dir ', 'net user', 'net view', 'perl ',
+      'php -', 'ruby -', 'rm -', 'chmod ', 'echo ', 'printf ', 'expr ', 'touch ', 'telnet ', 'mkfifo ', 'ls ', 'id ',
+      'ps ', 'find /', 'host ', 'set /a', 'kill ', 'ssh ', 'env ', 'pwd ', 'tftp ', 'timeout '
+    ],
+    precededBy: SHELL_SIGNS,
+    before: SEPARATED,
     pattern: anyOf([
       sequence([
         READERS,
@@ -43,7 +50,7 @@ const COMMANDS: RawRule[] = [
         /(?:\/{1,3}[\w?*]|\.\.?\/|\\|[a-z]:\\|[\w-]{1,30}\.(?:php|txt|conf|ini|log|py|js|sh)\b|\$)/
       ]),
       sequence([
-        [/whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist/],
+        /(?:whoami|uname|ifconfig|ipconfig|netstat|systeminfo|tasklist)/,
         /(?:\s?-\w{1,3}|\s?\/\w{1,5})?\s?/,
         ENDS
       ]),
@@ -68,8 +75,8 @@ const COMMANDS: RawRule[] = [
     anchors: pairs([';', '; ', '||', '|| ', '&&', '&& ', '`', '$('], [
       'id', 'ls', 'pwd', 'env', 'dir', 'ps', 'whoami', 'uname'
     ]),
-    after: VALUE_SIGNS,
-    behind: behind([VALUE]),
+    precededBy: VALUE_SIGNS,
+    before: standsBefore([VALUE]),
     pattern: sequence([
       /(?:;|\|\||&&|(?<! )(?:`|\$\())\s?(?:id|ls|pwd|env|dir|ps|whoami|uname)\s?/,
       [/(?=`|\))/, /(?:;|\|\||&&|#|&|>)/, /(?=["<]|$)/]
@@ -79,17 +86,19 @@ const COMMANDS: RawRule[] = [
     // A value that begins with a pipe is no list of names.
     rule: 'cmdi.raw',
     grade: 'certain',
-    anchors: ['|id', '| id', '|ls', '| ls', '|dir', '| dir', '|/usr/bin/', '|/bin/', '| /bin/', '|pwd', '|ver'],
-    behind: behind([VALUE_START, /["'\s/]{0,2}(?:\d{1,3}(?:\.\d{1,3}){3})?\|?/]),
-    pattern: sequence([
-      /\|\s?(?:\/(?:usr\/)?bin\/)?(?:id|ls|dir|pwd|ver|cat|uname)\b[\s\w/.:*-]{0,24}(?=["'&<;|]|$)/])
+    anchors: [
+      ...words('|id |ls |dir |/usr/bin/ |/bin/ |pwd |ver'),
+      '| id', '| ls', '| dir', '| /bin/'
+    ],
+    before: standsBefore([VALUE_START, /["'\s/]{0,2}(?:\d{1,3}(?:\.\d{1,3}){3})?\|?/]),
+    pattern: /\|\s?(?:\/(?:usr\/)?bin\/)?(?:id|ls|dir|pwd|ver|cat|uname)\b[\s\w/.:*-]{0,24}(?=["'&<;|]|$)/
   },
   {
     rule: 'cmdi.raw',
     grade: 'likely',
     anchors: pairs(['|', '| '], ['id', 'ls', 'dir', 'whoami']),
-    after: VALUE_SIGNS,
-    behind: behind([VALUE]),
+    precededBy: VALUE_SIGNS,
+    before: standsBefore([VALUE]),
     pattern: /\|\s?(?:id|ls|dir|whoami)\s?(?=["&<;|]|$)/
   },
   {
@@ -97,7 +106,7 @@ const COMMANDS: RawRule[] = [
     grade: 'certain',
     anchors: ['/etc/passwd', '/etc/shadow', '/etc//passwd', '/e?c/', '/???/p'],
     pattern: sequence([
-      behind([
+      standsBefore([
         /(?:;|\|\|?|&&?|`|\$\(|\n|\v)\s?(?:\/?(?:usr\/)?bin\/)?/,
         READERS,
         /(?:\s(?:-\w{1,3}\s)?|<|\$\{?ifs\}?|\s?<\s?)/]),
@@ -107,10 +116,10 @@ const COMMANDS: RawRule[] = [
   {
     rule: 'cmdi.raw',
     grade: 'certain',
-    anchors: ['/dev/tcp/', '-e /bin/', '${ifs}', '$ifs', '() {', '(){', 'mkfifo /tmp', '>& /dev',
-      'certutil', '{cat,', '{ls,', '{echo,', '{ping,', '{curl,', '{wget,', '|base64 -d|', '-oproxycommand',
-      'mshta http',
-      'regsvr32 /s'],
+    anchors: [
+      ...words('/dev/tcp/ $ifs (){ certutil {cat, {ls, {echo, {ping, {curl, {wget, -oproxycommand'),
+      '-e /bin/', '${ifs}', '() {', 'mkfifo /tmp', '>& /dev', '|base64 -d|', 'mshta http', 'regsvr32 /s'
+    ],
     pattern: anyOf([
       /\/dev\/tcp\/(?:\d{1,3}\.|[\w.-]{1,60}\/\d)|(?<=n(?:c|cat|etcat)\s(?:[\w.-]{1,40}\s){0,3})-e\s\/bin\/(?:ba)?sh/,
       /(?<=[\w/})"'])\$\{?ifs\}?(?:\$\d)?[\w/$"'.{?-]|\(\)\s?\{\s?(?:_|:)\s?;\s?\}\s?(?:;|>)/,
@@ -129,14 +138,16 @@ const COMMANDS: RawRule[] = [
   {
     rule: 'cmdi.raw',
     grade: 'likely',
-    anchors: ['cat /etc/', '$(whoami)', '$(id)', '$(curl ', '$(wget ', '$(cat ', '$(sleep ', '`whoami`',
-      '`curl ', '`wget ', '`sleep ',
-      '/bin/sh', '/bin/bash', '|nc ', '| nc ', '|bash', '|sh'],
+    anchors: [
+      ...words('$(whoami) $(id) /bin/sh /bin/bash |bash |sh'),
+      'cat /etc/', '$(curl ', '$(wget ', '$(cat ', '$(sleep ', '`whoami`', '`curl ', '`wget ', '`sleep ', '|nc ',
+      '| nc '
+    ],
     pattern: anyOf([
       sequence([CHAINED, /cat\s\/etc\/\w/]),
       /\$\((?:whoami|id)\)|\$\((?:sleep|curl|wget)\s[^\n)]{1,60}\)|\$\(cat\s\/|`whoami`/,
       /`(?:curl|wget)\s[^\n`]{4,60}`|`sleep\s\d{1,3}`/,
-      sequence([behind([/[;|&]\s?/]), /\/bin\/(?:ba)?sh\s-/]),
+      sequence([standsBefore([/[;|&]\s?/]), /\/bin\/(?:ba)?sh\s-/]),
       /\|\s?nc\s(?:-\w{1,5}\s)?[\d\w.-]{3,40}\s\d{2,5}/
     ])
   },
@@ -169,6 +180,7 @@ const SYSTEM_FILE = anyOf([
   /windows[/\\]{1,3}system32|\.git[/\\]config/
 ])
 
+/** Paths that climb out of their folder. */
 const TRAVERSALS: RawRule[] = [
   {
     rule: 'traversal.raw',
@@ -180,9 +192,9 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'certain',
     anchors: ['../', '..\\', '..;/'],
-    onlyInLine: true,
-    after: '/\\.',
-    behind: behind([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]),
+    onlyInHead: true,
+    precededBy: '/\\.',
+    before: standsBefore([/(?:\.\.;?[/\\]{1,4}\.{0,2}){2}/]),
     pattern: /\.\.;?[/\\]{1,4}(?![/\\.]{0,8}(?:assets|img|images|static|css|js|fonts)\b)/
   },
   {
@@ -196,25 +208,31 @@ const TRAVERSALS: RawRule[] = [
     rule: 'traversal.raw',
     grade: 'certain',
     anchors: ['../', '..\\'],
-    after: '/\\.',
-    behind: behind([/(?:\.\.[/\\]{1,2}){7}/]),
+    precededBy: '/\\.',
+    before: standsBefore([/(?:\.\.[/\\]{1,2}){7}/]),
     pattern: /\.\.[/\\]/
   },
   {
     rule: 'traversal.raw',
     grade: 'likely',
     anchors: ['../', '..\\'],
-    after: '/\\.',
-    behind: behind([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]),
+    precededBy: '/\\.',
+    before: standsBefore([/(?:\.\.[/\\]{1,4}\.{0,2}){5}/]),
     pattern: /\.\.[/\\]/
-  },
+  }
+]
+
+/** Files of the system, named outright. */
+const FILES: RawRule[] = [
   {
     rule: 'lfi.raw',
     grade: 'certain',
-    anchors: ['/etc/', 'etc/passwd', '/proc/self/', 'windows/', 'windows\\', 'win.ini', 'boot.ini',
-      '/web-inf/', '/.ssh/', 'wp-config.php', 'id_rsa'],
-    onlyInLine: true,
-    pattern: sequence([behind([/[=/\\:]/]), /\/?/, [
+    anchors: [
+      ...words('/etc/ etc/passwd /proc/self/ windows/ win.ini boot.ini /web-inf/ /.ssh/ wp-config.php id_rsa'),
+      'windows\\'
+    ],
+    onlyInHead: true,
+    pattern: sequence([standsBefore([/[=/\\:]/]), /\/?/, [
       /(?<=\/)etc\/{1,3}(?:passwd|shadow|group)(?=$|[&?;.:)'"\0])/,
       /proc\/self\/(?:environ|cmdline|fd|maps|status|cwd|root)/,
       /windows[/\\]{1,3}(?:win\.ini|system32)|(?:win|boot)\.ini\b|web-inf\/(?:web\.xml|classes)|\.ssh\/id_/,
@@ -236,19 +254,22 @@ const TRAVERSALS: RawRule[] = [
   {
     rule: 'lfi.raw',
     grade: 'likely',
-    anchors: ['/etc/passwd', '/etc/shadow', '/proc/self/environ', 'c:\\windows\\win.ini', 'c:/windows/win.ini',
-      '/windows/win.ini', 'c:\\boot.ini'],
-    pattern: sequence([behind([/[">=]\s?/]), /[\w/:\\.]{1,24}(?=["<&\0]|$)/])
+    anchors: [
+      ...words('/etc/passwd /etc/shadow /proc/self/environ c:/windows/win.ini /windows/win.ini'),
+      'c:\\windows\\win.ini', 'c:\\boot.ini'
+    ],
+    pattern: sequence([standsBefore([/[">=]\s?/]), /[\w/:\\.]{1,24}(?=["<&\0]|$)/])
   }
 ]
 
+/** Addresses that only the server itself can reach. */
 const ADDRESSES: RawRule[] = [
   {
     rule: 'ssrf.raw',
     grade: 'certain',
-    anchors: ['169.254.169.254', 'metadata.google.internal', '100.100.100.200', 'gopher://', 'dict://',
-      '[fd00:ec2::254]', '0xa9fea9fe',
-      '2852039166'],
+    anchors: words(`
+      169.254.169.254 metadata.google.internal 100.100.100.200 gopher:// dict:// [fd00:ec2::254] 0xa9fea9fe 2852039166
+    `),
     pattern: anyOf([
       sequence([
         /(?<=(?:^|["=>'(\s[])\s?(?:https?:)?\/\/(?:[\w.-]{1,30}@)?)/,
@@ -263,19 +284,21 @@ const ADDRESSES: RawRule[] = [
   {
     rule: 'ssrf.raw',
     grade: 'likely',
-    anchors: ['169.254.169.254', 'metadata.google.internal', 'gopher://', 'dict://', '=http://0x7f', '=http://[::',
-      '=http://0.0.0.0', '=http://2130706433'],
-    onlyInLine: true,
-    pattern: /[\s\S]/
+    anchors: words(`
+      169.254.169.254 metadata.google.internal gopher:// dict:// =http://0x7f =http://[:: =http://0.0.0.0
+      =http://2130706433
+    `),
+    onlyInHead: true
   }
 ]
 
-const PROTOCOLS: RawRule[] = [
+/** Line breaks that begin a header or a body of the answer. */
+const HEADERS: RawRule[] = [
   {
     rule: 'crlf.raw',
     grade: 'certain',
     anchors: ['\vset-cookie', '\vlocation', '\vcontent-', '\vhttp/', '\vrefresh', '\vx-', '\vaccess-control', '\v<'],
-    onlyInLine: true,
+    onlyInHead: true,
     pattern: sequence([/\v/, [
       sequence([
         [
@@ -304,40 +327,11 @@ const PROTOCOLS: RawRule[] = [
     grade: 'likely',
     anchors: ['\nset-cookie'],
     pattern: /(?<=[=:"][^\n"&]{0,40})\nset-cookie\s?:\s?[\w.-]{1,40}=/
-  },
-  {
-    rule: 'ldapi.raw',
-    grade: 'certain',
-    anchors: [')('],
-    behind: behind([VALUE_START, /\s?[\w*]{0,24}\)?/]),
-    pattern: sequence([
-      sequence([
-        /\)(?<!\([\w.;:-]{1,30}[~<>]?=[\w*]{0,30}\)?)\s?\(\s?(?:[|&!]\s?\(?\s?)?/,
-        [
-          /uid|cn|sn|mail|objectclass|userpassword|password|user|username|samaccountname|department|memberof/,
-          /[a-z]{2,16}/
-        ],
-        /\s?[~<>]?=/
-      ])
-    ])
-  },
-  {
-    rule: 'ldapi.raw',
-    grade: 'certain',
-    anchors: ['*)(', '*))', '*()|'],
-    behind: behind([VALUE_START, /\s?\w{0,24}/]),
-    pattern: sequence([/\*(?:\(\)\||\){1,2}\(?[|&](?:\(|$|["&]))/])
-  },
-  {
-    rule: 'xpathi.raw',
-    grade: 'certain',
-    anchors: ["']|", "'] |", "' or count(/", "' or name(", "' or string-length(", "' and count(/",
-      "' and substring(name(", "']/*"],
-    pattern: anyOf([
-      /'\]\s?\|\s?(?:\/\/|\*)|'\s(?:or|and)\s(?:count\(\/|name\(|string-length\((?:name|\/)|substring\(name\()/,
-      /'\]\/\*\s?\|/
-    ])
-  },
+  }
+]
+
+/** Directives of server-side and edge-side includes. */
+const SERVER_INCLUDES: RawRule[] = [
   {
     rule: 'ssi.raw',
     grade: 'certain',
@@ -346,7 +340,11 @@ const PROTOCOLS: RawRule[] = [
       /<!--\s?#\s?(?:exec|include|echo|config|printenv|fsize|flastmod|set)\b/,
       /<esi:(?:include|inline|vars|debug)\b/
     ])
-  },
+  }
+]
+
+/** Entities and inclusions of XML that name something outside of the document. */
+const ENTITIES: RawRule[] = [
   {
     rule: 'xxe.raw',
     grade: 'certain',
@@ -370,4 +368,12 @@ const PROTOCOLS: RawRule[] = [
   }
 ]
 
-export const SYSTEM_RULES: RawRule[] = [...COMMANDS, ...TRAVERSALS, ...ADDRESSES, ...PROTOCOLS]
+export const SYSTEM_RULES: RawRule[] = [
+  ...COMMANDS,
+  ...TRAVERSALS,
+  ...FILES,
+  ...ADDRESSES,
+  ...HEADERS,
+  ...SERVER_INCLUDES,
+  ...ENTITIES
+]
