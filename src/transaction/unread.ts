@@ -1,4 +1,10 @@
-import { NEKO_ERR_BODY_TOO_LARGE, NEKO_ERR_MEDIA_UNSUPPORTED, NEKO_ERR_REQUEST_TOO_COMPLEX } from '../errors.ts'
+import {
+  NEKO_ERR_BODY_INVALID,
+  NEKO_ERR_BODY_TOO_LARGE,
+  NEKO_ERR_MEDIA_UNSUPPORTED,
+  NEKO_ERR_REQUEST_TOO_COMPLEX
+} from '../errors.ts'
+import { JSON_DEPTH_MAX } from '../std/keys.ts'
 import { refusalFrom, type Refusal } from './refusal.ts'
 import type { Body, Transaction } from './transaction.ts'
 
@@ -14,6 +20,9 @@ interface Unread {
 }
 
 const UNSUPPORTED = refusalFrom(new NEKO_ERR_MEDIA_UNSUPPORTED(), { headers: { connection: 'close' } })
+/** As the parsers behind would answer it, which have the same bound. */
+const TOO_DEEP = refusalFrom(new NEKO_ERR_BODY_INVALID(`it is nested deeper than ${JSON_DEPTH_MAX} levels`))
+const DEEP = /: JSON deeper than /
 const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE())
 const TOO_COMPLEX = refusalFrom(new NEKO_ERR_REQUEST_TOO_COMPLEX())
 
@@ -28,7 +37,10 @@ export function unreadOf (transaction: Transaction, body: Body | null): Unread |
     if (media !== null) return { refusal: UNSUPPORTED, remark: `body: ${media}, which no route of ours reads` }
   }
   if (!isOurs) return null
-  if (score!.beyond === 'body' && isBodyRead) return { refusal: TOO_LARGE, remark: null }
+  if (score!.beyond === 'body' && isBodyRead) {
+    const isDeep = score!.notInspected.some((remark) => DEEP.test(remark))
+    return { refusal: isDeep ? TOO_DEEP : TOO_LARGE, remark: null }
+  }
   return score!.beyond === 'head' ? { refusal: TOO_COMPLEX, remark: null } : null
 }
 
