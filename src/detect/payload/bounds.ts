@@ -58,8 +58,6 @@ export const FILE_TEXT_CHARACTERS_MIN = 16
 export const FILE_TEXTS_MAX = 256
 /** Remarks on what was left out; the last says that there are more. */
 export const REMARKS_MAX = 16
-/** Tokens of one SQL reading. */
-export const SQL_TOKENS_MAX = 8_192
 /** Longest place name and evidence text. */
 export const PLACE_CHARACTERS_MAX = 64
 export const EVIDENCE_CHARACTERS_MAX = 160

@@ -1,4 +1,3 @@
-import { SQL_TOKENS_MAX } from '../bounds.ts'
 import {
   SQL_ATTACK_FUNCTIONS,
   SQL_CLAUSES,
@@ -21,8 +20,6 @@ export interface SqlTokens {
   types: string
   /** Start of each token in the text. */
   starts: number[]
-  /** True when the reading stopped at SQL_TOKENS_MAX. */
-  cut: boolean
 }
 
 /** Delimiter the text is taken to begin inside of: none, or the quote that the application put before it. */
@@ -30,8 +27,9 @@ export type SqlContext = '' | "'" | '"' | '`'
 
 const OPERATORS = '=<>!+-*/%^~|&'
 
+/** Of one window of a value (bounds.ts), so at most WINDOW_CHARACTERS tokens. */
 export function tokenizeSql (text: string, context: SqlContext): SqlTokens {
-  const out: SqlTokens = { types: '', starts: [], cut: false }
+  const out: SqlTokens = { types: '', starts: [] }
   let at = 0
   if (context !== '') {
     const end = stringEnd(text, 0, context)
@@ -39,13 +37,7 @@ export function tokenizeSql (text: string, context: SqlContext): SqlTokens {
     push(out, 's', 0)
     at = end
   }
-  while (at < text.length) {
-    if (out.types.length >= SQL_TOKENS_MAX) {
-      out.cut = true
-      break
-    }
-    at = readToken(text, at, out)
-  }
+  while (at < text.length) at = readToken(text, at, out)
   return out
 }
 

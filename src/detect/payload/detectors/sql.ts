@@ -1,6 +1,6 @@
 import { anyOf, sequence } from '../../../std/regex.ts'
 import { CHAR } from '../characters.ts'
-import { certain, certainAnywhere, leftOut, likely, weak } from '../findings.ts'
+import { certain, certainAnywhere, likely, weak } from '../findings.ts'
 import type { Subject } from '../findings.ts'
 import { WORD } from '../words.ts'
 import { tokenizeSql } from './sql-tokens.ts'
@@ -231,7 +231,6 @@ const PATTERNS: Pattern[] = [
 ]
 
 function addSqlSigns (subject: Subject, tokens: SqlTokens, context: SqlContext): void {
-  if (tokens.cut) leftOut(subject, 'SQL beyond its bound of tokens')
   const types = tokens.types.includes('q') ? tokens.types.replaceAll('q', '') : tokens.types
   if (types === '') return
   const broken = breaksOut(types, context)
