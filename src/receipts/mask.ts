@@ -240,30 +240,39 @@ function maskElements (text: string, place: string, onMasked: OnMasked): string 
 }
 
 const BLANK_LINE = /\r?\n\r?\n/g
-const BOUNDARY = /\r?\n--/g
-// Not the `filename` beside it.
-const PART_NAME = /(?<!file)name="?([^"\r\n;]{1,128})/g
+const DELIMITER_LINE = /(?:^|\n)(--[^\r\n]*)/g
+const PART_HEAD = /(?:^|\n)content-[a-z]/i
+// Not the `filename` beside it. In the extended notation a charset stands before the name, or the name comes in pieces.
+const PART_NAME = /(?<!file)name(?:\*\d{0,2}\*?)?\s*=\s*"?(?:[\w-]{0,32}'[\w-]{0,32}')?([^"\r\n;]{1,128})/gi
 
-/** From the blank line below a name to the next boundary is its value. */
+/** From the blank line below a name to the next delimiter, which is the line above the name, is its value. */
 function maskParts (text: string, place: string, onMasked: OnMasked): string {
   let out = ''
   let from = 0
-  for (let head = 0; head < text.length;) {
-    const blank = search(BLANK_LINE, text, head)
-    const value = BLANK_LINE.lastIndex
+  for (let start = 0; start < text.length;) {
+    const blank = search(BLANK_LINE, text, start)
     if (blank === -1) break
-    const names = [...text.slice(head, blank).matchAll(PART_NAME)].map((match) => match[1] as string)
-    head = value
-    if (names.length === 0) continue
-    const boundary = search(BOUNDARY, text, value)
-    head = boundary === -1 ? text.length : boundary
-    const secret = names.find(isSecretName)
-    if (secret === undefined || head === value) continue
+    const value = BLANK_LINE.lastIndex
+    const above = text.slice(start, blank)
+    const delimiter = [...above.matchAll(DELIMITER_LINE)].at(-1)
+    const head = delimiter === undefined ? above : above.slice(delimiter.index)
+    const secret = PART_HEAD.test(head) ? secretNameIn(head) : undefined
+    // A value may hold blank lines and what looks like a head, so what follows a plain name is looked through.
+    start = value
+    if (secret === undefined) continue
+    const end = delimiter === undefined ? -1 : text.indexOf(`\n${delimiter[1]}`, value - 1)
+    start = end === -1 ? text.length : Math.max(value, end - (text[end - 1] === '\r' ? 1 : 0))
+    if (start === value) continue
     onMasked(`${place}.${secret.slice(0, NAME_MAX)}`)
-    out += text.slice(from, value) + maskShape(text.slice(value, head))
-    from = head
+    out += text.slice(from, value) + maskShape(text.slice(value, start))
+    from = start
   }
   return from === 0 ? text : out + text.slice(from)
+}
+
+function secretNameIn (head: string): string | undefined {
+  const names = [...head.matchAll(PART_NAME)].map((match) => decodeTwice(match[1] as string))
+  return [...names, names.join('')].find(isSecretName)
 }
 
 /** Where the pattern is found from `at` on, or -1. */

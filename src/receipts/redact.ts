@@ -106,14 +106,19 @@ function redactBody (body: Uint8Array, headers: readonly string[], onMasked: (pl
   // UTF-16 and binary: names in it cannot be seen.
   if (text.includes('\0')) return null
   const type = headerValue(headers, 'content-type')
-  const start = /^[\s\u00ef\u00bb\u00bf]*([{["])?/.exec(text)?.[1]
-  if (type.includes('json') || start !== undefined) return maskJson(text, 'body', onMasked)
-  if (type.includes('x-www-form-urlencoded') || /^[\w%.[\]+-]{1,128}=/.test(text)) {
-    return maskPairs(text, 'body', onMasked)
+  if (type.startsWith('multipart/')) return maskMultipart(text, 'body', onMasked)
+  // Also one that lost its type on the way. A receiver may go by the type all the same, so both readings are masked.
+  const parts = hasParts(text) ? maskMultipart(text, 'body', onMasked) : text
+  if (type.includes('json') || /^[\s\u00ef\u00bb\u00bf]*[{["]/.test(text)) return maskJson(parts, 'body', onMasked)
+  if (type.includes('x-www-form-urlencoded') || (parts === text && /^[\w%.[\]+-]{1,128}=/.test(text))) {
+    return maskPairs(parts, 'body', onMasked)
   }
-  // Also one that lost its type on the way.
-  if (type.startsWith('multipart/') || text.startsWith('--')) return maskMultipart(text, 'body', onMasked)
-  return maskText(text, 'body', onMasked)
+  return parts === text ? maskText(text, 'body', onMasked) : parts
+}
+
+/** A line of two hyphens where the text begins, or with a header below it. */
+function hasParts (text: string): boolean {
+  return /^\s*--/.test(text) || /^--[^\r\n]*\r?\n[\w-]+[ \t]*:/m.test(text)
 }
 
 function headerValue (headers: readonly string[], name: string): string {
@@ -138,7 +143,10 @@ export function tellableEvidence (factors: readonly FactorContribution[]): Evide
 }
 
 function redactEvidence (evidence: Evidence): Evidence {
-  if (isSecretPlace(evidence.place)) return { ...evidence, text: `${evidence.rule} in ${evidence.place} (masked)` }
+  // A sign of the raw bytes knows no field: what it matched may be a password.
+  if (evidence.rule.endsWith('.raw') || isSecretPlace(evidence.place)) {
+    return { ...evidence, text: `${evidence.rule} in ${evidence.place} (masked)` }
+  }
   const text = maskText(evidence.text, '', () => {})
   return text === evidence.text ? evidence : { ...evidence, text }
 }
