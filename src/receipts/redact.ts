@@ -6,8 +6,9 @@
  * binary, too large) is left out. A mask keeps length and punctuation; where a factor had found something in a masked
  * place, the receipt says so, because a replay cannot find it again.
  */
-import { maskCookies, maskMultipart, maskPairs, maskShape, maskText, maskTokens } from './mask.ts'
+import { maskCookies, maskMultipart, maskPairs, maskText, maskTokens } from './mask.ts'
 import { maskJson } from './mask-json.ts'
+import { maskShape } from './mask-shape.ts'
 import { isSecretName } from './secret-names.ts'
 import type { MaskedPlace, RedactedObservation } from './shapes.ts'
 import type { Evidence, FactorContribution, Observation, Score } from '../detect/shapes.ts'
@@ -50,8 +51,9 @@ export function redactTarget (url: string, onMasked: (place: string) => void = (
 
 /** `/reset;token=x/` and `/reset/token=x`: parameters may stand in segments. */
 function maskPath (path: string, onMasked: (place: string) => void): string {
-  if (!path.includes('=')) return maskTokens(path, 'path', onMasked)
-  return path.split('/').map((segment) => maskPairs(segment, 'path', onMasked)).join('/')
+  const text = maskTokens(path, 'path', onMasked)
+  if (!/[=:%#]/.test(text)) return text
+  return text.split('/').map((segment) => maskPairs(segment, 'path', onMasked)).join('/')
 }
 
 /** The path alone, at most 512 characters. */
@@ -88,13 +90,11 @@ function redactHeader (name: string, given: string, onMasked: (place: string) =>
     return maskShape(value)
   }
   // Referer, Location and the like carry targets with parameters.
-  const mark = value.indexOf('?')
   const place = `header.${lower.slice(0, 40)}`
-  if (mark !== -1 && value.includes('=', mark)) {
-    return maskTokens(value.slice(0, mark), place, onMasked) + '?' +
-      maskPairs(value.slice(mark + 1), place, onMasked)
-  }
-  return maskText(value, place, onMasked)
+  const text = maskText(value, place, onMasked)
+  const mark = text.indexOf('?')
+  if (mark === -1 || !text.includes('=', mark)) return text
+  return text.slice(0, mark + 1) + maskPairs(text.slice(mark + 1), place, onMasked)
 }
 
 /** The body's bytes as latin1 with secrets masked, or null when it must be left out. */
@@ -109,11 +109,25 @@ function redactBody (body: Uint8Array, headers: readonly string[], onMasked: (pl
   if (type.startsWith('multipart/')) return maskMultipart(text, 'body', onMasked)
   // Also one that lost its type on the way. A receiver may go by the type all the same, so both readings are masked.
   const parts = hasParts(text) ? maskMultipart(text, 'body', onMasked) : text
-  if (type.includes('json') || /^[\s\u00ef\u00bb\u00bf]*[{["]/.test(text)) return maskJson(parts, 'body', onMasked)
-  if (type.includes('x-www-form-urlencoded') || (parts === text && /^[\w%.[\]+-]{1,128}=/.test(text))) {
+  const isForm = type.includes('x-www-form-urlencoded')
+  if (type.includes('json') || /^[\s\u00ef\u00bb\u00bf]*[{["]/.test(text)) {
+    const masked = maskJson(parts, 'body', onMasked)
+    return isForm && !isJson(text) ? maskPairs(masked, 'body', onMasked) : masked
+  }
+  if (isForm || (parts === text && /^[\w%.[\]+-]{1,128}=/.test(text))) {
     return maskPairs(parts, 'body', onMasked)
   }
   return parts === text ? maskText(text, 'body', onMasked) : parts
+}
+
+/** Many send JSON as a form, and few a form that begins like JSON. */
+function isJson (text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** A line of two hyphens where the text begins, or with a header below it. */

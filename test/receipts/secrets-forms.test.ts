@@ -81,3 +81,96 @@ t.test('a part under a plain name stays readable beside a masked one', async (t)
   t.ok(masked.includes('\r\n--==x--\r\n'))
   t.notOk(isReadable(masked))
 })
+
+type Form = (name: string, secret: string) => string
+
+/** How a secret stands under its name, in text. */
+const FORMS: Record<string, Form> = {
+  pair: (name, secret) => `${name}=${secret}`,
+  'pair after a target': (name, secret) => `https://h.example/x?${name}=${secret}`,
+  'pair in a fragment': (name, secret) => `https://h.example/x#${name}=${secret}`,
+  'pair in a target that is a value': (name, secret) => `next=https://h.example/x?a=b&${name}=${secret}`,
+  'pair in a target under a colon': (name, secret) => `url: https://h.example/x?${name}=${secret}`,
+  'pair in an encoded target': (name, secret) => `next=https%3A%2F%2Fh.example%2F%3F${name}%3D${secret}%26a%3Db`,
+  'pair in a target encoded twice': (name, secret) => `next=https%253A%252F%252Fh.example%252F%253F${name}%253D${secret}`,
+  'pair behind names': (name, secret) => `a:b=c:${name}=${secret}`,
+  'pair with many blanks': (name, secret) => `${name}${' '.repeat(30)}=${' '.repeat(30)}${secret}`,
+  'pair over lines': (name, secret) => `${name}:\n${' '.repeat(20)}${secret}\n`,
+  'pair that begins a line': (name, secret) => `a\n${name}=${secret}\nb`,
+  'pair with an arrow': (name, secret) => `'${name}' => '${secret}'`,
+  'pair with an index': (name, secret) => `user[${name}]=${secret}`,
+  'pair with a name that is encoded': (name, secret) => `%${name.charCodeAt(0).toString(16)}${name.slice(1)}=${secret}`,
+  'pair with a scheme': (name, secret) => `${name}: Bearer ${secret}`,
+  'quoted, with a separator in it': (name, secret) => `${name}="a, ${secret}"`,
+  'quoted once more': (name, secret) => `note: "${name}: '${secret} x'"`,
+  'behind a string without an end': (name, secret) => `note: 'tis so, ${name}: ${secret}`,
+  'behind a block without an end': (name, secret) => `note: """ ${name}: ${secret}`,
+  'behind a string that ends in a name': (name, secret) => `{a: "the ${name}:", ${name}: "x ${secret}"}`,
+  'in quotes of which one is escaped': (name, secret) => `a='x\\' ${name}='${secret}'`,
+  json: (name, secret) => JSON.stringify({ [name]: `x ${secret}` }),
+  'json with an escaped name': (name, secret) => `{"\\u00${name.charCodeAt(0).toString(16)}${name.slice(1)}":"${secret}"}`,
+  'json with a comment': (name, secret) => `{"${name}" /* c */ : "${secret}"}`,
+  'json with a comment that has a comma': (name, secret) => `{"a":1,/* , */"${name}"/*,*/:"${secret}"}`,
+  'json with other quotes': (name, secret) => `{'${name}':'x ${secret}'}`,
+  'json with a bare name': (name, secret) => `{${name}:"x ${secret}"}`,
+  'json in json in json': (name, secret) => JSON.stringify({ a: JSON.stringify({ b: JSON.stringify({ [name]: `x "y" ${secret}` }) }) }),
+  'name and value': (name, secret) => JSON.stringify([{ name, value: secret }]),
+  'key and value, among others': (name, secret) => JSON.stringify([{ key: 'a', value: 'b' }, { key: name, type: 'x', value: { stringValue: secret } }]),
+  'value and field': (name, secret) => JSON.stringify({ list: [{ value: [secret], x: {}, field: name }] }),
+  graphql: (name, secret) => `mutation{login(user:"a",${name}:"x ${secret}"){id}}`,
+  'graphql list': (name, secret) => `mutation{login(${name}:["x", "y } ${secret}"]){id}}`,
+  'graphql object': (name, secret) => `mutation{login(${name}:{v:"x }", w:[{z:"${secret}"}]}){id}}`,
+  'graphql comma': (name, secret) => `mutation{login(${name}:, ,"x ${secret}"){id}}`,
+  'graphql comment': (name, secret) => `mutation{login(${name}: # c\n # d\n  "x ${secret}"){id}}`,
+  'graphql block': (name, secret) => `mutation{login(${name}:"""x " ${secret}"""){id}}`,
+  'graphql far away': (name, secret) => `mutation{login(${name}:\n${'\t'.repeat(30)}"x ${secret}"){id}}`,
+  'graphql literals for a name and its value': (name, secret) => `mutation{set(name:"${name}",value:"x ${secret}"){id}}`,
+  attribute: (name, secret) => `<a b="c" ${name}="x ${secret}"/>`,
+  'attributes for a name and its value': (name, secret) => `<input name="${name}" value="x ${secret}">`,
+  element: (name, secret) => `<a><${name}>x ${secret}</${name}></a>`,
+  'element with a prefix': (name, secret) => `<w:${name} x="a>b">x ${secret}</w:${name}>`,
+  'element of CDATA': (name, secret) => `<a><${name}><![CDATA[x </${name}> <${secret}]]></${name}></a>`,
+  'element with a comment': (name, secret) => `<a><${name}><!-- </${name}> -->x ${secret}</${name}></a>`,
+  'element of elements': (name, secret) => `<a><${name}><v>x</v><w z="1">${secret}</w></${name}></a>`,
+  'element of itself': (name, secret) => `<${name}><${name}>x</${name}>${secret}</${name}>`,
+  'element that is cut off': (name, secret) => `<a><${name}>x ${secret}`,
+  'element with lines': (name, secret) => `<a><${name}\n>\n${secret}\n</${name}\n></a>`
+}
+
+/** Where such text may stand. */
+const CONTAINERS: Record<string, (text: string) => Partial<Observation>> = {
+  'body of text': (text) => withBody('text/plain', text),
+  'body without a type': (text) => withBody('', text),
+  'body of XML': (text) => withBody('application/xml', text),
+  'body of GraphQL': (text) => withBody('application/graphql', text),
+  'body of another type': (text) => withBody('application/octet-stream', text),
+  'body said to be JSON': (text) => withBody('application/json', text),
+  'JSON string': (text) => withBody('application/json', JSON.stringify({ d: text })),
+  'JSON string with escapes for quotes': (text) => withBody('application/json', JSON.stringify({ d: text }).replaceAll('\\"', '\\u0022')),
+  'JSON string with an escaped letter': (text) => withBody('application/json', JSON.stringify({ d: text }).replace(/([a-z])(?=assword|pi_key|ccessToken|in\b)/g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`)),
+  'JSON string in JSON': (text) => withBody('application/json', JSON.stringify({ d: [JSON.stringify({ e: text })] })),
+  'JSON without a type': (text) => withBody('', JSON.stringify([text])),
+  'form value': (text) => withBody('application/x-www-form-urlencoded', `a=1&d=${encodeURIComponent(text)}&b=2`),
+  'form value with plus signs': (text) => withBody('application/x-www-form-urlencoded', String(new URLSearchParams({ a: '1', d: text }))),
+  'part of a body': (text) => withBody('multipart/form-data; boundary="==x"', `--==x\r\nContent-Disposition: form-data; name="d"\r\n\r\n${text}\r\n--==x--\r\n`),
+  'query value': (text) => ({ url: `/x?a=1&d=${encodeURIComponent(text)}` }),
+  'query value encoded twice': (text) => ({ url: `/x?d=${encodeURIComponent(encodeURIComponent(text))}` }),
+  'query without a name': (text) => ({ url: `/x?${encodeURIComponent(text)}` }),
+  'segment of a path': (text) => ({ url: `/x/${encodeURIComponent(text)}/y` }),
+  header: (text) => ({ headers: ['X-Note', text.replaceAll('\n', '\\n')] }),
+  'header with a query behind': (text) => ({ headers: ['X-Note', `${text.replaceAll('\n', '\\n')}?a=b`] }),
+  'header of an encoded target': (text) => ({ headers: ['Referer', `https://h.example/?d=${encodeURIComponent(text)}`] })
+}
+
+t.test('no form of a secret under its name is stored readable, in no container', async (t) => {
+  const readable: string[] = []
+  for (const [container, put] of Object.entries(CONTAINERS)) {
+    for (const [form, write] of Object.entries(FORMS)) {
+      for (const name of NAMES) {
+        const text = write(name, SECRET)
+        if (isReadable(stored(put(text)))) readable.push(`${container}, ${form}: ${text}`)
+      }
+    }
+  }
+  t.same(readable, [])
+})
