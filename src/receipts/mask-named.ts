@@ -261,7 +261,7 @@ function endOfBrackets (text: string, start: number): number {
   return text.length
 }
 
-/** `password: $password` names a variable, and `token: String!` a type: neither is a secret. */
+/** `password: $password` names a variable, and `token: String!` a type: neither is a secret. A line may end there. */
 export function isReference (value: string): boolean {
-  return /^\$\w{1,64}$/.test(value) || /^\[?(?:String|ID|Int|Float|Boolean)\b!?\]?!?$/.test(value)
+  return /^(?:\$\w{1,64}|\[?(?:String|ID|Int|Float|Boolean)\b!?\]?!?)(?:\\{1,8}[nrt]){0,8}$/.test(value)
 }

@@ -49,10 +49,10 @@ export function redactTarget (url: string, onMasked: (place: string) => void = (
   return maskPath(text.slice(0, mark), onMasked) + '?' + maskPairs(text.slice(mark + 1), 'query', onMasked)
 }
 
-/** `/reset;token=x/` and `/reset/token=x`: parameters may stand in segments. */
+/** `/reset;token=x/` and `/reset/token=x`: parameters may stand in segments. `/keys:verify` ends in a verb. */
 function maskPath (path: string, onMasked: (place: string) => void): string {
   const text = maskTokens(path, 'path', onMasked)
-  if (!/[=:%#]/.test(text)) return text
+  if (!/[=%#]|:[^/]*[^/A-Za-z]/.test(text)) return text
   return text.split('/').map((segment) => maskPairs(segment, 'path', onMasked)).join('/')
 }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { redactFactors, redactObservation } from '../../src/receipts/redact.ts'
+import { redactFactors, redactObservation, redactTarget } from '../../src/receipts/redact.ts'
 import { createPolicy } from '../../src/detect/policy.ts'
 import { scoreInHurry } from '../../src/threads/hurry.ts'
 import { observation } from '../detect/observations.ts'
@@ -173,4 +173,31 @@ t.test('no form of a secret under its name is stored readable, in no container',
     }
   }
   t.same(readable, [])
+})
+
+t.test('what stands beside a secret stays readable, and what only looks like one', async (t) => {
+  const kept: Array<[string, string]> = [
+    ['application/json', JSON.stringify({ query: 'mutation($p: String!) {\n  login(\n    code: $code\n    password: $p\n  ) { id }\n}' })],
+    ['application/json', JSON.stringify([{ name: 'user', value: 'bob' }, { value: 'x', name: 'colour' }])],
+    ['application/json', JSON.stringify({ url: 'https://h.example:80/x?a=1&next=%2Fy%3Fb%3D2#c', note: 'at 12:30: done = yes' })],
+    ['application/x-www-form-urlencoded', 'a=1;b=2&next=https%3A%2F%2Fh.example%2F%3Fx%3D1&name=user&value=bob'],
+    ['text/xml', '<a><user>bob</user><!-- token --><b c="d"/></a>']
+  ]
+  for (const [type, text] of kept) t.ok(stored(withBody(type, text)).endsWith(text), text)
+  t.equal(redactTarget('/v1/apiKeys:verify'), '/v1/apiKeys:verify')
+  const beside = stored(withBody('application/json', JSON.stringify({ d: `https://h.example/x?token=${SECRET}&a=kept#b`, e: `the key: ${SECRET}, and so on` })))
+  t.ok(beside.includes('https://h.example/x?token=aaaaaa0aa&a=kept#b'))
+  t.ok(beside.includes('the key: aaaaaa0aa, and so on'))
+  t.ok(redactTarget(`/x?next=https%3A%2F%2Fh.example%2F%3Ftoken%3D${SECRET}%26a%3Dkept`).includes('token%3Daaaaaa0aa%26a%3Dkept'))
+})
+
+t.test('masked JSON stays JSON, whatever form its strings hold', async (t) => {
+  const given = Object.values(FORMS).flatMap((write) => NAMES.map((name) => write(name, `é\n${SECRET}\t"'\\x`)))
+  for (const text of given) {
+    for (const json of [JSON.stringify({ d: text, e: 1 }), JSON.stringify([JSON.stringify({ d: text })])]) {
+      const masked = Buffer.from(redactObservation(observation(withBody('application/json', json)), nothing).bodyBase64 ?? '', 'base64').toString()
+      t.doesNotThrow(() => JSON.parse(masked) as unknown, masked)
+      t.equal(Object.keys(JSON.parse(masked) as object).length, Object.keys(JSON.parse(json) as object).length)
+    }
+  }
 })
