@@ -1,33 +1,16 @@
 /**
- * Masking: a secret is replaced by its shape, letters by `a`, digits by `0`, so that a length or an alphabet
- * can still be judged in a replay and nothing can be read. Text is bytes as latin1 here: what is masked keeps
- * its length. Pure.
+ * Masking: tokens that give themselves away, pairs, cookies, text of no known form, bodies of several parts. A secret is
+ * replaced by its shape (mask-shape.ts). Pure.
  *
  * Linear on purpose, in every function: the text is a stranger's, and whoever masks it is the main thread. A
  * value's end is looked for by a scanner and not by a pattern, whose attempts would each read the same text again.
  */
-import { anyOf, sequence } from '../std/regex.ts'
-import { isSecretName } from './secret-names.ts'
-
-/** Called with the place of each secret that was masked. */
-export type OnMasked = (place: string) => void
-
-/** Code units from here on are letters of some alphabet. */
-const NON_ASCII_FROM = 0x80
-
-/** Same length, same punctuation, no content. */
-export function maskShape (text: string): string {
-  const shape = Buffer.allocUnsafe(text.length)
-  for (let i = 0; i < text.length; i++) shape[i] = shapeOf(text.charCodeAt(i))
-  return shape.toString('latin1')
-}
-
-/** The shape of one code unit, always ASCII. */
-function shapeOf (unit: number): number {
-  const lower = unit | 0x20
-  if ((lower >= 0x61 && lower <= 0x7a) || unit >= NON_ASCII_FROM) return 0x61
-  return unit >= 0x30 && unit <= 0x39 ? 0x30 : unit
-}
+import { anyOf } from '../std/regex.ts'
+import { maskElements } from './mask-elements.ts'
+import { NAME_MAX, maskNamed } from './mask-named.ts'
+import { decodeAscii, maskEncoded, maskShape, unescapeAscii } from './mask-shape.ts'
+import { isNameKey, isSecretName, isValueKey } from './secret-names.ts'
+import type { OnMasked } from './mask-shape.ts'
 
 /**
  * Tokens that give themselves away wherever they stand: JWTs, keys of well-known makers, PEM keys,
@@ -55,48 +38,70 @@ export function maskTokens (text: string, place: string, onMasked: OnMasked): st
   })
 }
 
-/** `a=1&password=x`, `;`-separated too: values of secret names go, the rest is searched for tokens. */
+/**
+ * `a=1&password=x`, `;`-separated too: values of secret names go, the rest is searched for secrets inside. Behind a
+ * secret a semicolon may be a character of it, so what follows up to the next `&` goes as well.
+ */
 export function maskPairs (text: string, place: string, onMasked: OnMasked): string {
-  return text.replace(/[^&;]+/g, (pair) => {
-    const equals = pair.indexOf('=')
-    if (equals === -1) return maskTokens(pair, place, onMasked)
-    const value = pair.slice(equals + 1)
-    if (value === '') return pair
-    const name = decodeTwice(pair.slice(0, equals))
-    if (isSecretName(name)) {
-      onMasked(`${place}.${name.slice(0, 64)}`)
-      // The percent signs of escapes stay with two digits behind them, so that it decodes.
+  return maskPairsAt(0, text, place, onMasked)
+}
+
+function maskPairsAt (depth: number, text: string, place: string, onMasked: OnMasked): string {
+  const isPaired = hasSecretAsValue(text)
+  return text.replace(/[^&]+/g, (group) => {
+    let secret = ''
+    return group.replace(/[^;]+/g, (pair) => {
+      const equals = pair.indexOf('=')
+      const value = pair.slice(equals + 1)
+      if (value === '') return pair
+      const name = decodeAscii(pair.slice(0, Math.max(0, equals)).replaceAll('+', ' '))
+      if (equals !== -1 && (isSecretPairName(name) || (isPaired && isValueKey(name)))) secret = name
+      if (secret === '') {
+        return pair.slice(0, equals + 1) + maskInside(depth, value, `${place}.${name.slice(0, NAME_MAX)}`, onMasked)
+      }
+      onMasked(`${place}.${secret.slice(0, NAME_MAX)}`)
       return pair.slice(0, equals + 1) + maskEncoded(value)
-    }
-    return pair.slice(0, equals + 1) + maskInside(value, `${place}.${name.slice(0, 64)}`, onMasked)
+    })
   })
 }
 
-/** A value that is itself JSON or GraphQL, percent-encoded: secrets inside it. */
-function maskInside (value: string, place: string, onMasked: OnMasked): string {
+/** Of a target in a target the path may stand before the name. */
+function isSecretPairName (name: string): boolean {
+  return isSecretName(name) || (/[?#/]/.test(name) && isSecretName(name.split(/[?#/]/).at(-1) as string))
+}
+
+/** `name=password&value=x`, in any order. */
+function hasSecretAsValue (text: string): boolean {
+  return [...text.matchAll(/(?<![^&;?])([a-z]{3,16})=([^&;=]{3,64})/gi)].some((pair) =>
+    isNameKey(pair[1] as string) && isSecretName(decodeAscii(pair[2] as string)))
+}
+
+/** Of values in values, each of which is decoded. */
+const DEPTH_MAX = 3
+
+/** A value that is itself JSON, GraphQL, XML or a target, percent-encoded: secrets inside it. */
+function maskInside (depth: number, value: string, place: string, onMasked: OnMasked): string {
   if (value.length < HIDING_LENGTH_MIN) return value
-  const plain = decodeName(value)
-  if (!/[{"'=:]/.test(plain)) return maskTokens(value, place, onMasked)
-  let isMasked = false
-  const masked = maskText(plain, place, (inner) => {
-    isMasked = true
-    onMasked(inner)
-  })
+  const plain = decodeValue(value)
+  if (!/[{"'=:<%]/.test(plain)) return maskTokens(value, place, onMasked)
+  const named = maskText(plain, place, onMasked)
+  const masked = depth < DEPTH_MAX && named.includes('%') ? maskDeeper(depth + 1, named, place, onMasked) : named
+  if (masked === plain) return value
   // Half a surrogate pair, which a sample's target may hold, has no encoding.
-  return isMasked ? encodeURIComponent(masked.toWellFormed()) : value
+  return plain === value ? masked.toWellFormed() : encodeURIComponent(masked.toWellFormed())
 }
 
-function maskEncoded (value: string): string {
-  return maskShape(value.replace(/%[0-9A-Fa-f]{2}/g, '%\0\0')).replaceAll('%\0\0', '%61')
+/** A value that is still encoded, as a whole or in the parameters of a target. */
+function maskDeeper (depth: number, value: string, place: string, onMasked: OnMasked): string {
+  const mark = value.indexOf('?')
+  if (mark === -1 && /[^\w.!~*'()%+-]/.test(value)) return value
+  return value.slice(0, mark + 1) + (mark === -1
+    ? maskInside(depth, value, place, onMasked)
+    : maskPairsAt(depth, value.slice(mark + 1), place, onMasked))
 }
 
-/** A name may be encoded twice, so that a filter in front does not know it. */
-function decodeTwice (text: string): string {
-  const once = decodeName(text)
-  return once.includes('%') ? decodeName(once) : once
-}
-
-function decodeName (text: string): string {
+/** The text as it is where an escape in it has no meaning. */
+function decodeValue (text: string): string {
   if (!text.includes('%')) return text.replaceAll('+', ' ')
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))
@@ -117,162 +122,55 @@ export function maskCookies (text: string, onMasked: OnMasked): string {
 
 /** Text of no known form, or of several: whatever follows a secret name is masked. */
 export function maskText (text: string, place: string, onMasked: OnMasked): string {
-  return maskTokens(maskElements(maskNamed(text, place, onMasked), place, onMasked), place, onMasked)
+  const plain = unescapeAscii(text)
+  const named = maskElements(maskNamed(plain, place, onMasked), place, onMasked)
+  const masked = maskTokens(named, place, onMasked)
+  return masked === plain ? text : masked
 }
 
 /** The same for a body of several parts, whose names stand in lines above their values. */
 export function maskMultipart (text: string, place: string, onMasked: OnMasked): string {
-  const named = maskElements(maskNamed(text, place, onMasked), place, onMasked)
-  return maskTokens(maskParts(named, place, onMasked), place, onMasked)
-}
-
-/** The name that a value stands under, and a separator; quotes may be escaped (a query inside JSON). */
-// A run of name characters is read once, from its first character: the name is the end of the run.
-const NAME = sequence([/(?<![\w$.-])([\w$.-]+)/, /\\*["']?\s{0,8}[:=]\s{0,8}/], 'g')
-const NAME_MAX = 64
-const PLAIN_VALUE = /[^\s"'&,;<>(){}[\]]+/y
-
-/** A name, a separator, a value: as in GraphQL, JSON5, XML attributes, INI, logs. */
-function maskNamed (text: string, place: string, onMasked: OnMasked): string {
-  let out = ''
-  let from = 0
-  NAME.lastIndex = 0
-  for (let match = NAME.exec(text); match !== null; match = NAME.exec(text)) {
-    const name = (match[1] as string).slice(-NAME_MAX).replace(/^[\d.-]+/, '')
-    const start = NAME.lastIndex
-    if (name === '') continue
-    const isSecret = isSecretName(name)
-    const end = endOfValue(text, start, isSecret)
-    if (isSecret && end > start && !isReference(text.slice(start, end))) {
-      onMasked(`${place}.${name}`)
-      out += text.slice(from, start) + maskShape(text.slice(start, end))
-      from = end
-    }
-    NAME.lastIndex = end
-  }
-  return from === 0 ? text : out + text.slice(from)
-}
-
-const QUOTE = 0x22
-const APOSTROPHE = 0x27
-const BACKSLASH = 0x5c
-
-/**
- * Where the value that begins at `start` ends; `start` when there is none. A string that is broken off, or broken by a
- * line, has no end to rely on: of a secret all that follows is its value, and of others nothing is.
- */
-function endOfValue (text: string, start: number, isSecret: boolean): number {
-  let at = start
-  while (text.charCodeAt(at) === BACKSLASH) at++
-  const quote = text.charCodeAt(at)
-  if (quote === QUOTE) {
-    const block = endOfQuotes(text, at)
-    if (block !== -1) return endOfBlock(text, block)
-    if (at > start) return endOfEscaped(text, at + 1)
-  }
-  if (at === start && (quote === QUOTE || quote === APOSTROPHE)) {
-    const end = endOfString(text, start + 1, quote)
-    return end === -1 ? (isSecret ? text.length : start) : end
-  }
-  PLAIN_VALUE.lastIndex = start
-  return PLAIN_VALUE.test(text) ? PLAIN_VALUE.lastIndex : start
-}
-
-/** The position behind `"""`, each quote of which may be escaped; -1 when it is not there. */
-function endOfQuotes (text: string, first: number): number {
-  let at = first
-  for (let quotes = 1; quotes < 3;) {
-    const unit = text.charCodeAt(++at)
-    if (unit === QUOTE) quotes++
-    else if (unit !== BACKSLASH) return -1
-  }
-  return at + 1
-}
-
-/** The position behind the next `"""`, or the end of the text. */
-function endOfBlock (text: string, from: number): number {
-  let quotes = 0
-  for (let at = from; at < text.length; at++) {
-    const unit = text.charCodeAt(at)
-    if (unit === QUOTE) {
-      if (++quotes === 3) return at + 1
-    } else if (unit !== BACKSLASH) quotes = 0
-  }
-  return text.length
-}
-
-/** The position behind the next quote that is escaped, or the end of the text. */
-function endOfEscaped (text: string, from: number): number {
-  for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
-    if (at > from && text.charCodeAt(at - 1) === BACKSLASH) return at + 1
-  }
-  return text.length
-}
-
-/**
- * The position behind the next quote that is not escaped, or the end of the text; -1 where an escape has nothing on its
- * line.
- */
-function endOfString (text: string, from: number, quote: number): number {
-  for (let at = from; at < text.length; at++) {
-    const unit = text.charCodeAt(at)
-    if (unit === quote) return at + 1
-    if (unit === BACKSLASH && isLineEnd(text.charCodeAt(++at))) return -1
-  }
-  return text.length
-}
-
-/** Also true of the unit beyond the end of the text, which is NaN. */
-function isLineEnd (unit: number): boolean {
-  return unit === 0x0a || unit === 0x0d || unit === 0x2028 || unit === 0x2029 || Number.isNaN(unit)
-}
-
-// Attributes and content have no bound: neither reads past the next `<`, where the next element may begin.
-const ELEMENT = /<([A-Za-z_][\w.:-]{0,63})(\s[^<>]*)?>([^<]+)(?=<)/g
-
-function maskElements (text: string, place: string, onMasked: OnMasked): string {
-  return text.replace(ELEMENT, (whole, prefixed: string, attributes: string | undefined, value: string) => {
-    const name = prefixed.slice(prefixed.indexOf(':') + 1)
-    if (!isSecretName(name) || isReference(value)) return whole
-    onMasked(`${place}.${name}`)
-    return `<${prefixed}${attributes ?? ''}>${maskShape(value)}`
-  })
+  return maskText(maskParts(text, place, onMasked), place, onMasked)
 }
 
 const BLANK_LINE = /\r?\n\r?\n/g
-const BOUNDARY = /\r?\n--/g
-// Not the `filename` beside it.
-const PART_NAME = /(?<!file)name="?([^"\r\n;]{1,128})/g
+const DELIMITER_LINE = /(?:^|\n)(--[^\r\n]*)/g
+const PART_HEAD = /(?:^|\n)content-[a-z]/i
+// Not the `filename` beside it. In the extended notation a charset stands before the name, or the name comes in pieces.
+const PART_NAME = /(?<!file)name(?:\*\d{0,2}\*?)?\s*=\s*"?(?:[\w-]{0,32}'[\w-]{0,32}')?([^"\r\n;]{1,128})/gi
 
-/** From the blank line below a name to the next boundary is its value. */
+/** From the blank line below a name to the next delimiter, which is the line above the name, is its value. */
 function maskParts (text: string, place: string, onMasked: OnMasked): string {
   let out = ''
   let from = 0
-  for (let head = 0; head < text.length;) {
-    const blank = search(BLANK_LINE, text, head)
-    const value = BLANK_LINE.lastIndex
+  for (let start = 0; start < text.length;) {
+    const blank = search(BLANK_LINE, text, start)
     if (blank === -1) break
-    const names = [...text.slice(head, blank).matchAll(PART_NAME)].map((match) => match[1] as string)
-    head = value
-    if (names.length === 0) continue
-    const boundary = search(BOUNDARY, text, value)
-    head = boundary === -1 ? text.length : boundary
-    const secret = names.find(isSecretName)
-    if (secret === undefined || head === value) continue
+    const value = BLANK_LINE.lastIndex
+    const above = text.slice(start, blank)
+    const delimiter = [...above.matchAll(DELIMITER_LINE)].at(-1)
+    const head = delimiter === undefined ? above : above.slice(delimiter.index)
+    const secret = PART_HEAD.test(head) ? secretNameIn(head) : undefined
+    // A value may hold blank lines and what looks like a head, so what follows a plain name is looked through.
+    start = value
+    if (secret === undefined) continue
+    const end = delimiter === undefined ? -1 : text.indexOf(`\n${delimiter[1]}`, value - 1)
+    start = end === -1 ? text.length : Math.max(value, end - (text[end - 1] === '\r' ? 1 : 0))
+    if (start === value) continue
     onMasked(`${place}.${secret.slice(0, NAME_MAX)}`)
-    out += text.slice(from, value) + maskShape(text.slice(value, head))
-    from = head
+    out += text.slice(from, value) + maskShape(text.slice(value, start))
+    from = start
   }
   return from === 0 ? text : out + text.slice(from)
+}
+
+function secretNameIn (head: string): string | undefined {
+  const names = [...head.matchAll(PART_NAME)].map((match) => decodeAscii(match[1] as string))
+  return [...names, names.join('')].find(isSecretName)
 }
 
 /** Where the pattern is found from `at` on, or -1. */
 function search (pattern: RegExp, text: string, at: number): number {
   pattern.lastIndex = at
   return pattern.exec(text)?.index ?? -1
-}
-
-/** `password: $password` names a variable, and `token: String!` a type: neither is a secret. */
-function isReference (value: string): boolean {
-  return /^\$\w{1,64}$/.test(value) || /^\[?(?:String|ID|Int|Float|Boolean)\b!?\]?!?$/.test(value)
 }

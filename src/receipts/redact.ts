@@ -6,8 +6,9 @@
  * binary, too large) is left out. A mask keeps length and punctuation; where a factor had found something in a masked
  * place, the receipt says so, because a replay cannot find it again.
  */
-import { maskCookies, maskMultipart, maskPairs, maskShape, maskText, maskTokens } from './mask.ts'
+import { maskCookies, maskMultipart, maskPairs, maskText, maskTokens } from './mask.ts'
 import { maskJson } from './mask-json.ts'
+import { maskShape } from './mask-shape.ts'
 import { isSecretName } from './secret-names.ts'
 import type { MaskedPlace, RedactedObservation } from './shapes.ts'
 import type { Evidence, FactorContribution, Observation, Score } from '../detect/shapes.ts'
@@ -48,10 +49,11 @@ export function redactTarget (url: string, onMasked: (place: string) => void = (
   return maskPath(text.slice(0, mark), onMasked) + '?' + maskPairs(text.slice(mark + 1), 'query', onMasked)
 }
 
-/** `/reset;token=x/` and `/reset/token=x`: parameters may stand in segments. */
+/** `/reset;token=x/` and `/reset/token=x`: parameters may stand in segments. `/keys:verify` ends in a verb. */
 function maskPath (path: string, onMasked: (place: string) => void): string {
-  if (!path.includes('=')) return maskTokens(path, 'path', onMasked)
-  return path.split('/').map((segment) => maskPairs(segment, 'path', onMasked)).join('/')
+  const text = maskTokens(path, 'path', onMasked)
+  if (!/[=%#]|:[^/]*[^/A-Za-z]/.test(text)) return text
+  return text.split('/').map((segment) => maskPairs(segment, 'path', onMasked)).join('/')
 }
 
 /** The path alone, at most 512 characters. */
@@ -88,13 +90,11 @@ function redactHeader (name: string, given: string, onMasked: (place: string) =>
     return maskShape(value)
   }
   // Referer, Location and the like carry targets with parameters.
-  const mark = value.indexOf('?')
   const place = `header.${lower.slice(0, 40)}`
-  if (mark !== -1 && value.includes('=', mark)) {
-    return maskTokens(value.slice(0, mark), place, onMasked) + '?' +
-      maskPairs(value.slice(mark + 1), place, onMasked)
-  }
-  return maskText(value, place, onMasked)
+  const text = maskText(value, place, onMasked)
+  const mark = text.indexOf('?')
+  if (mark === -1 || !text.includes('=', mark)) return text
+  return text.slice(0, mark + 1) + maskPairs(text.slice(mark + 1), place, onMasked)
 }
 
 /** The body's bytes as latin1 with secrets masked, or null when it must be left out. */
@@ -106,14 +106,33 @@ function redactBody (body: Uint8Array, headers: readonly string[], onMasked: (pl
   // UTF-16 and binary: names in it cannot be seen.
   if (text.includes('\0')) return null
   const type = headerValue(headers, 'content-type')
-  const start = /^[\s\u00ef\u00bb\u00bf]*([{["])?/.exec(text)?.[1]
-  if (type.includes('json') || start !== undefined) return maskJson(text, 'body', onMasked)
-  if (type.includes('x-www-form-urlencoded') || /^[\w%.[\]+-]{1,128}=/.test(text)) {
-    return maskPairs(text, 'body', onMasked)
+  if (type.startsWith('multipart/')) return maskMultipart(text, 'body', onMasked)
+  // Also one that lost its type on the way. A receiver may go by the type all the same, so both readings are masked.
+  const parts = hasParts(text) ? maskMultipart(text, 'body', onMasked) : text
+  const isForm = type.includes('x-www-form-urlencoded')
+  if (type.includes('json') || /^[\s\u00ef\u00bb\u00bf]*[{["]/.test(text)) {
+    const masked = maskJson(parts, 'body', onMasked)
+    return isForm && !isJson(text) ? maskPairs(masked, 'body', onMasked) : masked
   }
-  // Also one that lost its type on the way.
-  if (type.startsWith('multipart/') || text.startsWith('--')) return maskMultipart(text, 'body', onMasked)
-  return maskText(text, 'body', onMasked)
+  if (isForm || (parts === text && /^[\w%.[\]+-]{1,128}=/.test(text))) {
+    return maskPairs(parts, 'body', onMasked)
+  }
+  return parts === text ? maskText(text, 'body', onMasked) : parts
+}
+
+/** Many send JSON as a form, and few a form that begins like JSON. */
+function isJson (text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A line of two hyphens where the text begins, or with a header below it. */
+function hasParts (text: string): boolean {
+  return /^\s*--/.test(text) || /^--[^\r\n]*\r?\n[\w-]+[ \t]*:/m.test(text)
 }
 
 function headerValue (headers: readonly string[], name: string): string {
@@ -138,7 +157,10 @@ export function tellableEvidence (factors: readonly FactorContribution[]): Evide
 }
 
 function redactEvidence (evidence: Evidence): Evidence {
-  if (isSecretPlace(evidence.place)) return { ...evidence, text: `${evidence.rule} in ${evidence.place} (masked)` }
+  // A sign of the raw bytes knows no field: what it matched may be a password.
+  if (evidence.rule.endsWith('.raw') || isSecretPlace(evidence.place)) {
+    return { ...evidence, text: `${evidence.rule} in ${evidence.place} (masked)` }
+  }
   const text = maskText(evidence.text, '', () => {})
   return text === evidence.text ? evidence : { ...evidence, text }
 }

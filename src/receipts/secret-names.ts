@@ -44,3 +44,13 @@ function lastName (name: string): string {
   const parts = name.split(/[.[\]]+/).filter((part) => part !== '' && !/^\d+$/.test(part))
   return parts.at(-1) ?? name
 }
+
+/** `{ "name": "password", "value": "x" }`: names under which a name stands. */
+export function isNameKey (name: string): boolean {
+  return /^(?:name|key|field|param|parameter|header|property|variable|attribute|field_?name|label|id)$/i.test(name)
+}
+
+/** The names under which the value of such a name stands. */
+export function isValueKey (name: string): boolean {
+  return /^(?:val|values?|new_?value|default_?value|string_?value|raw_?value)$/i.test(name)
+}

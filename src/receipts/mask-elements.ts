@@ -1,0 +1,88 @@
+/**
+ * Masking in elements of XML and HTML: the whole content of one with a secret name, whatever stands in it, as elements,
+ * comments and CDATA do. Linear: tags are read once, and their ends are found on a stack.
+ */
+import { isReference } from './mask-named.ts'
+import { maskEncoded } from './mask-shape.ts'
+import { isSecretName } from './secret-names.ts'
+import type { OnMasked } from './mask-shape.ts'
+
+const MARK = /<!\[CDATA\[|<!--|<(\/?)([A-Za-z_][\w.:-]{0,63})/g
+
+/** The first line that is not blank. */
+const LINE = /\s*[^\r\n]*/y
+
+interface Content { name: string, start: number, end: number }
+
+export function maskElements (text: string, place: string, onMasked: OnMasked): string {
+  if (!text.includes('<')) return text
+  let out = ''
+  let from = 0
+  for (const { name, start, end } of secretContents(text)) {
+    const first = Math.max(from, start)
+    const content = text.slice(first, end)
+    if (end <= first || isReference(content)) continue
+    onMasked(`${place}.${name}`)
+    out += text.slice(from, first) + maskContent(content)
+    from = end
+  }
+  return from === 0 ? text : out + text.slice(from)
+}
+
+/** What stands in elements of secret names, the first to begin first. */
+function secretContents (text: string): Content[] {
+  const found: Content[] = []
+  const open: Array<{ tag: string, content: Content }> = []
+  const openByTag = new Map<string, number>()
+  let bracket = -1
+  MARK.lastIndex = 0
+  for (let match = MARK.exec(text); match !== null; match = MARK.exec(text)) {
+    if (match[2] === undefined) {
+      // Within a secret its closing tag may stand in a comment as well, and closes nothing there.
+      if (open.length === 0) continue
+      const end = match[0] === '<!--' ? text.indexOf('-->', MARK.lastIndex) : text.indexOf(']]>', MARK.lastIndex)
+      if (end === -1) break
+      MARK.lastIndex = end
+      continue
+    }
+    const name = match[2].slice(match[2].lastIndexOf(':') + 1)
+    if (!isSecretName(name)) continue
+    const tag = match[2].toLowerCase()
+    if (match[1] === '') {
+      if (bracket < MARK.lastIndex) bracket = text.indexOf('>', MARK.lastIndex)
+      if (bracket === -1) break
+      if (text[bracket - 1] === '/') continue
+      const content = { name, start: bracket + 1, end: -1 }
+      found.push(content)
+      open.push({ tag, content })
+      openByTag.set(tag, (openByTag.get(tag) ?? 0) + 1)
+      continue
+    }
+    while ((openByTag.get(tag) ?? 0) > 0) {
+      const last = open.pop() as typeof open[number]
+      openByTag.set(last.tag, (openByTag.get(last.tag) as number) - 1)
+      if (last.tag !== tag) continue
+      last.content.end = match.index
+      break
+    }
+  }
+  const isMarkup = /^[\s"'\\\u00ef\u00bb\u00bf]*</.test(text)
+  for (const content of found) if (content.end === -1) content.end = endOfUnclosed(text, content.start, isMarkup)
+  return found
+}
+
+/**
+ * An element that is cut off ends with the text. In prose `<token>` stands for a token, and what follows is none: there
+ * the next tag ends it, or else the line.
+ */
+function endOfUnclosed (text: string, start: number, isMarkup: boolean): number {
+  if (isMarkup) return text.length
+  const next = text.indexOf('<', start)
+  if (next !== -1) return next
+  LINE.lastIndex = start
+  return LINE.test(text) ? LINE.lastIndex : start
+}
+
+function maskContent (content: string): string {
+  return content.split(/(<!\[CDATA\[)/).map((piece, at) => at % 2 === 1 ? piece : maskEncoded(piece)).join('')
+}
