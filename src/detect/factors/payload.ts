@@ -46,7 +46,7 @@ export function inspectPayload (observation: Observation, options: PayloadOption
 
 /** What lies beyond a bound is the client's doing: the raw bytes of the whole request decide, in one linear pass. */
 function addRawSign (findings: Finding[], observation: Observation): void {
-  const sign = scanRaw(observation)
+  const sign = scanRaw(observation, { isBeyond: true })
   if (sign !== null) findings.push(findingOf(sign))
 }
 

@@ -108,9 +108,14 @@ const PASSES: Record<TextKind | 'base64' | 'nested', DecodingPass> = {
 
 /**
  * The strongest sign in the raw bytes of a request, read without taking it apart; null when there is none. Of a body
- * the first BODY_BYTES_MAX bytes (payload/bounds.ts) are read: no body that reaches a scorer is longer.
+ * the first BODY_BYTES_MAX bytes (payload/bounds.ts) are read: no body that reaches a scorer is longer. `isBeyond`: the
+ * client put something beyond a bound of the parsers, so nothing that stands before a sign makes it a quotation.
  */
-export function scanRaw (observation: Pick<Observation, 'url' | 'headers' | 'body'>): RawSign | null {
+export function scanRaw (
+  observation: Pick<Observation, 'url' | 'headers' | 'body'>,
+  { isBeyond }: { isBeyond: boolean } = { isBeyond: false }
+): RawSign | null {
+  takesQuotations = !isBeyond
   let found = scanText(Buffer.from(observation.url, 'latin1'), 'url', 'url')
   if (found?.grade === 'certain') return found
   // All content types: of several, some parsers take the first and some the last.
@@ -186,6 +191,9 @@ function buffersFor (length: number): [Buffer, Buffer, Buffer] {
   return [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)]
 }
 
+/** Whether a sign in a text that shows an attack counts for less: the same for all texts of one scan. */
+let takesQuotations = true
+
 /** The strongest sign in folded text. */
 function search (bytes: Buffer, length: number, place: string, inHead: boolean): RawSign | null {
   const text = bytes.toString('latin1', 0, length)
@@ -251,6 +259,7 @@ function isPreceded (allowed: Uint8Array, bytes: Buffer, start: number): boolean
 
 /** The rule's grade here: less where a text shows an attack instead of carrying it out, null for no sign at all. */
 function gradeOf (rule: TriedRule, text: string, start: number, inHead: boolean): RawSign['grade'] | null {
+  if (!takesQuotations) return rule.isCertain ? 'certain' : 'likely'
   if (rule.apartFromSql && isBehindStatement(start)) return rule.isCertain ? 'likely' : null
   if (!rule.isCertain) return 'likely'
   if (rule.inProseToo || inHead) return 'certain'
