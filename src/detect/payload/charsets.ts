@@ -34,6 +34,8 @@ export function textsOf (bytes: Uint8Array, contentTypes: string): Texts {
     addText(found, decodeCharset(buffer, looks))
   }
   if (/charset|utf|ucs/.test(contentTypes) && !IN_UTF8.test(contentTypes)) addDeclared(found, buffer, contentTypes)
+  const inside = charsetOfXml(buffer)
+  if (inside !== null) addDeclared(found, buffer, `charset=${inside}`)
   return found
 }
 
@@ -70,6 +72,21 @@ function lookOf (bytes: Uint8Array): string | null {
   if (a === 0 && b !== 0 && c === 0 && d !== 0) return 'utf-16be'
   if (a !== 0 && b === 0 && c !== 0 && d === 0) return 'utf-16le'
   return null
+}
+
+/** `<?xm` in the code pages of mainframes. */
+const EBCDIC_XML = Buffer.from('4c6fa794', 'hex')
+const XML_HEAD_BYTES = 256
+const XML_ENCODING = /^\s{0,64}<\?xml\s[^>]{0,200}?\bencoding\s{0,8}=\s{0,8}["']\s{0,8}([\w.:+-]{1,40})/i
+
+/** The charset that an XML document names in its own declaration, or shows by it (XML 1.0, appendix F). */
+function charsetOfXml (buffer: Buffer): string | null {
+  const letter = buffer[0] as number
+  if (letter === 0x4c && buffer.indexOf(EBCDIC_XML) === 0) return 'ibm037'
+  // A less-than sign, a blank or a mark of UTF-8: no other body is looked at.
+  if (letter !== 0x3c && letter !== 0xef && letter > 32) return null
+  const head = buffer.toString('latin1', letter === 0xef ? 3 : 0, XML_HEAD_BYTES)
+  return XML_ENCODING.exec(head)?.[1]?.toLowerCase() ?? null
 }
 
 function addDeclared (found: Texts, buffer: Buffer, contentTypes: string): void {
