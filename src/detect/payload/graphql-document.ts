@@ -1,15 +1,17 @@
 /**
- * Reads a GraphQL document in one pass of a lexer: its literal values (which are what is inspected), and the
- * shape that abuse shows in: depth, repeated fields, aliases, directives, fragments that call each other. The
+ * Reads a GraphQL document in one pass of a lexer: its literal values and comments (which are what is inspected), and
+ * the shape that abuse shows in: depth, repeated fields, aliases, directives, fragments that call each other. The
  * syntax itself is never inspected. Source: GraphQL October 2021, section 2 (lexical grammar), as strict as
  * graphql-js, so that what it reads as a literal is one here (test/detect/graphql-lexer.test.ts); abuse shapes after
  * GraphQL Cop and the OWASP GraphQL cheat sheet.
  */
-import { isSpace, readComment, readGraphqlString, readNumber } from './graphql-tokens.ts'
+import { isNameCode, isSpace, readComment, readGraphqlString, readNumber } from './graphql-tokens.ts'
 
 export interface GraphqlReading {
   /** String literals with the name of the argument or input field before them; block strings also as they stand. */
   literals: Array<{ name: string, value: string }>
+  /** Comments without their signs, those that hold anything: text to a reader that takes the document for a text. */
+  comments: string[]
   depth: number
   aliases: number
   /** Most times one field stands in the document under one parent's braces. */
@@ -32,6 +34,7 @@ export interface GraphqlReading {
 
 const TOKENS_MAX = 20_000
 const LITERALS_MAX = 1_000
+const COMMENTS_MAX = 1_000
 const FRAGMENTS_MAX = 200
 
 interface State extends GraphqlReading {
@@ -87,6 +90,7 @@ export function readGraphql (text: string): GraphqlReading | null {
   stamp++
   const state: State = {
     literals: [],
+    comments: [],
     depth: 0,
     aliases: 0,
     repeats: 0,
@@ -130,7 +134,7 @@ export function readGraphql (text: string): GraphqlReading | null {
 function readToken (state: State, text: string, at: number): number {
   const code = text.charCodeAt(at)
   if (isSpace(code)) return at + 1
-  if (code === 35) return readComment(text, at)
+  if (code === 35) return addComment(state, text, at)
   state.tokens++
   if (code === 34) return readString(state, text, at)
   if (isNameCode(code, false)) return readName(state, text, at)
@@ -138,9 +142,13 @@ function readToken (state: State, text: string, at: number): number {
   return readPunctuator(state, text, at, code)
 }
 
-function isNameCode (code: number, digits: boolean): boolean {
-  const low = code | 32
-  return (low >= 97 && low <= 122) || code === 95 || (digits && code >= 48 && code <= 57)
+function addComment (state: State, text: string, at: number): number {
+  const end = readComment(text, at)
+  const comment = text.slice(at, end).replace(/^[#\s]+/, '').trimEnd()
+  if (comment.length < 2) return end
+  if (state.comments.length < COMMENTS_MAX) state.comments.push(comment)
+  else state.cut = true
+  return end
 }
 
 function readName (state: State, text: string, at: number): number {

@@ -26,6 +26,36 @@ export function readComment (text: string, at: number): number {
   return end
 }
 
+const PUNCTUATORS = '{}()[]:!=|&@$.'
+
+/** The strings of a text that is made of nothing but tokens, as a line of a document is; null where it is not. */
+export function stringsOfTokens (text: string): string[] | null {
+  const strings: string[] = []
+  let at = 0
+  while (at < text.length) {
+    const code = text.charCodeAt(at)
+    if (code === 34) {
+      const string = readGraphqlString(text, at)
+      if (string === null) return null
+      strings.push(string.value)
+      at = string.end
+    } else if (isDigit(code) || code === 45) {
+      at = readNumber(text, at)
+      if (at === -1) return null
+    } else if (isNameCode(code, false)) {
+      while (isNameCode(text.charCodeAt(at), true)) at++
+    } else if (isSpace(code) || PUNCTUATORS.includes(text.charAt(at))) at++
+    else return null
+  }
+  return strings
+}
+
+/** A character of a name; its first is no digit. */
+export function isNameCode (code: number, digits: boolean): boolean {
+  const low = code | 32
+  return (low >= 97 && low <= 122) || code === 95 || (digits && code >= 48 && code <= 57)
+}
+
 /** The position after a number, or -1 where it is none. */
 export function readNumber (text: string, at: number): number {
   let end = text.charCodeAt(at) === 45 ? at + 1 : at

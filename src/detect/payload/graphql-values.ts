@@ -1,7 +1,7 @@
 import { sequence } from '../../std/regex.ts'
 import { readGraphql } from './graphql-document.ts'
 import type { GraphqlReading } from './graphql-document.ts'
-import { isSpace, readComment } from './graphql-tokens.ts'
+import { isSpace, readComment, stringsOfTokens } from './graphql-tokens.ts'
 import { inspectName, inspectValue, leaveBeyond, placeOf } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 import { walkJsonText } from './json-values.ts'
@@ -43,6 +43,7 @@ export function inspectGraphql (
       0
     )
   }
+  for (const comment of reading.comments) inspectComment(inspection, `${place} (comment)`, comment)
   if (reading.cut) leaveBeyond(inspection, `${place}: GraphQL beyond the lexer's bound`)
   if (reading.repeats > GUESSES_MAX && countGuesses(text) > GUESSES_MAX) {
     inspection.findings.push({
@@ -57,6 +58,19 @@ export function inspectGraphql (
   addShapeSigns(inspection, place, reading, way)
   return !reading.open
 }
+
+/** A line of a document that was put out of use looks like broken code or a command line: of such, other rules count. */
+function inspectComment (inspection: Inspection, place: string, comment: string): void {
+  const strings = stringsOfTokens(comment)
+  const before = inspection.findings.length
+  inspectValue(inspection, 'text', place, comment, '', 0)
+  if (strings === null) return
+  const found = inspection.findings.splice(before)
+  inspection.findings.push(...found.filter(({ rule }) => !LOOKS_LIKE_CODE.test(rule)))
+  for (const string of strings) inspectValue(inspection, 'graphql', place, string, '', 0)
+}
+
+const LOOKS_LIKE_CODE = /^shape\.|^cmdi\.command-line$/
 
 /** A document that is none to us may be one to a laxer lexer: whatever stands between quotes is judged by itself. */
 function inspectQuoted (inspection: Inspection, place: string, text: string): void {
