@@ -14,6 +14,8 @@ const BITES: Array<{ bound: RegExp, over: RequestParts, under: RequestParts }> =
   { bound: /a part's head/, over: part('name="a"\r\nX-B: ' + 'c'.repeat(5_000), 'd'), under: part('name="a"\r\nX-B: ' + 'c'.repeat(3_000), 'd') },
   { bound: /a field's name/, over: part(`name="${'ab'.repeat(300)}"`, 'd'), under: part(`name="${'ab'.repeat(100)}"`, 'd') },
   { bound: /a file's name/, over: part(`name="a"; filename="${'ab'.repeat(600)}.txt"`, 'd'), under: part(`name="a"; filename="${'ab'.repeat(100)}.txt"`, 'd') },
+  { bound: /names of one file beyond the 4th/, over: part(`name="a"${'; filename="b.txt"'.repeat(5)}`, 'd'), under: part(`name="a"${'; filename="b.txt"'.repeat(4)}`, 'd') },
+  { bound: /boundaries beyond the 3rd/, over: parted(['b', 'c', 'd', 'e']), under: parted(['b', 'c', 'd']) },
   { bound: /marks of code only/, over: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG), under: part('name="a"', 'text') },
   { bound: /a file's text beyond/, over: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG + ('<?=' + ' '.repeat(500)).repeat(40)), under: part('name="a"; filename="b.png"\r\nContent-Type: image/png', PNG + '<?= ') },
   { bound: /XML prolog/, over: xml('<!-- ' + 'a '.repeat(9_000) + '--><b/>'), under: xml('<!-- ' + 'a '.repeat(900) + '--><b/>') },
@@ -38,6 +40,11 @@ function part (head: string, content: string): RequestParts {
   return { headers: ['content-type', 'multipart/form-data; boundary=b'], body: Buffer.from(`--b\r\nContent-Disposition: form-data; ${head}\r\n\r\n${content}\r\n--b--\r\n`, 'latin1') }
 }
 
+function parted (boundaries: string[]): RequestParts {
+  const { body } = part('name="a"', 'd')
+  return { headers: ['content-type', 'multipart/form-data; ' + boundaries.map((boundary) => 'boundary=' + boundary).join('; ')], body: body as Uint8Array }
+}
+
 function xml (body: string): RequestParts {
   return { headers: ['content-type', 'application/xml'], body }
 }
@@ -59,6 +66,17 @@ test('what an inner bound leaves out is named, and nothing is said below it', (t
   for (const { bound, over, under } of BITES) {
     t.match(inspect(over).notInspected.join('; '), bound)
     t.notMatch(inspect(under).notInspected.join('; '), bound)
+  }
+  t.end()
+})
+
+test('of many names of one file and of many boundaries the first and the last are read', (t) => {
+  for (const at of [0, 9]) {
+    const names = Array.from({ length: 10 }, (_, number) => `; filename="${number === at ? 'shell.php' : 'a.txt'}"`).join('')
+    t.ok(inspect(part('name="a"' + names, 'd')).value >= 0.75, `name ${at}`)
+    const boundaries = Array.from({ length: 10 }, (_, number) => `boundary=${number === at ? 'b' : `x${number}`}`)
+    const { body } = part('name="a"; filename="shell.php"', 'd')
+    t.ok(inspect({ headers: ['content-type', 'multipart/form-data; ' + boundaries.join('; ')], body: body as Uint8Array }).value >= 0.75, `boundary ${at}`)
   }
   t.end()
 })

@@ -7,6 +7,7 @@ import { inspectBytes, inspectFile, inspectValue, leaveBeyond } from './inspecti
 import type { Inspection } from './inspection.ts'
 import { inspectJsonBody } from './json-body.ts'
 import { boundariesOf, inspectMultipart } from './multipart.ts'
+import { inspectCertain, inspectTextInBytes } from './text-in-bytes.ts'
 import { inspectXml } from './xml.ts'
 
 type BodyKind = 'multipart' | 'file' | 'json' | 'graphql' | 'form' | 'xml' | 'bytes' | 'text'
@@ -97,6 +98,13 @@ function inspectText (
   const isWhole = inspectAs(inspection, look, text, contentTypes, graphqlRoute) &&
     (look !== 'multipart' || declared.includes('multipart'))
   if (!isWhole) inspectAs(inspection, 'text', text, contentTypes, graphqlRoute)
+  else if (look === 'bytes' || look === 'file') inspectDeclaredText(inspection, text, contentTypes)
+}
+
+/** Bytes that were sent as text are text to a handler, and so may be those of which nothing was said. */
+function inspectDeclaredText (inspection: Inspection, text: string, contentTypes: string): void {
+  if (/^\s*text\//i.test(contentTypes)) inspectTextInBytes(inspection, 'text', 'body', text, '')
+  else if (/^\s*(?:$|application\/octet-stream)/i.test(contentTypes)) inspectCertain(inspection, 'text', 'body', text, '')
 }
 
 /** JSON and no document: no selection begins with a string. */
@@ -126,7 +134,7 @@ function inspectAs (
   switch (kind) {
     case 'multipart': {
       let isRead = false
-      for (const boundary of boundariesOf(contentTypes, text)) {
+      for (const boundary of boundariesOf(inspection, contentTypes, text)) {
         isRead = inspectMultipart(inspection, text, boundary, PARTS_MAX) || isRead
       }
       return isRead

@@ -38,6 +38,9 @@ export const PARTS_MAX = 512
 export const PART_HEAD_CHARACTERS_MAX = 4_096
 export const PART_NAME_CHARACTERS_MAX = 400
 export const FILE_NAME_CHARACTERS_MAX = 1_000
+/** Names of one file, and boundaries of one body: parsers take the first or the last, so both are always kept. */
+export const FILE_NAMES_MAX = 4
+export const BOUNDARIES_MAX = 3
 /** Segments of a path that are judged one by one; the path as a whole always is. */
 export const PATH_SEGMENTS_MAX = 32
 /** Path that is compared with what scanners ask for (signs/scanner-paths.ts). */
@@ -56,6 +59,8 @@ export const FILE_MARKER_CHARACTERS = 400
 /** Text that stands among the bytes of a file: shorter pieces come about by chance; all pieces of one file. */
 export const FILE_TEXT_CHARACTERS_MIN = 16
 export const FILE_TEXTS_MAX = 256
+/** Bytes in which pieces of text of five characters are read; in more of them pieces of eight (text-in-bytes.ts). */
+export const SHORT_BYTES_MAX = 4_096
 /** Remarks on what was left out; the last says that there are more. */
 export const REMARKS_MAX = 16
 /** Longest place name and evidence text. */

@@ -1,22 +1,34 @@
-import { FILE_NAME_CHARACTERS_MAX, FLAT, PART_HEAD_CHARACTERS_MAX, PART_NAME_CHARACTERS_MAX } from './bounds.ts'
+import {
+  BOUNDARIES_MAX,
+  FILE_NAME_CHARACTERS_MAX,
+  FILE_NAMES_MAX,
+  FLAT,
+  PART_HEAD_CHARACTERS_MAX,
+  PART_NAME_CHARACTERS_MAX
+} from './bounds.ts'
 import { beginsAsFile, isBinary, isMostlyReadable } from './files.ts'
 import { inspectBytes, inspectFile, inspectName, inspectValue, leaveBeyond, placeOf } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 import { inspectJsonBody } from './json-body.ts'
+import { inspectTextInBytes } from './text-in-bytes.ts'
 import { inspectXml } from './xml.ts'
 
 /**
- * The boundaries that a content type names, or the one that the text begins with. Of two, parsers take either.
- * At most BOUNDARIES_MAX.
+ * The boundaries that a content type names, or the one that the text begins with. Of several, parsers take the first or
+ * the last. At most BOUNDARIES_MAX.
  */
-export function boundariesOf (contentType: string, text: string): string[] {
+export function boundariesOf (inspection: Inspection, contentType: string, text: string): string[] {
   const named = [...contentType.matchAll(/boundary\*?=["']?([^"';,\s]{1,100})/gi)].map((match) => match[1] as string)
   const shown = /^\s{0,4}--([^\r\n]{1,100})/.exec(text)?.[1]?.trim()
   if (shown !== undefined && !named.some((one) => shown.startsWith(one))) named.push(shown)
-  return [...new Set(named)].slice(0, BOUNDARIES_MAX)
+  const boundaries = [...new Set(named)]
+  if (boundaries.length > BOUNDARIES_MAX) leaveBeyond(inspection, `body: boundaries beyond the ${BOUNDARIES_MAX}rd`)
+  return firstAndLast(boundaries, BOUNDARIES_MAX)
 }
 
-const BOUNDARIES_MAX = 3
+function firstAndLast (all: string[], most: number): string[] {
+  return all.length <= most ? all : [...all.slice(0, most - 1), all.at(-1) as string]
+}
 
 /**
  * `multipart/form-data`: fields are values, file names are judged as such, files by what they begin as. What stands
@@ -66,7 +78,9 @@ function inspectPart (inspection: Inspection, part: string): void {
   const head = part.slice(0, Math.min(headEnd, PART_HEAD_CHARACTERS_MAX))
   const content = split === null ? '' : part.slice(split.index + split[0].length, endOfContent(part))
   const name = /[;\s]name=(?:"((?:[^"\\]|\\.){0,400})"|([^;\r\n]{0,400}))/i.exec(head)
-  const files = fileNamesOf(head)
+  const allFiles = fileNamesOf(head)
+  if (allFiles.length > FILE_NAMES_MAX) leaveBeyond(inspection, `body: names of one file beyond the ${FILE_NAMES_MAX}th`)
+  const files = firstAndLast(allFiles, FILE_NAMES_MAX)
   const type = (/content-type:\s{0,4}([^\r\n]{0,200})/i.exec(head)?.[1] ?? '').toLowerCase()
   const field = name?.[1] ?? name?.[2] ?? ''
   const place = placeOf('body', field)
@@ -95,16 +109,12 @@ function inspectPart (inspection: Inspection, part: string): void {
   inspectContent(inspection, place, field, decodeTransfer(head, content), type, files.length > 0)
 }
 
-/** Parsers of forms take the first name of a file, or the last. */
-const FILE_NAMES_MAX = 4
 const FILE_NAME = /filename\*?=(?:"((?:[^"\\]|\\.){0,1000})"|([^;\r\n]{0,1000}))/gi
 
 function fileNamesOf (head: string): string[] {
   const names: string[] = []
   FILE_NAME.lastIndex = 0
-  while (names.length < FILE_NAMES_MAX) {
-    const match = FILE_NAME.exec(head)
-    if (match === null) break
+  for (let match = FILE_NAME.exec(head); match !== null; match = FILE_NAME.exec(head)) {
     names.push(match[1] ?? match[2] as string)
   }
   return names
@@ -188,14 +198,22 @@ function inspectContent (
 ): void {
   if (content === '') return
   const isDeclaredFile = isFile && !type.startsWith('text/')
-  if (beginsAsFile(content, isDeclaredFile)) return inspectFile(inspection, content, place)
+  if (beginsAsFile(content, isDeclaredFile)) {
+    inspectFile(inspection, content, place)
+    // Without a file's name it is the value of a field to most parsers.
+    if (!isFile) inspectTextInBytes(inspection, 'multipart', place, content, field.toLowerCase())
+    return
+  }
   if (type.includes('json') || ((field === 'operations' || field === 'map') && content.startsWith('{'))) {
     return inspectJsonBody(inspection, content, place, !type.includes('json'))
   }
   if (type.includes('xml') || type.includes('svg')) return inspectXml(inspection, content, place)
   if (isBinary(content)) {
     inspectBytes(inspection, content, place)
-    if (!isMostlyReadable(content)) return
+    if (!isMostlyReadable(content)) {
+      if (!isFile) inspectTextInBytes(inspection, 'multipart', place, content, field.toLowerCase())
+      return
+    }
   }
   inspectValue(inspection, 'multipart', place, content, field.toLowerCase(), 0)
 }
