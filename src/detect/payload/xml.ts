@@ -166,16 +166,16 @@ const ACTIVE_ELEMENT = /^(?:script|iframe|object|embed|applet|img)$/i
 const NAME = /^[\w:.\u0080-\uffff-]{1,200}(?=[\s/]|$)/
 
 function inspectTag (inspection: Inspection, tag: string, kind: 'tag' | 'instruction', place: string): void {
-  const isEnd = tag.startsWith('/')
-  const name = NAME.exec(isEnd ? tag.slice(1) : tag)?.[0] ?? ''
+  const nameFrom = tag.startsWith('/') ? 1 : 0
+  const name = NAME.exec(tag.slice(nameFrom))?.[0] ?? ''
   if (name.length > 8) inspectName(inspection, 'xml', place, name)
-  const isXml = name !== '' && inspectAttributes(inspection, tag.slice(name.length + (isEnd ? 1 : 0)), kind, place)
+  const rest = tag.slice(nameFrom + name.length)
+  const isXml = name !== '' && inspectAttributes(inspection, rest, kind, place)
   if (isXml && !ACTIVE_ELEMENT.test(name)) return
   const { open, close } = MARKUP[kind]
   inspectValue(inspection, 'xml', place, open + tag + close, '', FLAT)
   // What an instruction or a tag says to another reader may begin behind its name.
-  const rest = tag.slice(name.length).trim()
-  if (!isXml && rest !== tag) inspectValue(inspection, 'xml', place, rest, '', 0)
+  if (!isXml) inspectValue(inspection, 'xml', place, rest.trim(), '', 0)
 }
 
 /** The value of an attribute; its name stands before it, so that a long name is read once. */
