@@ -200,12 +200,20 @@ function inspectAttributes (
   ATTRIBUTE.lastIndex = 0
   for (let count = 0; ; count++) {
     const match = text.includes('=') ? ATTRIBUTE.exec(text) : null
-    if (match === null) return isXml && TAG_REST[kind].test(text.slice(from))
+    if (match === null) {
+      const isOver = TAG_REST[kind].test(text.slice(from))
+      if (!isOver && from > 0) inspectValue(inspection, 'xml', place, text.slice(from).trim(), '', 0)
+      return isXml && isOver
+    }
     if (count >= XML_ATTRIBUTES_MAX) {
       leaveBeyond(inspection, `${place}: attributes of one element beyond the ${XML_ATTRIBUTES_MAX}th`)
       return false
     }
-    if (!ATTRIBUTE_NAME.test(text.slice(from, match.index))) isXml = false
+    const between = text.slice(from, match.index)
+    if (!ATTRIBUTE_NAME.test(between)) {
+      isXml = false
+      inspectValue(inspection, 'xml', place, between.trim(), '', 0)
+    }
     from = ATTRIBUTE.lastIndex
     const before = text.slice(Math.max(0, match.index - NAME_CHARACTERS_MAX), match.index).trimEnd()
     const attribute = /(?<![\w:.-])[\w:.-]+$/.exec(before)?.[0] ?? ''

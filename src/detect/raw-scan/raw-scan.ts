@@ -48,6 +48,7 @@ interface TriedRule {
   before: RegExp | null
   inside: Opened | null
   onlyInHead: boolean
+  onlyBeyond: boolean
   apartFromSql: boolean
   inProseToo: boolean
   anchors: string[]
@@ -64,6 +65,7 @@ const RULES: TriedRule[] = [...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, .
   before: sticky(rule.before),
   inside: rule.inside ?? null,
   onlyInHead: rule.onlyInHead === true,
+  onlyBeyond: rule.onlyBeyond === true,
   apartFromSql: rule.apartFromSql === true,
   inProseToo: rule.inProseToo === true,
   // Anchors know one blank, whatever kind of line break a pattern then asks for.
@@ -227,7 +229,7 @@ function search (bytes: Buffer, length: number, place: string, inHead: boolean):
 /** What costs next to nothing, before the pattern. */
 function isTried (rule: TriedRule, bytes: Buffer, start: number, inHead: boolean, hasLikely: boolean): boolean {
   if (hasLikely && !rule.isCertain) return false
-  if (rule.onlyInHead && !inHead) return false
+  if ((rule.onlyInHead && !inHead) || (rule.onlyBeyond && takesQuotations)) return false
   if (rule.precededBy !== null && !isPreceded(rule.precededBy, bytes, start)) return false
   return rule.inside === null || isInside(rule.inside, start)
 }

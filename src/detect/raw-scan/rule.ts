@@ -15,6 +15,8 @@ export interface RawRule {
   pattern?: RegExp
   /** Only in a URL and in headers, where no line breaks, documents and source code stand. */
   onlyInHead?: true
+  /** Only where the client put something beyond a bound of the parsers. */
+  onlyBeyond?: true
   /**
    * One grade less within 300 characters behind a complete SQL statement (none for `likely`): there a text shows a
    * query instead of breaking into one.

@@ -166,6 +166,14 @@ const COMMANDS: RawRule[] = [
   }
 ]
 
+/** Whoever passes a bound chooses what stands before a separator too; code and its readers chain commands as well. */
+const CHAINED_COMMANDS: RawRule[] = COMMANDS.filter(({ before }) => before === SEPARATED).map((rule) => ({
+  ...rule,
+  grade: 'likely',
+  before: standsBefore([/(?:;|\|\|?|&&?)\s?(?:\/?(?:usr\/)?s?bin\/)?/]),
+  onlyBeyond: true
+}))
+
 /** Files that an application never hands out; alone in a URL they are asked for. */
 const SYSTEM_FILE = anyOf([
   sequence([
@@ -370,6 +378,7 @@ const ENTITIES: RawRule[] = [
 
 export const SYSTEM_RULES: RawRule[] = [
   ...COMMANDS,
+  ...CHAINED_COMMANDS,
   ...TRAVERSALS,
   ...FILES,
   ...ADDRESSES,
