@@ -37,8 +37,8 @@ function bitsAt (text: string, at: number, alphabet = BITS): number {
   return code < 128 ? alphabet[code] as number : OTHER
 }
 
-/** Short texts count only with a character that attacks are made of. */
-const TELLING = /['"<>`(){}$|;&*\\]|--|\.\.|=/
+/** A character that attacks are made of: short texts count only with one. */
+export const TELLING = /['"<>`(){}$|;&*\\]|--|\.\.|=/
 
 /** A quick no for words and ids of 8 to 15 letters: all bytes must be readable, the first three in base64. */
 export function mayBeShortBase64 (text: string): boolean {
@@ -67,8 +67,11 @@ function startsReadable (text: string, from: number, bytes: number, alphabet = B
 
 interface EncodedText {
   text: string
-  /** An id reads like this once in ten thousand: only an attack without another reading counts. */
-  doubtful: boolean
+  /**
+   * `doubtful`: an id reads like this once in ten thousand, so that only an attack without another reading counts.
+   * `file`: the bytes of a file of a known kind.
+   */
+  grade: 'text' | 'doubtful' | 'file'
 }
 
 /** The texts that a value holds in base64 or hex; none when it holds none. */
@@ -79,22 +82,40 @@ export function readEncoded (text: string): EncodedText[] {
   const found: EncodedText[] = []
   const isWhole = isOfAlphabet(text, characters)
   if (isWhole) {
+    // Padding ends a text, and `=` ends a name: what follows is a text of its own.
+    if ((characters & CHAR.equals) !== 0 && INNER_PADDING.test(text)) return readPadded(text)
     const holds = text.length >= RUN_CHARACTERS_MIN && mayHoldText(text, 0, text.length)
-    addWhole(found, text, characters, holds)
-    if (found.length > 0) return found
+    if (addWhole(found, text, characters, holds)) return found
     // All of it is one run, whose first letter the whole was read from.
     if (run === text.length) {
       if (holds) addRun(found, text, 1)
+      if (run >= HEX_DIGITS_MIN) addHexRuns(found, text)
       return found
     }
   }
   if (run >= RUN_CHARACTERS_MIN) {
     const runs = runsOf(text)
     for (let at = 0; at < runs.length; at += 2) addRun(found, text.slice(runs[at], runs[at + 1]), 0)
+    if (run >= HEX_DIGITS_MIN) addHexRuns(found, text)
   }
   // Signs between the letters, which lenient decoders pass over.
-  if (!isWhole && found.length === 0 && startsReadable(text, 0, PIECE_BYTES_MIN)) add(found, text)
+  if (!isWhole && startsReadable(text, 0, PIECE_BYTES_MIN)) addBeside(found, text)
   return found
+}
+
+const INNER_PADDING = /=\s*[A-Za-z0-9+/_-]/
+
+function readPadded (text: string): EncodedText[] {
+  const found: EncodedText[] = []
+  for (const piece of text.split('=')) for (const one of readEncoded(piece)) found.push(one)
+  if (startsReadable(text, 0, PIECE_BYTES_MIN)) addBeside(found, text)
+  return found
+}
+
+/** Adds all letters as one text: beside others only where nothing in it is unreadable. */
+function addBeside (found: EncodedText[], text: string): void {
+  const all: EncodedText[] = []
+  if (add(all, text) || found.length === 0) found.push(...all)
 }
 
 const NOTHING: EncodedText[] = []
@@ -111,12 +132,15 @@ function isOfAlphabet (text: string, characters: number): boolean {
   return others === 0 || !OTHERS.test(text)
 }
 
-/** Letters with which a group of four begins where its first byte is readable: of most words and ids, few do. */
+/**
+ * Letters with which a group of four begins where its first byte is readable, or a zero of UTF-16: of most words and
+ * ids, few do.
+ */
 const BEGINS_READABLE = new Int8Array(128)
 for (let code = 0; code < 128; code++) {
   const six = BITS[code] as number
   if (six < 0) BEGINS_READABLE[code] = OTHER
-  else if ((six >= 8 && six <= 31) || six === 2 || six === 3) BEGINS_READABLE[code] = 1
+  else if ((six >= 8 && six <= 31) || six === 2 || six === 3 || six === 0) BEGINS_READABLE[code] = 1
 }
 
 /**
@@ -160,16 +184,23 @@ function mayHoldText (text: string, from: number, to: number): boolean {
   return false
 }
 
-/** A value of nothing but the alphabet, blanks and padding: blanks are a wrap, or a `+` that a form took for one. */
-function addWhole (found: EncodedText[], text: string, characters: number, holds: boolean): void {
-  if (characters === 0 && HEX.test(text)) addHex(found, text)
+/**
+ * A value of nothing but the alphabet, blanks and padding: blanks are a wrap, or a `+` that a form took for one. True
+ * where all of it is text, so that no other reading of its letters is.
+ */
+function addWhole (found: EncodedText[], text: string, characters: number, holds: boolean): boolean {
+  if ((characters & ~(CHAR.space | CHAR.lineBreak)) === 0 && HEX.test(text)) addHex(found, text)
   const letters = countLetters(text, characters)
+  let isText = false
   if (letters < RUN_CHARACTERS_MIN) {
     if (letters >= ENCODED_CHARACTERS_MIN && startsReadable(text, 0, 3)) add(found, text)
-  } else if (holds || startsReadable(text, 0, PIECE_BYTES_MIN)) add(found, text)
-  if ((characters & CHAR.space) === 0) return
+  } else if (holds || startsReadable(text, 0, PIECE_BYTES_MIN)) isText = add(found, text)
+  if ((characters & CHAR.space) === 0) return isText
   const trimmed = text.trim()
-  if (trimmed.includes(' ') && startsReadable(trimmed, 0, 3, PLUS_BITS)) add(found, trimmed, PLUS_BITS)
+  if (trimmed.includes(' ') && startsReadable(trimmed, 0, 3, PLUS_BITS)) {
+    isText = add(found, trimmed, PLUS_BITS) || isText
+  }
+  return isText
 }
 
 function countLetters (text: string, characters: number): number {
@@ -179,19 +210,23 @@ function countLetters (text: string, characters: number): number {
   return count
 }
 
-/** Adds what the letters in a text stand for. */
-function add (found: EncodedText[], text: string, alphabet = BITS): void {
-  if (!mayBeText(text, alphabet)) return
-  addLetters(found, (alphabet === PLUS_BITS ? text.replaceAll(' ', '+') : text).replace(NO_ALPHABET, ''))
+/** Adds what the letters in a text stand for. True where all of it is text. */
+function add (found: EncodedText[], text: string, alphabet = BITS): boolean {
+  if (!mayBeText(text, alphabet)) return false
+  return addLetters(found, (alphabet === PLUS_BITS ? text.replaceAll(' ', '+') : text).replace(NO_ALPHABET, ''))
 }
 
-function addLetters (found: EncodedText[], letters: string): void {
+function addLetters (found: EncodedText[], letters: string): boolean {
   const bytes = Buffer.from(letters, 'base64')
-  if (bytes.length < TEXT_BYTES_MIN) return
+  if (bytes.length < TEXT_BYTES_MIN) return false
   const text = textOf(bytes)
-  if (text !== null && letters.length >= RUN_CHARACTERS_MIN) found.push({ text, doubtful: false })
-  else if (text !== null && TELLING.test(text)) found.push({ text, doubtful: true })
-  else if (text === null && bytes.length >= PIECE_BYTES_MIN) addPieces(found, bytes.toString('latin1'))
+  if (text !== null) {
+    if (letters.length < RUN_CHARACTERS_MIN && !TELLING.test(text)) return false
+    found.push({ text, grade: letters.length < RUN_CHARACTERS_MIN ? 'doubtful' : 'text' })
+    return true
+  }
+  if (bytes.length >= PIECE_BYTES_MIN) addPieces(found, bytes)
+  return false
 }
 
 /**
@@ -212,7 +247,6 @@ function mayBeText (text: string, alphabet = BITS): boolean {
   let rest = 0
   let isText = true
   let isMarked = false
-  let zeros = 0
   for (let at = 0; at < text.length; at++) {
     const six = bitsAt(text, at, alphabet)
     if (six < 0) continue
@@ -228,9 +262,8 @@ function mayBeText (text: string, alphabet = BITS): boolean {
       if (++run >= FILE_TEXT_CHARACTERS_MIN) return true
       if (rest > 0) isText = false
     } else {
-      run = 0
       // Text in UTF-16 has a zero in every second byte.
-      if (byte === 0 && (bytes === 2 || bytes === 4) && ++zeros === 2) return true
+      if (byte !== 0 || (recent >> 8 & 0xff) === 0) run = 0
       if (byte < 0x80 || (byte < 0xc0) !== (rest > 0)) isText = false
       else rest = byte < 0xc0 ? rest - 1 : byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3
     }
@@ -260,10 +293,34 @@ function addRun (found: EncodedText[], run: string, firstPhase: number): void {
   for (let phase = firstPhase; phase < 4; phase++) {
     if (!hasReadablePiece(run, phase, run.length)) continue
     const letters = run.slice(phase)
-    const before = found.length
-    if (mayBeText(letters)) addLetters(found, letters)
-    if (found.length > before) return
+    // One text may stand before another one whose groups begin elsewhere.
+    if (mayBeText(letters) && addLetters(found, letters)) return
   }
+  if (run.includes('/')) addSegments(found, run)
+}
+
+/**
+ * Segments of a path that are text as a whole, whatever stands before and after them. A long text may be cut into
+ * several (as proxies for pictures do): those in a row are one where they are one text.
+ */
+function addSegments (found: EncodedText[], run: string): void {
+  let row: string[] = []
+  for (const segment of run.split('/')) {
+    if (segment.length >= RUN_CHARACTERS_MIN && startsReadable(segment, 0, PIECE_BYTES_MIN)) row.push(segment)
+    else if (row.length > 0) {
+      addRow(found, row)
+      row = []
+    }
+  }
+  if (row.length > 0) addRow(found, row)
+}
+
+function addRow (found: EncodedText[], row: string[]): void {
+  const all: EncodedText[] = []
+  const isText = addLetters(all, row.join(''))
+  if (isText) found.push(...all)
+  if (isText || row.length === 1) return
+  for (const segment of row) addRow(found, [segment])
 }
 
 function hasReadablePiece (text: string, from: number, to: number): boolean {
@@ -277,25 +334,39 @@ function hasReadablePiece (text: string, from: number, to: number): boolean {
 
 /**
  * Text that stands among bytes: all of them where few are unreadable, since one before an attack must not hide it; of a
- * file, nothing but what a file is read for.
+ * file, what files are read for. A piece that is too long to be chance is text as any other where it is most of the
+ * bytes, or the end of them, behind letters that only look like base64 (a path, another text).
  */
-function addPieces (found: EncodedText[], bytes: string): void {
-  if (isMostlyReadable(bytes)) {
-    found.push({ text: bytes, doubtful: true })
+function addPieces (found: EncodedText[], bytes: Buffer): void {
+  const latin = withoutZeros(bytes)
+  if (beginsAsFile(latin, true)) {
+    found.push({ text: latin, grade: 'file' })
     return
   }
-  const { marks, texts } = readFile(bytes)
-  for (const text of marks) found.push({ text, doubtful: true })
-  if (!beginsAsFile(bytes, true)) for (const text of texts) found.push({ text, doubtful: true })
+  const isMost = isMostlyReadable(latin)
+  if (isMost) found.push({ text: latin, grade: 'doubtful' })
+  const { marks, texts } = readFile(latin, false)
+  if (!isMost) for (const text of marks) found.push({ text, grade: 'doubtful' })
+  for (const text of texts) {
+    if (isMost || latin.endsWith(text)) found.push({ text, grade: 'text' })
+    else found.push({ text, grade: 'doubtful' })
+  }
+}
+
+/** Bytes as Latin-1; text in UTF-16 among them loses its zeros. */
+function withoutZeros (bytes: Buffer): string {
+  const latin = bytes.toString('latin1')
+  let zeros = 0
+  for (const byte of bytes) if (byte === 0) zeros++
+  return zeros > bytes.length / 4 && zeros <= bytes.length / 2 ? latin.replaceAll('\0', '') : latin
 }
 
 const TEXT_BYTES_MIN = 5
 
 /** Bytes as text, or null where any of them is none. */
 function textOf (bytes: Buffer): string | null {
-  const isWide = bytes[1] === 0 && bytes[3] === 0
-  if (!isWide && !isUtf8(bytes)) return null
-  const text = isWide ? bytes.toString('utf16le') : bytes.toString('utf8')
+  const text = isWide(bytes, 1) ? bytes.toString('utf16le') : isWide(bytes, 0) ? wideText(bytes) : narrowText(bytes)
+  if (text === null) return null
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
     if (!isReadable(code) && code < 0xa0) return null
@@ -303,12 +374,67 @@ function textOf (bytes: Buffer): string | null {
   return text
 }
 
-/** Hex digits of nothing but readable bytes, and 7F. */
-const HEX = /^(?:0x)?(?:[2-7][\da-f]|0[9ad]){6,}$/i
+function narrowText (bytes: Buffer): string | null {
+  return isUtf8(bytes) ? bytes.toString('utf8') : null
+}
+
+function wideText (bytes: Buffer): string {
+  return Buffer.from(bytes.subarray(0, bytes.length & ~1)).swap16().toString('utf16le')
+}
+
+/**
+ * True where every second byte from `from` on is a zero: ASCII in UTF-16. Other text in it has no zeros, and could as
+ * well be two bytes of a narrow one.
+ */
+function isWide (bytes: Buffer, from: 0 | 1): boolean {
+  if (bytes.length < 4) return false
+  for (let at = from; at < bytes.length; at += 2) if (bytes[at] !== 0) return false
+  return true
+}
+
+/** Digits of hex in pairs, which blanks may stand between. */
+const HEX = /^(?:0x)?(?:[\da-f]{2}\s?){6,}$/i
+/** Twelve bytes: among other text, shorter hex is a number or a part of an id. */
+const HEX_DIGITS_MIN = 24
 
 function addHex (found: EncodedText[], value: string): void {
-  const bytes = Buffer.from(value.startsWith('0x') || value.startsWith('0X') ? value.slice(2) : value, 'hex')
-  for (const byte of bytes) if (!isReadable(byte)) return
-  const text = bytes.toString('latin1')
-  if (TELLING.test(text)) found.push({ text, doubtful: bytes.length < PIECE_BYTES_MIN })
+  const digits = value.replace(/^0x/i, '').replace(/\s+/g, '')
+  const text = hexText(digits)
+  if (text === null) return
+  if (digits.length >= HEX_DIGITS_MIN) found.push({ text, grade: 'text' })
+  else if (TELLING.test(text)) found.push({ text, grade: 'doubtful' })
+}
+
+/** The text that hex digits stand for, or null where it is none. */
+function hexText (digits: string): string | null {
+  const bytes = Buffer.from(digits, 'hex')
+  for (const byte of bytes) if (!isReadable(byte)) return null
+  return bytes.toString('latin1')
+}
+
+/** Hex among other text. As in `runsOf`, most characters are never looked at. */
+function addHexRuns (found: EncodedText[], text: string): void {
+  let after = 0
+  for (let at = HEX_DIGITS_MIN - 1; at < text.length;) {
+    if (!isHexDigit(text, at)) {
+      at += HEX_DIGITS_MIN
+      continue
+    }
+    let from = at
+    while (from > after && isHexDigit(text, from - 1)) from--
+    let to = at + 1
+    while (to < text.length && isHexDigit(text, to)) to++
+    if (to - from >= HEX_DIGITS_MIN && to - from < text.length) {
+      // A letter or a digit that stands before it may look like one of its own.
+      const inner = hexText(text.slice(from + (to - from) % 2, to))
+      if (inner !== null) found.push({ text: inner, grade: 'text' })
+    }
+    after = to
+    at = to + HEX_DIGITS_MIN
+  }
+}
+
+function isHexDigit (text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  return (code >= 48 && code <= 57) || ((code | 32) >= 97 && (code | 32) <= 102)
 }

@@ -3,7 +3,13 @@
  * as pictures do and goes on in bytes: `GIF89a'; DROP TABLE` is text. Text is given byte by byte (Latin-1).
  */
 import { anyOf } from '../../std/regex.ts'
-import { FILE_MARKERS_MAX, FILE_MARKER_CHARACTERS, FILE_TEXTS_MAX, FILE_TEXT_CHARACTERS_MIN } from './bounds.ts'
+import {
+  FILE_MARKERS_MAX,
+  FILE_MARKER_CHARACTERS,
+  FILE_TEXTS_MAX,
+  FILE_TEXT_CHARACTERS_MIN,
+  VALUES_MAX
+} from './bounds.ts'
 
 /** Pictures, sound, film, fonts, archives and programs. Source: the signatures of file(1). */
 const MAGIC = anyOf([
@@ -14,13 +20,19 @@ const MAGIC = anyOf([
   /^PK[\x01\x03\x05][\x02\x04\x06]|^\xd0\xcf\x11\xe0|^\x1f\x8b|^BZh\d|^7z\xbc\xaf|^Rar!|^\xfd7zXZ|^\x28\xb5\x2f\xfd/,
   /^SQLite format 3\0|^\x7fELF|^MZ[^]{2}|^\0asm/
 ])
-/** Formats that are text for long stretches: files only where they were sent as files. */
+/** Formats that are text for long stretches: files only where they were sent as files of such a format. */
 const TEXT_MAGIC = /^%PDF-\d\.\d[\s%]|^%!PS-|^\{\\rtf\d/
+/** Content types and names of files of these formats. */
+const TEXT_FORMAT = /\b(?:application|text)\/[\w.+-]*(?:pdf|postscript|rtf)\b|\.(?:pdf|e?ps|ai|rtf)\b/i
 
-/** True for bytes that begin as a file of a known kind. `declared`: they were sent as a file. */
-export function beginsAsFile (text: string, declared: boolean, binary = isBinary(text)): boolean {
-  if (binary) return MAGIC.test(text)
-  return declared && TEXT_MAGIC.test(text)
+/**
+ * True for bytes that begin as a file of a known kind. `declared`: the content type or name under which they were sent
+ * as a file, true where neither is known, false where they were not sent as a file.
+ */
+export function beginsAsFile (text: string, declared: string | boolean, binary = isBinary(text)): boolean {
+  if (binary && MAGIC.test(text)) return true
+  if (declared === false || !TEXT_MAGIC.test(text)) return false
+  return declared === true || TEXT_FORMAT.test(declared)
 }
 
 /** More than two in a hundred of the first characters are no text. */
@@ -55,8 +67,11 @@ interface FileText {
   cut: boolean
 }
 
-/** What is to be read in a file. Linear. */
-export function readFile (text: string): FileText {
+/**
+ * What is to be read in a file. Linear. `isDeclared`: it was sent as what it begins as, so that what a document says is
+ * for people.
+ */
+export function readFile (text: string, isDeclared: boolean): FileText {
   const found: FileText = { marks: [], texts: [], cut: false }
   for (const marker of MARKERS) {
     let at = text.indexOf(marker)
@@ -69,15 +84,20 @@ export function readFile (text: string): FileText {
       at = text.indexOf(marker, at + FILE_MARKER_CHARACTERS)
     }
   }
-  if (!TEXT_MAGIC.test(text)) addTexts(found, text)
+  const isDocument = TEXT_MAGIC.test(text)
+  // A document of many pages is text between as many streams.
+  if (!isDocument || !isDeclared) addTexts(found, text, isDocument ? DOCUMENT_TEXTS_MAX : FILE_TEXTS_MAX)
   return found
 }
+
+/** Half of the values of a request. */
+const DOCUMENT_TEXTS_MAX = VALUES_MAX / 2
 
 /**
  * A piece that is long enough holds every sixteenth character at least once: the others of most bytes are never looked
  * at.
  */
-function addTexts (found: FileText, text: string): void {
+function addTexts (found: FileText, text: string, textsMax: number): void {
   let after = 0
   for (let at = FILE_TEXT_CHARACTERS_MIN - 1; at < text.length;) {
     if (!isReadable(text.charCodeAt(at))) {
@@ -89,7 +109,7 @@ function addTexts (found: FileText, text: string): void {
     let to = at + 1
     while (to < text.length && isReadable(text.charCodeAt(to))) to++
     if (to - from >= FILE_TEXT_CHARACTERS_MIN) {
-      if (found.texts.length >= FILE_TEXTS_MAX) {
+      if (found.texts.length >= textsMax) {
         found.cut = true
         return
       }

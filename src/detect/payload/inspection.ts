@@ -12,7 +12,7 @@ import {
   WINDOW_CHARACTERS,
   WINDOW_OVERLAP
 } from './bounds.ts'
-import { ENCODED_CHARACTERS_MIN, mayBeShortBase64, readEncoded } from './base64.ts'
+import { ENCODED_CHARACTERS_MIN, TELLING, mayBeShortBase64, readEncoded } from './base64.ts'
 import { CHAR, scan, seen } from './characters.ts'
 import { HAS_LOOK_ALIKE, decodeEntities, decodeEscapes, decodePercent, decodeUtf7, foldWidth } from './decode.ts'
 import { beginsAsFile, readFile } from './files.ts'
@@ -158,6 +158,9 @@ const FILE_ADDRESS = sequence([
 /** Base64 of the first bytes, where a file says what it is. */
 const FILE_HEAD_CHARACTERS = 1_024
 
+/** Padding ends it: what follows is another text, which lenient decoders read and which this file does not hold. */
+const ONE_BASE64 = /^[A-Za-z0-9+/\s]*(?:=[=\s]*)?$/
+
 /**
  * A picture in a `data:` address: only where all that follows is base64, and what it holds begins as such a file does.
  * What stands in the file is read as in an uploaded one.
@@ -166,7 +169,7 @@ function isFileAddress (inspection: Inspection, place: string, text: string): bo
   const head = FILE_ADDRESS.exec(text)?.[0]
   if (head === undefined) return false
   const start = Buffer.from(text.slice(head.length, head.length + FILE_HEAD_CHARACTERS), 'base64').toString('latin1')
-  if (!beginsAsFile(start, true) || /[^A-Za-z0-9+/=\s]/.test(text.slice(head.length))) return false
+  if (!beginsAsFile(start, head) || !ONE_BASE64.test(text.slice(head.length))) return false
   const content = Buffer.from(text.slice(head.length), 'base64').toString('latin1')
   inspectFile(inspection, content, place)
   return true
@@ -175,10 +178,11 @@ function isFileAddress (inspection: Inspection, place: string, text: string): bo
 /**
  * Pictures and other files: code that a server would run where it finds it, and text among the bytes where it is an
  * attack without another reading, since files quote addresses and markup. The receipt says that the rest was not read.
+ * `isDeclared`: they were sent as what they begin as.
  */
-export function inspectFile (inspection: Inspection, text: string, place: string): void {
+export function inspectFile (inspection: Inspection, text: string, place: string, isDeclared = true): void {
   leaveOut(inspection, `${place}: a file, read for marks of code only`)
-  const { marks, texts, cut } = readFile(text)
+  const { marks, texts, cut } = readFile(text, isDeclared)
   for (const mark of marks) inspectValue(inspection, 'multipart', place, mark, '', FLAT)
   const before = inspection.findings.length
   for (const piece of texts) inspectValue(inspection, 'multipart', place, piece, '', FLAT)
@@ -196,7 +200,7 @@ function keepCertain (inspection: Inspection, from: number): void {
 /** Bytes of no known kind: their text is judged, the rest is no text to anybody. */
 export function inspectBytes (inspection: Inspection, text: string, place: string): void {
   leaveOut(inspection, `${place}: bytes, read for their text only`)
-  const { marks, texts, cut } = readFile(text)
+  const { marks, texts, cut } = readFile(text, false)
   for (const piece of [...marks, ...texts]) inspectValue(inspection, 'text', place, piece, '', 0)
   if (cut) leaveBeyond(inspection, `${place}: text among bytes beyond its bound`)
 }
@@ -274,19 +278,23 @@ export function inspectEncoded (
   field: string,
   depth: number
 ): void {
-  const texts = readEncoded(text)
-  if (texts.length === 0) return
-  for (const one of texts.slice(0, ENCODED_TEXTS_MAX)) {
+  let telling = 0
+  for (const one of readEncoded(text)) {
+    // Ids and plain words are of no cost, and lists of them are long.
+    if (one.grade !== 'file' && TELLING.test(one.text) && ++telling > ENCODED_TEXTS_MAX) {
+      return leaveBeyond(inspection, `${place}: base64 beyond the ${ENCODED_TEXTS_MAX}th text`)
+    }
     if (!mayNest(inspection, place, one.text, depth)) return
     const before = inspection.findings.length
+    if (one.grade === 'file') {
+      inspectFile(inspection, one.text, `${place} (base64)`, false)
+      continue
+    }
     // Of JSON its strings are judged; the text around them is what a session or a token is made of.
     if (!inspectJsonText(inspection, kind, `${place} (base64)`, one.text, depth)) {
       inspectValue(inspection, kind, `${place} (base64)`, one.text, field, depth + 1)
     }
-    if (one.doubtful) keepCertain(inspection, before)
-  }
-  if (texts.length > ENCODED_TEXTS_MAX) {
-    leaveBeyond(inspection, `${place}: base64 beyond the ${ENCODED_TEXTS_MAX}th text`)
+    if (one.grade === 'doubtful') keepCertain(inspection, before)
   }
 }
 
