@@ -139,24 +139,41 @@ function subjectOf (kind: PlaceKind, field: string, text: string, characters: nu
   }
 }
 
+/** Places of arguments: one line in them is one, however long it is. */
+const ARGUMENTS: ReadonlySet<PlaceKind> = new Set(['graphql', 'query', 'form', 'header', 'cookie'])
 const DOCUMENT_CHARACTERS_MIN = 80
 const ONE_LINE_CHARACTERS_MIN = 160
+/** Characters that are looked at. */
+const DOCUMENT_CHARACTERS_MAX = 600
+/** Blanks in a row that indent a line, or part one paragraph from the next; more are padding. */
+const INDENT_MAX = 24
+const WIDE_BLANK = /[\s\u200b-\u200f]/
 
-/** Several lines of mostly letters and blanks: a person's text or code, which quotes what attacks do. */
+/**
+ * Several lines of mostly letters and blanks: a person's text or code, which quotes what attacks do. Padding makes none:
+ * blanks before a text and long rows of them are not counted.
+ */
 function isDocument (kind: PlaceKind, text: string, characters: number): boolean {
   if (text.length < DOCUMENT_CHARACTERS_MIN || (characters & CHAR.space) === 0) return false
   if (kind === 'path' || kind === 'name' || kind === 'agent' || kind === 'referer' || kind === 'filename') return false
-  const length = Math.min(text.length, 600)
+  let length = 0
   let letters = 0
   let breaks = 0
   let blanks = 0
-  for (let at = 0; at < length; at++) {
+  let row = INDENT_MAX
+  for (let at = 0; at < text.length && length < DOCUMENT_CHARACTERS_MAX; at++) {
     const code = text.charCodeAt(at)
+    const isWide = code > 127 && WIDE_BLANK.test(text.charAt(at))
+    if (code !== 32 && code !== 10 && !isWide) row = 0
+    else if (++row > INDENT_MAX) continue
+    length++
     const low = code | 32
-    if ((low >= 97 && low <= 122) || code > 127) letters++
+    if ((low >= 97 && low <= 122) || (code > 127 && !isWide)) letters++
     else if (code === 32) blanks++
     else if (code === 10) breaks++
   }
-  if (breaks < 2 && text.length < ONE_LINE_CHARACTERS_MIN) return false
-  return (breaks >= 2 || blanks > length / 9) && (letters + blanks) / length > 0.72 && blanks > length / 14
+  if (breaks < 2 && ARGUMENTS.has(kind)) return false
+  if (length < DOCUMENT_CHARACTERS_MIN || (breaks < 2 && length < ONE_LINE_CHARACTERS_MIN)) return false
+  return (breaks >= 2 || blanks > length / 9) && (letters + blanks) / length > 0.72 && blanks > length / 14 &&
+    letters > length / 3
 }
