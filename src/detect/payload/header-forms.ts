@@ -5,13 +5,29 @@
  */
 import { anyOf, repeated, sequence } from '../../std/regex.ts'
 import { words } from '../../std/words.ts'
+import { readEncoded } from './base64.ts'
 
 const NUMBER = /^\d{1,20}$/
 const WORD = /^\??[\w-]{1,60}$/
 const DATE = /^[A-Za-z]{3,9}, ?\d{1,2}[ -][A-Za-z]{3}[ -]\d{2,4} \d{2}:\d{2}:\d{2} (?:GMT|UTC|[+-]\d{4})$/
-const ITEM = /[*\w][\w.+*-]*(?:\/[\w.+*-]+)?(?:=(?:[\w.+:*?-]+|"[\w .,+:*/-]*"))?/
+const ITEM = /[*\w][\w.+*-]*(?:\/[\w.+*-]+)?(?:=(?:[\w.+:*?-]+|"[\w.,+:*/-]*"))?/
+/** What tells a form: a pattern, or a function where a pattern would go back over long values. */
+type Form = Pick<RegExp, 'test'>
+
+/** A path that climbs, an address, a command behind another: no protocol needs one where any letters may stand. */
+const LEADS_ELSEWHERE = /\.\.|\/\/|[;|=]\//
+
+/** A form of the sender's own letters: none of them lead elsewhere, and none hold a text in base64. */
+function ownLetters (pattern: Form): Form {
+  return {
+    test: (value) => pattern.test(value) && !LEADS_ELSEWHERE.test(value) && readEncoded(value).length === 0
+  }
+}
+
 /** Words with parameters: `text/html;q=0.8, *\/*`, `no-cache`, `timeout=5, max=100`. */
-const LIST = sequence([/^/, ITEM, repeated([sequence([/[ \t]{0,4}[,;][ \t]{0,4}/, ITEM])], '*'), /[,;]?$/])
+const LIST = ownLetters(
+  sequence([/^/, ITEM, repeated([sequence([/[ \t]{0,4}[,;][ \t]{0,4}/, ITEM])], '*'), /[,;]?$/])
+)
 const ETAGS = /^(?:\*|(?:W\/)?"[\w+./:=,~-]{0,200}"(?:, ?(?:W\/)?"[\w+./:=,~-]{0,200}"){0,50}|[\w+.:=~-]{1,200})$/
 /** Chromium shuffles a brand that is none, with signs in it, so that nobody reads the list by position. */
 const BRAND = sequence([
@@ -20,7 +36,8 @@ const BRAND = sequence([
   /";v="[\d.]{1,30}"(?:, ?|$)/
 ])
 const BRANDS = sequence([/^/, repeated([BRAND], '{0,10}'), /$/])
-const QUOTED = /^"[\w .()+,-]{0,60}"$/
+/** One word or two; a name of more is judged as any value. */
+const QUOTED = /^"[\w.+-]{0,40}(?: [\w.+-]{1,20})?"$/
 const HOST = /^[\w.-]{1,255}(?::\d{1,5})?$|^\[[\da-f:.]{2,45}\](?::\d{1,5})?$/i
 const ORIGIN = anyOf([
   /^null$|^[a-z][a-z\d+.-]{1,30}:\/\/[\w.-]{1,255}(?::\d{1,5})?$/,
@@ -29,15 +46,17 @@ const ORIGIN = anyOf([
 /** Keys and tokens, whose letters are the sender's. */
 const OPAQUE_CHARACTERS_MAX = 8_192
 const NOT_OPAQUE = /[^\w.~+/=:|-]/
-const OPAQUE = {
-  test: (value: string): boolean =>
-    value.length > 0 && value.length <= OPAQUE_CHARACTERS_MAX && !NOT_OPAQUE.test(value)
+const OPAQUE: Form = {
+  test: (value) => value.length > 0 && value.length <= OPAQUE_CHARACTERS_MAX && !NOT_OPAQUE.test(value)
 }
 const SCHEME = /^(?:Bearer|Token|Key|ApiKey|Api-Key|JWT|Negotiate|NTLM|OAuth) {1,4}/i
-const CREDENTIALS = { test: (value: string): boolean => OPAQUE.test(value.replace(SCHEME, '')) }
-
-/** What tells a form: a pattern, or a function where a pattern would go back over long values. */
-type Form = Pick<RegExp, 'test'>
+/** What credentials hold in base64 is for who issued them. */
+const CREDENTIALS: Form = {
+  test: (value) => {
+    const token = value.replace(SCHEME, '')
+    return OPAQUE.test(token) && !LEADS_ELSEWHERE.test(token)
+  }
+}
 
 /** Form by the names of its headers. */
 const FORMS: Array<[Form, string]> = [
@@ -47,8 +66,8 @@ const FORMS: Array<[Form, string]> = [
   `],
   [NUMBER, 'content-length dnt max-forwards sec-gpc upgrade-insecure-requests sec-websocket-version'],
   [DATE, 'date if-modified-since if-unmodified-since'],
-  [ETAGS, 'if-none-match if-match'],
-  [anyOf([DATE, ETAGS]), 'if-range'],
+  [ownLetters(ETAGS), 'if-none-match if-match'],
+  [ownLetters(anyOf([DATE, ETAGS])), 'if-range'],
   [/^\w{1,20}=[\d, -]{1,400}$/, 'range'],
   [BRANDS, 'sec-ch-ua sec-ch-ua-full-version-list'],
   [QUOTED, 'sec-ch-ua-platform sec-ch-ua-arch sec-ch-ua-bitness sec-ch-ua-model sec-ch-ua-platform-version'],
@@ -57,13 +76,16 @@ const FORMS: Array<[Form, string]> = [
   [/^[\w+/]{22}==$/, 'sec-websocket-key'],
   [HOST, 'host'],
   [ORIGIN, 'origin'],
-  [OPAQUE, 'x-api-key x-csrf-token x-xsrf-token'],
+  [ownLetters(OPAQUE), 'x-api-key x-csrf-token x-xsrf-token'],
   [CREDENTIALS, 'authorization proxy-authorization'],
   [/^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/, 'traceparent'],
-  [/^[\w*/@-]{1,256}=[\w.:;+/~@|-]{1,256}(?: ?, ?[\w*/@-]{1,256}=[\w.:;+/~@|-]{1,256}){0,31}$/, 'tracestate'],
-  [/^[\w.:+/=@-]{1,200}$/, 'x-request-id'],
   [
-    /^[\w-]{1,30}(?:; ?[\w*-]{1,30}=(?:"[\w .()[\]@+,-]{0,200}"|[\w.-]{1,200})){0,6}$/,
+    ownLetters(/^[\w*/@-]{1,256}=[\w.:;+/~@-]{1,256}(?: ?, ?[\w*/@-]{1,256}=[\w.:;+/~@-]{1,256}){0,31}$/),
+    'tracestate'
+  ],
+  [ownLetters(/^[\w.:+/=@-]{1,200}$/), 'x-request-id'],
+  [
+    ownLetters(/^[\w-]{1,30}(?:; ?[\w*-]{1,30}=(?:"[\w.()[\]@+,-]{0,200}"|[\w.-]{1,200})){0,6}$/),
     'content-disposition'
   ]
 ]

@@ -150,8 +150,8 @@ const INDENT_MAX = 24
 const WIDE_BLANK = /[\s\u200b-\u200f]/
 
 /**
- * Several lines of mostly letters and blanks: a person's text or code, which quotes what attacks do. Padding makes none:
- * blanks before a text and long rows of them are not counted.
+ * Several lines of mostly letters and blanks: a person's text or code, which quotes what attacks do. Padding makes
+ * none: blanks before a text and long rows of them are not counted.
  */
 function isDocument (kind: PlaceKind, text: string, characters: number): boolean {
   if (text.length < DOCUMENT_CHARACTERS_MIN || (characters & CHAR.space) === 0) return false

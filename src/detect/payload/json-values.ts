@@ -183,10 +183,11 @@ function nextCode (text: string, at: number): number {
 }
 
 const LETTERS: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v', 0: '\0' }
+for (const lineBreak of ['\r\n', '\n', '\r', '\u2028', '\u2029']) LETTERS[lineBreak] = ''
 
-/** A string as JSON and JavaScript read it. */
+/** A string as JSON and JavaScript read it: a line that ends in a backslash goes on in the next one. */
 function decodeJsonEscapes (raw: string): string {
   return raw.split('\\\\').map((piece) =>
-    decodeEscapes(piece).replace(/\\([^])/g, (_whole: string, letter: string) => LETTERS[letter] ?? letter)
+    decodeEscapes(piece).replace(/\\(\r\n|[^])/g, (_whole: string, letter: string) => LETTERS[letter] ?? letter)
   ).join('\\')
 }

@@ -1,4 +1,4 @@
-import { anyOf, sequence } from '../../std/regex.ts'
+import { anyOf, repeated, sequence } from '../../std/regex.ts'
 import { wordSet } from '../../std/words.ts'
 import type { Observation } from '../shapes.ts'
 import { ENCODED_CHARACTERS_MIN, RUN_CHARACTERS_MIN, mayBeShortBase64 } from './base64.ts'
@@ -158,11 +158,14 @@ function inspectOddForm (inspection: Inspection, name: string, value: string): v
   const basic = name.endsWith('authorization') ? /^basic {1,4}([\w+/=-]{1,8192})$/i.exec(value)?.[1] : undefined
   if (basic === undefined) {
     // Credentials with parameters: `Digest username="x", uri="/"`, `AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b;c`.
-    const parameters = name.endsWith('authorization') ? PARAMETERS.exec(value)?.[1] : undefined
-    if (parameters === undefined) return inspectValue(inspection, 'header', place, decodePercent(value, false), name, 1)
-    for (const parameter of parameters.split(',')) {
+    const parameters = name.endsWith('authorization') ? PARAMETERS.exec(value)?.[1]?.match(PARAMETER) ?? [] : []
+    if (parameters.length === 0 || !parameters.every((one) => PARAMETER_NAME.test(one))) {
+      return inspectValue(inspection, 'header', place, decodePercent(value, false), name, 1)
+    }
+    for (const parameter of parameters) {
       const text = parameter.slice(parameter.indexOf('=') + 1).trim()
-      if (!PLAIN_PARAMETER.test(text)) inspectValue(inspection, 'header', place, decodePercent(text, false), name, 1)
+      if (PLAIN_PARAMETER.test(text) && !text.includes('..')) continue
+      inspectValue(inspection, 'header', place, decodePercent(text, false), name, 1)
     }
     return
   }
@@ -172,6 +175,9 @@ function inspectOddForm (inspection: Inspection, name: string, value: string): v
 }
 
 const PARAMETERS = /^[\w-]{1,60} {1,4}([\w-]{1,60}=[^]*)$/
+/** Commas within quotes are of the value. */
+const PARAMETER = /(?:"[^"]*(?:"|$)|[^,"])+/g
+const PARAMETER_NAME = /^\s{0,8}[\w-]{1,60}\s{0,8}=/
 const PLAIN_PARAMETER = /^"?[\w.~+/=:@?-]*"?$|^[\w-]+(?:;[\w-]+)*$/
 
 function credentialsOf (pair: string): [user: string, password: string] {
@@ -179,6 +185,12 @@ function credentialsOf (pair: string): [user: string, password: string] {
   return colon === -1 ? [pair, ''] : [pair.slice(0, colon), pair.slice(colon + 1)]
 }
 
+/** A type and its parameters. Their values have no blanks, which boundaries may have and clients do not use. */
+const CONTENT_TYPE = sequence([
+  /^(?:[\w.+*-]{1,80}\/[\w.+*-]{1,200})?/,
+  repeated([/[ \t]{0,4};[ \t]{0,4}[\w*-]{1,40}="?[\w.:+,/=?-]{0,400}"?/], '{0,8}'),
+  /;?$/
+])
 const HEADER_NAME = /^[\w-]{1,64}$/
 
 function inspectHeader (inspection: Inspection, name: string, value: string): void {
@@ -189,7 +201,7 @@ function inspectHeader (inspection: Inspection, name: string, value: string): vo
     inspectValue(inspection, /^[\w .()-]{1,60}\/v?\d/.test(value) ? 'agent' : 'header', place, value, name, FLAT)
   } else if (name === 'referer') inspectReferer(inspection, value)
   else if (name === 'content-type') {
-    if (!/^[\w/+.;= "'()?:,-]*$/.test(value) || /%\{/.test(value)) {
+    if (!CONTENT_TYPE.test(value) || value.includes('..')) {
       inspectValue(inspection, 'header', place, value, name, FLAT)
     }
   } else {
@@ -200,11 +212,15 @@ function inspectHeader (inspection: Inspection, name: string, value: string): vo
   }
 }
 
+/** An address without a query, its escapes read. */
+const REFERER = /^https?:\/\/[\w.:/~@,+!=()*-]*(?:#[\w/-]*)?$/i
+
 function inspectReferer (inspection: Inspection, value: string): void {
   const question = value.indexOf('?')
   const path = question === -1 ? value : value.slice(0, question)
-  if (!/^https?:\/\/[\w.:/%~@,+!=()*-]*(?:#[\w/%-]*)?$/i.test(path) || /\.\.|%00/.test(path)) {
-    inspectValue(inspection, 'referer', 'header.referer', decodePercent(path, false), 'referer', FLAT)
+  const plain = decodePercent(path, false)
+  if (!REFERER.test(plain) || plain.includes('..')) {
+    inspectValue(inspection, 'referer', 'header.referer', plain, 'referer', FLAT)
   }
   if (question !== -1) inspectForm(inspection, value.slice(question + 1), 'referer', 'header.referer', false)
 }
