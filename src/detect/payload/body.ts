@@ -85,7 +85,7 @@ function inspectText (
   contentTypes: string,
   graphqlRoute: boolean
 ): void {
-  const look = lookOf(text, declared)
+  const look = lookOf(text, declared.includes('file') ? contentTypes : false)
   let isRead = false
   for (const kind of declared) {
     if (kind === look || kind === 'file') continue
@@ -110,14 +110,14 @@ function inspectDeclaredText (inspection: Inspection, text: string, contentTypes
 /** JSON and no document: no selection begins with a string. */
 const OPENS_JSON = /^[\s\ufeff]{0,64}[{[][\s\ufeff]{0,64}["{[\]}]/
 
-/** The kind that the text shows, whatever was declared. */
-function lookOf (text: string, declared: readonly BodyKind[]): BodyKind {
+/** The kind that the text shows, whatever was declared. `fileType`: of a body that was sent as a file. */
+function lookOf (text: string, fileType: string | false): BodyKind {
   const start = text.slice(0, 256).trimStart()
   if (start.startsWith('{') || start.startsWith('[')) return 'json'
   if (start.startsWith('<?xml') || start.startsWith('<!DOCTYPE')) return 'xml'
   if (start.startsWith('--') && /^content-disposition:/im.test(text.slice(0, 4_096))) return 'multipart'
   const binary = isBinary(text)
-  if (beginsAsFile(text, declared.includes('file'), binary)) return 'file'
+  if (beginsAsFile(text, fileType, binary)) return 'file'
   if (binary) return 'bytes'
   if (/^[\w.[\]%-]{1,64}=/.test(start) && !/[\s<>"'{}]/.test(text.trim())) return 'form'
   return 'text'

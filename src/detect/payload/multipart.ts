@@ -106,7 +106,7 @@ function inspectPart (inspection: Inspection, part: string): void {
       technique: 'T1027'
     })
   }
-  inspectContent(inspection, place, field, decodeTransfer(head, content), type, files.length > 0)
+  inspectContent(inspection, place, field, decodeTransfer(head, content), type, files)
 }
 
 const FILE_NAME = /filename\*?=(?:"((?:[^"\\]|\\.){0,1000})"|([^;\r\n]{0,1000}))/gi
@@ -194,11 +194,12 @@ function inspectContent (
   field: string,
   content: string,
   type: string,
-  isFile: boolean
+  fileNames: readonly string[]
 ): void {
   if (content === '') return
+  const isFile = fileNames.length > 0
   const isDeclaredFile = isFile && !type.startsWith('text/')
-  if (beginsAsFile(content, isDeclaredFile)) {
+  if (beginsAsFile(content, isDeclaredFile ? `${type} ${fileNames.join(' ')}` : false)) {
     inspectFile(inspection, content, place)
     // Without a file's name it is the value of a field to most parsers.
     if (!isFile) inspectTextInBytes(inspection, 'multipart', place, content, field.toLowerCase())
