@@ -39,6 +39,7 @@ export function inspectBody (inspection: Inspection, bytes: Uint8Array, head: Bo
   for (const charset of unread) leaveBeyond(inspection, `body: in ${charset}, which is not read here`)
   const kinds = kindsOf(head.contentTypes, types)
   for (const text of texts) inspectText(inspection, text, kinds, declared, head.graphqlRoute)
+  if (isBinary(texts[0] as string)) inspectDeclaredText(inspection, texts[0] as string, types)
   if (!kinds.includes('form')) return
   for (const charset of charsets) {
     const text = formInCharset(texts[0] as string, charset)
@@ -98,13 +99,12 @@ function inspectText (
   const isWhole = inspectAs(inspection, look, text, contentTypes, graphqlRoute) &&
     (look !== 'multipart' || declared.includes('multipart'))
   if (!isWhole) inspectAs(inspection, 'text', text, contentTypes, graphqlRoute)
-  else if (look === 'bytes' || look === 'file') inspectDeclaredText(inspection, text, contentTypes)
 }
 
 /** Bytes that were sent as text are text to a handler, and so may be those of which nothing was said. */
-function inspectDeclaredText (inspection: Inspection, text: string, contentTypes: string): void {
-  if (/^\s*text\//i.test(contentTypes)) inspectTextInBytes(inspection, 'text', 'body', text, '')
-  else if (/^\s*(?:$|application\/octet-stream)/i.test(contentTypes)) inspectCertain(inspection, 'text', 'body', text, '')
+function inspectDeclaredText (inspection: Inspection, text: string, types: string): void {
+  if (types.trimStart().startsWith('text/')) inspectTextInBytes(inspection, 'text', 'body', text, '')
+  else if (types === '' || types.includes('octet-stream')) inspectCertain(inspection, 'text', 'body', text, '')
 }
 
 /** JSON and no document: no selection begins with a string. */

@@ -168,9 +168,9 @@ const NAME = /^[\w:.\u0080-\uffff-]{1,200}(?=[\s/]|$)/
 function inspectTag (inspection: Inspection, tag: string, kind: 'tag' | 'instruction', place: string): void {
   const nameFrom = tag.startsWith('/') ? 1 : 0
   const name = NAME.exec(tag.slice(nameFrom))?.[0] ?? ''
-  if (name.length > 8) inspectName(inspection, 'xml', place, name)
+  if (name.length > 8 && nameFrom === 0) inspectName(inspection, 'xml', place, name)
   const rest = tag.slice(nameFrom + name.length)
-  const isXml = name !== '' && inspectAttributes(inspection, rest, kind, place)
+  const isXml = name !== '' && (rest === '' || inspectAttributes(inspection, rest, kind, place))
   if (isXml && !ACTIVE_ELEMENT.test(name)) return
   const { open, close } = MARKUP[kind]
   inspectValue(inspection, 'xml', place, open + tag + close, '', FLAT)
