@@ -59,7 +59,7 @@ export function inspectGraphql (
   return !reading.open
 }
 
-/** A line of a document that was put out of use looks like broken code or a command line: of such, other rules count. */
+/** A line that was put out of use looks like broken code or a command line: in it, all other rules count. */
 function inspectComment (inspection: Inspection, place: string, comment: string): void {
   const strings = stringsOfTokens(comment)
   const before = inspection.findings.length

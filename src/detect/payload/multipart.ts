@@ -79,7 +79,9 @@ function inspectPart (inspection: Inspection, part: string): void {
   const content = split === null ? '' : part.slice(split.index + split[0].length, endOfContent(part))
   const name = /[;\s]name=(?:"((?:[^"\\]|\\.){0,400})"|([^;\r\n]{0,400}))/i.exec(head)
   const allFiles = fileNamesOf(head)
-  if (allFiles.length > FILE_NAMES_MAX) leaveBeyond(inspection, `body: names of one file beyond the ${FILE_NAMES_MAX}th`)
+  if (allFiles.length > FILE_NAMES_MAX) {
+    leaveBeyond(inspection, `body: names of one file beyond the ${FILE_NAMES_MAX}th`)
+  }
   const files = firstAndLast(allFiles, FILE_NAMES_MAX)
   const type = (/content-type:\s{0,4}([^\r\n]{0,200})/i.exec(head)?.[1] ?? '').toLowerCase()
   const field = name?.[1] ?? name?.[2] ?? ''
