@@ -78,12 +78,15 @@ function hasSecretAsValue (text: string): boolean {
 
 /** Of values in values, each of which is decoded. */
 const DEPTH_MAX = 3
+/** What stands behind a name, also encoded once more. */
+const MAY_NAME = /[{"'=:<]|%(?:25)*(?:3[AaCcDd]|22|27|7[Bb])/
 
 /** A value that is itself JSON, GraphQL, XML or a target, percent-encoded: secrets inside it. */
 function maskInside (depth: number, value: string, place: string, onMasked: OnMasked): string {
   if (value.length < HIDING_LENGTH_MIN) return value
   const plain = decodeValue(value)
-  if (!/[{"'=:<%]/.test(plain)) return maskTokens(value, place, onMasked)
+  if (depth > 0 && plain === value) return value
+  if (!MAY_NAME.test(plain)) return maskTokens(value, place, onMasked)
   const named = maskText(plain, place, onMasked)
   const masked = depth < DEPTH_MAX && named.includes('%') ? maskDeeper(depth + 1, named, place, onMasked) : named
   if (masked === plain) return value
