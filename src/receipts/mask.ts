@@ -1,9 +1,8 @@
 /**
- * Masking: tokens that give themselves away, pairs, cookies, text of no known form, bodies of several parts. A secret is
- * replaced by its shape (mask-shape.ts). Pure.
- *
- * Linear on purpose, in every function: the text is a stranger's, and whoever masks it is the main thread. A
- * value's end is looked for by a scanner and not by a pattern, whose attempts would each read the same text again.
+ * Masking: tokens that give themselves away, pairs, cookies, text of no known form, bodies of several parts. A secret
+ * is replaced by its shape (mask-shape.ts). Pure. Linear on purpose, in every function: the text is a stranger's, and
+ * whoever masks it is the main thread. A value's end is looked for by a scanner and not by a pattern, whose attempts
+ * would each read the same text again.
  */
 import { anyOf } from '../std/regex.ts'
 import { maskElements } from './mask-elements.ts'

@@ -4,9 +4,9 @@
  *
  * What one client has in line is counted by its predicted thread time: within its budget it never takes anybody else's
  * turn, and what is beyond waits for its own. Only a few are handed on at a time; of those that wait here the pool
- * answers some without a thread meanwhile, and they are dropped when their turn comes. A line that is full of work takes
- * no more from anonymous clients; signed-in ones are taken as long as there is a place, and are answered in a hurry
- * beyond.
+ * answers some without a thread meanwhile, and they are dropped when their turn comes. A line that is full of work
+ * takes no more from anonymous clients; signed-in ones are taken as long as there is a place, and are answered in a
+ * hurry beyond.
  */
 import { ipv6Words, isAddressKey } from '../std/ip.ts'
 import { isWanted, weightOf } from './shapes.ts'

@@ -65,7 +65,7 @@ export class RingRun {
   #isReady = false
   #isOver = false
   #end: ThreadEnd = 'died'
-  /** The one that used up the thread's time: while the thread ends it may begin with the next, which is not to blame. */
+  /** The one that used up the thread's time: while the thread ends it may begin with the next, which is innocent. */
   #exhausting: Waiting | null = null
   /** Time at the observation in hand. */
   #stuckMs = 0

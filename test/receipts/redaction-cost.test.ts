@@ -21,6 +21,7 @@ const RECEIPT_MS_MAX = 20
 /** The clock of a thread's CPU time ticks every 4 ms on some machines. */
 const TRY_MS = 40
 const TRIES = 4
+const QUICKEST_OF = 20
 
 const ignored = (): void => {}
 const FUNCTIONS: Record<string, (text: string) => unknown> = {
@@ -77,24 +78,25 @@ function fill (head: string, unit: string, length: number): string {
   return (head + unit.repeat(Math.ceil(length / unit.length))).slice(0, length)
 }
 
-/**
- * Wall time, which costs nothing to read, tells what may be slow; CPU time of this thread, whose clock may tick in
- * milliseconds, judges it over many calls.
- */
+/** The quickest of a few runs tells what may be slow, the quickest of many judges it. */
 function faultOf (run: (text: string) => unknown, { head, unit }: Pump): string[] {
   const small = fill(head, unit, 16 * KIB)
   const large = fill(head, unit, 64 * KIB)
   const largeMs = leastWallMs(() => run(large))
   if (largeMs <= NOTABLE_MS || (largeMs <= COST_MS_MAX && largeMs <= GROWTH_MAX * leastWallMs(() => run(small)))) return []
-  // One after the other each time: a machine that others use is slow for both.
-  const tries = Array.from({ length: TRIES }, () => ({ smallMs: cpuMs(() => run(small)), largeMs: cpuMs(() => run(large)) }))
+  // One after the other each time: a machine that others use is slow for both. The quickest of many runs has neither
+  // their time nor a collection of garbage in it.
+  const tries = Array.from({ length: TRIES }, () => ({
+    smallMs: leastWallMs(() => run(small), QUICKEST_OF),
+    largeMs: leastWallMs(() => run(large), QUICKEST_OF)
+  }))
   if (tries.some(({ smallMs, largeMs }) => largeMs <= NOTABLE_MS || (largeMs <= COST_MS_MAX && largeMs <= GROWTH_MAX * smallMs))) return []
   return [`${JSON.stringify(head)} + ${JSON.stringify(unit)}...: ${tries.map(({ smallMs, largeMs }) => `${smallMs.toFixed(2)} ms, then ${largeMs.toFixed(2)} ms`).join('; ')}`]
 }
 
-function leastWallMs (run: () => unknown): number {
+function leastWallMs (run: () => unknown, runs = 3): number {
   let least = Infinity
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < runs; i++) {
     const before = performance.now()
     run()
     least = Math.min(least, performance.now() - before)
