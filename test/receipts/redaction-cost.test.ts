@@ -91,6 +91,10 @@ function faultOf (run: (text: string) => unknown, { head, unit }: Pump): string[
     largeMs: leastWallMs(() => run(large), QUICKEST_OF)
   }))
   if (tries.some(({ smallMs, largeMs }) => largeMs <= NOTABLE_MS || (largeMs <= COST_MS_MAX && largeMs <= GROWTH_MAX * smallMs))) return []
+  // Memory has steps at such lengths: what is not linear grows as much from here to four times as long.
+  const longer = fill(head, unit, 256 * KIB)
+  const largestMs = leastWallMs(() => run(longer))
+  if (largestMs <= GROWTH_MAX * leastWallMs(() => run(large)) && largeMs <= COST_MS_MAX) return []
   return [`${JSON.stringify(head)} + ${JSON.stringify(unit)}...: ${tries.map(({ smallMs, largeMs }) => `${smallMs.toFixed(2)} ms, then ${largeMs.toFixed(2)} ms`).join('; ')}`]
 }
 
