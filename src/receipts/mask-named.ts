@@ -87,10 +87,12 @@ function eachName (text: string, onName: OnName): void {
   }
 }
 
+const NONE: ReadonlySet<number> = new Set()
+
 /** In `name: "password", value: "x"` and in `value: "x", name: "password"` where the value begins. */
-function pairedValues (text: string): Set<number> {
+function pairedValues (text: string): ReadonlySet<number> {
+  if (!/val/i.test(text)) return NONE
   const found = new Set<number>()
-  if (!/val/i.test(text)) return found
   let isNamed = false
   let isSecret = false
   let value = -1

@@ -1,8 +1,9 @@
 /**
  * Masking: tokens that give themselves away, pairs, cookies, text of no known form, bodies of several parts. A secret
- * is replaced by its shape (mask-shape.ts). Pure. Linear on purpose, in every function: the text is a stranger's, and
- * whoever masks it is the main thread. A value's end is looked for by a scanner and not by a pattern, whose attempts
- * would each read the same text again.
+ * is replaced by its shape (mask-shape.ts). Pure.
+ *
+ * Linear on purpose, in every function: the text is a stranger's, and whoever masks it is the main thread. A
+ * value's end is looked for by a scanner and not by a pattern, whose attempts would each read the same text again.
  */
 import { anyOf } from '../std/regex.ts'
 import { maskElements } from './mask-elements.ts'
@@ -102,11 +103,11 @@ function maskDeeper (depth: number, value: string, place: string, onMasked: OnMa
     : maskPairsAt(depth, value.slice(mark + 1), place, onMasked))
 }
 
-/** The text as it is where an escape in it has no meaning. */
+/** A percent sign that begins no escape stays one, as receivers read it; text that is no UTF-8 stays as it is. */
 function decodeValue (text: string): string {
   if (!text.includes('%')) return text.replaceAll('+', ' ')
   try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
+    return decodeURIComponent(text.replaceAll('+', ' ').replace(/%(?![0-9A-Fa-f]{2})/g, '%25'))
   } catch {
     return text
   }

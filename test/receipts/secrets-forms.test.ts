@@ -155,6 +155,7 @@ const CONTAINERS: Record<string, (text: string) => Partial<Observation>> = {
   'part of a body': (text) => withBody('multipart/form-data; boundary="==x"', `--==x\r\nContent-Disposition: form-data; name="d"\r\n\r\n${text}\r\n--==x--\r\n`),
   'query value': (text) => ({ url: `/x?a=1&d=${encodeURIComponent(text)}` }),
   'query value encoded twice': (text) => ({ url: `/x?d=${encodeURIComponent(encodeURIComponent(text))}` }),
+  'query value beside a percent sign alone': (text) => ({ url: `/x?d=100%;${encodeURIComponent(text)}%&e=f` }),
   'query without a name': (text) => ({ url: `/x?${encodeURIComponent(text)}` }),
   'segment of a path': (text) => ({ url: `/x/${encodeURIComponent(text)}/y` }),
   header: (text) => ({ headers: ['X-Note', text.replaceAll('\n', '\\n')] }),
