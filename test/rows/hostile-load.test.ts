@@ -8,16 +8,19 @@ import { SCENARIOS } from './hostile-traffic.ts'
  */
 t.setTimeout(180_000)
 
-/** Nobody notices less, and the quiet figure is an accident on a shared machine. */
-const UNNOTICED_MS = 50
-/** A large body waits its turn for 150 ms at most. */
-const LARGE_MS_MAX = 250
+/**
+ * In each round, as long as the loop may stand still in each: of three long ones the best is held to three times the
+ * quiet figure (test/nightly/hostile-load.ts), which one short round on a shared machine cannot tell.
+ */
+const ORDINARY_MS_MAX = 250
+/** A large body waits its turn for 320 ms at most, beside that. */
+const LARGE_MS_MAX = 570
 
 for (const scenario of SCENARIOS) {
   t.test(`under hostile load no attack passes and ordinary requests go on: ${scenario}`, async (t) => {
     const round = await runRound(t, { scenario, seconds: 10, quietSeconds: 4 })
     checkRound(t, round, { scenario })
-    for (const [kind, msMax] of [['ordinary', UNNOTICED_MS], ['ordinary, large', LARGE_MS_MAX]] as const) {
+    for (const [kind, msMax] of [['ordinary', ORDINARY_MS_MAX], ['ordinary, large', LARGE_MS_MAX]] as const) {
       const ms = round.flood[kind]!.ms.p99
       const quietMs = round.quiet[kind]!.ms.p99
       const barMs = Math.max(3 * quietMs, msMax * round.slowness)
