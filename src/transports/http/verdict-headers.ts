@@ -2,18 +2,19 @@ import type { FastifyReply } from 'fastify'
 import type { Transaction } from '../../transaction/transaction.ts'
 
 /** Fewer points are shown as 0, which says nothing. */
-const POINT_MIN = 0.5
+const POINT_MIN = 1
 
 /**
  * Score, action and factors, for callers who may see them. A request that a standing decision refused was not scored,
- * and says so as its receipt does; a client over a limit is not called an attacker in a header.
+ * and says so as its receipt does; a client over a limit is not called an attacker in a header. Points are rounded
+ * down: 74.99 is challenged, and must not be shown as the 75 that blocks, nor a factor as more than the whole.
  */
 export function showVerdict (reply: FastifyReply, { score, verdict }: Transaction): void {
   const factors = (score?.factors ?? [])
     .filter((factor) => factor.contribution >= POINT_MIN)
     .sort((a, b) => b.contribution - a.contribution)
-  reply.header('x-neko-score', Math.round(score?.value ?? 0))
+  reply.header('x-neko-score', Math.floor(score?.value ?? 0))
   reply.header('x-neko-action', verdict?.action ?? 'BLOCK')
-  const shown = factors.map((factor) => `${factor.name}=${Math.round(factor.contribution)}`)
+  const shown = factors.map((factor) => `${factor.name}=${Math.floor(factor.contribution)}`)
   reply.header('x-neko-factors', shown.join(','))
 }
