@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../std/clock.ts'
+import { handleOf, type IssuedTokens } from './issued-tokens.ts'
 import type { Keys } from './keys.ts'
 import { BoundedMap } from '../std/bounded-map.ts'
 import type { Revocations } from './revocations.ts'
@@ -10,9 +11,9 @@ import type { Users } from './users.ts'
 /**
  * From a header to a caller. Synchronous wherever memory knows the answer.
  *
- * Tokens that were verified are remembered by their SHA-256 until they run out (a look-up of 1 us instead of
- * an HMAC and JSON of some 15 us); what may change under them (the session, the user, the role) is asked
- * again each time.
+ * Tokens that were verified are remembered until they run out (a look-up and a SHA-256 of 1 us instead of an HMAC and
+ * JSON of some 15 us); what may change under them (the session, the user, the role) is asked again each time. They are
+ * found by a part of their signature, so that a token nobody knows costs no hash to be told from one that holds.
  */
 const VERIFIED_MAX = 20_000
 
@@ -25,16 +26,31 @@ export interface Authentication {
    * asked.
    */
   authenticate (headers: CredentialHeaders): Credential | Promise<Credential>
-  /** The same for a token without its header (WebSocket). */
+  /**
+   * A credential that is known to hold, from memory alone: for an address with too many refused ones, where one that
+   * nobody knows must cost no cryptography and one that holds must not suffer for its neighbours. Null for all others,
+   * also for a token that no process has seen since the start.
+   */
+  recall (headers: CredentialHeaders): Held | null
+  /** The same as `authenticate` for a token without its header (WebSocket). */
   authenticateToken (token: string): Credential | Promise<Credential>
   /** Whether a caller who was let in would still be: for connections that stay open. From memory. */
   holds (principal: Principal): boolean
 }
 
-interface Verified { claims: AccessClaims, user: UserState | null, principal: Principal | null, version: number }
+type Held = Extract<Credential, { state: 'held' }>
+
+interface Verified {
+  digest: string
+  claims: AccessClaims
+  user: UserState | null
+  principal: Principal | null
+  version: number
+}
 
 interface AuthenticationOptions {
   tokens: Tokens
+  issued: IssuedTokens
   users: Users
   keys: Keys
   revocations: Revocations
@@ -44,7 +60,7 @@ interface AuthenticationOptions {
 }
 
 export function createAuthentication (
-  { tokens, users, keys, revocations, clock, ready }: AuthenticationOptions
+  { tokens, issued, users, keys, revocations, clock, ready }: AuthenticationOptions
 ): Authentication {
   const verified = new BoundedMap<string, Verified>(VERIFIED_MAX)
 
@@ -52,14 +68,28 @@ export function createAuthentication (
     const isReady = ready()
     if (isReady !== true) return isReady.then(() => authenticateToken(token))
     if (token.length > TOKEN_CHARACTERS_MAX) return refused('malformed')
-    const digest = hash('sha256', token, 'base64url')
-    const known = verified.use(digest)
-    if (known !== undefined && known.version === tokens.version) return checkToken(known)
+    const known = verified.use(handleOf(token))
+    if (known !== undefined && isOf(known, token)) return checkToken(known)
     const verdict = tokens.verify(token)
     if (!verdict.held) return refused(verdict.reason)
-    const fresh: Verified = { claims: verdict.claims, user: null, principal: null, version: tokens.version }
-    verified.set(digest, fresh)
+    const { claims } = verdict
+    const fresh = { digest: digestOf(token), claims, user: null, principal: null, version: tokens.version }
+    verified.set(handleOf(token), fresh)
+    issued.note(token, claims.expiresAt)
     return checkToken(fresh)
+  }
+
+  function isOf ({ version, digest }: Verified, token: string): boolean {
+    return version === tokens.version && digest === digestOf(token)
+  }
+
+  /** A token of a signature that is known here, or that a sibling issued or verified: then it is worth its HMAC. */
+  function recallToken (token: string): Credential | Promise<Credential> | null {
+    if (token.length > TOKEN_CHARACTERS_MAX) return null
+    const handle = handleOf(token)
+    const known = verified.get(handle)
+    if (known !== undefined && isOf(known, token)) return checkToken(known)
+    return issued.has(handle) ? authenticateToken(token) : null
   }
 
   function checkToken (token: Verified): Credential | Promise<Credential> {
@@ -92,9 +122,11 @@ export function createAuthentication (
   }
 
   function unlessRevoked (credential: Credential): Credential {
-    return credential.state === 'held' && revocations.has('key', credential.principal.id)
-      ? refused('revoked')
-      : credential
+    return credential.state === 'held' && isRevokedKey(credential.principal) ? refused('revoked') : credential
+  }
+
+  function isRevokedKey ({ kind, id }: Principal): boolean {
+    return kind === 'key' && revocations.has('key', id)
   }
 
   return {
@@ -106,6 +138,19 @@ export function createAuthentication (
       if (key !== undefined) return typeof key === 'string' ? authenticateKey(key) : refused('malformed')
       const token = bearer(authorization as string)
       return token === null ? refused('malformed') : authenticateToken(token)
+    },
+    recall (headers) {
+      const { authorization } = headers
+      const key = headers['x-api-key']
+      if (ready() !== true || (authorization === undefined) === (key === undefined)) return null
+      const token = authorization === undefined ? null : bearer(authorization)
+      const credential = token !== null ? recallToken(token) : typeof key === 'string' ? keys.recall(key) : null
+      if (credential instanceof Promise) {
+        // The store would have to be asked, which is more than an address with too many refusals is given.
+        credential.catch(() => null)
+        return null
+      }
+      return credential?.state === 'held' && !isRevokedKey(credential.principal) ? credential : null
     },
     authenticateToken,
     holds (principal) {
@@ -139,6 +184,10 @@ function principalOf (user: UserState, claims: AccessClaims): Principal {
   })
   generations.set(principal, user.generation)
   return principal
+}
+
+function digestOf (token: string): string {
+  return hash('sha256', token, 'base64url')
 }
 
 /** RFC 6750: the scheme in any case, one space, one token. */

@@ -5,6 +5,7 @@ import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../error
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
 import { createAuthentication, type Authentication, type CredentialHeaders } from './authentication.ts'
+import { createIssuedTokens } from './issued-tokens.ts'
 import { createKnownAddresses } from './known-addresses.ts'
 import { createKeys } from './keys.ts'
 import { createLogins, type CountAttempt, type Logins } from './logins.ts'
@@ -106,6 +107,7 @@ export function createIdentity (options: IdentityOptions): Identity {
     expirationSeconds: config.jwtExpirationSeconds,
     clock
   })
+  const issued = createIssuedTokens({ fleet, clock })
   const reading = createReading({
     storage,
     clock,
@@ -141,6 +143,7 @@ export function createIdentity (options: IdentityOptions): Identity {
   return {
     ...createAuthentication({
       tokens,
+      issued,
       users,
       keys,
       revocations,
@@ -153,6 +156,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       knownAddresses,
       passwords,
       tokens,
+      issued,
       revocations,
       audit,
       expirationSeconds: config.jwtExpirationSeconds,
@@ -177,6 +181,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       listeners.clear()
       await reading.close()
       users.close()
+      issued.close()
       await Promise.all([revocations.close(), keys.close()])
     }
   }

@@ -2,6 +2,7 @@ import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { addressKey } from '../std/ip.ts'
 import { retryable } from '../std/retryable.ts'
+import type { IssuedTokens } from './issued-tokens.ts'
 import type { KnownAddresses } from './known-addresses.ts'
 import type { Passwords } from './passwords.ts'
 import { requirePasswordBounds } from './passwords.ts'
@@ -46,6 +47,7 @@ interface LoginsOptions {
   knownAddresses: KnownAddresses
   passwords: Passwords
   tokens: Tokens
+  issued: IssuedTokens
   revocations: Revocations
   audit: Audit
   expirationSeconds: number
@@ -55,7 +57,8 @@ interface LoginsOptions {
 }
 
 export function createLogins (options: LoginsOptions): Logins {
-  const { users, sessions, knownAddresses, passwords, tokens, revocations, audit, expirationSeconds } = options
+  const { users, sessions, knownAddresses, passwords, tokens, issued, revocations, audit, expirationSeconds } =
+    options
 
   /** How long to wait, 0 when the try may be made. */
   async function tryOn (key: string): Promise<number> {
@@ -73,7 +76,9 @@ export function createLogins (options: LoginsOptions): Logins {
   }
 
   function answer (session: Session, refreshToken: string): SessionTokens {
-    const { token } = tokens.issue({ userId: session.userId, sessionId: session.id, generation: session.generation })
+    const { userId, id: sessionId, generation } = session
+    const { token, expiresAt } = tokens.issue({ userId, sessionId, generation })
+    issued.note(token, expiresAt)
     return { accessToken: token, refreshToken, expiresInSeconds: expirationSeconds }
   }
 

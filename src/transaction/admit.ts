@@ -16,7 +16,7 @@ import type { Transaction } from './transaction.ts'
  */
 export interface AdmitParts {
   decisions: Pick<Decisions, 'forAddress' | 'forCaller'>
-  identity: Pick<Identity, 'authenticate'>
+  identity: Pick<Identity, 'authenticate' | 'recall'>
   limits: Pick<Limits, 'peekNamed' | 'takeNamed' | 'take' | 'isHeld'>
   metrics: Pick<Metrics, 'limitDecisionsTotal'>
   isOverloaded (): boolean
@@ -37,11 +37,15 @@ export function createAdmit ({ decisions, identity, limits, metrics, isOverloade
     return admitCaller(transaction, byAddress, null)
   }
 
-  /** Hop 2: who asks. An address with too many refused credentials is refused before any cryptography. */
+  /**
+   * Hop 2: who asks. An address with too many refused credentials is refused before any cryptography, except for one
+   * that is known to hold.
+   */
   async function authenticate (transaction: Transaction, byAddress: Decision | null): Promise<Refusal | null> {
     const guesses = limits.peekNamed('standard', 'failed', transaction.client)
-    if (!guesses.allowed) return refuseByLimit(transaction, counted(guesses))
-    const credential = await identity.authenticate(transaction.shown!)
+    const known = guesses.allowed ? null : identity.recall(transaction.shown!)
+    if (!guesses.allowed && known === null) return refuseByLimit(transaction, counted(guesses))
+    const credential = known ?? await identity.authenticate(transaction.shown!)
     let failures: LimitAnswer | null = null
     if (credential.state === 'held') {
       transaction.principal = credential.principal

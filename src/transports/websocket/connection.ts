@@ -137,11 +137,11 @@ export class SocketConnection implements Peer {
 
   async #authenticate (shown: { authorization?: string, 'x-api-key'?: string }): Promise<boolean> {
     const { app, recount } = this.#edge
-    // An address with too many refused credentials is refused before any cryptography.
-    if (!app.limits.peekNamed('standard', 'failed', this.client).allowed) {
-      return this.#refused(CLOSE.tooMany, 'Too many refused credentials')
-    }
-    const credential = await app.identity.authenticate(shown)
+    // An address with too many refused credentials is refused before any cryptography, one that is known to hold apart.
+    const mayGuess = app.limits.peekNamed('standard', 'failed', this.client).allowed
+    const known = mayGuess ? null : app.identity.recall(shown)
+    if (!mayGuess && known === null) return this.#refused(CLOSE.tooMany, 'Too many refused credentials')
+    const credential = known ?? await app.identity.authenticate(shown)
     if (credential.state !== 'held') {
       this.#countBadToken()
       return this.#refused(CLOSE.forbidden, 'Forbidden')
