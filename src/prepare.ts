@@ -6,6 +6,7 @@ import type { Config } from './config/config.ts'
 import { decisionCollections } from './decisions/shapes.ts'
 import { identityCollections } from './identity/collections.ts'
 import { prepareIdentity } from './identity/prepare.ts'
+import { warnOfKeys } from './identity/prepare-keys.ts'
 import { incidentCollections } from './incidents/shapes.ts'
 import { prepareIntel } from './intel/prepare.ts'
 import { intelCollections } from './intel/shapes.ts'
@@ -88,8 +89,9 @@ export async function prepareRooms (
 ): Promise<Prepared> {
   await storage.migrate([...collections])
   await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
-  const { oneTimePassword, adminUsername, adminMissing } = await prepareIdentity({ config, storage, clock })
+  const { oneTimePassword, adminUsername, adminMissing, keys } = await prepareIdentity({ config, storage, clock })
   if (adminMissing) log.warn('nobody can log in: set ADMIN_PASSWORD for the first administrator')
+  warnOfKeys(keys, log)
   await prepareIntel({ storage, clock })
   return { oneTimePassword, adminUsername, adminMissing, pending: false }
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../std/clock.ts'
 import { handleOf, type IssuedTokens } from './issued-tokens.ts'
 import type { Keys } from './keys.ts'
 import { BoundedMap } from '../std/bounded-map.ts'
+import { entryOf, rememberEntry, type Authorities } from './authority.ts'
 import type { Revocations } from './revocations.ts'
 import { SCOPES_BY_ROLE, type Credential, type Principal, type UserState } from './shapes.ts'
 import { TOKEN_CHARACTERS_MAX, type AccessClaims, type Tokens } from './tokens.ts'
@@ -53,6 +54,7 @@ interface AuthenticationOptions {
   issued: IssuedTokens
   users: Users
   keys: Keys
+  authorities: Authorities
   revocations: Revocations
   clock: Clock
   /** True when the revocations were read; else a promise that reads them. */
@@ -60,7 +62,7 @@ interface AuthenticationOptions {
 }
 
 export function createAuthentication (
-  { tokens, issued, users, keys, revocations, clock, ready }: AuthenticationOptions
+  { tokens, issued, users, keys, authorities, revocations, clock, ready }: AuthenticationOptions
 ): Authentication {
   const verified = new BoundedMap<string, Verified>(VERIFIED_MAX)
 
@@ -117,16 +119,20 @@ export function createAuthentication (
   function authenticateKey (text: string): Credential | Promise<Credential> {
     const isReady = ready()
     if (isReady !== true) return isReady.then(() => authenticateKey(text))
-    const credential = keys.authenticate(text)
-    return credential instanceof Promise ? credential.then(unlessRevoked) : unlessRevoked(credential)
+    const verdict = keys.authenticate(text)
+    return verdict instanceof Promise ? verdict.then(checkAuthority) : checkAuthority(verdict)
   }
 
-  function unlessRevoked (credential: Credential): Credential {
-    return credential.state === 'held' && isRevokedKey(credential.principal) ? refused('revoked') : credential
+  function recallKey (text: string): Credential | Promise<Credential> | null {
+    const verdict = keys.recall(text)
+    return verdict === null ? null : checkAuthority(verdict)
   }
 
-  function isRevokedKey ({ kind, id }: Principal): boolean {
-    return kind === 'key' && revocations.has('key', id)
+  function checkAuthority (verdict: Awaited<ReturnType<Keys['authenticate']>>): Credential | Promise<Credential> {
+    if (verdict.state === 'refused') return verdict
+    if (revocations.has('key', verdict.secret.principal.id)) return refused('revoked')
+    const principal = authorities.cap(verdict.secret)
+    return principal instanceof Promise ? principal.then(withAuthority) : withAuthority(principal)
   }
 
   return {
@@ -144,31 +150,28 @@ export function createAuthentication (
       const key = headers['x-api-key']
       if (ready() !== true || (authorization === undefined) === (key === undefined)) return null
       const token = authorization === undefined ? null : bearer(authorization)
-      const credential = token !== null ? recallToken(token) : typeof key === 'string' ? keys.recall(key) : null
+      const credential = token !== null ? recallToken(token) : typeof key === 'string' ? recallKey(key) : null
       if (credential instanceof Promise) {
         // The store would have to be asked, which is more than an address with too many refusals is given.
         credential.catch(() => null)
         return null
       }
-      return credential?.state === 'held' && !isRevokedKey(credential.principal) ? credential : null
+      return credential?.state === 'held' ? credential : null
     },
     authenticateToken,
     holds (principal) {
       if (principal.expiresAt !== null && principal.expiresAt <= clock.now()) return false
-      if (principal.kind === 'key') return !revocations.has('key', principal.id)
+      if (principal.kind === 'key') return !revocations.has('key', principal.id) && authorities.holds(principal)
       if (principal.sessionId !== null && revocations.has('session', principal.sessionId)) return false
       const user = users.state(principal.id)
       // Unknown means forgotten for lack of room, which says nothing: the next request asks the store.
       return user === undefined ||
-        (!user.disabled && user.role === principal.role && user.generation === generations.get(principal))
+        (!user.disabled && user.role === principal.role && user.generation === entryOf(principal)?.generation)
     }
   }
 }
 
 const ABSENT: Credential = Object.freeze({ state: 'absent' as const })
-
-/** Which generation a principal was let in with: nobody else's business, so it is not part of the shape. */
-const generations = new WeakMap<Principal, number>()
 
 function principalOf (user: UserState, claims: AccessClaims): Principal {
   const principal: Principal = Object.freeze({
@@ -182,7 +185,7 @@ function principalOf (user: UserState, claims: AccessClaims): Principal {
     clientKey: `user:${user.id}`,
     expiresAt: claims.expiresAt
   })
-  generations.set(principal, user.generation)
+  rememberEntry(principal, user)
   return principal
 }
 
@@ -193,6 +196,10 @@ function digestOf (token: string): string {
 /** RFC 6750: the scheme in any case, one space, one token. */
 function bearer (header: string): string | null {
   return header.length > 7 && header.slice(0, 7).toLowerCase() === 'bearer ' ? header.slice(7) : null
+}
+
+function withAuthority (principal: Principal | null): Credential {
+  return principal === null ? refused('maker') : { state: 'held', principal }
 }
 
 function refused (reason: string): Credential {

@@ -23,7 +23,10 @@ export const sessionCollection: PrimaryCollection = {
 export const keyCollection: PrimaryCollection = {
   name: 'api_keys',
   primaryReads: true,
-  indexes: [{ name: 'updatedAt', fields: [['updatedAt', 1]] }]
+  indexes: [
+    { name: 'updatedAt', fields: [['updatedAt', 1]] },
+    { name: 'makerId', fields: [['makerId', 1], ['createdAt', -1]] }
+  ]
 }
 
 export const keyUseCollection: PrimaryCollection = { name: 'api_key_uses', primaryReads: true, indexes: [] }

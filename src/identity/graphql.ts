@@ -46,6 +46,11 @@ export const identityGraphql: RoomGraphql = {
       createdAt: DateTime!
       """When the user was last changed."""
       updatedAt: DateTime!
+      """
+      Keys that come from the user, made by hand or with another key of the user: the newest 100. Those of a disabled
+      user are revoked.
+      """
+      apiKeys: [ApiKey!]! @auth(scope: "manage")
     }
 
     """An API key, without its secret."""
@@ -54,7 +59,7 @@ export const identityGraphql: RoomGraphql = {
       id: ID!
       """What people call it."""
       name: String!
-      """What its holder may do."""
+      """What its holder may do, as far as its maker still may."""
       scopes: [String!]!
       """Who made it: user or key, and the id."""
       createdBy: String!
@@ -115,17 +120,24 @@ export const identityGraphql: RoomGraphql = {
       createUser(username: String!, password: String!, role: Role!): User! @auth(scope: "manage")
       """Gives a user another role, in every process within a second."""
       setUserRole(id: ID!, role: Role!): User! @auth(scope: "manage")
-      """Keeps a user from signing in and ends all sessions of that user."""
+      """
+      Keeps a user from signing in, ends all sessions of that user and revokes all API keys that come from that user.
+      """
       disableUser(id: ID!): User! @auth(scope: "manage")
-      """Lets a disabled user sign in again."""
+      """Lets a disabled user sign in again. API keys that were revoked stay so."""
       enableUser(id: ID!): User! @auth(scope: "manage")
-      """Makes an API key. Scopes: read, assess, decide, manage, as far as the caller holds them."""
+      """
+      Makes an API key. Scopes: read, assess, decide, manage, as far as the caller holds them. It never has more than
+      its maker has now, and ends when the maker is disabled; one that a key makes ends with that key too. With manage
+      it ends within 90 days (after 90 when expiresAt is absent).
+      """
       createApiKey(name: String!, scopes: [String!]!, expiresAt: DateTime): NewApiKey! @auth(scope: "manage")
       """
-      Gives an API key a new secret; the old one holds for overlapSeconds more (a day when absent, at most 30 days).
+      Gives an API key a new secret; the old one holds for overlapSeconds more (a day when absent, at most 30 days). The
+      key's end stays, and the new secret has no more than the key's maker and the caller have.
       """
       rotateApiKey(id: ID!, overlapSeconds: Int): NewApiKey! @auth(scope: "manage")
-      """Ends an API key for good, in every process within a second."""
+      """Ends an API key for good, with all keys that were made with it, in every process within a second."""
       revokeApiKey(id: ID!): ApiKey! @auth(scope: "manage")
     }
   `,
@@ -149,6 +161,9 @@ export const identityGraphql: RoomGraphql = {
           after ?? null
         )
       }
+    },
+    User: {
+      apiKeys: ({ id }: { id: string }, _args, { app }: GraphqlContext) => app.identity.apiKeysOf(id)
     },
     Mutation: {
       login: (

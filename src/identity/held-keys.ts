@@ -1,7 +1,8 @@
 import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Collection, Stored } from '../storage/port.ts'
-import type { ApiKey, KeySecret, Principal } from './shapes.ts'
+import { authorityOf, type ShownSecret } from './authority.ts'
+import type { ApiKey, Principal } from './shapes.ts'
 
 const KEYS_HELD_MAX = 20_000
 /** Ids nobody has: kept for a short while, so that a flood of one invented key does not become a flood of reads. */
@@ -9,12 +10,13 @@ const UNKNOWN_HELD_MAX = 5_000
 const UNKNOWN_MS = 5_000
 const READ_AGAIN_MS = 1_000
 
-/** A key as it is checked: frozen into a Principal once, not for every request. */
+/** A secret as it is checked: frozen into a Principal once, not for every request. */
+export interface HeldSecret extends ShownSecret { hash: string, expiresAt: number | null }
+
 export interface HeldKey {
-  principal: Principal
   expiresAt: number | null
   revoked: boolean
-  secrets: KeySecret[]
+  secrets: HeldSecret[]
   revision: number
 }
 
@@ -90,7 +92,7 @@ export class HeldKeys {
 }
 
 function heldOf (key: Stored<ApiKey>): HeldKey {
-  const principal: Principal = Object.freeze({
+  const principal: Principal = {
     kind: 'key' as const,
     id: key.id,
     name: key.name,
@@ -100,12 +102,17 @@ function heldOf (key: Stored<ApiKey>): HeldKey {
     sessionId: null,
     clientKey: `key:${key.id}`,
     expiresAt: key.expiresAt
-  })
+  }
+  const own = authorityOf(key)
   return {
-    principal,
     expiresAt: key.expiresAt,
     revoked: key.revokedAt !== null,
-    secrets: key.secrets,
+    secrets: key.secrets.map(({ hash, expiresAt, authority }) => ({
+      hash,
+      expiresAt,
+      principal: Object.freeze({ ...principal }),
+      authorities: authority === undefined ? [own] : [own, authority]
+    })),
     revision: key.revision
   }
 }

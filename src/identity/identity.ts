@@ -7,6 +7,8 @@ import type { Storage } from '../storage/port.ts'
 import { createAuthentication, type Authentication, type CredentialHeaders } from './authentication.ts'
 import { createIssuedTokens } from './issued-tokens.ts'
 import { createKnownAddresses } from './known-addresses.ts'
+import { createAuthorities } from './authority.ts'
+import { createFallingKeys } from './falling-keys.ts'
 import { createKeys } from './keys.ts'
 import { createLogins, type CountAttempt, type Logins } from './logins.ts'
 import { createPasswords } from './passwords.ts'
@@ -79,16 +81,7 @@ export type { CredentialHeaders }
 
 export function createIdentity (options: IdentityOptions): Identity {
   const { config, storage, audit, fleet, clock, log } = options
-  const listeners = new Set<(change: StandingChange) => void>()
-  const announce = (change: StandingChange): void => {
-    for (const listener of listeners) {
-      try {
-        listener(change)
-      } catch (error) {
-        log.warn({ err: error }, 'a listener of revocations failed')
-      }
-    }
-  }
+  const { listeners, announce } = createListeners(log)
   const countAttempt = options.countAttempt ?? (async () => ({ allowed: true, retryAfterSeconds: 0 }))
   const revocations = createRevocations({
     storage,
@@ -99,6 +92,8 @@ export function createIdentity (options: IdentityOptions): Identity {
   })
   const users = createUsers({ storage, fleet, clock, onChanged: (id) => announce({ kind: 'user', id }) })
   const keys = createKeys({ storage, fleet, clock })
+  const authorities = createAuthorities({ users, revocations, clock })
+  const falling = createFallingKeys({ keys, revocations, log })
   const sessions = createSessions({ storage, clock })
   const knownAddresses = createKnownAddresses({ storage, clock })
   const passwords = createPasswords()
@@ -146,6 +141,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       issued,
       users,
       keys,
+      authorities,
       revocations,
       clock,
       ready: () => reading.ready() ? true : reading.whenReady()
@@ -163,8 +159,25 @@ export function createIdentity (options: IdentityOptions): Identity {
       countAttempt,
       endSession
     }),
-    ...createPeople({ users, sessions, passwords, clock, audit, recorded, countAttempt }),
-    ...createKeyring({ keys, revocations, clock, recorded, storageUp: () => storage.health().up }),
+    ...createPeople({
+      users,
+      sessions,
+      passwords,
+      clock,
+      audit,
+      recorded,
+      countAttempt,
+      endKeysOf: falling.withPerson
+    }),
+    ...createKeyring({
+      keys,
+      authorities,
+      falling,
+      revocations,
+      clock,
+      recorded,
+      storageUp: () => storage.health().up
+    }),
     start: () => reading.start(),
     reload: () => reading.full(),
     async logout (principal) {
@@ -183,6 +196,24 @@ export function createIdentity (options: IdentityOptions): Identity {
       users.close()
       issued.close()
       await Promise.all([revocations.close(), keys.close()])
+    }
+  }
+}
+
+function createListeners (
+  log: IdentityLog
+): { listeners: Set<(change: StandingChange) => void>, announce (change: StandingChange): void } {
+  const listeners = new Set<(change: StandingChange) => void>()
+  return {
+    listeners,
+    announce (change) {
+      for (const listener of listeners) {
+        try {
+          listener(change)
+        } catch (error) {
+          log.warn({ err: error }, 'a listener of revocations failed')
+        }
+      }
     }
   }
 }

@@ -7,89 +7,87 @@ import {
 import type { Clock } from '../std/clock.ts'
 import type { Page } from '../storage/port.ts'
 import { mayGrant } from './access.ts'
+import type { Authorities } from './authority.ts'
+import type { FallingKeys } from './falling-keys.ts'
 import { KEY_ID, OVERLAP_SECONDS_MAX, type Keys } from './keys.ts'
-import { newKey, newSecret, requireScopes } from './new-key.ts'
+import { newKey, newSecret, requireEnd, requireScopes } from './new-key.ts'
+import { createShownKeys, type ShownKey } from './shown-keys.ts'
 import type { Recorded } from './people.ts'
 import type { Revocations } from './revocations.ts'
-import type { ApiKey, Principal, Scope } from './shapes.ts'
+import type { Principal } from './shapes.ts'
 
 /** Administration of API keys. The text of a key leaves once, from `createApiKey` and `rotateApiKey`. */
 const OVERLAP_SECONDS_DEFAULT = 86_400
 const NAME_CHARACTERS_MAX = 100
-
-/** The part of a key that may be shown. */
-interface ShownKey {
-  id: string
-  name: string
-  scopes: Scope[]
-  createdBy: string
-  createdAt: number
-  expiresAt: number | null
-  revokedAt: number | null
-  lastUsedAt: number | null
-  overlapEndsAt: number | null
-}
+/** A key made with a key, and so on: more than anybody needs, and few enough to look at for every request. */
+const MADE_WITH_MAX = 4
+/** Keys shown beside a person; the list of all has pages. */
+const SHOWN_OF_PERSON = 100
 
 export interface Keyring {
-  /** @throws NEKO_ERR_INPUT_INVALID */
+  /**
+   * Capped by the caller's role for as long as it lives (authority.ts).
+   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_UNAVAILABLE
+   */
   createApiKey (
     by: Principal,
     given: { name: string, scopes: readonly string[], expiresAt: number | null }
   ): Promise<{ key: string, apiKey: ShownKey }>
   /**
-   * The old secret holds for the overlap (default a day, 0: not at all).
+   * The old secret holds for the overlap (default a day, 0: not at all). The key ends when it did, and the new secret
+   * has no more than its maker and the caller have.
    * @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID, NEKO_ERR_FORBIDDEN when the key holds more than the caller
    */
   rotateApiKey (by: Principal, id: string, overlapSeconds?: number): Promise<{ key: string, apiKey: ShownKey }>
   /**
-   * Also with the store down: then only its id and the time are known.
+   * Also with the store down: then only its id and the time are known. What was made with it ends too.
    * @throws NEKO_ERR_NOT_FOUND
    */
   revokeApiKey (by: Principal, id: string): Promise<ShownKey>
   listApiKeys (first: number, after: string | null): Promise<Page<ShownKey>>
   countApiKeys (): Promise<number>
+  /** The newest 100 that a person made, himself or with his keys. */
+  apiKeysOf (userId: string): Promise<ShownKey[]>
 }
 
 export function createKeyring (
-  { keys, revocations, clock, recorded, storageUp }: {
+  { keys, authorities, falling, revocations, clock, recorded, storageUp }: {
     keys: Keys,
+    authorities: Authorities,
+    falling: FallingKeys,
     revocations: Revocations,
     clock: Clock,
     recorded: Recorded,
     storageUp (): boolean
   }
 ): Keyring {
-  async function shown (found: ApiKey[]): Promise<ShownKey[]> {
-    const lastUsed = found.length === 0 ? new Map<string, number>() : await keys.lastUsed(found.map((key) => key.id))
-    return found.map((key) => ({
-      id: key.id,
-      name: key.name,
-      scopes: key.scopes,
-      createdBy: key.createdBy,
-      createdAt: key.createdAt,
-      expiresAt: key.expiresAt,
-      revokedAt: key.revokedAt,
-      lastUsedAt: lastUsed.get(key.id) ?? null,
-      overlapEndsAt: key.secrets[1]?.expiresAt ?? null
-    }))
-  }
-
-  async function one (key: ApiKey): Promise<ShownKey> {
-    return (await shown([key]))[0] as ShownKey
-  }
+  const { shown, one } = createShownKeys({ keys, revocations, clock })
 
   return {
     async createApiKey (by, { name, scopes, expiresAt }) {
       const usable = requireScopes(scopes)
-      if (!mayGrant(by, usable)) throw new NEKO_ERR_INPUT_INVALID('scopes may hold what you hold yourself')
+      if (!usable.every((scope) => by.scopes.includes(scope))) {
+        throw new NEKO_ERR_INPUT_INVALID('scopes may hold what you hold yourself')
+      }
       const label = name.trim()
       if (label === '' || label.length > NAME_CHARACTERS_MAX) {
         throw new NEKO_ERR_INPUT_INVALID(`name must have 1 to ${NAME_CHARACTERS_MAX} characters`)
       }
-      if (expiresAt !== null && expiresAt <= clock.now()) {
-        throw new NEKO_ERR_INPUT_INVALID('expiresAt must lie in the future')
+      const nowMs = clock.now()
+      const end = requireEnd(by, { scopes: usable, expiresAt, nowMs })
+      const authority = await authorities.of(by)
+      if (authority.keys.length > MADE_WITH_MAX) {
+        throw new NEKO_ERR_INPUT_INVALID(`Keys are made with keys ${MADE_WITH_MAX} times at most: sign in to make one`)
       }
-      const made = newKey({ name: label, scopes: usable, createdBy: by.clientKey, expiresAt, nowMs: clock.now() })
+      const made = newKey({
+        name: label,
+        scopes: usable,
+        createdBy: by.clientKey,
+        makerId: authority.people[0]?.userId ?? null,
+        authority,
+        expiresAt: end,
+        nowMs
+      })
       return await recorded({
         type: 'key.create',
         actor: by.clientKey,
@@ -111,8 +109,9 @@ export function createKeyring (
       // A rotation shows the new secret.
       if (!mayGrant(by, current.scopes)) throw new NEKO_ERR_FORBIDDEN('every scope of that key')
       const { secret, key } = newSecret(id, clock.now())
+      const authority = await authorities.of(by)
       return await recorded({ type: 'key.rotate', actor: by.clientKey, target: `key:${id}` }, async () => {
-        const rotated = await keys.rotate(id, secret, clock.now() + overlapSeconds * 1_000)
+        const rotated = await keys.rotate(id, { ...secret, authority }, clock.now() + overlapSeconds * 1_000)
         return { key, apiKey: await one(rotated) }
       })
     },
@@ -124,6 +123,7 @@ export function createKeyring (
         throw error
       })
       await revocations.revoke(order)
+      if (known !== null) await falling.withKey(known, by.clientKey)
       if (known === null) {
         return {
           id,
@@ -142,13 +142,12 @@ export function createKeyring (
     },
     async listApiKeys (first, after) {
       const page = await keys.list(first, after)
-      return {
-        ...page,
-        items: (await shown(page.items)).map((key) =>
-          key.revokedAt === null && revocations.has('key', key.id) ? { ...key, revokedAt: clock.now() } : key
-        )
-      }
+      return { ...page, items: await shown(page.items) }
     },
-    countApiKeys: () => keys.count()
+    countApiKeys: () => keys.count(),
+    async apiKeysOf (userId) {
+      const { items } = await keys.listOf(userId)({ first: SHOWN_OF_PERSON })
+      return await shown(items)
+    }
   }
 }

@@ -6,10 +6,10 @@ import { retryable } from '../std/retryable.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { keyCollection } from './collections.ts'
-import { HeldKeys, type HeldKey } from './held-keys.ts'
+import { HeldKeys, type HeldKey, type HeldSecret } from './held-keys.ts'
 import { createKeyUses } from './key-uses.ts'
 import { equal, sha256 } from './sessions.ts'
-import type { ApiKey, Credential, KeySecret } from './shapes.ts'
+import type { ApiKey, KeySecret } from './shapes.ts'
 
 /**
  * API keys: `neko_<id>_<secret>`, of which the store has SHA-256 hashes only (206 random bits need no slow hash).
@@ -25,17 +25,21 @@ const PRELOAD = 10_000
 const CONFLICT_TRIES = 5
 export const OVERLAP_SECONDS_MAX = 30 * 86_400
 
+type KeyVerdict = { state: 'held', secret: HeldSecret } | { state: 'refused', reason: string }
+
 export interface Keys {
   /**
-   * Memory where it can. Does not ask whether the key is revoked. Rejects with NEKO_ERR_STORE_UNAVAILABLE
-   * when only the store could tell.
+   * Memory where it can. Does not ask whether the key is revoked, nor who caps it. Rejects with
+   * NEKO_ERR_STORE_UNAVAILABLE when only the store could tell.
    */
-  authenticate (text: string): Credential | Promise<Credential>
+  authenticate (text: string): KeyVerdict | Promise<KeyVerdict>
   /** The same from memory alone; null for a key that this process does not hold. */
-  recall (text: string): Credential | null
+  recall (text: string): KeyVerdict | null
   get (id: string): Promise<Stored<ApiKey>>
   list (first: number, after: string | null): Promise<Page<Stored<ApiKey>>>
   count (): Promise<number>
+  /** Those that a person made, and those that his keys made; null: those of nobody. The newest first. */
+  listOf (makerId: string | null): (page: { first: number, after?: string | null }) => Promise<Page<Stored<ApiKey>>>
   lastUsed (ids: string[]): Promise<Map<string, number>>
   insert (key: ApiKey): Promise<void>
   /** The new secret stands first; of the old ones only the newest stays, until `overlapEndsAt`. */
@@ -50,7 +54,7 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
   const held = new HeldKeys({ store, clock })
   const uses = createKeyUses({ storage, clock })
 
-  function checkKey (key: HeldKey, secretHash: string): Credential {
+  function checkKey (id: string, key: HeldKey, secretHash: string): KeyVerdict {
     const now = clock.now()
     const match = key.secrets.find((secret) => equal(secret.hash, secretHash))
     if (match === undefined) return refused('api key')
@@ -60,13 +64,13 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     ) {
       return refused('api key expired')
     }
-    uses.note(key.principal.id)
-    return { state: 'held', principal: key.principal }
+    uses.note(id)
+    return { state: 'held', secret: match }
   }
 
-  async function checkKeyInStore (id: string, secretHash: string): Promise<Credential> {
+  async function checkKeyInStore (id: string, secretHash: string): Promise<KeyVerdict> {
     const key = await held.read(id)
-    return key === null ? refused('api key') : checkKey(key, secretHash)
+    return key === null ? refused('api key') : checkKey(id, key, secretHash)
   }
 
   /** Siblings look again; what they hold stays good until they have. */
@@ -105,19 +109,20 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       const secretHash = sha256(match[2] as string)
       const key = held.use(id)
       if (key === undefined) return held.isUnknown(id) ? refused('api key') : checkKeyInStore(id, secretHash)
-      const credential = checkKey(key, secretHash)
-      return credential.state === 'held' || key.revoked || !held.mayReadAgain(id)
-        ? credential
+      const verdict = checkKey(id, key, secretHash)
+      return verdict.state === 'held' || key.revoked || !held.mayReadAgain(id)
+        ? verdict
         : checkKeyInStore(id, secretHash)
     },
     recall (text) {
       const match = KEY_TEXT.exec(text)
       const key = match === null ? undefined : held.use(match[1] as string)
-      return key === undefined ? null : checkKey(key, sha256(match![2] as string))
+      return key === undefined ? null : checkKey(match![1] as string, key, sha256(match![2] as string))
     },
     get: require,
     list: (first, after) => store.find({ first, after }),
     count: () => store.count(),
+    listOf: (makerId) => (page) => store.find({ ...page, where: { makerId }, sort: [['createdAt', -1]] }),
     lastUsed: (ids) => uses.of(ids),
     async insert (key) { tell(await store.insert(key)) },
     rotate: (id, secret, overlapEndsAt) => change(id, (key) => {
@@ -138,6 +143,6 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
   }
 }
 
-function refused (reason: string): Credential {
+function refused (reason: string): KeyVerdict {
   return { state: 'refused', reason }
 }

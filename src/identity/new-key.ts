@@ -1,12 +1,16 @@
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import { randomText } from '../std/id.ts'
 import { sha256 } from './sessions.ts'
-import type { ApiKey, KeySecret, Scope } from './shapes.ts'
+import type { ApiKey, KeySecret, Principal, Scope } from './shapes.ts'
+
+/** A key that may make people and keys is given out anew now and then, or it outlives whoever knew about it. */
+export const MANAGE_DAYS_MAX = 90
+export const MANAGE_MS_MAX = MANAGE_DAYS_MAX * 86_400_000
 
 /** A key that is not stored yet, and the text that its owner gets once. */
 export function newKey (
-  { name, scopes, createdBy, expiresAt, nowMs }:
-    & Pick<ApiKey, 'name' | 'scopes' | 'createdBy' | 'expiresAt'>
+  { nowMs, ...given }:
+    & Pick<ApiKey, 'name' | 'scopes' | 'createdBy' | 'makerId' | 'authority' | 'expiresAt'>
     & { nowMs: number }
 ): { apiKey: ApiKey, key: string } {
   const id = randomText(16)
@@ -14,12 +18,9 @@ export function newKey (
   return {
     apiKey: {
       id,
-      name,
-      scopes,
-      createdBy,
+      ...given,
       createdAt: nowMs,
       updatedAt: nowMs,
-      expiresAt,
       revokedAt: null,
       secrets: [secret]
     },
@@ -40,4 +41,27 @@ export function requireScopes (scopes: readonly string[]): Scope[] {
     throw new NEKO_ERR_INPUT_INVALID('scopes must be some of read, assess, decide, manage')
   }
   return all.filter((scope) => scopes.includes(scope))
+}
+
+/**
+ * When a key ends: as asked for, a key with `manage` within 90 days, and no key after the one it is made with. Where
+ * nothing is asked for, as late as it may.
+ * @throws NEKO_ERR_INPUT_INVALID
+ */
+export function requireEnd (
+  by: Principal,
+  { scopes, expiresAt, nowMs }: { scopes: readonly Scope[], expiresAt: number | null, nowMs: number }
+): number | null {
+  if (expiresAt !== null && expiresAt <= nowMs) throw new NEKO_ERR_INPUT_INVALID('expiresAt must lie in the future')
+  const latest = scopes.includes('manage') ? nowMs + MANAGE_MS_MAX : Infinity
+  if (expiresAt !== null && expiresAt > latest) {
+    throw new NEKO_ERR_INPUT_INVALID(`expiresAt of a key with manage must lie within ${MANAGE_DAYS_MAX} days`)
+  }
+  // A person's own is the end of the access token, which says nothing about the person.
+  const ofMaker = by.kind === 'key' ? by.expiresAt ?? Infinity : Infinity
+  if (expiresAt !== null && expiresAt > ofMaker) {
+    throw new NEKO_ERR_INPUT_INVALID('expiresAt must not lie after the end of the key that makes it')
+  }
+  const end = expiresAt ?? Math.min(latest, ofMaker)
+  return end === Infinity ? null : end
 }

@@ -35,11 +35,11 @@ export interface People {
   /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last active administrator */
   setUserRole (by: Principal, id: string, role: Role): Promise<Person>
   /**
-   * Also ends all sessions of that user.
+   * Also ends all sessions of that user, and for good all keys that come from that user.
    * @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID for the last active administrator
    */
   disableUser (by: Principal, id: string): Promise<Person>
-  /** @throws NEKO_ERR_NOT_FOUND */
+  /** Brings back no session and no key. @throws NEKO_ERR_NOT_FOUND */
   enableUser (by: Principal, id: string): Promise<Person>
   /**
    * Ends all sessions of the caller, this one too.
@@ -58,10 +58,12 @@ interface PeopleOptions {
   audit: Audit
   recorded: Recorded
   countAttempt: CountAttempt
+  /** Revokes the keys of somebody who was disabled. Never rejects. */
+  endKeysOf (userId: string, actor: string): Promise<void>
 }
 
 export function createPeople (
-  { users, sessions, passwords, clock, audit, recorded, countAttempt }: PeopleOptions
+  { users, sessions, passwords, clock, audit, recorded, countAttempt, endKeysOf }: PeopleOptions
 ): People {
   /** Checked before it is recorded, so that the trail seldom holds what did not happen. */
   async function existing (id: string): Promise<Stored<User>> {
@@ -101,7 +103,7 @@ export function createPeople (
       await existing(id)
       return await recorded({ type: 'user.disable', actor: by.clientKey, target: `user:${id}` }, async () => {
         const user = await users.setDisabled(id, true)
-        await forgetSessions(id)
+        await Promise.all([forgetSessions(id), endKeysOf(id, by.clientKey)])
         return shown(user)
       })
     },

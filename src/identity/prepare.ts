@@ -6,6 +6,7 @@ import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import type { Storage } from '../storage/port.ts'
 import { userCollection } from './collections.ts'
+import { upgradeKeys, type KeyFindings } from './prepare-keys.ts'
 import { createPasswords } from './passwords.ts'
 import type { User } from './shapes.ts'
 import { newUser } from './users.ts'
@@ -28,6 +29,8 @@ interface Prepared {
    * helps nobody.
    */
   adminMissing: boolean
+  /** What was found about keys that were made before. */
+  keys: KeyFindings
 }
 
 /** @throws NEKO_ERR_STORE_UNAVAILABLE; ConfigError when DATA_DIR cannot be written */
@@ -39,7 +42,8 @@ export async function prepareIdentity (
     oneTimePassword: null,
     adminUsername: config.adminUsername,
     adminCreated: false,
-    adminMissing: false
+    adminMissing: false,
+    keys: await upgradeKeys({ storage, clock })
   }
   const users = storage.collection<User>(userCollection)
   if (await users.count() > 0) return nothing

@@ -51,6 +51,8 @@ export interface User {
    * times, so that no clock matters.
    */
   generation: number
+  /** Rises with each disabling and enabling: keys that come from an earlier one are over. Absent at first: 0. */
+  keysGeneration?: number
   /** PHC text of argon2id. */
   passwordHash: string
   createdAt: number
@@ -64,6 +66,7 @@ export interface UserState {
   role: Role
   disabled: boolean
   generation: number
+  keysGeneration: number
   revision: number
 }
 
@@ -81,8 +84,22 @@ export interface Session {
   expiresAt: number
 }
 
+/** On whose authority a key was made, or a secret of it shown (authority.ts). */
+export interface Authority {
+  /** Everybody who caps it by the role of now, as long as he has not been disabled since. */
+  people: ReadonlyArray<{ userId: string, keysGeneration: number }>
+  /** Ids of the keys that it was made with: it falls with any of them. */
+  keys: readonly string[]
+}
+
 /** One secret of an API key; the newest has `expiresAt` null, the one it replaced ends with the overlap. */
-export interface KeySecret { hash: string, createdAt: number, expiresAt: number | null }
+export interface KeySecret {
+  hash: string
+  createdAt: number
+  expiresAt: number | null
+  /** Of who rotated it, and so has seen it; absent: the key's own alone. */
+  authority?: Authority
+}
 
 export interface ApiKey {
   id: string
@@ -90,6 +107,10 @@ export interface ApiKey {
   scopes: Scope[]
   /** `user:<id>` or `key:<id>`. */
   createdBy: string
+  /** The person it comes from, through whatever keys; null: nobody whom the store has. */
+  makerId?: string | null
+  /** Absent in keys stored before keys fell with their makers, until the next start. */
+  authority?: Authority
   createdAt: number
   updatedAt: number
   expiresAt: number | null

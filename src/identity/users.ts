@@ -110,7 +110,13 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
     async insert (user) { tell(await store.insert(user)) },
     setRole: (id, role) => guarded(id, (user) => ({ ...user, role })),
     setDisabled: (id, disabled) =>
-      guarded(id, (user) => ({ ...user, disabled, generation: user.generation + (disabled ? 1 : 0) })),
+      guarded(id, (user) => ({
+        ...user,
+        disabled,
+        generation: user.generation + (disabled ? 1 : 0),
+        // Also when enabled: a key that slipped in meanwhile is of the time before.
+        keysGeneration: (user.keysGeneration ?? 0) + (user.disabled === disabled ? 0 : 1)
+      })),
     setPassword: (id, passwordHash, { endsSessions }) =>
       change(id, (user) => ({ ...user, passwordHash, generation: user.generation + (endsSessions ? 1 : 0) })),
     close: unsubscribe
@@ -145,6 +151,6 @@ export function requireUsername (username: string): void {
   if (!USERNAME.test(username)) throw new NEKO_ERR_INPUT_INVALID('A username has 1 to 64 of A-Z a-z 0-9 . _ @ -')
 }
 
-function stateOf ({ id, username, role, disabled, generation, revision }: Stored<User>): UserState {
-  return { id, username, role, disabled, generation, revision }
+function stateOf ({ id, username, role, disabled, generation, keysGeneration = 0, revision }: Stored<User>): UserState {
+  return { id, username, role, disabled, generation, keysGeneration, revision }
 }

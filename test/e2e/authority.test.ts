@@ -1,0 +1,58 @@
+import t from 'tap'
+import { makeDataDir, startServer } from '../server.ts'
+import { connect } from '../transports/websocket/client.ts'
+import { PASSWORD, asAdmin, bearer, createTestClient, dataOf, makeKey, type TestClient } from './client.ts'
+
+/** Keys and their makers on a server of two workers: over HTTP, on sockets that are open, and after a restart. */
+const env = { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', RATE_LIMIT_STRICT: '1000/60/0', RATE_LIMIT_STANDARD: '100000/60/0' }
+
+/** What all processes say within a second of now: over connections of their own. */
+async function settles (client: TestClient, query: string, hold: (text: string) => boolean): Promise<boolean> {
+  const startMs = performance.now()
+  for (;;) {
+    const inTime = performance.now() - startMs <= 1_000
+    const replies = await Promise.all(Array.from({ length: 12 }, () => client.graphql(query, {}, { connection: 'close' })))
+    if (replies.every(({ text }) => hold(text))) return true
+    if (!inTime) return false
+  }
+}
+
+t.test('the key of a disabled administrator neither brings its maker back nor does anything else', async (t) => {
+  const dataDir = makeDataDir(t)
+  let server = await startServer(t, { env, dataDir })
+  let client = createTestClient(t, server)
+  const admin = await asAdmin(client)
+  const { createUser: { id } } = await dataOf<{ createUser: { id: string } }>(admin.graphql('mutation ($p: String!) { createUser(username: "zoe", password: $p, role: ADMIN) { id } }', { p: PASSWORD }))
+  const { users: { nodes } } = await dataOf<{ users: { nodes: Array<{ id: string, username: string }> } }>(admin.graphql('{ users { nodes { id username } } }'))
+  const rootId = nodes.find(({ username }) => username === 'admin')!.id
+  const key = await makeKey(client.as(bearer((await client.login('zoe', PASSWORD)).accessToken)), ['read', 'decide', 'manage'], 'hers')
+  const asKey = client.as({ 'x-api-key': key.key })
+  const peer = await (await connect(t, server, { headers: { 'x-api-key': key.key } })).init()
+  peer.subscribe('1', 'subscription { decisionChanged { id } }')
+
+  await dataOf(admin.graphql('mutation ($id: ID!) { setUserRole(id: $id, role: ANALYST) { role } }', { id }))
+  t.ok(await settles(asKey, '{ me { scopes } }', (text) => text.includes('"scopes":["read","decide"]')), 'a lower role caps it in every process')
+  t.match(await peer.closed, { code: 4403 }, 'and what was open with more than that is over')
+  t.match(await asKey.graphql('mutation ($id: ID!) { setUserRole(id: $id, role: ADMIN) { role } }', { id }), { status: 403 })
+
+  await dataOf(admin.graphql('mutation ($id: ID!) { setUserRole(id: $id, role: ADMIN) { role } }', { id }))
+  const again = await (await connect(t, server, { headers: { 'x-api-key': key.key } })).init()
+  again.subscribe('1', 'subscription { decisionChanged { id } }')
+  await dataOf(admin.graphql('mutation ($id: ID!) { disableUser(id: $id) { id } }', { id }))
+  const disabledMs = performance.now()
+  t.ok(await settles(asKey, '{ me { scopes } }', (text) => text.includes('NEKO_ERR_UNAUTHENTICATED')), 'a disabled maker ends it in every process')
+  t.match(await again.closed, { code: 4403 })
+  t.comment(`the socket closed ${Math.round(performance.now() - disabledMs)} ms after`)
+  for (const [verb, target] of [['enableUser', id], ['disableUser', rootId]] as const) {
+    t.match(await asKey.graphql(`mutation ($id: ID!) { ${verb}(id: $id) { id } }`, { id: target }), { status: 401 }, verb)
+  }
+
+  await server.stop()
+  server = await startServer(t, { env, dataDir })
+  client = createTestClient(t, server)
+  const back = await asAdmin(client)
+  await dataOf(back.graphql('mutation ($id: ID!) { enableUser(id: $id) { id } }', { id }))
+  t.ok(await settles(client.as({ 'x-api-key': key.key }), '{ me { scopes } }', (text) => text.includes('NEKO_ERR_UNAUTHENTICATED')), 'nor does a restart, or enabling, bring it back')
+  const { users } = await dataOf<{ users: { nodes: Array<{ username: string, apiKeys: object[] }> } }>(back.graphql('{ users { nodes { username apiKeys { id name revokedAt } } } }'))
+  t.match(users.nodes.find(({ username }) => username === 'zoe'), { apiKeys: [{ id: key.id, name: 'hers', revokedAt: /^20\d\d-/ }] }, 'which keys fell is shown beside the user')
+})
