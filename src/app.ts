@@ -108,7 +108,8 @@ const walk = fp(async (app: FastifyInstance) => {
     blockThreshold: config.blockThreshold,
     shadow: config.enforcement === 'shadow',
     bodyBytesMax: BODY_BYTES_MAX,
-    isOverloaded: () => app.isOverloaded()
+    isOverloaded: () => app.isOverloaded(),
+    eraseData: (body, scopes) => app.graphqlEdge.eraseData(body, scopes)
   }))
 }, { name: 'walk' })
 

@@ -44,7 +44,7 @@ export const receiptsGraphql: RoomGraphql = {
       policyVersion: String!
       """All seven; empty for a request refused before scoring."""
       factors: [Factor!]!
-      """What was not looked at, and why."""
+      """What was not looked at, or not held against the caller, and why."""
       notInspected: [String!]!
       """The standing decision that refused it or let it pass."""
       decision: Decision

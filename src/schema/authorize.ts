@@ -2,6 +2,7 @@ import {
   defaultFieldResolver,
   getDirectiveValues,
   isObjectType,
+  type GraphQLField,
   type GraphQLFieldResolver,
   type GraphQLSchema
 } from 'graphql'
@@ -18,27 +19,38 @@ import type { GraphqlContext } from './context.ts'
  */
 export function authorizeSchema (schema: GraphQLSchema): void {
   const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]
-  const publicDirective = schema.getDirective('public')
-  const authDirective = schema.getDirective('auth')
-  if (!publicDirective || !authDirective) throw new Error('the base SDL lacks @public or @auth')
+  const accessOf = accessReader(schema)
   for (const type of Object.values(schema.getTypeMap())) {
     if (!isObjectType(type) || type.name.startsWith('__')) continue
     for (const field of Object.values(type.getFields())) {
       const isRoot = roots.includes(type)
-      const node = field.astNode
       // Events that it records belong to the request, whatever room records them.
       if (type === schema.getMutationType()) field.resolve = withinRequest(field.resolve ?? defaultFieldResolver)
-      if (node && getDirectiveValues(publicDirective, node) !== undefined) continue
-      const auth = node ? getDirectiveValues(authDirective, node) as { scope: string } | undefined : undefined
-      if (auth === undefined && !isRoot) continue
-      const place = { target: `${type.name}.${field.name}`, needs: auth?.scope ?? 'nobody' }
-      const check = auth === undefined
+      const access = accessOf(field)
+      if (access === 'public' || (access === null && !isRoot)) continue
+      const place = { target: `${type.name}.${field.name}`, needs: access?.scope ?? 'nobody' }
+      const check = access === null
         ? refuseAll
-        : (principal: Principal | null) => requireScope(principal, auth.scope)
+        : (principal: Principal | null) => requireScope(principal, access.scope)
       if (type === schema.getSubscriptionType()) {
         field.subscribe = guard(field.subscribe ?? defaultFieldResolver, check, place)
       } else field.resolve = guard(field.resolve ?? defaultFieldResolver, check, place)
     }
+  }
+}
+
+/** Who may use a field, as its directive says: everybody, or holders of a scope ('': any signed-in caller). */
+type Access = 'public' | { scope: string }
+
+/** Reads a field's directive; null for a field without one. */
+export function accessReader (schema: GraphQLSchema): (field: GraphQLField<unknown, unknown>) => Access | null {
+  const publicDirective = schema.getDirective('public')
+  const authDirective = schema.getDirective('auth')
+  if (!publicDirective || !authDirective) throw new Error('the base SDL lacks @public or @auth')
+  return ({ astNode }) => {
+    if (astNode == null) return null
+    if (getDirectiveValues(publicDirective, astNode) !== undefined) return 'public'
+    return getDirectiveValues(authDirective, astNode) as { scope: string } | undefined ?? null
   }
 }
 

@@ -40,6 +40,6 @@ export function createCatchUp ({ clients, log, thresholds, tell }: CatchUpParts)
     score.decoy ||= transaction.score?.decoy === true
     log.info({ assessment: id, client, score: score.value, factor: decisiveFactor(score) }, 'a full score came later')
     clients.settle({ ...about, status: 403, action: 'BLOCK', score: score.value, factors: score.factors })
-    tell({ ...again, score, verdict, refusedBy: 'score', unjudged: null })
+    tell({ ...again, score, judged: null, verdict, refusedBy: 'score', unjudged: null })
   }
 }

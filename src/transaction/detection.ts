@@ -3,6 +3,7 @@ import type { Score } from '../detect/shapes.ts'
 import type { Limits } from '../limits/limiter.ts'
 import { attackerOf, type Detection } from '../playbooks/shapes.ts'
 import { redactPath, tellableEvidence } from '../receipts/redact.ts'
+import { heldScore } from './own-data.ts'
 import type { Transaction } from './transaction.ts'
 
 /** From a transaction to a Detection, the message to playbooks: its score, and a limit that it crossed. */
@@ -16,7 +17,8 @@ export interface DetectionOptions {
 
 /** Null for a transaction that says nothing: no limit was crossed, and nothing of the score is notable. */
 export function detectionOf (transaction: Transaction, options: DetectionOptions): Detection | null {
-  const { score, verdict, observation, client, limit } = transaction
+  const { verdict, observation, client, limit } = transaction
+  const score = heldScore(transaction)
   const crossed = crossedLimit(transaction, options.limits)
   const exhausts600s = transaction.unjudged === 'exhausts' ? (observation?.history?.exhausts600s ?? 0) + 1 : 0
   if (score === null || verdict === null || observation === null) {

@@ -1,7 +1,7 @@
 import type { History } from '../clients/history.ts'
 import type { Decisions } from '../decisions/decisions.ts'
 import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
-import type { Score } from '../detect/shapes.ts'
+import type { Observation, Score } from '../detect/shapes.ts'
 import {
   NEKO_ERR_BLOCKED,
   NEKO_ERR_BODY_TOO_LARGE,
@@ -13,12 +13,13 @@ import {
 } from '../errors.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { Threads } from '../threads/plugin.ts'
-import type { Unjudged } from '../threads/shapes.ts'
+import type { Ask, Later, Unjudged } from '../threads/shapes.ts'
 import type { CatchUp } from './catch-up.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'
 import type { Decoys } from './decoys.ts'
 import { asksDecoysOnly } from './graphql-decoys.ts'
 import { createObserver } from './observe.ts'
+import { heldScore, OWN_DATA, weighsPayload, withoutOwnData, type EraseData } from './own-data.ts'
 import { refusalFrom, type Refusal } from './refusal.ts'
 import { isBlock } from './standing-block.ts'
 import { asksOnlyToAssess, SUBMITTED_BODY } from './submitted-sample.ts'
@@ -46,6 +47,7 @@ export interface InspectParts {
   bodyBytesMax: number
   /** Playbooks hear of it now: a decoy answers slowly on purpose, and its block must not begin with the end of that. */
   respond (transaction: Transaction): void
+  eraseData: EraseData
   catchUp: CatchUp
 }
 
@@ -76,7 +78,7 @@ const UNJUDGED_REMARKS: Readonly<Record<Unjudged, string>> = {
 }
 
 export function createInspect (parts: InspectParts): Inspect {
-  const { threads, decisions, limits, decoys, thresholds, respond, catchUp } = parts
+  const { threads, decisions, limits, decoys, thresholds, respond, eraseData, catchUp } = parts
   const observe = createObserver(parts.clients)
 
   return async function inspect (transaction, body) {
@@ -85,6 +87,7 @@ export function createInspect (parts: InspectParts): Inspect {
     if (transaction.route.isDecoy) score.decoy = true
     decide(transaction)
     if (isOfBody(transaction) && asksOnlyToAssess(transaction)) await scoreWithoutBody(transaction)
+    else if (weighsPayload(transaction, thresholds.challenge)) await judgeWithoutData(transaction)
     holdAfterChallenges(transaction, limits)
     if (transaction.verdict!.action === 'BLOCK' && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
     if (transaction.route.isDecoy) respond(transaction)
@@ -92,13 +95,14 @@ export function createInspect (parts: InspectParts): Inspect {
   }
 
   async function ask (transaction: Transaction): Promise<Score> {
-    const { client, submitter } = transaction
-    const { score, unjudged, later } = await threads.ask(transaction.observation!, submitter === null
-      ? { client, secondTry: true, patient: false }
-      : { client: submitter, secondTry: false, patient: true })
+    const { score, unjudged, later } = await threads.ask(transaction.observation!, askOf(transaction))
     transaction.unjudged = unjudged
     // What others sent is not held against who hands it in, neither now nor later.
-    if (later !== null && !asksOnlyToAssess(transaction)) later.then((found) => catchUp(transaction, found))
+    if (later !== null && !asksOnlyToAssess(transaction)) {
+      // Read now: the memory of its body is another's by then.
+      const rest = withoutOwnData(transaction, eraseData)
+      later.then((found) => makeUp(transaction, found, rest))
+    }
     transaction.score = score
     return score
   }
@@ -122,9 +126,29 @@ export function createInspect (parts: InspectParts): Inspect {
     decide(transaction)
   }
 
+  /** What an authorised caller may write is data: its score is kept, and the verdict is that of the rest. */
+  async function judgeWithoutData (transaction: Transaction): Promise<void> {
+    const observation = withoutOwnData(transaction, eraseData)
+    if (observation === null) return
+    const { score } = await threads.ask(observation, askOf(transaction))
+    if (score.value >= transaction.score!.value && score.beyond === transaction.score!.beyond) return
+    transaction.judged = score
+    leaveOut(transaction.score!, OWN_DATA)
+    decide(transaction)
+  }
+
+  /** A full score that came later: a caller's data is not held against it then either. */
+  async function makeUp (transaction: Transaction, found: Later, rest: Observation | null): Promise<void> {
+    if (rest === null || found.score === null || found.score.value < thresholds.block) {
+      return catchUp(transaction, found)
+    }
+    const { score, later } = await threads.ask(rest, askOf(transaction))
+    catchUp(transaction, later === null ? { score, exhausts: false } : await later)
+  }
+
   function decide (transaction: Transaction): void {
-    const { score, decision, method } = transaction
-    transaction.verdict = decideVerdict({ score: score!, decision, method, thresholds })
+    const { decision, method } = transaction
+    transaction.verdict = decideVerdict({ score: heldScore(transaction)!, decision, method, thresholds })
   }
 
   /** A sample is advised on as a request here would be decided: a standing block stands whatever the score. */
@@ -176,6 +200,12 @@ export function markUnjudged (transaction: Transaction): void {
   if (transaction.refusedBy !== null) return
   transaction.refusedBy = 'unjudged'
   transaction.verdict = { action: 'BLOCK', simulated: false }
+}
+
+function askOf ({ client, submitter }: Transaction): Ask {
+  return submitter === null
+    ? { client, secondTry: true, patient: false }
+    : { client: submitter, secondTry: false, patient: true }
 }
 
 /** It would be refused for what its body holds, as far as it was read. */

@@ -11,6 +11,7 @@ import type { Thresholds } from '../decisions/verdict.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
 import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
+import { heldScore } from './own-data.ts'
 import type { Outcome, Transaction } from './transaction.ts'
 
 /**
@@ -103,7 +104,8 @@ export function createSettle (parts: SettleParts): Settle {
   }
 
   function learn (transaction: Transaction, { status, notFound = false }: Outcome): void {
-    const { client, address, score, credentialRefused, loginFailed, unjudged } = transaction
+    const { client, address, credentialRefused, loginFailed, unjudged } = transaction
+    const score = heldScore(transaction)
     clients.settle({
       client,
       address: addressKey(address!),
@@ -166,7 +168,8 @@ export function createSettle (parts: SettleParts): Settle {
  * score, nor those that nobody could read; and a score in a hurry makes no standing block, so its refusals are counted
  * when the full score has come.
  */
-function actionLearnt ({ refusedBy, verdict, score }: Transaction): Action {
-  if (refusedBy === 'score') return score?.degraded === true ? 'ALLOW' : 'BLOCK'
+function actionLearnt (transaction: Transaction): Action {
+  const { refusedBy, verdict } = transaction
+  if (refusedBy === 'score') return heldScore(transaction)?.degraded === true ? 'ALLOW' : 'BLOCK'
   return refusedBy === 'unjudged' ? 'ALLOW' : verdict?.action ?? 'ALLOW'
 }

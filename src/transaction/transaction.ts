@@ -80,6 +80,8 @@ export interface Transaction extends Arrival {
   body: Uint8Array | null
   observation: Observation | null
   score: Score | null
+  /** The score without what an authorised caller wrote as data: what follows, follows from it. Null: from `score`. */
+  judged: Score | null
   verdict: Verdict | null
   /** Why it has no verdict of its own, or null. */
   unjudged: Unjudged | null

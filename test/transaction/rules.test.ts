@@ -45,6 +45,7 @@ function transaction (given: object): Transaction {
     target: '/a?password=secret',
     credentialRefused: null,
     score: null,
+    judged: null,
     refusedBy: null,
     attemptLimited: false,
     ...CALM,

@@ -12,6 +12,8 @@ import graphiql from './graphiql.ts'
 import { formatError, statusOfErrors } from '../../schema/errors.ts'
 import { buildNekoSchema } from '../../schema/build-schema.ts'
 import type { OperationContext, RoomGraphql } from '../../schema/context.ts'
+import { createDataEraser } from '../../schema/own-data.ts'
+import type { EraseData } from '../../transaction/own-data.ts'
 import { retryAfterOf } from '../../std/retryable.ts'
 import graphqlRoute from './route.ts'
 
@@ -19,6 +21,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     graphqlEdge: {
       schema: GraphQLSchema
+      eraseData: EraseData
       /** `assessment`: the receipt of the request that carried the operation. */
       formatError (error: Error, assessment: string | null): GraphQLFormattedError
     }
@@ -61,6 +64,7 @@ export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
   })
   app.decorate('graphqlEdge', {
     schema,
+    eraseData: createDataEraser(schema),
     formatError: (error: Error, assessment: string | null) => formatError(error, edge, assessment)
   })
   // The route's own check of the operation comes before it is charged.
