@@ -11,7 +11,6 @@ import type { RepeatOffenders } from './repeat-offenders.ts'
 import type { Replica } from './replica.ts'
 import type { Decision, DecisionInput, DecisionOrigin } from './shapes.ts'
 import type { Siblings } from './siblings.ts'
-import { isByPlaybook } from './standing.ts'
 import { subjectKey } from './subject.ts'
 
 /** Decisions by people: acknowledged when the audit record is synced and memory has it; the store follows. */
@@ -37,15 +36,25 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
 
   async function add (input: DecisionInput, by: DecisionOrigin): Promise<Decision> {
     requireTtl(input.ttlSeconds)
-    const decision = newDecision(input, by, clock.now())
+    const decision = renewing(newDecision(input, by, clock.now()))
     if (decision.action === 'BLOCK' && neverBlock.covers(decision)) {
       throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
     }
     await audit.durable(addedByPerson(decision))
-    replica.activate(decision)
+    replica.activateOwn(decision)
+    // Somebody else decided the same while this one was recorded, for longer: that one stands.
+    if (replica.standing.get(decision.id) === null) return replica.standing.rivalOf(decision, clock.now()) ?? decision
     pending.put(decision)
     siblings.put(decision, null)
     return decision
+  }
+
+  /** A decision that people made before is made anew: the newer words, and the later end. To shorten it, remove it. */
+  function renewing (made: Decision): Decision {
+    const rival = replica.standing.rivalOf(made, clock.now())
+    if (rival === null) return made
+    const isForever = rival.expiresAt === null || made.expiresAt === null
+    return { ...made, id: rival.id, expiresAt: isForever ? null : Math.max(rival.expiresAt!, made.expiresAt!) }
   }
 
   async function remove (id: string, actor: string): Promise<Decision> {
@@ -65,7 +74,7 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
   /** A client who is let back in is let in: the quarantine that came with the block goes with it. */
   async function removeQuarantines (block: Decision, actor: string): Promise<void> {
     for (const other of replica.standing.about(block)) {
-      if (other.action === 'CHALLENGE' && isByPlaybook(other)) await remove(other.id, actor)
+      if (other.action === 'CHALLENGE' && other.kind === 'playbook') await remove(other.id, actor)
     }
   }
 

@@ -1,11 +1,11 @@
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
-import type { Principal } from '../identity/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page, Storage } from '../storage/port.ts'
 import { superseded } from './audit-events.ts'
 import { createPersonDecisions } from './by-person.ts'
 import { createPlaybookDecisions } from './by-playbook.ts'
+import { createLookUps, type LookUps } from './look-ups.ts'
 import { NeverBlock } from './never-block.ts'
 import { createPendingWrites } from './pending-writes.ts'
 import { Readmission } from './readmission.ts'
@@ -21,7 +21,7 @@ import {
   type DecisionScope
 } from './shapes.ts'
 import { joinSiblings } from './siblings.ts'
-import { createStanding, stronger } from './standing.ts'
+import { createStanding } from './standing.ts'
 import { StoredDecisions } from './stored-decisions.ts'
 
 /**
@@ -35,13 +35,7 @@ import { StoredDecisions } from './stored-decisions.ts'
  * A person's change is acknowledged when its audit record is synced and memory has it; the store follows, also after an
  * outage (pending-writes.ts), and a start replays the log. A playbook's decision stands from memory at once.
  */
-export interface Decisions {
-  /** Hop 1. `neverBlockApplies` false when NEVER_BLOCK's default does not protect this peer. */
-  forAddress (address: string, neverBlockApplies?: boolean): Decision | null
-  /** About the key, user or session. */
-  forPrincipal (principal: Principal): Decision | null
-  /** Hop 3: the decision that counts, of the caller's own and the one about its address; an allow wins over a block. */
-  forCaller (principal: Principal | null, byAddress: Decision | null): Decision | null
+export interface Decisions extends LookUps {
   /**
    * By a person: durable before it returns.
    * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE
@@ -124,21 +118,10 @@ export function createDecisions (
   const timer = setInterval(() => replica.sweep(), SWEEP_MS)
   timer.unref()
 
-  function forPrincipal (principal: Principal): Decision | null {
-    if (standing.size === 0) return null
-    const now = clock.now()
-    if (principal.kind === 'key') return standing.forId('KEY', principal.id, now)
-    const session = principal.sessionId === null ? null : standing.forId('SESSION', principal.sessionId, now)
-    return stronger(session, standing.forId('USER', principal.id, now))
-  }
-
   return {
     ...createPersonDecisions(parts),
     ...createPlaybookDecisions(parts),
-    forAddress: (address, neverBlockApplies = true) =>
-      standing.size === 0 ? null : standing.forAddress(address, clock.now(), neverBlockApplies),
-    forPrincipal,
-    forCaller: (principal, byAddress) => principal === null ? byAddress : stronger(forPrincipal(principal), byAddress),
+    ...createLookUps({ standing, clock }),
     async get (id) {
       return standing.get(id) ?? await store.get(id)
     },

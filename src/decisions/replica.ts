@@ -1,7 +1,7 @@
 import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Decision } from './shapes.ts'
-import { isByPlaybook, type Standing } from './standing.ts'
+import type { Standing } from './standing.ts'
 
 export interface DecisionChange { decision: Decision, removed: boolean }
 
@@ -20,8 +20,8 @@ interface ReplicaOptions {
  * This process's replica of the fleet's decisions: what stands here, in whatever order playbooks, siblings' messages
  * and pages of the store bring it.
  *
- * Playbooks keep one decision per client and action: when two processes see one offence, the decision that ends last
- * stays, in every process alike, so that removing it lets the client back in.
+ * One decision stands per client, action and kind of origin: when two processes see one offence, or two people decide
+ * the same, the decision that ends last stays, in every process alike, so that removing it lets the client back in.
  */
 export class Replica {
   readonly standing: Standing
@@ -35,16 +35,16 @@ export class Replica {
     this.#options = options
   }
 
-  /** Puts it in force, unless a playbook's other decision about the same client outlasts it. */
+  /** Puts it in force, unless another of its kind about the same client outlasts it. */
   activate (decision: Decision): void {
-    const rival = isByPlaybook(decision) ? this.standing.rivalOf(decision, this.#options.clock.now()) : null
+    const rival = this.standing.rivalOf(decision, this.#options.clock.now())
     if (rival !== null && !outlasts(decision, rival)) return this.#supersede(decision)
     if (rival !== null) this.#supersede(rival)
     this.standing.put(decision)
     this.#tell(decision, false)
   }
 
-  /** The same for a decision that a playbook of this process made. */
+  /** The same for a decision that was made in this process. */
   activateOwn (decision: Decision): void {
     this.#madeHere.set(decision.id, true)
     this.activate(decision)

@@ -5,6 +5,9 @@ import type { CollectionDefinition } from '../storage/port.ts'
 export type Action = 'ALLOW' | 'CHALLENGE' | 'BLOCK'
 export type DecisionScope = 'IP' | 'RANGE' | 'KEY' | 'USER' | 'SESSION'
 
+/** Who decides: only what a person decided about an address holds for callers who show a valid credential. */
+export type OriginKind = 'person' | 'playbook' | 'import' | 'region'
+
 /** The recommendation about one request. */
 export interface Verdict {
   action: Action
@@ -19,14 +22,32 @@ export interface Decision {
   /** Canonical: an address, a CIDR, or the id of a key, user or session. */
   value: string
   action: Action
-  /** `user:<id>`, `playbook:<NAME>`, `key:<id>`. */
+  /** `user:<id>`, `key:<id>`, `playbook:<NAME>`, `import:<name>`, `region:<name>`. */
   origin: string
+  /** A key that may `decide` speaks for a person; one that only bounces, whatever its origin says, for a rule. */
+  kind: OriginKind
   reason: string
   simulated: boolean
   createdAt: number
   /** ms since the epoch, or null: until removed. */
   expiresAt: number | null
   assessmentId: string | null
+}
+
+/** The kind that an origin tells by itself. */
+export function kindOf (origin: string): OriginKind {
+  const before = origin.slice(0, Math.max(0, origin.indexOf(':')))
+  return before === 'playbook' || before === 'import' || before === 'region' ? before : 'person'
+}
+
+/** As it comes from a store or a process of an older version, which knew no kinds. */
+export function withKind (decision: Omit<Decision, 'kind'> & { kind?: OriginKind }): Decision {
+  return { ...decision, kind: decision.kind ?? kindOf(decision.origin) }
+}
+
+/** Whether a decision about an address holds for callers with a valid credential, who share it with others. */
+export function holdsForSignedIn ({ action, kind }: Decision): boolean {
+  return action === 'ALLOW' || kind === 'person'
 }
 
 /** A decision as messages and the trail carry it. */
@@ -46,8 +67,9 @@ export interface DecisionInput {
 
 /** Where a decision comes from, when it is made. */
 export interface DecisionOrigin {
-  /** `user:<id>`, `key:<id>`, `playbook:<NAME>`. */
   origin: string
+  /** Default: as the origin tells. */
+  kind?: OriginKind
   simulated?: boolean
   assessmentId?: string | null
   /** Of that receipt, for the audit trail: its score and decisive factor. */

@@ -1,6 +1,6 @@
 import type { NeverBlock } from './never-block.ts'
 import { RangeIndex } from './range-index.ts'
-import type { Action, Decision, DecisionScope } from './shapes.ts'
+import { holdsForSignedIn, type Action, type Decision, type DecisionScope } from './shapes.ts'
 
 /**
  * All standing decisions of the fleet in memory, found by address, range, key, user or session.
@@ -16,13 +16,12 @@ export interface Standing {
   get (id: string): Decision | null
   /** Bare address, canonical. `neverBlockApplies` false lifts the protection of NEVER_BLOCK from it. */
   forAddress (address: string, nowMs: number, neverBlockApplies: boolean): Decision | null
+  /** The same of what holds for callers with a valid credential: blocks and challenges by people, and every allow. */
+  byPeopleAbout (address: string, nowMs: number, neverBlockApplies: boolean): Decision | null
   forId (scope: 'KEY' | 'USER' | 'SESSION', id: string, nowMs: number): Decision | null
   /** All about the same client, expired ones included. */
   about (decision: Pick<Decision, 'scope' | 'value'>): readonly Decision[]
-  /**
-   * A playbook's other decision about the same client, with the same action: two processes may have seen one
-   * offence.
-   */
+  /** The other decision of its kind about the same client, with the same action: of those one stands. */
   rivalOf (decision: Decision, nowMs: number): Decision | null
   /** Takes out what expired and returns it. */
   sweep (nowMs: number): Decision[]
@@ -41,19 +40,7 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
   const expiring = new Map<number, Set<string>>()
   const active: Record<Action, number> = { ALLOW: 0, CHALLENGE: 0, BLOCK: 0 }
   let digest = 0
-  // Hop 1's visit without a closure per request: one question at a time.
-  let best: Decision | null = null
-  let askedMs = 0
-  const consider = (first: Decision, decisions: readonly Decision[]): boolean => {
-    if (best === null || rank(first) > rank(best)) {
-      best = first.expiresAt === null || first.expiresAt > askedMs
-        ? first
-        : strongest(decisions, askedMs, best)
-    }
-    // Only an allow is stronger than a block, and mostly there is none.
-    return best !== null && !best.simulated &&
-      (best.action === 'ALLOW' || (best.action === 'BLOCK' && active.ALLOW === 0))
-  }
+  const find = createFinder(ranges, active)
 
   const keyOf = (scope: DecisionScope, value: string): string => `${scope}|${value}`
   const isNetwork = (scope: DecisionScope): boolean => scope === 'IP' || scope === 'RANGE'
@@ -106,14 +93,8 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
     return decision
   }
 
-  function forAddress (address: string, nowMs: number, neverBlockApplies: boolean): Decision | null {
-    askedMs = nowMs
-    best = null
-    if (ranges.size > 0) ranges.visit(address, consider)
-    // TypeScript does not see that the visit assigns it.
-    const found = best as Decision | null
-    const isSpared = found?.action === 'BLOCK' && neverBlockApplies && neverBlock.coversAddress(address)
-    return isSpared ? null : found
+  function spare (found: Decision | null, address: string, neverBlockApplies: boolean): Decision | null {
+    return found?.action === 'BLOCK' && neverBlockApplies && neverBlock.coversAddress(address) ? null : found
   }
 
   function about ({ scope, value }: Pick<Decision, 'scope' | 'value'>): readonly Decision[] {
@@ -124,14 +105,15 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
     put,
     remove,
     get: (id) => byId.get(id) ?? null,
-    forAddress,
+    forAddress: (address, nowMs, neverBlockApplies) => spare(find(address, nowMs, false), address, neverBlockApplies),
+    byPeopleAbout: (address, nowMs, neverBlockApplies) => spare(find(address, nowMs, true), address, neverBlockApplies),
     forId: (scope, id, nowMs) => strongest(named.get(keyOf(scope, id)), nowMs, null),
     about,
     rivalOf (decision, nowMs) {
       return about(decision).find((other) =>
         other.id !== decision.id && other.action === decision.action &&
-        other.simulated === decision.simulated &&
-        isByPlaybook(other) && (other.expiresAt === null || other.expiresAt > nowMs)
+        other.kind === decision.kind && other.simulated === decision.simulated &&
+        (other.expiresAt === null || other.expiresAt > nowMs)
       ) ?? null
     },
     sweep (nowMs) {
@@ -153,9 +135,32 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
   }
 }
 
-/** Made by a rule, not by a person. */
-export function isByPlaybook ({ origin }: Decision): boolean {
-  return origin.startsWith('playbook:')
+type Find = (address: string, nowMs: number, byPeople: boolean) => Decision | null
+
+/** Hop 1's visit without a closure per request: one question at a time. */
+function createFinder (ranges: RangeIndex, active: Readonly<Record<Action, number>>): Find {
+  let best: Decision | null = null
+  let askedMs = 0
+  let askedByPeople = false
+  const consider = (first: Decision, decisions: readonly Decision[]): boolean => {
+    if (askedByPeople) best = strongest(decisions.filter(holdsForSignedIn), askedMs, best)
+    else if (best === null || rank(first) > rank(best)) {
+      best = first.expiresAt === null || first.expiresAt > askedMs
+        ? first
+        : strongest(decisions, askedMs, best)
+    }
+    // Only an allow is stronger than a block, and mostly there is none.
+    return best !== null && !best.simulated &&
+      (best.action === 'ALLOW' || (best.action === 'BLOCK' && active.ALLOW === 0))
+  }
+
+  return function find (address, nowMs, byPeople) {
+    askedMs = nowMs
+    askedByPeople = byPeople
+    best = null
+    if (ranges.size > 0) ranges.visit(address, consider)
+    return best
+  }
 }
 
 /** The one of two that counts: an allow over every block, a block over a challenge, real over simulated. */

@@ -5,7 +5,7 @@ import type { Collection, Where } from '../storage/port.ts'
 import type { PendingWrites } from './pending-writes.ts'
 import { PENDING_ASKED_MAX } from './reconcile.ts'
 import type { Replica } from './replica.ts'
-import type { Decision } from './shapes.ts'
+import { withKind, type Decision } from './shapes.ts'
 
 const LOADED_MAX = 200_000
 const PAGE = 1000
@@ -63,13 +63,15 @@ export class StoredDecisions {
   }
 
   /** Without the store's own fields. */
-  #takeIn (
-    { id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId }: Decision
-  ): void {
+  #takeIn (stored: Decision): void {
+    const { id, scope, value, action, origin, kind, reason, simulated, createdAt, expiresAt, assessmentId } =
+      withKind(stored)
     const { replica, pending } = this.#options
     if (pending.isPending(id) || replica.isEntombed(id)) return
     const known = replica.standing.get(id)
     if (known !== null && known.expiresAt === expiresAt) return
-    replica.activate({ id, scope, value, action, origin, reason, simulated, createdAt, expiresAt, assessmentId })
+    replica.activate({
+      id, scope, value, action, origin, kind, reason, simulated, createdAt, expiresAt, assessmentId
+    })
   }
 }

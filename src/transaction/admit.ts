@@ -6,7 +6,7 @@ import type { Limits } from '../limits/limiter.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { refusalFrom, type Refusal } from './refusal.ts'
-import { isBlock } from './standing-block.ts'
+import { decisionAbout, isBlock } from './standing-block.ts'
 import type { Transaction } from './transaction.ts'
 
 /**
@@ -15,7 +15,7 @@ import type { Transaction } from './transaction.ts'
  * most of what a defence sees.
  */
 export interface AdmitParts {
-  decisions: Pick<Decisions, 'forAddress' | 'forCaller'>
+  decisions: Pick<Decisions, 'forAddress' | 'byPeopleAbout' | 'forCaller'>
   identity: Pick<Identity, 'authenticate' | 'recall'>
   limits: Pick<Limits, 'peekNamed' | 'takeNamed' | 'take' | 'isHeld'>
   metrics: Pick<Metrics, 'limitDecisionsTotal'>
@@ -58,13 +58,14 @@ export function createAdmit ({ decisions, identity, limits, metrics, isOverloade
     return await admitCaller(transaction, byAddress, failures)
   }
 
-  /** Hop 3: decisions about the key, user or session; an allow there lifts the block of its address. */
+  /** Hop 3: decisions about the key, user or session; an allow there lifts the block of its address, and a valid
+   * credential the block that a rule made. */
   function admitCaller (
     transaction: Transaction,
     byAddress: Decision | null,
     failures: LimitAnswer | null
   ): Refusal | null | Promise<Refusal | null> {
-    transaction.decision = decisions.forCaller(transaction.principal, byAddress)
+    transaction.decision = decisionAbout(decisions, transaction, byAddress)
     if (isBlock(transaction.decision)) {
       transaction.refusedBy = 'decision'
       return BLOCKED

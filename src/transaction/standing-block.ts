@@ -1,5 +1,5 @@
 import type { Decisions } from '../decisions/decisions.ts'
-import type { Decision } from '../decisions/shapes.ts'
+import { holdsForSignedIn, type Decision } from '../decisions/shapes.ts'
 import type { Transaction } from './transaction.ts'
 
 /** The block that stands, or not: a simulated one refuses nobody. */
@@ -7,15 +7,26 @@ export function isBlock (decision: Decision | null): decision is Decision {
   return decision !== null && decision.action === 'BLOCK' && !decision.simulated
 }
 
+type Asked = Pick<Decisions, 'forAddress' | 'byPeopleAbout' | 'forCaller'>
+type Caller = Pick<Transaction, 'address' | 'neverBlockApplies' | 'principal'>
+
 /**
- * The block that stands against a caller, or null: for connections that stay open. An allow of the key or user lifts
- * the block of its address.
+ * Hop 3: the decision about a caller. One that a rule made about an address does not hold for a valid credential: many
+ * share an address, and one of them must not shut out the others. That of the credential itself does, and an allow of
+ * either lifts every block.
  */
-export function standingBlock (
-  decisions: Pick<Decisions, 'forAddress' | 'forCaller'>,
-  { address, neverBlockApplies, principal }: Pick<Transaction, 'address' | 'neverBlockApplies' | 'principal'>
+export function decisionAbout (
+  decisions: Omit<Asked, 'forAddress'>,
+  { address, neverBlockApplies, principal }: Caller,
+  byAddress: Decision | null
 ): Decision | null {
-  const byAddress = decisions.forAddress(address as string, neverBlockApplies)
-  const decision = decisions.forCaller(principal, byAddress)
+  const holds = byAddress === null || principal === null || holdsForSignedIn(byAddress)
+  return decisions.forCaller(principal, holds ? byAddress : decisions.byPeopleAbout(address!, neverBlockApplies))
+}
+
+/** The block that stands against a caller, or null: for connections that stay open. */
+export function standingBlock (decisions: Asked, caller: Caller): Decision | null {
+  const byAddress = decisions.forAddress(caller.address as string, caller.neverBlockApplies)
+  const decision = decisionAbout(decisions, caller, byAddress)
   return isBlock(decision) ? decision : null
 }

@@ -342,6 +342,58 @@ t.test('what expired is told, and no longer counted, within a second', async (t)
   t.equal(decisions.active().BLOCK, 0)
 })
 
+t.test('one decision stands per client, action and kind of origin, and each kind is found by itself', async (t) => {
+  const { decisions } = await openHouse(t)
+  const made = new Map<string, string>()
+  for (const origin of ['user:anna', 'playbook:X', 'import:list', 'region:there']) {
+    made.set(origin, (await decisions.add(block('192.0.2.1', { ttlSeconds: 600 }), { origin })).id)
+  }
+  t.equal(new Set(made.values()).size, 4)
+  t.equal(decisions.active().BLOCK, 4)
+  const again = await decisions.add(block('192.0.2.1', { reason: 'again' }), { origin: 'key:k1' })
+  t.equal(again.id, made.get('user:anna'), 'a key that may decide speaks for a person')
+  t.match(again, { reason: 'again', origin: 'key:k1' })
+  t.equal(again.expiresAt! - again.createdAt, 600_000, 'what lasts longer is not shortened in passing')
+  t.equal(decisions.active().BLOCK, 4)
+  const bounced = await decisions.add(block('192.0.2.1'), { origin: 'key:bouncer', kind: 'playbook' })
+  t.equal(bounced.id, made.get('playbook:X'), 'one that only bounces does not')
+  t.equal(decisions.byPeopleAbout('192.0.2.1')?.id, again.id)
+  await decisions.remove(again.id, 'user:anna')
+  t.equal(decisions.byPeopleAbout('192.0.2.1'), null)
+  t.equal(decisions.forAddress('192.0.2.1')?.action, 'BLOCK')
+})
+
+t.test('two people who decide the same at once, in one process or in two, come to one decision everywhere', async (t) => {
+  const fleets = joinedFleets(2)
+  const here = await openHouse(t, { fleet: fleets[0]! })
+  const there = await openHouse(t, { fleet: fleets[1]!, storage: here.storage, clock: here.clock })
+  const ttls = [600, 60, 3600, null, 30]
+  await Promise.all(ttls.map((ttlSeconds, i) => [here, there][i % 2]!.decisions.add(block('192.0.2.1', { ttlSeconds }), person)))
+  await turns()
+  for (const { decisions } of [here, there]) await decisions.settled()
+  const stored = await here.decisions.list({}, { first: 10, after: null })
+  t.match(stored.items.map(({ expiresAt }) => expiresAt), [null])
+  for (const { decisions } of [here, there]) {
+    t.equal(decisions.active().BLOCK, 1)
+    t.equal(decisions.forAddress('192.0.2.1')?.id, stored.items[0]!.id)
+  }
+})
+
+t.test('decisions of an older version, in the store or told by a process of it, get their kind from their origin', async (t) => {
+  const [here, there] = joinedFleets(2)
+  const { decisions, storage } = await openHouse(t, { fleet: here! })
+  const old = (id: string, value: string, origin: string): never => ({ id, scope: 'IP', value, action: 'BLOCK', origin, reason: '', simulated: false, createdAt: 0, expiresAt: null, assessmentId: null }) as never
+  await storage.collection(decisionCollections[0]!).putMany([old('dc_a', '192.0.2.1', 'user:anna'), old('dc_b', '192.0.2.2', 'playbook:X'), old('dc_c', '192.0.2.1', 'key:k1')])
+  await decisions.load()
+  there!.publish('decisions.put', { decision: old('dc_d', '192.0.2.3', 'playbook:X'), step: null })
+  await turns()
+  for (const [address, kind] of [['192.0.2.1', 'person'], ['192.0.2.2', 'playbook'], ['192.0.2.3', 'playbook']] as const) {
+    t.equal(decisions.forAddress(address)?.kind, kind)
+    t.equal(decisions.byPeopleAbout(address)?.kind, kind === 'person' ? 'person' : undefined)
+  }
+  t.equal(decisions.active().BLOCK, 3, 'of two by people about one address the one that ends last')
+})
+
 async function turns (): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 10))
 }
