@@ -66,9 +66,12 @@ export function createThreadScorer (): Scorer {
 /** Everything of an observation that the payload factor may read, and nothing that names the client or the time. */
 function contentOf (observation: Observation, sensitivity: number): string {
   const { body } = observation
-  const bytes = body === null ? '' : asBuffer(body).toString('latin1')
   const { method, url, route, headers } = observation
-  return `${sensitivity} ${method} ${url}\n${route ?? ''}\n${headers.join('\n')}\n\n${bytes}`
+  let content = `${sensitivity} ${method.length} ${url.length} ${route === null ? -1 : route.length} ${headers.length} `
+  // Headers of samples may hold line breaks: only lengths keep two requests apart whatever their parts hold.
+  for (const header of headers) content += `${header.length} `
+  content += method + url + (route ?? '') + headers.join('')
+  return body === null ? content : content + asBuffer(body).toString('latin1')
 }
 
 /** A score, or null where the scorer threw: one observation fails, never the thread. */
