@@ -1,7 +1,6 @@
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { dirname } from 'node:path'
 import { ConfigError } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../std/clock.ts'
@@ -11,6 +10,7 @@ import type { Logging } from '../telemetry/logger.ts'
 import { openMetricsServer } from '../telemetry/metrics-server.ts'
 import type { MetricsServer } from '../telemetry/metrics-server.ts'
 import { bannerText } from './banner.ts'
+import { requireDataDir } from './data-dir.ts'
 import { createControlVerbs, openControlSocket } from './control.ts'
 import type { ControlServer, ControlVerbs } from './control.ts'
 import { EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
@@ -179,7 +179,7 @@ export async function createHost (
   const { options, logging, processId } = given
   const clock = systemClock
   warnOfSettings(given.config, logging)
-  requireDataDir(given.config.dataDir)
+  requireDataDir(given.config.dataDir, logging.log)
   const control = createControlVerbs(logging.log)
   // The socket first: it is the lock of the data directory, and two servers must not migrate one store.
   const socket = await openControlSocket({ dataDir: given.config.dataDir, verbs: control, log: logging.log })
@@ -224,27 +224,6 @@ async function joinHosts (
   })
   hub.setBridge(bridge)
   return bridge
-}
-
-/**
- * Makes the directory where it is missing.
- * @throws ConfigError naming DATA_DIR.
- */
-function requireDataDir (dataDir: string): void {
-  try {
-    makeDirectory(dataDir)
-    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
-    if (!statSync(dataDir).isDirectory()) throw new ConfigError('DATA_DIR', 'is no directory')
-  } catch (error) {
-    throw error instanceof ConfigError ? error : new ConfigError('DATA_DIR', 'cannot be written')
-  }
-}
-
-/** Step by step: mkdirSync's own `recursive` never returns on file systems that answer ENOENT to mkdir (/proc). */
-function makeDirectory (path: string): void {
-  if (existsSync(path)) return
-  makeDirectory(dirname(path))
-  mkdirSync(path, { mode: 0o700 })
 }
 
 /**
