@@ -5,7 +5,8 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import type { VerifyReport } from './audit/verify.ts'
+import type { VerifyReport } from './audit/verify-report.ts'
+import type { Checkpoint } from './audit/checkpoints.ts'
 import type { Config } from './config/config.ts'
 import type { ControlReply } from './processes/messages.ts'
 import type { ClusterStatus } from './processes/status.ts'
@@ -24,7 +25,14 @@ const EX_USAGE = 64
 const EX_UNAVAILABLE = 69
 const EX_CONFIG = 78
 
-interface Values { 'data-dir'?: string, json?: boolean, watch?: boolean, format?: string, help?: boolean }
+interface Values {
+  'data-dir'?: string
+  json?: boolean
+  watch?: boolean
+  format?: string
+  against?: string
+  help?: boolean
+}
 interface Call { args: string[], values: Values, dataDir: string }
 interface Verb {
   usage: string
@@ -77,11 +85,13 @@ const VERBS: Record<string, Verb> = {
     run: (call) => aboutReceipt(call, 'replay')
   },
   'audit verify': {
-    usage: 'audit verify',
+    usage: 'audit verify [--against <checkpoint, file or log line>]',
     about:
       'Checks the audit trail: exit 0 when every sealed record holds, 1 when anything was edited, swapped, cut or is ' +
-      'missing. May run beside the server',
+      'missing; --against: or not all is here that checkpoints sealed which were kept elsewhere. May run beside the ' +
+      'server',
     arguments: 0,
+    options: ['against'],
     run: verifyTrail
   },
   backup: {
@@ -132,7 +142,8 @@ async function main (argv: string[]): Promise<number> {
         'data-dir': { type: 'string' },
         json: { type: 'boolean' },
         watch: { type: 'boolean' },
-        format: { type: 'string' }
+        format: { type: 'string' },
+        against: { type: 'string' }
       }
     })
     const name = verbOf(positionals)
@@ -144,7 +155,7 @@ async function main (argv: string[]): Promise<number> {
     if (values.help === true) return help(verb)
     const args = positionals.slice(name.split(' ').length)
     if (args.length !== verb.arguments) return misuse(`expected: neko ${verb.usage}`)
-    const foreign = ['watch', 'format'].find((option) =>
+    const foreign = ['watch', 'format', 'against'].find((option) =>
       values[option as 'watch'] !== undefined && !(verb.options ?? []).includes(option)
     )
     if (foreign !== undefined) return misuse(`neko ${name} knows no --${foreign}`)
@@ -377,7 +388,9 @@ async function start (call: Call): Promise<number> {
 async function verifyTrail (call: Call): Promise<number> {
   const { auditSigner } = await import('./audit/audit.ts')
   const config = await configOf(call.dataDir)
-  const report = await verifyWithStore(config)
+  const against = await checkpointsOf(call.values.against)
+  if (typeof against === 'string') return misuse(`--against: ${against}`)
+  const report = await verifyWithStore(config, against)
   const signer = auditSigner(config)
   // The public keys are what AUDIT_SIGNING_KEY may list instead of a secret that was rotated away.
   if (call.values.json === true) {
@@ -396,28 +409,43 @@ async function verifyTrail (call: Call): Promise<number> {
       ...report.notes.map(line('note')),
       ...report.findings.map(line('FAILED')),
       `${report.ok ? 'holds' : 'DOES NOT HOLD'}: ${report.events} events in ${report.segments} segments ` +
-      `of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.unsealed} not yet sealed`
+      `of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.indexed} in the index, ` +
+      `${report.unsealed} not yet sealed`
     ].join('\n'))
   }
   return report.ok ? EX_OK : EX_FAILED
 }
 
+/** What is wrong with it, in words, where it gives none. */
+async function checkpointsOf (given: string | undefined): Promise<Checkpoint[] | string> {
+  if (given === undefined) return []
+  const { readKeptCheckpoints } = await import('./audit/kept-checkpoints.ts')
+  try {
+    return readKeptCheckpoints(given)
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 /** A store that is away, or cannot be opened, keeps nobody from judging the files. */
-async function verifyWithStore (config: Config): Promise<VerifyReport> {
+async function verifyWithStore (config: Config, against: readonly Checkpoint[]): Promise<VerifyReport> {
   requireData(config.dataDir)
-  const [{ verifyDataDir, isStoreError }, { storageFile }] = await Promise.all([
+  const [{ verifyDataDir }, { isStoreError }, { usersSince }, { storageFile }] = await Promise.all([
     import('./audit/verify.ts'),
+    import('./audit/store-error.ts'),
+    import('./identity/collections.ts'),
     import('./storage/open.ts')
   ])
   // Opening would make an empty one.
   if (config.mongodbUri === null && !existsSync(storageFile(config.dataDir))) {
-    return await verifyDataDir(config, null, `there is no ${storageFile(config.dataDir)}`)
+    return await verifyDataDir(config, null, { against, why: `there is no ${storageFile(config.dataDir)}` })
   }
   try {
-    return await withStore(config, (storage) => verifyDataDir(config, storage))
+    return await withStore(config, async (storage) =>
+      await verifyDataDir(config, storage, { against, usersSince: await usersSince(storage) }))
   } catch (error) {
     if (!isStoreError(error)) throw error
-    return await verifyDataDir(config, null, (error as Error).message)
+    return await verifyDataDir(config, null, { against, why: (error as Error).message })
   }
 }
 

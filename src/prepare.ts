@@ -4,7 +4,7 @@ import { auditCollections } from './audit/collections.ts'
 import { nameTrail, prepareAudit } from './audit/prepare.ts'
 import type { Config } from './config/config.ts'
 import { decisionCollections } from './decisions/shapes.ts'
-import { identityCollections } from './identity/collections.ts'
+import { identityCollections, usersSince } from './identity/collections.ts'
 import { prepareIdentity } from './identity/prepare.ts'
 import { warnOfKeys } from './identity/prepare-keys.ts'
 import { incidentCollections } from './incidents/shapes.ts'
@@ -29,6 +29,8 @@ export interface Prepared {
   adminUsername: string
   /** True in production without ADMIN_PASSWORD while nobody is there to log in. */
   adminMissing: boolean
+  /** The store had users before this start. */
+  hadUsers: boolean
   /** The store was down: all of this is still to be done. */
   pending: boolean
 }
@@ -62,7 +64,8 @@ export async function prepareStore ({ config, clock, log }: Parts): Promise<Prep
     const { code } = error as { code?: string }
     if (code !== 'NEKO_ERR_STORE_UNAVAILABLE' && code !== 'NEKO_ERR_TIMEOUT') throw error
     log.warn({ err: error }, 'the database is down: it is prepared when it is back')
-    return { oneTimePassword: null, adminUsername: config.adminUsername, adminMissing: false, pending: true }
+    const { adminUsername } = config
+    return { oneTimePassword: null, adminUsername, adminMissing: false, hadUsers: false, pending: true }
   } finally {
     await storage.close()
   }
@@ -89,11 +92,12 @@ export async function prepareRooms (
 ): Promise<Prepared> {
   await storage.migrate([...collections])
   await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
+  const hadUsers = await usersSince(storage) !== null
   const { oneTimePassword, adminUsername, adminMissing, keys } = await prepareIdentity({ config, storage, clock })
   if (adminMissing) log.warn('nobody can log in: set ADMIN_PASSWORD for the first administrator')
   warnOfKeys(keys, log)
   await prepareIntel({ storage, clock })
-  return { oneTimePassword, adminUsername, adminMissing, pending: false }
+  return { oneTimePassword, adminUsername, adminMissing, hadUsers, pending: false }
 }
 
 /** A store that was down before the fork is prepared by the first process, once it is up. */

@@ -16,6 +16,7 @@ import { Journal } from '../journal/journal.ts'
 import { createPseudonyms } from '../journal/pseudonyms.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
+import type { Checkpoint } from './checkpoints.ts'
 import { createDenials } from './denials.ts'
 import type { Denial } from './denials.ts'
 import { RequestReceipt } from './request-receipt.ts'
@@ -78,10 +79,11 @@ export interface AuditService extends Audit {
   flush (): Promise<boolean>
   /**
    * Has the store remember this directory's trail, and says so where it stands in the place of one that is
-   * gone. Once per host.
+   * gone: earlier ones that the store knows, or one of which a store that already had users knows nothing. Once per
+   * host.
    * @throws NEKO_ERR_STORE_UNAVAILABLE, NEKO_ERR_AUDIT_UNAVAILABLE: call again
    */
-  register (): Promise<void>
+  register (given?: { hadUsers: boolean }): Promise<void>
   /**
    * Records changes of the configuration since the last start of this place. Once per host.
    * @throws as `register`
@@ -89,6 +91,8 @@ export interface AuditService extends Audit {
   noteSettings (settings: Readonly<Record<string, string>>): Promise<void>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
+  /** Told of each checkpoint of this process's log, once it is sealed: it may go where no hand reaches all copies. */
+  onCheckpoint (listener: (checkpoint: Checkpoint) => void): void
   /** Syncs since start, for benches. */
   syncs (): number
   close (): Promise<void>
@@ -113,6 +117,7 @@ export function createAudit (options: AuditOptions): AuditService {
   const directory = auditDirectory(config.dataDir)
   const signer = auditSigner(config)
   const receipt = new RequestReceipt()
+  const listeners: Array<(checkpoint: Checkpoint) => void> = []
   const journal = new Journal({
     files,
     directory,
@@ -136,7 +141,8 @@ export function createAudit (options: AuditOptions): AuditService {
     storage,
     clock,
     log,
-    position: () => journal.position
+    position: () => journal.position,
+    onSealed: (checkpoint) => { for (const listener of listeners) listener(checkpoint) }
   })
   const record: Audit['record'] = (input) => { journal.append(receipt.addTo(input)) }
   const durable: Audit['durable'] = (input) => journal.appendDurable(receipt.addTo(input))
@@ -161,7 +167,7 @@ export function createAudit (options: AuditOptions): AuditService {
   function recordLost (lost: LostTrails): Promise<unknown> {
     log.warn(
       { ...lost },
-      'the audit trail begins anew, and the store knows earlier logs of this directory that are gone: ' +
+      'the audit trail begins anew in the place of earlier logs that are gone: ' +
         'run neko audit verify'
     )
     return durable({
@@ -190,10 +196,10 @@ export function createAudit (options: AuditOptions): AuditService {
     backlog: () => journal.backlog,
     drained: () => journal.drained(),
     flush: () => journal.flush(),
-    async register () {
+    async register ({ hadUsers } = { hadUsers: false }) {
       if (storage === null) return
       const place = placeOf(config.dataDir)
-      await registerTrail({ storage, files, directory, place, nowMs: clock.now() }, recordLost)
+      await registerTrail({ storage, files, directory, place, nowMs: clock.now(), hadUsers }, recordLost)
     },
     async noteSettings (settings) {
       if (storage === null) return
@@ -201,6 +207,7 @@ export function createAudit (options: AuditOptions): AuditService {
       await noteSettings({ storage, place, signer, settings, nowMs: clock.now(), durable })
     },
     retain,
+    onCheckpoint: (listener) => { listeners.push(listener) },
     syncs: () => journal.syncs,
     close () {
       closing ??= close()

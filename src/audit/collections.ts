@@ -39,6 +39,13 @@ export const auditCollections: CollectionDefinition[] = [auditEvents, auditCheck
  */
 const CHECKPOINTS_MAX = 10_000
 
+/** Of one process start, or of all. @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function newestCheckpoint (storage: Storage, processId: string | null): Promise<StoredCheckpoint | null> {
+  const collection = storage.collection<StoredCheckpoint>(auditCheckpoints)
+  if (processId !== null) return await collection.get(processId)
+  return (await collection.find({ sort: [['at', -1]], first: 1 })).items[0] ?? null
+}
+
 /** @throws NEKO_ERR_STORE_UNAVAILABLE */
 export async function newestCheckpoints (storage: Storage): Promise<StoredCheckpoint[]> {
   const collection = storage.collection<StoredCheckpoint>(auditCheckpoints)

@@ -2,6 +2,7 @@ import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
 import type { Connection } from '../schema/connection.ts'
 import type { RoomGraphql } from '../schema/context.ts'
 import type { Storage, Where } from '../storage/port.ts'
+import { newestCheckpoint } from './collections.ts'
 import { auditEvents } from '../journal/collections.ts'
 import type { StoredAuditEvent } from '../journal/collections.ts'
 
@@ -69,6 +70,31 @@ export const auditGraphql: RoomGraphql = {
       seq: Int!
     }
 
+    """
+    A signed statement about the trail: one log ran through this hash at this event. Kept elsewhere, it proves later
+    that what stood there then still does: neko audit verify --against takes this answer as it is.
+    """
+    type AuditCheckpoint {
+      """The process start whose log it is about."""
+      processId: ID!
+      """Its place among that log's checkpoints, from 0."""
+      number: Int!
+      """checkpoint, or close: nothing follows."""
+      kind: String!
+      """The segment that holds the last event covered."""
+      segment: Int!
+      """The last event covered; -1 before the first."""
+      seq: Int!
+      """SHA-256 of the last line covered, in hex."""
+      hash: String!
+      """When it was signed."""
+      at: DateTime!
+      """Names the key that signed it."""
+      keyId: String!
+      """Ed25519, in hex."""
+      signature: String!
+    }
+
     ${connectionSdl('AuditEvent')}
 
     extend type Query {
@@ -82,11 +108,18 @@ export const auditGraphql: RoomGraphql = {
         first: Int
         after: String
       ): AuditEventConnection! @auth(scope: "manage")
+      """The newest checkpoint of the trail, at most a minute behind what happened; null before the first."""
+      auditCheckpoint(
+        """Of this process start; of all when absent."""
+        processId: ID
+      ): AuditCheckpoint @auth(scope: "manage")
     }
   `,
   resolvers: {
     Query: {
-      auditEvents: (_parent, args: AuditArguments, { app }) => listAuditEvents(app.storage, args)
+      auditEvents: (_parent, args: AuditArguments, { app }) => listAuditEvents(app.storage, args),
+      auditCheckpoint: (_parent, { processId }: { processId?: string | null }, { app }) =>
+        newestCheckpoint(app.storage, processId ?? null)
     },
     AuditEvent: {
       category: (event: StoredAuditEvent) => event.category.toUpperCase(),

@@ -25,7 +25,7 @@ export default fp(async (app) => {
   // One process per host, as all of them write into one directory and run on one configuration.
   if (app.fleet.slot === 0) {
     // Before any room records something; a store that is known to be down is not waited for.
-    const registered = onceUp(app.storage, () => audit.register())
+    const registered = onceUp(app.storage, () => audit.register({ hadUsers: app.prepared.hadUsers }))
     if (!app.prepared.pending) await registered
     // Only a server listens: a verb of `neko` that runs on the store alone has a configuration of its own.
     app.addHook('onListen', async () => { onceUp(app.storage, () => audit.noteSettings(app.config.settings)) })

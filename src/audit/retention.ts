@@ -18,7 +18,7 @@ import { countedLines, listProcesses, readLines, segmentName } from '../journal/
 import type { Signer } from './signing.ts'
 
 /** Kept unless told otherwise: a year, and 10 GiB (of each living process, and of all dead ones together). */
-const RETENTION_DAYS = 365
+export const RETENTION_DAYS = 365
 const RETENTION_BYTES_MAX = 10 * 1024 ** 3
 /** Of the index that go at once: the rest goes an hour later. */
 const INDEX_PORTION = 10_000

@@ -24,6 +24,7 @@ interface SealingOptions {
   log: { info (fields: object, message: string): void, error (fields: object, message: string): void }
   /** Where the chain of this process's log stands. */
   position: () => TrailPosition
+  onSealed (checkpoint: Checkpoint): void
 }
 
 /** When a checkpoint of this process's log is due, and where it goes: into the seals file, then to two other places. */
@@ -87,9 +88,10 @@ export class Sealing {
     })
   }
 
-  /** Into the store and the log, where somebody who edits the files may not reach. */
+  /** To whoever listens, into the log and the store, where somebody who edits the files may not reach. */
   #copy (checkpoint: Checkpoint): void {
-    const { files, directory, processId, storage, log } = this.#options
+    const { files, directory, processId, storage, log, onSealed } = this.#options
+    onSealed(checkpoint)
     log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
     if (storage === null) return
     // Fail-open: the next checkpoint replaces this one, and the file and the log hold it.

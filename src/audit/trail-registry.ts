@@ -22,6 +22,16 @@ interface Known {
   trailIds: Set<string>
 }
 
+/** What the store knows: its newest checkpoints, the trails of this place, and when the first trail of any began. */
+interface StoreRead {
+  checkpoints: StoredCheckpoint[]
+  trails: StoredTrail[]
+  oldestTrailMs: number | null
+  isShared: boolean
+}
+
+const TRAILS_MAX = 1_000
+
 /** The place of a data directory, as the store names it. */
 export function placeOf (dataDir: string): string {
   return `${hostname()}:${resolve(dataDir)}`
@@ -31,21 +41,22 @@ export function placeOf (dataDir: string): string {
  * Read before the directory is: logs that the store knows were in the files before.
  * @throws NEKO_ERR_STORE_UNAVAILABLE
  */
-export async function readStore (
-  storage: Storage,
-  place: string
-): Promise<{ checkpoints: StoredCheckpoint[], trails: StoredTrail[], isShared: boolean }> {
+export async function readStore (storage: Storage, place: string): Promise<StoreRead> {
   const isShared = storage.kind === 'mongodb'
   const checkpoints = await newestCheckpoints(storage)
-  const reading = storage.collection<StoredTrail>(auditTrails).find({ where: isShared ? { place } : {}, first: 1_000 })
+  const trails = storage.collection<StoredTrail>(auditTrails)
+  const reading = Promise.all([
+    trails.find({ where: isShared ? { place } : {}, first: TRAILS_MAX }),
+    trails.find({ sort: [['at', 1]], first: 1 })
+  ])
   // A store of an older version has no such table before the first start; its checkpoints say enough.
-  const { items } = isShared ? await reading : await reading.catch(() => ({ items: [] }))
-  return { checkpoints, trails: items, isShared }
+  const [own, oldest] = isShared ? await reading : await reading.catch(() => [{ items: [] }, { items: [] }])
+  return { checkpoints, trails: own.items, oldestTrailMs: oldest.items[0]?.at ?? null, isShared }
 }
 
 /** The part that this directory must hold: everything of the trails that it ever had, and whatever logs it holds. */
 export function ownOf (
-  { checkpoints, trails, isShared }: Awaited<ReturnType<typeof readStore>>,
+  { checkpoints, trails, isShared }: StoreRead,
   trailId: string | null,
   processIds: ReadonlySet<string>
 ): Known {
@@ -66,14 +77,22 @@ export function ownOf (
 /** A trail that begins where the store knows earlier ones, whose logs are not here. */
 export interface LostTrails { trailId: string, earlier: string[], logs: number }
 
-interface BeginOptions { storage: Storage, files: FileLayer, directory: string, place: string, nowMs: number }
+interface BeginOptions {
+  storage: Storage
+  files: FileLayer
+  directory: string
+  place: string
+  nowMs: number
+  /** The store had users before this start. */
+  hadUsers: boolean
+}
 
 /**
  * Has the store remember this directory's trail; `onLost` is told first when that trail stands in the place of others.
  * @throws NEKO_ERR_STORE_UNAVAILABLE, the disk's error, and what `onLost` throws: call again.
  */
 export async function registerTrail (
-  { storage, files, directory, place, nowMs }: BeginOptions,
+  { storage, files, directory, place, nowMs, hadUsers }: BeginOptions,
   onLost: (lost: LostTrails) => Promise<unknown>
 ): Promise<void> {
   const trails = storage.collection<StoredTrail>(auditTrails)
@@ -84,7 +103,9 @@ export async function registerTrail (
   const processIds = new Set((await listProcesses(files, directory)).map(({ processId }) => processId))
   const { checkpoints, trailIds } = ownOf(stored, trailId, processIds)
   const earlier = [...trailIds].filter((id) => id !== trailId)
-  if (known === null && earlier.length > 0) {
+  // A store that is in use, knows no trail at all and gets its first with this start has lost one.
+  const isBereft = hadUsers && stored.oldestTrailMs === null && stored.checkpoints.length === 0 && processIds.size === 0
+  if (known === null && (earlier.length > 0 || isBereft)) {
     await onLost({
       trailId,
       earlier,

@@ -90,6 +90,8 @@ export interface Config {
   readonly decoyPaths: readonly string[]
   readonly webhookUrls: readonly string[]
   readonly webhookSecret: string | null
+  /** Checkpoints of the audit trail go to webhookUrls too. */
+  readonly webhookCheckpoints: boolean
   readonly workerMaxRssBytes: number | null
   readonly region: string | null
   readonly shutdownTimeoutMs: number
@@ -155,6 +157,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   `).join(','),
   WEBHOOK_URLS: '',
   WEBHOOK_SECRET: '',
+  WEBHOOK_CHECKPOINTS: 'true',
   WORKER_MAX_RSS_MB: '',
   REGION: '',
   SHUTDOWN_TIMEOUT_MS: '25000'
@@ -282,6 +285,8 @@ export function loadConfig (given: Environment): Config {
     assessmentRetentionDays: number('ASSESSMENT_RETENTION_DAYS', text('ASSESSMENT_RETENTION_DAYS'), 1, 3650),
     decoyPaths: decoys(text('DECOY_PATHS')),
     webhookUrls: webhookUrls(text('WEBHOOK_URLS'), optional('WEBHOOK_SECRET')),
+    webhookCheckpoints:
+      oneOf('WEBHOOK_CHECKPOINTS', text('WEBHOOK_CHECKPOINTS'), ['true', 'false'] as const) === 'true',
     webhookSecret: strongKey('WEBHOOK_SECRET', optional('WEBHOOK_SECRET'), production),
     workerMaxRssBytes: optional('WORKER_MAX_RSS_MB') === null
       ? null

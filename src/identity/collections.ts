@@ -1,4 +1,4 @@
-import type { CollectionDefinition } from '../storage/port.ts'
+import type { CollectionDefinition, Storage } from '../storage/port.ts'
 
 /** Identity is read from the primary, whatever the URI's readPreference says: a stale copy would undo a revocation. */
 type PrimaryCollection = CollectionDefinition & { primaryReads: true }
@@ -56,3 +56,10 @@ export const identityCollections: CollectionDefinition[] = [
   knownAddressCollection,
   lockCollection
 ]
+
+/** When the oldest user was made, ms; null where there are none. @throws NEKO_ERR_STORE_UNAVAILABLE */
+export async function usersSince (storage: Storage): Promise<number | null> {
+  const users = storage.collection<{ id: string, createdAt: number }>(userCollection)
+  const { items } = await users.find({ sort: [['createdAt', 1]], first: 1 })
+  return items[0]?.createdAt ?? null
+}

@@ -1,6 +1,7 @@
 import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
+import type { Json } from '../std/json.ts'
 import type { ResolveName } from '../std/outbound.ts'
 import type { Page, Storage } from '../storage/port.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -19,6 +20,12 @@ export interface Webhooks {
   /** False when there is nobody to tell. */
   mayNotify (): boolean
   notify (notice: Notice): void
+  /**
+   * Sends what is of use only while it is new: what comes within one window is one message, and what could not be
+   * delivered is not kept.
+   * @param type `noun.verb`; @param fact small, nothing secret
+   */
+  announce (type: string, fact: Json): void
   /** Messages that could not be delivered, newest first. */
   deadLetters (page: { first: number, after: string | null }): Promise<Page<DeadLetter>>
   countDeadLetters (): Promise<number>
@@ -37,6 +44,9 @@ const WINDOW_MS = 10_000
 /** The first notice after a silence waits this long for what the same attack sets off elsewhere. */
 const GATHER_MS = 500
 const SENDING_MAX = 100
+/** Announcements of one type within this time are one message, with at most so many facts: the newest. */
+const ANNOUNCE_MS = 1_000
+const FACTS_MAX = 100
 const CLOSE_MS = 3_000
 
 export interface WebhookParts {
@@ -59,6 +69,8 @@ export function createWebhooks (
   const deadLetters = new DeadLetters(storage.collection<StoredDeadLetter>(deadLetterCollection), clock)
   const gathering = new Gathering()
   const sending = new Set<Promise<void>>()
+  const announcements = new Map<string, Json[]>()
+  let announcing: NodeJS.Timeout | null = null
   let timer: NodeJS.Timeout | null = null
   let lastSentMs = -Infinity
   let closed = false
@@ -80,6 +92,32 @@ export function createWebhooks (
       const message = { id: newId('wm', clock.now()), url, body }
       track(sending.size >= SENDING_MAX ? deadLetters.keep(message, 'too many messages wait') : deliver(message))
     }
+  }
+
+  function announce (type: string, fact: Json): void {
+    if (urls.length === 0 || closed) return
+    const facts = [...announcements.get(type) ?? [], fact].slice(-FACTS_MAX)
+    announcements.set(type, facts)
+    announcing ??= setTimeout(sendAnnouncements, ANNOUNCE_MS).unref()
+  }
+
+  function sendAnnouncements (): void {
+    if (announcing !== null) clearTimeout(announcing)
+    announcing = null
+    const at = clock.now()
+    for (const [type, facts] of announcements) {
+      const body = JSON.stringify({ id: newId('wh', at), at: new Date(at).toISOString(), type, facts })
+      for (const url of urls) {
+        if (sending.size < SENDING_MAX) track(sendAway({ id: newId('wm', at), url, body }))
+      }
+    }
+    announcements.clear()
+  }
+
+  async function sendAway (message: Message): Promise<void> {
+    const problem = await delivery.send(message)
+    if (problem === null) return
+    log.warn({ url: new URL(message.url).origin, problem }, 'an announcement could not be delivered')
   }
 
   async function deliver (message: Message): Promise<void> {
@@ -111,16 +149,19 @@ export function createWebhooks (
 
   return {
     notify,
+    announce,
     mayNotify: () => urls.length > 0,
     deadLetters: (page) => deadLetters.list(page),
     countDeadLetters: () => deadLetters.count(),
     replay,
     async settled () {
       sendGathered()
+      sendAnnouncements()
       await Promise.all(sending)
     },
     async close () {
       sendGathered()
+      sendAnnouncements()
       closed = true
       const last = setTimeout(() => delivery.abort(), CLOSE_MS)
       await Promise.all(sending)

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { PASSWORD, asAdmin, createTestClient, dataOf } from './client.ts'
@@ -124,6 +125,19 @@ t.test('audit verify judges the files without their store, and misses with it wh
   t.notOk(existsSync(join(storeless, 'neko.db')), 'asking makes none')
   for (const file of files(join(storeless, 'audit'), /\.log$/)) writeFileSync(file, readFileSync(file, 'latin1').replace('login', 'logim'), 'latin1')
   t.match(await neko(storeless, ...verify), { code: 1, stdout: /FAILED [^\n]*\.log:/ }, 'an edit shows without one')
+
+  const [seals] = files(join(dataDir, 'audit'), /\.seals$/) as [string]
+  t.match(await neko(dataDir, ...verify, '--against', seals), { code: 0, stdout: /holds/ }, 'checkpoints that were kept')
+  const wiped = copyOf()
+  for (const file of files(join(wiped, 'audit'), /^(?!signing\.key)/)) rmSync(file)
+  const store = new DatabaseSync(join(wiped, 'neko.db'))
+  for (const table of ['auditEvents', 'auditCheckpoints', 'auditTrails']) store.exec(`DELETE FROM "c_${table}"`)
+  store.close()
+  t.match(await neko(wiped, ...verify), { code: 1, stdout: /FAILED audit: there is no log here, and the store has users/ }, 'the folder and the tables')
+  const anew = await startServer(t, { dataDir: wiped, env: { LOG_LEVEL: 'warn' } })
+  t.match(anew.output(), /the audit trail begins anew/)
+  await anew.stop()
+  t.match(await neko(wiped, ...verify, '--against', seals), { code: 1, stdout: /--against holds, is missing/ }, 'what was kept tells for ever')
 
   const emptied = copyOf()
   for (const file of files(join(emptied, 'audit'), /./)) rmSync(file)

@@ -30,6 +30,7 @@ const NEEDS: Record<string, Record<string, Need>> = {
     incident: 'read',
     playbooks: 'read',
     auditEvents: 'manage',
+    auditCheckpoint: 'manage',
     breakers: 'read',
     cluster: 'read',
     users: 'manage',

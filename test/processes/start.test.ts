@@ -90,7 +90,7 @@ t.test('neko says how it is used, and 64 on misuse', async (t) => {
   for (const verb of [['start'], ['status'], ['reload'], ['stop'], ['intel', 'import'], ['explain'], ['replay'], ['audit', 'verify'], ['backup']]) {
     t.match(await neko(dataDir, ...verb, '--help'), { code: 0, stdout: new RegExp(`^neko ${verb.join(' ')}`) })
   }
-  for (const args of [[], ['frob'], ['intel'], ['constructor'], ['status', 'extra'], ['explain'], ['backup'], ['reload', '--watch'], ['status', '--nope'], ['intel', 'import', 'x', '--format', 'pdf']]) {
+  for (const args of [[], ['frob'], ['intel'], ['constructor'], ['status', 'extra'], ['explain'], ['backup'], ['reload', '--watch'], ['status', '--nope'], ['intel', 'import', 'x', '--format', 'pdf'], ['audit', 'verify', '--against', '{}'], ['audit', 'verify', '--against', 'absent'], ['status', '--against', '{}']]) {
     t.match(await neko(dataDir, ...args), { code: 64, stderr: /^neko: / }, args.join(' '))
   }
 })

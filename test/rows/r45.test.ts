@@ -15,7 +15,7 @@ const mutations = Object.values(schema.getMutationType()!.getFields())
 const PUBLIC = ['threatCounts', 'threatActors', 'threatActor', 'stats', 'health', 'rateLimit', 'login', 'refreshToken']
 const OWN = ['logout', 'changePassword']
 const ANALYST = ['assess', 'markFalsePositive', 'addDecision', 'removeDecision', 'acknowledgeIncident', 'resolveIncident', 'runPlaybook']
-const ADMIN_QUERIES = ['users', 'apiKeys', 'auditEvents', 'webhookDeadLetters']
+const ADMIN_QUERIES = ['users', 'apiKeys', 'auditEvents', 'auditCheckpoint', 'webhookDeadLetters']
 const PASSWORD = 'a pass phrase for this row'
 
 type Caller = 'anonymous' | 'viewer' | 'analyst' | 'admin'

@@ -106,3 +106,21 @@ t.test('an address that the operator wrote, or localhost, is meant', async (t) =
   await webhooks.settled()
   t.equal(to.bodies.length, 1)
 })
+
+t.test('announcements of one moment are one signed message, and one that cannot be delivered is not kept', async (t) => {
+  const to = await receiver(t, [204, 500, 500, 500, 500])
+  const warned: object[] = []
+  const webhooks = await open(t, `http://127.0.0.1:${to.port}/`, { log: { warn: (fields) => { warned.push(fields) } } })
+  for (let i = 0; i < 150; i++) webhooks.announce('audit.checkpoint', { number: i })
+  await webhooks.settled()
+  t.equal(to.bodies.length, 1)
+  const { type, facts, ...rest } = JSON.parse(to.bodies[0]!) as { type: string, facts: Array<{ number: number }>, id: string, at: string }
+  t.equal(type, 'audit.checkpoint')
+  t.same([facts.length, facts[0], facts.at(-1)], [100, { number: 50 }, { number: 149 }], 'the newest of a bounded number')
+  t.same(Object.keys(rest), ['id', 'at'])
+  webhooks.announce('audit.checkpoint', { number: 150 })
+  await webhooks.settled()
+  t.equal(to.bodies.length, 5, 'tried four times')
+  t.same(await letters(webhooks), [], 'the next one says more')
+  t.equal(warned.length, 1)
+})

@@ -1,0 +1,308 @@
+/**
+ * Verification of one process start's log: the walk along its chain, with the seals and whatever other checkpoints of
+ * it there are. Owns nothing; only reads. In: segments and seals. Out: findings and notes in the report.
+ */
+import { decodeLine, GENESIS, splitLines } from '../journal/chain.ts'
+import type { Line } from '../journal/chain.ts'
+import { isErrno } from '../journal/files.ts'
+import type { FileLayer } from '../journal/files.ts'
+import { listProcesses, segmentName } from '../journal/segments.ts'
+import type { WrittenEvent } from '../journal/shapes.ts'
+import { holdsCheckpoint, readSeals, sealsName } from './checkpoints.ts'
+import type { Checkpoint } from './checkpoints.ts'
+import type { Signer } from './signing.ts'
+import { find, note } from './verify-report.ts'
+import type { VerifyReport } from './verify-report.ts'
+
+/** A checkpoint that lies elsewhere than in the seals, and holds them to what was sealed. */
+export interface Witness {
+  checkpoint: Checkpoint
+  /** Where it lies, in words of a finding. */
+  from: 'the store' | '--against'
+}
+
+interface ProcessCheck {
+  files: FileLayer
+  directory: string
+  signer: Signer
+  report: VerifyReport
+  processId: string
+  witnesses: readonly Witness[]
+  /** Told of each acknowledged event of the log, in order. */
+  onEvent?: ((event: WrittenEvent) => void) | undefined
+}
+
+/** How far a log reaches, for who compares something with it. */
+export interface LogExtent {
+  /** When it was begun, ms, as its first seal says; null where there is none. */
+  sinceMs: number | null
+  /** The last event that retention removed, -1 when none. */
+  removedSeq: number
+  lastSeq: number
+  /** Its end is recorded or sealed: nothing follows. */
+  closed: boolean
+}
+
+/** Where a walk along one chain stands. */
+interface Walk {
+  /** Hash that the next line must name; null behind a line that could not be read. */
+  prevHash: string | null
+  nextSeq: number
+  closed: boolean
+  /** Checkpoints whose line has not been met, by hash. */
+  wanted: Map<string, Checkpoint>
+  sealedSeq: number
+}
+
+/** One process start: its seals, then its segments in order. @throws the errors of reading the directory */
+export async function verifyLog (check: ProcessCheck): Promise<LogExtent> {
+  const { files, directory, report, processId } = check
+  const seals = await verifySeals(check)
+  const removed = seals.findLast((seal) => seal.kind === 'removed')
+  const segments =
+    (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+  const walk: Walk = {
+    prevHash: removed?.hash ?? GENESIS,
+    nextSeq: (removed?.seq ?? -1) + 1,
+    closed: false,
+    wanted: new Map(
+      seals.filter((seal) =>
+        seal.kind !== 'open' && seal.kind !== 'removed' && seal.segment > (removed?.segment ?? -1)
+      ).map((seal) => [seal.hash, seal])
+    ),
+    sealedSeq: removed?.seq ?? -1
+  }
+  if (removed !== undefined) {
+    note(
+      report,
+      sealsName(processId),
+      null,
+      removed.seq,
+      `retention removed the segments up to ${removed.segment}`
+    )
+    findRemoved(check, removed)
+  }
+  const present = segments.filter((segment) => segment > (removed?.segment ?? -1))
+  const closedBySeal = seals.some((seal) => seal.kind === 'close')
+  let bytes = present[0] === undefined ? null : await readSegment(check, present[0])
+  for (const [index, segment] of present.entries()) {
+    const following = present[index + 1]
+    const nextBytes = following === undefined ? null : await readSegment(check, following)
+    if (bytes !== null) {
+      walkSegment({ report, walk, processId, segment, bytes, nextBytes, closedBySeal, onEvent: check.onEvent })
+    }
+    bytes = nextBytes
+  }
+  conclude(check, walk, present.at(-1))
+  return {
+    sinceMs: seals[0]?.at ?? null,
+    removedSeq: removed?.seq ?? -1,
+    lastSeq: walk.nextSeq - 1,
+    closed: walk.closed || closedBySeal
+  }
+}
+
+async function verifySeals (check: ProcessCheck): Promise<Checkpoint[]> {
+  const { files, directory, report, processId, signer, witnesses } = check
+  const file = sealsName(processId)
+  let bytes: Buffer
+  try {
+    bytes = await files.read(`${directory}/${file}`)
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error
+    find(report, file, null, null, 'the seals file is missing')
+    bytes = Buffer.alloc(0)
+  }
+  const read = readSeals(bytes, processId, signer)
+  for (const problem of read.problems) find(report, file, problem.line, null, problem.message)
+  if (read.tornAt >= 0) note(report, file, null, null, 'the last checkpoint is torn: its writing was cut off')
+  report.checkpoints += read.checkpoints.length
+  return [...read.checkpoints, ...witnesses.filter((witness) => isMissing(check, read.checkpoints, witness))
+    .map(({ checkpoint }) => checkpoint)]
+}
+
+/** True for a checkpoint that holds and that the seals lack; a wrong one, or another in its place, is a finding. */
+function isMissing (
+  { report, processId, signer }: ProcessCheck,
+  seals: readonly Checkpoint[],
+  { checkpoint, from }: Witness
+): boolean {
+  const { number, seq, hash } = checkpoint
+  const file = sealsName(processId)
+  if (!holdsCheckpoint(signer, checkpoint)) {
+    const place = from === 'the store' ? 'store' : from
+    find(report, place, null, seq, `the signature of the checkpoint of ${processId} does not hold`)
+    return false
+  }
+  if (number > (seals.at(-1)?.number ?? -1)) {
+    find(report, file, seals.length + 1, seq, `checkpoint ${number}, which ${from} holds, is missing`)
+    return true
+  }
+  if (seals.find((seal) => seal.number === number)?.hash === hash) return false
+  find(report, file, number + 1, seq, `checkpoint ${number} is not the one that ${from} holds`)
+  return from === '--against'
+}
+
+/** Whoever shows a checkpoint asks whether what it sealed is still there, whoever removed it. */
+function findRemoved ({ report, witnesses }: ProcessCheck, removed: Checkpoint): void {
+  for (const { checkpoint: { number, segment, seq }, from } of witnesses) {
+    if (from !== '--against' || segment > removed.segment) continue
+    const when = new Date(removed.at).toISOString()
+    const message = `what checkpoint ${number} sealed is not here any more: retention removed it at ${when}`
+    find(report, from, null, seq, message)
+  }
+}
+
+async function readSegment (
+  { files, directory, report, processId }: ProcessCheck,
+  segment: number
+): Promise<Buffer | null> {
+  try {
+    return await files.read(`${directory}/${segmentName(processId, segment)}`)
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error
+    note(report, segmentName(processId, segment), null, null, 'the segment was removed while verifying: run again')
+    return null
+  }
+}
+
+interface SegmentCheck {
+  report: VerifyReport
+  walk: Walk
+  processId: string
+  segment: number
+  bytes: Buffer
+  nextBytes: Buffer | null
+  closedBySeal: boolean
+  onEvent: ProcessCheck['onEvent']
+}
+
+function walkSegment (check: SegmentCheck): void {
+  const { report, walk, bytes, nextBytes } = check
+  const file = segmentName(check.processId, check.segment)
+  const { spans, tornAt } = splitLines(bytes)
+  const next = firstLine(nextBytes)
+  const abandonedBehind = next?.reason === 'error' ? next.prevHash : null
+  report.segments++
+  // A segment that a failed disk left without one acknowledged line.
+  if (abandonedBehind !== null && abandonedBehind === walk.prevHash) {
+    return note(report, file, null, walk.nextSeq, 'nothing here was acknowledged: the disk had failed')
+  }
+  for (const [index, [start, end]] of spans.entries()) {
+    step(check, file, index, decodeLine(bytes, start, end))
+    if (abandonedBehind !== null && walk.prevHash === abandonedBehind) {
+      if (end + 1 < bytes.length) {
+        note(
+          report,
+          file,
+          index + 2,
+          walk.nextSeq,
+          'what follows was never acknowledged: the disk had failed'
+        )
+      }
+      return
+    }
+  }
+  if (tornAt === bytes.length) return
+  if (nextBytes !== null || walk.closed || check.closedBySeal) {
+    find(report, file, spans.length + 1, walk.nextSeq, 'the record is torn, and the log went on after it')
+  } else {
+    note(
+      report,
+      file,
+      spans.length + 1,
+      walk.nextSeq,
+      'the last record is torn: it was being written and never acknowledged'
+    )
+  }
+}
+
+/**
+ * One line against what the chain expects; then the walk goes on from that line, so that one edit is one
+ * finding or two.
+ */
+function step (
+  { report, walk, processId, segment, onEvent }: SegmentCheck,
+  file: string,
+  index: number,
+  line: Line | string
+): void {
+  if (typeof line === 'string') {
+    find(report, file, index + 1, walk.nextSeq, line)
+    walk.prevHash = null
+    return
+  }
+  if (walk.closed) find(report, file, index + 1, line.seq, 'a record stands behind the end of the log')
+  else if (walk.prevHash !== null && line.prevHash !== walk.prevHash) {
+    find(
+      report,
+      file,
+      index + 1,
+      line.seq,
+      'the record does not follow the one before: something was swapped, inserted or taken out'
+    )
+  } else if (walk.prevHash !== null && line.seq !== walk.nextSeq) {
+    find(
+      report,
+      file,
+      index + 1,
+      line.seq,
+      `the record's number is ${line.seq} where ${walk.nextSeq} belongs`
+    )
+  }
+  if ((line.kind === 'open') !== (index === 0)) {
+    find(report, file, index + 1, line.seq, 'the segment does not begin where it should')
+  }
+  if (line.kind === 'open' && (line.processId !== processId || line.segment !== segment)) {
+    find(report, file, index + 1, line.seq, 'the segment belongs elsewhere')
+  }
+  if (line.kind === 'event') {
+    report.events++
+    onEvent?.(line.event as WrittenEvent)
+  }
+  walk.closed = line.kind === 'close'
+  walk.prevHash = line.hash
+  walk.nextSeq = line.kind === 'event' ? line.seq + 1 : line.seq
+  const sealed = walk.wanted.get(line.hash)
+  if (sealed !== undefined) {
+    walk.wanted.delete(line.hash)
+    walk.sealedSeq = Math.max(walk.sealedSeq, sealed.seq)
+  }
+}
+
+function conclude ({ report, processId }: ProcessCheck, walk: Walk, lastSegment: number | undefined): void {
+  const file = lastSegment === undefined ? sealsName(processId) : segmentName(processId, lastSegment)
+  // The newest that is missing tells where the log should reach, the oldest where it was left.
+  const missing = [...walk.wanted.values()].sort((a, b) => a.seq - b.seq)
+  const oldest = missing[0]
+  const newest = missing.at(-1)
+  if (oldest !== undefined && newest !== undefined) {
+    if (newest.seq >= walk.nextSeq) {
+      find(
+        report,
+        file,
+        null,
+        walk.nextSeq,
+        `the log ends before event ${walk.nextSeq}, but is sealed through ${newest.seq}: it was cut`
+      )
+    } else {
+      find(
+        report,
+        segmentName(processId, oldest.segment),
+        null,
+        oldest.seq,
+        `the record that checkpoint ${oldest.number} seals is not there`
+      )
+    }
+  }
+  const unsealed = walk.nextSeq - 1 - walk.sealedSeq
+  if (unsealed <= 0) return
+  report.unsealed += unsealed
+  note(report, file, null, walk.sealedSeq + 1, `${unsealed} events behind the last checkpoint are not sealed yet`)
+}
+
+function firstLine (bytes: Buffer | null): Line | null {
+  const end = bytes?.indexOf(0x0a) ?? -1
+  const line = bytes === null || end < 0 ? 'none' : decodeLine(bytes, 0, end)
+  return typeof line === 'string' ? null : line
+}
