@@ -27,6 +27,11 @@ export const NEKO_ERR_CURSOR_INVALID = createError(
   'Invalid cursor',
   400
 )
+export const NEKO_ERR_EVIDENCE_CERTAIN = createError(
+  'NEKO_ERR_EVIDENCE_CERTAIN',
+  'This evidence has no ordinary reading: allowing it needs the scope manage, and force: true',
+  403
+)
 export const NEKO_ERR_FORBIDDEN = createError('NEKO_ERR_FORBIDDEN', 'This needs %s', 403)
 export const NEKO_ERR_HEADERS_TOO_LARGE = createError(
   'NEKO_ERR_HEADERS_TOO_LARGE',

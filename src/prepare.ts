@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { prepareReceipts } from './receipts/prepare.ts'
 import { assessmentCollections } from './receipts/shapes.ts'
 import { auditCollections } from './audit/collections.ts'
 import { nameTrail, prepareAudit } from './audit/prepare.ts'
@@ -97,6 +98,7 @@ export async function prepareRooms (
   if (adminMissing) log.warn('nobody can log in: set ADMIN_PASSWORD for the first administrator')
   warnOfKeys(keys, log)
   await prepareIntel({ storage, clock })
+  await prepareReceipts({ storage, log })
   return { oneTimePassword, adminUsername, adminMissing, hadUsers, pending: false }
 }
 

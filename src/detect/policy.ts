@@ -8,13 +8,13 @@
  */
 import { AGENTS_VERSION } from './signs/agents.ts'
 import { hashText, mixHash } from './hash.ts'
-import type { Allowance, FactorName } from './shapes.ts'
+import type { AllowanceTable, FactorName } from './shapes.ts'
 
 export type Sensitivity = 1 | 2 | 3 | 4
 
 export interface Policy {
-  /** Evidence that counts for nothing at its place, see allowances.ts; absent when there is none. */
-  allowances?: readonly Allowance[]
+  /** Signs that count for nothing, see allowances.ts; absent when there are none. */
+  allowances?: AllowanceTable
   /** `<date of the rules>-s<sensitivity>-<hash of all numbers>`. */
   version: string
   sensitivity: Sensitivity

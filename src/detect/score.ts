@@ -13,7 +13,7 @@ import { measureFrequency } from './factors/frequency.ts'
 import { measureHeaders } from './factors/headers.ts'
 import { measureTiming } from './factors/timing.ts'
 import { measureUserAgent } from './factors/user-agent.ts'
-import { applyAllowances, strongestGrade } from './allowances.ts'
+import { allowancesOf, applyAllowances } from './allowances.ts'
 import { viewRequest } from './request-view.ts'
 import type { PayloadFinding } from './factors/payload.ts'
 import type { RawSign } from './raw-scan/raw-scan.ts'
@@ -22,17 +22,17 @@ import type { Beyond, FactorContribution, FactorResult, Grade, Observation, Scor
 
 /** The whole score, for a thread: payload parsing costs what the text deserves. Never throws for odd input. */
 export function scoreObservation (observation: Observation, policy: Policy): Score {
-  return scoreWithPayload(observation, inspectPayload(observation, { sensitivity: policy.sensitivity }), policy)
+  const allowed = allowancesOf(policy, observation)
+  const payload = inspectPayload(observation, { sensitivity: policy.sensitivity, allowed })
+  return scoreWithPayload(observation, payload, policy)
 }
 
 /** The same with payload findings that are already known: a thread keeps those of repeated payloads. */
 export function scoreWithPayload (observation: Observation, payload: PayloadFinding, policy: Policy): Score {
   const measured = measure(observation, policy, payload)
-  const results = policy.allowances === undefined
-    ? measured
-    : applyAllowances(measured, observation.route, policy.allowances)
-  const grade = results[5] === payload ? payload.grade : strongestGrade((results[5] as FactorResult).evidence)
-  const { notInspected, beyond } = payload
+  const allowed = allowancesOf(policy, observation)
+  const results = allowed === null ? measured : applyAllowances(measured, observation, allowed)
+  const { grade, notInspected, beyond } = payload
   return combine(results, policy, { grade, notInspected, beyond, degraded: false })
 }
 

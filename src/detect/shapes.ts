@@ -84,26 +84,22 @@ export interface Score {
   degraded: boolean
 }
 
-/** One piece of evidence that counts for nothing at this place of this route (allowances.ts). */
+/** One sign that counts for nothing: a rule, at a place of a target, in a text of a shape (allowances.ts). */
 export interface Allowance {
   rule: string
   place: string
-  /** The route pattern, or null for unknown routes. */
-  route: string | null
+  /** `route /catalog`, or `path /old/report` where no route of ours answers. */
+  target: string
+  /** See sign-shape.ts. */
+  shape: string
 }
 
-/**
- * Whose evidence may be allowed: never what a client does over time, since nobody else shares it and an
- * attacker would.
- */
-export const ALLOWABLE_FACTORS: ReadonlySet<FactorName> = new Set<FactorName>([
-  'payload',
-  'endpoint',
-  'headers',
-  'userAgent'
-])
+/** Shapes that are allowed, by rule and place, of one target. */
+export type TargetAllowances = ReadonlyMap<string, ReadonlySet<string>>
+/** By target. */
+export type AllowanceTable = ReadonlyMap<string, TargetAllowances>
 
 /** One allowance, one text: two that say the same are one. */
-export function allowanceKey ({ rule, place, route }: Allowance): string {
-  return JSON.stringify([rule, place, route])
+export function allowanceKey ({ rule, place, target, shape }: Allowance): string {
+  return JSON.stringify([rule, place, target, shape])
 }

@@ -1,112 +1,143 @@
 /**
- * False alarms: what people allowed. Each is one piece of evidence at one place of one route, for thirty
- * days, kept in the store and in memory and told to siblings; the scorer leaves it out through the policy.
+ * False alarms: what people allowed. Each is one sign (this rule, at this place of this target, in a text of this
+ * shape), for thirty days, for any client; the scorer leaves it out through the policy. A sign of grade `certain` has
+ * no ordinary reading, so only who may manage can allow it, and has to say that it is meant.
  */
-import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
-import { ALLOWABLE_FACTORS, allowanceKey } from '../detect/shapes.ts'
-import { newId } from '../std/id.ts'
+import {
+  NEKO_ERR_EVIDENCE_CERTAIN,
+  NEKO_ERR_FORBIDDEN,
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_NOT_FOUND
+} from '../errors.ts'
+import { targetOf } from '../detect/allowances.ts'
+import { decisiveFactor } from '../detect/decisive-factor.ts'
+import { findLetThrough, type LetThrough } from './let-through.ts'
+import { newAllowances, PER_RECEIPT_MAX } from './new-allowances.ts'
+import { ALLOWANCES_MAX, createStandingAllowances, type StandingAllowances } from './standing-allowances.ts'
+import { isBoundAllowance } from './shapes.ts'
 import type { RecentReceipts, Recorded } from './recent-receipts.ts'
-import type { Assessment, StoredAllowance } from './shapes.ts'
-import { attempt, type Audit } from '../audit/shapes.ts'
-import type { Fleet } from '../fleet/port.ts'
+import type { Assessment, StoredAllowance, StoredAssessment } from './shapes.ts'
+import type { Slices } from './slices.ts'
+import { attempt, type Audit, type AuditInput } from '../audit/shapes.ts'
 import type { Action } from '../decisions/shapes.ts'
-import type { Allowance, FactorName, Observation, Score } from '../detect/shapes.ts'
+import type { Policy } from '../detect/policy.ts'
+import type { Allowance, Observation, Score } from '../detect/shapes.ts'
+import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Collection } from '../storage/port.ts'
 
-interface FalsePositives {
-  /** @throws NEKO_ERR_INPUT_INVALID when the receipt holds nothing that can be allowed, NEKO_ERR_AUDIT_UNAVAILABLE */
-  mark (assessment: Assessment, actor: string): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }>
-  list (): StoredAllowance[]
-  /** Reads what stands from the store. */
-  load (): Promise<void>
-  close (): void
+/** Who marks or removes. */
+export interface AllowanceActor {
+  /** `user:<id>`, `key:<id>` or `system`. */
+  actor: string
+  mayManage: boolean
+  /** `cli` for the operator of this machine. */
+  origin?: string
+}
+
+export interface MarkOptions extends AllowanceActor {
+  /** Nothing is kept. */
+  dryRun: boolean
+  /** A certain sign is meant. */
+  force: boolean
+}
+
+/** What marking a false alarm came to. */
+export interface FalsePositive {
+  allowances: StoredAllowance[]
+  changedVerdicts: number
+  dryRun: boolean
+  /** Of a dry run. */
+  letThrough: LetThrough | null
+}
+
+interface FalsePositives extends Pick<StandingAllowances, 'all' | 'page' | 'load' | 'close'> {
+  /**
+   * @throws NEKO_ERR_INPUT_INVALID when the receipt holds nothing that can be allowed, NEKO_ERR_EVIDENCE_CERTAIN,
+   * NEKO_ERR_AUDIT_UNAVAILABLE
+   */
+  mark (assessment: Assessment, options: MarkOptions): Promise<FalsePositive>
+  /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_FORBIDDEN, NEKO_ERR_AUDIT_UNAVAILABLE */
+  remove (id: string, by: AllowanceActor): Promise<StoredAllowance>
 }
 
 interface FalsePositiveParts {
   store: Collection<StoredAllowance>
+  assessments: Collection<StoredAssessment>
   audit: Audit
   fleet: Fleet
   clock: Clock
+  log: { warn: (facts: object, message: string) => void }
   receipts: RecentReceipts
+  slices: Slices
+  isDecoy (target: string): boolean
+  policy (): Policy
   allow (allowances: readonly Allowance[]): void
   score (observation: Observation): Promise<Score>
-  judge (score: Score, observation: Observation): Action
+  judge (score: Score, about: { method: string }): Action
 }
 
-const ALLOWED_MS = 30 * 86_400_000
-const ALLOWANCES_MAX = 1_000
-const PER_RECEIPT_MAX = 16
-const ALLOWED_FROM_POINTS = 5
-const SWEEP_MS = 60_000
 const ASK_MS = 1_500
 /** Receipts that are scored again to say what would change; in portions, so that the threads stay free for requests. */
 const RESCORED_MAX = 500
 const PORTION = 8
-const TOPIC = 'assessments.allowances'
 const QUESTION = 'assessments.wouldChange'
 
 export function createFalsePositives (parts: FalsePositiveParts): FalsePositives {
-  const { store, audit, fleet, clock, receipts } = parts
-  const standing = new Map<string, StoredAllowance>()
+  const { store, audit, fleet, receipts } = parts
+  const standing = createStandingAllowances(parts)
 
-  function apply (): void {
-    parts.allow([...standing.values()])
-  }
-
-  /** Later ones of the same evidence take the place of earlier ones. */
-  function take (allowances: readonly StoredAllowance[]): void {
-    let isNew = false
-    for (const one of allowances) {
-      if (
-        one.expiresAt <= clock.now() || (standing.size >= ALLOWANCES_MAX && !standing.has(allowanceKey(one)))
-      ) {
-        continue
-      }
-      isNew ||= !standing.has(allowanceKey(one))
-      standing.set(allowanceKey(one), one)
+  async function mark (assessment: Assessment, options: MarkOptions): Promise<FalsePositive> {
+    const allowances = newAllowances(assessment, options.actor, parts)
+    if (options.dryRun) {
+      const letThrough = await findLetThrough(allowances, standing.all(), { ...parts, store: parts.assessments })
+      return { allowances, changedVerdicts: letThrough.count, dryRun: true, letThrough }
     }
-    if (isNew) apply()
-  }
-
-  function sweep (): void {
-    const before = standing.size
-    for (const [key, one] of standing) if (one.expiresAt <= clock.now()) standing.delete(key)
-    if (standing.size !== before) apply()
-  }
-
-  async function mark (
-    assessment: Assessment,
-    actor: string
-  ): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }> {
-    const allowances = allowancesFor(assessment, actor, clock.now())
-    if (allowances.length === 0) {
-      throw new NEKO_ERR_INPUT_INVALID(
-        'this assessment holds no evidence that can be allowed: what a client does over time cannot'
-      )
+    const event = markedBy(options, assessment, allowances)
+    if (allowances.some(({ grade }) => grade === 'certain') && !(options.force && options.mayManage)) {
+      audit.record({ ...event, outcome: 'refused' })
+      throw new NEKO_ERR_EVIDENCE_CERTAIN()
     }
+    requireRoom(allowances)
+    await attempt(audit, {
+      ...event,
+      effects: allowances.map((one) => ({ collection: store.definition.name, op: 'put', id: one.id, doc: { ...one } }))
+    }, () => store.putMany(allowances))
+    standing.put(allowances)
+    return { allowances, changedVerdicts: await changedEverywhere(allowances), dryRun: false, letThrough: null }
+  }
+
+  function requireRoom (allowances: readonly StoredAllowance[]): void {
+    const added = allowances.filter(({ id }) => standing.get(id) === null).length
+    if (standing.all().length + added > ALLOWANCES_MAX) {
+      throw new NEKO_ERR_INPUT_INVALID(`there are ${ALLOWANCES_MAX} allowances at most: remove some`)
+    }
+  }
+
+  async function remove (id: string, { actor, mayManage, origin = 'api' }: AllowanceActor): Promise<StoredAllowance> {
+    const allowance = standing.get(id)
+    if (allowance === null) throw new NEKO_ERR_NOT_FOUND('There is no such allowance')
+    if (allowance.grade === 'certain' && !mayManage) throw new NEKO_ERR_FORBIDDEN('the scope manage')
+    const { target, rule, place, assessmentId } = allowance
     await attempt(audit, {
       category: 'security',
-      type: 'falsePositive.mark',
+      type: 'allowance.remove',
       actor,
-      target: assessment.id,
-      assessmentId: assessment.id,
-      score: assessment.score,
-      factor: largestFactor(assessment),
-      details: { allowed: allowances.map((one) => `${one.rule} in ${one.place} of ${one.route ?? 'unknown routes'}`) },
-      effects: allowances.map((one) => ({ collection: store.definition.name, op: 'put', id: one.id, doc: { ...one } }))
-    }, async () => {
-      take(allowances)
-      await store.putMany(allowances)
-    })
-    fleet.publish(TOPIC, allowances as unknown as Json)
+      target: id,
+      details: { on: target, rule, place, receipt: assessmentId, origin },
+      effects: [{ collection: store.definition.name, op: 'delete', id }]
+    }, () => store.delete(id))
+    standing.end(id)
+    return allowance
+  }
+
+  async function changedEverywhere (allowances: readonly StoredAllowance[]): Promise<number> {
     const others = await fleet.ask(QUESTION, allowances as unknown as Json, { timeoutMs: ASK_MS })
-    const changedVerdicts = others.reduce<number>(
+    return others.reduce<number>(
       (sum, one) => sum + (typeof one === 'number' ? one : 0),
       await countChanged(allowances)
     )
-    return { allowances, changedVerdicts }
   }
 
   /**
@@ -114,9 +145,8 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
    * body was too large to be kept.
    */
   async function countChanged (allowances: readonly StoredAllowance[]): Promise<number> {
-    const keys = new Set(allowances.map(allowanceKey))
     const touched = receipts.recent()
-      .filter((receipt) => receipt.isWhole !== false && holdsAny(receipt, keys))
+      .filter((receipt) => receipt.isWhole !== false && mayHoldAny(receipt, allowances))
       .slice(0, RESCORED_MAX)
     let changed = 0
     for (let i = 0; i < touched.length; i += PORTION) {
@@ -131,70 +161,39 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     return changed
   }
 
-  const unsubscribe = fleet.subscribe(TOPIC, (message) => take(readAllowances(message)))
   fleet.answer(QUESTION, async (message) => {
-    const allowances = readAllowances(message)
-    take(allowances)
+    if (!Array.isArray(message)) return null
+    const allowances = (message as unknown[]).filter(isBoundAllowance).slice(0, PER_RECEIPT_MAX)
+    standing.hear(allowances)
     return await countChanged(allowances)
   })
-  const timer = setInterval(sweep, SWEEP_MS).unref()
 
+  return { mark, remove, all: standing.all, page: standing.page, load: standing.load, close: standing.close }
+}
+
+function markedBy (
+  { actor, force }: MarkOptions,
+  assessment: Assessment,
+  allowances: readonly StoredAllowance[]
+): Omit<AuditInput, 'outcome'> {
   return {
-    mark,
-    list: () => [...standing.values()],
-    async load () {
-      const { items } = await store.find({ sort: [['createdAt', -1]], first: ALLOWANCES_MAX })
-      take(items)
-    },
-    close () {
-      clearInterval(timer)
-      unsubscribe()
+    category: 'security',
+    type: 'falsePositive.mark',
+    actor,
+    target: assessment.id,
+    assessmentId: assessment.id,
+    score: assessment.score,
+    factor: decisiveFactor(assessment),
+    details: {
+      on: allowances[0]!.target,
+      allowed: allowances.map((one) => `${one.id}: ${one.grade} ${one.rule} in ${one.place}`),
+      force
     }
   }
 }
 
-function allowancesFor (assessment: Assessment, actor: string, nowMs: number): StoredAllowance[] {
-  const found = new Map<string, StoredAllowance>()
-  for (const factor of assessment.factors) {
-    // Evidence that hardly counted did not raise the alarm, and stays forbidden.
-    if (!ALLOWABLE_FACTORS.has(factor.name) || factor.contribution < ALLOWED_FROM_POINTS) continue
-    for (const evidence of factor.evidence) {
-      if (evidence.place === 'client') continue
-      const allowance = { rule: evidence.rule, place: evidence.place, route: assessment.route }
-      found.set(allowanceKey(allowance), {
-        id: newId('al', nowMs),
-        ...allowance,
-        origin: actor,
-        assessmentId: assessment.id,
-        createdAt: nowMs,
-        expiresAt: nowMs + ALLOWED_MS
-      })
-    }
-  }
-  return [...found.values()].slice(0, PER_RECEIPT_MAX)
-}
-
-/** The decisive one; null when nothing contributed. */
-function largestFactor ({ factors }: Assessment): FactorName | null {
-  const largest = factors.reduce<Assessment['factors'][number] | null>(
-    (best, one) => one.contribution > (best?.contribution ?? 0) ? one : best,
-    null
-  )
-  return largest?.name ?? null
-}
-
-function holdsAny ({ observation, score }: Recorded, keys: ReadonlySet<string>): boolean {
-  return score.factors.some((factor) =>
-    factor.evidence.some((one) =>
-      keys.has(allowanceKey({ rule: one.rule, place: one.place, route: observation.route }))
-    )
-  )
-}
-
-/** A message of a sibling; what has another shape is dropped. */
-function readAllowances (message: Json): StoredAllowance[] {
-  if (!Array.isArray(message)) return []
-  return (message as unknown as StoredAllowance[]).filter((one) =>
-    typeof one?.rule === 'string' && typeof one.place === 'string' && typeof one.expiresAt === 'number'
-  ).slice(0, PER_RECEIPT_MAX)
+function mayHoldAny ({ observation, score }: Recorded, allowances: readonly StoredAllowance[]): boolean {
+  const target = targetOf(observation)
+  return allowances.some((allowance) => allowance.target === target &&
+    score.factors.some(({ evidence }) => evidence.some(({ rule }) => rule === allowance.rule)))
 }

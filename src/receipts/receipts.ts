@@ -10,7 +10,8 @@
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { keepBelowCeiling } from './ceiling.ts'
 import { explainAssessment } from './explain.ts'
-import { createFalsePositives } from './false-positives.ts'
+import { decoyUrls } from '../detect/signs/decoy-paths.ts'
+import { createFalsePositives, type AllowanceActor, type FalsePositive, type MarkOptions } from './false-positives.ts'
 import { createIntake, type Intake } from './intake.ts'
 import { createLive, type Live } from './live.ts'
 import { createLookup, type Lookup } from './lookup.ts'
@@ -29,7 +30,7 @@ import type { Verdict } from '../decisions/shapes.ts'
 import type { Threads } from '../threads/plugin.ts'
 import type { Score } from '../detect/shapes.ts'
 import type { Clock } from '../std/clock.ts'
-import type { Collection, Storage } from '../storage/port.ts'
+import type { Collection, Page, Storage } from '../storage/port.ts'
 
 export interface Receipts extends Intake, Lookup {
   /** @throws NEKO_ERR_INPUT_INVALID unless 1 to 86,400 */
@@ -41,8 +42,13 @@ export interface Receipts extends Intake, Lookup {
    * @throws NEKO_ERR_INPUT_INVALID when it was refused before scoring or scored in a hurry
    */
   replay (id: string): Promise<string | null>
-  /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE */
-  markFalsePositive (id: string, actor: string): Promise<{ allowances: StoredAllowance[], changedVerdicts: number }>
+  /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_INPUT_INVALID, NEKO_ERR_EVIDENCE_CERTAIN, NEKO_ERR_AUDIT_UNAVAILABLE */
+  markFalsePositive (id: string, options: MarkOptions): Promise<FalsePositive>
+  /** Those that stand, newest first. @throws NEKO_ERR_CURSOR_INVALID */
+  allowances (options: { first: number, after: string | null }): Page<StoredAllowance>
+  countAllowances (): number
+  /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_FORBIDDEN, NEKO_ERR_AUDIT_UNAVAILABLE */
+  removeAllowance (id: string, by: AllowanceActor): Promise<StoredAllowance>
   /** Receipts as they are made in any process, at most 50 a second of each. */
   onShown: Live['subscribe']
   load (): Promise<void>
@@ -56,7 +62,7 @@ interface ReceiptParts {
   audit: Audit
   fleet: Fleet
   clock: Clock
-  config: Pick<Config, 'assessmentRetentionDays'>
+  config: Pick<Config, 'assessmentRetentionDays' | 'decoyPaths'>
   log: { warn: (facts: object, message: string) => void, error: (facts: object, message: string) => void }
   threads: Pick<Threads, 'score' | 'policy' | 'allow' | 'rescore'>
   /** Score to Verdict where no decision stands. */
@@ -77,10 +83,15 @@ export function createReceipts (parts: ReceiptParts): Receipts {
   const live = createLive({ fleet, clock, slices, onAdded: intake.onAdded, log })
   const falsePositives = createFalsePositives({
     store: storage.collection<StoredAllowance>(allowanceCollection),
+    assessments: store,
     audit,
     fleet,
     clock,
+    log,
     receipts: recent,
+    slices,
+    isDecoy: decoyTargets(parts.config.decoyPaths),
+    policy: threads.policy,
     allow: threads.allow,
     score: threads.score,
     judge: (score, about) => judge(score, about).action
@@ -107,11 +118,14 @@ export function createReceipts (parts: ReceiptParts): Receipts {
       if (replay === null) throw new NEKO_ERR_INPUT_INVALID(`${id} cannot be replayed: no thread scored it`)
       return describeReplay(assessment, replay)
     },
-    async markFalsePositive (id, actor) {
+    async markFalsePositive (id, options) {
       const assessment = await lookup.get(id)
       if (assessment === null) throw new NEKO_ERR_NOT_FOUND('There is no such assessment')
-      return await falsePositives.mark(assessment, actor)
+      return await falsePositives.mark(assessment, options)
     },
+    allowances: falsePositives.page,
+    countAllowances: () => falsePositives.all().length,
+    removeAllowance: falsePositives.remove,
     onShown: live.subscribe,
     load: falsePositives.load,
     flush: recorder.flush,
@@ -134,4 +148,18 @@ function holdCeiling (
     keepBelowCeiling(store).catch((error: unknown) => log.warn({ err: error }, 'old receipts could not be removed'))
   }, CEILING_EVERY_MS).unref()
   return () => clearInterval(timer)
+}
+
+/** Whether a target of an allowance is a decoy, as the router reads it. */
+function decoyTargets (configured: readonly string[]): (target: string) => boolean {
+  const urls = decoyUrls(configured)
+  return (target) => target.startsWith('path ') && urls.has(asRouted(target.slice('path '.length)))
+}
+
+function asRouted (path: string): string {
+  try {
+    return decodeURI(path)
+  } catch {
+    return path
+  }
 }

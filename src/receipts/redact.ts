@@ -201,3 +201,9 @@ function samePlace (seen: string, masked: string): boolean {
   const lastMasked = masked.slice(masked.lastIndexOf('.') + 1).toLowerCase()
   return lastSeen === lastMasked || (seen.startsWith('cookie') && masked.startsWith('cookie'))
 }
+
+/** True when a receipt does not hold the text at this place as it came. */
+export function isMaskedAt (masked: readonly MaskedPlace[], place: string): boolean {
+  if (place === 'url') return masked.some((one) => /^(?:url|path|query)\b/.test(one.place))
+  return masked.some((one) => samePlace(place, one.place))
+}

@@ -30,7 +30,7 @@ interface Rescorer {
 /** Null when the request was refused before it was scored, or answered by the cheap score. */
 export function replayAssessment (assessment: Assessment, scoring: Rescorer): Replay | null {
   if (assessment.observation === null || assessment.degraded) return null
-  const observation = restore(assessment, assessment.observation)
+  const observation = restoreObservation(assessment, assessment.observation)
   const places = assessment.observation.masked.filter((one) => one.factors.includes('payload')).map((one) => one.place)
   const recorded = assessment.factors.find((factor) => factor.name === 'payload')
   const isTaken = places.length > 0 && recorded !== undefined
@@ -45,7 +45,8 @@ export function replayAssessment (assessment: Assessment, scoring: Rescorer): Re
   }
 }
 
-function restore (assessment: Assessment, stored: RedactedObservation): Observation {
+/** What was kept of a request, as the scorer takes it. */
+export function restoreObservation (assessment: Assessment, stored: RedactedObservation): Observation {
   return {
     id: assessment.id,
     at: assessment.at,

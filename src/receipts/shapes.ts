@@ -1,5 +1,5 @@
 import type { Action } from '../decisions/shapes.ts'
-import type { FactorContribution, FactorName, Grade } from '../detect/shapes.ts'
+import type { Allowance, FactorContribution, FactorName, Grade } from '../detect/shapes.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
 /** The receipt of one request: can be explained, and replayed when it was scored. */
@@ -68,12 +68,14 @@ export const assessmentCollection: CollectionDefinition = {
   ]
 }
 
-/** An expiring allowance for one piece of evidence at one place of one route, never for a client. */
-export interface StoredAllowance {
+/** An expiring allowance for one sign (detect/allowances.ts), never for a client. */
+export interface StoredAllowance extends Allowance {
+  /** The same for the same sign: whoever marks it again prolongs it. */
   id: string
-  rule: string
-  place: string
-  route: string | null
+  /** Of the sign; what is certain was allowed by force. */
+  grade: Grade
+  /** The sign, for a person, without secrets. */
+  text: string
   /** `user:<id>` or `key:<id>`. */
   origin: string
   assessmentId: string
@@ -84,7 +86,15 @@ export interface StoredAllowance {
 export const allowanceCollection: CollectionDefinition = {
   name: 'allowances',
   expiryField: 'expiresAt',
+  // One that was removed must not come back from a copy of the past.
+  primaryReads: true,
   indexes: [{ name: 'allowances_created', fields: [['createdAt', -1]] }]
+}
+
+/** Of a message or a document: those of versions without a target and a shape held for whole routes, and have ended. */
+export function isBoundAllowance (one: unknown): one is StoredAllowance {
+  const { id, rule, place, target, shape, expiresAt } = (one ?? {}) as { [field: string]: unknown }
+  return [id, rule, place, target, shape].every((field) => typeof field === 'string') && typeof expiresAt === 'number'
 }
 
 export const assessmentCollections: CollectionDefinition[] = [assessmentCollection, allowanceCollection]

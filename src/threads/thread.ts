@@ -5,6 +5,7 @@
  * observation. A scorer that throws fails one observation, never the thread.
  */
 import { flushCompileCache } from 'node:module'
+import { allowancesOf } from '../detect/allowances.ts'
 import { asBuffer } from '../detect/bytes.ts'
 import { emptyHistory } from '../detect/history-shapes.ts'
 import { createPolicy } from '../detect/policy.ts'
@@ -53,10 +54,11 @@ export function warmUp (score: Scorer): number {
 export function createThreadScorer (): Scorer {
   const cache = createFindingsCache<PayloadFinding>(CACHE_BYTES_MAX)
   return (observation, policy) => {
-    const content = contentOf(observation, policy.sensitivity)
+    const allowed = allowancesOf(policy, observation)
+    const content = contentOf(observation, allowed === null ? `${policy.sensitivity}` : policy.version)
     let payload = cache.get(content)
     if (payload === undefined) {
-      payload = inspectPayload(observation, { sensitivity: policy.sensitivity })
+      payload = inspectPayload(observation, { sensitivity: policy.sensitivity, allowed })
       cache.set(content, payload)
     }
     return scoreWithPayload(observation, payload, policy)
@@ -64,10 +66,10 @@ export function createThreadScorer (): Scorer {
 }
 
 /** Everything of an observation that the payload factor may read, and nothing that names the client or the time. */
-function contentOf (observation: Observation, sensitivity: number): string {
+function contentOf (observation: Observation, rules: string): string {
   const { body } = observation
   const { method, url, route, headers } = observation
-  let content = `${sensitivity} ${method.length} ${url.length} ${route === null ? -1 : route.length} ${headers.length} `
+  let content = `${rules} ${method.length} ${url.length} ${route === null ? -1 : route.length} ${headers.length} `
   // Headers of samples may hold line breaks: only lengths keep two requests apart whatever their parts hold.
   for (const header of headers) content += `${header.length} `
   content += method + url + (route ?? '') + headers.join('')

@@ -1,3 +1,4 @@
+import { decoyUrls } from '../detect/signs/decoy-paths.ts'
 import { asksDecoys, asksDecoysOnly } from './graphql-decoys.ts'
 
 /**
@@ -22,15 +23,9 @@ export interface Decoys {
 /** Methods that a decoy's route answers. */
 const DECOY_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST'])
 
-/** Linked from nowhere, and known to the scorer as decoys whatever DECOY_PATHS says. */
-const OWN_DECOYS = ['/internal-admin-backup/', '/.decoy', '/api/v0/debug/keys', '/old-console/']
-
 /** @param configured DECOY_PATHS; none of ours either when it is empty */
 export function createDecoys (configured: readonly string[]): Decoys {
-  const paths = configured.length === 0 ? [] : [...configured, ...OWN_DECOYS]
-  const urls = new Map(paths.flatMap((path) => path.length > 1 && path.endsWith('/')
-    ? [[path, path], [path.slice(0, -1), path]] as const
-    : [[path, path]] as const))
+  const urls = decoyUrls(configured)
 
   return {
     urls,

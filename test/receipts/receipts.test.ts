@@ -224,6 +224,8 @@ t.test('replay gives the same number from the stored receipt, also where secrets
   if (inSecret.score.factors[5]!.contribution > 0) t.match(text, /payload: taken from the receipt, since .*password.* was masked/)
 })
 
+const MEANT = { actor: 'user:1', mayManage: true, dryRun: false, force: true }
+
 t.test('a false alarm is allowed at its place on its route, for a while, everywhere', async (t) => {
   const { rooms, clock, audited } = await openRooms(t, 2)
   const made = ids(rooms[0]!)
@@ -234,10 +236,10 @@ t.test('a false alarm is allowed at its place on its route, for a while, everywh
   const quarantined = await rooms[1]!.pool.score(observation({ url: INJECTION }))
   rooms[1]!.assessments.record({ observation: madeThere({ url: '/catalog' }), score: { ...quarantined, value: 10 }, verdict: { ...alarm.verdict, action: 'CHALLENGE' }, status: 200, decisionId: 'dc_1', address: '192.0.2.8', at: alarm.at })
   t.ok(alarm.score.value >= 40)
-  const { allowances, changedVerdicts } = await rooms[0]!.assessments.markFalsePositive(alarm.observation.id, 'user:1')
+  const { allowances, changedVerdicts } = await rooms[0]!.assessments.markFalsePositive(alarm.observation.id, MEANT)
   t.ok(allowances.length > 0)
   t.equal(changedVerdicts, 2, 'one here and one in the sibling')
-  t.ok(allowances.every((one) => one.route === '/catalog' && one.place !== 'client'))
+  t.ok(allowances.every((one) => one.target === 'route /catalog' && one.place !== 'client'))
   t.match(audited[0], { type: 'falsePositive.mark', assessmentId: alarm.observation.id, score: alarm.score.value, factor: 'payload' })
   for (const room of rooms) {
     t.ok((await room.pool.score(observation({ url: INJECTION }))).value < 40)
@@ -246,15 +248,15 @@ t.test('a false alarm is allowed at its place on its route, for a while, everywh
     t.match(room.pool.policy().version, /\+[0-9a-f]{8}$/)
   }
   clock.advance(31 * 86_400_000)
-  await t.rejects(rooms[0]!.assessments.markFalsePositive('as_000000000000_0', 'user:1'), { code: 'NEKO_ERR_NOT_FOUND' })
+  await t.rejects(rooms[0]!.assessments.markFalsePositive('as_000000000000_0', MEANT), { code: 'NEKO_ERR_NOT_FOUND' })
   const calm = await rooms[0]!.see(made({ headers: observation().headers, history: { ...observation().history!, failedLogins600s: 9 } }))
-  await t.rejects(rooms[0]!.assessments.markFalsePositive(calm.observation.id, 'user:1'), { code: 'NEKO_ERR_INPUT_INVALID' }, 'what a client does over time cannot be allowed')
+  await t.rejects(rooms[0]!.assessments.markFalsePositive(calm.observation.id, MEANT), { code: 'NEKO_ERR_INPUT_INVALID' }, 'what a client does over time cannot be allowed')
 })
 
 t.test('allowances are read from the store at start', async (t) => {
   const { rooms, storage } = await openRooms(t, 1)
   const alarm = await rooms[0]!.see(ids(rooms[0]!)({ url: INJECTION }))
-  await rooms[0]!.assessments.markFalsePositive(alarm.observation.id, 'user:1')
+  await rooms[0]!.assessments.markFalsePositive(alarm.observation.id, MEANT)
   t.ok(await storage.collection(allowanceCollection).count() > 0)
   await rooms[0]!.assessments.load()
   t.match(rooms[0]!.pool.policy().version, /\+/)

@@ -41,7 +41,7 @@ export async function openRooms (t: Test, count = 1): Promise<Rooms> {
       audit,
       fleet,
       clock,
-      config: { assessmentRetentionDays: 30 },
+      config: { assessmentRetentionDays: 30, decoyPaths: ['/wp-admin/'] },
       log: { warn () {}, error () {} },
       threads: {
         score: pool.score,

@@ -14,7 +14,7 @@ const queries = Object.values(schema.getQueryType()!.getFields())
 const mutations = Object.values(schema.getMutationType()!.getFields())
 const PUBLIC = ['threatCounts', 'threatActors', 'threatActor', 'stats', 'health', 'rateLimit', 'login', 'refreshToken']
 const OWN = ['logout', 'changePassword']
-const ANALYST = ['assess', 'markFalsePositive', 'addDecision', 'removeDecision', 'acknowledgeIncident', 'resolveIncident', 'runPlaybook']
+const ANALYST = ['assess', 'markFalsePositive', 'removeAllowance', 'addDecision', 'removeDecision', 'acknowledgeIncident', 'resolveIncident', 'runPlaybook']
 const ADMIN_QUERIES = ['users', 'apiKeys', 'auditEvents', 'auditCheckpoint', 'webhookDeadLetters']
 const PASSWORD = 'a pass phrase for this row'
 

@@ -1,10 +1,11 @@
+import { isAllowed } from '../allowances.ts'
 import { anyOf } from '../../std/regex.ts'
 import { EVIDENCE_CHARACTERS_MAX, EVIDENCE_MAX } from '../payload/bounds.ts'
 import { LIKELY_MAX, WEAK_MAX, techniqueOf } from '../payload/findings.ts'
 import type { Finding } from '../payload/findings.ts'
 import { scanRaw, type RawSign } from '../raw-scan/raw-scan.ts'
 import { inspectRequest } from '../payload/request.ts'
-import type { Beyond, Evidence, FactorResult, Grade, Observation } from '../shapes.ts'
+import type { Beyond, Evidence, FactorResult, Grade, Observation, TargetAllowances } from '../shapes.ts'
 
 /**
  * The payload factor: what a request carries, as values in places, and what attack structure those values hold.
@@ -20,6 +21,8 @@ import type { Beyond, Evidence, FactorResult, Grade, Observation } from '../shap
 interface PayloadOptions {
   /** 1 calm to 4 strict; 2 is the default of the product. */
   sensitivity: 1 | 2 | 3 | 4
+  /** Signs that count for nothing in this request. */
+  allowed?: TargetAllowances | null
 }
 
 export type PayloadFinding = FactorResult & { grade: Grade | null, notInspected: string[], beyond: Beyond | null }
@@ -32,7 +35,7 @@ const WEAK_SHARE = { 1: 0.5, 2: 1, 3: 1.3, 4: 1.8 } as const
 export function inspectPayload (observation: Observation, options: PayloadOptions): PayloadFinding {
   const inspection = inspectRequest(observation)
   if (inspection.beyond !== null) addRawSign(inspection.findings, observation)
-  const findings = strongestPerRule(inspection.findings)
+  const findings = strongestPerRule(withoutAllowed(inspection.findings, options.allowed ?? null))
   const grade = findings.length === 0 ? null : strongestGrade(findings)
   return {
     name: 'payload',
@@ -42,6 +45,15 @@ export function inspectPayload (observation: Observation, options: PayloadOption
     notInspected: inspection.notInspected,
     beyond: inspection.beyond
   }
+}
+
+/** Everything that was found, before the findings of a rule are merged, each with its sentence for a person. */
+export function findingsOf (observation: Observation): Array<{ finding: Finding, evidence: Evidence }> {
+  return inspectRequest(observation).findings.map((finding) => ({ finding, evidence: evidenceOf(finding) }))
+}
+
+function withoutAllowed (findings: Finding[], allowed: TargetAllowances | null): Finding[] {
+  return allowed === null ? findings : findings.filter((finding) => !isAllowed(allowed, finding))
 }
 
 /** What lies beyond a bound is the client's doing: the raw bytes of the whole request decide, in one linear pass. */

@@ -24,6 +24,8 @@ export const STREAM_START = /^(?:rO0AB|KztAA|Cs7QA|aced0005|gASV|BAh[vV1lj]|AAEA
 export interface Finding extends Sign {
   place: string
   technique: string | null
+  /** The reading in which a detector found it; absent for structure, which has no text of its own. */
+  text?: string
 }
 
 /** Kinds of places: a rule may mean more in one than in another. */

@@ -68,7 +68,8 @@ export function inspectReading (
       ...sign,
       match: excerptOf(subject, sign.match),
       place,
-      technique: techniqueOf(sign.rule)
+      technique: techniqueOf(sign.rule),
+      text
     })
   }
   return subject.leftOut
