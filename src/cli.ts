@@ -94,6 +94,18 @@ const VERBS: Record<string, Verb> = {
     options: ['against'],
     run: verifyTrail
   },
+  'allowances list': {
+    usage: 'allowances list',
+    about: 'Shows what was marked as a false alarm, by whom and until when',
+    arguments: 0,
+    run: (call) => onServer(call, 'allowances list', null)
+  },
+  'allowances remove': {
+    usage: 'allowances remove <id>',
+    about: 'Ends one of them, in all processes at once',
+    arguments: 1,
+    run: (call) => onServer(call, 'allowances remove', { id: call.args[0]! })
+  },
   backup: {
     usage: 'backup <file>',
     about: 'Copies the store into a new file, also while the server runs',

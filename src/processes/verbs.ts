@@ -13,6 +13,15 @@ export default fp(async (app: FastifyInstance) => {
     }
   })
   app.control.handle('replay', async (args) => ({ text: found(await app.receipts.replay(idOf(args))) }))
+  app.control.handle('allowances list', () => ({
+    text: app.receipts.describeAllowances(),
+    allowances: app.receipts.allowances({ first: ALLOWANCES_SHOWN_MAX, after: null }).items as unknown as Json
+  }))
+  app.control.handle('allowances remove', async (args) => {
+    const operator = { actor: 'system', mayManage: true, origin: 'cli' }
+    const allowance = await app.receipts.removeAllowance(idOf(args), operator)
+    return { text: `removed: ${allowance.id}`, allowance: allowance as unknown as Json }
+  })
   app.control.handle('intel import', async (args, progress) => {
     const { source, format } = args as { source?: Json, format?: Json }
     if (typeof source !== 'string') throw new NEKO_ERR_INPUT_INVALID('source must be a file or an address')
@@ -25,9 +34,12 @@ export default fp(async (app: FastifyInstance) => {
   })
 }, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel'] })
 
+/** More than there can be. */
+const ALLOWANCES_SHOWN_MAX = 10_000
+
 function idOf (args: Json): string {
   const { id } = (args ?? {}) as { id?: Json }
-  if (typeof id !== 'string') throw new NEKO_ERR_INPUT_INVALID('id must be a receipt')
+  if (typeof id !== 'string') throw new NEKO_ERR_INPUT_INVALID('id must be a text')
   return id
 }
 

@@ -63,6 +63,6 @@ function remarks ({ notInspected, observation, decisionId, source }: Assessment)
 }
 
 /** A client's text must not steer the terminal of the person who reads it. */
-function printable (text: string): string {
+export function printable (text: string): string {
   return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '?')
 }

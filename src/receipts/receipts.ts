@@ -9,6 +9,7 @@
  */
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { keepBelowCeiling } from './ceiling.ts'
+import { describeAllowances } from './describe-allowances.ts'
 import { explainAssessment } from './explain.ts'
 import { decoyUrls } from '../detect/signs/decoy-paths.ts'
 import { createFalsePositives, type AllowanceActor, type FalsePositive, type MarkOptions } from './false-positives.ts'
@@ -47,6 +48,8 @@ export interface Receipts extends Intake, Lookup {
   /** Those that stand, newest first. @throws NEKO_ERR_CURSOR_INVALID */
   allowances (options: { first: number, after: string | null }): Page<StoredAllowance>
   countAllowances (): number
+  /** All that stand, printable. */
+  describeAllowances (): string
   /** @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_FORBIDDEN, NEKO_ERR_AUDIT_UNAVAILABLE */
   removeAllowance (id: string, by: AllowanceActor): Promise<StoredAllowance>
   /** Receipts as they are made in any process, at most 50 a second of each. */
@@ -125,6 +128,7 @@ export function createReceipts (parts: ReceiptParts): Receipts {
     },
     allowances: falsePositives.page,
     countAllowances: () => falsePositives.all().length,
+    describeAllowances: () => describeAllowances(falsePositives.all()),
     removeAllowance: falsePositives.remove,
     onShown: live.subscribe,
     load: falsePositives.load,

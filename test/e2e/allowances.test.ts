@@ -1,12 +1,16 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf } from './client.ts'
 import type { Reply, TestClient } from './client.ts'
-import { makeDataDir, startServer } from '../server.ts'
+import { bareEnvironment, makeDataDir, startServer } from '../server.ts'
 
 /** Marking false alarms on a server of two workers: who may, what passes then and what does not, how it ends. */
 const ENV = { WORKERS: '2', TRUST_PROXY: '127.0.0.1', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', RATE_LIMIT_STANDARD: '10000/60/0', RATE_LIMIT_RELAXED: '10000/60/0' }
 const UNION = "1' UNION SELECT name, password FROM users-- "
 const NAME = "O'Brien (Smith"
+const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
 interface Allowance { id: string, rule: string, place: string, route: string | null, path: string | null, grade: string, shape: string, origin: string, assessmentId: string, expiresAt: string }
 interface Marked { allowances: Allowance[], changedVerdicts: number, dryRun: boolean, letThrough: { count: number, scanned: number, examples: Array<{ assessmentId: string, score: number, scoreAfter: number, action: string, actionAfter: string }> } | null }
@@ -33,6 +37,13 @@ const mark = async (who: TestClient, id: string, options: { dry?: boolean, force
 async function makeAnalyst (client: TestClient, admin: TestClient): Promise<TestClient> {
   await dataOf(admin.graphql('mutation ($p: String!) { createUser(username: "analyst", password: $p, role: ANALYST) { id } }', { p: PASSWORD }))
   return client.as(bearer((await client.login('analyst', PASSWORD)).accessToken))
+}
+
+async function neko (dataDir: string, ...args: string[]): Promise<{ code: number, stdout: string }> {
+  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'ignore'] })
+  let stdout = ''
+  child.stdout.on('data', (chunk: Buffer) => { stdout += chunk.toString() })
+  return { code: (await once(child, 'close'))[0] as number, stdout }
 }
 
 /** Receipts are stored some moments after their answers. */
@@ -101,6 +112,7 @@ t.test('an attack that an administrator allowed passes from anywhere, alone, and
   t.match(allowances, { totalCount: marked.allowances.length + 1, nodes: [{ place: 'query.name', assessmentId: receiptOf(alarm), origin: /^user:/ }], pageInfo: { hasNextPage: true } })
   const rest = await dataOf<{ allowances: { nodes: Allowance[] } }>(admin.graphql(`query ($after: String) { allowances(after: $after) { nodes { ${ALLOWANCE} } } }`, { after: allowances.pageInfo.endCursor }))
   t.same(rest.allowances.nodes.map((one) => one.id).sort(), marked.allowances.map((one) => one.id).sort())
+  t.match(await neko(dataDir, 'allowances', 'list'), { code: 0, stdout: /query\.q of path \/reports: that text alone[^]*by user:/ })
 
   const certain = marked.allowances.find(({ grade }) => grade === 'certain')!.id
   t.equal(codeOf(await analyst.graphql(REMOVE, { id: certain })), 'NEKO_ERR_FORBIDDEN')
@@ -113,10 +125,13 @@ t.test('an attack that an administrator allowed passes from anywhere, alone, and
     statuses = await statusesOf(client, 'q', UNION)
   }
   t.same(statuses, [403], 'refused within a second, whichever worker answers')
+  const second = marked.allowances.find(({ grade }) => grade !== 'certain')!.id
+  t.match(JSON.parse((await neko(dataDir, 'allowances', 'remove', second, '--json')).stdout), { allowance: { id: second } })
+  t.equal((await neko(dataDir, 'allowances', 'remove', second)).code, 1, 'once')
 
   await server.stop()
   const after = createTestClient(t, await startServer(t, { dataDir, env: { ...ENV, WORKERS: '1' } }))
   t.same(await statusesOf(after, 'q', UNION, 1), [403], 'what was removed does not come back with a restart')
   t.same(await statusesOf(after, 'name', NAME, 1), [404], 'and what was not stands')
-  t.same(await toldOf(await asAdmin(after)), ['allowance.remove OK user', 'falsePositive.mark OK user', 'falsePositive.mark OK user', 'falsePositive.mark REFUSED user', 'falsePositive.mark REFUSED user', 'falsePositive.mark REFUSED user'])
+  t.same(await toldOf(await asAdmin(after)), ['allowance.remove OK system', 'allowance.remove OK user', 'falsePositive.mark OK user', 'falsePositive.mark OK user', 'falsePositive.mark REFUSED user', 'falsePositive.mark REFUSED user', 'falsePositive.mark REFUSED user'])
 })

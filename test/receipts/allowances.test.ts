@@ -90,6 +90,7 @@ t.test('whoever marks the same sign again prolongs its allowance, and pages go t
   t.match(page, { items: [{ id: third.id }], hasNextPage: true })
   t.match(room!.assessments.allowances({ first: 1, after: page.cursors[0]! }), { items: [{ id: first.id }], hasNextPage: false })
   t.throws(() => room!.assessments.allowances({ first: 1, after: 'al_none' }), { code: 'NEKO_ERR_CURSOR_INVALID' })
+  t.match(room!.assessments.describeAllowances(), /query\.name of route \/catalog: all texts like w'w \(w\n {4}by user:2 from as_/)
   clock.advance(31 * 86_400_000)
   t.same(room!.assessments.allowances({ first: 10, after: null }).items, [])
 })
