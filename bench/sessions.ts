@@ -24,7 +24,7 @@ interface Played extends Session {
 interface Credentials { key: string, user: string }
 
 const STAGGER_MS = 10_000
-const ADMIN = { username: 'bench-admin', password: 'bench ' + Math.random().toString(36).slice(2) + ' admin' }
+const ADMIN = { username: 'bench-admin', password: 'several words and ' + Math.random().toString(36).slice(2) }
 
 function option (name: string, fallback: string): string {
   const at = process.argv.indexOf('--' + name)
@@ -76,7 +76,7 @@ async function signIn (url: string, sessions: Session[]): Promise<Credentials[]>
     const credentials = { key: '', user: '' }
     if (needs.has('key')) credentials.key = (await ask(url, 'mutation ($n: String!) { createApiKey(name: $n, scopes: ["read"]) { key } }', { n: `bench ${i}` }, admin)).createApiKey.key
     if (needs.has('user')) {
-      const person = { username: `bench-user-${i}`, password: 'bench user ' + Math.random().toString(36).slice(2) }
+      const person = { username: `bench-user-${i}`, password: 'several words and ' + Math.random().toString(36).slice(2) }
       await ask(url, 'mutation ($u: String!, $p: String!) { createUser(username: $u, password: $p, role: VIEWER) { id } }', { u: person.username, p: person.password }, admin)
       credentials.user = await login(person.username, person.password, `10.254.${i >> 8}.${i & 255}`)
     }

@@ -169,7 +169,7 @@ export function redisUrl (variable: string, value: string | null): string | null
   return value
 }
 
-/** Bounds of the first administrator's password; those of everybody else's stand in identity/passwords.ts. */
+/** Bounds of the first administrator's password; identity/password-rules.ts has the rest. */
 export function adminPassword (value: string | null): string | null {
   if (value !== null && ([...value].length < 12 || Buffer.byteLength(value) > 256)) {
     throw new ConfigError('ADMIN_PASSWORD', 'must have 12 characters or more, and at most 256 bytes')

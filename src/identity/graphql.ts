@@ -114,9 +114,12 @@ export const identityGraphql: RoomGraphql = {
       Ends the caller's session: its access tokens and its refresh tokens. False for a caller without one (an API key).
       """
       logout: Boolean! @auth(scope: "")
-      """Sets a new password (12 characters or more) and ends all sessions of the caller, this one too."""
+      """
+      Sets a new password and ends all sessions of the caller, this one too. It has 12 characters or more, and is none
+      of those most in use, no pattern, and not the user's own name.
+      """
       changePassword(currentPassword: String!, newPassword: String!): Boolean! @auth(scope: "")
-      """Makes a user."""
+      """Makes a user. The rules of changePassword hold for the password."""
       createUser(username: String!, password: String!, role: Role!): User! @auth(scope: "manage")
       """Gives a user another role, in every process within a second."""
       setUserRole(id: ID!, role: Role!): User! @auth(scope: "manage")

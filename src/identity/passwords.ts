@@ -12,7 +12,6 @@ import { retryable } from '../std/retryable.ts'
 export const HASHES_AT_ONCE = 2
 export const HASHES_WAITING_MAX = 32
 const PASSWORD_BYTES_MAX = 256
-const PASSWORD_CHARACTERS_MIN = 12
 const PARAMETERS = { memory: 19_456, passes: 2, parallelism: 1 }
 const HASH_BYTES = 32
 const SALT_BYTES = 16
@@ -76,14 +75,6 @@ export function createPasswords (): Passwords {
       return { held: equal && parsed !== null, outdated }
     },
     load: () => ({ running, waiting: waiting.length })
-  }
-}
-
-/** For new passwords. @throws NEKO_ERR_INPUT_INVALID when it is under 12 characters or over 256 bytes. */
-export function requireUsablePassword (password: string): void {
-  requirePasswordBounds(password)
-  if ([...password].length < PASSWORD_CHARACTERS_MIN) {
-    throw new NEKO_ERR_INPUT_INVALID(`A password must have ${PASSWORD_CHARACTERS_MIN} characters or more`)
   }
 }
 

@@ -10,7 +10,8 @@ import type { Clock } from '../std/clock.ts'
 import { retryable } from '../std/retryable.ts'
 import type { Page, Stored } from '../storage/port.ts'
 import type { CountAttempt } from './logins.ts'
-import { requirePasswordBounds, requireUsablePassword, type Passwords } from './passwords.ts'
+import { requireUsablePassword } from './password-rules.ts'
+import { requirePasswordBounds, type Passwords } from './passwords.ts'
 import { mayGrant } from './access.ts'
 import type { Sessions } from './sessions.ts'
 import type { Principal, Role, User } from './shapes.ts'
@@ -76,7 +77,7 @@ export function createPeople (
     async createUser (by, { username, password, role }) {
       requireGrantable(by, role)
       requireUsername(username)
-      requireUsablePassword(password)
+      await requireUsablePassword(password, username)
       if (await users.byName(username) !== null) throw new NEKO_ERR_STORE_DUPLICATE('that username')
       const user = newUser({ username, role, passwordHash: await passwords.hash(password), nowMs: clock.now() })
       return await recorded({
@@ -117,7 +118,7 @@ export function createPeople (
     async changePassword (by, { currentPassword, newPassword }) {
       if (by.kind !== 'user') throw new NEKO_ERR_FORBIDDEN('a signed-in user')
       requirePasswordBounds(currentPassword)
-      requireUsablePassword(newPassword)
+      await requireUsablePassword(newPassword, by.name)
       const attempt = await countAttempt(`password|user:${by.id}`)
       if (!attempt.allowed) {
         const { retryAfterSeconds } = attempt

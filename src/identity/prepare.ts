@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, type Config } from '../config/config.ts'
+import { isNekoError } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import type { Storage } from '../storage/port.ts'
 import { userCollection } from './collections.ts'
 import { upgradeKeys, type KeyFindings } from './prepare-keys.ts'
+import { requireUsablePassword } from './password-rules.ts'
 import { createPasswords } from './passwords.ts'
 import type { User } from './shapes.ts'
 import { newUser } from './users.ts'
@@ -33,7 +35,7 @@ interface Prepared {
   keys: KeyFindings
 }
 
-/** @throws NEKO_ERR_STORE_UNAVAILABLE; ConfigError when DATA_DIR cannot be written */
+/** @throws NEKO_ERR_STORE_UNAVAILABLE; ConfigError when DATA_DIR cannot be written, or ADMIN_PASSWORD is too easy */
 export async function prepareIdentity (
   { storage, config, clock }: { storage: Storage, config: Config, clock: Clock }
 ): Promise<Prepared> {
@@ -48,6 +50,7 @@ export async function prepareIdentity (
   const users = storage.collection<User>(userCollection)
   if (await users.count() > 0) return nothing
   if (config.production && config.adminPassword === null) return { ...nothing, adminMissing: true }
+  if (config.adminPassword !== null) await requireAdminPassword(config.adminPassword, config.adminUsername)
   const password = config.adminPassword ?? randomText(PASSWORD_CHARACTERS)
   const admin = newUser({
     username: config.adminUsername,
@@ -63,6 +66,16 @@ export async function prepareIdentity (
     throw error
   }
   return { ...nothing, adminCreated: true, oneTimePassword: config.adminPassword === null ? password : null }
+}
+
+/** Only where it is used: a server that has its people is not stopped by it. @throws ConfigError */
+async function requireAdminPassword (password: string, username: string): Promise<void> {
+  try {
+    await requireUsablePassword(password, username)
+  } catch (error) {
+    if (!isNekoError(error)) throw error
+    throw new ConfigError('ADMIN_PASSWORD', `is refused for the first administrator: ${error.message}`)
+  }
 }
 
 /**

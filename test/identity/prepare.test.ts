@@ -23,6 +23,17 @@ t.test('the first administrator is made once, also by hosts that start together'
   t.match(await prepareIdentity({ storage, config, clock: systemClock }), { oneTimePassword: null, adminCreated: false })
 })
 
+t.test('an ADMIN_PASSWORD that is too easy makes nobody, and is not named; one that makes nobody any more stops no start', async (t) => {
+  const storage = await openTestStorage(t, identityCollections)
+  for (const [ADMIN_PASSWORD, username] of [['password1234', 'admin'], ['aaaaaaaaaaaa', 'admin'], ['chief-2024-chief', 'chief']] as const) {
+    const config = testConfig(t, { ADMIN_PASSWORD, ADMIN_USERNAME: username })
+    await t.rejects(prepareIdentity({ storage, config, clock: systemClock }), { name: 'ConfigError', message: /^ADMIN_PASSWORD: (?!.*(password1234|aaaa|2024))/ }, ADMIN_PASSWORD)
+  }
+  t.equal(await storage.collection<User>(userCollection).count(), 0)
+  await prepareIdentity({ storage, config: testConfig(t), clock: systemClock })
+  t.match(await prepareIdentity({ storage, config: testConfig(t, { ADMIN_PASSWORD: 'password1234' }), clock: systemClock }), { adminCreated: false })
+})
+
 t.test('in production without ADMIN_PASSWORD nobody is made, and that is said', async (t) => {
   const storage = await openTestStorage(t, identityCollections)
   const config = { ...testConfig(t, { ADMIN_PASSWORD: '' }), production: true }
