@@ -1,6 +1,7 @@
 import type { Fleet } from '../fleet/port.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Counters } from './counters.ts'
+import { rateOf } from './rates.ts'
 import type { RatesInForce } from './shapes.ts'
 
 /**
@@ -18,7 +19,7 @@ const EXCHANGE_MS = 250
 const EXCHANGE_KEYS = 1000
 
 export function createExchange (
-  { fleet, counters, inForce: { rates } }: {
+  { fleet, counters, inForce }: {
     fleet: Fleet,
     counters: Pick<Counters, 'windows'>,
     inForce: RatesInForce
@@ -28,7 +29,7 @@ export function createExchange (
 
   const unsubscribe = fleet.subscribe('limits.counts', (message) => {
     for (const [key, tier, count] of message as Array<[string, Tier, number]>) {
-      counters.windows.absorb(key, rates[tier] ?? rates.standard, count)
+      counters.windows.absorb(key, rateOf(key, tier, inForce), count)
     }
   })
   const timer = setInterval(() => {

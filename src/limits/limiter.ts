@@ -39,6 +39,8 @@ export interface Limits {
   peek (tier: Tier, clientKey: string): LimitAnswer
   /** A login or refresh attempt; `key` is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS has the names). */
   takeAttempt (key: string): Promise<LimitAnswer>
+  /** One standing decision on the word of a caller, who may have 60 a minute. */
+  takeDecision (clientKey: string): LimitAnswer | Promise<LimitAnswer>
   /**
    * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it
    * was taken; that of an attempt is counted here, and while the block of one lasts, in whichever process, there is no
@@ -120,6 +122,7 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     },
     peekCost: (tier, clientKey) => store.peek({ kind: 'cost', tier, client: clientKey, points: 1 }),
     takeAttempt: async (key) => await store.take({ kind: 'attempt', tier: 'strict', client: key, points: 1 }),
+    takeDecision: (clientKey) => store.take({ kind: 'decision', tier: 'strict', client: clientKey, points: 1 }),
     countViolation: (clientKey, { attempt }) =>
       attempt
         ? store.countViolation(clientKey, violationMs(inForce.attemptRate))

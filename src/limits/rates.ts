@@ -7,6 +7,9 @@ export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service
 const NAMED: readonly string[] = ['failed', 'cost']
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
 const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
+/** Standing decisions that playbooks make on the word of one caller (`act: true`). */
+const DECISION_RATE: Rate = { max: 60, windowSeconds: 60, blockSeconds: 0 }
+const DECISION_PREFIX = 'decision|'
 const COST_PER_REQUEST = 20
 /** Six of a hundred: one message to the others for seven requests of a client that comes through several processes. */
 const DRIFT_SHARE = 16
@@ -45,14 +48,21 @@ export function bucketOf (
       ? { key: `held|${client}`, tier: 'strict', rate: heldRate }
       : { key: `${tier}|${client}`, tier, rate: rates[tier] }
   }
+  if (kind === 'decision') return { key: DECISION_PREFIX + client, tier: 'strict', rate: DECISION_RATE }
   if (kind === 'attempt') return { key: `attempt|${client}`, tier: 'strict', rate: attemptRate }
   return { key: `${tier}|${kind}|${client}`, tier, rate: kind === 'cost' ? costRates[tier] : rates[tier] }
+}
+
+/** The rate of a bucket that another host tells of. */
+export function rateOf (key: string, tier: Tier, { rates }: RatesInForce): Rate {
+  return key.startsWith(DECISION_PREFIX) ? DECISION_RATE : rates[tier] ?? rates.standard
 }
 
 /** Every bucket of a client. */
 export function keysOf (client: string): string[] {
   return [
     `held|${client}`,
+    DECISION_PREFIX + client,
     ...ATTEMPTS.map((name) => `attempt|${name}|${client}`),
     ...TIERS.flatMap((tier) => [`${tier}|${client}`, ...NAMED.map((name) => `${tier}|${name}|${client}`)])
   ]

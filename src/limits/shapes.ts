@@ -47,7 +47,10 @@ export interface LimitAnswer {
 
 /** One thing to count. */
 export interface Order {
-  /** `request`, `attempt` (login and refresh), `cost` (GraphQL points), or the name of another bucket of the client. */
+  /**
+   * `request`, `attempt` (login and refresh), `cost` (GraphQL points), `decision` (on the client's word), or the name
+   * of another bucket of the client.
+   */
   kind: string
   tier: Tier
   /** ClientKey; for an attempt its name before it, `login|ip:192.0.2.1`. */

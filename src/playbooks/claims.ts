@@ -11,8 +11,8 @@ import type { Actions } from './steps.ts'
  * Claims of runs: a playbook runs once per attacker and window, over all processes as far as they have told. A claim
  * is remembered under the run's own key, which says whether it blocks, and is spared, or only records:
  *
- * - a run that only recorded (a decoy touched at a low score, an attacker whom an allow spared) does not stand in the
- *   way of one that blocks;
+ * - a run that only recorded (a decoy touched at a low score, an attacker whom an allow spared, a decision beyond what
+ *   its submitter may have) does not stand in the way of one that blocks;
  * - a run that blocks, or would if nobody spared the attacker, counts also as one that records.
  *
  * Bounded: the oldest claims and pardons are forgotten first.
@@ -45,12 +45,14 @@ export class Claims {
     })
   }
 
-  /** True for the first run of this attacker and playbook in its window: it is this process' now. */
-  claim (match: Match, detection: Detection): boolean {
-    const { clock, fleet } = this.#parts
-    const keys = this.#keysOf(match, detection)
-    const untilMs = this.#claimedUntilMs.get(keys[0])
-    if (untilMs !== undefined && untilMs > clock.monotonic()) return false
+  /**
+   * True for the first run of this attacker and playbook in its window: it is this process' now.
+   * @param withheld it decides nothing, so that it does not stand in the way of one that may
+   */
+  claim (match: Match, detection: Detection, withheld: boolean): boolean {
+    const { fleet } = this.#parts
+    const keys = this.#keysOf(match, detection, withheld)
+    if (this.isClaimed(match, detection) || this.#isOn(keys[0])) return false
     const windowMs = match.playbook.windowSeconds * 1000
     for (const key of keys) {
       this.#remember(key, windowMs)
@@ -59,15 +61,20 @@ export class Claims {
     return true
   }
 
+  /** Whether a run that may decide has been claimed. */
+  isClaimed (match: Match, detection: Detection): boolean {
+    return this.#isOn(this.#keysOf(match, detection, false)[0])
+  }
+
   /**
    * One id per attacker, playbook and window, in whichever process, so that two that claim at the same moment write
    * the same document; but a new one for an attacker who was let back in meanwhile.
    */
-  runId (match: Match, detection: Detection): string {
+  runId (match: Match, detection: Detection, withheld: boolean): string {
     const nowMs = this.#parts.clock.now()
     if (this.#pardoned.has(attackerName(detection))) return newId('pr', nowMs)
     const window = Math.floor(nowMs / (match.playbook.windowSeconds * 1000))
-    const key = this.#keysOf(match, detection)[0]
+    const key = this.#keysOf(match, detection, withheld)[0]
     return `pr_${createHash('sha256').update(`${key}|${window}`).digest('hex').slice(0, 32)}`
   }
 
@@ -80,13 +87,23 @@ export class Claims {
     this.#pardoned.set(attacker, true)
   }
 
+  #isOn (key: string): boolean {
+    const untilMs = this.#claimedUntilMs.get(key)
+    return untilMs !== undefined && untilMs > this.#parts.clock.monotonic()
+  }
+
   #remember (key: string, windowMs: number): void {
     this.#claimedUntilMs.set(key, this.#parts.clock.monotonic() + windowMs)
   }
 
   /** Under which keys a run is remembered, its own first. */
-  #keysOf ({ playbook, steps }: Match, detection: Detection): [own: string, ...alsoCountsAs: string[]] {
+  #keysOf (
+    { playbook, steps }: Match,
+    detection: Detection,
+    withheld: boolean
+  ): [own: string, ...alsoCountsAs: string[]] {
     const recorded = recordedKey(attackerName(detection), playbook)
+    if (withheld) return [recorded + SPARED_SUFFIX]
     const block = steps.find((step) => step.do === 'block')
     if (block === undefined) return [recorded]
     const isSpared = this.#parts.actions.previewDecision(

@@ -1,10 +1,10 @@
 import { attempt, type Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
-import type { Recorded } from '../receipts/recent-receipts.ts'
 import type { Assessment } from '../receipts/shapes.ts'
 import type { Incidents } from '../incidents/incidents.ts'
 import type { Clock } from '../std/clock.ts'
+import { createPerSecond } from '../std/per-second.ts'
 import type { Storage } from '../storage/port.ts'
 import type { ScoreThresholds } from './match.ts'
 import { createRunLog, type StoredRun } from './run-log.ts'
@@ -29,8 +29,11 @@ import type { Actions } from './steps.ts'
 export interface Playbooks {
   /** Hop 9: acts at once, records behind. Never throws. */
   respond (detection: Detection): Run[]
-  /** A request that others saw and handed in to be acted on (`act: true`): as if it had been asked of us. */
-  respondToSample (receipt: Recorded, assessment: Assessment): Run[]
+  /**
+   * A request that others saw and handed in to be acted on (`act: true`): as if it had been asked of us, but for the
+   * number of standing decisions that its submitter may have.
+   */
+  respondToSample (detection: Detection, submitter: string): Promise<Run[]>
   list (): Array<Omit<Playbook, 'steps'> & { steps: string[] }>
   /**
    * Runs one on a receipt, for a person: durable in the audit trail before it acts.
@@ -53,10 +56,12 @@ interface PlaybookParts {
   audit: Audit
   fleet: Fleet
   clock: Clock
-  log: { error (details: object, message: string): void }
+  log: Record<'error' | 'warn', (details: object, message: string) => void>
   findAssessment (id: string): Promise<Assessment | null>
   /** Refusals of a client within ten minutes, in all processes as far as they have told. */
   refusalsOf (client: string): number
+  /** One standing decision on the word of that ClientKey; false beyond its bound. */
+  takeDecision (submitter: string): boolean | Promise<boolean>
   onRun (run: Run): void
   retryBaseMs?: number
 }
@@ -65,35 +70,49 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
   const { playbooks, storage, audit, fleet, clock, log, refusalsOf } = parts
   const runLog = createRunLog({ store: storage.collection<StoredRun>(runCollection), processId: fleet.processId, log })
   const runner = createRunner({ ...parts, runLog })
-  const recount = createRecount({ fleet, clock, refusalsOf, respond: respondNow })
+  const recount = createRecount({ fleet, clock, refusalsOf, respond: respondAgain })
+  const warnings = createPerSecond(clock, 1)
 
-  function respondNow (detection: Detection): Run[] {
+  function respondNow (detection: Detection, decisionsMax: number): Run[] {
     try {
-      return runner.respond(detection)
+      return runner.respond(detection, decisionsMax)
     } catch (error) {
       log.error({ err: error, assessment: detection.assessmentId }, 'playbooks failed on a request')
       return []
     }
   }
 
+  function respondAgain (detection: Detection): void {
+    const { submitter } = detection
+    if (submitter === undefined) respondNow(detection, Infinity)
+    else {
+      takeDecisions(detection, submitter).then(
+        (decisionsMax) => respondNow(detection, decisionsMax),
+        (error: unknown) => log.error({ err: error, assessment: detection.assessmentId }, 'a sample was not acted on')
+      )
+    }
+  }
+
+  /** How many of the standing decisions that are due its submitter may still have. */
+  async function takeDecisions (detection: Detection, submitter: string): Promise<number> {
+    const due = runner.decisionsDue(detection)
+    let taken = 0
+    while (taken < due && await parts.takeDecision(submitter)) taken++
+    if (taken < due && warnings.take()) {
+      log.warn({ submitter, assessment: detection.assessmentId }, 'too many standing decisions by act: true; skipped')
+    }
+    return taken
+  }
+
   const service: Playbooks = {
     respond (detection) {
       recount.offer(detection)
-      return respondNow(detection)
+      return respondNow(detection, Infinity)
     },
-    respondToSample ({ score, verdict, observation }, assessment) {
-      // Without an address there is nobody to act against.
-      if (!/^(ip|key|user):/.test(assessment.client)) return []
-      return service.respond({
-        ...detectionOf(assessment),
-        decoy: score.decoy,
-        automation: score.automation,
-        anomaly: score.anomaly,
-        simulated: verdict.simulated,
-        // A decoy would have answered its bait.
-        refused: verdict.action === 'BLOCK' && (verdict.simulated || !score.decoy),
-        refusals600s: (observation.history?.refused600s ?? 0) + 1
-      })
+    async respondToSample (detection, submitter) {
+      const asked = { ...detection, submitter }
+      recount.offer(asked)
+      return respondNow(asked, await takeDecisions(asked, submitter))
     },
     list: () => playbooks.map(({ steps, ...playbook }) =>
       ({ ...playbook, steps: [...new Set(steps.map((step) => step.do))] })
@@ -133,7 +152,8 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
 /** A stored receipt as the runner sees it. */
 function detectionOf (assessment: Assessment): Detection {
   const { client, factors } = assessment
-  if (!/^(ip|key|user):/.test(client)) throw new NEKO_ERR_INPUT_INVALID('The receipt names no client to act against')
+  const attacker = attackerOf(client)
+  if (attacker === null) throw new NEKO_ERR_INPUT_INVALID('The receipt names no client to act against')
   const largest = factors.reduce<{ name: Detection['factor'], contribution: number }>(
     (best, one) => one.contribution > best.contribution ? one : best,
     { name: null, contribution: 0 }
@@ -141,7 +161,7 @@ function detectionOf (assessment: Assessment): Detection {
   return {
     assessmentId: assessment.id,
     at: assessment.at,
-    attacker: attackerOf(client),
+    attacker,
     client,
     // A person's order says whom it means.
     address: null,

@@ -41,14 +41,12 @@ export default fp(async (app) => {
     incidents,
     findAssessment: (id) => receipts.get(id),
     refusalsOf: (client) => app.clients.refusals(client),
+    async takeDecision (submitter) {
+      const { allowed, store } = await limits.takeDecision(submitter)
+      metrics.limitDecisionsTotal.inc({ tier: 'decision', result: allowed ? 'allowed' : 'refused', store })
+      return allowed
+    },
     onRun: (run) => metrics.playbookRunsTotal.inc({ playbook: run.playbook, result: run.result })
-  })
-  receipts.onAdded((receipt, describe) => {
-    if (!('score' in receipt) || receipt.external !== true) return
-    const { score } = receipt
-    if (score.value >= config.challengeThreshold || score.decoy || score.automation || score.anomaly) {
-      playbooks.respondToSample(receipt, describe())
-    }
   })
   fleet.subscribe('playbooks.watch', (message) => receipts.watch(...message as [string, number]))
   decisions.onChanged(({ decision: { scope, value }, removed }) => {

@@ -1,6 +1,7 @@
 import type { Action, DecisionScope } from '../decisions/shapes.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Evidence, FactorName, Grade } from '../detect/shapes.ts'
+import { canonicalAddress } from '../std/ip.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
 /** Shapes of playbooks: the rule (Playbook), what it is held against (Detection), one execution (Run). */
@@ -72,6 +73,8 @@ export interface Detection {
   attacker: Attacker
   /** ClientKey. */
   client: string
+  /** ClientKey of whoever handed it in to be acted on; absent for a request that was asked of us. */
+  submitter?: string
   /** The request's address, as far as NEVER_BLOCK may look at it; null otherwise. */
   address: string | null
   score: number
@@ -132,12 +135,16 @@ export const runCollection: CollectionDefinition = {
 
 export const playbookCollections: CollectionDefinition[] = [runCollection]
 
-/** The attacker that a client key stands for: an address of IPv6 is its /64. */
-export function attackerOf (client: string): Attacker {
+/**
+ * The attacker that a client key stands for: an address of IPv6 is its /64. Null where it names nobody, as that of a
+ * sample without an address.
+ */
+export function attackerOf (client: string): Attacker | null {
   const [kind, ...rest] = client.split(':') as [string, ...string[]]
   const value = rest.join(':')
   if (kind === 'key') return { scope: 'KEY', value }
   if (kind === 'user') return { scope: 'USER', value }
+  if (kind !== 'ip' || canonicalAddress(value.split('/', 1)[0] as string) === null) return null
   return value.endsWith('/64') ? { scope: 'RANGE', value } : { scope: 'IP', value }
 }
 

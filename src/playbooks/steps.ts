@@ -28,20 +28,44 @@ export interface Actions {
 }
 
 /** Why a step is taken. */
-interface Cause { playbook: Playbook, detection: Detection }
+interface Cause {
+  playbook: Playbook
+  detection: Detection
+  /** It would make more standing decisions than its submitter may have. */
+  withheld: boolean
+}
 
 const SPARED = 'NEVER_BLOCK or an allow spares this client'
 const UNCROSSED = 'no limit was crossed'
+const WITHHELD = 'whoever handed it in has had 60 standing decisions within a minute'
 const UNTOLD = 'no WEBHOOK_URLS'
 const DETAIL_CHARS_MAX = 200
 
 /** Takes the step now. Never throws: a step that throws has failed. */
 export function takeStep (actions: Actions, step: Step, cause: Cause, attempts: number): StepOutcome {
   try {
-    return { do: step.do, ...act(actions, step, cause), attempts }
+    const outcome = cause.withheld && decides(actions, step, cause.detection)
+      ? { result: 'skipped' as const, detail: WITHHELD }
+      : act(actions, step, cause)
+    return { do: step.do, ...outcome, attempts }
   } catch (error) {
     return { do: step.do, result: 'failed', detail: (error as Error).message.slice(0, DETAIL_CHARS_MAX), attempts }
   }
+}
+
+/** Whether the step would make a standing decision. */
+export function decides (actions: Actions, step: Step, detection: Detection): boolean {
+  if (step.do === 'quarantine') return !isSparedQuarantine(actions, step.seconds, detection)
+  return step.do === 'block' && !isSpared(actions, step.ttlSeconds, detection)
+}
+
+/** Who asked us himself may be held wherever he is; on another's word nobody is whom NEVER_BLOCK names. */
+function isSparedQuarantine (actions: Actions, seconds: number, detection: Detection): boolean {
+  return detection.submitter !== undefined && isSpared(actions, seconds, detection)
+}
+
+function isSpared (actions: Actions, ttlSeconds: number, { attacker, address }: Detection): boolean {
+  return actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds }, address) === null
 }
 
 function act (actions: Actions, step: Step, cause: Cause): Pick<StepOutcome, 'result' | 'detail'> {
@@ -50,6 +74,7 @@ function act (actions: Actions, step: Step, cause: Cause): Pick<StepOutcome, 're
   switch (step.do) {
     case 'block': return block(actions, step.ttlSeconds, cause)
     case 'quarantine':
+      if (isSparedQuarantine(actions, step.seconds, cause.detection)) return { result: 'skipped', detail: SPARED }
       quarantine(actions, step.seconds, cause)
       return { result, detail: describeStep(step) }
     case 'limit':

@@ -19,6 +19,9 @@ export interface DetectionOptions {
 export function detectionOf (transaction: Transaction, options: DetectionOptions): Detection | null {
   const { verdict, observation, client, limit } = transaction
   const score = heldScore(transaction)
+  const attacker = attackerOf(client)
+  // Nobody was named: a sample without an address.
+  if (attacker === null) return null
   const crossed = crossedLimit(transaction, options.limits)
   const exhausts600s = transaction.unjudged === 'exhausts' ? (observation?.history?.exhausts600s ?? 0) + 1 : 0
   if (score === null || verdict === null || observation === null) {
@@ -27,7 +30,7 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
   return {
     assessmentId: transaction.id,
     at: transaction.at,
-    attacker: attackerOf(client),
+    attacker,
     client,
     address: transaction.neverBlockApplies ? transaction.address : null,
     score: score?.value ?? 0,
@@ -38,7 +41,7 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
     anomaly: score?.anomaly === true,
     action: verdict?.action ?? 'BLOCK',
     simulated: verdict?.simulated ?? options.shadow,
-    refused: transaction.refusedBy === 'score' || (verdict?.simulated === true && verdict.action === 'BLOCK'),
+    refused: isRefused(transaction),
     refusals600s: (observation?.history?.refused600s ?? 0) + 1,
     exhausts600s,
     method: options.methodLabel(transaction.method),
@@ -47,6 +50,13 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
     evidence: score === null ? [] : tellableEvidence(score.factors),
     crossed
   }
+}
+
+/** By its score, also where it is only simulated. A sample's decoy would have answered its bait. */
+function isRefused ({ authority, refusedBy, verdict, score }: Transaction): boolean {
+  if (refusedBy === 'score') return true
+  if (verdict?.action !== 'BLOCK') return false
+  return verdict.simulated || (authority === 'sample' && score?.decoy !== true)
 }
 
 function isNotable (score: Score, challengeThreshold: number): boolean {

@@ -12,6 +12,7 @@ import { decisiveFactor } from '../detect/decisive-factor.ts'
 import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
 import { heldScore } from './own-data.ts'
+import { respondToSample, settleSample, UNSETTLED } from './settle-sample.ts'
 import type { Outcome, Transaction } from './transaction.ts'
 
 /**
@@ -26,7 +27,7 @@ export interface SettleParts {
   log: Pick<Logger, 'info' | 'error'>
   logsInfo: boolean
   metrics: Pick<Metrics, 'assessmentsTotal' | 'assessmentScore' | 'factorContribution'>
-  playbooks: Pick<Playbooks, 'respond'>
+  playbooks: Pick<Playbooks, 'respond' | 'respondToSample'>
   receipts: Pick<Receipts, 'record' | 'recordRefusal' | 'recordSample'>
   thresholds: Thresholds
 }
@@ -35,6 +36,8 @@ export interface Settle {
   settle (transaction: Transaction, outcome: Outcome): void
   /** Playbooks hear of a transaction before it is settled; they hear of it once. Never throws. */
   respond (transaction: Transaction): void
+  /** The same for a sample that acts, once it is settled; resolves when they have acted. Never rejects. */
+  respondToSample (transaction: Transaction): Promise<void>
   /** Never throws. */
   catchUp: CatchUp
 }
@@ -60,7 +63,7 @@ export function createSettle (parts: SettleParts): Settle {
 
   function settle (transaction: Transaction, outcome: Outcome): void {
     if (transaction.authority === 'sample') {
-      return attempt(transaction, 'the receipt', () => settleSample(transaction, outcome))
+      return attempt(transaction, 'the receipt', () => settleSample(transaction, outcome, parts))
     }
     attempt(transaction, 'the receipt', () => keepReceipt(transaction, outcome.status))
     // A standing decision's refusal says nothing new of its client.
@@ -82,7 +85,7 @@ export function createSettle (parts: SettleParts): Settle {
     try {
       work()
     } catch (error) {
-      log.error({ err: error, assessment: id, part }, 'a request could not be settled in full')
+      log.error({ err: error, assessment: id, part }, UNSETTLED)
     }
   }
 
@@ -125,17 +128,6 @@ export function createSettle (parts: SettleParts): Settle {
     if (detection !== null) playbooks.respond(detection)
   }
 
-  /** Its receipt says who saw it; only a sample that acts grows its client's history and is told to playbooks. */
-  function settleSample (transaction: Transaction, { status }: Outcome): void {
-    const { observation, score, verdict, client, address, at, acts } = transaction
-    if (observation === null || score === null || verdict === null) return
-    if (acts && address !== null) {
-      clients.settle({ client, address: addressKey(address), status, action: verdict.action, score: score.value })
-    }
-    const seen = { observation, score, verdict, address: address ?? '', at }
-    receipts.recordSample({ ...seen, status, decisionId: null, external: true }, { acts })
-  }
-
   function writeLine (transaction: Transaction, line: Record<string, unknown>): void {
     const { id, client, refusedBy, score, verdict } = transaction
     const isRefusal = refusedBy === 'decision'
@@ -159,6 +151,7 @@ export function createSettle (parts: SettleParts): Settle {
   return {
     settle,
     respond,
+    respondToSample: (sample) => respondToSample(sample, parts, options),
     catchUp: (transaction, later) => attempt(transaction, 'the full score', () => catchUp(transaction, later))
   }
 }

@@ -25,6 +25,8 @@ export interface Walk {
   inspect: Inspect
   /** Once per transaction. Never throws. */
   settle: Settle['settle']
+  /** After `settle`, for a sample: whatever acts on it has acted when this resolves. */
+  respondToSample: Settle['respondToSample']
 }
 
 type OfParts = AdmitParts & Omit<InspectParts, 'respond' | 'catchUp'> & SettleParts
@@ -38,11 +40,12 @@ export type WalkParts = Omit<OfParts, 'thresholds'> & {
 export function createWalk (parts: WalkParts): Walk {
   const { challengeThreshold: challenge, blockThreshold: block, shadow } = parts
   const thresholds = { challenge, block, shadow }
-  const { settle, respond, catchUp } = createSettle({ ...parts, thresholds })
+  const { settle, respond, respondToSample, catchUp } = createSettle({ ...parts, thresholds })
   return {
     begin: createBegin(parts),
     admit: createAdmit(parts),
     inspect: createInspect({ ...parts, thresholds, respond, catchUp }),
-    settle
+    settle,
+    respondToSample
   }
 }

@@ -141,6 +141,19 @@ t.test('attempts and refused credentials are exact too', async (t) => {
   t.equal(workers[0]!.peek('standard', C).count, 0)
 })
 
+t.test('standing decisions on the word of one caller: 60 a minute over all processes, whatever the rates are', async (t) => {
+  const clock = createTestClock()
+  const strict = { max: 1, windowSeconds: 600, blockSeconds: 600 }
+  const { workers } = createTestHost(t, { clock, rates: { strict, standard: strict, relaxed: strict, service: strict } })
+  const ask = async (client: string): Promise<number> => allowed(await Promise.all(
+    Array.from({ length: 100 }, (_, i) => workers[i % 2]!.takeDecision(client))))
+  t.equal(await ask('key:k1'), 60)
+  t.equal(await ask('user:u1'), 60, 'each caller has its own')
+  t.equal(workers[0]!.peek('service', 'key:k1').count, 0, 'no request of theirs')
+  clock.advance(65_000)
+  t.equal(await ask('key:k1'), 60)
+})
+
 t.test('cost: unasked up to the share of a process, exact from there on, and what is given back is there for others', async (t) => {
   const { workers: [a, b], messages } = createTestHost(t, { clock: createTestClock() })
   t.notOk(a!.takeCost('standard', C, 900) instanceof Promise)

@@ -53,7 +53,7 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
       durable: async (event) => { audited.push(event); return { ...event, id: 'ev', at: 0, processId: '', seq: 0 } },
       healthy: () => true
     }
-    const log = { error () {} }
+    const log = { error () {}, warn () {} }
     const hands: Actions = {
       addDecision (input, by) {
         acted.push(`${input.action.toLowerCase()} ${input.scope.toLowerCase()}:${input.value} ${input.ttlSeconds}${by.simulated === true ? ' simulated' : ''}`)
@@ -79,6 +79,7 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
       retryBaseMs: 1,
       findAssessment: async (id) => receipts.get(id) ?? null,
       refusalsOf: () => 0,
+      takeDecision: () => true,
       onRun: (run) => { runs.push(run) },
       incidents,
       actions: hands

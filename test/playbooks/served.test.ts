@@ -90,7 +90,7 @@ t.test('act true captures who touched a decoy elsewhere as if it had been here, 
     { method: 'GET', url: '/', headers: json }, { method: 'PUT', url: '/.decoy', headers: json }, { method: 'GET', url: '/x/.decoy', headers: json }, graphql('{ health { status } }'),
     graphql('{ health { status } adminUsers(name: "1\' UNION SELECT username, password FROM users--") }')
   ]
-  const { createApiKey: { key } } = await administrate('mutation { createApiKey(name: "sensor", scopes: ["assess"]) { key } }')
+  const { createApiKey: { key } } = await administrate('mutation { createApiKey(name: "sensor", scopes: ["assess", "decide"]) { key } }')
   const hand = async (requests: object[], act: boolean): Promise<number> => (await ask(server, '198.51.100.8', '/v1/assess', { method: 'POST', headers: { 'content-type': 'application/json', 'x-api-key': key as string }, body: JSON.stringify({ act, requests }) })).status
   t.equal(await hand(touches.map((one, i) => ({ ...one, ip: `192.0.2.${i}` })), false), 200)
   t.equal(await hand([...touches, ...others].map((one, i) => ({ ...one, ip: `203.0.113.${i}` })), true), 200)

@@ -55,6 +55,7 @@ export function createAssess ({ walk, receipts }: { walk: Walk, receipts: Pick<R
 
   async function settleOne (transaction: Transaction): Promise<Assessment> {
     walk.settle(transaction, UNANSWERED)
+    await walk.respondToSample(transaction)
     const assessment = await receipts.remembered(transaction.id)
     if (assessment === null) throw new Error('a sample left no receipt')
     return assessment

@@ -69,6 +69,8 @@ function assessRoute (app: FastifyInstance): void {
     onRequest: async (request) => app.requireScope(request, 'assess')
   }, async (request) => {
     const { requests, act = false } = request.body as { requests: never[], act?: boolean }
+    // To score what others saw decides nothing; to act on it does.
+    if (act) app.requireScope(request, 'decide')
     const { id, score, client } = request.transaction!
     const assessments = await app.audit.within(receiptOf(id, score), () =>
       app.assess(requests, { acts: act, submitter: client })
