@@ -106,7 +106,7 @@ export const identityGraphql: RoomGraphql = {
     }
 
     extend type Mutation {
-      """Opens a session. Strictly limited by account and by address."""
+      """Opens a session. Strictly limited by address; strangers to an account wait for their try."""
       login(username: String!, password: String!): SessionTokens! @public
       """Goes on with a session: new tokens for the newest refresh token. An older one ends the session."""
       refreshToken(refreshToken: String!): SessionTokens! @public
@@ -169,11 +169,17 @@ export const identityGraphql: RoomGraphql = {
       apiKeys: ({ id }: { id: string }, _args, { app }: GraphqlContext) => app.identity.apiKeysOf(id)
     },
     Mutation: {
-      login: (
+      async login (
         _parent,
         { username, password }: { username: string, password: string },
         context: GraphqlContext
-      ) => secret(context, context.app.identity.login({ username, password, address: context.address })),
+      ) {
+        const { app, address, device, isGone } = context
+        const signedIn = app.identity.login({ username, password, address, device: device.shown(), isGone })
+        const { device: kept, ...tokens } = await secret(context, signedIn)
+        device.keep(kept)
+        return tokens
+      },
       refreshToken: (_parent, { refreshToken }: { refreshToken: string }, context: GraphqlContext) =>
         secret(context, context.app.identity.refresh({ refreshToken, address: context.address })),
       logout: (_parent, _args, context: GraphqlContext) => context.app.identity.logout(caller(context)),

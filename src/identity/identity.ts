@@ -5,19 +5,21 @@ import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_STORE_UNAVAILABLE } from '../error
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
 import { createAuthentication, type Authentication, type CredentialHeaders } from './authentication.ts'
+import { createDevices } from './devices.ts'
 import { createIssuedTokens } from './issued-tokens.ts'
-import { createKnownAddresses } from './known-addresses.ts'
 import { createAuthorities } from './authority.ts'
 import { createFallingKeys } from './falling-keys.ts'
 import { createKeys } from './keys.ts'
-import { createLogins, type CountAttempt, type Logins } from './logins.ts'
+import type { LoginLine } from './login-line.ts'
+import { createLoginTries, type Attempts } from './login-tries.ts'
+import { createLogins, type Logins } from './logins.ts'
 import { createPasswords } from './passwords.ts'
 import { createPeople, type People } from './people.ts'
 import { createKeyring, type Keyring } from './keyring.ts'
 import { signingSecrets } from './prepare.ts'
 import { createRevocations } from './revocations.ts'
 import { createSessions, REFRESH_SECONDS } from './sessions.ts'
-import type { Principal, Session, StandingChange } from './shapes.ts'
+import type { Principal, RevokedKind, Session, StandingChange } from './shapes.ts'
 import { CLOCK_TOLERANCE_SECONDS, createTokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 
@@ -25,7 +27,7 @@ import { createUsers } from './users.ts'
  * The identity room's service: the caller of a request, and whether its credential still holds.
  *
  * Owns: users, sessions, API keys and revocations. Never does: decide what a threat is, count requests (it asks
- * `countAttempt` about logins), print or log a credential. In: headers and people's input. Out: a Credential.
+ * `attempts` about logins), print or log a credential. In: headers and people's input. Out: a Credential.
  *
  * Why memory: `authenticate` stands in front of every request, so it answers from what this process holds (users, keys,
  * revocations, verified tokens); siblings are told of each change at once, and a poll of the store every 2 s makes up
@@ -54,7 +56,7 @@ export interface IdentityOptions {
   clock: Clock
   log: IdentityLog
   /** Counts a try of login or refresh for all processes; absent: nobody counts (tests). */
-  countAttempt?: CountAttempt
+  attempts?: Attempts
 }
 
 export interface Identity extends Authentication, Logins, People, Keyring {
@@ -74,6 +76,8 @@ export interface Identity extends Authentication, Logins, People, Keyring {
   onRevoked (listener: (change: StandingChange) => void): () => void
   /** Replaces JWT_SECRET's list while running: the first signs, all verify. */
   setSecrets (secrets: readonly string[]): void
+  /** Strangers' tries that wait for their turn; closed, all are answered. */
+  loginLine: Pick<LoginLine, 'waiting' | 'close'>
   close (): Promise<void>
 }
 
@@ -82,26 +86,19 @@ export type { CredentialHeaders }
 export function createIdentity (options: IdentityOptions): Identity {
   const { config, storage, audit, fleet, clock, log } = options
   const { listeners, announce } = createListeners(log)
-  const countAttempt = options.countAttempt ?? (async () => ({ allowed: true, retryAfterSeconds: 0 }))
-  const revocations = createRevocations({
-    storage,
-    audit,
-    fleet,
-    clock,
-    onRevoked: (kind, id) => announce({ kind, id })
-  })
+  const attempts = options.attempts ?? UNCOUNTED
+  const onRevoked = (kind: RevokedKind, id: string): void => announce({ kind, id })
+  const revocations = createRevocations({ storage, audit, fleet, clock, onRevoked })
   const users = createUsers({ storage, fleet, clock, onChanged: (id) => announce({ kind: 'user', id }) })
   const keys = createKeys({ storage, fleet, clock })
   const authorities = createAuthorities({ users, revocations, clock })
   const falling = createFallingKeys({ keys, revocations, log })
   const sessions = createSessions({ storage, clock })
-  const knownAddresses = createKnownAddresses({ storage, clock })
+  const tries = createLoginTries({ attempts, storage, clock })
   const passwords = createPasswords()
-  const tokens = createTokens({
-    secrets: signingSecrets(config),
-    expirationSeconds: config.jwtExpirationSeconds,
-    clock
-  })
+  const secrets = signingSecrets(config)
+  const devices = createDevices({ secrets, clock })
+  const tokens = createTokens({ secrets, expirationSeconds: config.jwtExpirationSeconds, clock })
   const issued = createIssuedTokens({ fleet, clock })
   const reading = createReading({
     storage,
@@ -149,14 +146,15 @@ export function createIdentity (options: IdentityOptions): Identity {
     ...createLogins({
       users,
       sessions,
-      knownAddresses,
+      devices,
+      tries,
       passwords,
       tokens,
       issued,
       revocations,
       audit,
       expirationSeconds: config.jwtExpirationSeconds,
-      countAttempt,
+      attempts,
       endSession
     }),
     ...createPeople({
@@ -166,7 +164,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       clock,
       audit,
       recorded,
-      countAttempt,
+      countAttempt: (key) => attempts.take(key),
       endKeysOf: falling.withPerson
     }),
     ...createKeyring({
@@ -189,15 +187,26 @@ export function createIdentity (options: IdentityOptions): Identity {
       listeners.add(listener)
       return () => { listeners.delete(listener) }
     },
-    setSecrets: (secrets) => tokens.setSecrets(secrets),
+    setSecrets (next) {
+      tokens.setSecrets(next)
+      devices.setSecrets(next)
+    },
+    loginLine: tries.line,
     async close () {
       listeners.clear()
+      tries.line.close()
       await reading.close()
       users.close()
       issued.close()
       await Promise.all([revocations.close(), keys.close()])
     }
   }
+}
+
+const UNCOUNTED: Attempts = {
+  take: async () => ({ allowed: true, retryAfterSeconds: 0 }),
+  peek: () => ({ allowed: true, retryAfterSeconds: 0 }),
+  giveBack () {}
 }
 
 function createListeners (

@@ -5,31 +5,49 @@ import { knownAddressCollection } from './collections.ts'
 import { sha256 } from './sessions.ts'
 
 /**
- * Addresses from which a user has logged in before. Without them whoever tries ten wrong passwords of somebody else's
- * account, from anywhere, locks its owner out: when the tries on an account are used up, an address it knows still has
- * its own (OWASP's device cookies, by address). Kept as hashes, for thirty days since the last login from there.
+ * Addresses from which a user has logged in before. Without them whoever tries wrong passwords of somebody else's
+ * account, from anywhere, makes its owner wait: a known address never waits behind strangers. Kept as hashes, the
+ * newest few of each user, for thirty days since the last login from there.
  */
-export interface KnownAddresses {
+interface KnownAddresses {
   /** The same time for a user who does not exist (null). @throws NEKO_ERR_STORE_UNAVAILABLE */
   knows (userId: string | null, address: string): Promise<boolean>
   /** Never rejects: a login does not fail because of it. */
   note (userId: string, address: string): Promise<void>
 }
 
-interface KnownAddress { id: string, expiresAt: number }
+interface KnownAddress { hash: string, until: number }
+/** Of one user. */
+interface Known { id: string, addresses: KnownAddress[], expiresAt: number }
 
 const KNOWN_MS = 30 * 86_400_000
+/** Somebody's homes, offices, trains and telephones of a month. */
+const ADDRESSES_MAX = 64
 
 export function createKnownAddresses ({ storage, clock }: { storage: Storage, clock: Clock }): KnownAddresses {
-  const store = storage.collection<KnownAddress>(knownAddressCollection)
-  const idOf = (userId: string, address: string): string => sha256(`${userId} ${addressKey(address)}`).slice(0, 40)
+  const store = storage.collection<Known>(knownAddressCollection)
+  const hashOf = (userId: string, address: string): string => sha256(`${userId} ${addressKey(address)}`).slice(0, 40)
+  const idOf = (userId: string): string => `of:${userId}`
+
+  async function remember (userId: string, address: string): Promise<void> {
+    const now = clock.now()
+    const hash = hashOf(userId, address)
+    const before = await store.get(idOf(userId))
+    const others = (before?.addresses ?? []).filter((one) => one.hash !== hash && one.until > now)
+    const addresses = [{ hash, until: now + KNOWN_MS }, ...others].slice(0, ADDRESSES_MAX)
+    // Of two logins at once one may be forgotten, and is remembered the next time.
+    await store.put({ id: idOf(userId), addresses, expiresAt: now + KNOWN_MS })
+  }
+
   return {
     async knows (userId, address) {
-      return await store.get(idOf(userId ?? 'nobody', address)) !== null && userId !== null
+      const known = await store.get(idOf(userId ?? 'nobody'))
+      const hash = hashOf(userId ?? 'nobody', address)
+      return known?.addresses.some((one) => one.hash === hash && one.until > clock.now()) === true && userId !== null
     },
     async note (userId, address) {
       // Fail-open: the next login from there tries again.
-      await store.put({ id: idOf(userId, address), expiresAt: clock.now() + KNOWN_MS }).catch(() => null)
+      await remember(userId, address).catch(() => null)
     }
   }
 }

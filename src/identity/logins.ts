@@ -1,14 +1,15 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import { addressKey } from '../std/ip.ts'
+import { DEVICE_SECONDS, type Device, type Devices } from './devices.ts'
 import { retryable } from '../std/retryable.ts'
 import type { IssuedTokens } from './issued-tokens.ts'
-import type { KnownAddresses } from './known-addresses.ts'
+import { secondsOf, type Attempts, type LoginTries } from './login-tries.ts'
 import type { Passwords } from './passwords.ts'
 import { requirePasswordBounds } from './passwords.ts'
 import type { Revocations } from './revocations.ts'
 import { sha256, type Sessions } from './sessions.ts'
-import type { Session, SessionTokens } from './shapes.ts'
+import type { Session, SessionTokens, User } from './shapes.ts'
 import type { Tokens } from './tokens.ts'
 import type { Users } from './users.ts'
 
@@ -16,13 +17,8 @@ import type { Users } from './users.ts'
  * Logging in and staying logged in.
  *
  * A stranger can learn one bit here, and only with the password: a user who does not exist, one who is disabled and a
- * wrong password take the same time and get the same answer. Tries are counted before a password is looked at, by
- * address and by account, so that neither many accounts from one address nor many addresses on one account get far.
- * Tries by others on an account never shut out an address that it logged in from before: that one has its own.
+ * wrong password take the same time and get the same answer. Whether a try may be made is login-tries.ts'.
  */
-/** Its key is `<verb>|<client, account or user>`, so that forgetting one of those also forgets its tries. */
-export type CountAttempt = (key: string) => Promise<{ allowed: boolean, retryAfterSeconds: number }>
-
 /** The longest username; longer ones are not looked up, but take their time all the same. */
 const USERNAME_CHARACTERS_MAX = 64
 
@@ -31,7 +27,7 @@ export interface Logins {
    * @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED,
    * NEKO_ERR_STORE_UNAVAILABLE
    */
-  login (given: { username: string, password: string, address: string }): Promise<SessionTokens>
+  login (given: LoginTry): Promise<SignedIn>
   /** @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_STORE_UNAVAILABLE */
   refresh (given: { refreshToken: string, address: string }): Promise<SessionTokens>
   /**
@@ -41,30 +37,40 @@ export interface Logins {
   accountOf (userId: string): Promise<string | null>
 }
 
+interface LoginTry {
+  username: string
+  password: string
+  address: string
+  /** The text of the device that its client showed. */
+  device?: string | null
+  /** Its client hung up. */
+  isGone? (): boolean
+}
+
+interface SignedIn extends SessionTokens {
+  /** For the client to show at its next login. */
+  device: { text: string, seconds: number }
+}
+
 interface LoginsOptions {
   users: Users
   sessions: Sessions
-  knownAddresses: KnownAddresses
+  devices: Devices
+  tries: LoginTries
   passwords: Passwords
   tokens: Tokens
   issued: IssuedTokens
   revocations: Revocations
   audit: Audit
   expirationSeconds: number
-  countAttempt: CountAttempt
+  attempts: Attempts
   /** Ends a session everywhere. */
   endSession (session: Session, order: { actor: string, type: string }): Promise<void>
 }
 
 export function createLogins (options: LoginsOptions): Logins {
-  const { users, sessions, knownAddresses, passwords, tokens, issued, revocations, audit, expirationSeconds } =
-    options
-
-  /** How long to wait, 0 when the try may be made. */
-  async function tryOn (key: string): Promise<number> {
-    const { allowed, retryAfterSeconds } = await options.countAttempt(key)
-    return allowed ? 0 : Math.max(1, retryAfterSeconds)
-  }
+  const { users, sessions, devices, tries, attempts, passwords } = options
+  const { tokens, issued, revocations, audit, expirationSeconds } = options
 
   function refuseWhenLimited (
     retryAfterSeconds: number,
@@ -83,21 +89,22 @@ export function createLogins (options: LoginsOptions): Logins {
   }
 
   return {
-    async login ({ username, password, address }) {
+    async login (given) {
+      const { username, password, address, isGone = () => false } = given
       requirePasswordBounds(password)
       const account = username.slice(0, USERNAME_CHARACTERS_MAX + 1).toLowerCase()
       const actor = `ip:${address}`
       const target = accountKey(account)
-      const [ofAccount, ofAddress] = await Promise.all([
-        tryOn(`login|${target}`),
-        tryOn(`login|ip:${addressKey(address)}`)
-      ])
-      refuseWhenLimited(ofAddress, { type: 'login', actor, target })
+      const shown = devices.read(given.device ?? null)
+      const about = { type: 'login', actor, target }
+      // The store is not asked for an address that has no tries left.
+      if (shown === null) refuseWhenLimited(await tries.leftOf(address), about)
       const user = await users.byName(account.slice(0, USERNAME_CHARACTERS_MAX))
       const exact = user !== null && user.usernameKey === account
-      if (ofAccount > 0 && !await knownAddresses.knows(exact ? user.id : null, address)) {
-        refuseWhenLimited(ofAccount, { type: 'login', actor, target })
-      }
+      const device = exact && isDeviceOf(user, shown) ? shown : null
+      refuseWhenLimited(await (device === null
+        ? tries.ofAddress({ account: target, userId: exact ? user.id : null, address, isGone })
+        : tries.ofDevice(device, address)), about)
       const { held, outdated } = await passwords.verify(password, exact ? user.passwordHash : null)
       if (!held || !exact || user.disabled) {
         audit.record({ category: 'auth', type: 'login', actor, target, outcome: 'refused' })
@@ -105,7 +112,7 @@ export function createLogins (options: LoginsOptions): Logins {
       }
       if (outdated) await upgrade(user.id, password)
       const { session, refreshToken } = await sessions.open(user.id, user.generation)
-      await Promise.all([users.load(user.id), knownAddresses.note(user.id, address)])
+      await Promise.all([users.load(user.id), tries.note(user.id, address)])
       audit.record({
         category: 'auth',
         type: 'login',
@@ -114,15 +121,13 @@ export function createLogins (options: LoginsOptions): Logins {
         outcome: 'ok',
         details: { session: session.id }
       })
-      return answer(session, refreshToken)
+      const kept = { text: devices.issue(user, device), seconds: DEVICE_SECONDS }
+      return { ...answer(session, refreshToken), device: kept }
     },
     async refresh ({ refreshToken, address }) {
       const actor = `ip:${address}`
-      refuseWhenLimited(await tryOn(`refresh|ip:${addressKey(address)}`), {
-        type: 'session.refresh',
-        actor,
-        target: null
-      })
+      const seconds = secondsOf(await attempts.take(`refresh|ip:${addressKey(address)}`))
+      refuseWhenLimited(seconds, { type: 'session.refresh', actor, target: null })
       const verdict = await sessions.refresh(refreshToken)
       if (verdict.state === 'reused') {
         await options.endSession(verdict.session, { actor, type: 'session.reuse' })
@@ -164,6 +169,11 @@ export function createLogins (options: LoginsOptions): Logins {
       users.setPassword(userId, passwordHash, { endsSessions: false })
     ).catch(() => null)
   }
+}
+
+/** A new password and a disabling end a user's devices. */
+function isDeviceOf ({ id, generation }: User, shown: Device | null): boolean {
+  return shown !== null && shown.userId === id && shown.generation === generation
 }
 
 /** Names are hashed: a password typed into the wrong field must not be left in a limiter or a log. */

@@ -9,7 +9,7 @@ import {
 import type { Clock } from '../std/clock.ts'
 import { retryable } from '../std/retryable.ts'
 import type { Page, Stored } from '../storage/port.ts'
-import type { CountAttempt } from './logins.ts'
+import type { Attempts } from './login-tries.ts'
 import { requireUsablePassword } from './password-rules.ts'
 import { requirePasswordBounds, type Passwords } from './passwords.ts'
 import { mayGrant } from './access.ts'
@@ -58,7 +58,7 @@ interface PeopleOptions {
   clock: Clock
   audit: Audit
   recorded: Recorded
-  countAttempt: CountAttempt
+  countAttempt: Attempts['take']
   /** Revokes the keys of somebody who was disabled. Never rejects. */
   endKeysOf (userId: string, actor: string): Promise<void>
 }

@@ -17,17 +17,23 @@ export default fp(async (app) => {
     fleet: app.fleet,
     clock: app.clock,
     log: app.log,
-    async countAttempt (key) {
-      const answer = await app.limits.takeAttempt(key)
-      app.metrics.limitDecisionsTotal.inc({
-        tier: answer.tier,
-        result: answer.allowed ? 'allowed' : 'refused',
-        store: answer.store
-      })
-      return answer
+    attempts: {
+      async take (key) {
+        const answer = await app.limits.takeAttempt(key)
+        app.metrics.limitDecisionsTotal.inc({
+          tier: answer.tier,
+          result: answer.allowed ? 'allowed' : 'refused',
+          store: answer.store
+        })
+        return answer
+      },
+      peek: (key) => app.limits.peekAttempt(key),
+      giveBack: (key) => app.limits.refundAttempt(key)
     }
   })
   app.decorate('identity', identity)
+  // Nobody waits for a try any more: an answer now, instead of one that would hold up the drain.
+  app.draining.addEventListener('abort', () => identity.loginLine.close(), { once: true })
   app.addHook('onClose', () => identity.close())
   await identity.start()
 }, { name: 'identity', dependencies: ['config', 'clock', 'storage', 'audit', 'fleet', 'limits', 'metrics'] })

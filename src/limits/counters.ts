@@ -16,7 +16,7 @@ import type { WindowLimiter } from './window.ts'
  */
 export interface Counters {
   readonly windows: WindowLimiter
-  /** Told of each request that was admitted and of each named count, where somebody wants to know. */
+  /** Told of each request and attempt that was admitted and of each named count, where somebody wants to know. */
   onAdmitted: ((key: string, tier: Tier, points: number) => void) | null
   /** Counts, and notes a violation where a request crosses a limit. */
   count (order: Order, inForce: RatesInForce): LimitAnswer
@@ -114,9 +114,7 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
       const { key, tier, rate } = bucket
       const answer = windows.take(tier, key, rate, order.points)
       if (answer.allowed) {
-        if (self.onAdmitted !== null && order.kind !== 'cost' && order.kind !== 'attempt') {
-          self.onAdmitted(key, tier, order.points)
-        }
+        if (self.onAdmitted !== null && order.kind !== 'cost') self.onAdmitted(key, tier, order.points)
         return answer
       }
       if (!answer.crossed) return answer

@@ -41,6 +41,10 @@ export interface Limits {
   takeAttempt (key: string): Promise<LimitAnswer>
   /** One standing decision on the word of a caller, who may have 60 a minute. */
   takeDecision (clientKey: string): LimitAnswer | Promise<LimitAnswer>
+  /** As this process last heard. */
+  peekAttempt (key: string): LimitAnswer
+  /** One that was taken and not made. */
+  refundAttempt (key: string): void
   /**
    * Crossings of a limit by this client within ten minutes, this one included. That of a request was counted when it
    * was taken; that of an attempt is counted here, and while the block of one lasts, in whichever process, there is no
@@ -121,8 +125,10 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
       if (points > 0) store.refund({ kind: 'cost', tier, client: clientKey, points })
     },
     peekCost: (tier, clientKey) => store.peek({ kind: 'cost', tier, client: clientKey, points: 1 }),
-    takeAttempt: async (key) => await store.take({ kind: 'attempt', tier: 'strict', client: key, points: 1 }),
     takeDecision: (clientKey) => store.take({ kind: 'decision', tier: 'strict', client: clientKey, points: 1 }),
+    takeAttempt: async (key) => await store.take(attempt(key)),
+    peekAttempt: (key) => store.peek(attempt(key)),
+    refundAttempt: (key) => store.refund(attempt(key)),
     countViolation: (clientKey, { attempt }) =>
       attempt
         ? store.countViolation(clientKey, violationMs(inForce.attemptRate))
@@ -151,6 +157,10 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
       exchange?.close()
     }
   }
+}
+
+function attempt (key: string): Order {
+  return { kind: 'attempt', tier: 'strict', client: key, points: 1 }
 }
 
 function request (tier: Tier, client: string): Order {

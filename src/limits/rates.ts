@@ -1,4 +1,5 @@
 import type { Tier } from '../identity/shapes.ts'
+import { STRANGERS, STRANGERS_RATE } from './shapes.ts'
 import type { Bucket, Order, Rate, RatesInForce } from './shapes.ts'
 
 /** The grant of each tier, and the bucket that an order draws from (pure). */
@@ -6,7 +7,7 @@ export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service
 /** Buckets of a client beside that of its requests, forgotten with it. */
 const NAMED: readonly string[] = ['failed', 'cost']
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
-const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password']
+const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS]
 /** Standing decisions that playbooks make on the word of one caller (`act: true`). */
 const DECISION_RATE: Rate = { max: 60, windowSeconds: 60, blockSeconds: 0 }
 const DECISION_PREFIX = 'decision|'
@@ -49,7 +50,10 @@ export function bucketOf (
       : { key: `${tier}|${client}`, tier, rate: rates[tier] }
   }
   if (kind === 'decision') return { key: DECISION_PREFIX + client, tier: 'strict', rate: DECISION_RATE }
-  if (kind === 'attempt') return { key: `attempt|${client}`, tier: 'strict', rate: attemptRate }
+  if (kind === 'attempt') {
+    const rate = client.startsWith(STRANGERS) ? STRANGERS_RATE : attemptRate
+    return { key: `attempt|${client}`, tier: 'strict', rate }
+  }
   return { key: `${tier}|${kind}|${client}`, tier, rate: kind === 'cost' ? costRates[tier] : rates[tier] }
 }
 

@@ -3,6 +3,13 @@ import type { Tier } from '../identity/shapes.ts'
 /** The grant of a tier: `max` requests (or points) in any window, and how long a crossing blocks. */
 export interface Rate { max: number, windowSeconds: number, blockSeconds: number }
 
+/**
+ * Tries at the password of an account by strangers to it, over all processes: an attempt of this name, without a block,
+ * since nobody's tries may shut out the next.
+ */
+export const STRANGERS = 'stranger'
+export const STRANGERS_RATE: Rate = { max: 12, windowSeconds: 60, blockSeconds: 0 }
+
 /** The rates of a process, as its configuration and the playbook in force have them. */
 export interface RatesInForce {
   rates: Readonly<Record<Tier, Rate>>

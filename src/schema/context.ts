@@ -18,8 +18,18 @@ export interface GraphqlContext {
   assessmentId: string | null
   /** The score of that request, known before it is executed. */
   score: Score | null
+  /** The client hung up, or asked for no answer any more. */
+  isGone (): boolean
+  device: DeviceCookie
   /** Keeps this answer from being compressed (BREACH): called by a resolver that returns a credential. */
   carriesSecret (): void
+}
+
+/** The device that a caller signed in from before, where its transport has cookies. */
+export interface DeviceCookie {
+  shown (): string | null
+  /** Over HTTPS or at localhost; elsewhere nothing is kept. */
+  keep (device: { text: string, seconds: number }): void
 }
 
 // A resolver's arguments are checked by the schema before it runs; each resolver names their type itself.

@@ -11,6 +11,9 @@ import { withDeadline } from '../std/deadline.ts'
  */
 const RESOLVER_MS = 3_000
 const UNBOUNDED = new Set(['Mutation.assess'])
+/** A login may wait five seconds for its turn before it does the work of a resolver. */
+const LINE_MS = 5_000
+const WAITING = new Set(['Mutation.login'])
 
 /** Bounds every resolver of the schema that answers with a promise. @throws (the resolvers) NEKO_ERR_TIMEOUT */
 export function boundResolvers (schema: GraphQLSchema, ms = RESOLVER_MS): void {
@@ -18,7 +21,7 @@ export function boundResolvers (schema: GraphQLSchema, ms = RESOLVER_MS): void {
     if (!isObjectType(type) || type === schema.getSubscriptionType() || type.name.startsWith('__')) continue
     for (const [name, field] of Object.entries(type.getFields())) {
       if (field.resolve !== undefined && !UNBOUNDED.has(`${type.name}.${name}`)) {
-        field.resolve = bounded(field.resolve, ms)
+        field.resolve = bounded(field.resolve, WAITING.has(`${type.name}.${name}`) ? ms + LINE_MS : ms)
       }
     }
   }

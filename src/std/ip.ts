@@ -23,6 +23,15 @@ export function addressKey (canonical: string): string {
   return `${canonical.split(':', 4).join(':')}::/64`
 }
 
+/** The /56 and the /48 around an IPv6 client (`2001:db8:0:1ff::/64`), canonical; none around one of IPv4. */
+export function widerNets (addressKey: string): readonly [] | readonly [net56: string, net48: string] {
+  if (!addressKey.endsWith('::/64')) return []
+  const at = addressKey.lastIndexOf(':', addressKey.length - 6)
+  const net48 = addressKey.slice(0, at)
+  const group = parseInt(addressKey.slice(at + 1, -5), 16) & 0xff00
+  return [`${net48}:${hex(group)}::/56`, `${net48}::/48`]
+}
+
 interface Cidr {
   family: 4 | 6
   /** First and last address, inclusive, as 128-bit or 32-bit numbers. */

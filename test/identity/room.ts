@@ -91,7 +91,7 @@ export interface Room {
 }
 
 /** Identity on a real store, with an administrator `admin`. */
-export async function openRoom (t: Test, { env = {}, clock = systemClock, countAttempt, storage: given }: { env?: Record<string, string>, clock?: Clock, countAttempt?: IdentityOptions['countAttempt'], storage?: Storage } = {}): Promise<Room> {
+export async function openRoom (t: Test, { env = {}, clock = systemClock, attempts, storage: given }: { env?: Record<string, string>, clock?: Clock, attempts?: IdentityOptions['attempts'], storage?: Storage } = {}): Promise<Room> {
   const storage = given ?? await openTestStorage(t, identityCollections, clock)
   const config = testConfig(t, env)
   const audit = createMemoryAudit()
@@ -99,7 +99,7 @@ export async function openRoom (t: Test, { env = {}, clock = systemClock, countA
   await prepareIdentity({ storage, config, clock })
 
   async function sibling (overrides: Partial<IdentityOptions> = {}): Promise<Identity> {
-    const identity = createIdentity({ config, storage, audit, fleet: bus.join(), clock, log: { info () {}, warn () {} }, ...(countAttempt === undefined ? {} : { countAttempt }), ...overrides })
+    const identity = createIdentity({ config, storage, audit, fleet: bus.join(), clock, log: { info () {}, warn () {} }, ...(attempts === undefined ? {} : { attempts }), ...overrides })
     t.teardown(() => identity.close())
     await identity.start()
     return identity

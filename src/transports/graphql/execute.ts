@@ -3,6 +3,7 @@ import type { GraphQLError } from 'graphql'
 import type { OperationContext, RefusingLimit } from '../../schema/context.ts'
 import { statusOfErrors } from '../../schema/errors.ts'
 import { retryAfterOf } from '../../std/retryable.ts'
+import { createDeviceCookies } from './device-cookie.ts'
 import type { GraphqlRequest } from './read-request.ts'
 
 /** The end of one operation; `status` is null where only the transport's rules decide. */
@@ -19,6 +20,8 @@ type Execute = (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequ
 
 /** One operation of an HTTP request, executed by mercurius: its context before, what the answer needs after. */
 export function createExecute (app: FastifyInstance): Execute {
+  const cookies = createDeviceCookies(app.config.trustProxy)
+
   /** `data` is left out when nothing was executed, and errors come first: that is what a person reads. */
   return async function execute (request, reply, asked) {
     const context = contextOf(request, reply, asked)
@@ -61,6 +64,8 @@ export function createExecute (app: FastifyInstance): Execute {
       requestId: request.id,
       assessmentId: transaction?.id ?? null,
       score: transaction?.score ?? null,
+      isGone: () => request.raw.socket.destroyed,
+      device: cookies(request, reply),
       carriesSecret: () => app.keepUncompressed(request, reply),
       method: request.method === 'HEAD' ? 'GET' : request.method,
       operationName: asked.operationName,

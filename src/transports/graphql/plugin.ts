@@ -11,7 +11,7 @@ import armor from './armor-plugin.ts'
 import graphiql from './graphiql.ts'
 import { formatError, statusOfErrors } from '../../schema/errors.ts'
 import { buildNekoSchema } from '../../schema/build-schema.ts'
-import type { OperationContext, RoomGraphql } from '../../schema/context.ts'
+import type { OperationContext, RefusingLimit, RoomGraphql } from '../../schema/context.ts'
 import { createDataEraser } from '../../schema/own-data.ts'
 import type { EraseData } from '../../transaction/own-data.ts'
 import { retryAfterOf } from '../../std/retryable.ts'
@@ -87,8 +87,10 @@ export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
       if (code === 'NEKO_ERR_UNAUTHENTICATED') context.onLoginFailed()
       if (code === 'NEKO_ERR_LIMIT_EXCEEDED') {
         const { max, windowSeconds } = app.limits.rate('strict')
-        context.limited = { tier: 'strict', limit: max, windowSeconds }
-        context.onAttemptLimited()
+        const { limited = { tier: 'strict', limit: max, windowSeconds }, isViolation = true } =
+          error.originalError as { limited?: RefusingLimit, isViolation?: boolean }
+        context.limited = limited
+        if (isViolation) context.onAttemptLimited()
       }
     }
   }

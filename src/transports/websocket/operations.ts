@@ -15,7 +15,7 @@ import {
 import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_KEY_FORBIDDEN } from '../../errors.ts'
 import type { Principal } from '../../identity/shapes.ts'
 import { ARMOR, refuseDocument, refuseJsonSource } from '../../schema/armor.ts'
-import type { OperationContext } from '../../schema/context.ts'
+import type { DeviceCookie, OperationContext } from '../../schema/context.ts'
 import { statusOfErrors } from '../../schema/errors.ts'
 import { faultOfKeys, JSON_DEPTH_MAX, type KeyFault } from '../../std/keys.ts'
 import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
@@ -114,7 +114,7 @@ export function createOperations (app: FastifyInstance): RunOperation {
     const bait = decoyAnswer(asked.query)
     if (transaction.score !== null && (bait !== null || touchesDecoy(asked.query))) transaction.score.decoy = true
     if (bait !== null) return { kind: 'result', result: { data: bait }, status: 200 }
-    const context = contextOf(app, { caller, transaction, asked })
+    const context = contextOf(app, { caller, transaction, asked, isOver })
     refuseKeys(fault, context)
     return await execute(asked, context, isOver)
   }
@@ -216,9 +216,12 @@ function noteKey (
   app.forbiddenKeySeen({ client, assessmentId, score, place, key, target: '/graphql' })
 }
 
+/** A socket's answers set no cookie; the upgrade's are not read, since pages of other sites can open one. */
+const NO_DEVICE: DeviceCookie = { shown: () => null, keep () {} }
+
 function contextOf (
   app: FastifyInstance,
-  { caller, transaction, asked }: { caller: Caller, transaction: Transaction, asked: SubscribePayload }
+  { caller, transaction, asked, isOver }: Pick<Begun, 'caller' | 'asked' | 'isOver'> & { transaction: Transaction }
 ): OperationContext {
   return {
     app,
@@ -229,6 +232,8 @@ function contextOf (
     requestId: caller.requestId,
     assessmentId: transaction.id,
     score: transaction.score,
+    isGone: isOver,
+    device: NO_DEVICE,
     // Nothing is compressed here.
     carriesSecret () {},
     method: 'WS',
