@@ -9,6 +9,7 @@ import type { Allowance, Evidence, FactorContribution, Grade, Observation } from
 
 /** An allowance that would let a sign of this request pass. */
 export interface AllowableSign extends Allowance {
+  /** What is certain is allowed by force alone. */
   grade: Grade
   /** The sign, for a person. */
   text: string

@@ -12,6 +12,7 @@ import {
 import { targetOf } from '../detect/allowances.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
 import { findLetThrough, type LetThrough } from './let-through.ts'
+import { createMarkedSigns } from './marked-signs.ts'
 import { newAllowances, PER_RECEIPT_MAX } from './new-allowances.ts'
 import { ALLOWANCES_MAX, createStandingAllowances, type StandingAllowances } from './standing-allowances.ts'
 import { isBoundAllowance } from './shapes.ts'
@@ -87,9 +88,11 @@ const QUESTION = 'assessments.wouldChange'
 export function createFalsePositives (parts: FalsePositiveParts): FalsePositives {
   const { store, audit, fleet, receipts } = parts
   const standing = createStandingAllowances(parts)
+  const marked = createMarkedSigns(parts)
 
   async function mark (assessment: Assessment, options: MarkOptions): Promise<FalsePositive> {
-    const allowances = newAllowances(assessment, options.actor, parts)
+    const signs = await marked.of(assessment)
+    const allowances = newAllowances(signs, { assessmentId: assessment.id, actor: options.actor }, parts)
     if (options.dryRun) {
       const letThrough = await findLetThrough(allowances, standing.all(), { ...parts, store: parts.assessments })
       return { allowances, changedVerdicts: letThrough.count, dryRun: true, letThrough }

@@ -1,5 +1,6 @@
 import type { Action } from '../decisions/shapes.ts'
-import type { Allowance, FactorContribution, FactorName, Grade } from '../detect/shapes.ts'
+import type { AllowableSign } from '../detect/allowable.ts'
+import type { FactorContribution, FactorName, Grade } from '../detect/shapes.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
 /** The receipt of one request: can be explained, and replayed when it was scored. */
@@ -69,13 +70,9 @@ export const assessmentCollection: CollectionDefinition = {
 }
 
 /** An expiring allowance for one sign (detect/allowances.ts), never for a client. */
-export interface StoredAllowance extends Allowance {
+export interface StoredAllowance extends AllowableSign {
   /** The same for the same sign: whoever marks it again prolongs it. */
   id: string
-  /** Of the sign; what is certain was allowed by force. */
-  grade: Grade
-  /** The sign, for a person, without secrets. */
-  text: string
   /** `user:<id>` or `key:<id>`. */
   origin: string
   assessmentId: string
@@ -93,8 +90,14 @@ export const allowanceCollection: CollectionDefinition = {
 
 /** Of a message or a document: those of versions without a target and a shape held for whole routes, and have ended. */
 export function isBoundAllowance (one: unknown): one is StoredAllowance {
-  const { id, rule, place, target, shape, expiresAt } = (one ?? {}) as { [field: string]: unknown }
-  return [id, rule, place, target, shape].every((field) => typeof field === 'string') && typeof expiresAt === 'number'
+  const { id, expiresAt } = (one ?? {}) as { [field: string]: unknown }
+  return typeof id === 'string' && typeof expiresAt === 'number' && isAllowableSign(one)
+}
+
+/** Of a message. */
+export function isAllowableSign (one: unknown): one is AllowableSign {
+  const { rule, place, target, shape, grade, text } = (one ?? {}) as { [field: string]: unknown }
+  return [rule, place, target, shape, grade, text].every((field) => typeof field === 'string')
 }
 
 export const assessmentCollections: CollectionDefinition[] = [assessmentCollection, allowanceCollection]

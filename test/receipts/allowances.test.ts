@@ -61,6 +61,20 @@ t.test('a decoy, a masked place and a request that was not scored cannot be mark
   await t.rejects(room!.assessments.markFalsePositive(id, ADMIN), { code: 'NEKO_ERR_INPUT_INVALID' })
 })
 
+t.test('a variable of GraphQL can be marked while its request is remembered, in any process, and a credential never', async (t) => {
+  const { rooms } = await openRooms(t, 2)
+  const made = ids(rooms[0]!)
+  const asked = (query: string, variables: object): Observation => made({ url: '/graphql', route: '/graphql', method: 'POST', headers: ['Host', 'a.example', 'User-Agent', 'Mozilla/5.0', 'Content-Type', 'application/json'], body: Buffer.from(JSON.stringify({ query, variables })) })
+  const search = (text: string): Observation => asked('query ($s: String) { threatActors(search: $s) { totalCount } }', { s: text })
+  const alarm = await rooms[0]!.see(search("O'Brien (Smith"))
+  t.ok(alarm.score.value >= 75)
+  t.match(await rooms[1]!.assessments.markFalsePositive(alarm.observation.id, ANALYST), { allowances: [{ place: 'variables.s', target: 'route /graphql' }] })
+  for (const { pool } of rooms) t.ok((await pool.score(search("D'Arcy (Jones"))).value < 40)
+  const login = await rooms[0]!.see(asked('mutation ($u: String!, $p: String!) { login(username: $u, password: $p) { accessToken } }', { u: 'bob', password: "O'Brien (Smith" }))
+  t.ok(login.score.value >= 40)
+  for (const { assessments } of rooms) await t.rejects(assessments.markFalsePositive(login.observation.id, ANALYST), { code: 'NEKO_ERR_INPUT_INVALID' })
+})
+
 t.test('a dry run keeps nothing, and says which stored receipts would have passed', async (t) => {
   const { rooms: [room], audited } = await openRooms(t)
   const made = ids(room!)
