@@ -25,6 +25,7 @@ import intel from './intel/plugin.ts'
 import limits from './limits/plugin.ts'
 import playbooks from './playbooks/plugin.ts'
 import processes from './processes/plugin.ts'
+import userVerbs from './processes/user-verbs.ts'
 import verbs from './processes/verbs.ts'
 import metrics from './telemetry/plugin.ts'
 import threads from './threads/plugin.ts'
@@ -67,6 +68,7 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(incidents)
   await app.register(playbooks)
   await app.register(verbs)
+  await app.register(userVerbs)
   await app.register(walk)
   await app.register(http)
   await app.register(assess)

@@ -76,13 +76,13 @@ const VERBS: Record<string, Verb> = {
     usage: 'explain <id>',
     about: 'Says why a request got its score: the receipt stands in the header x-neko-assessment',
     arguments: 1,
-    run: (call) => aboutReceipt(call, 'explain')
+    run: (call) => onServerOrItsStore(call, 'explain', { id: call.args[0]! })
   },
   replay: {
     usage: 'replay <id>',
     about: 'Scores a stored request again with the rules as they are now, and shows both',
     arguments: 1,
-    run: (call) => aboutReceipt(call, 'replay')
+    run: (call) => onServerOrItsStore(call, 'replay', { id: call.args[0]! })
   },
   'audit verify': {
     usage: 'audit verify [--against <checkpoint, file or log line>]',
@@ -105,6 +105,20 @@ const VERBS: Record<string, Verb> = {
     about: 'Ends one of them, in all processes at once',
     arguments: 1,
     run: (call) => onServer(call, 'allowances remove', { id: call.args[0]! })
+  },
+  'users password': {
+    usage: 'users password <name>',
+    about:
+      'Gives somebody who lost it a new password, shown this once: it must be changed at the first sign-in. Ends all ' +
+      'sessions of the user',
+    arguments: 1,
+    run: (call) => onServerOrItsStore(call, 'users password', { name: call.args[0]! })
+  },
+  'users unlock': {
+    usage: 'users unlock <name>',
+    about: 'Forgets failed logins, limits and decisions that keep a user out',
+    arguments: 1,
+    run: (call) => onServerOrItsStore(call, 'users unlock', { name: call.args[0]! })
   },
   backup: {
     usage: 'backup <file>',
@@ -284,13 +298,12 @@ async function onServerOrStore (call: Call, verb: string, args: Json): Promise<n
   return show(call, await ask(call, verb, args) ?? await onStore(call, verb, args))
 }
 
-/** Asking makes nothing: where no server ever ran there is no receipt, and no store is made to find that out. */
-async function aboutReceipt (call: Call, verb: string): Promise<number> {
+/** Asking makes nothing: where no server ever ran there is nobody and no receipt, and no store to find that out. */
+async function onServerOrItsStore (call: Call, verb: string, args: Json): Promise<number> {
   requireData(call.dataDir)
-  const id = { id: call.args[0]! }
-  const reply = await ask(call, verb, id)
+  const reply = await ask(call, verb, args)
   if (reply === null) await requireStore(await configOf(call.dataDir))
-  return show(call, reply ?? await onStore(call, verb, id))
+  return show(call, reply ?? await onStore(call, verb, args))
 }
 
 function requireData (dataDir: string): void {

@@ -94,8 +94,15 @@ export async function prepareRooms (
   await storage.migrate([...collections])
   await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
   const hadUsers = await usersSince(storage) !== null
-  const { oneTimePassword, adminUsername, adminMissing, keys } = await prepareIdentity({ config, storage, clock })
+  const { oneTimePassword, adminUsername, adminMissing, adminPasswordDiffers, keys } =
+    await prepareIdentity({ config, storage, clock })
   if (adminMissing) log.warn('nobody can log in: set ADMIN_PASSWORD for the first administrator')
+  if (adminPasswordDiffers) {
+    log.warn(
+      { username: adminUsername },
+      'ADMIN_PASSWORD is not the password that is stored: it counts at the first start alone (neko users password)'
+    )
+  }
   warnOfKeys(keys, log)
   await prepareIntel({ storage, clock })
   await prepareReceipts({ storage, log })

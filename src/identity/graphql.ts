@@ -28,6 +28,8 @@ export const identityGraphql: RoomGraphql = {
       role: Role
       """What the caller may do."""
       scopes: [String!]!
+      """True when the password was given by the operator: until changePassword, the caller may do nothing else."""
+      mustChangePassword: Boolean!
       """The limit that holds for the caller: relaxed or service."""
       tier: String!
     }
@@ -147,8 +149,8 @@ export const identityGraphql: RoomGraphql = {
   resolvers: {
     Query: {
       me (_parent, _args, context: GraphqlContext) {
-        const { kind, name, role, scopes, tier } = caller(context)
-        return { username: kind === 'user' ? name : null, role, scopes, tier }
+        const { kind, name, role, scopes, tier, mustChangePassword = false } = caller(context)
+        return { username: kind === 'user' ? name : null, role, scopes, mustChangePassword, tier }
       },
       async users (_parent, { first, after }: PageArgs, { app }: GraphqlContext) {
         return connection(

@@ -14,7 +14,8 @@ import type { LoginLine } from './login-line.ts'
 import { createLoginTries, type Attempts } from './login-tries.ts'
 import { createLogins, type Logins } from './logins.ts'
 import { createPasswords } from './passwords.ts'
-import { createPeople, type People } from './people.ts'
+import { createLostPasswords, type LostPasswords } from './lost-passwords.ts'
+import { createPeople, shown, type People } from './people.ts'
 import { createKeyring, type Keyring } from './keyring.ts'
 import { signingSecrets } from './prepare.ts'
 import { createRevocations } from './revocations.ts'
@@ -59,7 +60,7 @@ export interface IdentityOptions {
   attempts?: Attempts
 }
 
-export interface Identity extends Authentication, Logins, People, Keyring {
+export interface Identity extends Authentication, Logins, People, LostPasswords, Keyring {
   /** Reads what the store holds; resolves within 2.5 s even when it is down, and reads it later then. */
   start (): Promise<void>
   /**
@@ -167,6 +168,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       countAttempt: (key) => attempts.take(key),
       endKeysOf: falling.withPerson
     }),
+    ...createLostPasswords({ users, sessions, passwords, recorded, shown }),
     ...createKeyring({
       keys,
       authorities,

@@ -1,6 +1,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import {
   NEKO_ERR_FORBIDDEN,
+  NEKO_ERR_INPUT_INVALID,
   NEKO_ERR_LIMIT_EXCEEDED,
   NEKO_ERR_NOT_FOUND,
   NEKO_ERR_STORE_DUPLICATE,
@@ -18,7 +19,7 @@ import type { Principal, Role, User } from './shapes.ts'
 import { newUser, requireUsername, type Users } from './users.ts'
 
 /** The part of a user that may be shown. */
-type Person = Pick<User, 'id' | 'username' | 'role' | 'disabled' | 'createdAt' | 'updatedAt'>
+export type Person = Pick<User, 'id' | 'username' | 'role' | 'disabled' | 'createdAt' | 'updatedAt'>
 
 /** Records a privileged change, then makes it. */
 export type Recorded = <T>(
@@ -119,6 +120,7 @@ export function createPeople (
       if (by.kind !== 'user') throw new NEKO_ERR_FORBIDDEN('a signed-in user')
       requirePasswordBounds(currentPassword)
       await requireUsablePassword(newPassword, by.name)
+      if (newPassword === currentPassword) throw new NEKO_ERR_INPUT_INVALID('The new password must be another one')
       const attempt = await countAttempt(`password|user:${by.id}`)
       if (!attempt.allowed) {
         const { retryAfterSeconds } = attempt
@@ -138,7 +140,7 @@ export function createPeople (
       }
       const passwordHash = await passwords.hash(newPassword)
       await recorded({ type: 'user.password', actor: by.clientKey, target: `user:${by.id}` }, async () => {
-        await users.setPassword(by.id, passwordHash, { endsSessions: true })
+        await users.setPassword(by.id, passwordHash, { endsSessions: true, mustChange: false })
         await forgetSessions(by.id)
       })
     },
@@ -160,6 +162,6 @@ function requireGrantable (by: Principal, role: Role): void {
   if (!mayGrant(by, role)) throw new NEKO_ERR_FORBIDDEN(`every scope of the role ${role}`)
 }
 
-function shown ({ id, username, role, disabled, createdAt, updatedAt }: User): Person {
+export function shown ({ id, username, role, disabled, createdAt, updatedAt }: User): Person {
   return { id, username, role, disabled, createdAt, updatedAt }
 }

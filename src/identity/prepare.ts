@@ -5,7 +5,7 @@ import { ConfigError, type Config } from '../config/config.ts'
 import { isNekoError } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
-import type { Storage } from '../storage/port.ts'
+import type { Collection, Storage } from '../storage/port.ts'
 import { userCollection } from './collections.ts'
 import { upgradeKeys, type KeyFindings } from './prepare-keys.ts'
 import { requireUsablePassword } from './password-rules.ts'
@@ -31,6 +31,8 @@ interface Prepared {
    * helps nobody.
    */
   adminMissing: boolean
+  /** ADMIN_PASSWORD is none that the administrator has: it counts at the first start alone. */
+  adminPasswordDiffers: boolean
   /** What was found about keys that were made before. */
   keys: KeyFindings
 }
@@ -45,10 +47,11 @@ export async function prepareIdentity (
     adminUsername: config.adminUsername,
     adminCreated: false,
     adminMissing: false,
+    adminPasswordDiffers: false,
     keys: await upgradeKeys({ storage, clock })
   }
   const users = storage.collection<User>(userCollection)
-  if (await users.count() > 0) return nothing
+  if (await users.count() > 0) return { ...nothing, adminPasswordDiffers: await differs(config, users) }
   if (config.production && config.adminPassword === null) return { ...nothing, adminMissing: true }
   if (config.adminPassword !== null) await requireAdminPassword(config.adminPassword, config.adminUsername)
   const password = config.adminPassword ?? randomText(PASSWORD_CHARACTERS)
@@ -66,6 +69,16 @@ export async function prepareIdentity (
     throw error
   }
   return { ...nothing, adminCreated: true, oneTimePassword: config.adminPassword === null ? password : null }
+}
+
+/** Costs a hash, once at a start. That there is nobody of that name says nothing: people are renamed and replaced. */
+async function differs (
+  { adminPassword, adminUsername }: Pick<Config, 'adminPassword' | 'adminUsername'>,
+  users: Pick<Collection<User>, 'findOne'>
+): Promise<boolean> {
+  if (adminPassword === null) return false
+  const user = await users.findOne({ usernameKey: adminUsername.toLowerCase() })
+  return user !== null && !(await createPasswords().verify(adminPassword, user.passwordHash)).held
 }
 
 /** Only where it is used: a server that has its people is not stopped by it. @throws ConfigError */

@@ -22,6 +22,8 @@ export interface Principal {
   /** null for an API key. */
   role: Role | null
   scopes: readonly Scope[]
+  /** A user who holds no scope until the password is another one. */
+  mustChangePassword?: true
   tier: 'relaxed' | 'service'
   /** The session behind an access token, else null. */
   sessionId: string | null
@@ -55,6 +57,8 @@ export interface User {
   keysGeneration?: number
   /** PHC text of argon2id. */
   passwordHash: string
+  /** The password was given by somebody else: until the user sets another, a session may do nothing else. */
+  mustChangePassword?: boolean
   createdAt: number
   updatedAt: number
 }
@@ -67,6 +71,7 @@ export interface UserState {
   disabled: boolean
   generation: number
   keysGeneration: number
+  mustChangePassword: boolean
   revision: number
 }
 

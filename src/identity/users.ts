@@ -38,7 +38,12 @@ export interface Users {
   insert (user: User): Promise<void>
   setRole (id: string, role: Role): Promise<User>
   setDisabled (id: string, disabled: boolean): Promise<User>
-  setPassword (id: string, passwordHash: string, options: { endsSessions: boolean }): Promise<User>
+  /** `mustChange` as it was when it is absent. */
+  setPassword (
+    id: string,
+    passwordHash: string,
+    options: { endsSessions: boolean, mustChange?: boolean }
+  ): Promise<User>
   close (): void
 }
 
@@ -117,8 +122,13 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
         // Also when enabled: a key that slipped in meanwhile is of the time before.
         keysGeneration: (user.keysGeneration ?? 0) + (user.disabled === disabled ? 0 : 1)
       })),
-    setPassword: (id, passwordHash, { endsSessions }) =>
-      change(id, (user) => ({ ...user, passwordHash, generation: user.generation + (endsSessions ? 1 : 0) })),
+    setPassword: (id, passwordHash, { endsSessions, mustChange }) =>
+      change(id, (user) => ({
+        ...user,
+        passwordHash,
+        mustChangePassword: mustChange ?? user.mustChangePassword ?? false,
+        generation: user.generation + (endsSessions ? 1 : 0)
+      })),
     close: unsubscribe
   }
 }
@@ -151,6 +161,7 @@ export function requireUsername (username: string): void {
   if (!USERNAME.test(username)) throw new NEKO_ERR_INPUT_INVALID('A username has 1 to 64 of A-Z a-z 0-9 . _ @ -')
 }
 
-function stateOf ({ id, username, role, disabled, generation, keysGeneration = 0, revision }: Stored<User>): UserState {
-  return { id, username, role, disabled, generation, keysGeneration, revision }
+function stateOf (user: Stored<User>): UserState {
+  const { id, username, role, disabled, generation, keysGeneration = 0, mustChangePassword = false, revision } = user
+  return { id, username, role, disabled, generation, keysGeneration, mustChangePassword, revision }
 }

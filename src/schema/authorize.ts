@@ -60,7 +60,10 @@ export function accessReader (schema: GraphQLSchema): (field: GraphQLField<unkno
  */
 export function requireScope (principal: Principal | null, scope: string): asserts principal is Principal {
   if (principal === null) throw new NEKO_ERR_UNAUTHENTICATED()
-  if (scope !== '' && !principal.scopes.includes(scope as Scope)) throw new NEKO_ERR_FORBIDDEN(`the scope ${scope}`)
+  if (scope === '' || principal.scopes.includes(scope as Scope)) return
+  throw new NEKO_ERR_FORBIDDEN(
+    principal.mustChangePassword === true ? 'a password of your own: changePassword' : `the scope ${scope}`
+  )
 }
 
 function refuseAll (): void {
