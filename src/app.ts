@@ -110,6 +110,7 @@ const walk = fp(async (app: FastifyInstance) => {
     blockThreshold: config.blockThreshold,
     shadow: config.enforcement === 'shadow',
     bodyBytesMax: BODY_BYTES_MAX,
+    corsOrigins: config.corsOrigins,
     isOverloaded: () => app.isOverloaded(),
     eraseData: (body, scopes) => app.graphqlEdge.eraseData(body, scopes)
   }))

@@ -2,7 +2,7 @@ import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
 import { refused } from './answers.ts'
-import { bucketOf, keysOf } from './rates.ts'
+import { bucketOf, keysOf, UNSHARED } from './rates.ts'
 import { lengthenedBlockMs } from './third-violation.ts'
 import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
 import { createWindowLimiter } from './window.ts'
@@ -114,7 +114,7 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
       const { key, tier, rate } = bucket
       const answer = windows.take(tier, key, rate, order.points)
       if (answer.allowed) {
-        if (self.onAdmitted !== null && order.kind !== 'cost') self.onAdmitted(key, tier, order.points)
+        if (self.onAdmitted !== null && !UNSHARED.has(order.kind)) self.onAdmitted(key, tier, order.points)
         return answer
       }
       if (!answer.crossed) return answer

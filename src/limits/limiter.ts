@@ -31,6 +31,8 @@ export interface Limits {
   takeNamed (tier: Tier, name: string, clientKey: string): LimitAnswer | Promise<LimitAnswer>
   /** As this process last heard; all of its own counts are in it. */
   peekNamed (tier: Tier, name: string, clientKey: string): LimitAnswer
+  /** One that was counted and is over. */
+  refundNamed (tier: Tier, name: string, clientKey: string): void
   /** GraphQL cost, in points, of the tier's budget (20 points per request). */
   takeCost (tier: Tier, clientKey: string, points: number): LimitAnswer | Promise<LimitAnswer>
   /** Points that were taken for an operation and not used by it. */
@@ -120,6 +122,7 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     peek: (tier, clientKey) => store.peek(request(tier, clientKey)),
     takeNamed: (tier, name, clientKey) => store.take({ kind: name, tier, client: clientKey, points: 1 }),
     peekNamed: (tier, name, clientKey) => store.peek({ kind: name, tier, client: clientKey, points: 1 }),
+    refundNamed: (tier, name, clientKey) => store.refund({ kind: name, tier, client: clientKey, points: 1 }),
     takeCost: (tier, clientKey, points) => store.take({ kind: 'cost', tier, client: clientKey, points }),
     refundCost (tier, clientKey, points) {
       if (points > 0) store.refund({ kind: 'cost', tier, client: clientKey, points })

@@ -12,6 +12,16 @@ const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS]
 const DECISION_RATE: Rate = { max: 60, windowSeconds: 60, blockSeconds: 0 }
 const DECISION_PREFIX = 'decision|'
 const COST_PER_REQUEST = 20
+/**
+ * Named buckets with rates of their own: refused requests of other sites' pages, and such requests under way, which are
+ * counted without ever being refused (transaction/cross-site-turns.ts). One that was never ended counts for a minute.
+ */
+const OWN_RATES: Readonly<Record<string, Rate>> = {
+  'cross-site': { max: 10, windowSeconds: 600, blockSeconds: 0 },
+  'cross-site-turn': { max: 1_000_000, windowSeconds: 60, blockSeconds: 0 }
+}
+/** Kinds that other hosts need not hear of. */
+export const UNSHARED: ReadonlySet<string> = new Set(['cost', 'cross-site-turn'])
 /** Six of a hundred: one message to the others for seven requests of a client that comes through several processes. */
 const DRIFT_SHARE = 16
 
@@ -54,12 +64,14 @@ export function bucketOf (
     const rate = client.startsWith(STRANGERS) ? STRANGERS_RATE : attemptRate
     return { key: `attempt|${client}`, tier: 'strict', rate }
   }
-  return { key: `${tier}|${kind}|${client}`, tier, rate: kind === 'cost' ? costRates[tier] : rates[tier] }
+  const rate = kind === 'cost' ? costRates[tier] : OWN_RATES[kind] ?? rates[tier]
+  return { key: `${tier}|${kind}|${client}`, tier, rate }
 }
 
 /** The rate of a bucket that another host tells of. */
 export function rateOf (key: string, tier: Tier, { rates }: RatesInForce): Rate {
-  return key.startsWith(DECISION_PREFIX) ? DECISION_RATE : rates[tier] ?? rates.standard
+  if (key.startsWith(DECISION_PREFIX)) return DECISION_RATE
+  return OWN_RATES[key.split('|', 2)[1] ?? ''] ?? rates[tier] ?? rates.standard
 }
 
 /** Every bucket of a client. */

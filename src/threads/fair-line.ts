@@ -210,7 +210,8 @@ const words = new Int32Array(4)
 
 /** Whose turn it is: the client, or its /48 for an address of IPv6. */
 function lineKey (client: string): string {
-  if (!isAddressKey(client) || !client.endsWith('/64')) return client
-  ipv6Words(client.slice(3, -3), words)
-  return `ip:${words[0]}:${(words[1] as number) >>> 16}/48`
+  const prefixAt = client.indexOf('/64')
+  if (!isAddressKey(client) || prefixAt < 0) return client
+  ipv6Words(client.slice(3, prefixAt), words)
+  return `ip:${words[0]}:${(words[1] as number) >>> 16}/48${client.slice(prefixAt + 3)}`
 }

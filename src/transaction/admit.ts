@@ -5,7 +5,8 @@ import type { Identity } from '../identity/identity.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { refusalFrom, type Refusal } from './refusal.ts'
+import { countedAs, isCrossSite } from './cross-site.ts'
+import { refusalFrom, refuseByLimit, type Refusal } from './refusal.ts'
 import { decisionAbout, isBlock } from './standing-block.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -20,6 +21,8 @@ export interface AdmitParts {
   limits: Pick<Limits, 'peekNamed' | 'takeNamed' | 'take' | 'isHeld'>
   metrics: Pick<Metrics, 'limitDecisionsTotal'>
   isOverloaded (): boolean
+  /** CORS_ORIGIN. */
+  corsOrigins: readonly string[]
 }
 
 export type Admit = (transaction: Transaction) => Refusal | null | Promise<Refusal | null>
@@ -27,10 +30,16 @@ export type Admit = (transaction: Transaction) => Refusal | null | Promise<Refus
 const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED(), { bodyUnread: true })
 const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
 
-export function createAdmit ({ decisions, identity, limits, metrics, isOverloaded }: AdmitParts): Admit {
+export function createAdmit (parts: AdmitParts): Admit {
+  const { decisions, identity, limits, metrics, isOverloaded, corsOrigins } = parts
+
   return function admit (transaction) {
     // A sample that others saw is refused by none of our decisions and limits.
-    if (transaction.authority === 'sample') return null
+    if (transaction.authority === 'sample') {
+      // The page of another site made it, not the client that would have to answer for it.
+      transaction.acts &&= !isCrossSite(transaction, { corsOrigins, mayBePlain: false })
+      return null
+    }
     // Hop 1: an address that is blocked and shows no credential goes no further.
     const byAddress = decisions.forAddress(transaction.address as string, transaction.neverBlockApplies)
     if (transaction.shown !== null) return authenticate(transaction, byAddress)
@@ -78,9 +87,10 @@ export function createAdmit ({ decisions, identity, limits, metrics, isOverloade
    * from their bearer that they do not hold.
    */
   function limit (transaction: Transaction, failures: LimitAnswer | null): Refusal | null | Promise<Refusal | null> {
-    const { client, principal } = transaction
+    const { client, principal, shown } = transaction
     if (failures !== null && limits.isHeld(client)) return admitWithin(transaction, failures)
-    const taken = limits.take(principal?.tier ?? 'standard', client)
+    transaction.crossSite = shown === null && isCrossSite(transaction, { corsOrigins, mayBePlain: true })
+    const taken = limits.take(principal?.tier ?? 'standard', countedAs(transaction))
     return taken instanceof Promise
       ? taken.then((answer) => admitWithin(transaction, counted(answer)))
       : admitWithin(transaction, counted(taken))
@@ -97,19 +107,6 @@ export function createAdmit ({ decisions, identity, limits, metrics, isOverloade
     const { tier, allowed, store } = answer
     metrics.limitDecisionsTotal.inc({ tier, result: allowed ? 'allowed' : 'refused', store })
     return answer
-  }
-}
-
-function refuseByLimit (transaction: Transaction, answer: LimitAnswer): Refusal {
-  transaction.limit = answer
-  transaction.refusedBy = 'limit'
-  const { retryAfterSeconds } = answer
-  return {
-    status: 429,
-    code: 'NEKO_ERR_LIMIT_EXCEEDED',
-    message: `Too many requests: try again in ${retryAfterSeconds} s`,
-    retryAfterSeconds,
-    bodyUnread: true
   }
 }
 

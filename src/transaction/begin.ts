@@ -34,6 +34,7 @@ export function createBegin ({ processId, clock }: { processId: string, clock: C
     client: arrival.holder?.clientKey ?? anonymousClient(arrival.address),
     principal: arrival.holder,
     credentialRefused: null,
+    crossSite: false,
     limit: null,
     decision: null,
     submittedSample: false,

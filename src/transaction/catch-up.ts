@@ -5,6 +5,7 @@ import { decisiveFactor } from '../detect/decisive-factor.ts'
 import { addressKey } from '../std/ip.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Later } from '../threads/shapes.ts'
+import type { CrossSiteTurns } from './cross-site-turns.ts'
 import type { Transaction } from './transaction.ts'
 
 /**
@@ -17,13 +18,15 @@ interface CatchUpParts {
   clients: Pick<History, 'settle'>
   log: Pick<Logger, 'info'>
   thresholds: Thresholds
+  crossSiteTurns: Pick<CrossSiteTurns, 'count'>
   /** Playbooks hear of a transaction as it turned out. */
   tell (transaction: Transaction): void
 }
 
-export function createCatchUp ({ clients, log, thresholds, tell }: CatchUpParts): CatchUp {
+export function createCatchUp ({ clients, log, thresholds, crossSiteTurns, tell }: CatchUpParts): CatchUp {
   return function catchUp (transaction, { score, exhausts }) {
     if (transaction.authority === 'sample') return
+    if (transaction.crossSite) return countLate(transaction, { score, exhausts })
     const { client, address, id, decision, method } = transaction
     const about = { client, address: addressKey(address!) }
     // The limits that it crossed were told with its answer.
@@ -41,5 +44,13 @@ export function createCatchUp ({ clients, log, thresholds, tell }: CatchUpParts)
     log.info({ assessment: id, client, score: score.value, factor: decisiveFactor(score) }, 'a full score came later')
     clients.settle({ ...about, status: 403, action: 'BLOCK', score: score.value, factors: score.factors })
     tell({ ...again, score, judged: null, verdict, refusedBy: 'score', unjudged: null })
+  }
+
+  /** Of another site's page only the bounds of its like hear. */
+  function countLate (transaction: Transaction, { score, exhausts }: Later): void {
+    const { decision, method, refusedBy } = transaction
+    const blocks = exhausts ||
+      (score !== null && decideVerdict({ score, decision, method, thresholds }).action === 'BLOCK')
+    if (blocks && refusedBy === null && !thresholds.shadow) crossSiteTurns.count(transaction)
   }
 }

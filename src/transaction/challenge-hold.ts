@@ -7,10 +7,10 @@ const HOLD_MS = 600_000
 
 /** Where a challenge becomes a hold: at the third of one client, this one included. In shadow nobody is held. */
 export function holdAfterChallenges (
-  { client, verdict, observation }: Transaction,
+  { client, verdict, observation, crossSite }: Transaction,
   limits: Pick<Limits, 'hold'>
 ): void {
-  if (verdict?.action !== 'CHALLENGE' || verdict.simulated) return
+  if (verdict?.action !== 'CHALLENGE' || verdict.simulated || crossSite) return
   const before = observation?.history?.challenged600s ?? 0
   if (before + 1 >= CHALLENGES_TO_HOLD) limits.hold(client, HOLD_MS)
 }

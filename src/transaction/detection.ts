@@ -15,8 +15,12 @@ export interface DetectionOptions {
   methodLabel (method: string): string
 }
 
-/** Null for a transaction that says nothing: no limit was crossed, and nothing of the score is notable. */
+/**
+ * Null for a transaction that says nothing of its client: no limit was crossed, and nothing of the score is notable; or
+ * a page of another site may have sent it.
+ */
 export function detectionOf (transaction: Transaction, options: DetectionOptions): Detection | null {
+  if (transaction.crossSite) return null
   const { verdict, observation, client, limit } = transaction
   const score = heldScore(transaction)
   const attacker = attackerOf(client)

@@ -16,6 +16,7 @@ import type { Threads } from '../threads/plugin.ts'
 import type { Ask, Later, Unjudged } from '../threads/shapes.ts'
 import type { CatchUp } from './catch-up.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'
+import { countedAs } from './cross-site.ts'
 import type { Decoys } from './decoys.ts'
 import { asksDecoysOnly } from './graphql-decoys.ts'
 import { createObserver } from './observe.ts'
@@ -166,8 +167,9 @@ export function createInspect (parts: InspectParts): Inspect {
 
   /** In this order: its score, that it has none, what is wrong with its body, its credential. */
   function refusalOf (transaction: Transaction, body: Body | null): Refusal | null {
-    // A decoy answers its bait whatever the verdict: the standing block starts with the next request.
-    if (isRefused(transaction) && transaction.score!.decoy !== true) {
+    // A decoy answers its bait whatever the verdict, and the standing block starts with the next request; what makes no
+    // block is refused there as elsewhere.
+    if (isRefused(transaction) && (transaction.crossSite || transaction.score!.decoy !== true)) {
       transaction.refusedBy = 'score'
       return isTokenAlone(transaction, thresholds.challenge) ? UNAUTHENTICATED : BLOCKED
     }
@@ -202,9 +204,10 @@ export function markUnjudged (transaction: Transaction): void {
   transaction.verdict = { action: 'BLOCK', simulated: false }
 }
 
-function askOf ({ client, submitter }: Transaction): Ask {
+function askOf (transaction: Transaction): Ask {
+  const { submitter } = transaction
   return submitter === null
-    ? { client, secondTry: true, patient: false }
+    ? { client: countedAs(transaction), secondTry: true, patient: false }
     : { client: submitter, secondTry: false, patient: true }
 }
 

@@ -23,8 +23,9 @@ export function createObserver (clients: Pick<History, 'observe' | 'peek'>): (tr
       history: null
     }
     if (transaction.address === null) return observation
-    // A sample that nobody acts on is scored against a history that it does not grow.
-    observation.history = transaction.authority === 'sample' && !transaction.acts
+    // A sample that nobody acts on, and what another site's page made a browser send, are scored against a history that
+    // they do not grow.
+    observation.history = transaction.crossSite || (transaction.authority === 'sample' && !transaction.acts)
       ? clients.peek(observation)
       : clients.observe(observation, { address: addressKey(transaction.address), limit: transaction.limit })
     return observation

@@ -1,3 +1,6 @@
+import type { LimitAnswer } from '../limits/shapes.ts'
+import type { Transaction } from './transaction.ts'
+
 /**
  * The answer to a refused caller, as data: each transport says it in its own words. Refusals that are sent many times
  * have their bodies made once, around the receipt's id.
@@ -25,6 +28,20 @@ export function refusalFrom (
 ): Refusal {
   const refusal = { status: statusCode ?? 500, code, message, ...extra }
   return { ...refusal, prepared: { plain: prepare(refusal, false), graphql: prepare(refusal, true) } }
+}
+
+/** By a limit of its client's, whichever it is. */
+export function refuseByLimit (transaction: Transaction, answer: LimitAnswer): Refusal {
+  transaction.limit = answer
+  transaction.refusedBy = 'limit'
+  const { retryAfterSeconds } = answer
+  return {
+    status: 429,
+    code: 'NEKO_ERR_LIMIT_EXCEEDED',
+    message: `Too many requests: try again in ${retryAfterSeconds} s`,
+    retryAfterSeconds,
+    bodyUnread: true
+  }
 }
 
 /** The body of a refusal: a GraphQL error, or `{"error": ...}`. */

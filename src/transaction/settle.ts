@@ -9,6 +9,7 @@ import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
 import type { Action } from '../decisions/shapes.ts'
 import type { Thresholds } from '../decisions/verdict.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
+import type { CrossSiteTurns } from './cross-site-turns.ts'
 import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
 import { heldScore } from './own-data.ts'
@@ -30,6 +31,7 @@ export interface SettleParts {
   playbooks: Pick<Playbooks, 'respond' | 'respondToSample'>
   receipts: Pick<Receipts, 'record' | 'recordRefusal' | 'recordSample'>
   thresholds: Thresholds
+  crossSiteTurns: Pick<CrossSiteTurns, 'count'>
 }
 
 export interface Settle {
@@ -66,9 +68,7 @@ export function createSettle (parts: SettleParts): Settle {
       return attempt(transaction, 'the receipt', () => settleSample(transaction, outcome, parts))
     }
     attempt(transaction, 'the receipt', () => keepReceipt(transaction, outcome.status))
-    // A standing decision's refusal says nothing new of its client.
-    const teaches = transaction.refusedBy !== 'decision' || transaction.credentialRefused !== null
-    if (teaches) attempt(transaction, 'the history', () => learn(transaction, outcome))
+    if (isTelling(transaction)) attempt(transaction, 'the history', () => learn(transaction, outcome))
     respond(transaction)
     const { line } = outcome
     if (line !== undefined) attempt(transaction, 'the log line', () => writeLine(transaction, line))
@@ -147,7 +147,7 @@ export function createSettle (parts: SettleParts): Settle {
     if (isRefusal) unlogged = 0
   }
 
-  const catchUp = createCatchUp({ clients, log, thresholds: parts.thresholds, tell })
+  const catchUp = createCatchUp({ ...parts, tell })
   return {
     settle,
     respond,
@@ -165,4 +165,9 @@ function actionLearnt (transaction: Transaction): Action {
   const { refusedBy, verdict } = transaction
   if (refusedBy === 'score') return heldScore(transaction)?.degraded === true ? 'ALLOW' : 'BLOCK'
   return refusedBy === 'unjudged' ? 'ALLOW' : verdict?.action ?? 'ALLOW'
+}
+
+/** A standing decision's refusal says nothing new of its client, and another site's page nothing at all. */
+function isTelling ({ crossSite, refusedBy, credentialRefused }: Transaction): boolean {
+  return !crossSite && (refusedBy !== 'decision' || credentialRefused !== null)
 }

@@ -37,7 +37,7 @@ export interface Arrival {
   readonly door: Door
   readonly authority: Authority
   /** Of a sample: it counts in its client's history, and playbooks hear of it. */
-  readonly acts: boolean
+  acts: boolean
   /** Canonical address of the client, without proxies; null for a sample that names none. */
   readonly address: string | null
   /** False where NEVER_BLOCK does not look at the address: its default, for a peer whose forwarding we do not trust. */
@@ -71,6 +71,8 @@ export interface Transaction extends Arrival {
   principal: Principal | null
   /** Why a shown credential did not hold, or null. */
   credentialRefused: string | null
+  /** A page of another site may have made a browser send it: nothing that comes of it is held against its client. */
+  crossSite: boolean
   limit: LimitAnswer | null
   /** The standing decision that refused the request or let it pass. */
   decision: Decision | null

@@ -15,6 +15,7 @@
 import { createAdmit, type Admit, type AdmitParts } from './admit.ts'
 import { createBegin, type Begin } from './begin.ts'
 import { createInspect, type Inspect, type InspectParts } from './inspect.ts'
+import { createCrossSiteTurns } from './cross-site-turns.ts'
 import { createSettle, type Settle, type SettleParts } from './settle.ts'
 
 export interface Walk {
@@ -30,7 +31,8 @@ export interface Walk {
 }
 
 type OfParts = AdmitParts & Omit<InspectParts, 'respond' | 'catchUp'> & SettleParts
-export type WalkParts = Omit<OfParts, 'thresholds'> & {
+  & Parameters<typeof createCrossSiteTurns>[0]
+export type WalkParts = Omit<OfParts, 'thresholds' | 'crossSiteTurns'> & {
   processId: string
   challengeThreshold: number
   blockThreshold: number
@@ -40,11 +42,15 @@ export type WalkParts = Omit<OfParts, 'thresholds'> & {
 export function createWalk (parts: WalkParts): Walk {
   const { challengeThreshold: challenge, blockThreshold: block, shadow } = parts
   const thresholds = { challenge, block, shadow }
-  const { settle, respond, respondToSample, catchUp } = createSettle({ ...parts, thresholds })
+  const crossSiteTurns = createCrossSiteTurns(parts)
+  const { settle, respond, respondToSample, catchUp } = createSettle({ ...parts, thresholds, crossSiteTurns })
+  const inspect = createInspect({ ...parts, thresholds, respond, catchUp })
   return {
     begin: createBegin(parts),
     admit: createAdmit(parts),
-    inspect: createInspect({ ...parts, thresholds, respond, catchUp }),
+    inspect: (transaction, body) => transaction.crossSite
+      ? crossSiteTurns.take(transaction, () => inspect(transaction, body))
+      : inspect(transaction, body),
     settle,
     respondToSample
   }

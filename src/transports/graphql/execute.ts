@@ -3,6 +3,7 @@ import type { GraphQLError } from 'graphql'
 import type { OperationContext, RefusingLimit } from '../../schema/context.ts'
 import { statusOfErrors } from '../../schema/errors.ts'
 import { retryAfterOf } from '../../std/retryable.ts'
+import { countedAs } from '../../transaction/cross-site.ts'
 import { createDeviceCookies } from './device-cookie.ts'
 import type { GraphqlRequest } from './read-request.ts'
 
@@ -59,7 +60,7 @@ export function createExecute (app: FastifyInstance): Execute {
       app,
       clock: app.clock,
       principal: transaction?.principal ?? null,
-      client: transaction?.client ?? `ip:${request.ip}`,
+      client: transaction === null ? `ip:${request.ip}` : countedAs(transaction),
       address: transaction?.address ?? request.ip,
       requestId: request.id,
       assessmentId: transaction?.id ?? null,
