@@ -38,7 +38,8 @@ const SIGN_COUNTERS = [
   record.PROBES,
   record.CHALLENGED,
   record.REFUSED,
-  record.EXHAUSTED
+  record.EXHAUSTED,
+  record.DENIED
 ]
 
 interface Deltas {

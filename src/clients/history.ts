@@ -1,7 +1,7 @@
 /**
  * The history of clients in this process: what each did within the last hour, in O(1) time per request and in a fixed
- * number of bytes however many clients there are (tables of typed arrays, see table.ts: 65,536 clients of 472
- * bytes and 8,192 fingerprints, about 32 MB when full). It never judges, keeps no text and no address, only hashes and
+ * number of bytes however many clients there are (tables of typed arrays, see table.ts: 65,536 clients of 492
+ * bytes and 8,192 fingerprints, about 34 MB when full). It never judges, keeps no text and no address, only hashes and
  * counts, and never leaves the main thread; the factors see it as a HistorySnapshot.
  *
  * In: `observe` before a request is scored, `settle` when its outcome is known. Out: the snapshot, and deltas for the
@@ -44,6 +44,8 @@ interface Outcome {
   badToken?: boolean
   /** The thing asked for does not exist, also when the status is 200. */
   notFound?: boolean
+  /** Refused for a scope that its credential lacks. */
+  denied?: boolean
   /** The request used up the time of scoring threads. */
   exhausts?: boolean
 }
@@ -314,6 +316,7 @@ function countersOf (outcome: Outcome): number[] {
     counters.push(record.CLIENT_ERRORS)
   }
   if (status >= 400 && isProbe(outcome.factors)) counters.push(record.PROBES)
+  if (outcome.denied === true) counters.push(record.DENIED)
   if (outcome.exhausts === true) counters.push(record.EXHAUSTED)
   if (outcome.action === 'CHALLENGE') counters.push(record.CHALLENGED)
   else if (outcome.action === 'BLOCK') counters.push(record.REFUSED)
@@ -374,6 +377,7 @@ function snapshotOf (clients: HistoryTable, prints: HistoryTable, moment: Moment
     notFound600s: record.within600s(words, at, record.NOT_FOUND, nowMs),
     notFound3600s: record.within3600s(words, at, record.NOT_FOUND, nowMs),
     clientErrors600s: record.within600s(words, at, record.CLIENT_ERRORS, nowMs),
+    denied600s: record.within600s(words, at, record.DENIED, nowMs),
     failedLogins600s: record.within600s(words, at, record.FAILED_LOGINS, nowMs),
     failedLogins3600s: record.within3600s(words, at, record.FAILED_LOGINS, nowMs),
     badTokens600s: record.within600s(words, at, record.BAD_TOKENS, nowMs),

@@ -30,7 +30,9 @@ export const PROBES = 11
 export const STRAYS = 12
 /** Requests that used up the time of scoring threads. */
 export const EXHAUSTED = 13
-export const COUNTER_COUNT = 14
+/** Refused for a scope that the credential lacks. */
+export const DENIED = 14
+export const COUNTER_COUNT = 15
 const EPOCH_3600 = COUNTERS_600 + 2 * COUNTER_COUNT
 /** The same counters over an hour. */
 export const COUNTERS_3600 = EPOCH_3600 + 1

@@ -154,6 +154,7 @@ function scanPairs (text: string, start: number, end: number, scan: Scan): void 
       equals++
     }
     const busts = isCacheBuster(text, i, equals)
+    const before = PAGING_NAMES.has(text.slice(i, Math.min(equals, i + PAGING_NAME_MAX))) ? scan.number : null
     // A GraphQL document in a query is part of the question.
     const isDocument = equals - i === 5 && text.startsWith('query', i)
     let literal = false
@@ -174,9 +175,16 @@ function scanPairs (text: string, start: number, end: number, scan: Scan): void 
         i++
       }
     }
+    // Pages are turned one after the other; it is no list of numbers that somebody works through.
+    if (before !== null) scan.number = before
     i++
   }
 }
+
+const PAGING_NAMES = new Set([
+  'page', 'p', 'pg', 'offset', 'skip', 'start', 'after', 'cursor', 'first', 'limit', 'size', 'per_page'
+])
+const PAGING_NAME_MAX = 9
 
 const CACHE_BUSTERS = new Set(['_', 't', 'ts', '_t', 'cb', 'r', 'rand', 'time', 'timestamp', 'nocache', 'cachebust'])
 
@@ -270,8 +278,18 @@ function readNumber (text: string, start: number, end: number, scan: Scan): numb
   if (length === 4 && isDateAt(text, i)) return skipDate(text, i, end)
   if (length >= 10) return i
   scan.full = Math.imul(scan.full ^ value ^ (length << 27), PRIME)
-  scan.number = value
+  if (!isWithinWord(text, start, i)) scan.number = value
   return i
+}
+
+/** The digits of a cursor or a hash count nothing; `user42` and `ta_7` may. */
+function isWithinWord (text: string, start: number, end: number): boolean {
+  return isLetterAt(text, end) || (end - start === 1 && isLetterAt(text, start - 1))
+}
+
+function isLetterAt (text: string, at: number): boolean {
+  const code = text.charCodeAt(at) | 32
+  return code >= 97 && code <= 122
 }
 
 function isDateAt (text: string, at: number): boolean {

@@ -49,6 +49,8 @@ export const HISTORY_FACTS = [
   'notFound3600s',
   /** Answers 400-499 but 401, 403, 404 and 429. */
   'clientErrors600s',
+  /** Refused for a scope that its credential lacks. */
+  'denied600s',
   'failedLogins600s',
   'failedLogins3600s',
   'badTokens600s',
@@ -110,22 +112,23 @@ export function encodeHistory (snapshot: HistorySnapshot, out: Float64Array, off
   out[offset + 25] = snapshot.notFound600s
   out[offset + 26] = snapshot.notFound3600s
   out[offset + 27] = snapshot.clientErrors600s
-  out[offset + 28] = snapshot.failedLogins600s
-  out[offset + 29] = snapshot.failedLogins3600s
-  out[offset + 30] = snapshot.badTokens600s
-  out[offset + 31] = snapshot.badTokens3600s
-  out[offset + 32] = snapshot.loginAttempts600s
-  out[offset + 33] = snapshot.probes3600s
-  out[offset + 34] = snapshot.challenged600s
-  out[offset + 35] = snapshot.refused600s
-  out[offset + 36] = snapshot.exhausts600s
-  out[offset + 37] = snapshot.loginAttempt
-  out[offset + 38] = snapshot.fingerprintRequests600s
-  out[offset + 39] = snapshot.fingerprintAddresses600s
-  out[offset + 40] = snapshot.fingerprintLoginAttempts600s
-  out[offset + 41] = snapshot.fingerprintFailedLogins600s
-  out[offset + 42] = snapshot.fingerprintFailingAddresses600s
-  out[offset + 43] = snapshot.fingerprintBadTokens600s
+  out[offset + 28] = snapshot.denied600s
+  out[offset + 29] = snapshot.failedLogins600s
+  out[offset + 30] = snapshot.failedLogins3600s
+  out[offset + 31] = snapshot.badTokens600s
+  out[offset + 32] = snapshot.badTokens3600s
+  out[offset + 33] = snapshot.loginAttempts600s
+  out[offset + 34] = snapshot.probes3600s
+  out[offset + 35] = snapshot.challenged600s
+  out[offset + 36] = snapshot.refused600s
+  out[offset + 37] = snapshot.exhausts600s
+  out[offset + 38] = snapshot.loginAttempt
+  out[offset + 39] = snapshot.fingerprintRequests600s
+  out[offset + 40] = snapshot.fingerprintAddresses600s
+  out[offset + 41] = snapshot.fingerprintLoginAttempts600s
+  out[offset + 42] = snapshot.fingerprintFailedLogins600s
+  out[offset + 43] = snapshot.fingerprintFailingAddresses600s
+  out[offset + 44] = snapshot.fingerprintBadTokens600s
 }
 
 /** The inverse of encodeHistory. */
@@ -159,22 +162,23 @@ export function decodeHistory (from: Float64Array, offset = 0): HistorySnapshot 
     notFound600s: from[offset + 25] as number,
     notFound3600s: from[offset + 26] as number,
     clientErrors600s: from[offset + 27] as number,
-    failedLogins600s: from[offset + 28] as number,
-    failedLogins3600s: from[offset + 29] as number,
-    badTokens600s: from[offset + 30] as number,
-    badTokens3600s: from[offset + 31] as number,
-    loginAttempts600s: from[offset + 32] as number,
-    probes3600s: from[offset + 33] as number,
-    challenged600s: from[offset + 34] as number,
-    refused600s: from[offset + 35] as number,
-    exhausts600s: from[offset + 36] as number,
-    loginAttempt: from[offset + 37] as number,
-    fingerprintRequests600s: from[offset + 38] as number,
-    fingerprintAddresses600s: from[offset + 39] as number,
-    fingerprintLoginAttempts600s: from[offset + 40] as number,
-    fingerprintFailedLogins600s: from[offset + 41] as number,
-    fingerprintFailingAddresses600s: from[offset + 42] as number,
-    fingerprintBadTokens600s: from[offset + 43] as number
+    denied600s: from[offset + 28] as number,
+    failedLogins600s: from[offset + 29] as number,
+    failedLogins3600s: from[offset + 30] as number,
+    badTokens600s: from[offset + 31] as number,
+    badTokens3600s: from[offset + 32] as number,
+    loginAttempts600s: from[offset + 33] as number,
+    probes3600s: from[offset + 34] as number,
+    challenged600s: from[offset + 35] as number,
+    refused600s: from[offset + 36] as number,
+    exhausts600s: from[offset + 37] as number,
+    loginAttempt: from[offset + 38] as number,
+    fingerprintRequests600s: from[offset + 39] as number,
+    fingerprintAddresses600s: from[offset + 40] as number,
+    fingerprintLoginAttempts600s: from[offset + 41] as number,
+    fingerprintFailedLogins600s: from[offset + 42] as number,
+    fingerprintFailingAddresses600s: from[offset + 43] as number,
+    fingerprintBadTokens600s: from[offset + 44] as number
   }
 }
 
@@ -212,6 +216,7 @@ export function emptyHistory (): HistorySnapshot {
     notFound600s: 0,
     notFound3600s: 0,
     clientErrors600s: 0,
+    denied600s: 0,
     failedLogins600s: 0,
     failedLogins3600s: 0,
     badTokens600s: 0,

@@ -42,7 +42,7 @@ interface PolicyOptions {
 }
 
 /** The day the rules of this source last changed their meaning. */
-const RULES_VERSION = '2026.11.21'
+const RULES_VERSION = '2026.11.30'
 const EVIDENCE_SCALES = { 1: 0.75, 2: 1, 3: 1.25, 4: 1.6 }
 
 /** The one policy of a process. Bounds are checked by config.ts. */

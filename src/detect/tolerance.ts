@@ -10,12 +10,11 @@ const ROBOT_RATE_MAX = 90
 const READING_MS = 900
 
 /**
- * How much tirelessness and breadth count against this client, 0-1. A key was given out to be used by a program; a
- * search engine says that it is one and keeps a polite pace; a browser at a reader's pace is most likely read. What a
- * client fails at (logins, tokens, probes) is judged without patience.
+ * How much tirelessness and breadth count against a client without a credential, 0-1. A search engine says that it is
+ * one and keeps a polite pace; a browser at a reader's pace is most likely read. What a client fails at (logins,
+ * tokens, probes) is judged without patience.
  */
-export function patienceWith (client: string, history: HistorySnapshot, view: RequestView): number {
-  if (client.startsWith('key:')) return 0.25
+export function patienceWith (history: HistorySnapshot, view: RequestView): number {
   const { kind } = classifyAgent(view.agent)
   if (kind === 'search-bot' && history.requests60s <= ROBOT_RATE_MAX) return 0.15
   if (kind === 'robot' && history.requests60s <= ROBOT_RATE_MAX) return 0.3

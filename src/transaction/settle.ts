@@ -107,7 +107,7 @@ export function createSettle (parts: SettleParts): Settle {
   }
 
   function learn (transaction: Transaction, { status, notFound = false }: Outcome): void {
-    const { client, address, credentialRefused, loginFailed, unjudged } = transaction
+    const { client, address, principal, credentialRefused, loginFailed, unjudged, refusedBy } = transaction
     const score = heldScore(transaction)
     clients.settle({
       client,
@@ -119,6 +119,7 @@ export function createSettle (parts: SettleParts): Settle {
       badToken: credentialRefused !== null,
       failedLogin: loginFailed,
       notFound,
+      denied: status === 403 && refusedBy === null && principal !== null,
       exhausts: unjudged === 'exhausts'
     })
   }

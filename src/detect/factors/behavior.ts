@@ -5,12 +5,15 @@ import type { Policy } from '../policy.ts'
 import { patienceWith } from '../tolerance.ts'
 import type { HistorySnapshot } from '../history-shapes.ts'
 import type { RequestView } from '../request-view.ts'
+import { addBreadthSigns, addFailureSigns, noveltyOf } from './breadth.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
 /**
  * The client's hour: failed logins and guessed tokens, sweeps through ids, pages and routes, agents
- * that change with every request, one fingerprint that fails from many addresses. What an integration with a key, a
- * search bot by name, a shared office or a person who mistypes does every day is weighed down where it looks alike.
+ * that change with every request, one fingerprint that fails from many addresses. What a search bot by name, a shared
+ * office or a person who mistypes does every day is weighed down where it looks alike. Of a client with a valid
+ * credential breadth and pace are no signs, whatever they look like: its tier says how much it may ask. What it fails
+ * at is, and that it is used from everywhere.
  */
 export function measureBehavior (observation: Observation, view: RequestView, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
@@ -19,13 +22,14 @@ export function measureBehavior (observation: Observation, view: RequestView, po
   addLoginSigns(history, signs)
   addTokenSigns(history, signs)
   addFingerprintSigns(history, signs)
-  const patience = patienceWith(observation.client, history, view)
-  addSweepSigns(history, patience, signs)
-  addEnumerationSigns(history, patience, signs)
-  addScanSigns(history, patience, signs)
   addProbeSigns(history, signs)
-  addRotationSigns(observation.client, history, signs)
-  addRoamingSigns(observation.client, history, signs)
+  if (isAddressKey(observation.client)) {
+    addBreadthSigns(history, patienceWith(history, view), signs)
+    addRotationSigns(history, signs)
+  } else {
+    addFailureSigns(history, signs)
+    addRoamingSigns(history, signs)
+  }
   return resultOf('behavior', signs, policy.ceilings.behavior)
 }
 
@@ -107,79 +111,6 @@ function addFingerprintSigns (history: HistorySnapshot, signs: Signs): void {
 
 const PRINT_ADDRESSES_MIN = 4
 
-/** One question with ever new values, without a pause: a scraper, whatever its rhythm. */
-function addSweepSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
-  const novelty = noveltyOf(history)
-  const variations = Math.max(0, history.variations600s - history.strays600s)
-  const share = variations / Math.max(1, history.requests600s)
-  // Where many people sit behind one address, their questions interleave.
-  const crowd = history.distinctAgents3600s >= 4 ? 0.5 : 1
-  const size = ramp(variations, 10, 36)
-  const persistence = Math.max(ramp(history.streakRequests, 8, 28), 0.6 * ramp(variations, 40, 90))
-  addSign(
-    signs,
-    0.66 * patience * crowd * size * ramp(novelty, 0.55, 0.85) * ramp(share, 0.4, 0.75) * persistence,
-    'behavior.sweep',
-    'client',
-    `${variations} of ${history.requests600s} requests vary one question`,
-    'T1119'
-  )
-}
-
-/** Share of the requests that asked for something new; the sketch saturates at some hundreds, which is new enough. */
-function noveltyOf (history: HistorySnapshot): number {
-  return history.distinctTargets3600s >= TARGETS_MANY
-    ? 1
-    : history.distinctTargets3600s / Math.max(1, history.requests3600s)
-}
-
-const TARGETS_MANY = 250
-
-/** Numbers that count upwards, or that mostly do not exist. */
-function addEnumerationSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
-  addSign(
-    signs,
-    0.62 * patience * ramp(history.sequentialRun, 6, 18),
-    'behavior.enumeration',
-    'client',
-    `${history.sequentialRun} numbers in a row`,
-    'T1119'
-  )
-  // An address that a link, a form or an app led to is missed by many visitors alike.
-  const notFound = Math.max(0, history.notFound600s - history.strays600s)
-  const missing = notFound / Math.max(1, history.requests600s)
-  const misses = Math.min(notFound, history.variations600s)
-  addSign(
-    signs,
-    0.5 * patience * ramp(misses, 6, 20) * ramp(missing, 0.35, 0.7),
-    'behavior.misses',
-    'client',
-    `${notFound} of ${history.requests600s} things asked for do not exist`,
-    'T1087'
-  )
-}
-
-/**
- * Ever new routes that nothing led to, and hardly one of them exists. A page that lost its files, an old bookmark and a
- * visitor of another site under our name miss as often, but links, cookies, forms or queries led them here
- * (history/traits.ts).
- */
-function addScanSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
-  const missing = history.notFound3600s / Math.max(1, history.requests3600s)
-  const breadth = Math.min(history.distinctShapes3600s, history.guesses3600s)
-  // Several visitors behind one address miss some each.
-  const each = breadth / Math.max(1, history.distinctAgents3600s - 1)
-  addSign(
-    signs,
-    0.72 * patience * ramp(each, 3, 6) * ramp(breadth, 6, 18) * ramp(history.notFound3600s, 5, 16) *
-      ramp(missing, 0.45, 0.8),
-    'behavior.scan',
-    'client',
-    `${history.guesses3600s} unknown paths of about ${breadth} shapes that nothing led to`,
-    'T1595.003'
-  )
-}
-
 /**
  * Single odd requests that failed add up over the hour, however slowly they come; in ordinary traffic they
  * are few among many.
@@ -200,15 +131,13 @@ function addProbeSigns (history: HistorySnapshot, signs: Signs): void {
  * Agents that change while one thing is pursued. In an office people ask for different things, their programs differ in
  * more than the agent's text, and each agent comes back; a disguise changes the text alone, or with every request.
  */
-function addRotationSigns (client: string, history: HistorySnapshot, signs: Signs): void {
+function addRotationSigns (history: HistorySnapshot, signs: Signs): void {
   const agents = history.distinctAgents3600s
   if (agents < 3) return
   const requests = Math.max(1, history.requests3600s)
   const changes = ramp(history.agentChanges3600s / requests, 0.5, 0.75)
-  // A key or a user is one program, one person with a few devices.
-  const isOne = isAddressKey(client) ? 0 : 1
   const isDisguise = history.distinctHeaderSets3600s <= Math.max(1, agents / 4) ? ramp(agents, 3, 6) : 0
-  const isEver = ramp(agents / requests, 0.25, 0.5) * ramp(agents, 6 - 2 * isOne, 14 - 4 * isOne)
+  const isEver = ramp(agents / requests, 0.25, 0.5) * ramp(agents, 6, 14)
   const pursuit = pursuitOf(history)
   addSign(
     signs,
@@ -233,8 +162,7 @@ function pursuitOf (history: HistorySnapshot): number {
 }
 
 /** One credential from many addresses with many agents. A phone changes its address and keeps its agent. */
-function addRoamingSigns (client: string, history: HistorySnapshot, signs: Signs): void {
-  if (isAddressKey(client)) return
+function addRoamingSigns (history: HistorySnapshot, signs: Signs): void {
   addSign(
     signs,
     0.4 * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6),

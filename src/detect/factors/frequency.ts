@@ -5,13 +5,14 @@ import type { Policy } from '../policy.ts'
 import type { FactorResult, Observation } from '../shapes.ts'
 
 /**
- * Rate against the client's tier (from the limiter's answer) and against its own past. A ceiling in the policy keeps
- * it under the challenge threshold: a busy hour, a release and a shared office are fast too.
+ * Rate of an address against its tier (from the limiter's answer) and against its own past. A ceiling in the policy
+ * keeps it under the challenge threshold: a busy hour, a release and a shared office are fast too.
  */
 export function measureFrequency (observation: Observation, policy: Policy): FactorResult {
   const signs: Signs = { found: null }
   const history = observation.history
-  if (history === null) return resultOf('frequency', signs, 0)
+  // Keys and users have tiers of their own: whoever is allowed N requests gets N, and the limiter refuses the rest.
+  if (history === null || !isAddressKey(observation.client)) return resultOf('frequency', signs, 0)
   if (history.limitUsed >= 0) {
     addSign(
       signs,
@@ -22,8 +23,6 @@ export function measureFrequency (observation: Observation, policy: Policy): Fac
       'T1499'
     )
   }
-  // Keys and users have tiers of their own, and the limiter's answer says how much of it is used.
-  if (!isAddressKey(observation.client)) return resultOf('frequency', signs, policy.ceilings.frequency)
   addSign(
     signs,
     0.25 * ramp(history.requests10s, 30, 150),

@@ -1,3 +1,4 @@
+import { isAddressKey } from '../../std/ip.ts'
 import { addSign, ramp, resultOf } from '../evidence.ts'
 import { patienceWith } from '../tolerance.ts'
 import type { Signs } from '../evidence.ts'
@@ -15,7 +16,9 @@ export function measureTiming (observation: Observation, view: RequestView, poli
   const signs: Signs = { found: null }
   const history = observation.history
   if (history === null || history.intervals < INTERVALS_MIN) return resultOf('timing', signs, 0)
-  const loudness = loudnessOf(history) * patienceWith(observation.client, history, view)
+  // A credential is given out to be used by programs, and programs keep time.
+  if (!isAddressKey(observation.client)) return resultOf('timing', signs, 0)
+  const loudness = loudnessOf(history) * patienceWith(history, view)
   addRegularitySigns(history, loudness, signs)
   addSign(
     signs,
