@@ -1,6 +1,4 @@
 import { NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
-import { BoundedMap } from '../std/bounded-map.ts'
-import type { Clock } from '../std/clock.ts'
 import type { Revocations } from './revocations.ts'
 import { SCOPES_BY_ROLE, type ApiKey, type Authority, type Principal, type Scope, type UserState } from './shapes.ts'
 import type { Users } from './users.ts'
@@ -27,89 +25,83 @@ export interface Authorities {
 }
 
 /** A secret that fits, with the caller it would give if nobody capped it. */
-export interface ShownSecret { principal: Principal, authorities: readonly Authority[] }
-
-/** People whom the store did not have: a key of theirs must not cost a read at each request. */
-const ABSENT_MAX = 1_000
-const ABSENT_MS = 5_000
+export interface ShownSecret {
+  principal: Principal
+  authorities: readonly Authority[]
+  /** What the last look came to: good as long as everybody behind it is the same, which almost every request finds. */
+  last: { people: ReadonlyArray<UserState | undefined>, principal: Principal } | null
+}
 
 export function createAuthorities (
-  { users, revocations, clock }: {
-    users: Pick<Users, 'state' | 'load'>,
-    revocations: Pick<Revocations, 'has'>,
-    clock: Clock
-  }
+  { users, revocations }: { users: Pick<Users, 'peek' | 'load'>, revocations: Pick<Revocations, 'has'> }
 ): Authorities {
-  /** From the uncapped caller to the one it was last, so that a request makes no new one. */
-  const last = new WeakMap<Principal, Principal>()
   const shownAs = new WeakMap<Principal, ShownSecret>()
-  const absent = new BoundedMap<string, number>(ABSENT_MAX)
 
-  /** Null when everybody is held, as for almost every request. */
-  function unheldOf (authorities: readonly Authority[]): string[] | null {
-    let unheld: string[] | null = null
-    for (const { people } of authorities) {
-      for (const { userId } of people) {
-        if (users.state(userId) === undefined && (absent.get(userId) ?? -Infinity) <= clock.monotonic()) {
-          (unheld ??= []).push(userId)
-        }
-      }
+  /** Null when anybody has changed since, or nobody has looked. Makes nothing: it stands in front of every request. */
+  function unchanged ({ authorities, last }: ShownSecret): Principal | null {
+    if (last === null) return null
+    let i = 0
+    for (const { people, keys } of authorities) {
+      for (const id of keys) if (revocations.has('key', id)) return null
+      for (const { userId } of people) if (users.peek(userId) !== last.people[i++]) return null
     }
-    return unheld
+    return last.principal
+  }
+
+  function cap (shown: ShownSecret): Principal | null | Promise<Principal | null> {
+    const people = shown.authorities.flatMap((authority) => authority.people.map(({ userId }) => userId))
+    const unheld = people.filter((id) => users.peek(id) === undefined)
+    return unheld.length === 0
+      ? capped(shown, people.map(users.peek))
+      : load(unheld).then((loaded) => capped(shown, people.map((id) => loaded.get(id) ?? users.peek(id))))
   }
 
   async function load (userIds: readonly string[]): Promise<Map<string, UserState>> {
     const loaded = new Map<string, UserState>()
     for (const id of userIds) {
       const user = await users.load(id)
-      if (user === null) absent.set(id, clock.monotonic() + ABSENT_MS)
-      else loaded.set(id, user)
+      if (user !== null) loaded.set(id, user)
     }
     return loaded
   }
 
-  function capped (shown: ShownSecret, stateOf: (id: string) => UserState | undefined): Principal | null {
-    const { principal: full, authorities } = shown
-    const scopes = scopesNow(full.scopes, authorities, stateOf)
+  function capped (shown: ShownSecret, people: ReadonlyArray<UserState | undefined>): Principal | null {
+    const { principal: full, authorities, last } = shown
+    const scopes = scopesNow(full.scopes, authorities, people)
     if (scopes === null) return null
-    const before = last.get(full)
-    if (before !== undefined && isSame(before.scopes, scopes)) return before
-    const principal = scopes === full.scopes ? full : Object.freeze({ ...full, scopes })
-    last.set(full, principal)
+    const principal = last !== null && isSame(last.principal.scopes, scopes)
+      ? last.principal
+      : Object.freeze({ ...full, scopes })
+    shown.last = { people, principal }
     shownAs.set(principal, shown)
     return principal
   }
 
-  /** The very array of `own` when nothing is taken from it; null when the authority has ended. */
+  /** `people` as the authorities name them, one after the other; null when the authority has ended. */
   function scopesNow (
     own: readonly Scope[],
     authorities: readonly Authority[],
-    stateOf: (id: string) => UserState | undefined
+    people: ReadonlyArray<UserState | undefined>
   ): readonly Scope[] | null {
+    if (authorities.some(({ keys }) => keys.some((id) => revocations.has('key', id)))) return null
     let scopes = own
-    for (const { people, keys } of authorities) {
-      for (const id of keys) if (revocations.has('key', id)) return null
-      for (const { userId, keysGeneration } of people) {
-        const user = stateOf(userId)
-        if (user === undefined) continue
-        if (user.disabled || user.keysGeneration !== keysGeneration) return null
-        const held = SCOPES_BY_ROLE[user.role]
-        if (!scopes.every((scope) => held.includes(scope))) scopes = scopes.filter((scope) => held.includes(scope))
-      }
+    for (const [i, { keysGeneration }] of authorities.flatMap((authority) => authority.people).entries()) {
+      const user = people[i]
+      if (user === undefined) continue
+      if (user.disabled || user.keysGeneration !== keysGeneration) return null
+      scopes = scopes.filter((scope) => SCOPES_BY_ROLE[user.role].includes(scope))
     }
     return scopes
   }
 
   return {
-    cap (shown) {
-      const unheld = unheldOf(shown.authorities)
-      if (unheld === null) return capped(shown, users.state)
-      return load(unheld).then((loaded) => capped(shown, (id) => loaded.get(id) ?? users.state(id)))
-    },
+    cap: (shown) => unchanged(shown) ?? cap(shown),
     holds (principal) {
       const shown = shownAs.get(principal)
-      if (shown === undefined) return true
-      const scopes = scopesNow(shown.principal.scopes, shown.authorities, users.state)
+      if (shown === undefined || unchanged(shown) === principal) return true
+      const { principal: full, authorities } = shown
+      const people = authorities.flatMap((authority) => authority.people.map(({ userId }) => users.peek(userId)))
+      const scopes = scopesNow(full.scopes, authorities, people)
       return scopes !== null && isSame(scopes, principal.scopes)
     },
     async of (principal) {

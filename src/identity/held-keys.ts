@@ -111,7 +111,8 @@ function heldOf (key: Stored<ApiKey>): HeldKey {
       hash,
       expiresAt,
       principal: Object.freeze({ ...principal }),
-      authorities: authority === undefined ? [own] : [own, authority]
+      authorities: authority === undefined ? [own] : [own, authority],
+      last: null
     })),
     revision: key.revision
   }

@@ -92,7 +92,7 @@ export function createIdentity (options: IdentityOptions): Identity {
   const revocations = createRevocations({ storage, audit, fleet, clock, onRevoked })
   const users = createUsers({ storage, fleet, clock, onChanged: (id) => announce({ kind: 'user', id }) })
   const keys = createKeys({ storage, fleet, clock })
-  const authorities = createAuthorities({ users, revocations, clock })
+  const authorities = createAuthorities({ users, revocations })
   const falling = createFallingKeys({ keys, revocations, log })
   const sessions = createSessions({ storage, clock })
   const tries = createLoginTries({ attempts, storage, clock })

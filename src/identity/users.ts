@@ -26,6 +26,8 @@ const USERNAME = /^[A-Za-z0-9._@-]{1,64}$/
 export interface Users {
   /** From memory; undefined when this process does not hold it: `load` asks the store. */
   state (id: string): UserState | undefined
+  /** The same, without keeping it held any longer: for every request of a key that comes from this user. */
+  peek (id: string): UserState | undefined
   /** @throws NEKO_ERR_STORE_UNAVAILABLE */
   load (id: string): Promise<UserState | null>
   /** Takes over what changed since a time, or the first 10,000. */
@@ -99,6 +101,7 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
 
   return {
     state: (id) => held.use(id),
+    peek: (id) => held.get(id),
     async load (id) {
       const user = await store.get(id)
       return user === null ? null : apply(stateOf(user))
