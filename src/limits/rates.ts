@@ -5,7 +5,7 @@ import type { Bucket, Order, Rate, RatesInForce } from './shapes.ts'
 /** The grant of each tier, and the bucket that an order draws from (pure). */
 export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service']
 /** Buckets of a client beside that of its requests, forgotten with it. */
-const NAMED: readonly string[] = ['failed', 'cost']
+const NAMED: readonly string[] = ['failed', 'cost', 'sign-in', 'blocked-credential']
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
 const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS]
 /** Standing decisions that playbooks make on the word of one caller (`act: true`). */
@@ -15,10 +15,14 @@ const COST_PER_REQUEST = 20
 /**
  * Named buckets with rates of their own: refused requests of other sites' pages, and such requests under way, which are
  * counted without ever being refused (transaction/cross-site-turns.ts). One that was never ended counts for a minute.
+ * What a blocked address may still try: logins that are read, and credentials that did not hold
+ * (transaction/blocked-tries.ts).
  */
 const OWN_RATES: Readonly<Record<string, Rate>> = {
   'cross-site': { max: 10, windowSeconds: 600, blockSeconds: 0 },
-  'cross-site-turn': { max: 1_000_000, windowSeconds: 60, blockSeconds: 0 }
+  'cross-site-turn': { max: 1_000_000, windowSeconds: 60, blockSeconds: 0 },
+  'sign-in': { max: 10, windowSeconds: 60, blockSeconds: 0 },
+  'blocked-credential': { max: 10, windowSeconds: 600, blockSeconds: 0 }
 }
 /** Kinds that other hosts need not hear of. */
 export const UNSHARED: ReadonlySet<string> = new Set(['cost', 'cross-site-turn'])

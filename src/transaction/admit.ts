@@ -5,6 +5,7 @@ import type { Identity } from '../identity/identity.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { createBlockedTries } from './blocked-tries.ts'
 import { countedAs, isCrossSite } from './cross-site.ts'
 import { refusalFrom, refuseByLimit, type Refusal } from './refusal.ts'
 import { decisionAbout, isBlock } from './standing-block.ts'
@@ -32,6 +33,7 @@ const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retr
 
 export function createAdmit (parts: AdmitParts): Admit {
   const { decisions, identity, limits, metrics, isOverloaded, corsOrigins } = parts
+  const tries = createBlockedTries({ decisions, identity, limits })
 
   return function admit (transaction) {
     // A sample that others saw is refused by none of our decisions and limits.
@@ -42,7 +44,11 @@ export function createAdmit (parts: AdmitParts): Admit {
     }
     // Hop 1: an address that is blocked and shows no credential goes no further.
     const byAddress = decisions.forAddress(transaction.address as string, transaction.neverBlockApplies)
-    if (transaction.shown !== null) return authenticate(transaction, byAddress)
+    if (transaction.shown !== null) {
+      return isBlock(byAddress) && tries.refusesCredential(transaction)
+        ? refuseByDecision(transaction, byAddress)
+        : authenticate(transaction, byAddress)
+    }
     return admitCaller(transaction, byAddress, null)
   }
 
@@ -61,6 +67,7 @@ export function createAdmit (parts: AdmitParts): Admit {
       transaction.client = credential.principal.clientKey
     } else if (credential.state === 'refused') {
       transaction.credentialRefused = credential.reason
+      if (isBlock(byAddress)) await tries.countRefused(transaction)
       failures = counted(await limits.takeNamed('standard', 'failed', transaction.client))
       if (!failures.allowed) return refuseByLimit(transaction, failures)
     }
@@ -74,12 +81,20 @@ export function createAdmit (parts: AdmitParts): Admit {
     byAddress: Decision | null,
     failures: LimitAnswer | null
   ): Refusal | null | Promise<Refusal | null> {
-    transaction.decision = decisionAbout(decisions, transaction, byAddress)
-    if (isBlock(transaction.decision)) {
-      transaction.refusedBy = 'decision'
-      return BLOCKED
-    }
-    return limit(transaction, failures)
+    const decision = transaction.decision = decisionAbout(decisions, transaction, byAddress)
+    if (!isBlock(decision)) return limit(transaction, failures)
+    const reads = tries.reads(transaction, decision)
+    return reads === false ? refuseByDecision(transaction, decision) : admitSignIn(transaction, decision, reads)
+  }
+
+  /** From a blocked address: `inspect` goes on with it when it is a login. */
+  async function admitSignIn (
+    transaction: Transaction,
+    block: Decision,
+    reads: boolean | Promise<boolean>
+  ): Promise<Refusal | null> {
+    transaction.signsIn = await reads
+    return transaction.signsIn ? await limit(transaction, null) : refuseByDecision(transaction, block)
   }
 
   /**
@@ -108,6 +123,12 @@ export function createAdmit (parts: AdmitParts): Admit {
     metrics.limitDecisionsTotal.inc({ tier, result: allowed ? 'allowed' : 'refused', store })
     return answer
   }
+}
+
+function refuseByDecision (transaction: Transaction, block: Decision): Refusal {
+  transaction.decision = block
+  transaction.refusedBy = 'decision'
+  return BLOCKED
 }
 
 /** True for a caller whose body, on this route, holds other people's requests. */

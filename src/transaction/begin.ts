@@ -37,6 +37,7 @@ export function createBegin ({ processId, clock }: { processId: string, clock: C
     crossSite: false,
     limit: null,
     decision: null,
+    signsIn: false,
     submittedSample: false,
     body: null,
     observation: null,

@@ -14,6 +14,7 @@ import {
 import type { Limits } from '../limits/limiter.ts'
 import type { Threads } from '../threads/plugin.ts'
 import type { Ask, Later, Unjudged } from '../threads/shapes.ts'
+import { isSignIn } from './blocked-tries.ts'
 import type { CatchUp } from './catch-up.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'
 import { countedAs } from './cross-site.ts'
@@ -57,6 +58,8 @@ export type Inspect = (transaction: Transaction, body: Body | null) => Promise<R
 
 const BEARER = { headers: { 'www-authenticate': 'Bearer' } }
 const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
+/** What a blocked address sent that was no login; the rest of it is not waited for. */
+const NO_SIGN_IN = refusalFrom(new NEKO_ERR_BLOCKED(), { bodyUnread: true })
 const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE(), { bodyUnread: true })
 const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT(), { bodyUnread: true })
 const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED(), BEARER)
@@ -83,6 +86,7 @@ export function createInspect (parts: InspectParts): Inspect {
   const observe = createObserver(parts.clients)
 
   return async function inspect (transaction, body) {
+    if (transaction.signsIn && !isSignIn(body)) return refuseByDecision(transaction)
     const score = await scoreBody(transaction, body)
     if (transaction.authority === 'sample') return adviseOnSample(transaction)
     if (transaction.route.isDecoy) score.decoy = true
@@ -223,6 +227,11 @@ function isRefused ({ verdict }: Transaction): boolean {
 
 function asksOnlyDecoys ({ route, target, body }: Transaction): boolean {
   return route.isGraphql && asksDecoysOnly(target, body)
+}
+
+function refuseByDecision (transaction: Transaction): Refusal {
+  transaction.refusedBy = 'decision'
+  return NO_SIGN_IN
 }
 
 /** A list of its own: the scorer may hand out the same one twice. */

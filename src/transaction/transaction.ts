@@ -76,6 +76,8 @@ export interface Transaction extends Arrival {
   limit: LimitAnswer | null
   /** The standing decision that refused the request or let it pass. */
   decision: Decision | null
+  /** From a blocked address, and read because it may be a login or refresh: what is neither is refused. */
+  signsIn: boolean
   /** The body holds other people's requests, from a caller who may hand them in: it is not scored. */
   submittedSample: boolean
   /** The raw bytes as received; null when none were read. */

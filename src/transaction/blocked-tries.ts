@@ -1,0 +1,84 @@
+import { Kind, parse } from 'graphql'
+import type { Decisions } from '../decisions/decisions.ts'
+import { holdsForSignedIn, type Decision } from '../decisions/shapes.ts'
+import type { Identity } from '../identity/identity.ts'
+import type { Limits } from '../limits/limiter.ts'
+import { isBlock } from './standing-block.ts'
+import type { Body, Transaction } from './transaction.ts'
+
+/**
+ * What a blocked address may still try, so that the block of a rule shuts out nobody who can show who he is: a
+ * credential, until ten have failed within ten minutes, and a login or refresh, ten times a minute. The rest of what it
+ * sends is answered unread, at the cost of hop 1.
+ */
+interface BlockedTries {
+  /** A credential of a blocked address is no longer checked; one that is known to hold always is. */
+  refusesCredential (transaction: Transaction): boolean
+  /** One more that did not hold. */
+  countRefused (transaction: Transaction): Promise<void>
+  /**
+   * Whether the body of a request of a blocked address is read, since it may be a login: takes one of the ten. Then
+   * `isSignIn` says what it was.
+   */
+  reads (transaction: Transaction, block: Decision): boolean | Promise<boolean>
+}
+
+interface TriesParts {
+  decisions: Pick<Decisions, 'byPeopleAbout'>
+  identity: Pick<Identity, 'recall'>
+  limits: Pick<Limits, 'peekNamed' | 'takeNamed'>
+}
+
+const BODY_BYTES_MAX = 4096
+/** Names, arguments and punctuation of any login that people write; it bounds the depth too. */
+const PARSING = { maxTokens: 200, noLocation: true }
+const SIGN_IN_FIELDS: ReadonlySet<string> = new Set(['login', 'refreshToken'])
+/** Of the routes of sign-in this is the only one yet; the session routes of the console will join it here. */
+const SIGN_IN_TARGET = '/graphql'
+
+export function createBlockedTries ({ decisions, identity, limits }: TriesParts): BlockedTries {
+  return {
+    refusesCredential: ({ client, shown }) =>
+      !limits.peekNamed('strict', 'blocked-credential', client).allowed && identity.recall(shown!) === null,
+    async countRefused ({ client }) {
+      await limits.takeNamed('strict', 'blocked-credential', client)
+    },
+    reads (transaction, block) {
+      const { method, target, door, shown, client, address, neverBlockApplies } = transaction
+      // In the order of their cost: a blocked flood is most of what a defence sees.
+      if (method !== 'POST' || target !== SIGN_IN_TARGET || door !== 'http' || shown !== null) return false
+      if (holdsForSignedIn(block) || !limits.peekNamed('strict', 'sign-in', client).allowed) return false
+      if (!isShort(transaction.headers) || isBlock(decisions.byPeopleAbout(address!, neverBlockApplies))) return false
+      const taken = limits.takeNamed('strict', 'sign-in', client)
+      return taken instanceof Promise ? taken.then(({ allowed }) => allowed) : taken.allowed
+    }
+  }
+}
+
+/** True for a body that asks for login or refreshToken and nothing else. */
+export function isSignIn (body: Body | null): boolean {
+  if (body === null || body.bytes === null || body.end !== 'whole' || body.bytes.length > BODY_BYTES_MAX) return false
+  try {
+    const { bytes } = body
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+    const { query } = JSON.parse(text) as { query?: unknown }
+    return typeof query === 'string' && parse(query, PARSING).definitions.every((definition) =>
+      definition.kind === Kind.OPERATION_DEFINITION && definition.operation === 'mutation' &&
+      definition.selectionSet.selections.every((one) => one.kind === Kind.FIELD && SIGN_IN_FIELDS.has(one.name.value)))
+  } catch {
+    return false
+  }
+}
+
+/** A body of a length that was said once, and that is short. */
+function isShort (headers: readonly string[]): boolean {
+  let length: string | null = null
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase()
+    if (name === 'transfer-encoding' || name === 'upgrade') return false
+    if (name !== 'content-length') continue
+    if (length !== null) return false
+    length = headers[i + 1] as string
+  }
+  return length !== null && /^\d{1,4}$/.test(length) && Number(length) > 0 && Number(length) <= BODY_BYTES_MAX
+}
