@@ -54,6 +54,8 @@ export interface Cost { points: number, limit: number, remaining: number, resetS
 
 /** An operation's context while it runs, with what the answer needs afterwards. */
 export interface OperationContext extends GraphqlContext {
+  /** The name under which its points are counted: its client's, or that of other sites' pages at its address. */
+  countedAs: string
   method: string
   operationName: string | null
   /** The status that the answer's errors ask for, or null. */

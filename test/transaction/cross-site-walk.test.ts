@@ -131,6 +131,14 @@ t.test('whatever comes of a request of another site is held against nobody', asy
   t.strictSame(told, [])
 })
 
+t.test('the audit trail knows the address, not the name that its requests are counted under', async (t) => {
+  const recorded = spyOn(t, at.app.audit, 'record')
+  await ask(at, { address: '192.0.2.88', path: '/graphql?query=%7Bhealth%7Bstatus%7D%7D&__proto__=1' })
+  await ask(at, { address: '192.0.2.88', path: '/graphql?query=%7Busers%7BtotalCount%7D%7D' })
+  t.ok(recorded.length > 0)
+  t.strictSame(new Set(recorded.map(([event]) => (event as { actor: string }).actor)), new Set(['ip:192.0.2.88']))
+})
+
 t.test('a page of many images is served while its requests wait for each other', async (t) => {
   const address = newAddress()
   const answers = await Promise.all(Array.from({ length: 60 }, (_, i) => ask(at, { address, path: `/logo-${i}.png`, headers: image(i) })))

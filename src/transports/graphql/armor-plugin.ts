@@ -18,16 +18,16 @@ declare module 'fastify' {
   }
 }
 
-type Charge = Pick<OperationContext, 'principal' | 'client'> & {
+type Charge = Pick<OperationContext, 'principal' | 'countedAs'> & {
   document: Parameters<typeof costOf>[1],
   variables: Readonly<Record<string, unknown>> | null | undefined
 }
 
 export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
-  app.decorate('chargeOperation', async ({ principal, client, document, variables }) => {
+  app.decorate('chargeOperation', async ({ principal, countedAs, document, variables }) => {
     const tier = principal?.tier ?? 'standard'
     const points = costOf(schema, document, variables ?? {})
-    const answer = await app.limits.takeCost(tier, client, points)
+    const answer = await app.limits.takeCost(tier, countedAs, points)
     // No waiting helps a query that is larger than the budget.
     if (points > answer.limit) throw new NEKO_ERR_QUERY_TOO_COSTLY(String(points), String(answer.limit))
     if (!answer.allowed) {
@@ -62,7 +62,7 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
     const operation = context as unknown as OperationContext
     operation.cost = await app.chargeOperation({
       principal: operation.principal,
-      client: operation.client,
+      countedAs: operation.countedAs,
       document,
       variables
     })
@@ -74,7 +74,7 @@ export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
     const points = usedPoints(data, operation.cost.points)
     const unused = operation.cost.points - points
     if (unused === 0) return
-    app.limits.refundCost(operation.principal?.tier ?? 'standard', operation.client, unused)
+    app.limits.refundCost(operation.principal?.tier ?? 'standard', operation.countedAs, unused)
     operation.cost = { ...operation.cost, points, remaining: operation.cost.remaining + unused }
   })
 }, { name: 'armor', dependencies: ['mercurius', 'limits', 'http'] })

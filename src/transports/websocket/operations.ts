@@ -18,6 +18,7 @@ import { ARMOR, refuseDocument, refuseJsonSource } from '../../schema/armor.ts'
 import type { DeviceCookie, OperationContext } from '../../schema/context.ts'
 import { statusOfErrors } from '../../schema/errors.ts'
 import { faultOfKeys, JSON_DEPTH_MAX, type KeyFault } from '../../std/keys.ts'
+import { countedAs } from '../../transaction/cross-site.ts'
 import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
 import type { Refusal } from '../../transaction/refusal.ts'
 import { NO_ROUTE, type Route, type Transaction } from '../../transaction/transaction.ts'
@@ -174,8 +175,8 @@ function createExecutor (app: FastifyInstance): Executor {
   ): Promise<Stream> {
     const faults = validate(schema, document, rules, { maxErrors: ERRORS_MAX })
     if (faults.length > 0) throw Object.assign(new Error('the document is not valid'), { errors: faults })
-    const { principal, client } = context
-    context.cost = await app.chargeOperation({ principal, client, document, variables })
+    const { principal, countedAs } = context
+    context.cost = await app.chargeOperation({ principal, countedAs, document, variables })
     const asked = { schema, document, variableValues: variables, operationName }
     const result = await subscribe({ ...asked, contextValue: context })
     if (Symbol.asyncIterator in result) return result
@@ -228,6 +229,7 @@ function contextOf (
     clock: app.clock,
     principal: transaction.principal,
     client: transaction.client,
+    countedAs: countedAs(transaction),
     address: caller.address,
     requestId: caller.requestId,
     assessmentId: transaction.id,
