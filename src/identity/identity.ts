@@ -155,7 +155,6 @@ export function createIdentity (options: IdentityOptions): Identity {
       revocations,
       audit,
       expirationSeconds: config.jwtExpirationSeconds,
-      attempts,
       endSession
     }),
     ...createPeople({

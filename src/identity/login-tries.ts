@@ -22,7 +22,14 @@ export interface Attempts {
   /** One that was taken and not made. */
   giveBack (key: string): void
 }
-interface Attempt { allowed: boolean, retryAfterSeconds: number }
+interface Attempt {
+  allowed: boolean
+  retryAfterSeconds: number
+  /** Where not its client's own limit refused it, but that of the network around it. */
+  net?: number
+  limit?: number
+  windowSeconds?: number
+}
 
 interface AddressTry {
   /** As the account's tries are counted. */
@@ -41,6 +48,8 @@ export interface LoginTries {
   /** @throws NEKO_ERR_LIMIT_EXCEEDED for a stranger's that waited in vain, NEKO_ERR_STORE_UNAVAILABLE */
   ofAddress (one: AddressTry): Promise<number>
   ofDevice (device: Device, address: string): Promise<number>
+  /** Of a session's refresh. */
+  ofRefresh (address: string): Promise<number>
   /** A user signed in from there. Never rejects. */
   note (userId: string, address: string): Promise<void>
   line: LoginLine
@@ -59,8 +68,12 @@ export function createLoginTries (
     }
   })
 
+  /** @throws NEKO_ERR_LIMIT_EXCEEDED for one that its neighbours used up */
   async function tryOn (key: string): Promise<number> {
-    return secondsOf(await attempts.take(key))
+    const answer = await attempts.take(key)
+    const { net, limit, windowSeconds, retryAfterSeconds } = answer
+    if (net === undefined) return secondsOf(answer)
+    throw blameless(retryAfterSeconds, { tier: 'strict', limit: limit!, windowSeconds: windowSeconds! })
   }
 
   /** One more over the limit is counted: that is what begins a block. */
@@ -84,29 +97,36 @@ export function createLoginTries (
       const refused = await leftOf(address)
       if (refused > 0) return refused
       const wait = await line.enter({ account, address: addressKey(address), isGone })
-      if (wait > 0) throw turnedAway(wait)
-      const seconds = await tryOn(key)
-      if (seconds > 0) attempts.giveBack(strangersOf(account))
+      if (wait > 0) {
+        const { max, windowSeconds } = STRANGERS_RATE
+        throw blameless(wait, { tier: 'strangers', limit: max, windowSeconds })
+      }
+      const giveBack = (): void => attempts.giveBack(strangersOf(account))
+      const seconds = await tryOn(key).catch((error: unknown) => {
+        giveBack()
+        throw error
+      })
+      if (seconds > 0) giveBack()
       return seconds
     },
+    ofRefresh: (address) => tryOn(`refresh|ip:${addressKey(address)}`),
     async ofDevice (device, address) {
       // On its address they count too, so that showing it or not makes no more of them.
-      const [seconds] = await Promise.all([tryOn(`login|device:${device.id}`), tryOn(keyOf(address))])
+      const [seconds] = await Promise.all([tryOn(`login|device:${device.id}`), attempts.take(keyOf(address))])
       return seconds
     },
     note: (userId, address) => knownAddresses.note(userId, address)
   }
 }
 
-export function secondsOf ({ allowed, retryAfterSeconds }: Attempt): number {
+function secondsOf ({ allowed, retryAfterSeconds }: Attempt): number {
   return allowed ? 0 : Math.max(1, retryAfterSeconds)
 }
 
 /** Its client did nothing wrong: nobody counts it as a refused try or as a violation. */
-function turnedAway (seconds: number): Error {
-  const { max, windowSeconds } = STRANGERS_RATE
+function blameless (seconds: number, limited: { tier: string, limit: number, windowSeconds: number }): Error {
   const error = retryable(new NEKO_ERR_LIMIT_EXCEEDED(String(seconds)), seconds)
-  return Object.assign(error, { limited: { tier: 'strangers', limit: max, windowSeconds }, isViolation: false })
+  return Object.assign(error, { limited, isViolation: false })
 }
 
 function keyOf (address: string): string {

@@ -1,10 +1,9 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
-import { addressKey } from '../std/ip.ts'
 import { DEVICE_SECONDS, type Device, type Devices } from './devices.ts'
 import { retryable } from '../std/retryable.ts'
 import type { IssuedTokens } from './issued-tokens.ts'
-import { secondsOf, type Attempts, type LoginTries } from './login-tries.ts'
+import type { LoginTries } from './login-tries.ts'
 import type { Passwords } from './passwords.ts'
 import { requirePasswordBounds } from './passwords.ts'
 import type { Revocations } from './revocations.ts'
@@ -63,13 +62,12 @@ interface LoginsOptions {
   revocations: Revocations
   audit: Audit
   expirationSeconds: number
-  attempts: Attempts
   /** Ends a session everywhere. */
   endSession (session: Session, order: { actor: string, type: string }): Promise<void>
 }
 
 export function createLogins (options: LoginsOptions): Logins {
-  const { users, sessions, devices, tries, attempts, passwords } = options
+  const { users, sessions, devices, tries, passwords } = options
   const { tokens, issued, revocations, audit, expirationSeconds } = options
 
   function refuseWhenLimited (
@@ -126,8 +124,7 @@ export function createLogins (options: LoginsOptions): Logins {
     },
     async refresh ({ refreshToken, address }) {
       const actor = `ip:${address}`
-      const seconds = secondsOf(await attempts.take(`refresh|ip:${addressKey(address)}`))
-      refuseWhenLimited(seconds, { type: 'session.refresh', actor, target: null })
+      refuseWhenLimited(await tries.ofRefresh(address), { type: 'session.refresh', actor, target: null })
       const verdict = await sessions.refresh(refreshToken)
       if (verdict.state === 'reused') {
         await options.endSession(verdict.session, { actor, type: 'session.reuse' })

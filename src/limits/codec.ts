@@ -1,5 +1,6 @@
 import type { Json } from '../std/json.ts'
 import { admitted, refused } from './answers.ts'
+import { netBuckets } from './nets.ts'
 import { bucketOf, TIERS, ratesInForce } from './rates.ts'
 import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
 
@@ -33,6 +34,8 @@ interface Counted {
   lease: { points: number, ms: number } | null
 }
 
+/** 0 is the client's own limit, 1 the one it is held to. */
+const OF_NETS = 2
 const ABOUT: ReadonlyArray<Update['about']> = ['refund', 'admitted', 'returned', 'violation']
 
 export function writeRates ({ rates, shadow, lengthenedSeconds }: RatesInForce): Json {
@@ -79,28 +82,34 @@ export function readOrder (message: Json): Order {
 }
 
 export function writeCounted ({ answer, held, lease }: Counted): Json {
-  const { allowed, count, resetSeconds, retryAfterSeconds, retryAfterMs, crossed } = answer
+  const { allowed, count, resetSeconds, retryAfterSeconds, retryAfterMs, crossed, net } = answer
   if (allowed) {
     return lease === null
       ? [count, resetSeconds, held ? 1 : 0]
       : [count, resetSeconds, 0, 0, 0, 0, lease.points, Math.floor(lease.ms)]
   }
-  return [count, resetSeconds, held ? 1 : 0, retryAfterSeconds, retryAfterMs, crossed ? 1 : 0]
+  // A network's own limit: its number stands above those of the client's two.
+  const which = net === undefined ? Number(held) : OF_NETS + net
+  return [count, resetSeconds, which, retryAfterSeconds, retryAfterMs, crossed ? 1 : 0]
 }
 
 export function readCounted (message: Json, order: Order, inForce: RatesInForce): Counted & { bucket: Bucket } {
   const [count, resetSeconds, held, ...more] = message as [number, number, number, ...number[]]
   const [retryAfterSeconds = 0, retryAfterMs = 0, crossed = 0, points = 0, ms = 0] = more
-  const bucket = bucketOf(order, inForce, held === 1)
+  const bucket = held < OF_NETS ? bucketOf(order, inForce, held === 1) : netBuckets(order, inForce)[held - OF_NETS]!
   const common = { tier: bucket.tier, rate: bucket.rate, count, store: 'primary' } as const
   return {
     answer: retryAfterSeconds === 0
       ? admitted({ ...common, resetSeconds })
-      : refused({ ...common, retryAfterSeconds, retryAfterMs, crossed: crossed === 1 }),
+      : { ...refused({ ...common, retryAfterSeconds, retryAfterMs, crossed: crossed === 1 }), ...netOf(held) },
     bucket,
     held: held === 1,
     lease: points === 0 ? null : { points, ms }
   }
+}
+
+function netOf (which: number): { net?: number } {
+  return which < OF_NETS ? {} : { net: which - OF_NETS }
 }
 
 export function writeTold (told: Iterable<Told>): Json {

@@ -5,6 +5,7 @@ import { refused } from './answers.ts'
 import { bucketOf, keysOf, UNSHARED } from './rates.ts'
 import { lengthenedBlockMs } from './third-violation.ts'
 import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
+import { createNets, hasNets, type Nets } from './nets.ts'
 import { createWindowLimiter } from './window.ts'
 import type { WindowLimiter } from './window.ts'
 
@@ -16,6 +17,7 @@ import type { WindowLimiter } from './window.ts'
  */
 export interface Counters {
   readonly windows: WindowLimiter
+  readonly nets: Nets
   /** Told of each request and attempt that was admitted and of each named count, where somebody wants to know. */
   onAdmitted: ((key: string, tier: Tier, points: number) => void) | null
   /** Counts, and notes a violation where a request crosses a limit. */
@@ -105,8 +107,11 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
     return { ...answer, retryAfterSeconds, resetSeconds, retryAfterMs }
   }
 
+  const nets = createNets({ windows, onAdmitted: (key, tier, points) => self.onAdmitted?.(key, tier, points) })
+
   const self: Counters = {
     windows,
+    nets,
     onAdmitted: null,
     count (order, inForce) {
       if (order.kind === 'request' && isHeld(order.client)) return countHeld(order, inForce)
@@ -114,6 +119,14 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
       const { key, tier, rate } = bucket
       const answer = windows.take(tier, key, rate, order.points)
       if (answer.allowed) {
+        const isNew = answer.count === order.points
+        const looksAtNets = (isNew || order.kind !== 'request') && hasNets(order)
+        const refusal = looksAtNets ? nets.count(order, inForce, { isNew, weight: order.points }) : null
+        if (refusal !== null) {
+          // Still new: who comes again is looked at again.
+          windows.refund(key, order.points)
+          return refusal
+        }
         if (self.onAdmitted !== null && !UNSHARED.has(order.kind)) self.onAdmitted(key, tier, order.points)
         return answer
       }
@@ -139,6 +152,19 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
     }
   }
   return self
+}
+
+/**
+ * The state without counting. What a request has left is its client's own; whether an attempt or a credential would be
+ * looked at is its networks' too, unless its client made requests or tries of its own before.
+ */
+export function peekWithNets ({ windows, nets }: Counters, order: Order, inForce: RatesInForce): LimitAnswer {
+  const { key, tier, rate } = bucketOf(order, inForce, false)
+  const own = windows.peek(tier, key, rate)
+  if (order.kind === 'request' || own.count > 0 || !own.allowed || !hasNets(order)) return own
+  const requests = bucketOf({ ...order, kind: 'request' }, inForce, false)
+  if (windows.peek(requests.tier, requests.key, requests.rate).count > 0) return own
+  return nets.peek(order, inForce) ?? own
 }
 
 /** How long a violation lasts, ms: a little less than its block, since a client that comes back may cross again. */

@@ -8,6 +8,7 @@ import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
 import { PrimaryStore } from './primary-store.ts'
 import type { LimitAnswer, LimitStore, Order, Rate } from './shapes.ts'
+import { hasNets, REFUSED } from './nets.ts'
 import { ratesInForce } from './rates.ts'
 import { LENGTHENED_BLOCK_SECONDS } from './third-violation.ts'
 
@@ -39,6 +40,8 @@ export interface Limits {
   refundCost (tier: Tier, clientKey: string, points: number): void
   peekCost (tier: Tier, clientKey: string): LimitAnswer
   peek (tier: Tier, clientKey: string): LimitAnswer
+  /** A request that was refused by its score: it weighs on the networks around its client (nets.ts). */
+  noteRefused (clientKey: string): void
   /** A login or refresh attempt; `key` is `<name>|<whose>`, like `login|ip:192.0.2.1` (ATTEMPTS has the names). */
   takeAttempt (key: string): Promise<LimitAnswer>
   /** One standing decision on the word of a caller, who may have 60 a minute. */
@@ -129,6 +132,10 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     },
     peekCost: (tier, clientKey) => store.peek({ kind: 'cost', tier, client: clientKey, points: 1 }),
     takeDecision: (clientKey) => store.take({ kind: 'decision', tier: 'strict', client: clientKey, points: 1 }),
+    noteRefused (clientKey) {
+      const order = { kind: REFUSED, tier: 'standard' as const, client: clientKey, points: 1 }
+      if (hasNets(order)) store.noteRefused(order)
+    },
     takeAttempt: async (key) => await store.take(attempt(key)),
     peekAttempt: (key) => store.peek(attempt(key)),
     refundAttempt: (key) => store.refund(attempt(key)),

@@ -1,4 +1,4 @@
-import type { Counters } from './counters.ts'
+import { peekWithNets, type Counters } from './counters.ts'
 import { bucketOf } from './rates.ts'
 import type { LimitStore, RatesInForce } from './shapes.ts'
 
@@ -11,9 +11,9 @@ export function createLocalStore (
   return {
     take: (order) => counters.count(order, inForce),
     peek (order) {
-      const { key, tier, rate } = bucketOf(order, inForce, false)
-      return windows.peek(tier, key, rate)
+      return peekWithNets(counters, order, inForce)
     },
+    noteRefused: (order) => counters.nets.note(order, inForce),
     refund: (order) => windows.refund(bucketOf(order, inForce, false).key, order.points),
     countViolation: (clientKey, ms) => counters.noteViolation(clientKey, ms),
     applyBlock (order, ms) {

@@ -7,6 +7,7 @@ import type { Counters } from './counters.ts'
 import { LeaseRecalls } from './lease-recalls.ts'
 import { createLeases } from './leases.ts'
 import type { Leases } from './leases.ts'
+import { hasNets, netBuckets, REFUSED } from './nets.ts'
 import { bucketOf } from './rates.ts'
 import type { Bucket, Order, RatesInForce } from './shapes.ts'
 import { WorkerOutboxes } from './worker-outboxes.ts'
@@ -80,6 +81,9 @@ export class PrimaryCounter {
 
   #count (order: Order, { key, rate }: Bucket, { batch: { orders, inForce }, processId, answers }: Work): Json {
     const answer = this.#counters.count(order, inForce)
+    const countsInNets = order.kind !== 'request' || answer.count === order.points || answer.net !== undefined
+    if (hasNets(order) && countsInNets) this.#tellNets(order, inForce, processId)
+    if (answer.net !== undefined) return writeCounted({ answer, held: false, lease: null })
     const isCost = order.kind === 'cost'
     const isBusy = answer.allowed && !this.#isHeld(order) && isLastOfSeveral(order, orders, answers.length)
     if (order.kind === 'request') this.#leases.end(key, processId)
@@ -103,12 +107,21 @@ export class PrimaryCounter {
     return true
   }
 
+  /** For the looks of workers, and for when they decide alone. */
+  #tellNets (order: Order, inForce: RatesInForce, processId: string): void {
+    for (const { key, tier, rate } of netBuckets(order, inForce)) {
+      const { count, retryAfterMs } = this.#counters.windows.peek(tier, key, rate)
+      if (count > 0) this.#outboxes.tellOthers({ key, rate, count, refusedMs: retryAfterMs }, processId, false)
+    }
+  }
+
   #apply ({ about, order, ms }: Update, inForce: RatesInForce, processId: string): void {
     if (about === 'violation') {
       this.#counters.noteViolation(order.client, ms)
       return
     }
     if (about === 'returned') return this.#takeBack(bucketOf(order, inForce, false).key, order, processId)
+    if (order.kind === REFUSED) return this.#counters.nets.note(order, inForce)
     const { windows } = this.#counters
     const { key, tier, rate } = bucketOf(order, inForce, this.#isHeld(order))
     if (about === 'refund') windows.refund(key, order.points)

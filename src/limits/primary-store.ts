@@ -4,7 +4,8 @@ import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { admitted } from './answers.ts'
 import { ANSWERS_TOPIC, readCounted, readOrder, readTold } from './codec.ts'
-import type { Counters } from './counters.ts'
+import { peekWithNets, type Counters } from './counters.ts'
+import { hasNets } from './nets.ts'
 import { OrderQueue } from './order-queue.ts'
 import type { OrderBatch } from './order-queue.ts'
 import { PrimaryLink } from './primary-link.ts'
@@ -86,7 +87,11 @@ export class PrimaryStore implements LimitStore {
   peek (order: Order): LimitAnswer {
     const bucket = bucketOf(order, this.#inForce, false)
     return this.#refusals.find(bucket) ??
-      { ...this.#counters.windows.peek(bucket.tier, bucket.key, bucket.rate), store: 'primary' }
+      { ...peekWithNets(this.#counters, order, this.#inForce), store: 'primary' }
+  }
+
+  noteRefused (order: Order): void {
+    this.#link.addUpdate('admitted', order)
   }
 
   refund (order: Order): void {
@@ -245,7 +250,14 @@ export class PrimaryStore implements LimitStore {
     const { key, tier, rate } = this.#bucketOf(order)
     // A share that is used up is no crossing of the client's limit, and blocks nobody.
     const shared = { max: rate.max - driftOf(rate), windowSeconds: rate.windowSeconds, blockSeconds: 0 }
-    const answer = this.#counters.windows.take(tier, key, shared, order.points * processes)
+    const weight = order.points * processes
+    const answer = this.#counters.windows.take(tier, key, shared, weight)
+    const about = { isNew: answer.count === weight, weight }
+    const refusal = answer.allowed && hasNets(order) ? this.#counters.nets.count(order, this.#inForce, about) : null
+    if (refusal !== null) {
+      this.#counters.windows.refund(key, weight)
+      return refusal
+    }
     return { ...answer, limit: rate.max, remaining: Math.floor(answer.remaining / processes), crossed: false }
   }
 

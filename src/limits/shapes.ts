@@ -50,6 +50,8 @@ export interface LimitAnswer {
   /** Requests of this key in the current window, over all processes as far as known. */
   count: number
   store: LimitStoreName
+  /** Which of the networks around the client refused (nets.ts), where it was not the client's own limit. */
+  net?: number
 }
 
 /** One thing to count. */
@@ -73,6 +75,8 @@ export interface LimitStore {
   take (order: Order): LimitAnswer | Promise<LimitAnswer>
   /** As far as this process knows, without asking anybody. */
   peek (order: Order): LimitAnswer
+  /** Counts what was refused by its score in the networks around its client. */
+  noteRefused (order: Order): void
   /** Gives back points that were taken and not used. */
   refund (order: Order): void
   /** One violation of a client, unless one of its lasts (ms); returns those of the last ten minutes. */

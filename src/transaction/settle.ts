@@ -1,6 +1,7 @@
 import type { History } from '../clients/history.ts'
 import type { Playbooks } from '../playbooks/playbooks.ts'
 import type { Receipts } from '../receipts/receipts.ts'
+import type { Limits } from '../limits/limiter.ts'
 import type { Clock } from '../std/clock.ts'
 import { addressKey } from '../std/ip.ts'
 import { createPerSecond } from '../std/per-second.ts'
@@ -24,7 +25,7 @@ import type { Outcome, Transaction } from './transaction.ts'
 export interface SettleParts {
   clients: Pick<History, 'settle'>
   clock: Clock
-  limits: DetectionOptions['limits']
+  limits: DetectionOptions['limits'] & Pick<Limits, 'noteRefused'>
   log: Pick<Logger, 'info' | 'error'>
   logsInfo: boolean
   metrics: Pick<Metrics, 'assessmentsTotal' | 'assessmentScore' | 'factorContribution'>
@@ -109,6 +110,7 @@ export function createSettle (parts: SettleParts): Settle {
   function learn (transaction: Transaction, { status, notFound = false }: Outcome): void {
     const { client, address, principal, credentialRefused, loginFailed, unjudged, refusedBy } = transaction
     const score = heldScore(transaction)
+    if (transaction.refusedBy === 'score') parts.limits.noteRefused(client)
     clients.settle({
       client,
       address: addressKey(address!),

@@ -1,0 +1,89 @@
+import type { Tier } from '../identity/shapes.ts'
+import { widerNets } from '../std/ip.ts'
+import { refused } from './answers.ts'
+import { bucketOf } from './rates.ts'
+import type { Bucket, LimitAnswer, Order, RatesInForce } from './shapes.ts'
+import type { WindowLimiter } from './window.ts'
+
+/**
+ * Limits of the /56 and the /48 around an IPv6 client, which is a /64: whoever has a /48 has 65,536 of those, and went
+ * on with the next one when one was limited.
+ *
+ * Only a client that is new in its window is refused for its network: one with requests in it goes on as it was,
+ * whatever its neighbours do, and a new one is refused until the network's window has room. Attempts and refused
+ * credentials are all counted; of requests each client's first one, so that a client that is known costs what it
+ * did, and one of IPv4 always. Requests that were refused by their score count beside them, and are looked at with
+ * the first of a client.
+ */
+export interface Nets {
+  /** A client's own count had room; null when its networks have room too, and counted it. */
+  count (order: Order, inForce: RatesInForce, about: { isNew: boolean, weight: number }): LimitAnswer | null
+  /** The refusal that a client without a count of its own would get. */
+  peek (order: Order, inForce: RatesInForce): LimitAnswer | null
+  /** What was refused by its score. */
+  note (order: Order, inForce: RatesInForce): void
+}
+
+/** Of the client's own limit: the /56's, and the /48's. */
+const FACTORS: Readonly<Record<string, readonly [number, number]>> = {
+  request: [16, 64],
+  attempt: [4, 16],
+  failed: [4, 16],
+  refused: [4, 16]
+}
+export const REFUSED = 'refused'
+
+/** Of the orders that have networks to count in: a few characters to look at for all others. */
+export function hasNets ({ client }: Pick<Order, 'client'>): boolean {
+  return client.endsWith('::/64')
+}
+
+/** The buckets that an order is counted in beside its own, and for a request those of refused ones. */
+export function netBuckets (order: Order, inForce: RatesInForce): readonly Bucket[] {
+  const factors = FACTORS[order.kind]
+  if (factors === undefined) return []
+  const own = widerNets(order.client).map((client, i) => netBucket({ ...order, client }, inForce, factors[i]!))
+  return order.kind === 'request' ? [...own, ...netBuckets({ ...order, kind: REFUSED }, inForce)] : own
+}
+
+function netBucket (order: Order, inForce: RatesInForce, factor: number): Bucket {
+  const { key, tier, rate } = bucketOf(order, inForce, false)
+  // No block: a network is many people, and its window moves on.
+  return { key, tier, rate: { max: rate.max * factor, windowSeconds: rate.windowSeconds, blockSeconds: 0 } }
+}
+
+interface NetsOptions {
+  windows: WindowLimiter
+  onAdmitted (key: string, tier: Tier, points: number): void
+}
+
+export function createNets ({ windows, onAdmitted }: NetsOptions): Nets {
+  function add ({ key, tier, rate }: Bucket, points: number): void {
+    windows.absorb(key, rate, points)
+    onAdmitted(key, tier, points)
+  }
+
+  function refusalOf (buckets: readonly Bucket[], weight: number): LimitAnswer | null {
+    for (const [net, { key, tier, rate }] of buckets.entries()) {
+      const { allowed, count, retryAfterMs } = windows.peek(tier, key, rate)
+      if (allowed && count + weight <= rate.max) continue
+      const ms = allowed ? 1_000 : retryAfterMs
+      return { ...refused({ tier, rate, count, retryAfterMs: ms, crossed: false, store: 'local' }), net }
+    }
+    return null
+  }
+
+  return {
+    count (order, inForce, { isNew, weight }) {
+      if (order.kind === 'request' && !isNew) return null
+      const buckets = netBuckets(order, inForce)
+      const refusal = isNew ? refusalOf(buckets, weight) : null
+      if (refusal === null) for (const bucket of buckets.slice(0, 2)) add(bucket, weight)
+      return refusal
+    },
+    peek: (order, inForce) => refusalOf(netBuckets(order, inForce), 1),
+    note (order, inForce) {
+      for (const bucket of netBuckets(order, inForce)) add(bucket, order.points)
+    }
+  }
+}
