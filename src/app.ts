@@ -89,7 +89,8 @@ const processContext = fp(async (app: FastifyInstance, { config, clock, prepared
 
 /** The walk of a request, from the rooms that it asks. */
 const walk = fp(async (app: FastifyInstance) => {
-  const { config, decisions, identity, limits, clients, threads, receipts, playbooks, metrics, clock, fleet } = app
+  const { config, decisions, identity, limits, clients, threads, receipts, playbooks, incidents } = app
+  const { audit, metrics, clock, fleet } = app
   const decoys = createDecoys(config.decoyPaths)
   app.decorate('decoys', decoys)
   app.decorate('walk', createWalk({
@@ -100,6 +101,8 @@ const walk = fp(async (app: FastifyInstance) => {
     threads,
     receipts,
     playbooks,
+    incidents,
+    audit,
     metrics,
     clock,
     decoys,

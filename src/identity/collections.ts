@@ -45,6 +45,13 @@ export const knownAddressCollection: PrimaryCollection = {
   expiryField: 'expiresAt'
 }
 
+export const usedAddressCollection: PrimaryCollection = {
+  name: 'used_addresses',
+  primaryReads: true,
+  indexes: [],
+  expiryField: 'expiresAt'
+}
+
 export const lockCollection: PrimaryCollection = { name: 'identity_locks', primaryReads: true, indexes: [] }
 
 export const identityCollections: CollectionDefinition[] = [
@@ -54,6 +61,7 @@ export const identityCollections: CollectionDefinition[] = [
   keyUseCollection,
   revocationCollection,
   knownAddressCollection,
+  usedAddressCollection,
   lockCollection
 ]
 

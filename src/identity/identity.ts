@@ -22,6 +22,7 @@ import { createRevocations } from './revocations.ts'
 import { createSessions, REFRESH_SECONDS } from './sessions.ts'
 import type { Principal, RevokedKind, Session, StandingChange } from './shapes.ts'
 import { CLOCK_TOLERANCE_SECONDS, createTokens } from './tokens.ts'
+import { createUsedAddresses, type UsedAddresses } from './used-addresses.ts'
 import { createUsers } from './users.ts'
 
 /**
@@ -60,7 +61,7 @@ export interface IdentityOptions {
   attempts?: Attempts
 }
 
-export interface Identity extends Authentication, Logins, People, LostPasswords, Keyring {
+export interface Identity extends Authentication, Logins, People, LostPasswords, Keyring, UsedAddresses {
   /** Reads what the store holds; resolves within 2.5 s even when it is down, and reads it later then. */
   start (): Promise<void>
   /**
@@ -96,6 +97,7 @@ export function createIdentity (options: IdentityOptions): Identity {
   const falling = createFallingKeys({ keys, revocations, log })
   const sessions = createSessions({ storage, clock })
   const tries = createLoginTries({ attempts, storage, clock })
+  const { close: closeUses, ...usedAddresses } = createUsedAddresses({ storage, clock })
   const passwords = createPasswords()
   const secrets = signingSecrets(config)
   const devices = createDevices({ secrets, clock })
@@ -115,12 +117,8 @@ export function createIdentity (options: IdentityOptions): Identity {
     // It must be remembered as long as any token of the family could be shown, also when the family cannot be
     // deleted now.
     const lifetimeSeconds = Math.max(REFRESH_SECONDS, config.jwtExpirationSeconds) + 2 * CLOCK_TOLERANCE_SECONDS
-    const revoked = revocations.revoke({
-      kind: 'session',
-      id: session.id,
-      expiresAt: clock.now() + lifetimeSeconds * 1_000,
-      ...order
-    })
+    const expiresAt = clock.now() + lifetimeSeconds * 1_000
+    const revoked = revocations.revoke({ kind: 'session', id: session.id, expiresAt, ...order })
     await Promise.all([revoked, sessions.remove(session.id)])
   }
 
@@ -177,6 +175,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       recorded,
       storageUp: () => storage.health().up
     }),
+    ...usedAddresses,
     start: () => reading.start(),
     reload: () => reading.full(),
     async logout (principal) {
@@ -199,7 +198,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       await reading.close()
       users.close()
       issued.close()
-      await Promise.all([revocations.close(), keys.close()])
+      await Promise.all([revocations.close(), keys.close(), closeUses()])
     }
   }
 }

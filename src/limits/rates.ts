@@ -17,12 +17,14 @@ const COST_PER_REQUEST = 20
  * counted without ever being refused (transaction/cross-site-turns.ts). One that was never ended counts for a minute.
  * What a blocked address may still try: logins that are read, and credentials that did not hold
  * (transaction/blocked-tries.ts).
+ * And data of a credential that scores as an attack (transaction/stolen-token.ts).
  */
 const OWN_RATES: Readonly<Record<string, Rate>> = {
   'cross-site': { max: 10, windowSeconds: 600, blockSeconds: 0 },
   'cross-site-turn': { max: 1_000_000, windowSeconds: 60, blockSeconds: 0 },
   'sign-in': { max: 10, windowSeconds: 60, blockSeconds: 0 },
-  'blocked-credential': { max: 10, windowSeconds: 600, blockSeconds: 0 }
+  'blocked-credential': { max: 10, windowSeconds: 600, blockSeconds: 0 },
+  'stolen-token': { max: 10, windowSeconds: 600, blockSeconds: 0 }
 }
 /** Kinds that other hosts need not hear of. */
 export const UNSHARED: ReadonlySet<string> = new Set(['cost', 'cross-site-turn'])

@@ -1,7 +1,7 @@
 import type { AuditInput } from '../audit/shapes.ts'
 import type { Joining } from '../incidents/joining.ts'
 import type { Notice } from '../webhooks/shapes.ts'
-import { PLAYBOOK_NAMES, type Detection, type Playbook, type PlaybookName, type Run, type Step } from './shapes.ts'
+import { outranks, type Detection, type Playbook, type Run, type Step } from './shapes.ts'
 import { reasonOf, timelineText } from './wording.ts'
 
 /** The report of a finished run to the audit trail, its incident and webhooks (pure). */
@@ -58,7 +58,7 @@ export function joiningOf (finished: FinishedRun): Joining {
   return {
     attacker: run.attacker,
     playbook: run.playbook,
-    outranks: (other) => rankOf(run.playbook) < rankOf(other),
+    outranks: (other) => outranks(run.playbook, other),
     critical: has(run, 'escalate'),
     entry: {
       at: run.at,
@@ -75,9 +75,4 @@ export function joiningOf (finished: FinishedRun): Joining {
 
 function has ({ steps }: Run, kind: Step['do']): boolean {
   return steps.some((step) => step.do === kind)
-}
-
-/** 0 is the highest. */
-function rankOf (playbook: string): number {
-  return PLAYBOOK_NAMES.indexOf(playbook as PlaybookName)
 }

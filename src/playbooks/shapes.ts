@@ -148,6 +148,11 @@ export function attackerOf (client: string): Attacker | null {
   return value.endsWith('/64') ? { scope: 'RANGE', value } : { scope: 'IP', value }
 }
 
+/** Whether a playbook goes before another, named as an incident names it. */
+export function outranks (playbook: PlaybookName, other: string): boolean {
+  return PLAYBOOK_NAMES.indexOf(playbook) < PLAYBOOK_NAMES.indexOf(other as PlaybookName)
+}
+
 /** As incidents, audit events and webhooks name it: `ip:192.0.2.1`, `range:<cidr>`, `key:<id>`, `user:<id>`. */
 export function attackerName ({ attacker }: Pick<Detection, 'attacker'>): string {
   return `${attacker.scope.toLowerCase()}:${attacker.value}`

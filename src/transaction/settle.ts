@@ -2,7 +2,6 @@ import type { History } from '../clients/history.ts'
 import type { Playbooks } from '../playbooks/playbooks.ts'
 import type { Receipts } from '../receipts/receipts.ts'
 import type { Limits } from '../limits/limiter.ts'
-import type { Clock } from '../std/clock.ts'
 import { addressKey } from '../std/ip.ts'
 import { createPerSecond } from '../std/per-second.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -15,6 +14,7 @@ import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
 import { heldScore } from './own-data.ts'
 import { respondToSample, settleSample, UNSETTLED } from './settle-sample.ts'
+import { createStolenTokenWatch, type StolenTokenParts } from './stolen-token.ts'
 import type { Outcome, Transaction } from './transaction.ts'
 
 /**
@@ -22,10 +22,9 @@ import type { Outcome, Transaction } from './transaction.ts'
  * request, metrics count it, playbooks may act and one log line is written. Nothing here is waited for by the client,
  * and nothing throws: a fault is logged and the next request goes on.
  */
-export interface SettleParts {
+export interface SettleParts extends Omit<StolenTokenParts, 'limits'> {
   clients: Pick<History, 'settle'>
-  clock: Clock
-  limits: DetectionOptions['limits'] & Pick<Limits, 'noteRefused'>
+  limits: DetectionOptions['limits'] & StolenTokenParts['limits'] & Pick<Limits, 'noteRefused'>
   log: Pick<Logger, 'info' | 'error'>
   logsInfo: boolean
   metrics: Pick<Metrics, 'assessmentsTotal' | 'assessmentScore' | 'factorContribution'>
@@ -51,18 +50,14 @@ const REFUSALS_LOGGED_PER_SECOND = 20
 export function createSettle (parts: SettleParts): Settle {
   const { clients, clock, log, logsInfo, metrics, playbooks, receipts } = parts
   const refusalLines = createPerSecond(clock, REFUSALS_LOGGED_PER_SECOND)
+  const watchForTheft = createStolenTokenWatch(parts, parts.thresholds.block)
   let unlogged = 0
   // Label sets are few and hashed once: half of what counting a refused request costs.
   const refusals = {
     decision: metrics.assessmentsTotal.labels('BLOCK', 'decision'),
     limit: metrics.assessmentsTotal.labels('BLOCK', 'limit')
   }
-  const options: DetectionOptions = {
-    challengeThreshold: parts.thresholds.challenge,
-    shadow: parts.thresholds.shadow,
-    limits: parts.limits,
-    methodLabel
-  }
+  const options = detectionOptions(parts)
 
   function settle (transaction: Transaction, outcome: Outcome): void {
     if (transaction.authority === 'sample') {
@@ -71,6 +66,7 @@ export function createSettle (parts: SettleParts): Settle {
     attempt(transaction, 'the receipt', () => keepReceipt(transaction, outcome.status))
     if (isTelling(transaction)) attempt(transaction, 'the history', () => learn(transaction, outcome))
     respond(transaction)
+    attempt(transaction, 'the use of its credential', () => watchForTheft(transaction))
     const { line } = outcome
     if (line !== undefined) attempt(transaction, 'the log line', () => writeLine(transaction, line))
   }
@@ -157,6 +153,10 @@ export function createSettle (parts: SettleParts): Settle {
     respondToSample: (sample) => respondToSample(sample, parts, options),
     catchUp: (transaction, later) => attempt(transaction, 'the full score', () => catchUp(transaction, later))
   }
+}
+
+function detectionOptions ({ thresholds: { challenge, shadow }, limits }: SettleParts): DetectionOptions {
+  return { challengeThreshold: challenge, shadow, limits, methodLabel }
 }
 
 /**

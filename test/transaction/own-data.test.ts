@@ -1,8 +1,10 @@
 import * as fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { setImmediate } from 'node:timers/promises'
 import type { Detection } from '../../src/playbooks/shapes.ts'
+import type { Answer } from '../../src/threads/shapes.ts'
 import { connect } from '../transports/websocket/client.ts'
-import { openApp, spyOn, type TestApp } from './app.ts'
+import { openApp, replace, spyOn, type TestApp } from './app.ts'
 import { newAddress, newHolder } from './doors.ts'
 import { openRaw, placesOf, STYLES, watchSettled, type Operation, type Raw, type Sent } from './own-data-doors.ts'
 
@@ -246,6 +248,24 @@ t.test('what authorised callers write is data', async (t) => {
     const body = `mutation { addDecision(scope: IP, value: "192.0.2.9", action: CHALLENGE, ttlSeconds: 60, reason: "${UNION}") { id } }`
     const headers = { 'content-type': 'application/graphql' }
     await isHarmless(t, await ask(key, newAddress(), { body, headers }), 'application/graphql')
+  })
+
+  await t.test('a full score that comes after its answer is not held against them either', async (t) => {
+    const own = app.threads.ask
+    replace(t, app.threads, 'ask', async (observation, asked): Promise<Answer> => {
+      const { score } = await own(observation, asked)
+      const hurried = { ...score, value: 0, factors: [], grade: null, degraded: true }
+      return { score: hurried, unjudged: null, later: Promise.resolve({ score, exhausts: false }) }
+    })
+    const body = JSON.stringify({ query: ADD, variables: { reason: UNION } })
+    const learnt = spyOn(t, app.clients, 'settle')
+    const comeLater = (): unknown[] => learnt.splice(0).filter(([outcome]) => (outcome as { action: string }).action === 'BLOCK')
+    await ask(key, newAddress(), { body })
+    await setImmediate()
+    t.strictSame([told.splice(0), comeLater()], [[], []])
+    await ask({ name: 'nobody', headers: {} }, newAddress(), { body })
+    await setImmediate()
+    t.match([told.splice(0), comeLater()], [[[{ refused: true }]], [[{ status: 403 }]]], 'but against all others')
   })
 
   await t.test('no body makes the reader of data throw, and none without our fields is data', async (t) => {
