@@ -1,0 +1,9 @@
+// Five minutes of what test/rows/programs.test.ts does for one: each uses its whole tier five times over.
+import t from 'tap'
+import { checkPrograms } from '../rows/programs.ts'
+
+t.setTimeout(600_000)
+
+t.test('programs that use their whole tier for five minutes are neither challenged nor held', { timeout: 580_000 }, async (t) => {
+  await checkPrograms(t, { times: 5, spanMs: 60_000, processes: 2 })
+})
