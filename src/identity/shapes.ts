@@ -12,6 +12,14 @@ export const SCOPES_BY_ROLE: Record<Role, readonly Scope[]> = {
   ADMIN: ['read', 'assess', 'decide', 'manage']
 }
 
+/**
+ * Root fields whose arguments or results are secret (passwords, tokens, keys, and requests of others with all that they
+ * carry): receipts keep the shape of an operation that names one, and nothing else of it.
+ */
+export const SECRET_OPERATIONS = [
+  'login', 'refreshToken', 'changePassword', 'createUser', 'createApiKey', 'rotateApiKey', 'assess'
+] as const
+
 /** A caller whose credential held. */
 export interface Principal {
   kind: 'user' | 'key'

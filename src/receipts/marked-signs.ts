@@ -1,6 +1,7 @@
 import { allowableSigns, type AllowableSign } from '../detect/allowable.ts'
 import { asBuffer } from '../detect/bytes.ts'
-import { isMaskedAt, isSecretPlace, redactFactors, redactPath } from './redact.ts'
+import { isSecretPlace, redactFactors } from './redact-evidence.ts'
+import { isMaskedAt, redactPath } from './redact.ts'
 import { restoreObservation } from './replay.ts'
 import { isAllowableSign, type Assessment } from './shapes.ts'
 import type { Receipt, RecentReceipts } from './recent-receipts.ts'
@@ -36,7 +37,8 @@ export function createMarkedSigns ({ receipts, fleet, policy }: MarkedSignsParts
   function remembered (id: string): AllowableSign[] | null {
     const receipt = receipts.get(id)
     if (receipt === null || !isComparable(receipt)) return null
-    return told(allowableSigns(receipt.observation, policy(), (place) => !isSecretPlace(place)))
+    const { observation } = receipt
+    return told(allowableSigns(observation, policy(), (place) => !isSecretPlace(place)), observation)
   }
 
   async function elsewhere (id: string): Promise<AllowableSign[] | null> {
@@ -70,12 +72,12 @@ function storedSigns (assessment: Assessment, policy: Policy): AllowableSign[] {
   if (kept === null || (kept.route === null && isMaskedAt(kept.masked, 'path'))) return []
   const observation = restoreObservation(assessment, kept)
   if (takesCredentials(observation)) return []
-  return told(allowableSigns(observation, policy, (place) => !isMaskedAt(kept.masked, place)))
+  return told(allowableSigns(observation, policy, (place) => !isMaskedAt(kept.masked, place)), observation)
 }
 
-/** As the signs may be told. */
-function told (signs: readonly AllowableSign[]): AllowableSign[] {
+/** As the signs of a request may be told. */
+function told (signs: readonly AllowableSign[], observation: Observation): AllowableSign[] {
   const evidence = signs.map(({ rule, place, grade, text }) => ({ rule, place, grade, text, technique: null }))
-  const redacted = redactFactors([{ name: 'payload', contribution: 0, evidence }])[0]!.evidence
+  const redacted = redactFactors([{ name: 'payload', contribution: 0, evidence }], observation)[0]!.evidence
   return signs.map((sign, at) => ({ ...sign, text: redacted[at]!.text }))
 }

@@ -2,9 +2,9 @@
  * Masking in elements of XML and HTML: the whole content of one with a secret name, whatever stands in it, as elements,
  * comments and CDATA do. Linear: tags are read once, and their ends are found on a stack.
  */
-import { isReference } from './mask-named.ts'
+import { NAME_MAX, isReference } from './mask-named.ts'
 import { maskEncoded } from './mask-shape.ts'
-import { isSecretName } from './secret-names.ts'
+import { isNameKey, isSecretName, isValueKey } from './secret-names.ts'
 import type { OnMasked } from './mask-shape.ts'
 
 const MARK = /<!\[CDATA\[|<!--|<(\/?)([A-Za-z_][\w.:-]{0,63})/g
@@ -34,6 +34,7 @@ function secretContents (text: string): Content[] {
   const found: Content[] = []
   const open: Array<{ tag: string, content: Content }> = []
   const openByTag = new Map<string, number>()
+  const pairs = new Pairs(text)
   let bracket = -1
   MARK.lastIndex = 0
   for (let match = MARK.exec(text); match !== null; match = MARK.exec(text)) {
@@ -46,13 +47,20 @@ function secretContents (text: string): Content[] {
       continue
     }
     const name = match[2].slice(match[2].lastIndexOf(':') + 1)
-    if (!isSecretName(name)) continue
+    if (match[1] !== '') {
+      const paired = pairs.close(name, match.index)
+      if (paired !== null) found.push(paired)
+    }
     const tag = match[2].toLowerCase()
     if (match[1] === '') {
       if (bracket < MARK.lastIndex) bracket = text.indexOf('>', MARK.lastIndex)
       if (bracket === -1) break
+      const attributes = text.slice(MARK.lastIndex, Math.min(bracket, MARK.lastIndex + ATTRIBUTES_MAX))
+      const isPaired = pairs.open(name, bracket + 1)
       if (text[bracket - 1] === '/') continue
-      const content = { name, start: bracket + 1, end: -1 }
+      const secret = isSecretName(name) ? name : isPaired ? 'value' : secretNameIn(attributes)
+      if (secret === null) continue
+      const content = { name: secret, start: bracket + 1, end: -1 }
       found.push(content)
       open.push({ tag, content })
       openByTag.set(tag, (openByTag.get(tag) ?? 0) + 1)
@@ -68,7 +76,64 @@ function secretContents (text: string): Content[] {
   }
   const isMarkup = /^[\s"'\\\u00ef\u00bb\u00bf]*</.test(text)
   for (const content of found) if (content.end === -1) content.end = endOfUnclosed(text, content.start, isMarkup)
-  return found
+  return found.sort((a, b) => a.start - b.start)
+}
+
+const ATTRIBUTES_MAX = 512
+const NAMING = /\b(name|key|field|param|property|variable|id|n)\s{0,8}=\s{0,8}\\?["']([^"'\\]{2,64})/gi
+
+/** `<param name="password">`, whose value is its content. */
+function secretNameIn (attributes: string): string | null {
+  if (!attributes.includes('=')) return null
+  for (const match of attributes.matchAll(NAMING)) if (isSecretName(match[2] as string)) return match[2] as string
+  return null
+}
+
+/**
+ * `<name>password</name><value>x</value>`, in either order, as XML-RPC, property lists and others write pairs: behind
+ * the name of a secret, whatever element comes next is its value.
+ */
+class Pairs {
+  readonly #text: string
+  #nameStart = -1
+  #valueStart = -1
+  /** A value that no name stood before. */
+  #value: Content | null = null
+  #isNamed = false
+  #isSecret = false
+
+  constructor (text: string) {
+    this.#text = text
+  }
+
+  /** An element begins; true when it is a secret's value. */
+  open (name: string, start: number): boolean {
+    if (this.#isSecret) {
+      this.#isSecret = this.#isNamed = false
+      return true
+    }
+    if (isNameKey(name)) this.#nameStart = start
+    else if (isValueKey(name)) this.#valueStart = start
+    return false
+  }
+
+  /** An element ends; gives the value that stood before its name. */
+  close (name: string, end: number): Content | null {
+    if (isValueKey(name)) {
+      this.#value = this.#isNamed || this.#valueStart === -1 ? null : { name: 'value', start: this.#valueStart, end }
+      this.#isNamed = false
+      return null
+    }
+    if (!isNameKey(name) || this.#nameStart === -1) return null
+    const given = this.#text.slice(this.#nameStart, Math.min(end, this.#nameStart + NAME_MAX)).trim()
+    const before = this.#value
+    this.#nameStart = -1
+    this.#value = null
+    const isSecret = isSecretName(given)
+    this.#isNamed = before === null
+    this.#isSecret = isSecret && before === null
+    return isSecret ? before : null
+  }
 }
 
 /**

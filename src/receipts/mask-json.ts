@@ -2,33 +2,59 @@
  * Masking in JSON text without parsing it into a tree: tokens are walked, values of secret names are masked in place.
  * So it also holds for JSON that is cut off, broken or nested deeper than a parser likes. Pure, linear.
  */
-import { HIDING_LENGTH_MIN, maskText } from './mask.ts'
+import { maskCalls, maskDocument, type GraphqlSecrets } from './graphql-secrets.ts'
+import { HIDING_LENGTH_MIN, maskTokens } from './mask-forms.ts'
+import { maskQuoted, maskText } from './mask.ts'
 import { maskShape } from './mask-shape.ts'
+import { QUOTE, unquote, walk } from './json-tokens.ts'
 import { isNameKey, isSecretName, isValueKey } from './secret-names.ts'
 import type { OnMasked } from './mask-shape.ts'
 
 /** The shortest text that hides anything, in its quotes; most strings are shorter or plain. */
 const HIDING_TOKEN_LENGTH_MIN = HIDING_LENGTH_MIN + 2
 
-const NUMBER = /-?\d[\w.+-]*/y
-const BACKSLASH = 0x5c
-const QUOTE = 0x22
-const MINUS = 0x2d
-const ZERO = 0x30
-const NINE = 0x39
-/** Blanks, also of other notations, and the mark of a byte order. */
-const BLANK = /[\s:\u00ef\u00bb\u00bf]/
-const WORD = /[^\s"{}[\],:]+/y
 const NAME_TOKEN_MAX = 66
-const NAMELESS = { name: '', isSecret: false }
+/** The shortest name that may be a token itself. */
+const TOKEN_LENGTH_MIN = 12
+
+/** A name that values stand under. */
+interface Under {
+  readonly name: string
+  readonly isSecret: boolean
+  /** Within the variables of GraphQL: where a factor would say that it is, and '' elsewhere. */
+  readonly path: string
+  /** No evidence lets anything of it be kept. */
+  readonly isHard: boolean
+}
+const NAMELESS: Under = { name: '', isSecret: false, path: '', isHard: false }
+const VARIABLES: Under = { name: 'variables', isSecret: true, path: 'variables', isHard: false }
+
+/** A request of GraphQL: what its documents say of it, and what factors found in its variables. */
+export interface GraphqlRequest {
+  readonly secrets: GraphqlSecrets
+  /** By place, the words that evidence tells, which are kept. */
+  readonly evidence: ReadonlyMap<string, ReadonlySet<string>>
+}
 
 /** The text with what stands under secret names masked, also where it is cut off or no JSON. */
-export function maskJson (text: string, place: string, onMasked: OnMasked): string {
+export function maskJson (text: string, place: string, onMasked: OnMasked, graphql?: GraphqlRequest): string {
+  return maskUnder(NAMELESS, text, place, onMasked, graphql)
+}
+
+/** The same for JSON that is the value of `variables`. */
+export function maskVariables (text: string, onMasked: OnMasked, graphql: GraphqlRequest): string {
+  return maskUnder(VARIABLES, text, 'variables', onMasked, graphql)
+}
+
+function maskUnder (root: Under, text: string, place: string, onMasked: OnMasked, graphql?: GraphqlRequest): string {
   const paired = secretPairs(text)
   /** The names under which the open objects and lists stand; each is judged once, however many values it has. */
-  const open: Array<typeof NAMELESS> = []
+  const open: Under[] = []
   const openPaired: boolean[] = []
-  let under = NAMELESS
+  const openLists: boolean[] = []
+  /** `["password", "x"]`: the value before in the same list is a secret's name. */
+  let isNamedBefore = false
+  let under = root
   /** How many were open where a secret one began; its whole content is masked. */
   let secretFrom = -1
   let out = ''
@@ -36,47 +62,116 @@ export function maskJson (text: string, place: string, onMasked: OnMasked): stri
 
   const isJson = walk(text, {
     onOpen (at) {
-      if (secretFrom === -1 && under.isSecret) secretFrom = open.length
+      if (secretFrom === -1 && (under.isSecret || isNamedBefore)) secretFrom = open.length
       open.push(under)
       openPaired.push(paired.has(at))
+      openLists.push(text[at] === '[')
+      isNamedBefore = false
     },
     onClose () {
-      under = open.pop() ?? NAMELESS
+      under = open.pop() ?? root
       openPaired.pop()
+      openLists.pop()
+      isNamedBefore = false
       if (open.length <= secretFrom) secretFrom = -1
     },
     // In a list the next value stands under the list's name; in an object its key follows.
-    onComma () { under = open.at(-1) ?? NAMELESS },
-    onKey (token) {
+    onComma () { under = open.at(-1) ?? root },
+    onKey (at, end) {
+      const token = text.slice(at, end)
       const name = unquote(token)
-      under = { name, isSecret: isSecretName(name) || (openPaired.at(-1) === true && isValueKey(name)) }
+      const parent = open.at(-1) ?? root
+      under = underOf(parent, name, openPaired.at(-1) === true && isValueKey(name))
+      // Names that no document knows may be anything.
+      const isUnknown = parent.path === VARIABLES.path && graphql !== undefined && graphql.secrets.declared !== null &&
+        !graphql.secrets.declared.has(name)
+      if (isUnknown) edit(at, end, `"${shapeOfString(token)}"`)
+      else if (token.length >= TOKEN_LENGTH_MIN) edit(at, end, maskTokens(token, place, onMasked))
     },
     onValue (at, end) {
       const token = text.slice(at, end)
-      const masked = maskValue(token)
-      if (masked === token) return
-      out += text.slice(from, at) + masked
-      from = end
+      edit(at, end, maskValue(token))
+      isNamedBefore = openLists.at(-1) === true && !isNamedBefore && end - at <= NAME_TOKEN_MAX && token[0] === '"' &&
+        isSecretName(unquote(token))
     }
   })
   const masked = out + text.slice(from)
   // Names without quotes, other quotes, comments, or another form altogether.
   return isJson ? masked : maskText(masked, place, onMasked)
 
+  function edit (at: number, end: number, masked: string): void {
+    if (masked === text.slice(at, end)) return
+    out += text.slice(from, at) + masked
+    from = end
+  }
+
+  function underOf (parent: Under, name: string, isPaired: boolean): Under {
+    const isSecret = isPaired || isSecretName(name)
+    if (graphql === undefined) return { name, isSecret, path: '', isHard: true }
+    const isHard = parent.isHard || (isSecret && name !== VARIABLES.name) ||
+      (parent.path === VARIABLES.path && graphql.secrets.variables.has(name))
+    const isWithin = parent.path !== ''
+    const path = isWithin ? innerPath(parent.path, name) : name === VARIABLES.name ? name : ''
+    return { name, isSecret, path, isHard }
+  }
+
   function maskValue (token: string): string {
-    if (secretFrom === -1 && !under.isSecret) {
-      return token[0] === '"' && token.length >= HIDING_TOKEN_LENGTH_MIN
-        ? maskText(token, placeOf(), onMasked)
-        : token
+    if (secretFrom === -1 && !under.isSecret && !isNamedBefore) {
+      if (token[0] !== '"' || token.length < HIDING_TOKEN_LENGTH_MIN) return token
+      return maskQuoted(maskDocumentIn(token), placeOf(), onMasked)
     }
-    if (token.length > 2) onMasked(placeOf())
-    if (token[0] !== '"') return token.replace(/\d/g, '1')
-    return `"${maskShape(token.slice(1, -1).replace(/\\u[0-9a-fA-F]{4}|\\[\s\S]/g, 'a'))}"`
+    const masked = token[0] === '"'
+      ? `"${maskAround(token) ?? shapeOfString(token)}"`
+      : token.replace(/\d/g, '1')
+    // What a factor found may be the whole value, which is then kept.
+    if (token.length > 2 && (masked !== token || under.isHard)) onMasked(placeOf())
+    return masked
+  }
+
+  /** What a factor found in the variables stays, between the shapes of what stands around it. */
+  function maskAround (token: string): string | null {
+    if (graphql === undefined || under.isHard || graphql.secrets.isSecret) return null
+    const words = graphql.evidence.get(under.path)
+    return words === undefined
+      ? null
+      : token.slice(1, -1).replace(PIECE, (piece) => {
+        if (piece[0] === '\\') return piece.length === 2 ? piece : 'a'
+        return words.has(piece.toLowerCase()) ? piece : maskShape(piece)
+      })
+  }
+
+  function maskDocumentIn (token: string): string {
+    if (!token.includes('{')) return token
+    const document = unquote(token)
+    const masked = graphql !== undefined && under.name === 'query'
+      ? maskDocument(document, graphql.secrets, onMasked)
+      : maskCalls(document, onMasked)
+    if (masked === document) return token
+    const quoted = JSON.stringify(masked)
+    // The text is bytes: what stood in escapes of its own stays in them.
+    return token.includes('\\u') ? quoted.replace(/[^\0-\x7e]/g, escapeUnit) : quoted
   }
 
   function placeOf (): string {
+    if (under.path !== '') return under.path
     return under.name === '' ? place : `${place}.${under.name.slice(0, 64)}`
   }
+}
+
+const PIECE = /\\u[0-9a-fA-F]{4}|\\[\s\S]|[^\\\W_]+|[\u0080-\uffff]+/g
+
+/** A string's content, in its quotes, as a shape. */
+function shapeOfString (token: string): string {
+  return maskShape(token.slice(1, -1).replace(/\\u[0-9a-fA-F]{4}|\\[\s\S]/g, 'a'))
+}
+
+function escapeUnit (character: string): string {
+  return '\\u' + character.charCodeAt(0).toString(16).padStart(4, '0')
+}
+
+/** As the payload factor calls the places of JSON (detect/payload/json-values.ts). */
+function innerPath (path: string, name: string): string {
+  return path.length < 48 ? `${path}.${name.slice(0, 32)}` : path
 }
 
 /** Where the objects begin in which a secret's name is a value: `{ "value": "x", "name": "password" }`. */
@@ -87,9 +182,9 @@ function secretPairs (text: string): Set<number> {
     onOpen (at) { open.push({ at, isNamed: false }) },
     onClose () { open.pop() },
     onComma () {},
-    onKey (token) {
+    onKey (at, end) {
       const object = open.at(-1)
-      if (object !== undefined) object.isNamed = token.length <= NAME_TOKEN_MAX && isNameKey(unquote(token))
+      if (object !== undefined) object.isNamed = end - at <= NAME_TOKEN_MAX && isNameKey(unquote(text.slice(at, end)))
     },
     onValue (at, end) {
       const object = open.at(-1)
@@ -98,72 +193,4 @@ function secretPairs (text: string): Set<number> {
     }
   })
   return found
-}
-
-interface Visitor {
-  onOpen: (at: number) => void
-  onClose: () => void
-  onComma: () => void
-  onKey: (token: string) => void
-  onValue: (at: number, end: number) => void
-}
-
-/** One pass over the tokens; false where words stand between them that JSON does not have. */
-function walk (text: string, visitor: Visitor): boolean {
-  let isJson = true
-  for (let at = 0; at < text.length; at++) {
-    const first = text[at] as string
-    if (first === '{' || first === '[') visitor.onOpen(at)
-    else if (first === '}' || first === ']') visitor.onClose()
-    else if (first === ',') visitor.onComma()
-    else if (!BLANK.test(first)) {
-      const end = endOfValue(text, at)
-      if (end === at) {
-        WORD.lastIndex = at
-        WORD.test(text)
-        if (!/^(?:true|false|null)$/.test(text.slice(at, WORD.lastIndex))) isJson = false
-        at = WORD.lastIndex - 1
-        continue
-      }
-      if (first === '"' && isKey(text, end)) visitor.onKey(text.slice(at, end))
-      else visitor.onValue(at, end)
-      at = end - 1
-    }
-  }
-  return isJson
-}
-
-/** Where the string or number that begins here ends; `at` when there is none. A string may be cut off anywhere. */
-function endOfValue (text: string, at: number): number {
-  const unit = text.charCodeAt(at)
-  if (unit === QUOTE) return endOfString(text, at + 1)
-  if (unit !== MINUS && !(unit >= ZERO && unit <= NINE)) return at
-  NUMBER.lastIndex = at
-  return NUMBER.test(text) ? NUMBER.lastIndex : at
-}
-
-function endOfString (text: string, from: number): number {
-  for (let at = from; at < text.length; at++) {
-    const unit = text.charCodeAt(at)
-    if (unit === QUOTE) return at + 1
-    if (unit === BACKSLASH) at++
-  }
-  return text.length
-}
-
-/** A string with a colon behind it is a name, whatever other notations let stand between them. */
-function isKey (text: string, end: number): boolean {
-  let at = end
-  while (at < text.length && !'"{}[],:'.includes(text[at] as string)) at++
-  return text[at] === ':'
-}
-
-/** The name as a parser would read it: `pass\u0077ord` is `password`. */
-function unquote (token: string): string {
-  if (!token.includes('\\')) return token.slice(1, -1)
-  try {
-    return JSON.parse(token) as string
-  } catch {
-    return token.slice(1, -1)
-  }
 }

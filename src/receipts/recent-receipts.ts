@@ -5,7 +5,9 @@
  * to hold 64 KiB for seconds moves it to the old generation, and a flood of them cost a collection of all memory 3 to 5
  * times a second, 20 ms each.
  */
-import { BODY_KEPT_MAX, redactFactors, redactObservation, redactPath } from './redact.ts'
+import { redactFactors } from './redact-evidence.ts'
+import { BODY_KEPT_MAX } from './redact-parts.ts'
+import { redactObservation, redactPath } from './redact.ts'
 import type { Assessment } from './shapes.ts'
 import type { Verdict } from '../decisions/shapes.ts'
 import type { Clock } from '../std/clock.ts'
@@ -143,7 +145,7 @@ function bytesOf (receipt: Receipt): number {
 export function describeReceipt (receipt: Receipt): Assessment {
   if (!('score' in receipt)) return describeRefused(receipt)
   const { observation, score, verdict } = receipt
-  const factors = redactFactors(score.factors)
+  const factors = redactFactors(score.factors, observation)
   return {
     id: observation.id,
     at: receipt.at,

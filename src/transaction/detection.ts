@@ -51,7 +51,7 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
     method: options.methodLabel(transaction.method),
     path: redactPath(transaction.target),
     factor: decisiveFactor(score),
-    evidence: score === null ? [] : tellableEvidence(score.factors),
+    evidence: score === null ? [] : tellableEvidence(score.factors, observation),
     crossed
   }
 }

@@ -2,8 +2,12 @@ import fc from 'fast-check'
 import t from 'tap'
 import { maskJson } from '../../src/receipts/mask-json.ts'
 import { maskShape } from '../../src/receipts/mask-shape.ts'
-import { maskCookies, maskMultipart, maskPairs, maskText, maskTokens } from '../../src/receipts/mask.ts'
-import { BODY_KEPT_MAX, isSecretPlace, redactFactors, redactObservation, redactPath, redactTarget } from '../../src/receipts/redact.ts'
+import { maskTokens } from '../../src/receipts/mask-forms.ts'
+import { maskPairs } from '../../src/receipts/mask-pairs.ts'
+import { maskCookies, maskMultipart, maskText } from '../../src/receipts/mask.ts'
+import { isSecretPlace, redactFactors } from '../../src/receipts/redact-evidence.ts'
+import { BODY_KEPT_MAX, redactTarget } from '../../src/receipts/redact-parts.ts'
+import { redactObservation, redactPath } from '../../src/receipts/redact.ts'
 import { isSecretName } from '../../src/receipts/secret-names.ts'
 import { observation } from '../detect/observations.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
@@ -161,7 +165,7 @@ t.test('the path of a receipt has no query and 512 characters at most', async (t
 
 t.test('evidence at a secret place does not repeat the secret', async (t) => {
   const evidence = { rule: 'sqli.tautology', place: 'body.user.password', grade: 'likely' as const, text: `matched "${SECRET}' or 1=1" in body.user.password`, technique: null }
-  const [factor] = redactFactors([{ name: 'payload', contribution: 50, evidence: [evidence] }])
+  const [factor] = redactFactors([{ name: 'payload', contribution: 50, evidence: [evidence] }], null)
   t.equal(factor?.evidence[0]?.text, 'sqli.tautology in body.user.password (masked)')
   t.ok(isSecretPlace('cookie.theme'))
   t.notOk(isSecretPlace('query.q'))

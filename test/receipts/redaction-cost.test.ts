@@ -2,8 +2,14 @@ import fc from 'fast-check'
 import t from 'tap'
 import { maskJson } from '../../src/receipts/mask-json.ts'
 import { maskShape } from '../../src/receipts/mask-shape.ts'
-import { maskCookies, maskMultipart, maskPairs, maskText, maskTokens } from '../../src/receipts/mask.ts'
-import { BODY_KEPT_MAX, redactFactors, redactObservation, redactPath, redactTarget } from '../../src/receipts/redact.ts'
+import { graphqlOf } from '../../src/receipts/graphql-request.ts'
+import { maskCalls } from '../../src/receipts/graphql-secrets.ts'
+import { maskTokens } from '../../src/receipts/mask-forms.ts'
+import { maskPairs } from '../../src/receipts/mask-pairs.ts'
+import { maskCookies, maskMultipart, maskText } from '../../src/receipts/mask.ts'
+import { redactFactors } from '../../src/receipts/redact-evidence.ts'
+import { BODY_KEPT_MAX, redactTarget } from '../../src/receipts/redact-parts.ts'
+import { redactObservation, redactPath } from '../../src/receipts/redact.ts'
 import { isSecretName } from '../../src/receipts/secret-names.ts'
 import { observation } from '../detect/observations.ts'
 
@@ -30,16 +36,19 @@ const FUNCTIONS: Record<string, (text: string) => unknown> = {
   maskMultipart: (text) => maskMultipart(text, 'body', ignored),
   maskPairs: (text) => maskPairs(text, 'query', ignored),
   maskTokens: (text) => maskTokens(text, 'path', ignored),
+  maskCalls: (text) => maskCalls(text, ignored),
+  graphqlOf: (text) => graphqlOf(observation({ route: '/graphql', url: `/graphql?query=${text}`, body: new TextEncoder().encode(text.slice(0, BODY_KEPT_MAX)) })),
   maskCookies: (text) => maskCookies(text, ignored),
   maskShape,
   isSecretName,
   redactPath,
   redactTarget: (text) => redactTarget(text),
-  redactFactors: (text) => redactFactors([{ name: 'payload', contribution: 1, evidence: [{ rule: 'r', place: text, text, grade: 'likely', technique: null }] }])
+  redactFactors: (text) => redactFactors([{ name: 'payload', contribution: 1, evidence: [{ rule: 'r', place: text, text, grade: 'likely', technique: null }] }], null)
 }
 
 /** What each pattern and scanner of redaction looks for, whole and in pieces. */
 const PIECES = [
+  'a_pw=', '--password ', '--password "', '-u a:', "['password','", '("password", "', 'login(', '{login(', '{ login(a: "', '"""login(', '($p: String = "', 'password:[$p', '"query":"{login(a:', '"variables":{"a":"', 'query={login(', '//a:b@', '//a@', '//', 'nekr_aaaaaaaa', 'neko%5F', 'bearer.', '<name>password</name>', '<value>x</value><name>', '<param name="password">', '/token/a1', '["password",',
   '"', "'", '\\', '\\"', '\\\\\\"', '"""', '\\"\\"\\"', '\\"""', '\\\n', '"\\\n', "'\\\n", '"a":"', '"a":', '"a": ', '"password":', '"password":"', '"password":{', '"password":"\\', 'a:', 'a=', 'a: ', 'a :', "a:'", 'a:"', 'a:\\"', "a\\'", 'password=', 'password:"', 'password=\\"', 'x-', 'name=', 'name="', 'name="x"', 'name="pwd"\r\n', 'name="pwd"\r\n\r\n', 'filename="', '\r\n--', '--', '\r\n', '\r\n\r\n', '\n', '\n\n', '<', '<a', '<a ', '<a>', '<a b="', '<token>', '<token ', '</a>', '>', '://', '://a', '@', 'eyJ', 'eyJaaaaaaaa', 'eyJaaaaaaaa.', '%41eyJaaaaaaaa', 'sk-', 'sk-aaaaaaaaaaaa', 'github_pat_', 'AKIA', 'AKIAAAAAAAAAAAAAAAAA', 'AIza', 'Bearer ', 'bearer+', 'Basic%20', 'Token aaaaaa', '-----BEGIN ', '-----BEGIN PRIVATE KEY-----', 'PRIVATE KEY', '-----END', 'a', 'A', '0', '-', '_', '$', '.', ' ', '\t', '\u00a0', '%', '%4', '%41', '%25', '%2522', '+', '/', '?', '#', ',', ';', '&', '=', ':', '{', '}', '[', ']', '[]', '(', ')', 'é', '\u00ff', '\ud800', '\0', '1.', '-1', 'tru', '*', '$v', 'String!', 'a.b', 'a[b]', 'pass\\u0077ord',
   '<![CDATA[', ']]>', '<!--', '-->', '<token><![CDATA[', '<token><!--', '</token>', '<token></token>', '<token><pin></token>', 'password:{', 'password:[{"', 'password:#', 'password:#\n', 'password:/*', '*/:', '/*', 'password:,', 'password=>', 'password: Bearer ', 'password%3D', 'password%253D', '%3D', '%26', 'password%3D%20', "password='", "password=\\'", 'pin=\\"', 'pin=\\\\\\"pin=\\"', '"password"/*,*/:', 'name:"password",value:"', 'value:"x",', 'name=password&value=', 'password=;', '\\u0022', '\\\\u005c', '\\n', 'password:\\n', 'password]=', 'content-a\r\n\r\n', '--x\r\ncontent-a: b; name="pwd"\r\n\r\n', 'name*0="', '?a=', '?a=%253F', '%2525'
 ]
@@ -59,7 +68,7 @@ t.test('a receipt of any 16 KiB is described within a part of a turn', async (t)
   for (const type of ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/xml', '']) {
     const slow = PIECES.flatMap((unit) => {
       const given = observation({
-        url: `/?a=${fill('', unit, 8 * KIB)}`,
+        url: `/graphql?a=${fill('', unit, 8 * KIB)}`,
         headers: ['content-type', type, 'x', fill('', unit, 8 * KIB), 'cookie', fill('', unit, 8 * KIB)],
         body: new TextEncoder().encode(fill('', unit, BODY_KEPT_MAX / 2))
       })

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { redactFactors, redactObservation, redactTarget } from '../../src/receipts/redact.ts'
+import { redactFactors } from '../../src/receipts/redact-evidence.ts'
+import { redactTarget } from '../../src/receipts/redact-parts.ts'
+import { redactObservation } from '../../src/receipts/redact.ts'
 import { createPolicy } from '../../src/detect/policy.ts'
 import { scoreInHurry } from '../../src/threads/hurry.ts'
 import { observation } from '../detect/observations.ts'
@@ -39,7 +41,7 @@ t.test('evidence of a sign in the raw bytes tells its rule and its place only', 
       { headers: ['x-note', attack] }
     ]
     for (const override of given) {
-      const evidence = redactFactors(scoreInHurry(observation(override), policy).factors).flatMap((factor) => factor.evidence)
+      const evidence = redactFactors(scoreInHurry(observation(override), policy).factors, null).flatMap((factor) => factor.evidence)
       const raw = evidence.filter(({ rule }) => rule.endsWith('.raw'))
       signs += raw.length
       for (const { text, rule, place } of raw) t.equal(text, `${rule} in ${place} (masked)`)
