@@ -47,12 +47,23 @@ export function openSource (source: string, options: FetchOptions = FETCH_OPTION
   return isUrl(source) ? openUrl(source, options) : openFile(source)
 }
 
-/** A source as the audit may keep it: a file's name, or an address without its query, which may be a token. */
+/**
+ * A source as the audit may keep it: a file's name, or an address without its query and its user. A part of the path
+ * that is no word may be a token, as feeds have it, and is left out, too.
+ */
 export function sourceLabel (source: string): string {
   if (!isUrl(source)) return basename(source).slice(0, 200)
   if (!URL.canParse(source)) return 'an address'
   const { origin, pathname } = new URL(source)
-  return (origin + pathname).slice(0, 200)
+  const path = pathname.split('/', SEGMENTS_MAX).map((segment) => isPlain(segment) ? segment : '…').join('/')
+  return (origin + path).slice(0, 200)
+}
+
+const SEGMENTS_MAX = 32
+
+/** `enterprise-attack-15.1.json`, `v2`, `2026-11-30`. */
+function isPlain (segment: string): boolean {
+  return segment === '' || segment.split(/[-_.]/).every((word) => /^(?:[A-Za-z]{1,20}\d{0,2}|\d{1,4}|)$/.test(word))
 }
 
 /**

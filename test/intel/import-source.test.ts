@@ -87,3 +87,10 @@ t.test('a source that is let go in the middle is closed', async (t) => {
   await chunks.return(undefined)
   t.ok(closed)
 })
+
+t.test('the audit learns where an import came from, and no secret of its address', async (t) => {
+  const secret = 'hUnter7Zq9x'
+  const urls = [`https:${'//'}bob:${secret}@h.example/feed.json`, `https://${secret}@h.example/feed.json`, `https://h.example/feed.json?key=${secret}`, `https://h.example/${secret}/feed.json`, `https://h.example/a/${secret}`, `https://h.example/feed.json#${secret}`, `https://h.example/nekr_se_${secret}/feed.json`]
+  for (const url of urls) t.notOk(sourceLabel(url).includes(secret), sourceLabel(url))
+  for (const url of ['https://h.example/enterprise-attack/enterprise-attack-15.1.json', 'https://h.example/v2/feeds/2026-11-30/all.json']) t.equal(sourceLabel(url), url)
+})
