@@ -4,6 +4,7 @@ import type { Fleet } from '../fleet/port.ts'
 import { processOfReceipt } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 import type { Collection, Page, Where } from '../storage/port.ts'
+import { REDACTION_VERSION, cleanReceipt } from './cleaning.ts'
 import { describeReceipt, type RecentReceipts } from './recent-receipts.ts'
 import type { Assessment, StoredAssessment } from './shapes.ts'
 import type { Slices } from './slices.ts'
@@ -112,6 +113,7 @@ function whereOf ({ minScore, action, since }: AssessmentFilter): Where {
 
 function withoutBookkeeping (stored: (StoredAssessment & { revision?: number }) | null): Assessment | null {
   if (stored === null) return null
-  const { expiresAt: _expiresAt, revision: _revision, ...assessment } = stored
+  const known = (stored.redaction ?? 0) >= REDACTION_VERSION ? stored : cleanReceipt(stored)
+  const { expiresAt: _expiresAt, revision: _revision, redaction: _redaction, ...assessment } = known
   return assessment
 }

@@ -9,6 +9,7 @@
  */
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { keepBelowCeiling } from './ceiling.ts'
+import { createCleaning, type Cleaning } from './cleaning.ts'
 import { describeAllowances } from './describe-allowances.ts'
 import { explainAssessment } from './explain.ts'
 import { decoyUrls } from '../detect/signs/decoy-paths.ts'
@@ -72,7 +73,7 @@ interface ReceiptParts {
   judge (score: Score, about: { method: string }): Verdict
 }
 
-const CEILING_EVERY_MS = 5 * 60_000
+const UPKEEP_EVERY_MS = 5 * 60_000
 
 export function createReceipts (parts: ReceiptParts): Receipts {
   const { storage, audit, fleet, clock, log, threads, judge } = parts
@@ -99,7 +100,8 @@ export function createReceipts (parts: ReceiptParts): Receipts {
     score: threads.score,
     judge: (score, about) => judge(score, about).action
   })
-  const stopCeiling = holdCeiling(store, { fleet, log })
+  const cleaning = createCleaning({ store, slices, log })
+  const stopUpkeep = keepUp(store, cleaning, { fleet, log })
 
   return {
     ...intake,
@@ -131,10 +133,13 @@ export function createReceipts (parts: ReceiptParts): Receipts {
     describeAllowances: () => describeAllowances(falsePositives.all()),
     removeAllowance: falsePositives.remove,
     onShown: live.subscribe,
-    load: falsePositives.load,
+    async load () {
+      if (fleet.slot === 0) cleaning.run()
+      await falsePositives.load()
+    },
     flush: recorder.flush,
     async close () {
-      stopCeiling()
+      stopUpkeep()
       falsePositives.close()
       live.close()
       await Promise.all([stats.close(), recorder.close()])
@@ -142,16 +147,23 @@ export function createReceipts (parts: ReceiptParts): Receipts {
   }
 }
 
-/** Keeps the stored receipts below their bound, from one process of the host. Returns what ends it. */
-function holdCeiling (
+/**
+ * Keeps the stored receipts below their bound and cleaned, from one process of the host. Returns what ends it.
+ */
+function keepUp (
   store: Collection<StoredAssessment>,
+  cleaning: Cleaning,
   { fleet, log }: Pick<ReceiptParts, 'fleet' | 'log'>
 ): () => void {
   const timer = setInterval(() => {
     if (fleet.slot !== 0) return
     keepBelowCeiling(store).catch((error: unknown) => log.warn({ err: error }, 'old receipts could not be removed'))
-  }, CEILING_EVERY_MS).unref()
-  return () => clearInterval(timer)
+    cleaning.run()
+  }, UPKEEP_EVERY_MS).unref()
+  return () => {
+    clearInterval(timer)
+    cleaning.close()
+  }
 }
 
 /** Whether a target of an allowance is a decoy, as the router reads it. */

@@ -3,6 +3,7 @@
  * hundredth, chosen by its id so that a repetition chooses the same. Redaction and JSON are done in small portions off
  * the request path; a store that is down costs receipts, never requests.
  */
+import { REDACTION_VERSION } from './cleaning.ts'
 import { describeReceipt, idOf } from './recent-receipts.ts'
 import type { Receipt } from './recent-receipts.ts'
 import type { StoredAssessment } from './shapes.ts'
@@ -77,7 +78,8 @@ export function createRecorder ({ store, clock, slices, retentionDays, log }: Re
   }
 
   function storedOf (receipt: Receipt): StoredAssessment {
-    return { ...describeReceipt(receipt), expiresAt: receipt.at + retentionDays * DAY_MS }
+    const expiresAt = receipt.at + retentionDays * DAY_MS
+    return { ...describeReceipt(receipt), expiresAt, redaction: REDACTION_VERSION }
   }
 
   function fail (receipts: number, error: unknown): void {

@@ -58,6 +58,8 @@ export interface MaskedPlace {
 /** An Assessment in the store. */
 export interface StoredAssessment extends Assessment {
   expiresAt: number
+  /** By which version of the rules it was redacted; absent in those of before there were versions (cleaning.ts). */
+  redaction?: number
 }
 
 export const assessmentCollection: CollectionDefinition = {
@@ -65,7 +67,8 @@ export const assessmentCollection: CollectionDefinition = {
   expiryField: 'expiresAt',
   indexes: [
     { name: 'assessments_at', fields: [['at', -1]] },
-    { name: 'assessments_action', fields: [['action', 1], ['at', -1]] }
+    { name: 'assessments_action', fields: [['action', 1], ['at', -1]] },
+    { name: 'assessments_redaction', fields: [['redaction', 1]] }
   ]
 }
 

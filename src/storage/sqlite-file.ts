@@ -29,6 +29,8 @@ const PRAGMAS = [
   'synchronous = NORMAL',
   'journal_size_limit = 67108864',
   'cache_size = -16000',
+  // What is removed or replaced is overwritten: the text of a receipt does not outlive it in a free page.
+  'secure_delete = ON',
   'trusted_schema = OFF'
 ]
 
