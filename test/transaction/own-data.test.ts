@@ -121,7 +121,7 @@ t.test('what authorised callers write is data', async (t) => {
   await t.test('one after the other from one address', async (t) => {
     for (const caller of [admin, key]) {
       const address = newAddress()
-      for (let i = 0; i < 20; i++) {
+      for (let i = 0; i < 30; i++) {
         clock.advance(3_000 + 170 * (i % 7))
         const sent = await ask(caller, address, { body: asJson({ query: ADD, variables: { reason: `${i} ${HOSTILE[i % 7]}` } }) })
         await isHarmless(t, sent, `${caller.name}, the ${i}th`)
