@@ -144,7 +144,7 @@ t.test('behaviour: hostile habits are named, ordinary ones are not', (t) => {
     ['behavior.shared-fingerprint', { loginAttempt: 1, loginAttempts600s: 1, requests3600s: 1, fingerprintRequests600s: 20, fingerprintLoginAttempts600s: 20, fingerprintFailedLogins600s: 19, fingerprintFailingAddresses600s: 12 }],
     ['behavior.sweep', { requests600s: 60, requests3600s: 60, variations600s: 58, distinctTargets3600s: 59, streakRequests: 60, intervalMeanMs: 500, distinctShapes3600s: 1 }],
     ['behavior.enumeration', { requests600s: 34, requests3600s: 34, sequentialRun: 33, variations600s: 33, distinctTargets3600s: 34, intervalMeanMs: 300 }],
-    ['behavior.scan', { requests600s: 25, requests3600s: 25, notFound600s: 24, notFound3600s: 24, guesses3600s: 25, distinctShapes3600s: 20 }],
+    ['behavior.scan', { requests600s: 25, requests3600s: 25, notFound600s: 24, notFound3600s: 24, guesses3600s: 25, distinctShapes3600s: 20, distinctTargets3600s: 22 }],
     ['behavior.rotation', { requests600s: 25, requests3600s: 25, distinctAgents3600s: 22, agentChanges3600s: 24, distinctTargets3600s: 24, distinctShapes3600s: 1, distinctHeaderSets3600s: 1 }],
     ['behavior.probes', { probes3600s: 7, requests3600s: 8 }]
   ]

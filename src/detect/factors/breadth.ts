@@ -59,6 +59,11 @@ export function noveltyOf (history: HistorySnapshot): number {
 
 const TARGETS_MANY = 250
 
+/** A poller of things that have gone misses every time, and asks for the same few again. */
+function noveltyWeight (history: HistorySnapshot): number {
+  return ramp(noveltyOf(history), 0.2, 0.5)
+}
+
 /** A list of thirty things is read by their numbers as well; and ten that are asked for in turn are no run. */
 const RUN_MIN = 31
 const RUN_TARGETS_MIN = 26
@@ -81,10 +86,10 @@ function addMissSigns (history: HistorySnapshot, patience: number, signs: Signs)
   // An address that a link, a form or an app led to is missed by many visitors alike.
   const notFound = Math.max(0, history.notFound600s - history.strays600s)
   const missing = notFound / Math.max(1, history.requests600s)
-  const misses = Math.min(notFound, history.variations600s)
+  const misses = Math.min(notFound, history.variations600s, history.distinctTargets3600s)
   addSign(
     signs,
-    0.5 * patience * ramp(misses, 6, 20) * ramp(missing, 0.35, 0.7),
+    0.5 * patience * ramp(misses, 10, 20) * ramp(missing, 0.35, 0.7) * noveltyWeight(history),
     'behavior.misses',
     'client',
     `${notFound} of ${history.requests600s} things asked for do not exist`,
@@ -105,7 +110,7 @@ function addScanSigns (history: HistorySnapshot, patience: number, signs: Signs)
   addSign(
     signs,
     0.72 * patience * ramp(each, 3, 6) * ramp(breadth, 6, 18) * ramp(history.notFound3600s, 5, 16) *
-      ramp(missing, 0.45, 0.8),
+      ramp(missing, 0.45, 0.8) * noveltyWeight(history),
     'behavior.scan',
     'client',
     `${history.guesses3600s} unknown paths of about ${breadth} shapes that nothing led to`,
