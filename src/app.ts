@@ -15,6 +15,7 @@ import graphql from './transports/graphql/plugin.ts'
 import assess from './transports/assess/plugin.ts'
 import socket from './transports/websocket/plugin.ts'
 import { createDecoys } from './transaction/decoys.ts'
+import { createUnnamedProxies, type UnnamedProxies } from './transaction/unnamed-proxies.ts'
 import { createWalk, type Walk } from './transaction/walk.ts'
 import type { Decoys } from './transaction/decoys.ts'
 import http, { answerFrameworkError } from './transports/http/plugin.ts'
@@ -45,6 +46,7 @@ declare module 'fastify' {
     prepared: Prepared
     /** The four calls that every transport makes for each request. */
     walk: Walk
+    unnamedProxies: UnnamedProxies
     decoys: Decoys
   }
 }
@@ -93,7 +95,9 @@ const walk = fp(async (app: FastifyInstance) => {
   const { audit, metrics, clock, fleet } = app
   const decoys = createDecoys(config.decoyPaths)
   app.decorate('decoys', decoys)
+  app.decorate('unnamedProxies', createUnnamedProxies({ fleet, log: app.log }))
   app.decorate('walk', createWalk({
+    unnamedProxies: app.unnamedProxies,
     decisions,
     identity,
     limits,

@@ -67,14 +67,20 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     pending.delete(id)
     offenders.reset(subjectKey(decision))
     siblings.removed(decision)
-    if (decision.action === 'BLOCK') await removeQuarantines(decision, actor)
+    if (decision.action === 'BLOCK') await removeBeside(decision, actor)
     return decision
   }
 
-  /** A client who is let back in is let in: the quarantine that came with the block goes with it. */
-  async function removeQuarantines (block: Decision, actor: string): Promise<void> {
-    for (const other of replica.standing.about(block)) {
-      if (other.action === 'CHALLENGE' && other.kind === 'playbook') await remove(other.id, actor)
+  /**
+   * A client who is let back in is let in: the quarantine that came with the block goes with it, and with a playbook's
+   * block of an IPv6 address or of its /64 whatever else of that /64 playbooks decided about.
+   */
+  async function removeBeside (block: Decision, actor: string): Promise<void> {
+    const { standing } = replica
+    const quarantines = standing.about(block)
+      .filter(({ action, kind }) => action === 'CHALLENGE' && kind === 'playbook')
+    for (const { id } of new Set([...quarantines, ...standing.inSubnetOf(block)])) {
+      if (standing.get(id) !== null) await remove(id, actor)
     }
   }
 

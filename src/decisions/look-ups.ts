@@ -12,6 +12,11 @@ export interface LookUps {
    * about an address says nothing of who shares it; what a person decided does, and so does every allow.
    */
   byPeopleAbout (address: string, neverBlockApplies?: boolean): Decision | null
+  /**
+   * True when a playbook blocks another address of an IPv6 address's /64, or the /64: who attacks from there now is
+   * more than one address. `simulated` ones count for those that are simulated.
+   */
+  blocksNeighbour (address: string, simulated: boolean): boolean
   /** About the key, user or session. */
   forPrincipal (principal: Principal): Decision | null
   /** Hop 3: the decision that counts, of the caller's own and the one about its address; an allow wins over a block. */
@@ -32,6 +37,12 @@ export function createLookUps ({ standing, clock }: { standing: Standing, clock:
       standing.size === 0 ? null : standing.forAddress(address, clock.now(), neverBlockApplies),
     byPeopleAbout: (address, neverBlockApplies = true) =>
       standing.size === 0 ? null : standing.byPeopleAbout(address, clock.now(), neverBlockApplies),
+    blocksNeighbour (address, simulated) {
+      const nowMs = clock.now()
+      return standing.inSubnetOf({ scope: 'IP', value: address, action: 'BLOCK', kind: 'playbook' }).some((one) =>
+        one.action === 'BLOCK' && one.value !== address && one.simulated === simulated &&
+        (one.expiresAt === null || one.expiresAt > nowMs))
+    },
     forPrincipal,
     forCaller: (principal, byAddress) => principal === null ? byAddress : stronger(forPrincipal(principal), byAddress)
   }

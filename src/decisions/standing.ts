@@ -1,6 +1,7 @@
 import type { NeverBlock } from './never-block.ts'
 import { RangeIndex } from './range-index.ts'
 import { holdsForSignedIn, type Action, type Decision, type DecisionScope } from './shapes.ts'
+import { Subnets } from './subnets.ts'
 
 /**
  * All standing decisions of the fleet in memory, found by address, range, key, user or session.
@@ -21,6 +22,8 @@ export interface Standing {
   forId (scope: 'KEY' | 'USER' | 'SESSION', id: string, nowMs: number): Decision | null
   /** All about the same client, expired ones included. */
   about (decision: Pick<Decision, 'scope' | 'value'>): readonly Decision[]
+  /** What playbooks decided against the IPv6 /64 of this decision, expired ones included. */
+  inSubnetOf (decision: Pick<Decision, 'scope' | 'value' | 'action' | 'kind'>): readonly Decision[]
   /** The other decision of its kind about the same client, with the same action: of those one stands. */
   rivalOf (decision: Decision, nowMs: number): Decision | null
   /** Takes out what expired and returns it. */
@@ -37,6 +40,7 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
   const byId = new Map<string, Decision>()
   const named = new Map<string, Decision[]>()
   const ranges = new RangeIndex(before)
+  const subnets = new Subnets()
   const expiring = new Map<number, Set<string>>()
   const active: Record<Action, number> = { ALLOW: 0, CHALLENGE: 0, BLOCK: 0 }
   let digest = 0
@@ -54,8 +58,10 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
     remove(decision.id)
     byId.set(decision.id, decision)
     count(decision, 1)
-    if (isNetwork(decision.scope)) ranges.add(decision)
-    else {
+    if (isNetwork(decision.scope)) {
+      ranges.add(decision)
+      subnets.add(decision)
+    } else {
       const key = keyOf(decision.scope, decision.value)
       const list = named.get(key)
       if (list === undefined) named.set(key, [decision])
@@ -77,8 +83,10 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
     if (decision === undefined) return null
     byId.delete(id)
     count(decision, -1)
-    if (isNetwork(decision.scope)) ranges.delete(decision)
-    else {
+    if (isNetwork(decision.scope)) {
+      ranges.delete(decision)
+      subnets.delete(decision)
+    } else {
       const key = keyOf(decision.scope, decision.value)
       const rest = (named.get(key) ?? []).filter((other) => other.id !== id)
       if (rest.length === 0) named.delete(key)
@@ -109,6 +117,7 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
     byPeopleAbout: (address, nowMs, neverBlockApplies) => spare(find(address, nowMs, true), address, neverBlockApplies),
     forId: (scope, id, nowMs) => strongest(named.get(keyOf(scope, id)), nowMs, null),
     about,
+    inSubnetOf: (decision) => subnets.around(decision),
     rivalOf (decision, nowMs) {
       return about(decision).find((other) =>
         other.id !== decision.id && other.action === decision.action &&

@@ -5,7 +5,7 @@ import type { Clock } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import type { Match } from './match.ts'
 import { attackerName, type Detection, type Playbook } from './shapes.ts'
-import type { Actions } from './steps.ts'
+import { isSpared, type Actions } from './steps.ts'
 
 /**
  * Claims of runs: a playbook runs once per attacker and window, over all processes as far as they have told. A claim
@@ -106,11 +106,8 @@ export class Claims {
     if (withheld) return [recorded + SPARED_SUFFIX]
     const block = steps.find((step) => step.do === 'block')
     if (block === undefined) return [recorded]
-    const isSpared = this.#parts.actions.previewDecision(
-      { ...detection.attacker, action: 'BLOCK', ttlSeconds: block.ttlSeconds },
-      detection.address
-    ) === null
-    return [recorded + (isSpared ? SPARED_SUFFIX : BLOCKED_SUFFIX), recorded]
+    const spared = isSpared(this.#parts.actions, block.ttlSeconds, detection)
+    return [recorded + (spared ? SPARED_SUFFIX : BLOCKED_SUFFIX), recorded]
   }
 }
 

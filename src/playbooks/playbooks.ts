@@ -151,8 +151,8 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
 
 /** A stored receipt as the runner sees it. */
 function detectionOf (assessment: Assessment): Detection {
-  const { client, factors } = assessment
-  const attacker = attackerOf(client)
+  const { client, address, factors } = assessment
+  const attacker = attackerOf(client, address === '' ? null : address)
   if (attacker === null) throw new NEKO_ERR_INPUT_INVALID('The receipt names no client to act against')
   const largest = factors.reduce<{ name: Detection['factor'], contribution: number }>(
     (best, one) => one.contribution > best.contribution ? one : best,

@@ -1,7 +1,7 @@
 import type { Action, DecisionScope } from '../decisions/shapes.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Evidence, FactorName, Grade } from '../detect/shapes.ts'
-import { canonicalAddress } from '../std/ip.ts'
+import { canonicalAddress, subnetOf } from '../std/ip.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
 /** Shapes of playbooks: the rule (Playbook), what it is held against (Detection), one execution (Run). */
@@ -63,8 +63,11 @@ export interface Playbook {
   windowSeconds: number
 }
 
-/** The client that a run acts against: a key or a user when signed in, else the address or its /64. */
-interface Attacker { scope: Exclude<DecisionScope, 'SESSION'>, value: string }
+/**
+ * Whom a run acts against: a key or a user when signed in, else the request's address; of IPv6 the /64 when another
+ * address of it is blocked already.
+ */
+export interface Attacker { scope: Exclude<DecisionScope, 'SESSION'>, value: string }
 
 /** Facts about one answered request, as playbooks are told of it: flat, nothing secret. */
 export interface Detection {
@@ -77,6 +80,11 @@ export interface Detection {
   submitter?: string
   /** The request's address, as far as NEVER_BLOCK may look at it; null otherwise. */
   address: string | null
+  /**
+   * The attacker's address is that of a proxy which TRUST_PROXY lacks: a private one, or one that several callers
+   * share. Absent: of none.
+   */
+  proxy?: 'private' | 'shared' | null
   score: number
   grade: Grade | null
   /** True when the score is only the cheap one. */
@@ -136,16 +144,17 @@ export const runCollection: CollectionDefinition = {
 export const playbookCollections: CollectionDefinition[] = [runCollection]
 
 /**
- * The attacker that a client key stands for: an address of IPv6 is its /64. Null where it names nobody, as that of a
- * sample without an address.
+ * The attacker that a client key stands for. Of the /64 that is the client of IPv6 it is the one address that the
+ * request came from, where that is known. Null where it names nobody, as that of a sample without an address.
  */
-export function attackerOf (client: string): Attacker | null {
+export function attackerOf (client: string, address: string | null): Attacker | null {
   const [kind, ...rest] = client.split(':') as [string, ...string[]]
   const value = rest.join(':')
   if (kind === 'key') return { scope: 'KEY', value }
   if (kind === 'user') return { scope: 'USER', value }
   if (kind !== 'ip' || canonicalAddress(value.split('/', 1)[0] as string) === null) return null
-  return value.endsWith('/64') ? { scope: 'RANGE', value } : { scope: 'IP', value }
+  if (!value.endsWith('/64')) return { scope: 'IP', value }
+  return address === null ? { scope: 'RANGE', value: subnetOf(value) } : { scope: 'IP', value: address }
 }
 
 /** Whether a playbook goes before another, named as an incident names it. */

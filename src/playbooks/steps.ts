@@ -36,6 +36,9 @@ interface Cause {
 }
 
 const SPARED = 'NEVER_BLOCK or an allow spares this client'
+const UNNAMED = 'TRUST_PROXY does not name this private proxy, whose clients share its address'
+/** How long a proxy is blocked that stands before several callers. */
+const SHARED_SECONDS_MAX = 600
 const UNCROSSED = 'no limit was crossed'
 const WITHHELD = 'whoever handed it in has had 60 standing decisions within a minute'
 const UNTOLD = 'no WEBHOOK_URLS'
@@ -64,16 +67,22 @@ function isSparedQuarantine (actions: Actions, seconds: number, detection: Detec
   return detection.submitter !== undefined && isSpared(actions, seconds, detection)
 }
 
-function isSpared (actions: Actions, ttlSeconds: number, { attacker, address }: Detection): boolean {
-  return actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds }, address) === null
+/** Also asked by claims: a run that is spared does not stand in the way of one that blocks. */
+export function isSpared (
+  actions: Pick<Actions, 'previewDecision'>,
+  ttlSeconds: number,
+  { attacker, address, proxy }: Detection
+): boolean {
+  return proxy === 'private' || actions.previewDecision({ ...attacker, action: 'BLOCK', ttlSeconds }, address) === null
 }
 
 function act (actions: Actions, step: Step, cause: Cause): Pick<StepOutcome, 'result' | 'detail'> {
-  const { client, crossed, simulated } = cause.detection
+  const { client, crossed, proxy, simulated } = cause.detection
   const result: RunResult = simulated ? 'simulated' : 'done'
   switch (step.do) {
     case 'block': return block(actions, step.ttlSeconds, cause)
     case 'quarantine':
+      if (proxy === 'private') return { result: 'skipped', detail: UNNAMED }
       if (isSparedQuarantine(actions, step.seconds, cause.detection)) return { result: 'skipped', detail: SPARED }
       quarantine(actions, step.seconds, cause)
       return { result, detail: describeStep(step) }
@@ -96,10 +105,17 @@ function act (actions: Actions, step: Step, cause: Cause): Pick<StepOutcome, 're
 }
 
 function block (actions: Actions, ttlSeconds: number, cause: Cause): Pick<StepOutcome, 'result' | 'detail'> {
-  const { attacker, simulated } = cause.detection
+  const { attacker, proxy, simulated } = cause.detection
+  if (proxy === 'private') return { result: 'skipped', detail: UNNAMED }
+  const isShared = proxy === 'shared'
   const decision = actions.addDecision(
-    { ...attacker, action: 'BLOCK', ttlSeconds, reason: reasonOf(cause.playbook, cause.detection) },
-    originOf(cause)
+    {
+      ...attacker,
+      action: 'BLOCK',
+      ttlSeconds: isShared ? Math.min(ttlSeconds, SHARED_SECONDS_MAX) : ttlSeconds,
+      reason: reasonOf(cause.playbook, cause.detection)
+    },
+    { ...originOf(cause), escalates: !isShared }
   )
   if (decision === null) return { result: 'skipped', detail: SPARED }
   const until = new Date(decision.expiresAt as number).toISOString()

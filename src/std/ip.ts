@@ -17,6 +17,17 @@ export function canonicalAddress (text: string): string | null {
   return groups.map((group) => group.toString(16)).join(':')
 }
 
+/** `203.0.113.7:4711`, `[2001:db8::1]` or `[2001:db8::1]:99`; a port may be obfuscated, as in RFC 7239 6.3. */
+const WITH_PORT = /^(?:\[([0-9a-fA-F:.%]{2,64})\]|([0-9.]{7,15})(?=:))(?::(?:\d{1,5}|_[\w.-]{1,64}))?$/
+
+/** Canonical text of an address as proxies write it, with or without a port; null when it is none. */
+export function forwardedAddress (text: string): string | null {
+  const parts = WITH_PORT.exec(text)
+  if (parts === null) return canonicalAddress(text)
+  const [, six, four] = parts
+  return six === undefined || six.includes(':') ? canonicalAddress((six ?? four) as string) : null
+}
+
 /** The part of a canonical address that counts as one client: IPv4 itself, IPv6 its /64 (`2001:db8:0:1::/64`). */
 export function addressKey (canonical: string): string {
   if (!canonical.includes(':')) return canonical
@@ -30,6 +41,11 @@ export function widerNets (addressKey: string): readonly [] | readonly [net56: s
   const net48 = addressKey.slice(0, at)
   const group = parseInt(addressKey.slice(at + 1, -5), 16) & 0xff00
   return [`${net48}:${hex(group)}::/56`, `${net48}::/48`]
+}
+
+/** The /64 that holds a canonical IPv6 address, spelled as ranges are. */
+export function subnetOf (canonical: string): string {
+  return `${canonical.split(':', 4).join(':')}:0:0:0:0/64`
 }
 
 interface Cidr {
@@ -105,6 +121,17 @@ const COLON = 58
 function putGroup (out: Int32Array, index: number, group: number): void {
   if ((index & 1) === 0) out[index >> 1] = group << 16
   else out[index >> 1]! |= group
+}
+
+/** Addresses of networks of one's own (RFC 1918, 4193, 6598), of this machine, and of its links. */
+const PRIVATE = createAddressSet([
+  '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16',
+  'fc00::/7', 'fe80::/10', '::1/128'
+])
+
+/** True for a canonical address that nobody on the public internet has. */
+export function isPrivatePeer (canonical: string): boolean {
+  return PRIVATE.has(canonical)
 }
 
 /** Ranges to test addresses against, prepared once; for lists of up to some hundred ranges. */

@@ -18,9 +18,9 @@ export function health (app: FastifyInstance): Health {
   const redisUp = app.fleet.bridgeUp()
   if (redisUp !== null) checks.redis = { up: redisUp }
   const notes: string[] = []
-  if (app.forwardingProblem()) {
+  if (app.unnamedProxies.isSeen()) {
     notes.push(
-      'X-Forwarded-For came from a peer that TRUST_PROXY does not name: clients are counted by the address of that peer'
+      'X-Forwarded-For or Forwarded came from a peer that TRUST_PROXY does not name: its clients share its address'
     )
   }
   if (app.config.production && app.config.redisUrl === null) {

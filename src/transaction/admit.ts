@@ -10,6 +10,7 @@ import { countedAs, isCrossSite } from './cross-site.ts'
 import { refusalFrom, refuseByLimit, type Refusal } from './refusal.ts'
 import { decisionAbout, isBlock } from './standing-block.ts'
 import type { Transaction } from './transaction.ts'
+import type { UnnamedProxies } from './unnamed-proxies.ts'
 
 /**
  * The second call, hops 1 to 4: standing decision, credential, decision about the caller, limit. Cheapest first: an
@@ -21,6 +22,7 @@ export interface AdmitParts {
   identity: Pick<Identity, 'authenticate' | 'recall'>
   limits: Pick<Limits, 'peekNamed' | 'takeNamed' | 'take' | 'isHeld'>
   metrics: Pick<Metrics, 'limitDecisionsTotal'>
+  unnamedProxies: Pick<UnnamedProxies, 'note'>
   isOverloaded (): boolean
   /** CORS_ORIGIN. */
   corsOrigins: readonly string[]
@@ -32,7 +34,7 @@ const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED(), { bodyUnread: true })
 const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
 
 export function createAdmit (parts: AdmitParts): Admit {
-  const { decisions, identity, limits, metrics, isOverloaded, corsOrigins } = parts
+  const { decisions, identity, limits, metrics, unnamedProxies, isOverloaded, corsOrigins } = parts
   const tries = createBlockedTries({ decisions, identity, limits })
 
   return function admit (transaction) {
@@ -81,6 +83,7 @@ export function createAdmit (parts: AdmitParts): Admit {
     byAddress: Decision | null,
     failures: LimitAnswer | null
   ): Refusal | null | Promise<Refusal | null> {
+    if (transaction.unnamedProxy !== null) unnamedProxies.note(transaction)
     const decision = transaction.decision = decisionAbout(decisions, transaction, byAddress)
     if (!isBlock(decision)) return limit(transaction, failures)
     const reads = tries.reads(transaction, decision)

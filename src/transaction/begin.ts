@@ -21,6 +21,7 @@ export function createBegin ({ processId, clock }: { processId: string, clock: C
     acts: arrival.acts,
     address: arrival.address,
     neverBlockApplies: arrival.neverBlockApplies,
+    unnamedProxy: arrival.unnamedProxy,
     method: arrival.method,
     target: arrival.target,
     headers: arrival.headers,

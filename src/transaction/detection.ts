@@ -1,16 +1,21 @@
+import type { Decisions } from '../decisions/decisions.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
 import type { Score } from '../detect/shapes.ts'
 import type { Limits } from '../limits/limiter.ts'
-import { attackerOf, type Detection } from '../playbooks/shapes.ts'
+import { attackerOf, type Attacker, type Detection } from '../playbooks/shapes.ts'
 import { redactPath, tellableEvidence } from '../receipts/redact.ts'
+import { subnetOf } from '../std/ip.ts'
 import { heldScore } from './own-data.ts'
 import type { Transaction } from './transaction.ts'
+import type { UnnamedProxies } from './unnamed-proxies.ts'
 
 /** From a transaction to a Detection, the message to playbooks: its score, and a limit that it crossed. */
 export interface DetectionOptions {
   challengeThreshold: number
   shadow: boolean
   limits: Pick<Limits, 'isHeld' | 'countViolation'>
+  decisions: Pick<Decisions, 'blocksNeighbour'>
+  unnamedProxies: Pick<UnnamedProxies, 'kindOf'>
   /** Closed lists alone: it reaches incidents and reasons. */
   methodLabel (method: string): string
 }
@@ -23,7 +28,7 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
   if (transaction.crossSite) return null
   const { verdict, observation, client, limit } = transaction
   const score = heldScore(transaction)
-  const attacker = attackerOf(client)
+  const attacker = attackerOf(client, transaction.address)
   // Nobody was named: a sample without an address.
   if (attacker === null) return null
   const crossed = crossedLimit(transaction, options.limits)
@@ -31,12 +36,14 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
   if (score === null || verdict === null || observation === null) {
     if (limit === null || crossed === null) return null
   } else if (crossed === null && exhausts600s === 0 && !isNotable(score, options.challengeThreshold)) return null
+  const simulated = verdict?.simulated ?? options.shadow
   return {
     assessmentId: transaction.id,
     at: transaction.at,
-    attacker,
+    attacker: widened(attacker, simulated, options.decisions),
     client,
     address: transaction.neverBlockApplies ? transaction.address : null,
+    proxy: transaction.principal === null ? options.unnamedProxies.kindOf(transaction) : null,
     score: score?.value ?? 0,
     grade: score?.grade ?? null,
     degraded: score?.degraded === true,
@@ -44,7 +51,7 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
     automation: score?.automation === true,
     anomaly: score?.anomaly === true,
     action: verdict?.action ?? 'BLOCK',
-    simulated: verdict?.simulated ?? options.shadow,
+    simulated,
     refused: isRefused(transaction),
     refusals600s: (observation?.history?.refused600s ?? 0) + 1,
     exhausts600s,
@@ -54,6 +61,13 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
     evidence: score === null ? [] : tellableEvidence(score.factors, observation),
     crossed
   }
+}
+
+/** The first address of a /64 that attacks is blocked by itself, since neighbours share it; then all of it. */
+function widened (attacker: Attacker, simulated: boolean, decisions: DetectionOptions['decisions']): Attacker {
+  const { scope, value } = attacker
+  if (scope !== 'IP' || !value.includes(':') || !decisions.blocksNeighbour(value, simulated)) return attacker
+  return { scope: 'RANGE', value: subnetOf(value) }
 }
 
 /** By its score, also where it is only simulated. A sample's decoy would have answered its bait. */

@@ -25,6 +25,8 @@ import type { Outcome, Transaction } from './transaction.ts'
 export interface SettleParts extends Omit<StolenTokenParts, 'limits'> {
   clients: Pick<History, 'settle'>
   limits: DetectionOptions['limits'] & StolenTokenParts['limits'] & Pick<Limits, 'noteRefused'>
+  decisions: DetectionOptions['decisions']
+  unnamedProxies: DetectionOptions['unnamedProxies']
   log: Pick<Logger, 'info' | 'error'>
   logsInfo: boolean
   metrics: Pick<Metrics, 'assessmentsTotal' | 'assessmentScore' | 'factorContribution'>
@@ -155,8 +157,9 @@ export function createSettle (parts: SettleParts): Settle {
   }
 }
 
-function detectionOptions ({ thresholds: { challenge, shadow }, limits }: SettleParts): DetectionOptions {
-  return { challengeThreshold: challenge, shadow, limits, methodLabel }
+function detectionOptions (parts: SettleParts): DetectionOptions {
+  const { thresholds: { challenge, shadow }, limits, decisions, unnamedProxies } = parts
+  return { challengeThreshold: challenge, shadow, limits, decisions, unnamedProxies, methodLabel }
 }
 
 /**

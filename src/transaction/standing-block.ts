@@ -8,19 +8,20 @@ export function isBlock (decision: Decision | null): decision is Decision {
 }
 
 type Asked = Pick<Decisions, 'forAddress' | 'byPeopleAbout' | 'forCaller'>
-type Caller = Pick<Transaction, 'address' | 'neverBlockApplies' | 'principal'>
+type Caller = Pick<Transaction, 'address' | 'neverBlockApplies' | 'unnamedProxy' | 'principal'>
 
 /**
  * Hop 3: the decision about a caller. One that a rule made about an address does not hold for a valid credential: many
- * share an address, and one of them must not shut out the others. That of the credential itself does, and an allow of
- * either lifts every block.
+ * share an address, and one of them must not shut out the others; nor for a private proxy that TRUST_PROXY lacks, since
+ * it may stand before everybody. That of the credential itself does, and an allow of either lifts every block.
  */
 export function decisionAbout (
   decisions: Omit<Asked, 'forAddress'>,
-  { address, neverBlockApplies, principal }: Caller,
+  { address, neverBlockApplies, unnamedProxy, principal }: Caller,
   byAddress: Decision | null
 ): Decision | null {
-  const holds = byAddress === null || principal === null || holdsForSignedIn(byAddress)
+  const isSpared = principal !== null || unnamedProxy === 'private'
+  const holds = byAddress === null || !isSpared || holdsForSignedIn(byAddress)
   return decisions.forCaller(principal, holds ? byAddress : decisions.byPeopleAbout(address!, neverBlockApplies))
 }
 

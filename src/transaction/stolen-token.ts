@@ -67,7 +67,7 @@ export function createStolenTokenWatch (
   }
 
   function tell ({ id, at, client, score }: Transaction): void {
-    const holder = attackerOf(client)
+    const holder = attackerOf(client, null)
     if (holder === null) return
     const attacker = attackerName({ attacker: holder })
     audit.record({

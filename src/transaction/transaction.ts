@@ -20,6 +20,9 @@ export type Door = 'http' | 'websocket' | 'assess'
  */
 export type Authority = 'caller' | 'sample'
 
+/** A peer that forwards for others and is not in TRUST_PROXY, by the kind of its own address. */
+export type UnnamedProxy = 'private' | 'public'
+
 /** Facts of the route that was asked for, made once per route by its transport. */
 export interface Route {
   /** As the router knows it, `/v1/things/:id`; null where no route of ours fits. */
@@ -42,6 +45,8 @@ export interface Arrival {
   readonly address: string | null
   /** False where NEVER_BLOCK does not look at the address: its default, for a peer whose forwarding we do not trust. */
   readonly neverBlockApplies: boolean
+  /** Null where the address is not that of an unnamed proxy. */
+  readonly unnamedProxy: UnnamedProxy | null
   readonly method: string
   /** The request target as it stood on the wire. */
   readonly target: string

@@ -46,6 +46,8 @@ t.test('R12: behind a trusted proxy each real client has one bucket', async (t) 
   t.equal(await admittedOf(server, times(N, () => ['192.0.2.5']).concat(times(N, () => ['::ffff:192.0.2.5']), times(N, () => ['::FFFF:c000:0205']))), N, 'IPv4-mapped is IPv4')
   t.equal(await admittedOf(server, times(1000, (i) => [`2001:db8:1:2::${i.toString(16)}`])), N, '1,000 addresses of one /64')
   t.equal(await admittedOf(server, times(50, (i) => [`2001:db8:1:${(i + 100).toString(16)}::1`])), 50, 'another /64 is another client')
-  const garbage = ['unknown', '', ',', ',,,', '999.1.1.1', '1.2.3', '192.0.2.1:80', '[2001:db8::1', '<script>', '%00', '"', '127.1', '0x7f.1', '-1', ' '.repeat(50), `${'1.1.1.1,'.repeat(400)}x`, '::1::', '1.1.1.1;', '__proto__', 'null', '\t']
+  t.equal(await admittedOf(server, times(2 * N, (i) => [`192.0.2.6:${i + 4711}`])), N, 'a port is no other client')
+  t.equal(await admittedOf(server, times(N, (i) => [`[2001:db8:9::1]:${i}`]).concat(times(N, () => ['2001:db8:9::1']), times(N, () => ['[2001:db8:9::2]']))), N, 'of IPv6 neither')
+  const garbage = ['unknown', '', ',', ',,,', '999.1.1.1', '1.2.3', '192.0.2.1:', '192.0.2.1:123456', '192.0.2.1:x', '[192.0.2.1]:80', '2001:db8::1]:99', '[2001:db8::1]99', '[2001:db8::1', '<script>', '%00', '"', '127.1', '0x7f.1', '-1', ' '.repeat(50), `${'1.1.1.1,'.repeat(400)}x`, '::1::', '1.1.1.1;', '__proto__', 'null', '\t']
   t.equal(await admittedOf(server, garbage.concat(garbage).map((value) => [value])), N, 'garbage is the peer itself')
 })

@@ -16,7 +16,7 @@ const ALL = Object.entries(errors).filter(([name]) => name.startsWith('NEKO_ERR_
 
 function idsOf (count: number): string[] {
   const begin = createBegin({ processId: 'abcdefghij01', clock: createTestClock() })
-  const arrival = { authority: 'caller', acts: true, address: '192.0.2.1', neverBlockApplies: true } as const
+  const arrival = { authority: 'caller', acts: true, address: '192.0.2.1', neverBlockApplies: true, unnamedProxy: null } as const
   const rest = { method: 'GET', target: '/', headers: [], route: NO_ROUTE, shown: null, submitter: null, holder: null }
   return Array.from({ length: count }, (_, i) =>
     begin({ ...arrival, ...rest, door: (['http', 'websocket', 'assess'] as const)[i % 3]! }).id)

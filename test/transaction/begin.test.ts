@@ -14,6 +14,7 @@ function arrival (given: Partial<Arrival> = {}): Arrival {
     acts: true,
     address: '192.0.2.1',
     neverBlockApplies: true,
+    unnamedProxy: null,
     method: 'GET',
     target: '/',
     headers: [],

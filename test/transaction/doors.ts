@@ -116,6 +116,7 @@ function websocketDoor (at: TestApp, settled: Settled): Door {
       const caller = {
         address: asked.address,
         neverBlockApplies: true,
+        unnamedProxy: null,
         headers: sharedHeaders(asked),
         requestId: 'contract',
         principal: asked.holder?.principal ?? null

@@ -41,6 +41,8 @@ function transaction (given: object): Transaction {
     client: 'ip:192.0.2.1',
     address: '192.0.2.1',
     neverBlockApplies: true,
+    unnamedProxy: null,
+    principal: null,
     method: 'GET',
     target: '/a?password=secret',
     credentialRefused: null,
@@ -102,7 +104,7 @@ t.test('the block against a caller is asked by address first, then by who it is'
     byPeopleAbout: () => null,
     forCaller: (principal: unknown, other: Decision | null) => principal === null ? other : byPrincipal ?? other
   })
-  const caller = { address: '192.0.2.1', neverBlockApplies: false, principal: null }
+  const caller = { address: '192.0.2.1', neverBlockApplies: false, unnamedProxy: null, principal: null }
   const holder = { ...caller, principal: { id: 'k1' } as never }
   t.equal(standingBlock(decisions(block, null), caller), block)
   t.strictSame(asked, [['192.0.2.1', false]], 'NEVER_BLOCK is told whether it may look')
@@ -131,7 +133,14 @@ t.test('the decisive factor is the first of the largest, and nobody\'s where not
 
 function options (more: Partial<DetectionOptions['limits']> = {}, shadow = false): DetectionOptions {
   const limits = { isHeld: () => false, countViolation: () => 1, ...more }
-  return { challengeThreshold: 40, shadow, limits, methodLabel: (method) => method.toLowerCase() }
+  return {
+    challengeThreshold: 40,
+    shadow,
+    limits,
+    decisions: { blocksNeighbour: () => false },
+    unnamedProxies: { kindOf: () => null },
+    methodLabel: (method) => method.toLowerCase()
+  }
 }
 
 t.test('playbooks are told of what is notable, and of nothing else', async (t) => {

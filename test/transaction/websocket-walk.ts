@@ -56,6 +56,7 @@ export async function websocketWalk (t: Test, { http, websocket }: Record<'http'
       acts: true,
       address,
       neverBlockApplies: true,
+      unnamedProxy: null,
       method: 'POST',
       target: '/graphql',
       headers: [],

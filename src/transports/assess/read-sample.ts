@@ -29,6 +29,7 @@ export function readSample (
       acts,
       address: readAddress(request.ip ?? null, index),
       neverBlockApplies: true,
+      unnamedProxy: null,
       method: request.method,
       target: request.url,
       headers: readHeaders(request.headers ?? null),

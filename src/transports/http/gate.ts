@@ -90,16 +90,15 @@ export function createGate (app: FastifyInstance): Gate {
 
   function arrivalOf (request: FastifyRequest): Arrival {
     const { raw, headers } = request
-    const forwarded = headers['x-forwarded-for']
-    const { address, untrustedForwarding } = clientAddress(raw.socket.remoteAddress, forwarded, trusted)
-    if (untrustedForwarding) app.forwardingSeen()
+    const { address, unnamedProxy } = clientAddress(raw.socket.remoteAddress, headers, trusted)
     const shows = headers.authorization !== undefined || headers['x-api-key'] !== undefined
     return {
       door: 'http',
       authority: 'caller',
       acts: true,
       address,
-      neverBlockApplies: !untrustedForwarding || !config.neverBlockIsDefault,
+      neverBlockApplies: unnamedProxy === null || !config.neverBlockIsDefault,
+      unnamedProxy,
       method: raw.method ?? '',
       target: raw.url ?? '',
       headers: raw.rawHeaders,

@@ -29,9 +29,6 @@ import routes from './routes.ts'
  */
 declare module 'fastify' {
   interface FastifyInstance {
-    /** A peer that is no trusted proxy sent X-Forwarded-For: one warning, then a note of readiness. */
-    forwardingSeen (): void
-    forwardingProblem (): boolean
     /** Before and after every handler. */
     gate: Gate
   }
@@ -113,14 +110,8 @@ export default fp(async (app) => {
 
 function decorate (app: FastifyInstance): void {
   app.decorate('bodies', createBodyPool())
-  let forwarding = false
   app.decorateRequest('transaction', null)
   app.decorateRequest('settled', false)
-  app.decorate('forwardingSeen', () => {
-    if (!forwarding) app.log.warn('X-Forwarded-For from a peer that TRUST_PROXY does not name: it is ignored')
-    forwarding = true
-  })
-  app.decorate('forwardingProblem', () => forwarding)
 }
 
 /** A request that is not scored yet may still be read by a scoring thread. */

@@ -21,7 +21,7 @@ import { faultOfKeys, JSON_DEPTH_MAX, type KeyFault } from '../../std/keys.ts'
 import { countedAs } from '../../transaction/cross-site.ts'
 import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
 import type { Refusal } from '../../transaction/refusal.ts'
-import { NO_ROUTE, type Route, type Transaction } from '../../transaction/transaction.ts'
+import { NO_ROUTE, type Route, type Transaction, type UnnamedProxy } from '../../transaction/transaction.ts'
 
 /**
  * One operation of a WebSocket from its text to its results: it takes the walk of a POST to /graphql, is armored and
@@ -35,6 +35,7 @@ export interface Caller {
   readonly address: string
   /** False where NEVER_BLOCK does not look at the address. */
   readonly neverBlockApplies: boolean
+  readonly unnamedProxy: UnnamedProxy | null
   /** Of the upgrade request, without what belongs to the handshake alone. */
   readonly headers: readonly string[]
   readonly requestId: string
@@ -91,13 +92,15 @@ export function createOperations (app: FastifyInstance): RunOperation {
     return rest
   }
 
-  function begin ({ address, neverBlockApplies, headers, principal }: Caller, bytes: Buffer): Transaction {
+  function begin (caller: Caller, bytes: Buffer): Transaction {
+    const { address, neverBlockApplies, unnamedProxy, headers, principal } = caller
     return walk.begin({
       door: 'websocket',
       authority: 'caller',
       acts: true,
       address,
       neverBlockApplies,
+      unnamedProxy,
       method: 'POST',
       target: '/graphql',
       headers: [...headers, 'content-type', 'application/json', 'content-length', String(bytes.length)],

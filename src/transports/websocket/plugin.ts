@@ -115,6 +115,7 @@ function callerOf ({ id, raw, transaction }: FastifyRequest): Caller {
   return {
     address: transaction.address as string,
     neverBlockApplies: transaction.neverBlockApplies,
+    unnamedProxy: transaction.unnamedProxy,
     headers: keptHeaders(raw.rawHeaders),
     requestId: id,
     principal: transaction.principal

@@ -70,7 +70,7 @@ function open () {
     recount: () => true
   } as unknown as SocketEdge
   const principal = { clientKey: 'user:1' } as never
-  const connection = new SocketConnection(ws as never, { address: '192.0.2.1', neverBlockApplies: true, headers: [], requestId: 'r', principal }, edge)
+  const connection = new SocketConnection(ws as never, { address: '192.0.2.1', neverBlockApplies: true, unnamedProxy: null, headers: [], requestId: 'r', principal }, edge)
   const pass = (ms: number, changed = false): void => {
     clock.advance(ms)
     connection.look(clock.monotonic(), changed)
