@@ -27,6 +27,11 @@ export const NEKO_ERR_CURSOR_INVALID = createError(
   'Invalid cursor',
   400
 )
+export const NEKO_ERR_DECISION_SELF = createError(
+  'NEKO_ERR_DECISION_SELF',
+  'This block would hold for yourself: it needs force: true',
+  400
+)
 export const NEKO_ERR_EVIDENCE_CERTAIN = createError(
   'NEKO_ERR_EVIDENCE_CERTAIN',
   'This evidence has no ordinary reading: allowing it needs the scope manage, and force: true',

@@ -1,10 +1,11 @@
 import type { Audit } from '../audit/shapes.ts'
-import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import { NEKO_ERR_DECISION_SELF, NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Collection } from '../storage/port.ts'
 import { addedByPerson, removed } from './audit-events.ts'
 import type { NeverBlock } from './never-block.ts'
 import { newDecision, requireTtl } from './new-decision.ts'
+import { isOwnBlock } from './own-block.ts'
 import type { PendingWrites } from './pending-writes.ts'
 import type { Readmission } from './readmission.ts'
 import type { RepeatOffenders } from './repeat-offenders.ts'
@@ -40,6 +41,7 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     if (decision.action === 'BLOCK' && neverBlock.covers(decision)) {
       throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
     }
+    if (by.force !== true && isOwnBlock(decision, by.maker)) throw new NEKO_ERR_DECISION_SELF()
     await audit.durable(addedByPerson(decision))
     replica.activateOwn(decision)
     // Somebody else decided the same while this one was recorded, for longer: that one stands.

@@ -38,7 +38,7 @@ import { StoredDecisions } from './stored-decisions.ts'
 export interface Decisions extends LookUps {
   /**
    * By a person: durable before it returns.
-   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE
+   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_DECISION_SELF, NEKO_ERR_AUDIT_UNAVAILABLE
    */
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
   /**

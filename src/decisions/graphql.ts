@@ -4,7 +4,14 @@ import { eventStream } from '../std/event-stream.ts'
 import type { Action, Decision, DecisionScope } from './shapes.ts'
 
 interface ListArgs { scope?: DecisionScope, action?: Action, value?: string, first?: number, after?: string | null }
-interface AddArgs { scope: DecisionScope, value: string, action: Action, ttlSeconds?: number | null, reason: string }
+interface AddArgs {
+  scope: DecisionScope
+  value: string
+  action: Action
+  ttlSeconds?: number | null
+  reason: string
+  force?: boolean | null
+}
 
 export const decisionsGraphql: RoomGraphql = {
   sdl: /* GraphQL */ `
@@ -82,6 +89,8 @@ export const decisionsGraphql: RoomGraphql = {
         ttlSeconds: Int
         """Why, for whoever reads it later."""
         reason: String!
+        """Also a block that holds for yourself."""
+        force: Boolean = false
       ): Decision @auth(scope: "decide")
       """Ends a decision and forgets the client's history, so that its next ordinary request passes."""
       removeDecision(
@@ -106,9 +115,14 @@ export const decisionsGraphql: RoomGraphql = {
     Mutation: {
       addDecision: (
         _parent,
-        { ttlSeconds = null, ...input }: AddArgs,
-        { app, principal, assessmentId }: GraphqlContext
-      ) => app.decisions.add({ ...input, ttlSeconds }, { origin: principal!.clientKey, assessmentId }),
+        { ttlSeconds = null, force, ...input }: AddArgs,
+        { app, principal, address, assessmentId }: GraphqlContext
+      ) => app.decisions.add({ ...input, ttlSeconds }, {
+        origin: principal!.clientKey,
+        maker: { principal: principal!, address },
+        force: force === true,
+        assessmentId
+      }),
       removeDecision: (_parent, { id }: { id: string }, { app, principal }: GraphqlContext) =>
         app.decisions.remove(id, principal!.clientKey)
     },

@@ -1,3 +1,4 @@
+import type { Principal } from '../identity/shapes.ts'
 import type { Json } from '../std/json.ts'
 import type { CollectionDefinition } from '../storage/port.ts'
 
@@ -71,6 +72,9 @@ export interface DecisionOrigin {
   /** Default: as the origin tells. */
   kind?: OriginKind
   simulated?: boolean
+  /** Of a person: a block that holds for its own maker needs `force`. */
+  maker?: { principal: Principal, address: string | null }
+  force?: boolean
   assessmentId?: string | null
   /** Of that receipt, for the audit trail: its score and decisive factor. */
   score?: number | null

@@ -394,6 +394,25 @@ t.test('decisions of an older version, in the store or told by a process of it, 
   t.equal(decisions.active().BLOCK, 3, 'of two by people about one address the one that ends last')
 })
 
+t.test('a block that holds for its own maker needs force, whatever it is about; others do not', async (t) => {
+  const { decisions } = await openHouse(t)
+  const principal: Principal = { kind: 'user', id: 'u1', name: 'anna', role: 'ADMIN', scopes: ['decide'], tier: 'relaxed', sessionId: 's1', clientKey: 'user:u1', expiresAt: null }
+  const by = (address: string | null, force = false): Parameters<Decisions['add']>[1] => ({ ...person, maker: { principal, address }, force })
+  const own: Array<[DecisionInput['scope'], string, string]> = [
+    ['RANGE', '0.0.0.0/0', '192.0.2.1'], ['RANGE', '192.0.2.0/24', '192.0.2.1'], ['IP', '192.0.2.1', '192.0.2.1'], ['IP', '::ffff:192.0.2.1', '192.0.2.1'],
+    ['RANGE', '0.0.0.0/0', '127.0.0.1'], ['RANGE', '::/0', '2001:db8:0:0:0:0:0:1'], ['RANGE', '2001:db8::/64', '2001:db8:0:0:0:0:0:1'],
+    ['USER', 'u1', '192.0.2.1'], ['SESSION', 's1', '192.0.2.1']
+  ]
+  for (const [scope, value, address] of own) {
+    await t.rejects(decisions.add(block(value, { scope }), by(address)), { code: 'NEKO_ERR_DECISION_SELF' }, `${scope} ${value}`)
+    t.equal((await decisions.add({ ...block(value, { scope }), action: 'CHALLENGE' }, by(address))).action, 'CHALLENGE')
+    t.equal((await decisions.add(block(value, { scope }), by(address, true))).action, 'BLOCK', 'forced')
+  }
+  for (const [scope, value] of [['RANGE', '192.0.3.0/24'], ['RANGE', '::/0'], ['IP', '192.0.2.2'], ['USER', 'u2'], ['KEY', 'u1'], ['SESSION', 's2']] as const) {
+    t.equal((await decisions.add(block(value, { scope }), by('192.0.2.1'))).action, 'BLOCK', `${scope} ${value}`)
+  }
+})
+
 async function turns (): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 10))
 }
