@@ -4,6 +4,7 @@ import { NEKO_ERR_BLOCKED, NEKO_ERR_OVERLOADED } from '../errors.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
+import type { Clock } from '../std/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { createBlockedTries } from './blocked-tries.ts'
 import { countedAs, isCrossSite } from './cross-site.ts'
@@ -23,6 +24,7 @@ export interface AdmitParts {
   limits: Pick<Limits, 'peekNamed' | 'takeNamed' | 'take' | 'isHeld'>
   metrics: Pick<Metrics, 'limitDecisionsTotal'>
   unnamedProxies: Pick<UnnamedProxies, 'note'>
+  clock: Pick<Clock, 'monotonic'>
   isOverloaded (): boolean
   /** CORS_ORIGIN. */
   corsOrigins: readonly string[]
@@ -35,7 +37,7 @@ const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retr
 
 export function createAdmit (parts: AdmitParts): Admit {
   const { decisions, identity, limits, metrics, unnamedProxies, isOverloaded, corsOrigins } = parts
-  const tries = createBlockedTries({ decisions, identity, limits })
+  const tries = createBlockedTries(parts)
 
   return function admit (transaction) {
     // A sample that others saw is refused by none of our decisions and limits.

@@ -3,6 +3,8 @@ import type { Decisions } from '../decisions/decisions.ts'
 import { holdsForSignedIn, type Decision } from '../decisions/shapes.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Limits } from '../limits/limiter.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
+import type { Clock } from '../std/clock.ts'
 import { isBlock } from './standing-block.ts'
 import type { Body, Transaction } from './transaction.ts'
 
@@ -27,8 +29,11 @@ interface TriesParts {
   decisions: Pick<Decisions, 'byPeopleAbout'>
   identity: Pick<Identity, 'recall'>
   limits: Pick<Limits, 'peekNamed' | 'takeNamed'>
+  clock: Pick<Clock, 'monotonic'>
 }
 
+/** Addresses whose ten are used up, until when: a flood asks a Map, since the limits cost more than all of hop 1. */
+const USED_UP_MAX = 20_000
 const BODY_BYTES_MAX = 4096
 /** Names, arguments and punctuation of any login that people write; it bounds the depth too. */
 const PARSING = { maxTokens: 200, noLocation: true }
@@ -36,7 +41,15 @@ const SIGN_IN_FIELDS: ReadonlySet<string> = new Set(['login', 'refreshToken'])
 /** Of the routes of sign-in this is the only one yet; the session routes of the console will join it here. */
 const SIGN_IN_TARGET = '/graphql'
 
-export function createBlockedTries ({ decisions, identity, limits }: TriesParts): BlockedTries {
+export function createBlockedTries ({ decisions, identity, limits, clock }: TriesParts): BlockedTries {
+  const usedUpUntilMs = new BoundedMap<string, number>(USED_UP_MAX)
+
+  function mayRead (address: string, client: string): boolean {
+    const { allowed, retryAfterMs } = limits.peekNamed('strict', 'sign-in', client)
+    if (!allowed) usedUpUntilMs.set(address, clock.monotonic() + retryAfterMs)
+    return allowed
+  }
+
   return {
     refusesCredential: ({ client, shown }) =>
       !limits.peekNamed('strict', 'blocked-credential', client).allowed && identity.recall(shown!) === null,
@@ -46,8 +59,9 @@ export function createBlockedTries ({ decisions, identity, limits }: TriesParts)
     reads (transaction, block) {
       const { method, target, door, shown, client, address, neverBlockApplies } = transaction
       // In the order of their cost: a blocked flood is most of what a defence sees.
-      if (method !== 'POST' || target !== SIGN_IN_TARGET || door !== 'http' || shown !== null) return false
-      if (holdsForSignedIn(block) || !limits.peekNamed('strict', 'sign-in', client).allowed) return false
+      if (method !== 'POST' || holdsForSignedIn(block)) return false
+      if ((usedUpUntilMs.get(address!) ?? -Infinity) > clock.monotonic()) return false
+      if (target !== SIGN_IN_TARGET || door !== 'http' || shown !== null || !mayRead(address!, client)) return false
       if (!isShort(transaction.headers) || isBlock(decisions.byPeopleAbout(address!, neverBlockApplies))) return false
       const taken = limits.takeNamed('strict', 'sign-in', client)
       return taken instanceof Promise ? taken.then(({ allowed }) => allowed) : taken.allowed

@@ -16,7 +16,7 @@ interface ClientAddress {
 type Header = string | string[] | undefined
 
 /** Addresses looked at from the right of the list; further left is the client's own invention. */
-export const HOPS_MAX = 20
+const HOPS_MAX = 20
 
 /**
  * The client's address: the peer's, or the rightmost address of X-Forwarded-For, or else of Forwarded, that is no
