@@ -106,7 +106,7 @@ t.test('act true captures who touched a decoy elsewhere as if it had been here, 
 })
 
 t.test('removeDecision lifts a login block: that of the address, and that of the account when it is about a user', async (t) => {
-  for (const WORKERS of ['1', '2']) {
+  await Promise.all(['1', '2'].map(async (WORKERS) => {
     const server = await start(t, { WORKERS })
     const administrate = await administer(server)
     const { createUser } = await administrate(`mutation { createUser(username: "Anna", password: "${PASSWORD}", role: VIEWER) { id } }`)
@@ -123,14 +123,13 @@ t.test('removeDecision lifts a login block: that of the address, and that of the
     await pardon('IP', address)
     t.ok(await until(async () => await loggedIn(address), 1000), `the address, WORKERS=${WORKERS}`)
 
-    for (let i = 0; i < 12; i++) await logIn(server, `203.0.113.${100 + i}`, 'anna', 'wrong wrong wrong')
-    t.notOk(await loggedIn('203.0.113.90'), 'a stranger is shut out of the account')
+    // The address was a stranger too when it got in: eleven more are the twelve of a minute.
+    for (let i = 0; i < 11; i++) await logIn(server, `203.0.113.${100 + i}`, 'anna', 'wrong wrong wrong')
     await pardon('IP', '203.0.113.90')
-    await new Promise((resolve) => setTimeout(resolve, 700))
-    t.notOk(await loggedIn('203.0.113.90'), 'the account is not the address')
+    t.notOk(await loggedIn('203.0.113.90'), 'a stranger waits in vain: the account is not the address')
     await pardon('USER', createUser.id as string)
     t.ok(await until(async () => await loggedIn('203.0.113.90'), 1000), `the account, WORKERS=${WORKERS}`)
-  }
+  }))
 })
 
 t.test('whoever is over a limit is told the length that playbooks.json gives the block, by every answer', async (t) => {
