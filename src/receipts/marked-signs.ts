@@ -8,6 +8,7 @@ import type { Receipt, RecentReceipts } from './recent-receipts.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation } from '../detect/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
+import { SECRET_OPERATIONS } from '../identity/shapes.ts'
 import { processOfReceipt } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 
@@ -29,7 +30,7 @@ interface MarkedSignsParts {
 const QUESTION = 'assessments.signs'
 const ASK_MS = 500
 /** Operations whose texts are credentials: nothing of them is compared, whatever their variables are called. */
-const CREDENTIALS = /\b(?:login|refreshToken|changePassword|createUser|createApiKey)\b/i
+const CREDENTIALS = new RegExp(`\\b(?:${SECRET_OPERATIONS.join('|')})\\b`, 'i')
 
 export function createMarkedSigns ({ receipts, fleet, policy }: MarkedSignsParts): MarkedSigns {
   fleet.answer(QUESTION, (id) => typeof id === 'string' ? remembered(id) as unknown as Json : null)

@@ -129,6 +129,18 @@ t.test('no fact of ordinary life alone reaches the challenge threshold', (t) => 
   t.end()
 })
 
+t.test('the key of a fleet is used by many programs from everywhere, and not challenged for that', (t) => {
+  for (const client of ['key:k_1', 'user:u_1']) {
+    for (const [addresses, agents] of [[3, 2], [10, 6], [40, 12], [500, 60]] as const) {
+      const facts = { distinctAddresses3600s: addresses, distinctAgents3600s: agents, agentChanges3600s: 400, requests600s: 500, requests3600s: 500, limitUsed: 1, requests10s: 500, requests60s: 500 }
+      const score = scoreObservation(observe({ client, history: { ...emptyHistory(), ...facts } }), policyOf())
+      t.ok(score.value < 40, `${score.value} for ${client} from ${addresses} addresses`)
+      t.equal(score.factors.some(({ evidence }) => evidence.some(({ rule }) => rule === 'behavior.roaming')), agents > 2, 'and seen')
+    }
+  }
+  t.end()
+})
+
 t.test('a snapshot survives its way through an array of numbers', (t) => {
   const facts = Float64Array.from(HISTORY_FACTS, (_, i) => i + 0.5)
   const out = new Float64Array(HISTORY_LENGTH + 3)

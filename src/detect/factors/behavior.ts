@@ -161,11 +161,16 @@ function pursuitOf (history: HistorySnapshot): number {
   return Math.max(narrow, ramp(share, 0.5, 0.8), tried)
 }
 
-/** One credential from many addresses with many agents. A phone changes its address and keeps its agent. */
+const ROAMING_VALUE_MAX = 0.35
+
+/**
+ * One credential from many addresses with many agents. A phone changes its address and keeps its agent; the programs of
+ * a fleet that share a key look like this every day, so alone it stays below the challenge.
+ */
 function addRoamingSigns (history: HistorySnapshot, signs: Signs): void {
   addSign(
     signs,
-    0.4 * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6),
+    ROAMING_VALUE_MAX * ramp(history.distinctAddresses3600s, 3, 10) * ramp(history.distinctAgents3600s, 2, 6),
     'behavior.roaming',
     'client',
     `one credential from about ${history.distinctAddresses3600s} addresses with ${history.distinctAgents3600s} agents`,
