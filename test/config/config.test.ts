@@ -57,6 +57,7 @@ const GOOD: Array<[env: Environment, read: (config: Config) => unknown, expected
   [{ DECOY_PATHS: '/.env, /x.php,/.env' }, at((c) => c.decoyPaths), ['/.env', '/x.php']],
   [{ DECOY_PATHS: 'none' }, at((c) => c.decoyPaths), []],
   [{ WEBHOOK_URLS: 'https://hooks.example/a', WEBHOOK_SECRET: 's' }, at((c) => [c.webhookUrls, c.webhookSecret]), [['https://hooks.example/a'], 's']],
+  [{ WEBHOOK_CHECKPOINTS: 'false' }, at((c) => c.webhookCheckpoints), false],
   [{ WORKER_MAX_RSS_MB: '512' }, at((c) => c.workerMaxRssBytes), 512 * 1_048_576],
   [{ REGION: 'eu-1' }, at((c) => c.region), 'eu-1'],
   [{ SHUTDOWN_TIMEOUT_MS: '1000' }, at((c) => c.shutdownTimeoutMs), 1000]
@@ -87,7 +88,7 @@ const BAD: Array<[variable: string, env: Environment]> = [
   ['ENFORCEMENT', { ENFORCEMENT: 'off' }], ['CHALLENGE_THRESHOLD', { CHALLENGE_THRESHOLD: '0' }], ['CHALLENGE_THRESHOLD', { CHALLENGE_THRESHOLD: '80' }], ['BLOCK_THRESHOLD', { BLOCK_THRESHOLD: '101' }],
   ['NEVER_BLOCK', { NEVER_BLOCK: 'localhost' }], ['EXPOSE_SCORE', { EXPOSE_SCORE: 'yes' }], ['GRAPHQL_BATCH_MAX', { GRAPHQL_BATCH_MAX: '11' }],
   ['AUDIT_SIGNING_KEY', { ...production(), AUDIT_SIGNING_KEY: `${strongKey()},short` }], ['AUDIT_SIGNING_KEY', { AUDIT_SIGNING_KEY: '-----BEGIN PUBLIC KEY-----\nx' }], ['AUDIT_SIGNING_KEY', { AUDIT_SIGNING_KEY: Array.from({ length: 9 }, strongKey).join() }],
-  ['AUDIT_PSEUDONYM_KEY', { ...production(), AUDIT_PSEUDONYM_KEY: 'short' }], ['WEBHOOK_SECRET', { ...production(), WEBHOOK_URLS: 'https://hooks.example', WEBHOOK_SECRET: 'short' }], ['AUDIT_RETENTION_DAYS', { AUDIT_RETENTION_DAYS: '0' }], ['AUDIT_RETENTION_MB', { AUDIT_RETENTION_MB: '1' }],
+  ['AUDIT_PSEUDONYM_KEY', { ...production(), AUDIT_PSEUDONYM_KEY: 'short' }], ['WEBHOOK_SECRET', { ...production(), WEBHOOK_URLS: 'https://hooks.example', WEBHOOK_SECRET: 'short' }], ['AUDIT_RETENTION_DAYS', { AUDIT_RETENTION_DAYS: '0' }], ['AUDIT_RETENTION_MB', { AUDIT_RETENTION_MB: '1' }], ['WEBHOOK_CHECKPOINTS', { WEBHOOK_CHECKPOINTS: 'yes' }],
   ['ASSESSMENT_RETENTION_DAYS', { ASSESSMENT_RETENTION_DAYS: '0' }], ['DECOY_PATHS', { DECOY_PATHS: 'env' }],
   ...['/graphql', '/.env,/graphql/', '/graphiql/graphiql.js', '/health', '/health/live/', '/healthz', '/api/health', '/v1/assess', '/v1/intel/import', '/metrics', '//', '/a//b'].map((paths): [string, Environment] => ['DECOY_PATHS', { DECOY_PATHS: paths }]),
   ['DECOY_PATHS', { DECOY_PATHS: Array.from({ length: 501 }, (_, i) => `/d${i}`).join() }],
