@@ -48,12 +48,12 @@ export function createAuthorities (
     return last.principal
   }
 
-  function cap (shown: ShownSecret): Principal | null | Promise<Principal | null> {
-    const people = shown.authorities.flatMap((authority) => authority.people.map(({ userId }) => userId))
-    const unheld = people.filter((id) => users.peek(id) === undefined)
+  function capAnew (shown: ShownSecret): Principal | null | Promise<Principal | null> {
+    const userIds = peopleOf(shown.authorities).map(({ userId }) => userId)
+    const unheld = userIds.filter((id) => users.peek(id) === undefined)
     return unheld.length === 0
-      ? capped(shown, people.map(users.peek))
-      : load(unheld).then((loaded) => capped(shown, people.map((id) => loaded.get(id) ?? users.peek(id))))
+      ? capped(shown, userIds.map((id) => users.peek(id)))
+      : load(unheld).then((loaded) => capped(shown, userIds.map((id) => loaded.get(id) ?? users.peek(id))))
   }
 
   async function load (userIds: readonly string[]): Promise<Map<string, UserState>> {
@@ -85,7 +85,7 @@ export function createAuthorities (
   ): readonly Scope[] | null {
     if (authorities.some(({ keys }) => keys.some((id) => revocations.has('key', id)))) return null
     let scopes = own
-    for (const [i, { keysGeneration }] of authorities.flatMap((authority) => authority.people).entries()) {
+    for (const [i, { keysGeneration }] of peopleOf(authorities).entries()) {
       const user = people[i]
       if (user === undefined) continue
       if (user.disabled || user.keysGeneration !== keysGeneration) return null
@@ -95,12 +95,12 @@ export function createAuthorities (
   }
 
   return {
-    cap: (shown) => unchanged(shown) ?? cap(shown),
+    cap: (shown) => unchanged(shown) ?? capAnew(shown),
     holds (principal) {
       const shown = shownAs.get(principal)
       if (shown === undefined || unchanged(shown) === principal) return true
       const { principal: full, authorities } = shown
-      const people = authorities.flatMap((authority) => authority.people.map(({ userId }) => users.peek(userId)))
+      const people = peopleOf(authorities).map(({ userId }) => users.peek(userId))
       const scopes = scopesNow(full.scopes, authorities, people)
       return scopes !== null && isSame(scopes, principal.scopes)
     },
@@ -143,11 +143,15 @@ export function authorityOf ({ authority, createdBy }: Pick<ApiKey, 'authority' 
 
 /** Each person and key once. */
 export function joined (authorities: readonly Authority[]): Authority {
-  const people = authorities.flatMap((authority) => authority.people)
   return {
-    people: [...new Map(people.map((one) => [`${one.userId} ${one.keysGeneration}`, one])).values()],
+    people: [...new Map(peopleOf(authorities).map((one) => [`${one.userId} ${one.keysGeneration}`, one])).values()],
     keys: [...new Set(authorities.flatMap(({ keys }) => keys))]
   }
+}
+
+/** In the order of the authorities; somebody may stand there twice. */
+function peopleOf (authorities: readonly Authority[]): Authority['people'] {
+  return authorities.flatMap(({ people }) => people)
 }
 
 function isSame (a: readonly Scope[], b: readonly Scope[]): boolean {

@@ -14,7 +14,11 @@ import { createLoginLine, type LoginLine } from './login-line.ts'
  * each other down and shut nobody out. Addresses and devices that signed in to it before never wait; a device's tries
  * are its own, whatever its neighbours did, and few all the same.
  */
-/** Its key is `<verb>|<client, account, device or user>`, so that forgetting one of those also forgets its tries. */
+
+/**
+ * The limiter's count of tries. A key is `<verb>|<client, account, device or user>`, so that forgetting one of those
+ * also forgets its tries.
+ */
 export interface Attempts {
   take (key: string): Promise<Attempt>
   /** As this process knows, without counting. */
@@ -43,8 +47,8 @@ interface AddressTry {
 
 /** All answer the seconds to wait, 0 when the try may be made. */
 export interface LoginTries {
-  /** Asks nobody's store, and counts nothing while there are tries left. */
-  leftOf (address: string): number | Promise<number>
+  /** By the address alone, before anybody is looked up: asks no store, counts nothing while there are tries left. */
+  waitOf (address: string): number | Promise<number>
   /** @throws NEKO_ERR_LIMIT_EXCEEDED for a stranger's that waited in vain, NEKO_ERR_STORE_UNAVAILABLE */
   ofAddress (one: AddressTry): Promise<number>
   ofDevice (device: Device, address: string): Promise<number>
@@ -83,18 +87,18 @@ export function createLoginTries (
     return seconds
   }
 
-  function leftOf (address: string): number | Promise<number> {
+  function waitOf (address: string): number | Promise<number> {
     const key = keyOf(address)
     return attempts.peek(key).allowed ? 0 : exceed(key)
   }
 
   return {
     line,
-    leftOf,
+    waitOf,
     async ofAddress ({ account, userId, address, isGone }) {
       const key = keyOf(address)
       if (await knownAddresses.knows(userId, address)) return await tryOn(key)
-      const refused = await leftOf(address)
+      const refused = await waitOf(address)
       if (refused > 0) return refused
       const wait = await line.enter({ account, address: addressKey(address), isGone })
       if (wait > 0) {

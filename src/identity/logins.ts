@@ -1,16 +1,15 @@
 import type { Audit } from '../audit/shapes.ts'
 import { NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
-import { DEVICE_SECONDS, type Device, type Devices } from './devices.ts'
 import { retryable } from '../std/retryable.ts'
+import { DEVICE_SECONDS, type Device, type Devices } from './devices.ts'
 import type { IssuedTokens } from './issued-tokens.ts'
 import type { LoginTries } from './login-tries.ts'
-import type { Passwords } from './passwords.ts'
-import { requirePasswordBounds } from './passwords.ts'
+import { requirePasswordBounds, type Passwords } from './passwords.ts'
 import type { Revocations } from './revocations.ts'
 import { sha256, type Sessions } from './sessions.ts'
 import type { Session, SessionTokens, User } from './shapes.ts'
 import type { Tokens } from './tokens.ts'
-import type { Users } from './users.ts'
+import { USERNAME_CHARACTERS_MAX, type Users } from './users.ts'
 
 /**
  * Logging in and staying logged in.
@@ -18,9 +17,6 @@ import type { Users } from './users.ts'
  * A stranger can learn one bit here, and only with the password: a user who does not exist, one who is disabled and a
  * wrong password take the same time and get the same answer. Whether a try may be made is login-tries.ts'.
  */
-/** The longest username; longer ones are not looked up, but take their time all the same. */
-const USERNAME_CHARACTERS_MAX = 64
-
 export interface Logins {
   /**
    * @throws NEKO_ERR_LIMIT_EXCEEDED, NEKO_ERR_UNAUTHENTICATED, NEKO_ERR_INPUT_INVALID, NEKO_ERR_OVERLOADED,
@@ -90,22 +86,23 @@ export function createLogins (options: LoginsOptions): Logins {
     async login (given) {
       const { username, password, address, isGone = () => false } = given
       requirePasswordBounds(password)
-      const account = username.slice(0, USERNAME_CHARACTERS_MAX + 1).toLowerCase()
+      // A longer one is nobody's: it is not looked up, but takes its time all the same.
+      const usernameKey = username.slice(0, USERNAME_CHARACTERS_MAX + 1).toLowerCase()
       const actor = `ip:${address}`
-      const target = accountKey(account)
+      const account = accountOfName(usernameKey)
       const shown = devices.read(given.device ?? null)
-      const about = { type: 'login', actor, target }
+      const about = { type: 'login', actor, target: account }
       // The store is not asked for an address that has no tries left.
-      if (shown === null) refuseWhenLimited(await tries.leftOf(address), about)
-      const user = await users.byName(account.slice(0, USERNAME_CHARACTERS_MAX))
-      const exact = user !== null && user.usernameKey === account
+      if (shown === null) refuseWhenLimited(await tries.waitOf(address), about)
+      const user = await users.byName(usernameKey.slice(0, USERNAME_CHARACTERS_MAX))
+      const exact = user !== null && user.usernameKey === usernameKey
       const device = exact && isDeviceOf(user, shown) ? shown : null
       refuseWhenLimited(await (device === null
-        ? tries.ofAddress({ account: target, userId: exact ? user.id : null, address, isGone })
+        ? tries.ofAddress({ account, userId: exact ? user.id : null, address, isGone })
         : tries.ofDevice(device, address)), about)
       const { held, outdated } = await passwords.verify(password, exact ? user.passwordHash : null)
       if (!held || !exact || user.disabled) {
-        audit.record({ category: 'auth', type: 'login', actor, target, outcome: 'refused' })
+        audit.record({ category: 'auth', ...about, outcome: 'refused' })
         throw new NEKO_ERR_UNAUTHENTICATED()
       }
       if (outdated) await upgrade(user.id, password)
@@ -155,7 +152,7 @@ export function createLogins (options: LoginsOptions): Logins {
     },
     async accountOf (userId) {
       const user = users.state(userId) ?? await users.load(userId)
-      return user === null ? null : accountKey(user.username.toLowerCase())
+      return user === null ? null : accountOfName(user.username.toLowerCase())
     }
   }
 
@@ -174,6 +171,6 @@ function isDeviceOf ({ id, generation }: User, shown: Device | null): boolean {
 }
 
 /** Names are hashed: a password typed into the wrong field must not be left in a limiter or a log. */
-function accountKey (account: string): string {
-  return `account:${sha256(account).slice(0, 16)}`
+function accountOfName (usernameKey: string): string {
+  return `account:${sha256(usernameKey).slice(0, 16)}`
 }

@@ -3,7 +3,7 @@ import { randomText } from '../std/id.ts'
 import type { Passwords } from './passwords.ts'
 import type { Person, Recorded } from './people.ts'
 import type { Sessions } from './sessions.ts'
-import type { Users } from './users.ts'
+import { USERNAME_CHARACTERS_MAX, type Users } from './users.ts'
 
 /**
  * The way back for somebody who has lost a password: the operator of the machine gives a new one, by hand and without
@@ -25,7 +25,6 @@ interface Operator { actor: string, origin: string }
 
 /** 124 bits: it is typed once. */
 const CHARACTERS = 24
-const USERNAME_CHARACTERS_MAX = 64
 
 export function createLostPasswords ({ users, sessions, passwords, recorded, shown }: {
   users: Users,

@@ -21,6 +21,7 @@ const USERS_HELD_MAX = 20_000
 const PRELOAD = 10_000
 const PAGE = 1_000
 const CONFLICT_TRIES = 5
+export const USERNAME_CHARACTERS_MAX = 64
 const USERNAME = /^[A-Za-z0-9._@-]{1,64}$/
 
 export interface Users {
