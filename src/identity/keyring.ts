@@ -46,7 +46,7 @@ export interface Keyring {
   revokeApiKey (by: Principal, id: string): Promise<ShownKey>
   listApiKeys (first: number, after: string | null): Promise<Page<ShownKey>>
   countApiKeys (): Promise<number>
-  /** The newest 100 that a person made, himself or with his keys. */
+  /** The newest 100 that a person made, by hand or with keys of that person. */
   apiKeysOf (userId: string): Promise<ShownKey[]>
 }
 
@@ -123,20 +123,8 @@ export function createKeyring (
         throw error
       })
       await revocations.revoke(order)
-      if (known !== null) await falling.withKey(known, by.clientKey)
-      if (known === null) {
-        return {
-          id,
-          name: '',
-          scopes: [],
-          createdBy: '',
-          createdAt: 0,
-          expiresAt: null,
-          revokedAt: clock.now(),
-          lastUsedAt: null,
-          overlapEndsAt: null
-        }
-      }
+      if (known === null) return unknownKey(id, clock.now())
+      await falling.withKey(known, by.clientKey)
       // Fail-open: the revocation stands for ever; the mark in the key itself is for people who read the list.
       return await one(await keys.markRevoked(id).catch(() => ({ ...known, revokedAt: clock.now() })))
     },
@@ -150,4 +138,10 @@ export function createKeyring (
       return await shown(items)
     }
   }
+}
+
+/** A key that was revoked while the store was down. */
+function unknownKey (id: string, revokedAt: number): ShownKey {
+  const unread = { name: '', scopes: [], createdBy: '', createdAt: 0, expiresAt: null }
+  return { id, ...unread, revokedAt, lastUsedAt: null, overlapEndsAt: null }
 }

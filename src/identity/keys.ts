@@ -38,7 +38,7 @@ export interface Keys {
   get (id: string): Promise<Stored<ApiKey>>
   list (first: number, after: string | null): Promise<Page<Stored<ApiKey>>>
   count (): Promise<number>
-  /** Those that a person made, and those that his keys made; null: those of nobody. The newest first. */
+  /** Those that a person made, by hand or with keys of that person; null: those of nobody. The newest first. */
   listOf (makerId: string | null): (page: { first: number, after?: string | null }) => Promise<Page<Stored<ApiKey>>>
   lastUsed (ids: string[]): Promise<Map<string, number>>
   insert (key: ApiKey): Promise<void>

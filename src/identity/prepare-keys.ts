@@ -33,31 +33,34 @@ export async function upgradeKeys ({ storage, clock }: { storage: Storage, clock
   const keys = storage.collection<ApiKey>(keyCollection)
   const users = storage.collection<User>(userCollection)
   const findings: KeyFindings = { ended: [], fell: [], makerless: [] }
-  const now = clock.now()
+  const nowMs = clock.now()
   for await (const page of pagesOf(keys, { first: PAGE, most: KEYS_MAX })) {
     const origins = await Promise.all(page.map((key) => originOf(key, keys)))
     const makers = await makersOf(origins.map(({ makerId }) => makerId), users)
     const revoked = await revokedOf(origins.flatMap(({ authority }) => authority.keys), keys)
-    for (const [i, { revision, ...key }] of page.entries()) {
+    for (const [i, { revision, ...stored }] of page.entries()) {
+      const key = stored as ApiKey
       const { makerId, authority } = origins[i]!
       const maker = makerId === null ? undefined : makers.get(makerId)
+      const fell = hasFallen(authority, maker) || authority.keys.some((id) => revoked.has(id))
       const lasting = maker === undefined ? withoutPeople(authority) : authority
-      const next: ApiKey = { ...key as ApiKey, makerId, authority: lasting }
-      if (isAlive(next, now)) {
-        if (hasFallen(authority, maker) || authority.keys.some((id) => revoked.has(id))) {
-          next.revokedAt = now
-          findings.fell.push(key.id)
-        } else if (maker === undefined) findings.makerless.push(key.id)
-        const latest = next.scopes.includes('manage') ? now + MANAGE_MS_MAX : Infinity
-        if (next.revokedAt === null && (next.expiresAt ?? Infinity) > latest) {
-          next.expiresAt = latest
-          findings.ended.push(key.id)
-        }
-      }
-      if (isChanged(key as ApiKey, next)) await keys.replace({ ...next, updatedAt: now }, revision)
+      const next = upgraded({ ...key, makerId, authority: lasting }, { fell, nowMs })
+      if (next.revokedAt !== key.revokedAt) findings.fell.push(key.id)
+      else if (maker === undefined && isAlive(key, nowMs)) findings.makerless.push(key.id)
+      if (next.expiresAt !== key.expiresAt) findings.ended.push(key.id)
+      if (isChanged(key, next)) await keys.replace({ ...next, updatedAt: nowMs }, revision)
     }
   }
   return findings
+}
+
+/** A living key that fell is revoked; one with `manage` that stays gets an end. Of the others nothing changes. */
+function upgraded (key: ApiKey, { fell, nowMs }: { fell: boolean, nowMs: number }): ApiKey {
+  if (!isAlive(key, nowMs)) return key
+  if (fell) return { ...key, revokedAt: nowMs }
+  const latest = nowMs + MANAGE_MS_MAX
+  const lastsTooLong = key.scopes.includes('manage') && (key.expiresAt ?? Infinity) > latest
+  return lastsTooLong ? { ...key, expiresAt: latest } : key
 }
 
 /** One line for each kind of finding, with ids and never a name. */
@@ -114,8 +117,8 @@ function withoutPeople ({ keys }: Authority): Authority {
   return { people: [], keys }
 }
 
-function isAlive ({ revokedAt, expiresAt }: ApiKey, now: number): boolean {
-  return revokedAt === null && (expiresAt === null || expiresAt > now)
+function isAlive ({ revokedAt, expiresAt }: ApiKey, nowMs: number): boolean {
+  return revokedAt === null && (expiresAt === null || expiresAt > nowMs)
 }
 
 function hasFallen ({ people }: Authority, maker: User | undefined): boolean {

@@ -99,7 +99,7 @@ export interface Session {
 
 /** On whose authority a key was made, or a secret of it shown (authority.ts). */
 export interface Authority {
-  /** Everybody who caps it by the role of now, as long as he has not been disabled since. */
+  /** Everybody who caps it by the role of now, as long as they have not been disabled since. */
   people: ReadonlyArray<{ userId: string, keysGeneration: number }>
   /** Ids of the keys that it was made with: it falls with any of them. */
   keys: readonly string[]

@@ -25,13 +25,16 @@ export interface UsedAddresses {
 
 interface UsedAddress { id: string, firstAt: number, expiresAt: number }
 
-/** One address of a credential, as this process knows it. */
-interface Place { firstAt: number, writtenAt: number }
+/** The use of a credential from one address, as this process knows it. */
+interface Use { firstAt: number, writtenAt: number }
+
+/** All of one credential. */
 interface Uses {
   last: string
   /** Until then, the last one needs no second look. */
   lastUntil: number
-  places: BoundedMap<string, Place>
+  /** By address, IPv6 by /64. */
+  byAddress: BoundedMap<string, Use>
   writes: number
   writesSince: number
 }
@@ -40,7 +43,7 @@ const NEW_MS = 600_000
 const KEPT_MS = 30 * 86_400_000
 const DAY_MS = 86_400_000
 const CREDENTIALS_MAX = 2_000
-const PLACES_MAX = 32
+const ADDRESSES_MAX = 32
 /** Of one credential and process: whoever changes addresses faster writes no more of them, and stays new there. */
 const WRITES_PER_DAY_MAX = 64
 const WRITE_MS = 10_000
@@ -53,11 +56,11 @@ export function createUsedAddresses (
   const store = storage.collection<UsedAddress>(usedAddressCollection)
   const credentials = new BoundedMap<string, Uses>(CREDENTIALS_MAX)
   const waiting = new Map<string, UsedAddress>()
-  const idOf = (clientKey: string, place: string): string => sha256(`${clientKey} ${place}`).slice(0, 40)
+  const idOf = (clientKey: string, key: string): string => sha256(`${clientKey} ${key}`).slice(0, 40)
 
   function usesOf (clientKey: string): Uses {
     return credentials.getOrInsertComputed(clientKey, () =>
-      ({ last: '', lastUntil: 0, places: new BoundedMap(PLACES_MAX), writes: 0, writesSince: clock.now() }))
+      ({ last: '', lastUntil: 0, byAddress: new BoundedMap(ADDRESSES_MAX), writes: 0, writesSince: clock.now() }))
   }
 
   function noteUse ({ clientKey }: Pick<Principal, 'clientKey'>, address: string): void {
@@ -68,12 +71,12 @@ export function createUsedAddresses (
     uses.last = address
     uses.lastUntil = now + DAY_MS
     const key = addressKey(address)
-    const place = uses.places.get(key) ?? { firstAt: now, writtenAt: -Infinity }
-    uses.places.set(key, place)
-    if (now - place.writtenAt < DAY_MS || !mayWrite(uses, now)) return
-    place.writtenAt = now
-    const { firstAt } = place
-    waiting.set(idOf(clientKey, key), { id: idOf(clientKey, key), firstAt, expiresAt: now + KEPT_MS })
+    const use = uses.byAddress.get(key) ?? { firstAt: now, writtenAt: -Infinity }
+    uses.byAddress.set(key, use)
+    if (now - use.writtenAt < DAY_MS || !mayWrite(uses, now)) return
+    use.writtenAt = now
+    const id = idOf(clientKey, key)
+    waiting.set(id, { id, firstAt: use.firstAt, expiresAt: now + KEPT_MS })
   }
 
   function mayWrite (uses: Uses, now: number): boolean {
@@ -106,12 +109,12 @@ export function createUsedAddresses (
   ): Promise<boolean> {
     const key = addressKey(address)
     const since = clock.now() - NEW_MS
-    const place = credentials.get(clientKey)?.places.get(key)
-    if (place !== undefined && place.firstAt <= since) return false
+    const use = credentials.get(clientKey)?.byAddress.get(key)
+    if (use !== undefined && use.firstAt <= since) return false
     try {
       const stored = await store.get(idOf(clientKey, key))
       if (stored !== null && stored.firstAt <= since) {
-        if (place !== undefined) place.firstAt = stored.firstAt
+        if (use !== undefined) use.firstAt = stored.firstAt
         return false
       }
       return kind === 'key' || !await knownAddresses.knows(id, address)

@@ -15,8 +15,8 @@ export function addBreadthSigns (history: HistorySnapshot, patience: number, sig
 
 /**
  * Nobody is a scraper before the fortieth request, nor for paging through thirty pages, once or again and again. The
- * count of different things is an estimate, six above thirty being three deviations of it. Whoever changes his agent
- * with every other request is no program that pages.
+ * count of different things is an estimate, six above thirty being three deviations of it. A client whose agent
+ * changes with every other request is no program that pages.
  */
 const BROAD_REQUESTS_MIN = 40
 const BROAD_VARIATIONS_MIN = 31
@@ -100,7 +100,7 @@ function addMissSigns (history: HistorySnapshot, patience: number, signs: Signs)
 /**
  * Ever new routes that nothing led to, and hardly one of them exists. A page that lost its files, an old bookmark and a
  * visitor of another site under our name miss as often, but links, cookies, forms or queries led them here
- * (history/traits.ts).
+ * (clients/traits.ts).
  */
 function addScanSigns (history: HistorySnapshot, patience: number, signs: Signs): void {
   const missing = history.notFound3600s / Math.max(1, history.requests3600s)

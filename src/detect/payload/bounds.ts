@@ -45,7 +45,7 @@ export const BOUNDARIES_MAX = 3
 export const PATH_SEGMENTS_MAX = 32
 /** Path that is compared with what scanners ask for (signs/scanner-paths.ts). */
 export const SCANNED_PATH_CHARACTERS_MAX = 512
-/** Target that history remembers (history/traits.ts). */
+/** Target that history remembers (clients/traits.ts). */
 export const REMEMBERED_TARGET_CHARACTERS_MAX = 1_024
 /** Bounds of XML: text before the first element, attributes of one element, texts read as one. */
 export const XML_PROLOG_CHARACTERS_MAX = 16_384
