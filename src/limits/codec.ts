@@ -34,7 +34,8 @@ interface Counted {
   lease: { points: number, ms: number } | null
 }
 
-/** 0 is the client's own limit, 1 the one it is held to. */
+/** Which limit answered: 0 the client's own, 1 the one it is held to, from 2 on those of its networks (nets.ts). */
+const HELD = 1
 const OF_NETS = 2
 const ABOUT: ReadonlyArray<Update['about']> = ['refund', 'admitted', 'returned', 'violation']
 
@@ -88,22 +89,22 @@ export function writeCounted ({ answer, held, lease }: Counted): Json {
       ? [count, resetSeconds, held ? 1 : 0]
       : [count, resetSeconds, 0, 0, 0, 0, lease.points, Math.floor(lease.ms)]
   }
-  // A network's own limit: its number stands above those of the client's two.
   const which = net === undefined ? Number(held) : OF_NETS + net
   return [count, resetSeconds, which, retryAfterSeconds, retryAfterMs, crossed ? 1 : 0]
 }
 
 export function readCounted (message: Json, order: Order, inForce: RatesInForce): Counted & { bucket: Bucket } {
-  const [count, resetSeconds, held, ...more] = message as [number, number, number, ...number[]]
+  const [count, resetSeconds, which, ...more] = message as [number, number, number, ...number[]]
   const [retryAfterSeconds = 0, retryAfterMs = 0, crossed = 0, points = 0, ms = 0] = more
-  const bucket = held < OF_NETS ? bucketOf(order, inForce, held === 1) : netBuckets(order, inForce)[held - OF_NETS]!
+  const held = which === HELD
+  const bucket = which < OF_NETS ? bucketOf(order, inForce, held) : netBuckets(order, inForce)[which - OF_NETS]!
   const common = { tier: bucket.tier, rate: bucket.rate, count, store: 'primary' } as const
   return {
     answer: retryAfterSeconds === 0
       ? admitted({ ...common, resetSeconds })
-      : { ...refused({ ...common, retryAfterSeconds, retryAfterMs, crossed: crossed === 1 }), ...netOf(held) },
+      : { ...refused({ ...common, retryAfterSeconds, retryAfterMs, crossed: crossed === 1 }), ...netOf(which) },
     bucket,
-    held: held === 1,
+    held,
     lease: points === 0 ? null : { points, ms }
   }
 }

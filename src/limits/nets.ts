@@ -38,12 +38,17 @@ export function hasNets ({ client }: Pick<Order, 'client'>): boolean {
   return client.endsWith('::/64')
 }
 
-/** The buckets that an order is counted in beside its own, and for a request those of refused ones. */
+/** The buckets that are looked at for an order: those it is counted in, and for a request those of refused ones. */
 export function netBuckets (order: Order, inForce: RatesInForce): readonly Bucket[] {
+  const counted = countedBuckets(order, inForce)
+  return order.kind === 'request' ? [...counted, ...countedBuckets({ ...order, kind: REFUSED }, inForce)] : counted
+}
+
+/** The /56's and the /48's, in which an order is counted beside its client's own. */
+function countedBuckets (order: Order, inForce: RatesInForce): readonly Bucket[] {
   const factors = FACTORS[order.kind]
   if (factors === undefined) return []
-  const own = widerNets(order.client).map((client, i) => netBucket({ ...order, client }, inForce, factors[i]!))
-  return order.kind === 'request' ? [...own, ...netBuckets({ ...order, kind: REFUSED }, inForce)] : own
+  return widerNets(order.client).map((client, i) => netBucket({ ...order, client }, inForce, factors[i]!))
 }
 
 function netBucket (order: Order, inForce: RatesInForce, factor: number): Bucket {
@@ -76,14 +81,13 @@ export function createNets ({ windows, onAdmitted }: NetsOptions): Nets {
   return {
     count (order, inForce, { isNew, weight }) {
       if (order.kind === 'request' && !isNew) return null
-      const buckets = netBuckets(order, inForce)
-      const refusal = isNew ? refusalOf(buckets, weight) : null
-      if (refusal === null) for (const bucket of buckets.slice(0, 2)) add(bucket, weight)
+      const refusal = isNew ? refusalOf(netBuckets(order, inForce), weight) : null
+      if (refusal === null) for (const bucket of countedBuckets(order, inForce)) add(bucket, weight)
       return refusal
     },
     peek: (order, inForce) => refusalOf(netBuckets(order, inForce), 1),
     note (order, inForce) {
-      for (const bucket of netBuckets(order, inForce)) add(bucket, order.points)
+      for (const bucket of countedBuckets(order, inForce)) add(bucket, order.points)
     }
   }
 }

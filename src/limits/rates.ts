@@ -12,18 +12,17 @@ const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS]
 const DECISION_RATE: Rate = { max: 60, windowSeconds: 60, blockSeconds: 0 }
 const DECISION_PREFIX = 'decision|'
 const COST_PER_REQUEST = 20
-/**
- * Named buckets with rates of their own: refused requests of other sites' pages, and such requests under way, which are
- * counted without ever being refused (transaction/cross-site-turns.ts). One that was never ended counts for a minute.
- * What a blocked address may still try: logins that are read, and credentials that did not hold
- * (transaction/blocked-tries.ts).
- * And data of a credential that scores as an attack (transaction/stolen-token.ts).
- */
+/** Named buckets with rates of their own; their meaning is their callers'. */
 const OWN_RATES: Readonly<Record<string, Rate>> = {
+  /** Refused requests of other sites' pages (transaction/cross-site-turns.ts). */
   'cross-site': { max: 10, windowSeconds: 600, blockSeconds: 0 },
+  /** Such requests under way: counted without ever being refused; one that was never ended counts for a minute. */
   'cross-site-turn': { max: 1_000_000, windowSeconds: 60, blockSeconds: 0 },
+  /** Logins of a blocked address that are read (transaction/blocked-tries.ts). */
   'sign-in': { max: 10, windowSeconds: 60, blockSeconds: 0 },
+  /** Credentials of a blocked address that did not hold. */
   'blocked-credential': { max: 10, windowSeconds: 600, blockSeconds: 0 },
+  /** Data of a credential that scores as an attack (transaction/stolen-token.ts). */
   'stolen-token': { max: 10, windowSeconds: 600, blockSeconds: 0 }
 }
 /** Kinds that other hosts need not hear of. */
