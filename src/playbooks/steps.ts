@@ -62,7 +62,7 @@ export function decides (actions: Actions, step: Step, detection: Detection): bo
   return step.do === 'block' && !isSpared(actions, step.ttlSeconds, detection)
 }
 
-/** Who asked us himself may be held wherever he is; on another's word nobody is whom NEVER_BLOCK names. */
+/** A caller of ours may be held wherever it is; on another's word nobody is whom NEVER_BLOCK names. */
 function isSparedQuarantine (actions: Actions, seconds: number, detection: Detection): boolean {
   return detection.submitter !== undefined && isSpared(actions, seconds, detection)
 }

@@ -78,8 +78,10 @@ export function createAdmit (parts: AdmitParts): Admit {
     return await admitCaller(transaction, byAddress, failures)
   }
 
-  /** Hop 3: decisions about the key, user or session; an allow there lifts the block of its address, and a valid
-   * credential the block that a rule made. */
+  /**
+   * Hop 3: decisions about the key, user or session; an allow there lifts the block of its address, and a valid
+   * credential the block that a rule made.
+   */
   function admitCaller (
     transaction: Transaction,
     byAddress: Decision | null,

@@ -43,7 +43,7 @@ export function createBegin ({ processId, clock }: { processId: string, clock: C
     body: null,
     observation: null,
     score: null,
-    judged: null,
+    scoreWithoutData: null,
     verdict: null,
     unjudged: null,
     refusedBy: null,

@@ -9,7 +9,7 @@ import { isBlock } from './standing-block.ts'
 import type { Body, Transaction } from './transaction.ts'
 
 /**
- * What a blocked address may still try, so that the block of a rule shuts out nobody who can show who he is: a
+ * What a blocked address may still try, so that the block of a rule shuts out nobody who can sign in: a
  * credential, until ten have failed within ten minutes, and a login or refresh, ten times a minute. The rest of what it
  * sends is answered unread, at the cost of hop 1.
  */

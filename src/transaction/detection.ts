@@ -5,7 +5,7 @@ import type { Limits } from '../limits/limiter.ts'
 import { attackerOf, type Attacker, type Detection } from '../playbooks/shapes.ts'
 import { redactPath, tellableEvidence } from '../receipts/redact.ts'
 import { subnetOf } from '../std/ip.ts'
-import { heldScore } from './own-data.ts'
+import { decidingScore } from './own-data.ts'
 import type { Transaction } from './transaction.ts'
 import type { UnnamedProxies } from './unnamed-proxies.ts'
 
@@ -27,7 +27,7 @@ export interface DetectionOptions {
 export function detectionOf (transaction: Transaction, options: DetectionOptions): Detection | null {
   if (transaction.crossSite) return null
   const { verdict, observation, client, limit } = transaction
-  const score = heldScore(transaction)
+  const score = decidingScore(transaction)
   const attacker = attackerOf(client, transaction.address)
   // Nobody was named: a sample without an address.
   if (attacker === null) return null

@@ -21,7 +21,7 @@ import { countedAs } from './cross-site.ts'
 import type { Decoys } from './decoys.ts'
 import { asksDecoysOnly } from './graphql-decoys.ts'
 import { createObserver } from './observe.ts'
-import { heldScore, OWN_DATA, weighsPayload, withoutOwnData, type EraseData } from './own-data.ts'
+import { decidingScore, OWN_DATA, weighsPayload, withoutOwnData, type EraseData } from './own-data.ts'
 import { refusalFrom, type Refusal } from './refusal.ts'
 import { isBlock } from './standing-block.ts'
 import { asksOnlyToAssess, SUBMITTED_BODY } from './submitted-sample.ts'
@@ -137,7 +137,7 @@ export function createInspect (parts: InspectParts): Inspect {
     if (observation === null) return
     const { score } = await threads.ask(observation, askOf(transaction))
     if (score.value >= transaction.score!.value && score.beyond === transaction.score!.beyond) return
-    transaction.judged = score
+    transaction.scoreWithoutData = score
     leaveOut(transaction.score!, OWN_DATA)
     decide(transaction)
   }
@@ -153,7 +153,7 @@ export function createInspect (parts: InspectParts): Inspect {
 
   function decide (transaction: Transaction): void {
     const { decision, method } = transaction
-    transaction.verdict = decideVerdict({ score: heldScore(transaction)!, decision, method, thresholds })
+    transaction.verdict = decideVerdict({ score: decidingScore(transaction)!, decision, method, thresholds })
   }
 
   /** A sample is advised on as a request here would be decided: a standing block stands whatever the score. */

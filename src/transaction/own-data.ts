@@ -4,8 +4,8 @@ import type { Transaction } from './transaction.ts'
 
 /**
  * What an authorised caller writes into our own fields is data: the reason of a decision may quote an attack, and a
- * search may look for one. It is scored, recorded and shown; what follows from the request (verdict, holds, history,
- * playbooks) follows from the score that it has without that data.
+ * search may look for one. It is scored, recorded and shown (`score`); what follows from the request (verdict, holds,
+ * history, playbooks) follows from the score that it has without that data (`decidingScore`).
  *
  * Bodies of REST that hold what others sent (`bodyScope`) are not scored for those who may send them (admit.ts). In
  * front of other applications nothing is ours, and so nothing is data.
@@ -40,8 +40,10 @@ export function weighsPayload ({ principal, score }: Transaction, challengeThres
 }
 
 /** The score from which consequences follow. A decoy was touched by the request, whatever it said. */
-export function heldScore ({ score, judged }: Pick<Transaction, 'score' | 'judged'>): Score | null {
-  return judged === null || score === null ? score : { ...judged, decoy: score.decoy }
+export function decidingScore (
+  { score, scoreWithoutData }: Pick<Transaction, 'score' | 'scoreWithoutData'>
+): Score | null {
+  return scoreWithoutData === null || score === null ? score : { ...scoreWithoutData, decoy: score.decoy }
 }
 
 function payloadPoints ({ factors }: Score): number {

@@ -12,7 +12,7 @@ import { decisiveFactor } from '../detect/decisive-factor.ts'
 import type { CrossSiteTurns } from './cross-site-turns.ts'
 import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
-import { heldScore } from './own-data.ts'
+import { decidingScore } from './own-data.ts'
 import { respondToSample, settleSample, UNSETTLED } from './settle-sample.ts'
 import { createStolenTokenWatch, type StolenTokenParts } from './stolen-token.ts'
 import type { Outcome, Transaction } from './transaction.ts'
@@ -51,7 +51,7 @@ const REFUSALS_LOGGED_PER_SECOND = 20
 
 export function createSettle (parts: SettleParts): Settle {
   const { clients, clock, log, logsInfo, metrics, playbooks, receipts } = parts
-  const refusalLines = createPerSecond(clock, REFUSALS_LOGGED_PER_SECOND)
+  const refusalsLogged = createPerSecond(clock, REFUSALS_LOGGED_PER_SECOND)
   const watchForTheft = createStolenTokenWatch(parts, parts.thresholds.block)
   let unlogged = 0
   // Label sets are few and hashed once: half of what counting a refused request costs.
@@ -69,8 +69,8 @@ export function createSettle (parts: SettleParts): Settle {
     if (isTelling(transaction)) attempt(transaction, 'the history', () => learn(transaction, outcome))
     respond(transaction)
     attempt(transaction, 'the use of its credential', () => watchForTheft(transaction))
-    const { line } = outcome
-    if (line !== undefined) attempt(transaction, 'the log line', () => writeLine(transaction, line))
+    const { logLine } = outcome
+    if (logLine !== undefined) attempt(transaction, 'the log line', () => writeLogLine(transaction, logLine))
   }
 
   function respond (transaction: Transaction): void {
@@ -107,7 +107,7 @@ export function createSettle (parts: SettleParts): Settle {
 
   function learn (transaction: Transaction, { status, notFound = false }: Outcome): void {
     const { client, address, principal, credentialRefused, loginFailed, unjudged, refusedBy } = transaction
-    const score = heldScore(transaction)
+    const score = decidingScore(transaction)
     if (transaction.refusedBy === 'score') parts.limits.noteRefused(client)
     clients.settle({
       client,
@@ -129,18 +129,18 @@ export function createSettle (parts: SettleParts): Settle {
     if (detection !== null) playbooks.respond(detection)
   }
 
-  function writeLine (transaction: Transaction, line: Record<string, unknown>): void {
+  function writeLogLine (transaction: Transaction, logLine: Record<string, unknown>): void {
     const { id, client, refusedBy, score, verdict } = transaction
     const isRefusal = refusedBy === 'decision'
     if (!logsInfo) return
-    if (isRefusal && !refusalLines.take()) {
+    if (isRefusal && !refusalsLogged.take()) {
       unlogged++
       return
     }
     log.info({
       assessment: id,
       client,
-      ...line,
+      ...logLine,
       ...(refusedBy === null ? {} : { refusedBy }),
       ...(isRefusal && unlogged > 0 ? { unlogged } : {}),
       ...(score === null ? {} : { score: score.value, action: verdict?.action, factor: decisiveFactor(score) })
@@ -169,7 +169,7 @@ function detectionOptions (parts: SettleParts): DetectionOptions {
  */
 function actionLearnt (transaction: Transaction): Action {
   const { refusedBy, verdict } = transaction
-  if (refusedBy === 'score') return heldScore(transaction)?.degraded === true ? 'ALLOW' : 'BLOCK'
+  if (refusedBy === 'score') return decidingScore(transaction)?.degraded === true ? 'ALLOW' : 'BLOCK'
   return refusedBy === 'unjudged' ? 'ALLOW' : verdict?.action ?? 'ALLOW'
 }
 

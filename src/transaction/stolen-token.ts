@@ -95,7 +95,7 @@ export function createStolenTokenWatch (
 }
 
 /** Its full score blocks, and what is left without its data does not. */
-function isSuspect ({ score, judged, verdict }: Transaction, blockThreshold: number): boolean {
-  return judged !== null && score !== null && !score.degraded && score.value >= blockThreshold &&
+function isSuspect ({ score, scoreWithoutData, verdict }: Transaction, blockThreshold: number): boolean {
+  return scoreWithoutData !== null && score !== null && !score.degraded && score.value >= blockThreshold &&
     verdict?.action !== 'BLOCK'
 }

@@ -90,7 +90,7 @@ export interface Transaction extends Arrival {
   observation: Observation | null
   score: Score | null
   /** The score without what an authorised caller wrote as data: what follows, follows from it. Null: from `score`. */
-  judged: Score | null
+  scoreWithoutData: Score | null
   verdict: Verdict | null
   /** Why it has no verdict of its own, or null. */
   unjudged: Unjudged | null
@@ -117,5 +117,5 @@ export interface Outcome {
   /** The thing asked for does not exist, though the status does not say so. */
   readonly notFound?: boolean
   /** The transport's part of the log line; absent where a request leaves none. */
-  readonly line?: Readonly<Record<string, unknown>>
+  readonly logLine?: Readonly<Record<string, unknown>>
 }

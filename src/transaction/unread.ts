@@ -5,7 +5,7 @@ import {
   NEKO_ERR_REQUEST_TOO_COMPLEX
 } from '../errors.ts'
 import { JSON_DEPTH_MAX } from '../std/keys.ts'
-import { heldScore } from './own-data.ts'
+import { decidingScore } from './own-data.ts'
 import { refusalFrom, type Refusal } from './refusal.ts'
 import type { Body, Transaction } from './transaction.ts'
 
@@ -30,7 +30,7 @@ const TOO_COMPLEX = refusalFrom(new NEKO_ERR_REQUEST_TOO_COMPLEX())
 /** Null for a request that is read in full, as far as it is read at all. */
 export function unreadOf (transaction: Transaction, body: Body | null): Unread | null {
   const { route, headers } = transaction
-  const score = heldScore(transaction)
+  const score = decidingScore(transaction)
   const isOurs = route.pattern !== null && !route.isDecoy
   // Those who may not send a body there are refused without it being parsed; those who may are trusted with it.
   const isBodyRead = route.bodyScope === null

@@ -212,7 +212,7 @@ t.test('what authorised callers write is data', async (t) => {
         // Another caller each time: the block that this brings must not answer the next.
         const caller = scopes === null ? nobody : await withKey(at, scopes)
         const { status, transaction } = await ask(caller, newAddress(), raw)
-        t.match(transaction, { refusedBy: 'score', judged: null, verdict: { action: 'BLOCK' } }, `${name}: ${text}`)
+        t.match(transaction, { refusedBy: 'score', scoreWithoutData: null, verdict: { action: 'BLOCK' } }, `${name}: ${text}`)
         t.match([status, told.splice(0)], [403, [[{ refused: true, action: 'BLOCK' }]]], name)
       }
     }
@@ -223,8 +223,8 @@ t.test('what authorised callers write is data', async (t) => {
     const holder = await withKey(at, ['read'])
     const { status, transaction } = await ask(holder, newAddress(), { body: JSON.stringify({ query: flood }) })
     t.match([status, transaction.verdict], [403, { action: 'BLOCK' }])
-    t.ok(transaction.judged!.value < transaction.score!.value)
-    t.match(told, [[{ score: transaction.judged!.value, grade: 'likely', refused: true }]])
+    t.ok(transaction.scoreWithoutData!.value < transaction.score!.value)
+    t.match(told, [[{ score: transaction.scoreWithoutData!.value, grade: 'likely', refused: true }]])
     t.notMatch(told, [[{ evidence: [{ rule: /^sqli/ }] }]])
   })
 
@@ -241,7 +241,7 @@ t.test('what authorised callers write is data', async (t) => {
     const body = JSON.stringify({ query: `mutation { ...F ... on Mutation { logout } } ${fields}` })
     await isHarmless(t, await ask(key, newAddress(), { body }), 'by whom it is covered')
     const { transaction } = await ask(await withKey(at, ['read']), newAddress(), { body })
-    t.match(transaction, { refusedBy: 'score', judged: null }, 'by whom it is not')
+    t.match(transaction, { refusedBy: 'score', scoreWithoutData: null }, 'by whom it is not')
   })
 
   await t.test('a document without its JSON is read too', async (t) => {

@@ -47,7 +47,7 @@ function transaction (given: object): Transaction {
     target: '/a?password=secret',
     credentialRefused: null,
     score: null,
-    judged: null,
+    scoreWithoutData: null,
     refusedBy: null,
     attemptLimited: false,
     ...CALM,

@@ -126,7 +126,7 @@ export function createGate (app: FastifyInstance): Gate {
     countRequest(method, status, route ?? 'unknown')
     app.metrics.httpRequestDurationSeconds.observe(seconds)
     const ms = Math.round(seconds * 1e5) / 100
-    walk.settle(transaction, { status, line: { requestId: request.id, method, route, status, ms } })
+    walk.settle(transaction, { status, logLine: { requestId: request.id, method, route, status, ms } })
   }
 
   function markRefused ({ transaction }: FastifyRequest, reply: FastifyReply): void {

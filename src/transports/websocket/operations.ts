@@ -88,7 +88,7 @@ export function createOperations (app: FastifyInstance): RunOperation {
         ? await answer(transaction, { asked, caller, fault, isOver })
         : { status: refusal.status, ...refusedWith(refusal, transaction.id) }
     })
-    walk.settle(transaction, { status, line: { method: 'WS', route: '/graphql', status } })
+    walk.settle(transaction, { status, logLine: { method: 'WS', route: '/graphql', status } })
     return rest
   }
 
