@@ -2,18 +2,10 @@ import type { History } from '../clients/history.ts'
 import type { Decisions } from '../decisions/decisions.ts'
 import { decideVerdict, type Thresholds } from '../decisions/verdict.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
-import {
-  NEKO_ERR_BLOCKED,
-  NEKO_ERR_BODY_TOO_LARGE,
-  NEKO_ERR_LIMIT_EXCEEDED,
-  NEKO_ERR_OVERLOADED,
-  NEKO_ERR_REQUEST_TIMEOUT,
-  NEKO_ERR_REQUEST_UNJUDGED,
-  NEKO_ERR_UNAUTHENTICATED
-} from '../errors.ts'
+import { NEKO_ERR_BLOCKED, NEKO_ERR_UNAUTHENTICATED } from '../errors.ts'
 import type { Limits } from '../limits/limiter.ts'
 import type { Threads } from '../threads/plugin.ts'
-import type { Ask, Later, Unjudged } from '../threads/shapes.ts'
+import type { Ask, Later } from '../threads/shapes.ts'
 import { isSignIn } from './blocked-tries.ts'
 import type { CatchUp } from './catch-up.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'
@@ -27,7 +19,7 @@ import { isBlock } from './standing-block.ts'
 import { asksOnlyToAssess, SUBMITTED_BODY } from './submitted-sample.ts'
 import { isTokenAlone } from './token-attack.ts'
 import type { Body, Transaction } from './transaction.ts'
-import { unreadOf } from './unread.ts'
+import { leaveOut, markUnjudged, remarkUnjudged, unjudgedRefusalOf } from './unjudged.ts'
 
 /**
  * The third call, hops 5 to 7: what the request is, what it scores, what that means. Every transaction that was
@@ -60,26 +52,7 @@ const BEARER = { headers: { 'www-authenticate': 'Bearer' } }
 const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
 /** What a blocked address sent that was no login; the rest of it is not waited for. */
 const NO_SIGN_IN = refusalFrom(new NEKO_ERR_BLOCKED(), { bodyUnread: true })
-const TOO_LARGE = refusalFrom(new NEKO_ERR_BODY_TOO_LARGE(), { bodyUnread: true })
-const TOO_SLOW = refusalFrom(new NEKO_ERR_REQUEST_TIMEOUT(), { bodyUnread: true })
 const UNAUTHENTICATED = refusalFrom(new NEKO_ERR_UNAUTHENTICATED(), BEARER)
-/** Of a text that cannot be judged: the same text is counted each time, so there is no hurry. */
-const EXHAUSTING: Refusal = { ...refusalFrom(new NEKO_ERR_REQUEST_UNJUDGED()), retryAfterSeconds: 60 }
-/** A backlog is no violation of a limit, and lengthens none. */
-const UNJUDGED: Readonly<Record<Unjudged, Refusal>> = {
-  exhausts: EXHAUSTING,
-  unfinished: EXHAUSTING,
-  backlog: { ...refusalFrom(new NEKO_ERR_LIMIT_EXCEEDED('1')), retryAfterSeconds: 1 },
-  full: { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
-}
-
-/** Why nobody judged it, for the receipt. */
-const UNJUDGED_REMARKS: Readonly<Record<Unjudged, string>> = {
-  exhausts: 'all: its text used up the time of the scoring threads',
-  unfinished: 'all: its text has used more thread time than any ordinary one',
-  backlog: "all: its client's own requests stood before it",
-  full: 'all: too many heavy requests stood before it'
-}
 
 export function createInspect (parts: InspectParts): Inspect {
   const { threads, decisions, limits, decoys, thresholds, respond, eraseData, catchUp } = parts
@@ -158,8 +131,8 @@ export function createInspect (parts: InspectParts): Inspect {
 
   /** A sample is advised on as a request here would be decided: a standing block stands whatever the score. */
   function adviseOnSample (transaction: Transaction): null {
-    const { address, neverBlockApplies, unjudged, score } = transaction
-    if (unjudged !== null) leaveOut(score!, UNJUDGED_REMARKS[unjudged])
+    const { address, neverBlockApplies } = transaction
+    remarkUnjudged(transaction)
     transaction.decision = address === null ? null : decisions.forAddress(address, neverBlockApplies)
     decide(transaction)
     if (isBlock(transaction.decision) || transaction.unjudged === 'exhausts') {
@@ -177,35 +150,13 @@ export function createInspect (parts: InspectParts): Inspect {
       transaction.refusedBy = 'score'
       return isTokenAlone(transaction, thresholds.challenge) ? UNAUTHENTICATED : BLOCKED
     }
-    const unread = unjudgedRefusalOf(transaction, body)
-    if (unread !== null) {
+    const unjudged = unjudgedRefusalOf(transaction, body, thresholds)
+    if (unjudged !== null) {
       markUnjudged(transaction)
-      return unread
+      return unjudged
     }
     return transaction.credentialRefused === null ? null : UNAUTHENTICATED
   }
-
-  function unjudgedRefusalOf (transaction: Transaction, body: Body | null): Refusal | null {
-    const { unjudged, score } = transaction
-    if (unjudged !== null) leaveOut(score!, UNJUDGED_REMARKS[unjudged])
-    // A text that cannot be judged is refused like one that was judged hostile, so in shadow it is let through; a line
-    // that is full is a limit, and limits stay in force.
-    if (thresholds.shadow && (unjudged === 'exhausts' || unjudged === 'unfinished')) {
-      transaction.verdict = { action: 'BLOCK', simulated: true }
-    } else if (unjudged !== null) return UNJUDGED[unjudged]
-    if (body?.end === 'over') return TOO_LARGE
-    if (body?.end === 'slow') return TOO_SLOW
-    const unread = unreadOf(transaction, body)
-    if (unread !== null && unread.remark !== null) leaveOut(score!, unread.remark)
-    return unread?.refusal ?? null
-  }
-}
-
-/** A request that is refused for what was not read of it: its receipt and headers say so, whatever it scored. */
-export function markUnjudged (transaction: Transaction): void {
-  if (transaction.refusedBy !== null) return
-  transaction.refusedBy = 'unjudged'
-  transaction.verdict = { action: 'BLOCK', simulated: false }
 }
 
 function askOf (transaction: Transaction): Ask {
@@ -232,9 +183,4 @@ function asksOnlyDecoys ({ route, target, body }: Transaction): boolean {
 function refuseByDecision (transaction: Transaction): Refusal {
   transaction.refusedBy = 'decision'
   return NO_SIGN_IN
-}
-
-/** A list of its own: the scorer may hand out the same one twice. */
-function leaveOut (score: Score, what: string): void {
-  score.notInspected = [...score.notInspected, what]
 }
