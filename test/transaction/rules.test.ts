@@ -32,7 +32,8 @@ function score (points: Partial<Record<FactorName, number>>, more: Partial<Score
   }
 }
 
-const CALM = { limit: null, verdict: { action: 'ALLOW', simulated: false }, observation: { history: null } }
+const SEEN = { method: 'GET', url: '/a?password=secret', headers: [], body: null, history: null }
+const CALM = { limit: null, verdict: { action: 'ALLOW', simulated: false }, observation: SEEN }
 
 function transaction (given: object): Transaction {
   return {
@@ -44,7 +45,7 @@ function transaction (given: object): Transaction {
     unnamedProxy: null,
     principal: null,
     method: 'GET',
-    target: '/a?password=secret',
+    target: SEEN.url,
     credentialRefused: null,
     score: null,
     scoreWithoutData: null,
@@ -59,7 +60,7 @@ t.test('the third challenge of one client within ten minutes holds it for ten', 
   const held: unknown[] = []
   const limits = { hold: (client: string, ms: number) => { held.push([client, ms]) } }
   const challenged = (before: number | null, verdict = { action: 'CHALLENGE', simulated: false }): Transaction =>
-    transaction({ verdict, observation: { history: before === null ? null : { challenged600s: before } } })
+    transaction({ verdict, observation: { ...SEEN, history: before === null ? null : { challenged600s: before } } })
   for (const before of [null, 0, 1]) holdAfterChallenges(challenged(before), limits)
   t.strictSame(held, [], 'two may be chance')
   holdAfterChallenges(challenged(2), limits)
@@ -154,7 +155,7 @@ t.test('playbooks are told of what is notable, and of nothing else', async (t) =
 t.test('a detection tells flat facts: whom to act against, what decided, and no secret of the target', async (t) => {
   const block = { action: 'BLOCK', simulated: false }
   const one = score({ payload: 90 }, { grade: 'certain' })
-  const observation = { history: { refused600s: 2 } }
+  const observation = { ...SEEN, history: { refused600s: 2 } }
   const given = { score: one, verdict: block, observation, refusedBy: 'score' }
   const detection = detectionOf(transaction(given), options())
   t.match(detection, { assessmentId: 'as_1', at: 5, attacker: { scope: 'IP', value: '192.0.2.1' }, score: 90 })
