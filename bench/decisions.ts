@@ -33,7 +33,7 @@ for (const [name, make] of Object.entries(mixes)) {
   const start = performance.now()
   for (let i = 0; i < COUNT; i++) {
     const [scope, value] = make()
-    const decision: Decision = { id: `dc_${i}`, scope, value, action: 'BLOCK', origin: 'user:bench', kind: 'person', reason: 'bench', simulated: false, createdAt: NOW, expiresAt: NOW + 3_600_000 + i, assessmentId: null }
+    const decision: Decision = { id: `dc_${i}`, scope, value, action: 'BLOCK', origin: 'user:bench', originKind: 'person', reason: 'bench', simulated: false, createdAt: NOW, expiresAt: NOW + 3_600_000 + i, assessmentId: null }
     standing.put(decision)
   }
   const putUs = (performance.now() - start) * 1000 / COUNT

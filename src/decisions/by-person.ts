@@ -80,7 +80,7 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
   async function removeBeside (block: Decision, actor: string): Promise<void> {
     const { standing } = replica
     const quarantines = standing.about(block)
-      .filter(({ action, kind }) => action === 'CHALLENGE' && kind === 'playbook')
+      .filter(({ action, originKind }) => action === 'CHALLENGE' && originKind === 'playbook')
     for (const { id } of new Set([...quarantines, ...standing.inSubnetOf(block)])) {
       if (standing.get(id) !== null) await remove(id, actor)
     }

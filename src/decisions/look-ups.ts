@@ -39,7 +39,7 @@ export function createLookUps ({ standing, clock }: { standing: Standing, clock:
       standing.size === 0 ? null : standing.byPeopleAbout(address, clock.now(), neverBlockApplies),
     blocksNeighbour (address, simulated) {
       const nowMs = clock.now()
-      return standing.inSubnetOf({ scope: 'IP', value: address, action: 'BLOCK', kind: 'playbook' }).some((one) =>
+      return standing.inSubnetOf({ scope: 'IP', value: address, action: 'BLOCK', originKind: 'playbook' }).some((one) =>
         one.action === 'BLOCK' && one.value !== address && one.simulated === simulated &&
         (one.expiresAt === null || one.expiresAt > nowMs))
     },

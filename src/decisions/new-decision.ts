@@ -1,6 +1,6 @@
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import { newId } from '../std/id.ts'
-import { kindOf, type Decision, type DecisionInput, type DecisionOrigin } from './shapes.ts'
+import { originKindOf, type Decision, type DecisionInput, type DecisionOrigin } from './shapes.ts'
 import { canonicalValue } from './subject.ts'
 
 const TTL_SECONDS_MAX = 10 * 365 * 86_400
@@ -14,7 +14,7 @@ export function newDecision (input: DecisionInput, by: DecisionOrigin, nowMs: nu
     value: canonicalValue(input.scope, input.value),
     action: input.action,
     origin: by.origin,
-    kind: by.kind ?? kindOf(by.origin),
+    originKind: by.originKind ?? originKindOf(by.origin),
     reason: input.reason.slice(0, REASON_CHARACTERS_MAX),
     simulated: by.simulated ?? false,
     createdAt: nowMs,

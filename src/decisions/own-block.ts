@@ -2,8 +2,8 @@ import { createAddressSet } from '../std/ip.ts'
 import type { Decision, DecisionOrigin } from './shapes.ts'
 
 /**
- * True for a block that holds for whoever makes it: a slip of the prefix length would end his own access. NEVER_BLOCK
- * is not asked, since it may not apply to where he comes from next.
+ * True for a block that holds for whoever makes it: a slip of the prefix length would end their own access.
+ * NEVER_BLOCK is not asked, since it may not apply to where they come from next.
  */
 export function isOwnBlock ({ scope, value, action }: Decision, maker: DecisionOrigin['maker']): boolean {
   if (action !== 'BLOCK' || maker === undefined) return false

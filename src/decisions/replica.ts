@@ -35,7 +35,7 @@ export class Replica {
     this.#options = options
   }
 
-  /** Puts it in force, unless another of its kind about the same client outlasts it. */
+  /** Puts it in force, unless another of its kind of origin about the same client outlasts it. */
   activate (decision: Decision): void {
     const rival = this.standing.rivalOf(decision, this.#options.clock.now())
     if (rival !== null && !outlasts(decision, rival)) return this.#supersede(decision)

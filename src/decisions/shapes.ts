@@ -26,7 +26,7 @@ export interface Decision {
   /** `user:<id>`, `key:<id>`, `playbook:<NAME>`, `import:<name>`, `region:<name>`. */
   origin: string
   /** A key that may `decide` speaks for a person; one that only bounces, whatever its origin says, for a rule. */
-  kind: OriginKind
+  originKind: OriginKind
   reason: string
   simulated: boolean
   createdAt: number
@@ -36,19 +36,19 @@ export interface Decision {
 }
 
 /** The kind that an origin tells by itself. */
-export function kindOf (origin: string): OriginKind {
+export function originKindOf (origin: string): OriginKind {
   const before = origin.slice(0, Math.max(0, origin.indexOf(':')))
   return before === 'playbook' || before === 'import' || before === 'region' ? before : 'person'
 }
 
 /** As it comes from a store or a process of an older version, which knew no kinds. */
-export function withKind (decision: Omit<Decision, 'kind'> & { kind?: OriginKind }): Decision {
-  return { ...decision, kind: decision.kind ?? kindOf(decision.origin) }
+export function withOriginKind (decision: Omit<Decision, 'originKind'> & { originKind?: OriginKind }): Decision {
+  return { ...decision, originKind: decision.originKind ?? originKindOf(decision.origin) }
 }
 
 /** Whether a decision about an address holds for callers with a valid credential, who share it with others. */
-export function holdsForSignedIn ({ action, kind }: Decision): boolean {
-  return action === 'ALLOW' || kind === 'person'
+export function holdsForSignedIn ({ action, originKind }: Decision): boolean {
+  return action === 'ALLOW' || originKind === 'person'
 }
 
 /** A decision as messages and the trail carry it. */
@@ -70,7 +70,7 @@ export interface DecisionInput {
 export interface DecisionOrigin {
   origin: string
   /** Default: as the origin tells. */
-  kind?: OriginKind
+  originKind?: OriginKind
   simulated?: boolean
   /** Of a person: a block that holds for its own maker needs `force`. */
   maker?: { principal: Principal, address: string | null }

@@ -4,7 +4,7 @@ import type { PendingWrites } from './pending-writes.ts'
 import type { Readmission } from './readmission.ts'
 import type { RepeatOffenders } from './repeat-offenders.ts'
 import type { Replica } from './replica.ts'
-import { asDocument, withKind, type Decision } from './shapes.ts'
+import { asDocument, withOriginKind, type Decision } from './shapes.ts'
 import { subjectKey } from './subject.ts'
 
 /** Told to all other processes of the fleet, at most once: reconcile.ts makes up for messages that were lost. */
@@ -26,13 +26,13 @@ interface SiblingsOptions {
 export function joinSiblings ({ fleet, replica, offenders, readmission, pending }: SiblingsOptions): Siblings {
   fleet.subscribe('decisions.put', (message) => {
     const { decision: told, step } = message as unknown as { decision: Decision, step: Step | null }
-    const decision = withKind(told)
+    const decision = withOriginKind(told)
     if (replica.isEntombed(decision.id)) return
     if (step !== null) offenders.applyRemote(subjectKey(decision), step)
     replica.activate(decision)
   })
   fleet.subscribe('decisions.remove', (message) => {
-    const decision = withKind(message as unknown as Decision)
+    const decision = withOriginKind(message as unknown as Decision)
     replica.entomb(decision.id)
     readmission.readmit(decision)
     replica.deactivate(decision.id)

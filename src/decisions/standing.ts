@@ -23,8 +23,8 @@ export interface Standing {
   /** All about the same client, expired ones included. */
   about (decision: Pick<Decision, 'scope' | 'value'>): readonly Decision[]
   /** What playbooks decided against the IPv6 /64 of this decision, expired ones included. */
-  inSubnetOf (decision: Pick<Decision, 'scope' | 'value' | 'action' | 'kind'>): readonly Decision[]
-  /** The other decision of its kind about the same client, with the same action: of those one stands. */
+  inSubnetOf (decision: Pick<Decision, 'scope' | 'value' | 'action' | 'originKind'>): readonly Decision[]
+  /** The other decision of its kind of origin about the same client, with the same action: of those one stands. */
   rivalOf (decision: Decision, nowMs: number): Decision | null
   /** Takes out what expired and returns it. */
   sweep (nowMs: number): Decision[]
@@ -121,7 +121,7 @@ export function createStanding ({ neverBlock }: { neverBlock: NeverBlock }): Sta
     rivalOf (decision, nowMs) {
       return about(decision).find((other) =>
         other.id !== decision.id && other.action === decision.action &&
-        other.kind === decision.kind && other.simulated === decision.simulated &&
+        other.originKind === decision.originKind && other.simulated === decision.simulated &&
         (other.expiresAt === null || other.expiresAt > nowMs)
       ) ?? null
     },

@@ -5,7 +5,7 @@ import type { Collection, Where } from '../storage/port.ts'
 import type { PendingWrites } from './pending-writes.ts'
 import { PENDING_ASKED_MAX } from './reconcile.ts'
 import type { Replica } from './replica.ts'
-import { withKind, type Decision } from './shapes.ts'
+import { withOriginKind, type Decision } from './shapes.ts'
 
 const LOADED_MAX = 200_000
 const PAGE = 1000
@@ -64,14 +64,14 @@ export class StoredDecisions {
 
   /** Without the store's own fields. */
   #takeIn (stored: Decision): void {
-    const { id, scope, value, action, origin, kind, reason, simulated, createdAt, expiresAt, assessmentId } =
-      withKind(stored)
+    const { id, scope, value, action, origin, originKind, reason, simulated, createdAt, expiresAt, assessmentId } =
+      withOriginKind(stored)
     const { replica, pending } = this.#options
     if (pending.isPending(id) || replica.isEntombed(id)) return
     const known = replica.standing.get(id)
     if (known !== null && known.expiresAt === expiresAt) return
     replica.activate({
-      id, scope, value, action, origin, kind, reason, simulated, createdAt, expiresAt, assessmentId
+      id, scope, value, action, origin, originKind, reason, simulated, createdAt, expiresAt, assessmentId
     })
   }
 }

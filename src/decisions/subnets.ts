@@ -1,7 +1,7 @@
 import { subnetOf } from '../std/ip.ts'
 import type { Decision } from './shapes.ts'
 
-type Subject = Pick<Decision, 'scope' | 'value' | 'action' | 'kind'>
+type Subject = Pick<Decision, 'scope' | 'value' | 'action' | 'originKind'>
 
 const NONE: readonly Decision[] = []
 
@@ -36,8 +36,8 @@ export class Subnets {
   }
 }
 
-function subnetIn ({ scope, value, action, kind }: Subject): string | null {
-  if (kind !== 'playbook' || action === 'ALLOW' || !value.includes(':')) return null
+function subnetIn ({ scope, value, action, originKind }: Subject): string | null {
+  if (originKind !== 'playbook' || action === 'ALLOW' || !value.includes(':')) return null
   if (scope === 'IP') return subnetOf(value)
   return scope === 'RANGE' && value.endsWith('/64') ? value : null
 }

@@ -355,7 +355,7 @@ t.test('one decision stands per client, action and kind of origin, and each kind
   t.match(again, { reason: 'again', origin: 'key:k1' })
   t.equal(again.expiresAt! - again.createdAt, 600_000, 'what lasts longer is not shortened in passing')
   t.equal(decisions.active().BLOCK, 4)
-  const bounced = await decisions.add(block('192.0.2.1'), { origin: 'key:bouncer', kind: 'playbook' })
+  const bounced = await decisions.add(block('192.0.2.1'), { origin: 'key:bouncer', originKind: 'playbook' })
   t.equal(bounced.id, made.get('playbook:X'), 'one that only bounces does not')
   t.equal(decisions.byPeopleAbout('192.0.2.1')?.id, again.id)
   await decisions.remove(again.id, 'user:anna')
@@ -388,8 +388,8 @@ t.test('decisions of an older version, in the store or told by a process of it, 
   there!.publish('decisions.put', { decision: old('dc_d', '192.0.2.3', 'playbook:X'), step: null })
   await turns()
   for (const [address, kind] of [['192.0.2.1', 'person'], ['192.0.2.2', 'playbook'], ['192.0.2.3', 'playbook']] as const) {
-    t.equal(decisions.forAddress(address)?.kind, kind)
-    t.equal(decisions.byPeopleAbout(address)?.kind, kind === 'person' ? 'person' : undefined)
+    t.equal(decisions.forAddress(address)?.originKind, kind)
+    t.equal(decisions.byPeopleAbout(address)?.originKind, kind === 'person' ? 'person' : undefined)
   }
   t.equal(decisions.active().BLOCK, 3, 'of two by people about one address the one that ends last')
 })

@@ -20,14 +20,14 @@ t.test('what the index finds is what a plain list would find, whatever was put i
     const address = isSix ? six() : four()
     const isRange = dice.chance(0.7)
     const value = isRange ? cidrText(parseCidr(`${address}/${dice.whole(0, isSix ? 128 : 32)}`)!) : address
-    return { id: `dc_${i}`, scope: isRange ? 'RANGE' : 'IP', value, action: dice.pick<Action>(['ALLOW', 'BLOCK', 'BLOCK', 'CHALLENGE']), origin: 'user:u', kind: dice.pick<OriginKind>(['person', 'playbook', 'playbook', 'import', 'region']), reason: '', simulated: dice.chance(0.2), createdAt: NOW, expiresAt: dice.chance(0.3) ? NOW + dice.whole(-1000, 1000) : null, assessmentId: null }
+    return { id: `dc_${i}`, scope: isRange ? 'RANGE' : 'IP', value, action: dice.pick<Action>(['ALLOW', 'BLOCK', 'BLOCK', 'CHALLENGE']), origin: 'user:u', originKind: dice.pick<OriginKind>(['person', 'playbook', 'playbook', 'import', 'region']), reason: '', simulated: dice.chance(0.2), createdAt: NOW, expiresAt: dice.chance(0.3) ? NOW + dice.whole(-1000, 1000) : null, assessmentId: null }
   }
   const plain = (address: string, byPeople: boolean): string => {
     const number = addressNumber(address)
     const family = address.includes(':') ? 6 : 4
-    const ranks = [...all.values()].filter(({ value, expiresAt, action, kind }) => {
+    const ranks = [...all.values()].filter(({ value, expiresAt, action, originKind }) => {
       const cidr = parseCidr(value)!
-      if (byPeople && action !== 'ALLOW' && kind !== 'person') return false
+      if (byPeople && action !== 'ALLOW' && originKind !== 'person') return false
       return cidr.family === family && number >= cidr.first && number <= cidr.last && (expiresAt === null || expiresAt > NOW)
     }).map(({ action, simulated }) => ORDER[action] + (simulated ? 0 : 3))
     return ranks.length === 0 ? 'none' : String(Math.max(...ranks))
@@ -58,7 +58,7 @@ t.test('what the index finds is what a plain list would find, whatever was put i
 
 t.test('an allow wins over every block, but not one that is simulated or has expired', (t) => {
   const standing = createStanding({ neverBlock: new NeverBlock([]) })
-  const put = (id: string, action: Action, fields: Partial<Decision> = {}): void => standing.put({ id, scope: 'IP', value: '192.0.2.7', action, origin: 'user:u', kind: 'person', reason: '', simulated: false, createdAt: NOW, expiresAt: null, assessmentId: null, ...fields })
+  const put = (id: string, action: Action, fields: Partial<Decision> = {}): void => standing.put({ id, scope: 'IP', value: '192.0.2.7', action, origin: 'user:u', originKind: 'person', reason: '', simulated: false, createdAt: NOW, expiresAt: null, assessmentId: null, ...fields })
   put('block', 'BLOCK')
   put('simulated', 'ALLOW', { simulated: true })
   put('expired', 'ALLOW', { expiresAt: NOW - 1 })

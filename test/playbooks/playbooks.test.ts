@@ -88,7 +88,7 @@ t.test('whom an allow spared is blocked by the next attack once the allow is gon
       addDecision (input, by) {
         if (spared) return null
         blocks.push(`${by.origin} ${input.value}`)
-        return { ...input, id: 'dc_1', origin: by.origin, kind: 'playbook', simulated: false, createdAt: 0, expiresAt: 1, assessmentId: null }
+        return { ...input, id: 'dc_1', origin: by.origin, originKind: 'playbook', simulated: false, createdAt: 0, expiresAt: 1, assessmentId: null }
       }
     }
   })

@@ -57,7 +57,7 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
     const hands: Actions = {
       addDecision (input, by) {
         acted.push(`${input.action.toLowerCase()} ${input.scope.toLowerCase()}:${input.value} ${input.ttlSeconds}${by.simulated === true ? ' simulated' : ''}`)
-        return { ...input, id: 'dc_1', origin: by.origin, kind: 'playbook', simulated: by.simulated ?? false, createdAt: clock.now(), expiresAt: clock.now() + input.ttlSeconds * 1000, assessmentId: by.assessmentId ?? null } satisfies Decision
+        return { ...input, id: 'dc_1', origin: by.origin, originKind: 'playbook', simulated: by.simulated ?? false, createdAt: clock.now(), expiresAt: clock.now() + input.ttlSeconds * 1000, assessmentId: by.assessmentId ?? null } satisfies Decision
       },
       previewDecision: ({ ttlSeconds }) => ({ ttlSeconds }),
       hold: (client, ms) => { acted.push(`hold ${client} ${ms}`) },

@@ -11,11 +11,11 @@ import { newAddress, newHolder, openDoors, receiptOf, type Door, type Holder } f
  * A block of an address against the people behind it: who shows a valid credential is judged by that, unless a person
  * decided about the address.
  */
-const ORIGINS: ReadonlyArray<[OriginKind, { origin: string, kind?: OriginKind }]> = [
+const ORIGINS: ReadonlyArray<[OriginKind, { origin: string, originKind?: OriginKind }]> = [
   ['person', { origin: 'user:anna' }],
   ['person', { origin: 'key:decider' }],
   ['playbook', { origin: 'playbook:CRITICAL_THREAT_RESPONSE' }],
-  ['playbook', { origin: 'key:bouncer', kind: 'playbook' }],
+  ['playbook', { origin: 'key:bouncer', originKind: 'playbook' }],
   ['import', { origin: 'import:list' }],
   ['region', { origin: 'region:elsewhere' }]
 ]

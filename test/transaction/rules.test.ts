@@ -97,7 +97,7 @@ t.test('only a block that is no simulation stands', async (t) => {
 })
 
 t.test('the block against a caller is asked by address first, then by who it is', async (t) => {
-  const block = { action: 'BLOCK', kind: 'person', simulated: false } as Decision
+  const block = { action: 'BLOCK', originKind: 'person', simulated: false } as Decision
   const allow = { action: 'ALLOW', simulated: false } as Decision
   const asked: unknown[][] = []
   const decisions = (byAddress: Decision | null, byPrincipal: Decision | null) => ({
@@ -114,10 +114,10 @@ t.test('the block against a caller is asked by address first, then by who it is'
   t.equal(standingBlock(decisions(null, block), holder), block)
   t.equal(standingBlock(decisions({ ...block, simulated: true }, null), caller), null)
   t.equal(standingBlock(decisions(null, null), holder), null)
-  for (const kind of ['playbook', 'import', 'region'] as const) {
-    t.match(standingBlock(decisions({ ...block, kind }, null), caller), { kind }, `${kind}: for who shows nothing`)
-    t.equal(standingBlock(decisions({ ...block, kind }, null), holder), null, `${kind}: not for who is signed in`)
-    t.equal(standingBlock(decisions({ ...block, kind }, block), holder), block, 'unless he is blocked himself')
+  for (const originKind of ['playbook', 'import', 'region'] as const) {
+    t.match(standingBlock(decisions({ ...block, originKind }, null), caller), { originKind }, `${originKind}: for who shows nothing`)
+    t.equal(standingBlock(decisions({ ...block, originKind }, null), holder), null, `${originKind}: not for who is signed in`)
+    t.equal(standingBlock(decisions({ ...block, originKind }, block), holder), block, 'unless he is blocked himself')
   }
 })
 
