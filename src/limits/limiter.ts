@@ -7,7 +7,7 @@ import { createExchange } from './exchange.ts'
 import { createCounters, violationMs } from './counters.ts'
 import { createLocalStore } from './local-store.ts'
 import { PrimaryStore } from './primary-store.ts'
-import type { LimitAnswer, LimitStore, Order, Rate } from './shapes.ts'
+import type { BucketName, LimitAnswer, LimitStore, Order, Rate } from './shapes.ts'
 import { hasNets, REFUSED } from './nets.ts'
 import { ratesInForce } from './rates.ts'
 import { LENGTHENED_BLOCK_SECONDS } from './third-violation.ts'
@@ -29,11 +29,11 @@ export interface Limits {
   /** One request of a client; a held client is counted at the strict rate, without its block. */
   take (tier: Tier, clientKey: string): LimitAnswer | Promise<LimitAnswer>
   /** One attempt counted apart from requests, like a refused credential: `name` keeps buckets apart. */
-  takeNamed (tier: Tier, name: string, clientKey: string): LimitAnswer | Promise<LimitAnswer>
+  takeNamed (tier: Tier, name: BucketName, clientKey: string): LimitAnswer | Promise<LimitAnswer>
   /** As this process last heard; all of its own counts are in it. */
-  peekNamed (tier: Tier, name: string, clientKey: string): LimitAnswer
+  peekNamed (tier: Tier, name: BucketName, clientKey: string): LimitAnswer
   /** One that was counted and is over. */
-  refundNamed (tier: Tier, name: string, clientKey: string): void
+  refundNamed (tier: Tier, name: BucketName, clientKey: string): void
   /** GraphQL cost, in points, of the tier's budget (20 points per request). */
   takeCost (tier: Tier, clientKey: string, points: number): LimitAnswer | Promise<LimitAnswer>
   /** Points that were taken for an operation and not used by it. */

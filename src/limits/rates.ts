@@ -1,11 +1,11 @@
 import type { Tier } from '../identity/shapes.ts'
 import { STRANGERS, STRANGERS_RATE } from './shapes.ts'
-import type { Bucket, Order, Rate, RatesInForce } from './shapes.ts'
+import type { Bucket, BucketName, Order, OwnRateName, Rate, RatesInForce } from './shapes.ts'
 
 /** The grant of each tier, and the bucket that an order draws from (pure). */
 export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service']
 /** Buckets of a client beside that of its requests, forgotten with it. */
-const NAMED: readonly string[] = ['failed', 'cost', 'sign-in', 'blocked-credential']
+const NAMED: ReadonlyArray<BucketName | 'cost'> = ['failed', 'cost', 'sign-in', 'blocked-credential']
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
 const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS]
 /** Standing decisions that playbooks make on the word of one caller (`act: true`). */
@@ -13,7 +13,7 @@ const DECISION_RATE: Rate = { max: 60, windowSeconds: 60, blockSeconds: 0 }
 const DECISION_PREFIX = 'decision|'
 const COST_PER_REQUEST = 20
 /** Named buckets with rates of their own; their meaning is their callers'. */
-const OWN_RATES: Readonly<Record<string, Rate>> = {
+const OWN_RATES: Readonly<Record<OwnRateName, Rate> & Record<string, Rate>> = {
   /** Refused requests of other sites' pages (transaction/cross-site-turns.ts). */
   'cross-site': { max: 10, windowSeconds: 600, blockSeconds: 0 },
   /** Such requests under way: counted without ever being refused; one that was never ended counts for a minute. */

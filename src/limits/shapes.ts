@@ -10,6 +10,10 @@ export interface Rate { max: number, windowSeconds: number, blockSeconds: number
 export const STRANGERS = 'stranger'
 export const STRANGERS_RATE: Rate = { max: 12, windowSeconds: 60, blockSeconds: 0 }
 
+/** Counts of a client beside that of its requests: refused credentials, and those with own rates (rates.ts). */
+export type BucketName = 'failed' | OwnRateName
+export type OwnRateName = 'cross-site' | 'cross-site-turn' | 'sign-in' | 'blocked-credential' | 'stolen-token'
+
 /** The rates of a process, as its configuration and the playbook in force have them. */
 export interface RatesInForce {
   rates: Readonly<Record<Tier, Rate>>
