@@ -30,9 +30,10 @@ export function readKeptCheckpoints (given: string): Checkpoint[] {
 }
 
 function readFile (path: string): string {
-  const { size } = statSync(path, { throwIfNoEntry: false }) ?? { size: -1 }
-  if (size < 0) throw new Error(`there is no file ${path}`)
-  if (size > FILE_BYTES_MAX) throw new Error(`${path} is larger than ${FILE_BYTES_MAX / 1_048_576} MiB`)
+  const found = path === '' ? undefined : statSync(path, { throwIfNoEntry: false })
+  if (found === undefined) throw new Error(`there is no file "${path}"`)
+  if (found.isDirectory()) throw new Error(`"${path}" is a directory`)
+  if (found.size > FILE_BYTES_MAX) throw new Error(`"${path}" is larger than ${FILE_BYTES_MAX / 1_048_576} MiB`)
   return readFileSync(path, 'utf8')
 }
 

@@ -40,7 +40,8 @@ t.test('a checkpoint is read as it comes: JSON, a log line, a webhook, an answer
     t.throws(() => readKeptCheckpoints(nothing), /holds no checkpoint/, nothing.slice(0, 40))
   }
   t.throws(() => readKeptCheckpoints(join(folder, 'absent')), /there is no file/)
-  t.throws(() => readKeptCheckpoints(folder), /EISDIR/)
+  t.throws(() => readKeptCheckpoints(folder), /is a directory/)
+  t.throws(() => readKeptCheckpoints(''), /there is no file ""/)
 })
 
 t.test('what was sealed then and is still there holds; every way of it being gone does not', async (t) => {
