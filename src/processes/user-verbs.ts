@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Json } from '../std/json.ts'
+import { OPERATOR } from './verbs.ts'
 
 /** Verbs of `neko users`: what the operator does for somebody who cannot come in. */
 export default fp(async (app: FastifyInstance) => {
@@ -52,8 +53,6 @@ export default fp(async (app: FastifyInstance) => {
   dependencies: ['processes', 'identity', 'decisions', 'limits', 'clients', 'audit']
 })
 
-/** Whoever may open the control socket owns the machine's data; nobody of the store stands behind it. */
-const OPERATOR = Object.freeze({ actor: 'system', origin: 'cli' })
 /** Of one user there stand one or two. */
 const DECISIONS_MAX = 100
 

@@ -18,8 +18,7 @@ export default fp(async (app: FastifyInstance) => {
     allowances: app.receipts.allowances({ first: ALLOWANCES_SHOWN_MAX, after: null }).items as unknown as Json
   }))
   app.control.handle('allowances remove', async (args) => {
-    const operator = { actor: 'system', mayManage: true, origin: 'cli' }
-    const allowance = await app.receipts.removeAllowance(idOf(args), operator)
+    const allowance = await app.receipts.removeAllowance(idOf(args), { ...OPERATOR, mayManage: true })
     return { text: `removed: ${allowance.id}`, allowance: allowance as unknown as Json }
   })
   app.control.handle('intel import', async (args, progress) => {
@@ -27,13 +26,15 @@ export default fp(async (app: FastifyInstance) => {
     if (typeof source !== 'string') throw new NEKO_ERR_INPUT_INVALID('source must be a file or an address')
     const counts = await app.intel.importSource(source, {
       format: format === 'stix' || format === 'misp' ? format : null,
-      actor: 'system',
+      actor: OPERATOR.actor,
       onProgress: ({ phase, objects, actors }) => progress(`${phase}: ${objects} objects, ${actors} actors`)
     })
     return counts as unknown as Json
   })
 }, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel'] })
 
+/** Whoever may open the control socket owns the machine's data; nobody of the store stands behind it. */
+export const OPERATOR = Object.freeze({ actor: 'system', origin: 'cli' })
 /** More than there can be. */
 const ALLOWANCES_SHOWN_MAX = 10_000
 
