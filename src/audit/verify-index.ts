@@ -65,11 +65,11 @@ export class IndexCheck {
       await this.#compare(report, extents)
     } catch (error) {
       if (!isStoreError(error)) throw error
-      return note(report, 'store', null, null, `the index was not compared with the log: ${(error as Error).message}`)
+      return note(report, { file: 'store' }, `the index was not compared with the log: ${(error as Error).message}`)
     }
     report.indexed = this.#compared
     if (this.#events < EVENTS_MAX) return
-    note(report, 'store', null, null, `of the index, ${EVENTS_MAX} events were compared with the log`)
+    note(report, { file: 'store' }, `of the index, ${EVENTS_MAX} events were compared with the log`)
   }
 
   async #compare (report: VerifyReport, extents: ReadonlyMap<string, LogExtent>): Promise<void> {
@@ -86,13 +86,14 @@ export class IndexCheck {
       }
     }
     for (const [processId, count] of strangers) {
-      find(report, 'store', null, null, `the index holds ${count} events of ${processId}, whose log is not here`)
+      find(report, { file: 'store' }, `the index holds ${count} events of ${processId}, whose log is not here`)
     }
     const keptSinceMs = systemClock.now() - days * DAY_MS
     for (const [processId, log] of this.#logs) {
       const { count, firstSeq } = log.missing(keptSinceMs)
       if (count === 0) continue
-      find(report, 'store', null, firstSeq, `the index lacks ${count} events of ${processId}, which its log holds`)
+      const place = { file: 'store', seq: firstSeq }
+      find(report, place, `the index lacks ${count} events of ${processId}, which its log holds`)
     }
   }
 
@@ -101,9 +102,9 @@ export class IndexCheck {
     const met = this.#logs.get(processId)!.meet(stored)
     if (met === 'same') this.#compared++
     else if (met === 'other') {
-      find(report, 'store', null, seq, `the event ${stored.id} in the index is not the one that the log holds`)
+      find(report, { file: 'store', seq }, `the event ${stored.id} in the index is not the one that the log holds`)
     } else if (seq > removedSeq && (seq <= lastSeq || closed) && this.#events < EVENTS_MAX) {
-      find(report, 'store', null, seq, `the index holds an event ${stored.id} that the log does not`)
+      find(report, { file: 'store', seq }, `the index holds an event ${stored.id} that the log does not`)
     }
   }
 }

@@ -73,13 +73,8 @@ export async function verifyLog (check: ProcessCheck): Promise<LogExtent> {
     sealedSeq: removed?.seq ?? -1
   }
   if (removed !== undefined) {
-    note(
-      report,
-      sealsName(processId),
-      null,
-      removed.seq,
-      `retention removed the segments up to ${removed.segment}`
-    )
+    const place = { file: sealsName(processId), seq: removed.seq }
+    note(report, place, `retention removed the segments up to ${removed.segment}`)
     findRemoved(check, removed)
   }
   const present = segments.filter((segment) => segment > (removed?.segment ?? -1))
@@ -110,12 +105,12 @@ async function verifySeals (check: ProcessCheck): Promise<Checkpoint[]> {
     bytes = await files.read(`${directory}/${file}`)
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
-    find(report, file, null, null, 'the seals file is missing')
+    find(report, { file }, 'the seals file is missing')
     bytes = Buffer.alloc(0)
   }
   const read = readSeals(bytes, processId, signer)
-  for (const problem of read.problems) find(report, file, problem.line, null, problem.message)
-  if (read.tornAt >= 0) note(report, file, null, null, 'the last checkpoint is torn: its writing was cut off')
+  for (const problem of read.problems) find(report, { file, line: problem.line }, problem.message)
+  if (read.tornAt >= 0) note(report, { file }, 'the last checkpoint is torn: its writing was cut off')
   report.checkpoints += read.checkpoints.length
   return [...read.checkpoints, ...witnesses.filter((witness) => isMissing(check, read.checkpoints, witness))
     .map(({ checkpoint }) => checkpoint)]
@@ -131,15 +126,15 @@ function isMissing (
   const file = sealsName(processId)
   if (!holdsCheckpoint(signer, checkpoint)) {
     const place = from === 'the store' ? 'store' : from
-    find(report, place, null, seq, `the signature of the checkpoint of ${processId} does not hold`)
+    find(report, { file: place, seq }, `the signature of the checkpoint of ${processId} does not hold`)
     return false
   }
   if (number > (seals.at(-1)?.number ?? -1)) {
-    find(report, file, seals.length + 1, seq, `checkpoint ${number}, which ${from} holds, is missing`)
+    find(report, { file, line: seals.length + 1, seq }, `checkpoint ${number}, which ${from} holds, is missing`)
     return true
   }
   if (seals.find((seal) => seal.number === number)?.hash === hash) return false
-  find(report, file, number + 1, seq, `checkpoint ${number} is not the one that ${from} holds`)
+  find(report, { file, line: number + 1, seq }, `checkpoint ${number} is not the one that ${from} holds`)
   return from === '--against'
 }
 
@@ -149,7 +144,7 @@ function findRemoved ({ report, witnesses }: ProcessCheck, removed: Checkpoint):
     if (from !== '--against' || segment > removed.segment) continue
     const when = new Date(removed.at).toISOString()
     const message = `what checkpoint ${number} sealed is not here any more: retention removed it at ${when}`
-    find(report, from, null, seq, message)
+    find(report, { file: from, seq }, message)
   }
 }
 
@@ -161,7 +156,7 @@ async function readSegment (
     return await files.read(`${directory}/${segmentName(processId, segment)}`)
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
-    note(report, segmentName(processId, segment), null, null, 'the segment was removed while verifying: run again')
+    note(report, { file: segmentName(processId, segment) }, 'the segment was removed while verifying: run again')
     return null
   }
 }
@@ -186,34 +181,24 @@ function walkSegment (check: SegmentCheck): void {
   report.segments++
   // A segment that a failed disk left without one acknowledged line.
   if (abandonedBehind !== null && abandonedBehind === walk.prevHash) {
-    return note(report, file, null, walk.nextSeq, 'nothing here was acknowledged: the disk had failed')
+    return note(report, { file, seq: walk.nextSeq }, 'nothing here was acknowledged: the disk had failed')
   }
   for (const [index, [start, end]] of spans.entries()) {
     step(check, file, index, decodeLine(bytes, start, end))
     if (abandonedBehind !== null && walk.prevHash === abandonedBehind) {
       if (end + 1 < bytes.length) {
-        note(
-          report,
-          file,
-          index + 2,
-          walk.nextSeq,
-          'what follows was never acknowledged: the disk had failed'
-        )
+        const place = { file, line: index + 2, seq: walk.nextSeq }
+        note(report, place, 'what follows was never acknowledged: the disk had failed')
       }
       return
     }
   }
   if (tornAt === bytes.length) return
+  const last = { file, line: spans.length + 1, seq: walk.nextSeq }
   if (nextBytes !== null || walk.closed || check.closedBySeal) {
-    find(report, file, spans.length + 1, walk.nextSeq, 'the record is torn, and the log went on after it')
+    find(report, last, 'the record is torn, and the log went on after it')
   } else {
-    note(
-      report,
-      file,
-      spans.length + 1,
-      walk.nextSeq,
-      'the last record is torn: it was being written and never acknowledged'
-    )
+    note(report, last, 'the last record is torn: it was being written and never acknowledged')
   }
 }
 
@@ -228,33 +213,22 @@ function step (
   line: Line | string
 ): void {
   if (typeof line === 'string') {
-    find(report, file, index + 1, walk.nextSeq, line)
+    find(report, { file, line: index + 1, seq: walk.nextSeq }, line)
     walk.prevHash = null
     return
   }
-  if (walk.closed) find(report, file, index + 1, line.seq, 'a record stands behind the end of the log')
+  const place = { file, line: index + 1, seq: line.seq }
+  if (walk.closed) find(report, place, 'a record stands behind the end of the log')
   else if (walk.prevHash !== null && line.prevHash !== walk.prevHash) {
-    find(
-      report,
-      file,
-      index + 1,
-      line.seq,
-      'the record does not follow the one before: something was swapped, inserted or taken out'
-    )
+    find(report, place, 'the record does not follow the one before: something was swapped, inserted or taken out')
   } else if (walk.prevHash !== null && line.seq !== walk.nextSeq) {
-    find(
-      report,
-      file,
-      index + 1,
-      line.seq,
-      `the record's number is ${line.seq} where ${walk.nextSeq} belongs`
-    )
+    find(report, place, `the record's number is ${line.seq} where ${walk.nextSeq} belongs`)
   }
   if ((line.kind === 'open') !== (index === 0)) {
-    find(report, file, index + 1, line.seq, 'the segment does not begin where it should')
+    find(report, place, 'the segment does not begin where it should')
   }
   if (line.kind === 'open' && (line.processId !== processId || line.segment !== segment)) {
-    find(report, file, index + 1, line.seq, 'the segment belongs elsewhere')
+    find(report, place, 'the segment belongs elsewhere')
   }
   if (line.kind === 'event') {
     report.events++
@@ -278,27 +252,17 @@ function conclude ({ report, processId }: ProcessCheck, walk: Walk, lastSegment:
   const newest = missing.at(-1)
   if (oldest !== undefined && newest !== undefined) {
     if (newest.seq >= walk.nextSeq) {
-      find(
-        report,
-        file,
-        null,
-        walk.nextSeq,
-        `the log ends before event ${walk.nextSeq}, but is sealed through ${newest.seq}: it was cut`
-      )
+      const message = `the log ends before event ${walk.nextSeq}, but is sealed through ${newest.seq}: it was cut`
+      find(report, { file, seq: walk.nextSeq }, message)
     } else {
-      find(
-        report,
-        segmentName(processId, oldest.segment),
-        null,
-        oldest.seq,
-        `the record that checkpoint ${oldest.number} seals is not there`
-      )
+      const place = { file: segmentName(processId, oldest.segment), seq: oldest.seq }
+      find(report, place, `the record that checkpoint ${oldest.number} seals is not there`)
     }
   }
   const unsealed = walk.nextSeq - 1 - walk.sealedSeq
   if (unsealed <= 0) return
   report.unsealed += unsealed
-  note(report, file, null, walk.sealedSeq + 1, `${unsealed} events behind the last checkpoint are not sealed yet`)
+  note(report, { file, seq: walk.sealedSeq + 1 }, `${unsealed} events behind the last checkpoint are not sealed yet`)
 }
 
 function firstLine (bytes: Buffer | null): Line | null {

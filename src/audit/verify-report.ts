@@ -33,22 +33,17 @@ export function emptyReport (): VerifyReport {
   return { ok: true, ...counts, sinceMs: null, findings: [], notes: [] }
 }
 
-export function find (
-  report: VerifyReport,
-  file: string,
-  line: number | null,
-  seq: number | null,
-  message: string
-): void {
-  if (report.findings.length < FINDINGS_MAX) report.findings.push({ file, line, seq, message })
+/** Where something is; what cannot be told is left out. */
+interface Place { file: string, line?: number | null, seq?: number | null }
+
+export function find (report: VerifyReport, place: Place, message: string): void {
+  add(report.findings, place, message)
 }
 
-export function note (
-  report: VerifyReport,
-  file: string,
-  line: number | null,
-  seq: number | null,
-  message: string
-): void {
-  if (report.notes.length < FINDINGS_MAX) report.notes.push({ file, line, seq, message })
+export function note (report: VerifyReport, place: Place, message: string): void {
+  add(report.notes, place, message)
+}
+
+function add (findings: Finding[], { file, line = null, seq = null }: Place, message: string): void {
+  if (findings.length < FINDINGS_MAX) findings.push({ file, line, seq, message })
 }

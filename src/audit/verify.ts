@@ -69,9 +69,9 @@ export async function verifyDataDir (
   const answer = await readStoreOf(storage, config.dataDir, why)
   if (storage === null || typeof answer === 'string') {
     const report = await verifyAudit({ directory, signer, checkpoints: [], against })
-    note(report, 'store', null, null, `the files were not compared with the store: ${answer as string}`)
+    note(report, { file: 'store' }, `the files were not compared with the store: ${answer as string}`)
     // Nothing that holds is no proof that nothing is missing.
-    if (report.processes === 0) find(report, 'audit', null, null, 'there is no log here and no store to ask for one')
+    if (report.processes === 0) find(report, { file: 'audit' }, 'there is no log here and no store to ask for one')
     return concluded(report)
   }
   const processIds = new Set((await listProcesses(systemFiles, directory)).map(({ processId }) => processId))
@@ -91,10 +91,10 @@ const BEGIN_TOLERANCE_MS = 3_600_000
 /** A trail that was removed together with what the store knew of it leaves the rest of the store behind. */
 function findRemovedTrail (report: VerifyReport, sinceMs: number | null, usersSince: number): void {
   if (report.processes === 0) {
-    find(report, 'audit', null, null, 'there is no log here, and the store has users: the trail was removed, or this ' +
+    find(report, { file: 'audit' }, 'there is no log here, and the store has users: the trail was removed, or this ' +
       'server never ran with this DATA_DIR')
   } else if (sinceMs !== null && sinceMs > usersSince + BEGIN_TOLERANCE_MS) {
-    find(report, 'audit', null, null, 'the store has users that are older than the first log and trail that are ' +
+    find(report, { file: 'audit' }, 'the store has users that are older than the first log and trail that are ' +
       'known: earlier ones were removed, with what the store knew of them')
   }
 }
@@ -166,7 +166,7 @@ function verifyTrails (
   }
 ): void {
   if (trailIds.size === 0) return
-  const findTrail = (message: string): void => find(report, TRAIL_ID_FILE, null, null, message)
+  const findTrail = (message: string): void => find(report, { file: TRAIL_ID_FILE }, message)
   if (trailId === null) {
     findTrail(`the file is missing or damaged; the store knows ${[...trailIds].join(', ')} of this directory`)
   } else if (!trailIds.has(trailId)) {
