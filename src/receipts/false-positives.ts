@@ -9,14 +9,13 @@ import {
   NEKO_ERR_INPUT_INVALID,
   NEKO_ERR_NOT_FOUND
 } from '../errors.ts'
-import { targetOf } from '../detect/allowances.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
-import { findLetThrough, type LetThrough } from './let-through.ts'
+import { findLetThrough, mayMeet, type LetThrough } from './let-through.ts'
 import { createMarkedSigns } from './marked-signs.ts'
 import { newAllowances, PER_RECEIPT_MAX } from './new-allowances.ts'
 import { ALLOWANCES_MAX, createStandingAllowances, type StandingAllowances } from './standing-allowances.ts'
 import { isBoundAllowance } from './shapes.ts'
-import type { RecentReceipts, Recorded } from './recent-receipts.ts'
+import type { RecentReceipts } from './recent-receipts.ts'
 import type { Assessment, StoredAllowance, StoredAssessment } from './shapes.ts'
 import type { Slices } from './slices.ts'
 import { attempt, type Audit, type AuditInput } from '../audit/shapes.ts'
@@ -149,7 +148,8 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
    */
   async function countChanged (allowances: readonly StoredAllowance[]): Promise<number> {
     const touched = receipts.recent()
-      .filter((receipt) => receipt.isWhole !== false && mayHoldAny(receipt, allowances))
+      .filter(({ isWhole, observation, score: { factors } }) =>
+        isWhole !== false && mayMeet({ observation, factors }, allowances))
       .slice(0, RESCORED_MAX)
     let changed = 0
     for (let i = 0; i < touched.length; i += PORTION) {
@@ -193,10 +193,4 @@ function markedBy (
       force
     }
   }
-}
-
-function mayHoldAny ({ observation, score }: Recorded, allowances: readonly StoredAllowance[]): boolean {
-  const target = targetOf(observation)
-  return allowances.some((allowance) => allowance.target === target &&
-    score.factors.some(({ evidence }) => evidence.some(({ rule }) => rule === allowance.rule)))
 }

@@ -6,7 +6,7 @@ import type { Slices } from './slices.ts'
 import type { Assessment, StoredAssessment } from './shapes.ts'
 import type { Action } from '../decisions/shapes.ts'
 import type { Policy } from '../detect/policy.ts'
-import type { Allowance, Score } from '../detect/shapes.ts'
+import type { Allowance, FactorContribution, Observation, Score } from '../detect/shapes.ts'
 import type { Collection } from '../storage/port.ts'
 
 /** What allowances would have let through among the stored receipts. */
@@ -70,7 +70,14 @@ export async function findLetThrough (
   return found
 }
 
-function mayMeet ({ observation, factors }: Assessment, allowances: readonly Allowance[]): boolean {
+/** A look before anything is scored: the request had the target of one, and evidence of its rule somewhere. */
+export function mayMeet (
+  { observation, factors }: {
+    observation: Pick<Observation, 'route' | 'url'> | null,
+    factors: readonly FactorContribution[]
+  },
+  allowances: readonly Allowance[]
+): boolean {
   if (observation === null) return false
   const target = targetOf(observation)
   return allowances.some((allowance) => allowance.target === target &&
