@@ -69,10 +69,17 @@ export function isSecretName (name: string): boolean {
 
 function judge (name: string): boolean {
   const last = lastName(name)
-  const folded = last.toLowerCase().replace(/[^a-z0-9]+/g, '').replace(/\d+$/, '')
+  const folded = withoutEndingDigits(last.toLowerCase().replace(/[^a-z0-9]+/g, ''))
   if (folded.length < NAME_LENGTH_MIN) return false
   return SECRET.test(folded) || (ENDS_SO.test(folded) && LAST_PART.test(last)) ||
     (folded.endsWith('key') && HEADER_KEY.test(last))
+}
+
+/** An expression that is anchored at the end alone would try each digit as a beginning. */
+function withoutEndingDigits (text: string): string {
+  let end = text.length
+  while (end > 0 && text.charCodeAt(end - 1) >= 0x30 && text.charCodeAt(end - 1) <= 0x39) end--
+  return text.slice(0, end)
 }
 
 /** `user[password]` and `user.password` speak of `password`. */

@@ -104,13 +104,14 @@ function isHidden (node: ts.Node): boolean {
   return !ts.isTypeNode(parent)
 }
 
-/** The value of an expression out of literals, builders and constants of the same file, or undefined. */
+/** The value of an expression out of literals, builders and constants of the same file or imported, or undefined. */
 function evaluate (node: ts.Expression, source: ts.SourceFile): unknown {
   const scope: Record<string, unknown> = { ...builders }
   const collect = (one: ts.Node): void => {
     if (ts.isIdentifier(one) && one.text in scope === false) {
-      const constant = constantOf(one.text, source)
-      if (constant !== undefined) scope[one.text] = evaluate(constant, source)
+      const home = constantOf(one.text, source) === undefined ? importedFrom(one.text, source) : source
+      const constant = home === undefined ? undefined : constantOf(one.text, home)
+      if (constant !== undefined) scope[one.text] = evaluate(constant, home!)
     }
     ts.forEachChild(one, collect)
   }
@@ -121,6 +122,20 @@ function evaluate (node: ts.Expression, source: ts.SourceFile): unknown {
   } catch {
     return undefined
   }
+}
+
+/** The file of ours that a name is imported from under the same name. */
+function importedFrom (name: string, source: ts.SourceFile): ts.SourceFile | undefined {
+  for (const statement of source.statements) {
+    if (!ts.isImportDeclaration(statement) || !ts.isStringLiteral(statement.moduleSpecifier)) continue
+    const { text } = statement.moduleSpecifier
+    const names = statement.importClause?.namedBindings
+    if (!text.startsWith('.') || names === undefined || !ts.isNamedImports(names)) continue
+    if (!names.elements.some((one) => one.name.text === name && one.propertyName === undefined)) continue
+    const file = join(dirname(source.fileName), text)
+    return ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true)
+  }
+  return undefined
 }
 
 function constantOf (name: string, source: ts.SourceFile): ts.Expression | undefined {

@@ -1,10 +1,11 @@
 import { readdirSync } from 'node:fs'
 import { basename } from 'node:path'
+import { addBreadthSigns, addFailureSigns, noveltyOf } from '../../src/detect/factors/breadth.ts'
 import { measureBehavior } from '../../src/detect/factors/behavior.ts'
 import { measureEndpoint } from '../../src/detect/factors/endpoint.ts'
 import { measureFrequency } from '../../src/detect/factors/frequency.ts'
 import { measureHeaders } from '../../src/detect/factors/headers.ts'
-import { evidenceOfSign, inspectPayload } from '../../src/detect/factors/payload.ts'
+import { evidenceOfSign, findingsOf, inspectPayload } from '../../src/detect/factors/payload.ts'
 import { measureTiming } from '../../src/detect/factors/timing.ts'
 import { measureUserAgent } from '../../src/detect/factors/user-agent.ts'
 import { NAME_FIELD } from '../../src/detect/payload/findings.ts'
@@ -14,6 +15,7 @@ import { viewRequest } from '../../src/detect/request-view.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
 import { classifyAgent } from '../../src/detect/signs/agents.ts'
 import { matchTokenHead } from '../../src/detect/signs/bearer-token.ts'
+import { decoyUrls } from '../../src/detect/signs/decoy-paths.ts'
 import { addExhaustingSigns } from '../../src/detect/signs/exhausting.ts'
 import { addOverrideSigns } from '../../src/detect/signs/method-override.ts'
 import { addPartHeadSigns } from '../../src/detect/signs/part-heads.ts'
@@ -73,6 +75,8 @@ const SESSION = 'sessionid='
 export const SIGNS: Record<string, Run> = {
   addExhaustingSigns: (text) => addExhaustingSigns(asked(text).history, { found: null }),
   classifyAgent: (text) => classifyAgent(text),
+  // Of the configuration: no request's text.
+  decoyUrls: (text) => decoyUrls([text]),
   matchTokenHead: (text) => matchTokenHead(`Bearer ${text}`) ?? matchTokenHead(`Bearer eyJ${text}.a`),
   addOverrideSigns: (text) => addOverrideSigns(viewRequest(asked(text)), Buffer.from(text), true, { found: null }),
   addPartHeadSigns: (text) => addPartHeadSigns(Buffer.from(text), { found: null }),
@@ -87,9 +91,13 @@ export const FACTORS: Record<string, Run> = {
   measureTiming: (text) => measureTiming(asked(text), viewRequest(asked(text)), policy),
   measureUserAgent: (text) => measureUserAgent(viewRequest(asked(text)), policy),
   measureBehavior: (text) => measureBehavior(asked(text), viewRequest(asked(text)), policy),
+  addBreadthSigns: (text) => addBreadthSigns(asked(text).history!, 1, { found: null }),
+  addFailureSigns: (text) => addFailureSigns(asked(text).history!, { found: null }),
+  noveltyOf: (text) => noveltyOf(asked(text).history!),
   measureEndpoint: (text) => measureEndpoint(asked(text), viewRequest(asked(text)), policy),
   measureHeaders: (text) => measureHeaders(viewRequest(asked(text)), policy, Buffer.from(text)),
   evidenceOfSign: (text) => evidenceOfSign({ rule: 'sqli.raw', grade: 'certain', place: text, match: text }),
+  findingsOf: (text) => findingsOf(observation({ url: '/?q=' + text })),
   // In every place of a request: PLACES.
   inspectPayload: (text) => inspectPayload(observation({ url: '/?q=' + text }), { sensitivity: 2 })
 }
