@@ -1,5 +1,5 @@
 import { NEKO_ERR_LIMIT_EXCEEDED } from '../errors.ts'
-import { STRANGERS, STRANGERS_RATE } from '../limits/shapes.ts'
+import { KNOWN, STRANGERS, STRANGERS_RATE } from '../limits/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import { addressKey } from '../std/ip.ts'
 import { retryable } from '../std/retryable.ts'
@@ -11,8 +11,9 @@ import { createLoginLine, type LoginLine } from './login-line.ts'
 /**
  * Whether a try at a password may be made, before the password is looked at. Every try is counted by its address (IPv6
  * by /64); those of strangers to an account wait for it (login-line.ts), so that many addresses on one account slow
- * each other down and shut nobody out. Addresses and devices that signed in to it before never wait; a device's tries
- * are its own, whatever its neighbours did, and few all the same.
+ * each other down and shut nobody out. Addresses and devices that signed in to it before never wait, and what the
+ * networks around them did is not theirs; a device's tries are its own, whatever its neighbours did, and few all the
+ * same.
  */
 
 /**
@@ -47,7 +48,10 @@ interface AddressTry {
 
 /** All answer the seconds to wait, 0 when the try may be made. */
 export interface LoginTries {
-  /** By the address alone, before anybody is looked up: asks no store, counts nothing while there are tries left. */
+  /**
+   * By the address alone, whatever its networks did, before anybody is looked up: asks no store, counts nothing while
+   * there are tries left.
+   */
   waitOf (address: string): number | Promise<number>
   /** @throws NEKO_ERR_LIMIT_EXCEEDED for a stranger's that waited in vain, NEKO_ERR_STORE_UNAVAILABLE */
   ofAddress (one: AddressTry): Promise<number>
@@ -89,7 +93,18 @@ export function createLoginTries (
 
   function waitOf (address: string): number | Promise<number> {
     const key = keyOf(address)
+    const { allowed, net } = attempts.peek(key)
+    return allowed || net !== undefined ? 0 : exceed(key)
+  }
+
+  function waitOfStranger (address: string): number | Promise<number> {
+    const key = keyOf(address)
     return attempts.peek(key).allowed ? 0 : exceed(key)
+  }
+
+  async function tryOfKnown (address: string): Promise<number> {
+    const answer = await attempts.take(keyOf(address))
+    return secondsOf(answer.net === undefined ? answer : await attempts.take(`${KNOWN}|ip:${addressKey(address)}`))
   }
 
   return {
@@ -97,8 +112,8 @@ export function createLoginTries (
     waitOf,
     async ofAddress ({ account, userId, address, isGone }) {
       const key = keyOf(address)
-      if (await knownAddresses.knows(userId, address)) return await tryOn(key)
-      const refused = await waitOf(address)
+      if (await knownAddresses.knows(userId, address)) return await tryOfKnown(address)
+      const refused = await waitOfStranger(address)
       if (refused > 0) return refused
       const wait = await line.enter({ account, address: addressKey(address), isGone })
       if (wait > 0) {

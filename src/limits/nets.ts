@@ -2,6 +2,7 @@ import type { Tier } from '../identity/shapes.ts'
 import { widerNets } from '../std/ip.ts'
 import { refused } from './answers.ts'
 import { bucketOf } from './rates.ts'
+import { KNOWN } from './shapes.ts'
 import type { Bucket, LimitAnswer, Order, RatesInForce } from './shapes.ts'
 import type { WindowLimiter } from './window.ts'
 
@@ -11,8 +12,9 @@ import type { WindowLimiter } from './window.ts'
  *
  * Only a client that is new in its window is refused for its network: one with requests in it goes on as it was,
  * whatever its neighbours do, and a new one is refused until the network's window has room. Attempts and refused
- * credentials are all counted; of requests each client's first one, so that a client that is known costs what it
- * did, and one of IPv4 always. Requests that were refused by their score count beside them, and are looked at with
+ * credentials are all counted, in the /48 no more of one /56 than that may have, so that no customer fills the /48 of
+ * a provider; of requests each client's first one, so that a client that is known costs what it did, and one of IPv4
+ * always. Requests that were refused by their score count beside them, and are looked at with
  * the first of a client.
  */
 export interface Nets {
@@ -35,7 +37,7 @@ export const REFUSED = 'refused'
 
 /** Of the orders that have networks to count in: a few characters to look at for all others. */
 export function hasNets ({ client }: Pick<Order, 'client'>): boolean {
-  return client.endsWith('::/64')
+  return client.endsWith('::/64') && !client.startsWith(KNOWN)
 }
 
 /** The buckets that are looked at for an order: those it is counted in, and for a request those of refused ones. */
@@ -68,6 +70,19 @@ export function createNets ({ windows, onAdmitted }: NetsOptions): Nets {
     onAdmitted(key, tier, points)
   }
 
+  function addTo (order: Order, inForce: RatesInForce, points: number): void {
+    const [of56, of48] = countedBuckets(order, inForce)
+    if (of56 === undefined || of48 === undefined) return
+    add(of56, points)
+    if (order.kind !== 'request') {
+      // Counted apart: known clients take the /56 beyond its limit, where it must go on refusing new ones.
+      const key = `${of56.key} in its /48`
+      if (!windows.take(of56.tier, key, of56.rate, points).allowed) return
+      onAdmitted(key, of56.tier, points)
+    }
+    add(of48, points)
+  }
+
   function refusalOf (buckets: readonly Bucket[], weight: number): LimitAnswer | null {
     for (const [net, { key, tier, rate }] of buckets.entries()) {
       const { allowed, count, retryAfterMs } = windows.peek(tier, key, rate)
@@ -82,12 +97,10 @@ export function createNets ({ windows, onAdmitted }: NetsOptions): Nets {
     count (order, inForce, { isNew, weight }) {
       if (order.kind === 'request' && !isNew) return null
       const refusal = isNew ? refusalOf(netBuckets(order, inForce), weight) : null
-      if (refusal === null) for (const bucket of countedBuckets(order, inForce)) add(bucket, weight)
+      if (refusal === null) addTo(order, inForce, weight)
       return refusal
     },
     peek: (order, inForce) => refusalOf(netBuckets(order, inForce), 1),
-    note (order, inForce) {
-      for (const bucket of countedBuckets(order, inForce)) add(bucket, order.points)
-    }
+    note: (order, inForce) => addTo(order, inForce, order.points)
   }
 }

@@ -1,5 +1,5 @@
 import type { Tier } from '../identity/shapes.ts'
-import { STRANGERS, STRANGERS_RATE } from './shapes.ts'
+import { KNOWN, STRANGERS, STRANGERS_RATE } from './shapes.ts'
 import type { Bucket, BucketName, Order, OwnRateName, Rate, RatesInForce } from './shapes.ts'
 
 /** The grant of each tier, and the bucket that an order draws from (pure). */
@@ -7,7 +7,7 @@ export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service
 /** Buckets of a client beside that of its requests, forgotten with it. */
 const NAMED: ReadonlyArray<BucketName | 'cost'> = ['failed', 'cost', 'sign-in', 'blocked-credential']
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
-const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS]
+const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS, KNOWN]
 /** Standing decisions that playbooks make on the word of one caller (`act: true`). */
 const DECISION_RATE: Rate = { max: 60, windowSeconds: 60, blockSeconds: 0 }
 const DECISION_PREFIX = 'decision|'

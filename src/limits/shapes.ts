@@ -10,6 +10,12 @@ export interface Rate { max: number, windowSeconds: number, blockSeconds: number
 export const STRANGERS = 'stranger'
 export const STRANGERS_RATE: Rate = { max: 12, windowSeconds: 60, blockSeconds: 0 }
 
+/**
+ * Tries of an address on an account that it signed in to before, while its networks refuse new clients: counted for
+ * the address alone.
+ */
+export const KNOWN = 'known'
+
 /** Counts of a client beside that of its requests: refused credentials, and those with own rates (rates.ts). */
 export type BucketName = 'failed' | OwnRateName
 export type OwnRateName = 'cross-site' | 'cross-site-turn' | 'sign-in' | 'blocked-credential' | 'stolen-token'

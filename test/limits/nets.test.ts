@@ -11,6 +11,7 @@ import { createTestHost, RATES } from './host.ts'
 
 /** Whoever has a /48 has 65,536 clients: limits of the networks around a /64, in one process, in several and over hosts. */
 const SMALL = { ...RATES, standard: { max: 3, windowSeconds: 60, blockSeconds: 60 } }
+const PASSWORD = 'a long pass phrase of the contract suite'
 const hex = (number: number): string => number.toString(16)
 /** A /64 of the n-th /48, by its number in it. */
 const client = (n: number, subnet: number): string => `ip:2001:db8:${hex(n)}:${hex(subnet)}::/64`
@@ -58,6 +59,24 @@ for (const [title, open] of HOSTS) {
       t.equal(allowed(await each(300, (i) => `ip:198.51.100.${i}`)), 300, 'IPv4')
       clock.advance(64_000)
       t.equal((await take(workers[0]!, client(1, 0x12fe))).allowed, true, 'who waits is admitted')
+    })
+  }
+}
+
+for (const [title, open] of HOSTS) {
+  for (const [kind, own, of56, of48, take] of KINDS.slice(1)) {
+    t.test(`${kind}: one /56 that tries on and on weighs on its /48 as a full one, in ${title}`, async (t) => {
+      const { clock, workers } = open(t)
+      const each = async (count: number, one: (i: number) => string): Promise<LimitAnswer[]> => await Promise.all(Array.from({ length: count }, async (_, i) => await take(workers[i % workers.length]!, one(i))))
+      // More than two minutes of it: the /56 never has room, nor does its part of the /48.
+      for (let round = 0; round < 2 * own; round++) {
+        const answers = await each(of56, (i) => client(1, 0x1200 + i))
+        if (allowed(answers) !== of56) t.fail(`round ${round}: a client has its own tries`)
+        clock.advance(80_000 / own)
+      }
+      t.match(await take(workers[0]!, client(1, 0x12ff)), { allowed: false, net: 0 }, 'the /56 is shut for new ones')
+      const others = await each(250, (i) => client(1, 0x2000 + 0x100 * (i % 200) + i))
+      t.ok(allowed(others) >= of48 - of56 && allowed(others) <= of48, `the rest of the /48: ${allowed(others)}`)
     })
   }
 }
@@ -153,4 +172,20 @@ t.test('a client that its network\'s limit refuses is told so, and nothing is he
   const asked = await fetch(`${url}/nothing`, { headers: { 'x-forwarded-for': '2001:db8:8:ffff::1' } })
   t.equal(asked.status, 429)
   t.match(Object.fromEntries(asked.headers), { 'x-ratelimit-limit': '6400', 'ratelimit-policy': '"standard";q=6400;w=60', 'retry-after': /^[1-9]\d?$/ })
+})
+
+t.test('an address that signed in before has its tries while the networks around them have none', async (t) => {
+  const { app, url, clock } = await openApp(t)
+  const login = async (address: string, password: string): Promise<Response> => await fetch(`${url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json', 'x-forwarded-for': address }, body: JSON.stringify({ query: 'mutation ($p: String!) { login(username: "admin", password: $p) { accessToken } }', variables: { p: password } }) })
+  const [home, neighbour] = ['2001:db8:9:1234::7', '2001:db8:9:1235::7']
+  t.equal((await login(home, PASSWORD)).status, 200)
+  clock.advance(120_000)
+  for (let i = 0; i < 160; i++) await app.limits.takeAttempt(`login|${client(9, 0x100 * (i % 64) + i)}`)
+  for (let i = 0; i < 40; i++) await app.limits.takeAttempt(`login|${client(9, 0x1200 + i)}`)
+  t.equal((await login(neighbour, PASSWORD)).status, 429, 'a stranger is refused as before')
+  const statuses = [(await login(home, PASSWORD)).status]
+  for (let i = 0; i < 11; i++) statuses.push((await login(home, 'wrong pass phrase')).status)
+  t.same(statuses, [200, ...Array(9).fill(401), 429, 429], 'ten tries as any')
+  app.limits.forget('ip:2001:db8:9:1234::/64')
+  t.equal((await login(home, PASSWORD)).status, 200, 'and forgotten with the address')
 })
