@@ -135,6 +135,12 @@ export function createAuthentication (
     return principal instanceof Promise ? principal.then(withAuthority) : withAuthority(principal)
   }
 
+  function keyHolds (principal: Principal): boolean {
+    if (revocations.has('key', principal.id) || !authorities.holds(principal)) return false
+    const secret = authorities.secretOf(principal)
+    return secret === undefined || keys.holds(principal.id, secret)
+  }
+
   return {
     authenticate (headers) {
       const { authorization } = headers
@@ -161,7 +167,7 @@ export function createAuthentication (
     authenticateToken,
     holds (principal) {
       if (principal.expiresAt !== null && principal.expiresAt <= clock.now()) return false
-      if (principal.kind === 'key') return !revocations.has('key', principal.id) && authorities.holds(principal)
+      if (principal.kind === 'key') return keyHolds(principal)
       if (principal.sessionId !== null && revocations.has('session', principal.sessionId)) return false
       const user = users.state(principal.id)
       // Unknown means forgotten for lack of room, which says nothing: the next request asks the store.

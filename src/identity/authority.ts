@@ -20,12 +20,16 @@ export interface Authorities {
   cap (shown: ShownSecret): Principal | null | Promise<Principal | null>
   /** Whether a key's principal would be the same now. */
   holds (principal: Principal): boolean
+  /** The secret that a key's principal came in with. */
+  secretOf (principal: Principal): ShownSecret | undefined
   /** Of what a caller makes: for a key, its own maker stands first. @throws NEKO_ERR_STORE_UNAVAILABLE */
   of (principal: Principal): Promise<Authority>
 }
 
 /** A secret that fits, with the caller it would give if nobody capped it. */
 export interface ShownSecret {
+  hash: string
+  expiresAt: number | null
   principal: Principal
   authorities: readonly Authority[]
   /** What the last look came to: good as long as everybody behind it is the same, which almost every request finds. */
@@ -104,6 +108,7 @@ export function createAuthorities (
       const scopes = scopesNow(full.scopes, authorities, people)
       return scopes !== null && isSame(scopes, principal.scopes)
     },
+    secretOf: (principal) => shownAs.get(principal),
     async of (principal) {
       if (principal.kind === 'key') {
         const shown = shownAs.get(principal)

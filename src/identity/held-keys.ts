@@ -10,13 +10,10 @@ const UNKNOWN_HELD_MAX = 5_000
 const UNKNOWN_MS = 5_000
 const READ_AGAIN_MS = 1_000
 
-/** A secret as it is checked: frozen into a Principal once, not for every request. */
-export interface HeldSecret extends ShownSecret { hash: string, expiresAt: number | null }
-
 export interface HeldKey {
   expiresAt: number | null
   revoked: boolean
-  secrets: HeldSecret[]
+  secrets: ShownSecret[]
   revision: number
 }
 
@@ -39,6 +36,11 @@ export class HeldKeys {
   /** For a request, which keeps the key held; undefined when only the store can tell, or `isUnknown`. */
   use (id: string): HeldKey | undefined {
     return this.#held.use(id)
+  }
+
+  /** The same, without keeping it held any longer: for connections that stay open. */
+  peek (id: string): HeldKey | undefined {
+    return this.#held.get(id)
   }
 
   /** The store had no such key a moment ago. */

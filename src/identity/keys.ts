@@ -6,7 +6,8 @@ import { retryable } from '../std/retryable.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { Page, Storage, Stored, Where } from '../storage/port.ts'
 import { keyCollection } from './collections.ts'
-import { HeldKeys, type HeldKey, type HeldSecret } from './held-keys.ts'
+import type { ShownSecret } from './authority.ts'
+import { HeldKeys, type HeldKey } from './held-keys.ts'
 import { createKeyUses } from './key-uses.ts'
 import { equal, sha256 } from './sessions.ts'
 import type { ApiKey, KeySecret } from './shapes.ts'
@@ -25,7 +26,7 @@ const PRELOAD = 10_000
 const CONFLICT_TRIES = 5
 export const OVERLAP_SECONDS_MAX = 30 * 86_400
 
-type KeyVerdict = { state: 'held', secret: HeldSecret } | { state: 'refused', reason: string }
+type KeyVerdict = { state: 'held', secret: ShownSecret } | { state: 'refused', reason: string }
 
 export interface Keys {
   /**
@@ -35,6 +36,8 @@ export interface Keys {
   authenticate (text: string): KeyVerdict | Promise<KeyVerdict>
   /** The same from memory alone; null for a key that this process does not hold. */
   recall (text: string): KeyVerdict | null
+  /** Whether a secret that was let in would still be: a replaced one ends with its overlap. From memory. */
+  holds (id: string, secret: Pick<ShownSecret, 'hash' | 'expiresAt'>): boolean
   get (id: string): Promise<Stored<ApiKey>>
   list (first: number, after: string | null): Promise<Page<Stored<ApiKey>>>
   count (): Promise<number>
@@ -59,11 +62,7 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
     const match = key.secrets.find((secret) => equal(secret.hash, secretHash))
     if (match === undefined) return refused('api key')
     if (key.revoked) return refused('api key revoked')
-    if (
-      (key.expiresAt !== null && key.expiresAt <= now) || (match.expiresAt !== null && match.expiresAt <= now)
-    ) {
-      return refused('api key expired')
-    }
+    if (isOver(key, now) || isOver(match, now)) return refused('api key expired')
     uses.note(id)
     return { state: 'held', secret: match }
   }
@@ -119,6 +118,14 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       const key = match === null ? undefined : held.use(match[1] as string)
       return key === undefined ? null : checkKey(match![1] as string, key, sha256(match![2] as string))
     },
+    holds (id, secret) {
+      const now = clock.now()
+      const key = held.peek(id)
+      // Unknown means forgotten for lack of room: then what is known is its own end.
+      if (key === undefined) return !isOver(secret, now)
+      const match = key.secrets.find(({ hash }) => hash === secret.hash)
+      return match !== undefined && !key.revoked && !isOver(key, now) && !isOver(match, now)
+    },
     get: require,
     list: (first, after) => store.find({ first, after }),
     count: () => store.count(),
@@ -141,6 +148,10 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       await uses.close()
     }
   }
+}
+
+function isOver ({ expiresAt }: { expiresAt: number | null }, now: number): boolean {
+  return expiresAt !== null && expiresAt <= now
 }
 
 function refused (reason: string): KeyVerdict {

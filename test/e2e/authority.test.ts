@@ -26,7 +26,7 @@ t.test('the key of a disabled administrator neither brings its maker back nor do
   const { users: { nodes } } = await dataOf<{ users: { nodes: Array<{ id: string, username: string }> } }>(admin.graphql('{ users { nodes { id username } } }'))
   const rootId = nodes.find(({ username }) => username === 'admin')!.id
   const key = await makeKey(client.as(bearer((await client.login('zoe', PASSWORD)).accessToken)), ['read', 'decide', 'manage'], 'hers')
-  const asKey = client.as({ 'x-api-key': key.key })
+  let asKey = client.as({ 'x-api-key': key.key })
   const peer = await (await connect(t, server, { headers: { 'x-api-key': key.key } })).init()
   peer.subscribe('1', 'subscription { decisionChanged { id } }')
 
@@ -36,7 +36,12 @@ t.test('the key of a disabled administrator neither brings its maker back nor do
   t.match(await asKey.graphql('mutation ($id: ID!) { setUserRole(id: $id, role: ADMIN) { role } }', { id }), { status: 403 })
 
   await dataOf(admin.graphql('mutation ($id: ID!) { setUserRole(id: $id, role: ADMIN) { role } }', { id }))
-  const again = await (await connect(t, server, { headers: { 'x-api-key': key.key } })).init()
+  const replaced = await (await connect(t, server, { headers: { 'x-api-key': key.key } })).init()
+  replaced.subscribe('1', 'subscription { decisionChanged { id } }')
+  const { rotateApiKey } = await dataOf<{ rotateApiKey: { key: string } }>(admin.graphql('mutation ($id: ID!) { rotateApiKey(id: $id, overlapSeconds: 0) { key } }', { id: key.id }))
+  t.match(await replaced.closed, { code: 4403 }, 'what was opened with a secret that is over is over too')
+  asKey = client.as({ 'x-api-key': rotateApiKey.key })
+  const again = await (await connect(t, server, { headers: { 'x-api-key': rotateApiKey.key } })).init()
   again.subscribe('1', 'subscription { decisionChanged { id } }')
   await dataOf(admin.graphql('mutation ($id: ID!) { disableUser(id: $id) { id } }', { id }))
   const disabledMs = performance.now()
@@ -52,7 +57,7 @@ t.test('the key of a disabled administrator neither brings its maker back nor do
   client = createTestClient(t, server)
   const back = await asAdmin(client)
   await dataOf(back.graphql('mutation ($id: ID!) { enableUser(id: $id) { id } }', { id }))
-  t.ok(await settles(client.as({ 'x-api-key': key.key }), '{ me { scopes } }', (text) => text.includes('NEKO_ERR_UNAUTHENTICATED')), 'nor does a restart, or enabling, bring it back')
+  t.ok(await settles(client.as({ 'x-api-key': rotateApiKey.key }), '{ me { scopes } }', (text) => text.includes('NEKO_ERR_UNAUTHENTICATED')), 'nor does a restart, or enabling, bring it back')
   const { users } = await dataOf<{ users: { nodes: Array<{ username: string, apiKeys: object[] }> } }>(back.graphql('{ users { nodes { username apiKeys { id name revokedAt } } } }'))
   t.match(users.nodes.find(({ username }) => username === 'zoe'), { apiKeys: [{ id: key.id, name: 'hers', revokedAt: /^20\d\d-/ }] }, 'which keys fell is shown beside the user')
 })

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { keyCollection } from '../../src/identity/collections.ts'
-import type { ApiKey } from '../../src/identity/shapes.ts'
+import type { ApiKey, Principal } from '../../src/identity/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import { codeOf, held, openRoom, SECRET } from './room.ts'
 
@@ -71,6 +71,29 @@ t.test('a rotated key has two live secrets until the overlap ends, then one', as
   t.equal(await codeOf(identity.rotateApiKey(by, apiKey.id)), 'NEKO_ERR_INPUT_INVALID', 'a revoked key stays revoked')
   t.equal(await codeOf(identity.rotateApiKey(by, apiKey.id, 31 * 86_400)), 'NEKO_ERR_INPUT_INVALID')
   t.match(await identity.listApiKeys(10, null), { items: [{ id: apiKey.id, revokedAt: Number }] })
+})
+
+t.test('what came in with a replaced secret holds until the overlap ends, in every process; with the new one it goes on', async (t) => {
+  const clock = createTestClock()
+  const { identity, admin, sibling } = await openRoom(t, { clock })
+  const other = await sibling()
+  const by = await admin()
+  const { key: first, apiKey } = await identity.createApiKey(by, { name: 'x', scopes: ['read'], expiresAt: null })
+  const enter = (key: string): Promise<Principal[]> => Promise.all([identity, other].map(async (process) => held(await process.authenticate({ 'x-api-key': key }))))
+  const hold = (principals: Principal[]): boolean[] => [identity, other].map((process, i) => process.holds(principals[i]!))
+  const asFirst = await enter(first)
+  const { key: second } = await identity.rotateApiKey(by, apiKey.id, 60)
+  const [later, asSecond] = [await enter(first), await enter(second)]
+  clock.advance(59_999)
+  for (const principals of [asFirst, later, asSecond]) t.same(hold(principals), [true, true])
+  clock.advance(1)
+  for (const principals of [asFirst, later]) t.same(hold(principals), [false, false])
+  t.same(hold(asSecond), [true, true])
+  for (const overlap of [60, 0]) {
+    // A sibling that has heard of the rotation, or else hears of it now.
+    await enter((await identity.rotateApiKey(by, apiKey.id, overlap)).key)
+    t.same(hold(asSecond), Array(2).fill(overlap > 0), `overlap ${overlap}`)
+  }
 })
 
 t.test('R38: signing keys and an API key rotate under load, and none of 20,000 requests fails', async (t) => {
