@@ -105,7 +105,7 @@ export function createLogins (options: LoginsOptions): Logins {
         audit.record({ category: 'auth', ...about, outcome: 'refused' })
         throw new NEKO_ERR_UNAUTHENTICATED()
       }
-      if (outdated) await upgrade(user.id, password)
+      if (outdated) await upgrade(user, password)
       const { session, refreshToken } = await sessions.open(user.id, user.generation)
       await Promise.all([users.load(user.id), tries.note(user.id, address)])
       audit.record({
@@ -157,10 +157,10 @@ export function createLogins (options: LoginsOptions): Logins {
   }
 
   /** The parameters have changed since: the password is at hand only now. */
-  async function upgrade (userId: string, password: string): Promise<void> {
-    // Fail-open: the old hash is still good, and the next login tries again.
+  async function upgrade (user: User, password: string): Promise<void> {
+    // Fail-open: the old hash is still good, and the next login tries again. A password that was replaced stays so.
     await passwords.hash(password).then((passwordHash) =>
-      users.setPassword(userId, passwordHash, { endsSessions: false })
+      users.setPassword(user.id, passwordHash, { endsSessions: false, verified: user })
     ).catch(() => null)
   }
 }

@@ -45,7 +45,7 @@ export interface People {
   enableUser (by: Principal, id: string): Promise<Person>
   /**
    * Ends all sessions of the caller, this one too.
-   * @throws NEKO_ERR_UNAUTHENTICATED when the current password does not hold
+   * @throws NEKO_ERR_UNAUTHENTICATED when the current password does not hold, also when it was replaced meanwhile
    */
   changePassword (by: Principal, given: { currentPassword: string, newPassword: string }): Promise<void>
   listUsers (first: number, after: string | null): Promise<Page<Person>>
@@ -140,7 +140,7 @@ export function createPeople (
       }
       const passwordHash = await passwords.hash(newPassword)
       await recorded({ type: 'user.password', actor: by.clientKey, target: `user:${by.id}` }, async () => {
-        await users.setPassword(by.id, passwordHash, { endsSessions: true, mustChange: false })
+        await users.setPassword(by.id, passwordHash, { endsSessions: true, mustChange: false, verified: user })
         await forgetSessions(by.id)
       })
     },

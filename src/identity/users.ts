@@ -1,5 +1,10 @@
 import type { Fleet } from '../fleet/port.ts'
-import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, NEKO_ERR_OVERLOADED } from '../errors.ts'
+import {
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_NOT_FOUND,
+  NEKO_ERR_OVERLOADED,
+  NEKO_ERR_UNAUTHENTICATED
+} from '../errors.ts'
 import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import { compareAndSet } from '../std/compare-and-set.ts'
@@ -41,11 +46,15 @@ export interface Users {
   insert (user: User): Promise<void>
   setRole (id: string, role: Role): Promise<User>
   setDisabled (id: string, disabled: boolean): Promise<User>
-  /** `mustChange` as it was when it is absent. */
+  /**
+   * `mustChange` as it was when it is absent. `verified`: the user whose password was shown; when it is another one by
+   * now, or the user was disabled, what was shown does not hold. Absent: the new one wins over any.
+   * @throws NEKO_ERR_UNAUTHENTICATED then
+   */
   setPassword (
     id: string,
     passwordHash: string,
-    options: { endsSessions: boolean, mustChange?: boolean }
+    options: { endsSessions: boolean, mustChange?: boolean, verified?: Pick<User, 'passwordHash' | 'generation'> }
   ): Promise<User>
   close (): void
 }
@@ -126,15 +135,22 @@ export function createUsers ({ storage, fleet, clock, onChanged }: UsersOptions)
         // Also when enabled: a key that slipped in meanwhile is of the time before.
         keysGeneration: (user.keysGeneration ?? 0) + (user.disabled === disabled ? 0 : 1)
       })),
-    setPassword: (id, passwordHash, { endsSessions, mustChange }) =>
-      change(id, (user) => ({
-        ...user,
-        passwordHash,
-        mustChangePassword: mustChange ?? user.mustChangePassword ?? false,
-        generation: user.generation + (endsSessions ? 1 : 0)
-      })),
+    setPassword: (id, passwordHash, { endsSessions, mustChange, verified }) =>
+      change(id, (user) => {
+        if (verified !== undefined && !isSamePassword(user, verified)) throw new NEKO_ERR_UNAUTHENTICATED()
+        return {
+          ...user,
+          passwordHash,
+          mustChangePassword: mustChange ?? user.mustChangePassword ?? false,
+          generation: user.generation + (endsSessions ? 1 : 0)
+        }
+      }),
     close: unsubscribe
   }
+}
+
+function isSamePassword (user: User, verified: Pick<User, 'passwordHash' | 'generation'>): boolean {
+  return user.passwordHash === verified.passwordHash && user.generation === verified.generation
 }
 
 /** A new person, not stored yet. @throws NEKO_ERR_INPUT_INVALID */

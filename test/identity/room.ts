@@ -1,3 +1,4 @@
+import { argon2Sync } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -123,6 +124,13 @@ export async function openRoom (t: Test, { env = {}, clock = systemClock, attemp
 export function held (credential: Credential): Principal {
   if (credential.state !== 'held') throw new Error(`not held: ${JSON.stringify(credential)}`)
   return credential.principal
+}
+
+/** As an earlier version would have stored it: argon2id with m=8192,t=1. */
+export function olderHash (password: string): string {
+  const nonce = Buffer.alloc(16, 7)
+  const hash = argon2Sync('argon2id', { message: password, nonce, memory: 8192, passes: 1, parallelism: 1, tagLength: 32 })
+  return `$argon2id$v=19$m=8192,t=1,p=1$${nonce.toString('base64').replace(/=+$/, '')}$${hash.toString('base64').replace(/=+$/, '')}`
 }
 
 /** The code a promise is rejected with, or 'none'. */

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createTestClock } from '../../src/std/clock.ts'
 import { userCollection } from '../../src/identity/collections.ts'
 import type { User } from '../../src/identity/shapes.ts'
-import { ADDRESS, ADMIN_PASSWORD, codeOf, held, openRoom } from './room.ts'
+import { ADDRESS, ADMIN_PASSWORD, codeOf, held, olderHash, openRoom } from './room.ts'
 
 t.test('a login gives tokens that name the caller', async (t) => {
   const { identity, login, config } = await openRoom(t)
@@ -104,12 +104,7 @@ t.test('a password stored with older parameters is hashed anew at the next login
   const { storage, login, identity } = await openRoom(t)
   const users = storage.collection<User>(userCollection)
   const user = await users.findOne({ usernameKey: 'admin' }) as User
-  // argon2id of "a long enough password" with m=8192,t=1.
-  const { argon2Sync } = await import('node:crypto')
-  const nonce = Buffer.alloc(16, 7)
-  const old = argon2Sync('argon2id', { message: ADMIN_PASSWORD, nonce, memory: 8192, passes: 1, parallelism: 1, tagLength: 32 })
-  const text = `$argon2id$v=19$m=8192,t=1,p=1$${nonce.toString('base64').replace(/=+$/, '')}$${old.toString('base64').replace(/=+$/, '')}`
-  await users.put({ ...user, passwordHash: text })
+  await users.put({ ...user, passwordHash: olderHash(ADMIN_PASSWORD) })
   const { accessToken } = await login()
   t.match((await users.get(user.id))?.passwordHash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
   held(await identity.authenticateToken(accessToken))
