@@ -5,7 +5,7 @@ import { refused } from './answers.ts'
 import { bucketOf, keysOf, UNSHARED } from './rates.ts'
 import { lengthenedBlockMs } from './third-violation.ts'
 import type { Bucket, LimitAnswer, Order, Rate, RatesInForce } from './shapes.ts'
-import { createNets, hasNets, type Nets } from './nets.ts'
+import { createNets, hasNets, mayBeKnown, type Nets } from './nets.ts'
 import { createWindowLimiter } from './window.ts'
 import type { WindowLimiter } from './window.ts'
 
@@ -161,7 +161,9 @@ export function createCounters ({ clock, onViolation }: CountersOptions): Counte
 export function peekWithNets ({ windows, nets }: Counters, order: Order, inForce: RatesInForce): LimitAnswer {
   const { key, tier, rate } = bucketOf(order, inForce, false)
   const own = windows.peek(tier, key, rate)
-  if (order.kind === 'request' || own.count > 0 || !own.allowed || !hasNets(order)) return own
+  if (order.kind === 'request' || !own.allowed || !hasNets(order)) return own
+  if (!mayBeKnown(order)) return nets.peek(order, inForce) ?? own
+  if (own.count > 0) return own
   const requests = bucketOf({ ...order, kind: 'request' }, inForce, false)
   if (windows.peek(requests.tier, requests.key, requests.rate).count > 0) return own
   return nets.peek(order, inForce) ?? own

@@ -31,6 +31,7 @@ const FACTORS: Readonly<Record<string, readonly [number, number]>> = {
   request: [16, 64],
   attempt: [4, 16],
   failed: [4, 16],
+  'cross-site': [4, 16],
   refused: [4, 16]
 }
 export const REFUSED = 'refused'
@@ -38,6 +39,11 @@ export const REFUSED = 'refused'
 /** Of the orders that have networks to count in: a few characters to look at for all others. */
 export function hasNets ({ client }: Pick<Order, 'client'>): boolean {
   return client.endsWith('::/64') && !client.startsWith(KNOWN)
+}
+
+/** Nobody asked for what other sites' pages send: no client goes on with it when its networks are full. */
+export function mayBeKnown ({ kind }: Pick<Order, 'kind'>): boolean {
+  return kind !== 'cross-site'
 }
 
 /** The buckets that are looked at for an order: those it is counted in, and for a request those of refused ones. */
@@ -96,7 +102,7 @@ export function createNets ({ windows, onAdmitted }: NetsOptions): Nets {
   return {
     count (order, inForce, { isNew, weight }) {
       if (order.kind === 'request' && !isNew) return null
-      const refusal = isNew ? refusalOf(netBuckets(order, inForce), weight) : null
+      const refusal = isNew || !mayBeKnown(order) ? refusalOf(netBuckets(order, inForce), weight) : null
       if (refusal === null) addTo(order, inForce, weight)
       return refusal
     },

@@ -14,7 +14,8 @@ import { createTurnLines } from './turn-lines.ts'
  * From the third refused one within ten minutes such requests of the address get the strict rate, from the tenth they
  * are all refused for ten minutes, unscored. Refused ones and those being scored are never more than ten together, over
  * all processes of a host: beyond that a request waits for its turn, so that a burst is no way around the count. The
- * limits count it all, under a name beside the client's own, so that its own requests are never concerned.
+ * limits count it all, under a name beside the client's own, so that its own requests are never concerned; and for the
+ * networks around a client of IPv6 too, where 40 of a /56 and 160 of a /48 are the end.
  */
 export interface CrossSiteTurns {
   /** Judges the request in its turn, and counts it if that refused it. Without a turn it is refused as by a limit. */

@@ -28,12 +28,17 @@ export function isCrossSite (asked: Asked, { corsOrigins, mayBePlain }: CrossSit
   if (headers.has('upgrade')) return isForeignHandshake(asked.method, headers)
   const site = headers.get('sec-fetch-site')
   if (site !== undefined) return SITES.has(site) && isSimple(asked.method, headers) && hasFitting(asked.method, headers)
-  return mayBePlain && !cameOverTls(headers) && isSimple(asked.method, headers) && isForeign(headers)
+  // The preflight of a report says nothing else, over TLS either.
+  const saysNone = asked.method === 'OPTIONS' || (mayBePlain && !cameOverTls(headers))
+  return saysNone && isSimple(asked.method, headers) && isForeign(headers)
 }
 
-/** The name under which the requests of a caller are counted: those of other sites' pages apart from its own. */
+/**
+ * The name under which the requests of a caller are counted: those of other sites' pages apart from its own.
+ * The client stands last, where its networks are looked for (limits/nets.ts).
+ */
 export function countedAs ({ client, crossSite }: Pick<Transaction, 'client' | 'crossSite'>): string {
-  return crossSite ? `${client} cross-site` : client
+  return crossSite ? `cross-site ${client}` : client
 }
 
 /** Most requests are of programs or of our own pages, and need no closer look. */
@@ -53,38 +58,33 @@ const SITES: ReadonlySet<string> = new Set(['cross-site', 'same-site'])
 /** Browsers send some 20, proxies add some. */
 const HEADERS_MAX = 64
 
-/** Null where one is of a program's own making, or stands there twice. */
+/**
+ * Null where one is such as only a program sends, or stands there twice. Names that nobody knows are taken: browsers
+ * get new ones, pages choose some of them (`<iframe csp>`), and whoever stands before us adds its own. A program could
+ * leave its own ones out; what it gains by this is that its refused requests are ten and make no standing block.
+ */
 function readBrowserHeaders ({ method, headers }: Asked): Headers | null {
   if (headers.length > HEADERS_MAX * 2) return null
   const read = new Map<string, string>()
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = (headers[i] as string).toLowerCase()
-    const isOfProxy = OF_PROXIES.test(name)
-    if (!isOfProxy && !OF_BROWSERS.test(name) && !(method === 'OPTIONS' && OF_PREFLIGHTS.test(name))) return null
-    if (read.has(name) && !isOfProxy && name !== 'cookie') return null
+    if (OF_PROGRAMS.test(name) || (method !== 'OPTIONS' && name.startsWith('access-control-request-'))) return null
+    if (read.has(name) && OF_BROWSERS.test(name)) return null
     read.set(name, headers[i + 1] as string)
   }
   return isPackage(read.get('x-requested-with')) ? read : null
 }
 
-/** Set by browsers, or by pages without a preflight. */
-const OF_BROWSERS = new RegExp(`^(?:${[
-  'accept|accept-(?:encoding|language)|alt-used|attribution-reporting-(?:eligible|support)|available-dictionary',
-  'cache-control|connection|content-(?:language|length|type)|cookie|device-memory|dictionary-id|dnt|downlink|dpr|ect',
-  'host|if-(?:modified-since|none-match|range)|keep-alive|last-event-id|origin|ping-(?:from|to)|pragma|priority',
-  'purpose|range|referer|rtt|save-data|sec-(?:ch|fetch|shared-storage|websocket)-[a-z0-9-]{1,40}',
-  'sec-(?:ad-auction-fetch|browsing-topics|gpc|purpose)|te|transfer-encoding|upgrade|upgrade-insecure-requests',
-  'user-agent|viewport-width|width|x-moz|x-requested-with'
+/** Set by scripts that have our leave, and by programs. */
+const OF_PROGRAMS = new RegExp(`^(?:${[
+  'apollo-require-preflight|authorization|content-encoding|if-match|next-action|x-api-key|x-(?:csrf|xsrf)-token',
+  'x-http-method(?:-override)?|x-method-override|x-neko-.*'
 ].join('|')})$`)
 
-const OF_PREFLIGHTS = /^access-control-request-(?:method|headers|private-network|local-network)$/
-
-/** Added on the way, by whoever stands before us. */
-const OF_PROXIES = new RegExp(`^(?:${[
-  'b3|baggage|cdn-loop|forwarded|front-end-https|sentry-trace|traceparent|tracestate|true-client-ip|uber-trace-id|via',
-  'x-(?:client-ip|cloud-trace-context|cluster-client-ip|correlation-id|original-forwarded-for|real-ip|request-id)',
-  'x-(?:request-start|scheme|varnish)',
-  '(?:cf|fastly|fly|x-akamai|x-amz|x-amzn|x-arr|x-azure|x-b3|x-datadog|x-envoy|x-forwarded|x-vercel)-[a-z0-9-]{1,40}'
+/** Set by browsers, once. */
+const OF_BROWSERS = new RegExp(`^(?:${[
+  'accept|accept-(?:encoding|language)|content-(?:language|length|type)|host|last-event-id|origin|ping-(?:from|to)',
+  'range|referer|sec-.*|transfer-encoding|upgrade|user-agent|x-requested-with'
 ].join('|')})$`)
 
 /** Web views of Android name their application, `com.example.app`; scripts say XMLHttpRequest. */
@@ -132,6 +132,12 @@ const DESTINATIONS: Readonly<Record<string, ReadonlySet<string>>> = {
     'script', 'speculationrules', 'style', 'track', 'video', 'webidentity', 'xslt'
   ])
 }
+/** Of workers, which are never of another site, and of all others that are known. */
+const KNOWN: ReadonlySet<string> = new Set([
+  ...Object.values(DESTINATIONS).flatMap((all) => [...all]), 'serviceworker', 'sharedworker', 'worker', 'websocket'
+])
+/** New kinds come with new browsers. */
+const UNKNOWN = /^[a-z][a-z0-9-]{0,40}$/
 /** What may post: forms, `fetch`, beacons, pings and reports. */
 const POSTING: ReadonlySet<string> = new Set([...DESTINATIONS['navigate']!, 'empty', 'report'])
 
@@ -139,12 +145,13 @@ const POSTING: ReadonlySet<string> = new Set([...DESTINATIONS['navigate']!, 'emp
 function hasFitting (method: string, headers: Headers): boolean {
   const mode = headers.get('sec-fetch-mode') ?? ''
   const destination = headers.get('sec-fetch-dest') ?? ''
-  if (!Object.hasOwn(DESTINATIONS, mode) || !DESTINATIONS[mode]!.has(destination)) return false
+  const isUnknown = !KNOWN.has(destination) && UNKNOWN.test(destination)
+  if (!Object.hasOwn(DESTINATIONS, mode) || !(isUnknown || DESTINATIONS[mode]!.has(destination))) return false
   const user = headers.get('sec-fetch-user')
   if (user !== undefined && (user !== '?1' || mode !== 'navigate')) return false
-  if (method === 'POST') return POSTING.has(destination)
-  if (method === 'HEAD') return destination === 'empty'
-  return method === 'GET' || (mode === 'cors' && destination === 'empty')
+  if (method === 'POST') return isUnknown || POSTING.has(destination)
+  if (method === 'HEAD') return isUnknown || destination === 'empty'
+  return method === 'GET' || mode === 'cors'
 }
 
 /** Browsers name the origin of every handshake, and most say nothing else of it. */

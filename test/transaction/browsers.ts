@@ -40,11 +40,19 @@ const FETCHES: Fetch[] = [
   ['a link that was clicked', 'GET', 'navigate', 'document', { 'sec-fetch-user': '?1', 'upgrade-insecure-requests': '1' }],
   ['a link that was fetched ahead', 'GET', 'navigate', 'document', { 'sec-purpose': 'prefetch;prerender', purpose: 'prefetch' }],
   ['a frame', 'GET', 'navigate', 'iframe', { 'upgrade-insecure-requests': '1' }],
+  ['a frame with a policy for it', 'GET', 'navigate', 'iframe', { 'sec-required-csp': "default-src 'self'", 'sec-required-document-policy': 'oversized-images=2' }],
+  ['a link that was fetched ahead by a rule', 'GET', 'navigate', 'document', { 'sec-purpose': 'prefetch', 'sec-speculation-tags': '"x"' }],
+  ['fetch with a private token', 'POST', 'cors', 'empty', { 'sec-private-state-token': 'a', 'sec-private-state-token-crypto-version': 'b', 'content-length': '0', origin: PAGE }],
+  ['a worklet of shared storage', 'GET', 'cors', 'sharedstorageworklet', { origin: PAGE }],
+  ['a module of text', 'GET', 'cors', 'text', { origin: PAGE }],
+  ['a kind of tomorrow', 'GET', 'no-cors', 'model-3d', { 'sec-tomorrow': '?1', 'tomorrow-hint': 'a' }],
   ['an object', 'GET', 'navigate', 'object'],
   ['an embed', 'GET', 'no-cors', 'embed'],
   ['a form', 'POST', 'navigate', 'document', { ...FORM, 'sec-fetch-user': '?1' }],
   ['a form into a frame', 'POST', 'navigate', 'iframe', { ...FORM, 'cache-control': 'max-age=0' }],
   ['a form with a file', 'POST', 'navigate', 'document', { ...FORM, 'content-type': 'multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW' }],
+  ['a preflight of a report', 'OPTIONS', 'cors', 'report', { origin: PAGE, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' }],
+  ['a preflight of a module', 'OPTIONS', 'cors', 'script', { origin: PAGE, 'access-control-request-method': 'GET' }],
   ['a preflight', 'OPTIONS', 'cors', 'empty', { origin: PAGE, 'access-control-request-method': 'DELETE', 'access-control-request-headers': 'x-foo' }]
 ]
 
@@ -57,6 +65,8 @@ const ADDITIONS: Array<Record<string, string>> = [
   { pragma: 'no-cache', 'save-data': 'on', 'device-memory': '8', rtt: '50', downlink: '10', ect: '4g' },
   { 'x-forwarded-for': '198.51.100.7', 'x-forwarded-proto': 'https', 'x-real-ip': '198.51.100.7', 'x-request-id': 'a1', via: '1.1 edge', forwarded: 'for=198.51.100.7;proto=https' },
   { 'cf-ray': '8f', 'cf-connecting-ip': '198.51.100.7', 'cf-ipcountry': 'CH', 'cdn-loop': 'cloudflare', traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
+  { 'x-country-code': 'CH', 'do-connecting-ip': '198.51.100.7', 'rndr-id': 'a', 'x-nf-client-connection-ip': '198.51.100.7', 'x-kong-request-id': 'a', 'x-appengine-country': 'CH', 'client-ip': '198.51.100.7', 'disguised-host': 'a', 'incap-client-ip': '198.51.100.7' },
+  { 'max-forwards': '10', 'early-data': '1', 'x-unique-id': 'a', 'x-original-url': '/a', 'x-rewrite-url': '/a', 'ssl-client-verify': 'NONE', 'x-bluecoat-via': 'a', expect: '100-continue', 'proxy-connection': 'keep-alive', 'x-of-a-house': 'a', __proto__x: '1', constructor: 'a' },
   { 'x-requested-with': 'com.example.browser' }
 ]
 
@@ -65,6 +75,9 @@ export function browserRequests (): Sent[] {
   return FETCHES.flatMap(([what, method, mode, destination, more], i) => ['cross-site', 'same-site'].flatMap((site) => ADDITIONS.map((added, j) =>
     ({ what: `${what}, ${site}, with ${Object.keys(added).join(' ')}`, method, headers: headersOf(i + j, { referer: `${PAGE}/`, 'sec-fetch-site': site, 'sec-fetch-mode': mode, 'sec-fetch-dest': destination, ...more, ...added }) }))))
 }
+
+/** Sent by the reporting of browsers, which says nothing else of itself over TLS either. */
+export const reportPreflight = (): Sent => ({ what: 'the preflight of a report, over TLS', method: 'OPTIONS', headers: headersOf(0, { origin: PAGE, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type', 'x-forwarded-proto': 'https' }) })
 
 /** Over plain HTTP, where browsers send no Sec-Fetch. */
 export function plainRequests (): Sent[] {
@@ -122,7 +135,9 @@ export function others (leave: string): Sent[] {
     ['a report that is none', 'POST', { ...IMAGE, 'sec-fetch-dest': 'empty', 'content-type': 'application/reports+json', 'content-length': '2' }],
     ['a token', 'GET', { ...IMAGE, authorization: 'Bearer a' }],
     ['a key', 'GET', { ...IMAGE, 'x-api-key': 'a' }],
-    ...['x-foo', 'x-requested-with', 'x-csrf-token', 'x-original-url', 'x-rewrite-url', 'x-http-method-override', 'proxy-authorization', 'content-encoding', 'if-match', 'expect', 'from', 'x-api-version', 'next-action', 'sec-foo', 'sec-fetch-', 'x-forwarded', 'cf', 'apollo-require-preflight', 'constructor', '__proto__'].map((name): [string, string, Record<string, string>] =>
+    // What no page may set without our leave, and nobody on the way adds. Names that nobody knows are not among them: to
+    // leave them out is free to a program, while to refuse them let pages have their visitors blocked.
+    ...['x-requested-with', 'x-csrf-token', 'x-xsrf-token', 'x-http-method-override', 'content-encoding', 'if-match', 'next-action', 'apollo-require-preflight', 'x-neko-signature'].map((name): [string, string, Record<string, string>] =>
       [name, 'GET', { ...IMAGE, ...Object.fromEntries([[name, name === 'x-requested-with' ? 'XMLHttpRequest' : '1']]) }]),
     ['h2c', 'GET', { ...IMAGE, connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c' }],
     ['our leave', 'GET', { ...IMAGE, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty', origin: leave }],

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createTestClock, type TestClock } from '../../src/std/clock.ts'
 import { createCrossSiteTurns, type CrossSiteTurns } from '../../src/transaction/cross-site-turns.ts'
+import { countedAs } from '../../src/transaction/cross-site.ts'
 import type { Refusal } from '../../src/transaction/refusal.ts'
 import type { Transaction } from '../../src/transaction/transaction.ts'
 import { createTestHost, type TestHost } from '../limits/host.ts'
@@ -46,8 +47,27 @@ t.test('ten attacks are scored over all processes, however many come at once', a
     t.strictSame(new Set(answers.filter((answer) => answer !== BLOCKED).map((answer) => answer?.status)), new Set([429]))
     t.equal(lines.length, 1)
     for (const limits of host.workers) {
-      t.equal((await limits.take('standard', 'ip:192.0.2.1 cross-site')).allowed, false)
+      t.equal((await limits.take('standard', 'cross-site ip:192.0.2.1')).allowed, false)
       t.equal((await limits.take('standard', 'ip:192.0.2.1')).allowed, true, 'its own requests are not concerned')
+    }
+  }
+})
+
+t.test('ever new /64s of one /56 or one /48 do not begin anew, known ones neither, and others are not concerned', async (t) => {
+  for (const processes of [1, 2]) {
+    for (const [step, max] of [[1, 40], [0x100, 160]] as const) {
+      const { turns, host, clock } = openRoom(t, processes)
+      let scored = 0
+      const ask = async (address: string, i: number): Promise<Refusal | null> => {
+        const asked = transaction(address)
+        await host.workers[i % processes]!.take('standard', countedAs(asked))
+        return await turns[i % processes]!.take(asked, judgement(asked, { attacks: true, onScored: () => { scored++ } }))
+      }
+      for (let i = 0; i < 240; i++) await ask(`2001:db8:1:${(step * (i % 80)).toString(16)}::/64`, i)
+      t.ok(scored >= max && scored <= max + 3 * processes, `${processes} processes, ${scored} of ${max}`)
+      t.equal(await ask('2001:db8:2:1::/64', 0), BLOCKED, 'another /48')
+      clock.advance(700_000)
+      t.equal(await ask('2001:db8:1:ff::/64', 0), BLOCKED, 'afterwards as at first')
     }
   }
 })
@@ -66,12 +86,12 @@ t.test('images are all scored, however many come at once', async (t) => {
 t.test('the third refused one holds requests of other sites to the strict rate in every process, and none beside it', async (t) => {
   const { turns, host } = openRoom(t, 2)
   for (let i = 0; i < 3; i++) {
-    t.equal(host.workers[0]!.isHeld('ip:192.0.2.3 cross-site'), false)
+    t.equal(host.workers[0]!.isHeld('cross-site ip:192.0.2.3'), false)
     const asked = transaction('192.0.2.3')
     await turns[i % 2]!.take(asked, judgement(asked, { attacks: true, onScored () {} }))
   }
   for (let i = 0; i < 3; i++) await breathe()
-  t.strictSame(host.workers.map((limits) => limits.isHeld('ip:192.0.2.3 cross-site')), [true, true])
+  t.strictSame(host.workers.map((limits) => limits.isHeld('cross-site ip:192.0.2.3')), [true, true])
   t.strictSame(host.workers.map((limits) => limits.isHeld('ip:192.0.2.3')), [false, false])
 })
 
@@ -82,7 +102,7 @@ t.test('what others keep waiting is not counted, and a judge that throws gives i
     await turns[0]!.take(asked, async () => BLOCKED)
   }
   for (let i = 0; i < 12; i++) await t.rejects(turns[0]!.take(transaction('192.0.2.4'), async () => { throw new Error('judge') }), { message: 'judge' })
-  t.equal(host.workers[0]!.peekNamed('standard', 'cross-site', 'ip:192.0.2.4 cross-site').count, 0)
+  t.equal(host.workers[0]!.peekNamed('standard', 'cross-site', 'cross-site ip:192.0.2.4').count, 0)
   const asked = transaction('192.0.2.4')
   t.equal(await turns[0]!.take(asked, async () => null), null)
 })

@@ -147,7 +147,7 @@ t.test('a page of many images is served while its requests wait for each other',
 })
 
 t.test('a program that claims to be such a page is blocked like any other', async (t) => {
-  const claims: Array<Record<string, string>> = [{ 'sec-fetch-dest': 'document' }, { 'x-foo': '1' }, { authorization: 'Bearer none' }, { 'sec-fetch-user': '?1' }]
+  const claims: Array<Record<string, string>> = [{ 'sec-fetch-dest': 'document' }, { 'x-csrf-token': '1' }, { authorization: 'Bearer none' }, { 'sec-fetch-user': '?1' }]
   for (const more of claims) {
     const address = newAddress()
     await ask(at, { address, path: ATTACKS[0]!, headers: image(0, more) })

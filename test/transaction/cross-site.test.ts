@@ -1,6 +1,6 @@
 import t from 'tap'
 import { countedAs, isCrossSite } from '../../src/transaction/cross-site.ts'
-import { browserRequests, handshakes, image, others, plainRequests } from './browsers.ts'
+import { browserRequests, handshakes, image, others, plainRequests, reportPreflight } from './browsers.ts'
 
 const LEAVE = 'https://partner.example'
 const options = { corsOrigins: [LEAVE], mayBePlain: true }
@@ -15,7 +15,8 @@ t.test('whatever a browser sends for a page of another site is known as that', a
 t.test('over plain HTTP a foreign Origin or Referer says so', async (t) => {
   const sent = plainRequests()
   t.strictSame(sent.filter((one) => !isCrossSite(one, options)).map(({ what }) => what), [])
-  t.strictSame(sent.filter((one) => isCrossSite(one, { ...options, mayBePlain: false })).map(({ what }) => what), [])
+  t.strictSame(sent.filter((one) => isCrossSite(one, { ...options, mayBePlain: false })).map(({ method }) => method), ['OPTIONS'], 'over TLS the preflights of reports alone')
+  for (const mayBePlain of [true, false]) t.equal(isCrossSite(reportPreflight(), { ...options, mayBePlain }), true)
 })
 
 t.test('a handshake of a WebSocket with a foreign Origin is of another site', async (t) => {
@@ -44,5 +45,5 @@ t.test('nothing that a header may hold makes it throw, and no length makes it sl
 
 t.test('requests of other sites are counted apart from their client\'s own', async (t) => {
   t.equal(countedAs({ client: 'ip:192.0.2.1', crossSite: false }), 'ip:192.0.2.1')
-  t.equal(countedAs({ client: 'ip:192.0.2.1', crossSite: true }), 'ip:192.0.2.1 cross-site')
+  t.equal(countedAs({ client: 'ip:192.0.2.1', crossSite: true }), 'cross-site ip:192.0.2.1')
 })
