@@ -44,6 +44,7 @@ export function createBegin ({ processId, clock }: { processId: string, clock: C
     observation: null,
     score: null,
     scoreWithoutData: null,
+    heldScore: null,
     verdict: null,
     unjudged: null,
     refusedBy: null,

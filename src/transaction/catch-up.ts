@@ -43,7 +43,7 @@ export function createCatchUp ({ clients, log, thresholds, crossSiteTurns, tell 
     score.decoy ||= transaction.score?.decoy === true
     log.info({ assessment: id, client, score: score.value, factor: decisiveFactor(score) }, 'a full score came later')
     clients.settle({ ...about, status: 403, action: 'BLOCK', score: score.value, factors: score.factors })
-    tell({ ...again, score, scoreWithoutData: null, verdict, refusedBy: 'score', unjudged: null })
+    tell({ ...again, score, scoreWithoutData: null, heldScore: null, verdict, refusedBy: 'score', unjudged: null })
   }
 
   /** Of another site's page only the bounds of its like hear. */

@@ -12,6 +12,7 @@ import { holdAfterChallenges } from './challenge-hold.ts'
 import { countedAs } from './cross-site.ts'
 import type { Decoys } from './decoys.ts'
 import { asksDecoysOnly } from './graphql-decoys.ts'
+import { asHeld, withoutOperation } from './held-score.ts'
 import { createObserver } from './observe.ts'
 import { decidingScore, OWN_DATA, weighsPayload, withoutOwnData, type EraseData } from './own-data.ts'
 import { refusalFrom, type Refusal } from './refusal.ts'
@@ -65,8 +66,11 @@ export function createInspect (parts: InspectParts): Inspect {
     if (transaction.route.isDecoy) score.decoy = true
     decide(transaction)
     if (isOfBody(transaction) && asksOnlyToAssess(transaction)) await scoreWithoutBody(transaction)
-    else if (weighsPayload(transaction, thresholds.challenge)) await judgeWithoutData(transaction)
-    holdAfterChallenges(transaction, limits)
+    else if (weighsPayload(transaction, thresholds.challenge)) {
+      await judgeWithoutData(transaction)
+      await scoreWithoutOperation(transaction)
+    }
+    holdAfterChallenges(asHeld(transaction, thresholds), limits)
     if (transaction.verdict!.action === 'BLOCK' && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
     if (transaction.route.isDecoy) respond(transaction)
     return refusalOf(transaction, body)
@@ -77,8 +81,7 @@ export function createInspect (parts: InspectParts): Inspect {
     transaction.unjudged = unjudged
     // What others sent is not held against who hands it in, neither now nor later.
     if (later !== null && !asksOnlyToAssess(transaction)) {
-      // Read now: the memory of its body is another's by then.
-      const rest = withoutOwnData(transaction, eraseData)
+      const rest = withoutOperation(transaction)
       later.then((found) => makeUp(transaction, found, rest))
     }
     transaction.score = score
@@ -115,7 +118,17 @@ export function createInspect (parts: InspectParts): Inspect {
     decide(transaction)
   }
 
-  /** A full score that came later: a caller's data is not held against it then either. */
+  /** What is refused or challenged for an operation of a signed-in caller is not held against the caller. */
+  async function scoreWithoutOperation (transaction: Transaction): Promise<void> {
+    const score = decidingScore(transaction)!
+    if (transaction.verdict!.action === 'ALLOW' || score.value < thresholds.challenge) return
+    const observation = withoutOperation(transaction)
+    if (observation === null) return
+    const { score: rest } = await threads.ask(observation, askOf(transaction))
+    if (rest.value < score.value) transaction.heldScore = rest
+  }
+
+  /** A full score that came later: a caller's operation is not held against it then either. */
   async function makeUp (transaction: Transaction, found: Later, rest: Observation | null): Promise<void> {
     if (rest === null || found.score === null || found.score.value < thresholds.block) {
       return catchUp(transaction, found)

@@ -12,6 +12,7 @@ import { decisiveFactor } from '../detect/decisive-factor.ts'
 import type { CrossSiteTurns } from './cross-site-turns.ts'
 import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
+import { asHeld } from './held-score.ts'
 import { decidingScore } from './own-data.ts'
 import { respondToSample, settleSample, UNSETTLED } from './settle-sample.ts'
 import { createStolenTokenWatch, type StolenTokenParts } from './stolen-token.ts'
@@ -107,13 +108,14 @@ export function createSettle (parts: SettleParts): Settle {
 
   function learn (transaction: Transaction, { status, notFound = false }: Outcome): void {
     const { client, address, principal, credentialRefused, loginFailed, unjudged, refusedBy } = transaction
-    const score = decidingScore(transaction)
-    if (transaction.refusedBy === 'score') parts.limits.noteRefused(client)
+    const held = asHeld(transaction, parts.thresholds)
+    const score = decidingScore(held)
+    if (held.refusedBy === 'score') parts.limits.noteRefused(client)
     clients.settle({
       client,
       address: addressKey(address!),
       status,
-      action: actionLearnt(transaction),
+      action: actionLearnt(held),
       score: score?.value ?? 0,
       factors: score?.factors,
       badToken: credentialRefused !== null,
@@ -125,7 +127,7 @@ export function createSettle (parts: SettleParts): Settle {
   }
 
   function tell (transaction: Transaction): void {
-    const detection = detectionOf(transaction, options)
+    const detection = detectionOf(asHeld(transaction, parts.thresholds), options)
     if (detection !== null) playbooks.respond(detection)
   }
 

@@ -91,6 +91,8 @@ export interface Transaction extends Arrival {
   score: Score | null
   /** The score without what an authorised caller wrote as data: what follows, follows from it. Null: from `score`. */
   scoreWithoutData: Score | null
+  /** What is held against a signed-in caller whose operation was refused or challenged (held-score.ts). Null: all. */
+  heldScore: Score | null
   verdict: Verdict | null
   /** Why it has no verdict of its own, or null. */
   unjudged: Unjudged | null

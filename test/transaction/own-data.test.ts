@@ -25,6 +25,8 @@ const HOSTILE = [
   'select * from'
 ]
 const UNION = HOSTILE[0]!
+/** Challenged, not refused. */
+const MILD = 'select a from b where c'
 const ADD = 'mutation ($reason: String!) { addDecision(scope: IP, value: "192.0.2.9", action: CHALLENGE, ttlSeconds: 60, reason: $reason) { id } }'
 
 interface Caller { name: string, headers: Record<string, string> }
@@ -132,7 +134,7 @@ t.test('what authorised callers write is data', async (t) => {
     }
   })
 
-  await t.test('and nothing else is', async (t) => {
+  await t.test('and nothing else is: it is refused', async (t) => {
     const ALL = ['read', 'assess', 'decide', 'manage']
     const nobody: Caller = { name: 'nobody', headers: {} }
     const SEARCH = 'query Ask ($q: String) { threatActors(search: $q) { totalCount } }'
@@ -203,29 +205,53 @@ t.test('what authorised callers write is data', async (t) => {
       }],
       'another route': (text) => [ALL, { body: search(text), path: '/nowhere/graphql' }],
       'another type': (text) => [ALL, { body: search(text), headers: { 'content-type': 'text/plain' } }],
+      'a type that a gateway may send': (text) => [ALL, { body: search(text), headers: { 'content-type': 'application/graphql+json' } }],
+      'a byte order mark': (text) => [ALL, { body: `\uFEFF${search(text)}` }],
       'another charset': (text) => [ALL, { body: search(text), headers: { 'content-type': 'application/json; charset=utf-16' } }]
     }
+    const BESIDE = ['a header', 'a cookie', 'the URL of a POST', 'another route']
     for (const [name, made] of Object.entries(cases)) {
       for (const text of [HOSTILE[0]!, HOSTILE[4]!]) {
         clock.advance(1_800_000)
         const [scopes, raw] = made(text)
-        // Another caller each time: the block that this brings must not answer the next.
+        // Another caller each time: the block that some bring must not answer the next.
         const caller = scopes === null ? nobody : await withKey(at, scopes)
         const { status, transaction } = await ask(caller, newAddress(), raw)
         t.match(transaction, { refusedBy: 'score', scoreWithoutData: null, verdict: { action: 'BLOCK' } }, `${name}: ${text}`)
-        t.match([status, told.splice(0)], [403, [[{ refused: true, action: 'BLOCK' }]]], name)
+        if (caller === nobody || BESIDE.includes(name)) {
+          t.match([status, told.splice(0)], [403, [[{ refused: true, action: 'BLOCK' }]]], name)
+          continue
+        }
+        const next = await ask(caller, newAddress(), { body: query('{ me { tier } }') })
+        t.strictSame([status, told.splice(0), next.status], [403, [], 200], `${name}: refused, and nothing more`)
+        t.match(next.transaction.observation!.history, { refused600s: 0, challenged600s: 0, probes3600s: 0 }, name)
       }
     }
   })
 
-  await t.test('structure counts, whoever wrote it, and is told as what it is', async (t) => {
+  await t.test('what is challenged in an operation holds nobody, and what is refused closes no socket', async (t) => {
+    const slip = (text: string): string => `{ threatActors(search: "${text}") { nowhere } }`
+    const caller = await withKey(at, ['read'])
+    const seen = []
+    for (let i = 0; i < 4; i++) {
+      clock.advance(5_000)
+      const { transaction } = await ask(caller, newAddress(), { body: JSON.stringify({ query: slip(`${MILD}${i}`) }) })
+      seen.push([transaction.verdict!.action, app.limits.isHeld(transaction.client)])
+    }
+    t.strictSame([seen, told.splice(0)], [Array(4).fill(['CHALLENGE', false]), []])
+    const peer = await (await connect(t, at, { headers: { 'x-forwarded-for': newAddress() } })).init(caller.headers)
+    for (let i = 0; i < 4; i++) t.match((await peer.ask(slip(UNION), {})).payload, [{ extensions: { code: 'NEKO_ERR_BLOCKED' } }])
+    t.strictSame(told, [])
+    t.match((await peer.ask('{ me { tier } }', {})).payload, { data: { me: { tier: String } } })
+  })
+
+  await t.test('structure counts, whoever wrote it', async (t) => {
     const flood = `{ ${Array.from({ length: 110 }, (_, i) => `a${i}: me { tier }`).join(' ')} threatActors(search: "${UNION}") { totalCount } }`
     const holder = await withKey(at, ['read'])
     const { status, transaction } = await ask(holder, newAddress(), { body: JSON.stringify({ query: flood }) })
     t.match([status, transaction.verdict], [403, { action: 'BLOCK' }])
     t.ok(transaction.scoreWithoutData!.value < transaction.score!.value)
-    t.match(told, [[{ score: transaction.scoreWithoutData!.value, grade: 'likely', refused: true }]])
-    t.notMatch(told, [[{ evidence: [{ rule: /^sqli/ }] }]])
+    t.strictSame(told, [], 'it refuses, and shuts nobody out')
   })
 
   await t.test('in front of another application nothing is', async (t) => {

@@ -49,6 +49,7 @@ function transaction (given: object): Transaction {
     credentialRefused: null,
     score: null,
     scoreWithoutData: null,
+    heldScore: null,
     refusedBy: null,
     attemptLimited: false,
     ...CALM,
