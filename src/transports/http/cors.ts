@@ -1,5 +1,6 @@
 import cors from '@fastify/cors'
 import fp from 'fastify-plugin'
+import { announcesBody } from './body.ts'
 
 /**
  * CORS by an exact list of origins, with credentials.
@@ -7,13 +8,19 @@ import fp from 'fastify-plugin'
  * Owns: which page of a browser may read our answers. Never does: keep anybody else out; that is the gate's.
  * Why in two parts: a browser shows the page a bare network error for every answer without these headers, so
  * what the gate refuses (403, 413, 429) needs them as much as what it lets pass; they are set before it.
- * @fastify/cors answers only the preflights, in a scope of its own, where its hook costs no other request
- * anything.
+ * A browser asks before a request with a credential, without that credential, from an address that many share:
+ * were the question refused with its address, who may pass could never show a credential. So where a standing
+ * decision or a limit would refuse a preflight, the gate answers it. @fastify/cors answers the others, in a scope
+ * of its own, where its hook costs no other request anything.
  */
 declare module 'fastify' {
   interface FastifyInstance {
     /** Marks an answer as readable for the origin that asks, when it is a listed one. */
     allowOrigin (request: FastifyRequest, reply: FastifyReply): void
+    /** Whether a browser asks for a page of a listed origin, and brings nothing else. */
+    isPreflight (request: FastifyRequest): boolean
+    /** Says what it may send. */
+    allowPreflight (reply: FastifyReply): void
   }
 }
 
@@ -31,6 +38,7 @@ const EXPOSED = [
   'x-neko-factors'
 ]
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS']
+const HEADERS = ['Content-Type', 'Authorization', 'x-api-key']
 /**
  * A preflight counts as a request of its address: a browser that asks before each of ours would use up the
  * anonymous limit.
@@ -51,13 +59,22 @@ export default fp(async (app) => {
     reply.header('access-control-allow-credentials', 'true')
     reply.header('access-control-expose-headers', exposed)
   })
+  app.decorate('isPreflight', ({ raw, headers }) => raw.method === 'OPTIONS' && allowed.size > 0 &&
+    headers['access-control-request-method'] !== undefined && headers.origin !== undefined &&
+    allowed.has(headers.origin) && headers.authorization === undefined && headers['x-api-key'] === undefined &&
+    !announcesBody(raw))
+  app.decorate('allowPreflight', (reply) => {
+    reply.header('access-control-allow-methods', METHODS.join(', '))
+    reply.header('access-control-allow-headers', HEADERS.join(', '))
+    reply.header('access-control-max-age', String(PREFLIGHT_SECONDS))
+  })
   if (allowed.size === 0) return
   await app.register(async (preflights) => {
     await preflights.register(cors, {
       origin: (origin, done) => done(null, origin !== undefined && allowed.has(origin)),
       credentials: true,
       methods: METHODS,
-      allowedHeaders: ['Content-Type', 'Authorization', 'x-api-key'],
+      allowedHeaders: HEADERS,
       exposedHeaders: EXPOSED,
       maxAge: PREFLIGHT_SECONDS,
       // A request that names no method is no preflight, and is answered like any other OPTIONS.

@@ -56,10 +56,18 @@ export function createGate (app: FastifyInstance): Gate {
     refusal: Refusal | null
   ): Promise<FastifyReply | undefined> | FastifyReply {
     const transaction = request.transaction as Transaction
+    if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight(reply, transaction)
     if (transaction.limit !== null) reply.headers(limitHeaders(transaction.limit))
     if (refusal === null) return inspect(request, reply, transaction)
     if (transaction.refusedBy === 'decision' && maySeeScore(transaction.principal)) showVerdict(reply, transaction)
     return sendRefusal(request, reply, refusal)
+  }
+
+  /** One fixed answer whatever its address has done, and no violation of the limit; the receipt says what stands. */
+  function answerPreflight (reply: FastifyReply, transaction: Transaction): FastifyReply {
+    transaction.limit = null
+    app.allowPreflight(reply)
+    return reply.code(204).send()
   }
 
   async function inspect (

@@ -54,6 +54,40 @@ t.test('preflights name methods and headers to a listed origin; other OPTIONS sa
   t.equal((await options('/nothing', {})).status, 404)
 })
 
+t.test('a preflight of a listed origin is answered, whatever its address has done', async (t) => {
+  const server = await startServer(t, { env: { CORS_ORIGIN: OURS, RATE_LIMIT_STANDARD: '20/60/60', LOG_LEVEL: 'warn' } })
+  const client = createTestClient(t, server)
+  const preflight = async (more: Record<string, string> = {}, body?: string): Promise<Reply> => await client.ask('/graphql', {
+    method: 'OPTIONS',
+    headers: { origin: OURS, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization', ...more },
+    body
+  })
+  const isOpen = async (name: string): Promise<void> => {
+    const answer = await preflight()
+    t.same([answer.status, cors(answer), answer.text], [204, READABLE, ''], name)
+    t.match(answer.headers, { 'access-control-allow-methods': 'GET, POST, PUT, DELETE, OPTIONS', 'access-control-allow-headers': 'Content-Type, Authorization, x-api-key', 'access-control-max-age': '600', 'x-neko-assessment': /^as_/ }, name)
+  }
+  for (let i = 0; i < 30; i++) await isOpen('more than the limit has points')
+  t.equal((await client.ask('/v1/nothing')).status, 429)
+  await isOpen('of a limited address')
+  const others: Array<[name: string, headers: Record<string, string>, body?: string]> = [
+    ['a credential', { authorization: 'Bearer none' }],
+    ['a body', { 'content-type': 'text/plain' }, 'id=1']
+  ]
+  for (const [name, headers, body] of others) t.equal((await preflight(headers, body)).status, 429, name)
+  for (const origin of ['https://c.example', 'null']) {
+    const answer = await preflight({ origin })
+    t.same([cors(answer), answer.headers['access-control-allow-methods']], [UNREADABLE, undefined], origin)
+  }
+  t.equal((await client.ask('/v1/assess', { method: 'OPTIONS', headers: { origin: OURS } })).status, 429, 'no preflight')
+  const blocked = await startServer(t, { env: { CORS_ORIGIN: OURS, NEVER_BLOCK: '192.0.2.1', LOG_LEVEL: 'warn' } })
+  const attacker = createTestClient(t, blocked)
+  for (let i = 0; i < 5; i++) await attacker.ask(ATTACK)
+  t.equal((await attacker.ask('/')).status, 403)
+  const answer = await attacker.ask('/graphql', { method: 'OPTIONS', headers: { origin: OURS, 'access-control-request-method': 'POST' } })
+  t.same([answer.status, cors(answer)], [204, READABLE], 'of a blocked address')
+})
+
 t.test('an address of ours with another method is 405 and says which it takes', async (t) => {
   const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } })
   const client = createTestClient(t, server)
