@@ -16,6 +16,15 @@ export function addedByPerson (decision: Decision): AuditInput {
   }
 }
 
+/** Somebody may not decide that. */
+export function refusedToPerson (
+  decision: Pick<Decision, 'scope' | 'value' | 'action'>,
+  actor: string
+): AuditInput {
+  const { action } = decision
+  return { ...about(decision, 'decision.add', actor), outcome: 'refused', details: { action } }
+}
+
 /** By a playbook; `prolonged` when the client's decision of the same kind lasts longer now. */
 export function addedByPlaybook (decision: Decision, by: DecisionOrigin, prolonged: boolean): AuditInput {
   const { id, action, reason, expiresAt, simulated } = decision
@@ -48,7 +57,7 @@ export function superseded (decision: Decision): AuditInput {
 }
 
 function about (
-  decision: Decision,
+  decision: Pick<Decision, 'scope' | 'value'>,
   type: string,
   actor: string
 ): Pick<AuditInput, 'category' | 'type' | 'actor' | 'target' | 'outcome'> {

@@ -1,12 +1,19 @@
 import type { Audit } from '../audit/shapes.ts'
-import { NEKO_ERR_DECISION_SELF, NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import {
+  NEKO_ERR_DECISION_SELF,
+  NEKO_ERR_FORBIDDEN,
+  NEKO_ERR_INPUT_INVALID,
+  NEKO_ERR_NOT_FOUND
+} from '../errors.ts'
+import type { Principal } from '../identity/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Collection } from '../storage/port.ts'
-import { addedByPerson, removed } from './audit-events.ts'
+import { addedByPerson, refusedToPerson, removed } from './audit-events.ts'
 import type { NeverBlock } from './never-block.ts'
 import { newDecision, requireTtl } from './new-decision.ts'
 import { isOwnBlock } from './own-block.ts'
 import type { PendingWrites } from './pending-writes.ts'
+import { isWide, lackOf, type ScopesOf, type Target } from './permission.ts'
 import type { Readmission } from './readmission.ts'
 import type { RepeatOffenders } from './repeat-offenders.ts'
 import type { Replica } from './replica.ts'
@@ -17,6 +24,7 @@ import { subjectKey } from './subject.ts'
 /** Decisions by people: acknowledged when the audit record is synced and memory has it; the store follows. */
 interface PersonDecisions {
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
+  requirePermission (maker: Principal, target: Target): Promise<void>
   remove (id: string, actor: string): Promise<Decision>
 }
 
@@ -28,12 +36,13 @@ interface PersonDecisionsOptions {
   offenders: RepeatOffenders
   readmission: Readmission
   neverBlock: NeverBlock
+  scopesOf: ScopesOf
   audit: Audit
   clock: Clock
 }
 
 export function createPersonDecisions (options: PersonDecisionsOptions): PersonDecisions {
-  const { replica, store, pending, siblings, offenders, readmission, neverBlock, audit, clock } = options
+  const { replica, store, pending, siblings, offenders, readmission, neverBlock, scopesOf, audit, clock } = options
 
   async function add (input: DecisionInput, by: DecisionOrigin): Promise<Decision> {
     requireTtl(input.ttlSeconds)
@@ -41,7 +50,11 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     if (decision.action === 'BLOCK' && neverBlock.covers(decision)) {
       throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
     }
+    if (by.maker !== undefined) await requireHeld(by.maker.principal, decision)
     if (by.force !== true && isOwnBlock(decision, by.maker)) throw new NEKO_ERR_DECISION_SELF()
+    if (by.force !== true && by.maker !== undefined && isWide(decision)) {
+      throw new NEKO_ERR_INPUT_INVALID('A range wider than /16 (IPv6: /32) needs force: true')
+    }
     await audit.durable(addedByPerson(decision))
     replica.activateOwn(decision)
     // Somebody else decided the same while this one was recorded, for longer: that one stands.
@@ -49,6 +62,13 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     pending.put(decision)
     siblings.put(decision, null)
     return decision
+  }
+
+  async function requireHeld (maker: Principal, decision: Target & Pick<Decision, 'action'>): Promise<void> {
+    const lack = await lackOf(maker, decision, scopesOf)
+    if (lack === null) return
+    audit.record(refusedToPerson(decision, maker.clientKey))
+    throw new NEKO_ERR_FORBIDDEN(lack)
   }
 
   /** A decision that people made before is made anew: the newer words, and the later end. To shorten it, remove it. */
@@ -86,5 +106,9 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     }
   }
 
-  return { add, remove }
+  return {
+    add,
+    requirePermission: (maker, target) => requireHeld(maker, { ...target, action: 'BLOCK' }),
+    remove
+  }
 }

@@ -1,5 +1,6 @@
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
+import type { Principal } from '../identity/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page, Storage } from '../storage/port.ts'
 import { superseded } from './audit-events.ts'
@@ -8,6 +9,7 @@ import { createPlaybookDecisions } from './by-playbook.ts'
 import { createLookUps, type LookUps } from './look-ups.ts'
 import { NeverBlock } from './never-block.ts'
 import { createPendingWrites } from './pending-writes.ts'
+import type { ScopesOf, Target } from './permission.ts'
 import { Readmission } from './readmission.ts'
 import { reconcileWithSiblings } from './reconcile.ts'
 import { createRepeatOffenders } from './repeat-offenders.ts'
@@ -38,9 +40,14 @@ import { StoredDecisions } from './stored-decisions.ts'
 export interface Decisions extends LookUps {
   /**
    * By a person: durable before it returns.
-   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_DECISION_SELF, NEKO_ERR_AUDIT_UNAVAILABLE
+   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_DECISION_SELF, NEKO_ERR_AUDIT_UNAVAILABLE, and as `requirePermission`
    */
   add (input: DecisionInput, by: DecisionOrigin): Promise<Decision>
+  /**
+   * Whether somebody may have a block made of that target, by hand or by a playbook (permission.ts).
+   * @throws NEKO_ERR_FORBIDDEN, NEKO_ERR_STORE_UNAVAILABLE when memory cannot tell what the target may do
+   */
+  requirePermission (maker: Principal, target: Target): Promise<void>
   /**
    * By a playbook: stands at once, longer for repeat offenders; null when NEVER_BLOCK (by the client's own
    * address or by the one that its request came from) or an allow spares the client.
@@ -76,6 +83,7 @@ interface DecisionParts {
   fleet: Fleet
   clock: Clock
   neverBlock: readonly string[]
+  scopesOf: ScopesOf
   /** Forgets what this process knows about a client: history, limits, tries of login. */
   forgetClient (clientKey: string): void
   log: { error (details: object, message: string): void }
@@ -86,7 +94,7 @@ interface DecisionFilter { scope?: DecisionScope, action?: Action, value?: strin
 const SWEEP_MS = 500
 
 export function createDecisions (
-  { storage, audit, fleet, clock, neverBlock: neverBlockRanges, forgetClient, log }: DecisionParts
+  { storage, audit, fleet, clock, neverBlock: neverBlockRanges, scopesOf, forgetClient, log }: DecisionParts
 ): Decisions {
   const neverBlock = new NeverBlock(neverBlockRanges)
   const standing = createStanding({ neverBlock })
@@ -106,7 +114,7 @@ export function createDecisions (
     }
   })
   const siblings = joinSiblings({ fleet, replica, offenders, readmission, pending })
-  const parts = { replica, store, pending, siblings, offenders, readmission, neverBlock, audit, clock }
+  const parts = { replica, store, pending, siblings, offenders, readmission, neverBlock, scopesOf, audit, clock }
   const stored = new StoredDecisions({ store, replica, pending, fleet, clock })
   const reconciling = reconcileWithSiblings({
     fleet,

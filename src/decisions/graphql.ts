@@ -89,7 +89,7 @@ export const decisionsGraphql: RoomGraphql = {
         ttlSeconds: Int
         """Why, for whoever reads it later."""
         reason: String!
-        """Also a block that holds for yourself."""
+        """Also a block that holds for yourself, or a range wider than /16 (IPv6: /32), which needs the scope manage."""
         force: Boolean = false
       ): Decision @auth(scope: "decide")
       """Ends a decision and forgets the client's history, so that its next ordinary request passes."""

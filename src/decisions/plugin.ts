@@ -23,6 +23,7 @@ export default fp(async (app) => {
     fleet,
     clock,
     neverBlock: config.neverBlock,
+    scopesOf: (kind, id) => app.identity.scopesOf(kind, id),
     log,
     forgetClient (clientKey) {
       app.clients.forget(clientKey)

@@ -35,6 +35,6 @@ export function clientKeyOf ({ scope, value }: Decision): string | null {
 }
 
 /** Names the subject of a decision, in the escalation's steps and in the audit trail. */
-export function subjectKey ({ scope, value }: Decision): string {
+export function subjectKey ({ scope, value }: Pick<Decision, 'scope' | 'value'>): string {
   return `${scope}|${value}`
 }

@@ -19,6 +19,7 @@ import { createPeople, shown, type People } from './people.ts'
 import { createKeyring, type Keyring } from './keyring.ts'
 import { signingSecrets } from './prepare.ts'
 import { createRevocations } from './revocations.ts'
+import { createHeldScopes, type HeldScopes } from './scopes-of.ts'
 import { createSessions, REFRESH_SECONDS } from './sessions.ts'
 import type { Principal, RevokedKind, Session, StandingChange } from './shapes.ts'
 import { CLOCK_TOLERANCE_SECONDS, createTokens } from './tokens.ts'
@@ -61,7 +62,7 @@ export interface IdentityOptions {
   attempts?: Attempts
 }
 
-export interface Identity extends Authentication, Logins, People, LostPasswords, Keyring, UsedAddresses {
+export interface Identity extends Authentication, Logins, People, LostPasswords, Keyring, UsedAddresses, HeldScopes {
   /** Reads what the store holds; resolves within 2.5 s even when it is down, and reads it later then. */
   start (): Promise<void>
   /**
@@ -176,6 +177,7 @@ export function createIdentity (options: IdentityOptions): Identity {
       storageUp: () => storage.health().up
     }),
     ...usedAddresses,
+    ...createHeldScopes({ users, keys, sessions, authorities, revocations, clock }),
     start: () => reading.start(),
     reload: () => reading.full(),
     async logout (principal) {

@@ -38,6 +38,8 @@ export interface Keys {
   recall (text: string): KeyVerdict | null
   /** Whether a secret that was let in would still be: a replaced one ends with its overlap. From memory. */
   holds (id: string, secret: Pick<ShownSecret, 'hash' | 'expiresAt'>): boolean
+  /** As this process holds it, else as the store does; null for one that nobody has. */
+  find (id: string): Promise<HeldKey | null>
   get (id: string): Promise<Stored<ApiKey>>
   list (first: number, after: string | null): Promise<Page<Stored<ApiKey>>>
   count (): Promise<number>
@@ -126,6 +128,7 @@ export function createKeys ({ storage, fleet, clock }: { storage: Storage, fleet
       const match = key.secrets.find(({ hash }) => hash === secret.hash)
       return match !== undefined && !key.revoked && !isOver(key, now) && !isOver(match, now)
     },
+    find: async (id) => held.use(id) ?? (KEY_ID.test(id) && !held.isUnknown(id) ? await held.read(id) : null),
     get: require,
     list: (first, after) => store.find({ first, after }),
     count: () => store.count(),

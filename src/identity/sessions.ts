@@ -30,6 +30,8 @@ export interface Sessions {
   open (userId: string, generation: number): Promise<{ session: Session, refreshToken: string }>
   /** Rotates. @throws NEKO_ERR_STORE_UNAVAILABLE */
   refresh (token: string): Promise<RefreshVerdict>
+  /** Null for a session that is unknown or over. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  userOf (id: string): Promise<string | null>
   /** Removes a family; false when the store is down (its revocation stands for it then). */
   remove (id: string): Promise<boolean>
   /** Removes at most 1000 families of a user. */
@@ -71,6 +73,10 @@ export function createSessions ({ storage, clock }: { storage: Storage, clock: C
       const rotated = await store.replace({ ...session, secretHash: sha256(next), refreshedAt: clock.now() }, revision)
       if (rotated === null) return { state: 'reused', session }
       return { state: 'held', session, refreshToken: `nekr_${id}_${family}_${next}` }
+    },
+    async userOf (id) {
+      const session = await store.get(id)
+      return session === null || session.expiresAt <= clock.now() ? null : session.userId
     },
     async remove (id) {
       // Fail-open: the revocation that stands beside it refuses the family as well.

@@ -92,7 +92,7 @@ export const playbooksGraphql: RoomGraphql = {
     },
     Mutation: {
       runPlaybook: (_parent, { name, assessmentId, dryRun = false }: RunArgs, { app, principal }: GraphqlContext) =>
-        app.playbooks.runOn(name, assessmentId, { dryRun, actor: principal!.clientKey })
+        app.playbooks.runOn(name, assessmentId, { dryRun, actor: principal!.clientKey, maker: principal! })
     },
     PlaybookStep: {
       step: (step: { do: string }) => step.do

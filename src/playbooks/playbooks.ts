@@ -1,6 +1,7 @@
 import { attempt, type Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import type { Principal } from '../identity/shapes.ts'
 import type { Assessment } from '../receipts/shapes.ts'
 import type { Incidents } from '../incidents/incidents.ts'
 import type { Clock } from '../std/clock.ts'
@@ -14,6 +15,7 @@ import {
   attackerName,
   attackerOf,
   runCollection,
+  type Attacker,
   type Detection,
   type Playbook,
   type PlaybookName,
@@ -37,15 +39,18 @@ export interface Playbooks {
   list (): Array<Omit<Playbook, 'steps'> & { steps: string[] }>
   /**
    * Runs one on a receipt, for a person: durable in the audit trail before it acts.
-   * @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE
+   * @throws NEKO_ERR_NOT_FOUND, NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_FORBIDDEN when `maker` may not block the attacker
    */
-  runOn (name: PlaybookName, assessmentId: string, options: { dryRun: boolean, actor: string }): Promise<Run>
+  runOn (name: PlaybookName, assessmentId: string, options: OrderOptions): Promise<Run>
   /** A client was let back in. */
   forget (attacker: string): void
   /** Resolves when no step waits to be tried again and no run to be written. */
   settled (): Promise<void>
   close (): Promise<void>
 }
+
+/** `maker`: the person, where one is known. */
+interface OrderOptions { dryRun: boolean, actor: string, maker?: Principal }
 
 interface PlaybookParts {
   playbooks: readonly Playbook[]
@@ -57,6 +62,8 @@ interface PlaybookParts {
   fleet: Fleet
   clock: Clock
   log: Record<'error' | 'warn', (details: object, message: string) => void>
+  /** @throws NEKO_ERR_FORBIDDEN */
+  requirePermission (maker: Principal, attacker: Attacker): Promise<void>
   findAssessment (id: string): Promise<Assessment | null>
   /** Refusals of a client within ten minutes, in all processes as far as they have told. */
   refusalsOf (client: string): number
@@ -122,6 +129,7 @@ export function createPlaybooks (parts: PlaybookParts): Playbooks {
       if (assessment === null) throw new NEKO_ERR_NOT_FOUND('There is no such receipt')
       const playbook = playbooks.find((one) => one.name === name) as Playbook
       const detection = detectionOf(assessment)
+      if (options.maker !== undefined) await parts.requirePermission(options.maker, detection.attacker)
       if (options.dryRun) return runner.runOne(playbook, detection, options)
       return await attempt(audit, {
         category: 'security',

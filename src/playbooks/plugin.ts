@@ -39,6 +39,7 @@ export default fp(async (app) => {
       notify: (notice) => webhooks.notify(notice)
     },
     incidents,
+    requirePermission: (maker, attacker) => decisions.requirePermission(maker, attacker),
     findAssessment: (id) => receipts.get(id),
     refusalsOf: (client) => app.clients.refusals(client),
     async takeDecision (submitter) {

@@ -77,6 +77,7 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
       clock,
       log,
       retryBaseMs: 1,
+      requirePermission: async () => {},
       findAssessment: async (id) => receipts.get(id) ?? null,
       refusalsOf: () => 0,
       takeDecision: () => true,

@@ -60,7 +60,7 @@ export function newAddress (): string {
 }
 
 /** A person of all scopes who makes keys. */
-const ADMIN: Principal = {
+export const ADMIN: Principal = {
   kind: 'user',
   id: 'us_contract',
   name: 'contract',
