@@ -56,8 +56,8 @@ export interface LoginTries {
   /** @throws NEKO_ERR_LIMIT_EXCEEDED for a stranger's that waited in vain, NEKO_ERR_STORE_UNAVAILABLE */
   ofAddress (one: AddressTry): Promise<number>
   ofDevice (device: Device, address: string): Promise<number>
-  /** Of a session's refresh. */
-  ofRefresh (address: string): Promise<number>
+  /** Of a refresh: of its session where its token's family lives, whatever others of the address show; else of that. */
+  ofRefresh (sessionId: string | null, address: string): Promise<number>
   /** A user signed in from there. Never rejects. */
   note (userId: string, address: string): Promise<void>
   line: LoginLine
@@ -128,7 +128,8 @@ export function createLoginTries (
       if (seconds > 0) giveBack()
       return seconds
     },
-    ofRefresh: (address) => tryOn(`refresh|ip:${addressKey(address)}`),
+    ofRefresh: (sessionId, address) =>
+      tryOn(sessionId === null ? `refresh|ip:${addressKey(address)}` : `refresh|session:${sessionId}`),
     async ofDevice (device, address) {
       // On its address they count too, so that showing it or not makes no more of them.
       const [seconds] = await Promise.all([tryOn(`login|device:${device.id}`), attempts.take(keyOf(address))])

@@ -121,7 +121,10 @@ export function createLogins (options: LoginsOptions): Logins {
     },
     async refresh ({ refreshToken, address }) {
       const actor = `ip:${address}`
-      refuseWhenLimited(await tries.ofRefresh(address), { type: 'session.refresh', actor, target: null })
+      const live = await sessions.ofFamily(refreshToken)
+      const sessionId = live !== null && revocations.has('session', live) ? null : live
+      const target = sessionId === null ? null : `session:${sessionId}`
+      refuseWhenLimited(await tries.ofRefresh(sessionId, address), { type: 'session.refresh', actor, target })
       const verdict = await sessions.refresh(refreshToken)
       if (verdict.state === 'reused') {
         await options.endSession(verdict.session, { actor, type: 'session.reuse' })

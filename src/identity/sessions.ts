@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import { newId, randomText } from '../std/id.ts'
 import type { Clock } from '../std/clock.ts'
-import type { Storage } from '../storage/port.ts'
+import type { Storage, Stored } from '../storage/port.ts'
 import { sessionCollection } from './collections.ts'
 import type { Session } from './shapes.ts'
 
@@ -28,6 +28,8 @@ type RefreshVerdict =
 export interface Sessions {
   /** @throws NEKO_ERR_STORE_UNAVAILABLE */
   open (userId: string, generation: number): Promise<{ session: Session, refreshToken: string }>
+  /** The session of a token whose family lives, whatever its secret. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  ofFamily (token: string): Promise<string | null>
   /** Rotates. @throws NEKO_ERR_STORE_UNAVAILABLE */
   refresh (token: string): Promise<RefreshVerdict>
   /** Null for a session that is unknown or over. @throws NEKO_ERR_STORE_UNAVAILABLE */
@@ -40,7 +42,19 @@ export interface Sessions {
 
 export function createSessions ({ storage, clock }: { storage: Storage, clock: Clock }): Sessions {
   const store = storage.collection<Session>(sessionCollection)
+
+  /** Its session, and the secret that it shows. */
+  async function read (token: string): Promise<{ stored: Stored<Session>, secret: string } | null> {
+    const match = REFRESH_TOKEN.exec(token)
+    if (match === null) return null
+    const [, id, family, secret] = match as unknown as [string, string, string, string]
+    const stored = await store.get(id)
+    const isLive = stored !== null && stored.expiresAt > clock.now() && equal(sha256(family), stored.familyHash)
+    return isLive ? { stored, secret } : null
+  }
+
   return {
+    ofFamily: async (token) => (await read(token))?.stored.id ?? null,
     async open (userId, generation) {
       const now = clock.now()
       const id = newId('se', now)
@@ -60,19 +74,14 @@ export function createSessions ({ storage, clock }: { storage: Storage, clock: C
       return { session, refreshToken: `nekr_${id}_${family}_${secret}` }
     },
     async refresh (token) {
-      const match = REFRESH_TOKEN.exec(token)
-      if (match === null) return { state: 'refused' }
-      const [, id, family, secret] = match as unknown as [string, string, string, string]
-      const stored = await store.get(id)
-      if (stored === null || stored.expiresAt <= clock.now() || !equal(sha256(family), stored.familyHash)) {
-        return { state: 'refused' }
-      }
-      const { revision, ...session } = stored
-      if (!equal(sha256(secret), session.secretHash)) return { state: 'reused', session }
+      const shown = await read(token)
+      if (shown === null) return { state: 'refused' }
+      const { revision, ...session } = shown.stored
+      if (!equal(sha256(shown.secret), session.secretHash)) return { state: 'reused', session }
       const next = randomText(SECRET_CHARACTERS)
       const rotated = await store.replace({ ...session, secretHash: sha256(next), refreshedAt: clock.now() }, revision)
       if (rotated === null) return { state: 'reused', session }
-      return { state: 'held', session, refreshToken: `nekr_${id}_${family}_${next}` }
+      return { state: 'held', session, refreshToken: `${token.slice(0, -SECRET_CHARACTERS)}${next}` }
     },
     async userOf (id) {
       const session = await store.get(id)

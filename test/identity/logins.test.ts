@@ -104,6 +104,26 @@ t.test('refreshes are counted too', async (t) => {
   t.same(codes.slice(9), ['NEKO_ERR_UNAUTHENTICATED', 'NEKO_ERR_LIMIT_EXCEEDED', 'NEKO_ERR_LIMIT_EXCEEDED'])
 })
 
+t.test('junk refreshes of an address take nothing from those whose family lives; those are counted by their session', async (t) => {
+  const { attempts } = countTen()
+  const { identity } = await openRoom(t, { attempts })
+  const signIn = (): ReturnType<typeof identity.login> => identity.login({ username: 'admin', password: ADMIN_PASSWORD, address: ADDRESS })
+  const refresh = (refreshToken: string): Promise<string> => codeOf(identity.refresh({ refreshToken, address: ADDRESS }))
+  const [mine, ended, other] = [await signIn(), await signIn(), await signIn()]
+  const inFamily = (of: string, family: string): string => of.replace(/_[^_]+_([^_]+)$/, `_${family}_$1`)
+  const junk = ['nekr_1', inFamily(mine.refreshToken, '0'.repeat(24)), `nekr_se_${'0'.repeat(20)}_${'0'.repeat(24)}_${'0'.repeat(40)}`, `${mine.refreshToken} `]
+  await refresh(ended.refreshToken)
+  t.equal(await refresh(ended.refreshToken), 'NEKO_ERR_UNAUTHENTICATED', 'an old token ends its family')
+  const codes = []
+  for (let i = 0; i < 12; i++) codes.push(await refresh(junk[i % junk.length]!))
+  t.same(codes, [...Array(10).fill('NEKO_ERR_UNAUTHENTICATED'), ...Array(2).fill('NEKO_ERR_LIMIT_EXCEEDED')])
+  t.equal(await refresh(ended.refreshToken), 'NEKO_ERR_LIMIT_EXCEEDED', 'of a family that ended')
+  let { refreshToken } = mine
+  for (let i = 0; i < 10; i++) ({ refreshToken } = await identity.refresh({ refreshToken, address: ADDRESS }))
+  t.equal(await refresh(refreshToken), 'NEKO_ERR_LIMIT_EXCEEDED', 'its own limit')
+  t.ok((await identity.refresh({ refreshToken: other.refreshToken, address: ADDRESS })).accessToken, 'and of nobody else')
+})
+
 t.test('R39: known and unknown users take the same time (200 samples, medians within 10 %)', async (t) => {
   const { identity } = await openRoom(t)
   const times: Record<'known' | 'unknown', number[]> = { known: [], unknown: [] }
