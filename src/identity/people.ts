@@ -121,7 +121,8 @@ export function createPeople (
       requirePasswordBounds(currentPassword)
       await requireUsablePassword(newPassword, by.name)
       if (newPassword === currentPassword) throw new NEKO_ERR_INPUT_INVALID('The new password must be another one')
-      const attempt = await countAttempt(`password|user:${by.id}`)
+      // Of this session: with a stolen token nobody takes the owner's tries, who signs in anew.
+      const attempt = await countAttempt(`password|${by.clientKey} ${by.sessionId}`)
       if (!attempt.allowed) {
         const { retryAfterSeconds } = attempt
         throw retryable(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), retryAfterSeconds)

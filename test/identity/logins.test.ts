@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Attempts } from '../../src/identity/login-tries.ts'
 import { createKnownAddresses } from '../../src/identity/known-addresses.ts'
+import type { Principal } from '../../src/identity/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import { ADDRESS, ADMIN_PASSWORD, codeOf, openRoom } from './room.ts'
 import { withinBar } from '../bar.ts'
@@ -122,6 +123,24 @@ t.test('junk refreshes of an address take nothing from those whose family lives;
   for (let i = 0; i < 10; i++) ({ refreshToken } = await identity.refresh({ refreshToken, address: ADDRESS }))
   t.equal(await refresh(refreshToken), 'NEKO_ERR_LIMIT_EXCEEDED', 'its own limit')
   t.ok((await identity.refresh({ refreshToken: other.refreshToken, address: ADDRESS })).accessToken, 'and of nobody else')
+})
+
+t.test('wrong current passwords of one session leave the tries of another', async (t) => {
+  const { attempts } = countTen()
+  const { identity } = await openRoom(t, { attempts })
+  const signIn = async (): Promise<Principal> => {
+    const { accessToken } = await identity.login({ username: 'admin', password: ADMIN_PASSWORD, address: ADDRESS })
+    const credential = await identity.authenticateToken(accessToken)
+    if (credential.state !== 'held') throw new Error('The token is good')
+    return credential.principal
+  }
+  const [stolen, mine] = [await signIn(), await signIn()]
+  const change = (by: Principal, currentPassword: string): Promise<string> => codeOf(identity.changePassword(by, { currentPassword, newPassword: 'another long password' }))
+  const codes = []
+  for (let i = 0; i < 12; i++) codes.push(await change(stolen, `guess number ${i}`))
+  t.same(codes, [...Array(10).fill('NEKO_ERR_UNAUTHENTICATED'), ...Array(2).fill('NEKO_ERR_LIMIT_EXCEEDED')])
+  t.equal(await change(stolen, ADMIN_PASSWORD), 'NEKO_ERR_LIMIT_EXCEEDED')
+  await identity.changePassword(mine, { currentPassword: ADMIN_PASSWORD, newPassword: 'another long password' })
 })
 
 t.test('R39: known and unknown users take the same time (200 samples, medians within 10 %)', async (t) => {
