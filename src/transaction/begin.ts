@@ -36,6 +36,7 @@ export function createBegin ({ processId, clock }: { processId: string, clock: C
     principal: arrival.holder,
     credentialRefused: null,
     crossSite: false,
+    refusedForCarried: false,
     limit: null,
     decision: null,
     signsIn: false,

@@ -5,6 +5,7 @@ import { decisiveFactor } from '../detect/decisive-factor.ts'
 import { addressKey } from '../std/ip.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Later } from '../threads/shapes.ts'
+import { isOfOthers } from './carried.ts'
 import type { CrossSiteTurns } from './cross-site-turns.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -27,6 +28,7 @@ export function createCatchUp ({ clients, log, thresholds, crossSiteTurns, tell 
   return function catchUp (transaction, { score, exhausts }) {
     if (transaction.authority === 'sample') return
     if (transaction.crossSite) return countLate(transaction, { score, exhausts })
+    if (isOfOthers(transaction)) return
     const { client, address, id, decision, method } = transaction
     const about = { client, address: addressKey(address!) }
     // The limits that it crossed were told with its answer.

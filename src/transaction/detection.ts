@@ -5,6 +5,7 @@ import type { Limits } from '../limits/limiter.ts'
 import { attackerOf, type Attacker, type Detection } from '../playbooks/shapes.ts'
 import { redactPath, tellableEvidence } from '../receipts/redact.ts'
 import { subnetOf } from '../std/ip.ts'
+import { isOfOthers } from './carried.ts'
 import { decidingScore } from './own-data.ts'
 import type { Transaction } from './transaction.ts'
 import type { UnnamedProxies } from './unnamed-proxies.ts'
@@ -22,10 +23,10 @@ export interface DetectionOptions {
 
 /**
  * Null for a transaction that says nothing of its client: no limit was crossed, and nothing of the score is notable; or
- * a page of another site may have sent it.
+ * it is of a page of another site.
  */
 export function detectionOf (transaction: Transaction, options: DetectionOptions): Detection | null {
-  if (transaction.crossSite) return null
+  if (isOfOthers(transaction)) return null
   const { verdict, observation, client, limit } = transaction
   const score = decidingScore(transaction)
   const attacker = attackerOf(client, transaction.address)

@@ -7,6 +7,7 @@ import type { Limits } from '../limits/limiter.ts'
 import type { Threads } from '../threads/plugin.ts'
 import type { Ask, Later } from '../threads/shapes.ts'
 import { isSignIn } from './blocked-tries.ts'
+import { isRefusedForCarried } from './carried.ts'
 import type { CatchUp } from './catch-up.ts'
 import { holdAfterChallenges } from './challenge-hold.ts'
 import { countedAs } from './cross-site.ts'
@@ -62,7 +63,7 @@ export function createInspect (parts: InspectParts): Inspect {
   return async function inspect (transaction, body) {
     if (transaction.signsIn && !isSignIn(body)) return refuseByDecision(transaction)
     const score = await scoreBody(transaction, body)
-    if (transaction.authority === 'sample') return adviseOnSample(transaction)
+    if (transaction.authority === 'sample') return await adviseOnSample(transaction)
     if (transaction.route.isDecoy) score.decoy = true
     decide(transaction)
     if (isOfBody(transaction) && asksOnlyToAssess(transaction)) await scoreWithoutBody(transaction)
@@ -72,6 +73,7 @@ export function createInspect (parts: InspectParts): Inspect {
     }
     holdAfterChallenges(asHeld(transaction, thresholds), limits)
     if (transaction.verdict!.action === 'BLOCK' && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
+    await lookAtCarried(transaction, parts)
     if (transaction.route.isDecoy) respond(transaction)
     return refusalOf(transaction, body)
   }
@@ -143,7 +145,7 @@ export function createInspect (parts: InspectParts): Inspect {
   }
 
   /** A sample is advised on as a request here would be decided: a standing block stands whatever the score. */
-  function adviseOnSample (transaction: Transaction): null {
+  async function adviseOnSample (transaction: Transaction): Promise<null> {
     const { address, neverBlockApplies } = transaction
     remarkUnjudged(transaction)
     transaction.decision = address === null ? null : decisions.forAddress(address, neverBlockApplies)
@@ -152,6 +154,7 @@ export function createInspect (parts: InspectParts): Inspect {
       transaction.verdict = { ...transaction.verdict!, action: 'BLOCK' }
     }
     if (transaction.acts && decoys.isTouchedBy(transaction, isRefused(transaction))) transaction.score!.decoy = true
+    if (transaction.acts) await lookAtCarried(transaction, parts)
     return null
   }
 
@@ -170,6 +173,16 @@ export function createInspect (parts: InspectParts): Inspect {
     }
     return transaction.credentialRefused === null ? null : UNAUTHENTICATED
   }
+}
+
+async function lookAtCarried (
+  transaction: Transaction,
+  { threads, thresholds }: Pick<InspectParts, 'threads' | 'thresholds'>
+): Promise<void> {
+  if (transaction.verdict?.action !== 'BLOCK') return
+  const rescore = (observation: Observation): ReturnType<typeof threads.ask> =>
+    threads.ask(observation, askOf(transaction))
+  transaction.refusedForCarried = await isRefusedForCarried(transaction, { thresholds, rescore })
 }
 
 function askOf (transaction: Transaction): Ask {

@@ -3,6 +3,7 @@ import type { Playbooks } from '../playbooks/playbooks.ts'
 import type { Receipts } from '../receipts/receipts.ts'
 import { addressKey } from '../std/ip.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { isOfOthers } from './carried.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
 import type { Outcome, Transaction } from './transaction.ts'
 
@@ -24,7 +25,7 @@ export function settleSample (
 ): void {
   const { observation, score, verdict, client, address, at, acts } = transaction
   if (observation === null || score === null || verdict === null) return
-  if (acts && address !== null) {
+  if (acts && address !== null && !isOfOthers(transaction)) {
     clients.settle({ client, address: addressKey(address), status, action: verdict.action, score: score.value })
   }
   const seen = { observation, score, verdict, address: address ?? '', at }

@@ -9,6 +9,7 @@ import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
 import type { Action } from '../decisions/shapes.ts'
 import type { Thresholds } from '../decisions/verdict.ts'
 import { decisiveFactor } from '../detect/decisive-factor.ts'
+import { isOfOthers } from './carried.ts'
 import type { CrossSiteTurns } from './cross-site-turns.ts'
 import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
@@ -109,13 +110,14 @@ export function createSettle (parts: SettleParts): Settle {
   function learn (transaction: Transaction, { status, notFound = false }: Outcome): void {
     const { client, address, principal, credentialRefused, loginFailed, unjudged, refusedBy } = transaction
     const held = asHeld(transaction, parts.thresholds)
-    const score = decidingScore(held)
-    if (held.refusedBy === 'score') parts.limits.noteRefused(client)
+    const isOwn = !isOfOthers(transaction)
+    const score = isOwn ? decidingScore(held) : null
+    if (isOwn && held.refusedBy === 'score') parts.limits.noteRefused(client)
     clients.settle({
       client,
       address: addressKey(address!),
       status,
-      action: actionLearnt(held),
+      action: isOwn ? actionLearnt(held) : 'ALLOW',
       score: score?.value ?? 0,
       factors: score?.factors,
       badToken: credentialRefused !== null,
@@ -176,6 +178,8 @@ function actionLearnt (transaction: Transaction): Action {
 }
 
 /** A standing decision's refusal says nothing new of its client, and another site's page nothing at all. */
-function isTelling ({ crossSite, refusedBy, credentialRefused }: Transaction): boolean {
-  return !crossSite && (refusedBy !== 'decision' || credentialRefused !== null)
+function isTelling ({ crossSite, refusedForCarried, refusedBy, credentialRefused }: Transaction): boolean {
+  if (crossSite) return false
+  if (credentialRefused !== null) return true
+  return refusedBy !== 'decision' && !(refusedForCarried && refusedBy === 'score')
 }

@@ -78,6 +78,8 @@ export interface Transaction extends Arrival {
   credentialRefused: string | null
   /** A page of another site may have made a browser send it: nothing that comes of it is held against its client. */
   crossSite: boolean
+  /** It would be refused for its Cookie or Referer alone (carried.ts): nothing of that is held against its client. */
+  refusedForCarried: boolean
   limit: LimitAnswer | null
   /** The standing decision that refused the request or let it pass. */
   decision: Decision | null

@@ -166,6 +166,34 @@ t.test('in shadow requests of other sites are let through and counted nowhere', 
   await unharmed(t, at, address)
 })
 
+t.test('an attack that a sister of ours put into a cookie, or a page into its address, is refused and held against nobody', async (t) => {
+  const told = spyOn(t, at.app.playbooks, 'respond')
+  const attack = "1' UNION SELECT username,password FROM users--"
+  const all: Array<Record<string, string>> = [{ cookie: `theme=${attack}` }, { Cookie: `a=b; theme=${encodeURIComponent(attack)}` }, { referer: `https://neko.example/articles?id=${encodeURIComponent(attack)}` }]
+  for (const carried of all) {
+    at.clock.advance(700_000)
+    const token = await login(at, '192.0.2.9')
+    const address = newAddress()
+    for (let i = 0; i < 4; i++) {
+      t.equal((await own(at, address, { headers: headersOf(0, { 'apollo-require-preflight': '1', 'sec-fetch-site': 'same-origin', ...carried }) })).status, 403, JSON.stringify(carried))
+      t.equal((await own(at, address, { headers: headersOf(0, { ...token, ...carried }) })).status, 403)
+    }
+    at.clock.advance(61_000)
+    t.equal((await own(at, address, { headers: headersOf(0, token) })).status, 200, 'the administrator')
+    const answer = await own(at, address)
+    t.equal(answer.status, 200)
+    t.match((await at.app.receipts.get(answer.id))?.observation?.history, { refused600s: 0, challenged600s: 0 })
+    t.equal(at.app.decisions.forAddress(address, true), null)
+    const sample = { method: 'GET', url: '/', ip: address, headers: Object.entries({ host: 'neko.example', 'user-agent': 'Mozilla/5.0', ...carried }) }
+    await at.app.assess([sample as never], { acts: true, submitter: 'key:tests' })
+    t.equal(at.app.decisions.forAddress(address, true), null, 'nor on the word of another application')
+  }
+  t.equal(told.length, 0)
+  const address = newAddress()
+  for (let i = 0; i < 2; i++) await ask(at, { address, path: ATTACKS[0]!, headers: headersOf(0, { cookie: `theme=${attack}` }) })
+  t.match(at.app.decisions.forAddress(address, true), { action: 'BLOCK' }, 'beside an attack of its own a cookie changes nothing')
+})
+
 t.test('a sample of such a request that acts has no consequences', async (t) => {
   const { app } = at
   const sample = (headers: string[]): object => ({ method: 'GET', url: ATTACKS[0]!, ip: '192.0.2.77', headers: headers.flatMap((name, i) => i % 2 === 0 ? [[name, headers[i + 1]]] : []) })
