@@ -5,7 +5,11 @@ import type { Bucket, BucketName, Order, OwnRateName, Rate, RatesInForce } from 
 /** The grant of each tier, and the bucket that an order draws from (pure). */
 export const TIERS: readonly Tier[] = ['strict', 'standard', 'relaxed', 'service']
 /** Buckets of a client beside that of its requests, forgotten with it. */
-const NAMED: ReadonlyArray<BucketName | 'cost'> = ['failed', 'cost', 'sign-in', 'blocked-credential']
+const NAMED: ReadonlyArray<BucketName | 'cost'> = [
+  'failed', 'cost', 'sign-in', 'blocked-credential', 'cross-site', 'cross-site-turn', 'stolen-token'
+]
+/** What pages of other sites sent from a client's address is counted apart (transaction/cross-site.ts). */
+const APART = 'cross-site '
 /** Kinds of attempt: of an address, an account or a user, whichever the caller names. */
 const ATTEMPTS: readonly string[] = ['login', 'refresh', 'password', STRANGERS, KNOWN]
 /** Standing decisions that playbooks make on the word of one caller (`act: true`). */
@@ -81,6 +85,10 @@ export function rateOf (key: string, tier: Tier, { rates }: RatesInForce): Rate 
 
 /** Every bucket of a client. */
 export function keysOf (client: string): string[] {
+  return [...keysUnder(client), ...keysUnder(APART + client)]
+}
+
+function keysUnder (client: string): string[] {
   return [
     `held|${client}`,
     DECISION_PREFIX + client,

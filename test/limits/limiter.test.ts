@@ -220,6 +220,21 @@ t.test('who is forgotten may try to log in again in every process, and nobody el
   t.same(await Promise.all(keys.map(tryAll)), [0, 0, 10, 10, 0])
 })
 
+t.test('who is forgotten may follow links of other sites again', async (t) => {
+  const { workers } = createTestHost(t, { clock: createTestClock() })
+  const apart = `cross-site ${C}`
+  for (let i = 0; i < 12; i++) await workers[i % 2]!.takeNamed('standard', 'cross-site', apart)
+  workers[0]!.block('standard', apart, 600_000)
+  await settled()
+  for (const worker of workers) t.notOk((await worker.take('standard', apart)).allowed)
+  workers[1]!.forget(C)
+  await settled()
+  for (const worker of workers) {
+    t.ok((await worker.take('standard', apart)).allowed)
+    t.equal((await worker.takeNamed('standard', 'cross-site', apart)).allowed, true)
+  }
+})
+
 t.test('violations: one per crossing, over all processes; the third is told its lengthened block', async (t) => {
   const clock = createTestClock()
   const { workers } = createTestHost(t, { clock })
