@@ -42,8 +42,9 @@ t.test('R39: of 1,000 tries on one account at most 10 of an address are judged, 
   for (let i = 0; i < 500; i++) fromOne.push(await guess(i, ADDRESS))
   t.same(await tally(fromOne.map(async (code) => code)), { NEKO_ERR_UNAUTHENTICATED: 10, NEKO_ERR_LIMIT_EXCEEDED: 490 })
   const fromMany = tally(Array.from({ length: 500 }, (_, i) => guess(i, `198.51.100.${i % 200}`)))
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  clock.advance(5_000)
+  // Whoever comes to the line later, as a slow store has it, waits as long.
+  const isOver = fromMany.then(() => true)
+  while (await Promise.race([isOver, new Promise((resolve) => setTimeout(resolve, 20))]) !== true) clock.advance(5_000)
   t.same(await fromMany, { NEKO_ERR_UNAUTHENTICATED: 2, NEKO_ERR_LIMIT_EXCEEDED: 498 })
   t.equal([...keys].filter(([key, tries]) => key.startsWith('login|ip:198') && tries > 0).length, 2, 'who waited in vain made no try')
   t.match(audit.events.filter(({ details }) => details?.['reason'] === 'limit').length, 490, 'nor an event')
