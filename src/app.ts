@@ -2,7 +2,7 @@ import Fastify, { LogController, type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config/config.ts'
 import type { ServerParts } from './processes/serving.ts'
-import { prepareWhenUp, type Prepared } from './prepare.ts'
+import { keepPrepared, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
 import { BODY_BYTES_MAX } from './transaction/bounds.ts'
 import { requestLog } from './transports/http/request-log.ts'
@@ -76,8 +76,8 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(assess)
   await app.register(graphql, { rooms })
   await app.register(socket)
+  keepPrepared(app)
   await app.ready()
-  prepareWhenUp(app)
   return app
 }
 

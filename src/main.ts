@@ -27,19 +27,21 @@ await run({
     return buildApp(parts)
   },
   // Figures that need one place for all workers of the host are counted where no worker's end can reset it.
-  onPrimary: async ({ fleet, config, clock, logging }) => {
-    const [{ createLimits }, { createStatsKeeper }] = await Promise.all([
+  onPrimary: async ({ fleet, config, clock, logging, liveProcessIds, currentConfig }) => {
+    const [{ createLimits }, { createStatsKeeper }, { createDeathDuties }] = await Promise.all([
       import('./limits/limiter.ts'),
-      import('./receipts/stats-sharing.ts')
+      import('./receipts/stats-sharing.ts'),
+      import('./prepare.ts')
     ])
     createStatsKeeper({ fleet, clock })
     const limits = createLimits({ rates: config.rates, fleet, clock, shadow: config.enforcement === 'shadow' })
+    const duties = createDeathDuties({ clock, log: logging.log, fleet, liveProcessIds, config: currentConfig })
     return {
-      async workerDied (liveProcessIds, current) {
-        const { recoverDead } = await import('./prepare.ts')
-        await recoverDead({ config: current, clock, log: logging.log }, liveProcessIds)
-      },
-      close: () => { limits.close() }
+      workerEnded: () => duties.owe(),
+      close () {
+        duties.close()
+        limits.close()
+      }
     }
   }
 })

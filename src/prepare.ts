@@ -5,15 +5,20 @@ import { auditCollections } from './audit/collections.ts'
 import { nameTrail, prepareAudit } from './audit/prepare.ts'
 import type { Config } from './config/config.ts'
 import { decisionCollections } from './decisions/shapes.ts'
+import { NEKO_ERR_STORE_UNAVAILABLE } from './errors.ts'
+import type { Fleet } from './fleet/port.ts'
 import { identityCollections, usersSince } from './identity/collections.ts'
 import { prepareIdentity } from './identity/prepare.ts'
 import { warnOfKeys } from './identity/prepare-keys.ts'
 import { incidentCollections } from './incidents/shapes.ts'
 import { prepareIntel } from './intel/prepare.ts'
 import { intelCollections } from './intel/shapes.ts'
+import { onRecovered, tellRecovered } from './journal/recovered.ts'
 import { loadPlaybooks } from './playbooks/override.ts'
 import { playbookCollections } from './playbooks/shapes.ts'
 import type { Clock } from './std/clock.ts'
+import { createOwedWork } from './std/owed-work.ts'
+import type { OwedWork } from './std/owed-work.ts'
 import { openStorage } from './storage/open.ts'
 import type { CollectionDefinition, Storage } from './storage/port.ts'
 import type { Logger } from './telemetry/logger.ts'
@@ -37,6 +42,9 @@ export interface Prepared {
 }
 
 interface Parts { config: Config, clock: Clock, log: Logger }
+
+/** A store that came back is asked within ten seconds. */
+const RETRIES = { retryMsMin: 1_000, retryMsMax: 10_000 }
 
 /** Every room's collections, by hand. */
 const collections: readonly CollectionDefinition[] = [
@@ -72,27 +80,48 @@ export async function prepareStore ({ config, clock, log }: Parts): Promise<Prep
   }
 }
 
-/**
- * Brings in what a worker that died left in its audit log; what a start would do, while the others serve.
- * @throws NEKO_ERR_STORE_UNAVAILABLE
- */
-export async function recoverDead ({ config, clock, log }: Parts, liveProcessIds: readonly string[]): Promise<void> {
-  const storage = await openStorage({ config, clock, log })
-  try {
-    await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
-  } finally {
-    await storage.close()
-  }
+interface DeathDuties {
+  clock: Clock
+  log: Logger
+  fleet: Fleet
+  /** Processes of this host that write their logs. */
+  liveProcessIds (): readonly string[]
+  /** That of the last reload. */
+  config (): Config
 }
 
-/** The same on a store that is open already. @throws NEKO_ERR_STORE_UNAVAILABLE */
+/**
+ * Brings in what ended workers left in their audit logs, as a start would, while the others serve: tried until it
+ * succeeds, and told to the fleet each time.
+ */
+export function createDeathDuties ({ clock, log, fleet, liveProcessIds, config }: DeathDuties): OwedWork {
+  return createOwedWork({
+    ...RETRIES,
+    async work () {
+      const storage = await openStorage({ config: config(), clock, log })
+      try {
+        const parts = { config: config(), storage, clock, log, collections: [...collections] }
+        const report = await prepareAudit({ ...parts, liveProcessIds: liveProcessIds() })
+        if (report.isElsewhere) throw new Error('another process recovers')
+        if (report.processes > 0) tellRecovered(fleet)
+      } finally {
+        await storage.close()
+      }
+    },
+    onFailing: (error) => log.warn({ err: error }, 'what an ended worker left is not in the store yet: tried again'),
+    onRecovered: (failures) => log.info({ failures }, 'what ended workers left is in the store')
+  })
+}
+
+/** On a store that is open already. @throws NEKO_ERR_STORE_UNAVAILABLE: call again */
 export async function prepareRooms (
   storage: Storage,
   { config, clock, log }: Parts,
   liveProcessIds: readonly string[] = []
 ): Promise<Prepared> {
   await storage.migrate([...collections])
-  await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
+  const recovery = await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
+  if (recovery.isElsewhere) throw new NEKO_ERR_STORE_UNAVAILABLE({ cause: new Error('another process recovers') })
   const hadUsers = await usersSince(storage) !== null
   const { oneTimePassword, adminUsername, adminMissing, adminPasswordDiffers, keys } =
     await prepareIdentity({ config, storage, clock })
@@ -109,39 +138,43 @@ export async function prepareRooms (
   return { oneTimePassword, adminUsername, adminMissing, hadUsers, pending: false }
 }
 
-/** A store that was down before the fork is prepared by the first process, once it is up. */
-export function prepareWhenUp (app: FastifyInstance): void {
-  if (!app.prepared.pending) return
-  const reload = (): Promise<void> =>
-    app.identity.reload().catch((error: unknown) =>
-      app.log.warn({ err: error }, 'identity could not be read yet')
-    )
-  app.fleet.subscribe('app.prepared', () => { reload() })
-  if (app.fleet.slot !== 0) return
-  let under = false
-  let done = false
-  const prepare = async (): Promise<void> => {
-    if (under || done) return
-    under = true
-    try {
-      const { oneTimePassword, adminUsername } = await prepareRooms(app.storage, {
-        config: app.config,
-        clock: app.clock,
-        log: app.log as Logger
-      }, [app.fleet.processId])
+/**
+ * Memory that was filled from the store is filled again whenever logs of dead processes were brought in. A store that
+ * was down before the fork is prepared by the first process, once it is up.
+ */
+export function keepPrepared (app: FastifyInstance): void {
+  const log = app.log as Logger
+  const reloading = createOwedWork({
+    ...RETRIES,
+    async work () { await Promise.all([app.identity.reload(), app.decisions.load()]) },
+    onFailing: (error) => log.warn({ err: error }, 'what was brought into the store could not be read yet')
+  })
+  onRecovered(app.fleet, () => reloading.owe())
+  app.addHook('onClose', async () => reloading.close())
+  if (app.prepared.pending && app.fleet.slot === 0) prepareWhenUp(app, () => reloading.owe())
+}
+
+function prepareWhenUp (app: FastifyInstance, reload: () => void): void {
+  const log = app.log as Logger
+  let isDone = false
+  const preparing = createOwedWork({
+    ...RETRIES,
+    async work () {
+      // A store that is down says when it is back.
+      if (isDone || !app.storage.health().up) return
+      const { config, clock, storage, fleet } = app
+      const { oneTimePassword, adminUsername } = await prepareRooms(storage, { config, clock, log }, [fleet.processId])
+      isDone = true
       // The banner is long printed: it is shown here, and not as a log line, which would be kept.
       if (oneTimePassword !== null) {
         process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
       }
-      await app.identity.reload()
-      app.fleet.publish('app.prepared', null)
-      done = true
-    } catch (error) {
-      app.log.warn({ err: error }, 'the database is still not prepared')
-    } finally {
-      under = false
-    }
-  }
-  app.storage.onHealth((health) => { if (health.up) prepare() })
-  if (app.storage.health().up) prepare()
+      reload()
+      tellRecovered(fleet)
+    },
+    onFailing: (error) => log.warn({ err: error }, 'the database is still not prepared')
+  })
+  app.storage.onHealth((health) => { if (health.up) preparing.owe() })
+  app.addHook('onReady', async () => preparing.owe())
+  app.addHook('onClose', async () => preparing.close())
 }

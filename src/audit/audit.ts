@@ -13,9 +13,11 @@ import type { Config } from '../config/config.ts'
 import { systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
 import { Journal } from '../journal/journal.ts'
+import { readPendingEffects } from '../journal/pending-effects.ts'
+import type { PendingEffect } from '../journal/pending-effects.ts'
 import { createPseudonyms } from '../journal/pseudonyms.ts'
 import type { Clock } from '../std/clock.ts'
-import type { Storage } from '../storage/port.ts'
+import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { createDenials } from './denials.ts'
 import type { Denial } from './denials.ts'
@@ -89,6 +91,11 @@ export interface AuditService extends Audit {
    * @throws as `register`
    */
   noteSettings (settings: Readonly<Record<string, string>>): Promise<void>
+  /**
+   * Changes of these collections that logs of this host hold and the store may not have yet, oldest first: memory that
+   * is filled from the store takes them on top.
+   */
+  pendingEffects (collections: readonly CollectionDefinition[]): Promise<PendingEffect[]>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
   /** Told of each checkpoint of this process's log, once it is sealed: it may go where no hand reaches all copies. */
@@ -116,6 +123,7 @@ export function createAudit (options: AuditOptions): AuditService {
   const files = options.files ?? systemFiles
   const directory = auditDirectory(config.dataDir)
   const signer = auditSigner(config)
+  const pseudonyms = config.auditPseudonymKey == null ? null : createPseudonyms(config.auditPseudonymKey)
   const receipt = new RequestReceipt()
   const listeners: Array<(checkpoint: Checkpoint) => void> = []
   const journal = new Journal({
@@ -125,7 +133,7 @@ export function createAudit (options: AuditOptions): AuditService {
     storage,
     clock,
     log,
-    pseudonyms: config.auditPseudonymKey == null ? null : createPseudonyms(config.auditPseudonymKey),
+    pseudonyms,
     segmentBytes: options.segmentBytes,
     onBegin: () => { sealing.begin() },
     onCommitted (entries, position) {
@@ -206,6 +214,8 @@ export function createAudit (options: AuditOptions): AuditService {
       const place = placeOf(config.dataDir)
       await noteSettings({ storage, place, signer, settings, nowMs: clock.now(), durable })
     },
+    pendingEffects: (collections) =>
+      readPendingEffects({ directory, files, collections, pseudonyms, storage, log }),
     retain,
     onCheckpoint: (listener) => { listeners.push(listener) },
     syncs: () => journal.syncs,

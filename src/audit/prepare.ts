@@ -20,17 +20,21 @@ interface PrepareAuditOptions {
   liveProcessIds?: readonly string[]
 }
 
+interface PrepareAuditReport extends RecoveryReport { isElsewhere: boolean }
+
 /**
  * For the primary at start before it forks, and for anybody when a worker died: logs that dead processes left are
  * closed and brought into the store, and segments that retention no longer keeps go. Logs that
  * another running process of this machine writes are left alone, and so is everything while another recovers
- * (the report is empty then).
+ * (`isElsewhere`): call again then, as that one may have looked before.
  * @throws NEKO_ERR_STORE_UNAVAILABLE when the store is down: serve on, and call again when it is back.
  */
-export async function prepareAudit (options: PrepareAuditOptions): Promise<RecoveryReport> {
+export async function prepareAudit (options: PrepareAuditOptions): Promise<PrepareAuditReport> {
   const directory = auditDirectory(options.config.dataDir)
-  return await whileRecovering(systemFiles, directory, () => recoverAndRetain(options, directory)) ??
-    { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [] }
+  const report = await whileRecovering(systemFiles, directory, () => recoverAndRetain(options, directory))
+  return report === null
+    ? { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [], isElsewhere: true }
+    : { ...report, isElsewhere: false }
 }
 
 /** Makes `trail.id` where it is not there. A disk that cannot take it says so with the first event. */

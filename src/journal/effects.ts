@@ -1,4 +1,4 @@
-import type { CollectionDefinition, Document, Storage } from '../storage/port.ts'
+import type { CollectionDefinition, Document, Page, Storage } from '../storage/port.ts'
 import { auditEvents } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
 import type { FileLayer } from './files.ts'
@@ -6,62 +6,63 @@ import { readReplayed } from './replay-mark.ts'
 import { listProcesses, readEvents } from './segments.ts'
 import type { StoreEffect, WrittenEvent } from './shapes.ts'
 
-interface Pending {
+/** One change of one document, and the event that stands for it. */
+export interface Pending {
   effect: StoreEffect
+  /** The store has it, or its living writer will see to that: it counts against earlier ones alone. */
+  isSettled: boolean
   at: number
   processId: string
   seq: number
   eventId: string
-  /** The effect that it replaced: counts when this one turns out to be withdrawn. */
-  before: Pending | null
 }
 
 /** Keys looked up, and documents written, in one command of the store. */
-const CHUNK = 200
+export const CHUNK = 200
+/** Later changes read at a time. */
+const LATER_MAX = 1_000
 
 /**
- * The last effect on each document, over all logs that are brought in: since a put replaces the whole
- * document, only the last counts, and order between documents does not. Bounded by what was changed since the
- * logs' markers (minutes).
+ * Changes of one document that are kept behind the newest one: those count when the newer ones turn out to be
+ * withdrawn, as those of a caller who tries again while the disk is slow.
+ */
+const EARLIER_MAX = 8
+
+/**
+ * The last effect on each document, over all logs that are read: since a put replaces the whole document, only the last
+ * counts, and order between documents does not. Bounded by what was changed since the logs' markers (minutes).
  */
 export class EffectSet {
-  readonly #last = new Map<string, Pending>()
+  /** By document, the last one at the end. */
+  readonly #changes = new Map<string, Pending[]>()
   readonly #withdrawn = new Set<string>()
 
-  /** `wanted` false: only read for what it says about others. */
+  /** `wanted` false: settled, and read for what it says about others. */
   add (event: WrittenEvent, wanted: boolean): void {
     if (event.type === 'audit.withdrawn' && typeof event.target === 'string') this.#withdrawn.add(event.target)
-    if (!wanted || event.effects === undefined || event.outcome !== 'ok') return
+    if (event.effects === undefined || event.outcome !== 'ok') return
+    const { at, processId, seq, id: eventId } = event
     for (const effect of event.effects) {
       const key = effectKey(effect)
-      const before = this.#last.get(key)
-      if (before !== undefined && !isLater(event, before)) continue
-      if (before !== undefined) before.before = null
-      this.#last.set(key, {
-        effect,
-        at: event.at,
-        processId: event.processId,
-        seq: event.seq,
-        eventId: event.id,
-        before: before ?? null
-      })
+      const changes = this.#changes.get(key) ?? []
+      const before = changes.findLastIndex((change) => isLater(event, change))
+      changes.splice(before + 1, 0, { effect, isSettled: !wanted, at, processId, seq, eventId })
+      if (changes.length > EARLIER_MAX) changes.shift()
+      this.#changes.set(key, changes)
     }
   }
 
-  /** A later change by a living process, which writes it itself. */
-  yieldTo (event: WrittenEvent): void {
-    for (const effect of event.effects ?? []) {
-      const before = this.#last.get(effectKey(effect))
-      if (before !== undefined && event.at > before.at) this.#last.delete(effectKey(effect))
-    }
+  /** The caller was told that this change did not happen. */
+  isWithdrawn (eventId: string): boolean {
+    return this.#withdrawn.has(eventId)
   }
 
+  /** Oldest first. */
   pending (): Pending[] {
-    const standing = [...this.#last.values()].map((last) => this.#withdrawn.has(last.eventId) ? last.before : last)
-    return standing.filter((pending) => pending !== null && !this.#withdrawn.has(pending.eventId)).sort((
-      a,
-      b
-    ) => a!.at - b!.at) as Pending[]
+    return [...this.#changes.values()]
+      .map((changes) => changes.findLast(({ eventId }) => !this.#withdrawn.has(eventId)))
+      .filter((last) => last !== undefined && !last.isSettled)
+      .sort((a, b) => a!.at - b!.at) as Pending[]
   }
 }
 
@@ -78,7 +79,7 @@ interface ApplyOptions {
   directory: string
   files: FileLayer
   storage: Storage
-  collections: CollectionDefinition[]
+  collections: readonly CollectionDefinition[]
   isLive: (processId: string) => boolean
   effects: EffectSet
   /** Undoes what AUDIT_PSEUDONYM_KEY did to them; throws where another key did it. */
@@ -94,30 +95,33 @@ export async function applyEffects (options: ApplyOptions): Promise<Applied> {
   const unknown = new Set<string>()
   if (effects.pending().length === 0) return { applied: 0, unknown, unreadable: 0 }
   await yieldToTheLiving(options)
-  const byCollection = new Map<string, Pending[]>()
-  let unreadable = 0
-  for (const pending of effects.pending()) {
-    try {
-      pending.effect = options.open(pending.effect)
-    } catch {
-      unreadable++
-      continue
-    }
-    const group = byCollection.get(pending.effect.collection)
-    if (group === undefined) byCollection.set(pending.effect.collection, [pending])
-    else group.push(pending)
-  }
+  const { opened, unreadable } = openEffects(effects.pending(), options.open)
   let applied = 0
-  for (const [name, group] of byCollection) {
+  for (const [name, group] of Map.groupBy(opened, ({ effect }) => effect.collection)) {
     const definition = collections.find((collection) => collection.name === name)
     if (definition === undefined) unknown.add(name)
     else {
       for (let at = 0; at < group.length; at += CHUNK) {
-        applied += await applyChunk(storage, definition, group.slice(at, at + CHUNK))
+        applied += await applyChunk(storage, definition, group.slice(at, at + CHUNK), effects)
       }
     }
   }
   return { applied, unknown, unreadable }
+}
+
+/** The effects in clear text, and how many cannot be opened. */
+export function openEffects (
+  pending: readonly Pending[],
+  open: (effect: StoreEffect) => StoreEffect
+): { opened: Pending[], unreadable: number } {
+  const opened = pending.flatMap((one) => {
+    try {
+      return [{ ...one, effect: open(one.effect) }]
+    } catch {
+      return []
+    }
+  })
+  return { opened, unreadable: pending.length - opened.length }
 }
 
 /** Changes that living processes of this host logged and the store may not have yet. */
@@ -126,22 +130,19 @@ async function yieldToTheLiving ({ directory, files, isLive, effects }: ApplyOpt
     if (!isLive(processId)) continue
     const { seq } = await readReplayed(files, directory, processId)
     for await (const chunk of readEvents({ files, directory, processId, afterSeq: seq, untilSeq: Infinity })) {
-      for (const event of chunk) effects.yieldTo(event)
+      for (const event of chunk) effects.add(event, false)
     }
   }
 }
 
-async function applyChunk (storage: Storage, definition: CollectionDefinition, chunk: Pending[]): Promise<number> {
-  const collection = storage.collection<Document & { updatedAt?: number }>(definition)
-  const later = await laterChanges(storage, chunk)
-  const stored = new Map((await collection.getMany(chunk.map(({ effect }) => effect.id))).map((doc) => [doc.id, doc]))
-  const due = chunk.filter(({ effect, at }) => {
-    if ((later.get(effectKey(effect)) ?? 0) > at) return false
-    const known = stored.get(effect.id)
-    if (effect.op === 'delete') return known !== undefined
-    const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
-    return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
-  })
+async function applyChunk (
+  storage: Storage,
+  definition: CollectionDefinition,
+  chunk: Pending[],
+  effects: EffectSet
+): Promise<number> {
+  const collection = storage.collection<Document>(definition)
+  const due = await dueEffects({ storage, definition, chunk, effects })
   const puts = due.filter(({ effect }) => effect.op === 'put' && effect.doc !== undefined).map(({ effect }) =>
     withoutRevision(effect.doc as Document)
   )
@@ -151,21 +152,55 @@ async function applyChunk (storage: Storage, definition: CollectionDefinition, c
 }
 
 /**
- * The time of the newest event that the index holds for each document, where it is newer than the oldest of
- * the chunk.
+ * The effects that change something: where neither the index knows a later change of the document nor the document
+ * itself says that it is newer. At most 200 of one collection. @throws NEKO_ERR_STORE_UNAVAILABLE
  */
-async function laterChanges (storage: Storage, chunk: Pending[]): Promise<Map<string, number>> {
+export async function dueEffects ({ storage, definition, chunk, effects }: {
+  storage: Storage,
+  definition: CollectionDefinition,
+  chunk: Pending[],
+  effects: EffectSet
+}): Promise<Pending[]> {
+  const collection = storage.collection<Document & { updatedAt?: number }>(definition)
+  const later = await laterChanges(storage, chunk, effects)
+  const stored = new Map((await collection.getMany(chunk.map(({ effect }) => effect.id))).map((doc) => [doc.id, doc]))
+  return chunk.filter(({ effect, at }) => {
+    if ((later.get(effectKey(effect)) ?? 0) > at) return false
+    const known = stored.get(effect.id)
+    if (effect.op === 'delete') return known !== undefined
+    const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
+    return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
+  })
+}
+
+/**
+ * The time of the newest event that the index holds for each document, where it is newer than the oldest of
+ * the chunk. One that was withdrawn is no change.
+ */
+async function laterChanges (
+  storage: Storage,
+  chunk: readonly Pending[],
+  effects: EffectSet
+): Promise<Map<string, number>> {
   const events = storage.collection<StoredAuditEvent>(auditEvents)
   const oldest = chunk.reduce((least, pending) => Math.min(least, pending.at), Infinity)
-  const page = await events.find({
-    where: { effectKey: { in: chunk.map(({ effect }) => effectKey(effect)) }, outcome: 'ok', at: { gt: oldest } },
-    sort: [['at', -1]],
-    first: 1_000
-  })
   const newest = new Map<string, number>()
-  for (const event of page.items) {
-    const key = event.effectKey as string
-    if (!newest.has(key)) newest.set(key, event.at)
+  const asked = new Set(chunk.map(({ effect }) => effectKey(effect)))
+  // A document that changed a thousand times fills a page: what is known is asked for no more, so each page ends some.
+  for (let after: string | null = null; asked.size > 0;) {
+    const page: Page<StoredAuditEvent> = await events.find({
+      where: { effectKey: { in: [...asked] }, outcome: 'ok', at: { gt: oldest } },
+      sort: [['at', -1]],
+      first: LATER_MAX,
+      after
+    })
+    for (const event of page.items) {
+      if (effects.isWithdrawn(event.id)) continue
+      newest.set(event.effectKey!, Math.max(event.at, newest.get(event.effectKey!) ?? 0))
+      asked.delete(event.effectKey!)
+    }
+    after = page.hasNextPage ? page.cursors.at(-1) ?? null : null
+    if (after === null) break
   }
   return newest
 }

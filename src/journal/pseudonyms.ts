@@ -45,6 +45,13 @@ export function createPseudonyms (key: string): Pseudonyms {
   }
 }
 
+/** An effect of a log in clear text. @throws Error where another key sealed it, or there is none here. */
+export function openSealed (effect: StoreEffect, pseudonyms: Pseudonyms | null): StoreEffect {
+  if (effect.sealed === undefined) return effect
+  if (pseudonyms === null) throw new Error('there is no key')
+  return pseudonyms.open(effect)
+}
+
 /** `ip:<address>` and `range:<cidr>` as ClientKeys and attackers are written, `IP|` and `RANGE|` as decisions are. */
 const NAMED_ADDRESS = /^(ip|range)[:|](?=[^~])/i
 

@@ -20,6 +20,7 @@ import { applyEffects, EffectSet } from './effects.ts'
 import { systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
 import { releaseLog } from './log-locks.ts'
+import { openSealed } from './pseudonyms.ts'
 import type { Pseudonyms } from './pseudonyms.ts'
 import { readReplayed, writeReplayed } from './replay-mark.ts'
 import type { Replayed } from './replay-mark.ts'
@@ -86,7 +87,7 @@ export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryRe
       replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true }
     })
   }
-  const open = (effect: StoreEffect): StoreEffect => openEffect(effect, options.pseudonyms)
+  const open = (effect: StoreEffect): StoreEffect => openSealed(effect, options.pseudonyms)
   const applied = await applyEffects({ ...options, files, effects, open })
   const isWhole = applied.unknown.size === 0 && applied.unreadable === 0
   report.effects = applied.applied
@@ -111,12 +112,6 @@ export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryRe
   }
   report.processes = brought.length
   return report
-}
-
-function openEffect (effect: StoreEffect, pseudonyms: Pseudonyms | null): StoreEffect {
-  if (effect.sealed === undefined) return effect
-  if (pseudonyms === null) throw new Error('there is no key')
-  return pseudonyms.open(effect)
 }
 
 interface BringIn extends RecoveryOptions {

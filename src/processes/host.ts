@@ -30,17 +30,25 @@ export interface RunOptions {
   prepare: (config: Config, parts: { logging: Logging, clock: Clock }) => Promise<Json>
   build: BuildServer
   /** Work that the primary itself does for its workers. */
-  onPrimary?: (parts: { fleet: Fleet, config: Config, clock: Clock, logging: Logging }) => Promise<PrimaryDuties>
+  onPrimary?: (parts: PrimaryParts) => Promise<PrimaryDuties>
   workerFile: URL
   exit: (code: number) => never
 }
 
+interface PrimaryParts {
+  fleet: Fleet
+  config: Config
+  clock: Clock
+  logging: Logging
+  /** Workers of this host that serve. */
+  liveProcessIds (): string[]
+  /** The configuration of the last reload. */
+  currentConfig (): Config
+}
+
 export interface PrimaryDuties {
-  /**
-   * A worker ended without being asked to; which processes of this host live, and the configuration of the
-   * last reload. Its errors are logged.
-   */
-  workerDied? (liveProcessIds: string[], config: Config): Promise<void> | void
+  /** A worker ended, in order or not, while the others go on. */
+  workerEnded? (): void
   close (): Promise<void> | void
 }
 

@@ -12,7 +12,6 @@ const KILL_BEFORE_EXIT_MS = 1000
 export async function runPrimary (host: Host): Promise<void> {
   const { config, logging, control, clock, hub, options } = host
   const held: { duties?: PrimaryDuties } = {}
-  const workerDied = async (): Promise<void> => held.duties?.workerDied?.(hub.members(), supervisor.config())
   // Before any fork: a port in use is said once, by one process.
   await host.openMetrics(() => supervisor.renderMetrics())
   const supervisor: Supervisor = new Supervisor({
@@ -22,13 +21,16 @@ export async function runPrimary (host: Host): Promise<void> {
     logging,
     clock,
     hub,
-    onDeath: () => {
-      workerDied().catch((error) =>
-        logging.log.error({ err: error }, 'what a dead worker left was not taken in')
-      )
-    }
+    onEnded: () => held.duties?.workerEnded?.()
   })
-  held.duties = await options.onPrimary?.({ fleet: supervisor.fleet, config, clock, logging })
+  held.duties = await options.onPrimary?.({
+    fleet: supervisor.fleet,
+    config,
+    clock,
+    logging,
+    liveProcessIds: () => hub.members(),
+    currentConfig: () => supervisor.config()
+  })
   const status = (): Json => host.status(supervisor.processes()) as unknown as Json
   const reload = createReload(supervisor)
 

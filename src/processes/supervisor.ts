@@ -29,8 +29,8 @@ interface SupervisorOptions {
   logging: Logging
   clock: Clock
   hub: FleetHub
-  /** A worker ended that nobody had asked to. */
-  onDeath?: () => void
+  /** A worker ended while the others go on. */
+  onEnded?: () => void
 }
 
 /** Long enough for a replay of the log at start, short enough that a reload to a broken build ends. */
@@ -195,7 +195,8 @@ export class Supervisor {
   #workerGone (child: Child): void {
     if (child.processId !== null) this.#options.hub.leave(child.processId)
     this.#tellFleet()
-    if (child.state !== 'draining' && !this.#isStopping) this.#options.onDeath?.()
+    // Also one that drained: what it could not write while the store was away is in its log alone.
+    if (!this.#isStopping) this.#options.onEnded?.()
     this.#metrics.retire(child)
   }
 

@@ -1,0 +1,69 @@
+import { backoffMs } from './deadline.ts'
+
+/**
+ * Work that is owed until it succeeds: one run at a time, tried again after a pause that doubles up to a bound, for
+ * ever, since nobody else does it. Whoever owes it while it runs has it run once more; further ones join that.
+ */
+export interface OwedWork {
+  /** From now on the work is to be done. */
+  owe (): void
+  /** Nothing is begun any more; the run under way goes on. */
+  close (): void
+}
+
+interface OwedWorkOptions {
+  /** Rejects when it must be tried again. */
+  work (): Promise<void>
+  /** Told of the first failure of a row. */
+  onFailing (error: unknown): void
+  /** Told of the success behind failures: how many there were. */
+  onRecovered? (failures: number): void
+  retryMsMin: number
+  retryMsMax: number
+}
+
+export function createOwedWork (options: OwedWorkOptions): OwedWork {
+  const { work, onFailing, onRecovered, retryMsMin, retryMsMax } = options
+  let state: 'idle' | 'running' | 'running-again' | 'pausing' | 'closed' = 'idle'
+  let failures = 0
+  let timer: NodeJS.Timeout | null = null
+
+  const isClosed = (): boolean => state === 'closed'
+
+  function pause (): void {
+    state = 'pausing'
+    timer = setTimeout(run, backoffMs(failures - 1, retryMsMin, retryMsMax))
+    timer.unref()
+  }
+
+  async function tryOnce (): Promise<void> {
+    try {
+      await work()
+      if (failures > 0) onRecovered?.(failures)
+      failures = 0
+    } catch (error) {
+      if (++failures === 1) onFailing(error)
+    }
+  }
+
+  function run (): void {
+    state = 'running'
+    tryOnce().then(() => {
+      if (isClosed()) return
+      if (failures > 0) pause()
+      else if (state === 'running-again') run()
+      else state = 'idle'
+    }, () => { /* onFailing threw: the next owe begins anew */ })
+  }
+
+  return {
+    owe () {
+      if (state === 'idle') run()
+      else if (state === 'running') state = 'running-again'
+    },
+    close () {
+      state = 'closed'
+      if (timer !== null) clearTimeout(timer)
+    }
+  }
+}
