@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { prepareReceipts } from './receipts/prepare.ts'
 import { assessmentCollections } from './receipts/shapes.ts'
+import { auditSigner } from './audit/audit.ts'
 import { auditCollections } from './audit/collections.ts'
 import { nameTrail, prepareAudit } from './audit/prepare.ts'
 import type { Config } from './config/config.ts'
@@ -8,7 +9,7 @@ import { decisionCollections } from './decisions/shapes.ts'
 import { NEKO_ERR_STORE_UNAVAILABLE } from './errors.ts'
 import type { Fleet } from './fleet/port.ts'
 import { identityCollections, usersSince } from './identity/collections.ts'
-import { prepareIdentity } from './identity/prepare.ts'
+import { prepareIdentity, prepareSigningSecret } from './identity/prepare.ts'
 import { warnOfKeys } from './identity/prepare-keys.ts'
 import { incidentCollections } from './incidents/shapes.ts'
 import { prepareIntel } from './intel/prepare.ts'
@@ -64,7 +65,9 @@ const collections: readonly CollectionDefinition[] = [
  */
 export async function prepareStore ({ config, clock, log }: Parts): Promise<Prepared> {
   await loadPlaybooks(config.dataDir)
-  // Before any fork: processes that made it together would each make another.
+  // Before any fork, and whether the store answers or not: processes that made these together would each make another.
+  prepareSigningSecret(config)
+  auditSigner(config)
   await nameTrail(config.dataDir)
   const storage = await openStorage({ config, clock, log })
   try {

@@ -1,12 +1,10 @@
 import { createHash, createPrivateKey, createPublicKey, hkdfSync, randomBytes, sign, verify } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
 import type { KeyObject } from 'node:crypto'
-import { isErrno } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
+import { ensureSecret } from '../journal/secret-file.ts'
 
 /** DER prefix of a PKCS8 Ed25519 private key (RFC 8410): the 32 bytes of the seed follow. */
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
-const KEY_FILE = 'signing.key'
 
 /** Signs and verifies what seals the trail; Ed25519, hexadecimal in small letters (one spelling only). */
 export interface Signer {
@@ -58,25 +56,18 @@ export function createSigner (secrets: string): Signer {
 }
 
 /**
- * The key of a machine without AUDIT_SIGNING_KEY, generated once under DATA_DIR with mode 0600 (config.ts
- * refuses this in production: a key beside the log protects against accidents, not against who can write
- * there). Processes that start together agree: one creates the file, the others read it.
+ * The key of a machine without AUDIT_SIGNING_KEY, generated once under DATA_DIR (config.ts refuses this in production:
+ * a key beside the log protects against accidents, not against who can write there).
+ * @throws ConfigError as ensureSecret
  */
 export function localSigningSecret (files: FileLayer, directory: string): string {
-  const path = `${directory}/${KEY_FILE}`
-  files.makeDirectory(directory)
-  for (let attempt = 0; ; attempt++) {
-    try {
-      writeFileSync(path, randomBytes(32).toString('hex'), { flag: 'wx', mode: 0o600, flush: true })
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw error
-    }
-    const secret = readFileSync(path, 'utf8')
-    if (secret.length >= 64) return secret
-    // The sibling that creates it is between its open and its write: microseconds.
-    if (attempt >= 100) throw new Error(`${KEY_FILE} is damaged: remove it, or set AUDIT_SIGNING_KEY`)
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
-  }
+  return ensureSecret(files, {
+    directory,
+    name: 'signing.key',
+    variable: 'AUDIT_SIGNING_KEY',
+    loss: 'what it sealed can no longer be verified',
+    make: () => randomBytes(32).toString('hex')
+  })
 }
 
 function readKey (text: string): KeyObject {

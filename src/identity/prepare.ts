@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { ConfigError, type Config } from '../config/config.ts'
 import { isNekoError } from '../errors.ts'
+import { systemFiles } from '../journal/files.ts'
+import type { FileLayer } from '../journal/files.ts'
+import { ensureSecret, requireSecret } from '../journal/secret-file.ts'
+import type { SecretFile } from '../journal/secret-file.ts'
 import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import type { Collection, Storage } from '../storage/port.ts'
@@ -14,11 +16,9 @@ import type { User } from './shapes.ts'
 import { newUser } from './users.ts'
 
 /**
- * Made before the first process serves: a key that signs, and somebody who may log in. Run by
- * one process, before any fork; safe when several hosts run it at once (a unique index, and a file that is
- * linked into place).
+ * Made before the first process serves: a key that signs, and somebody who may log in. Run by one process, before any
+ * fork; safe when several hosts run it at once (a unique index, and a file that is linked into place).
  */
-const SECRET_FILE = 'jwt.secret'
 const PASSWORD_CHARACTERS = 24
 
 interface Prepared {
@@ -37,11 +37,10 @@ interface Prepared {
   keys: KeyFindings
 }
 
-/** @throws NEKO_ERR_STORE_UNAVAILABLE; ConfigError when DATA_DIR cannot be written, or ADMIN_PASSWORD is too easy */
+/** @throws NEKO_ERR_STORE_UNAVAILABLE; ConfigError when ADMIN_PASSWORD is too easy */
 export async function prepareIdentity (
   { storage, config, clock }: { storage: Storage, config: Config, clock: Clock }
 ): Promise<Prepared> {
-  signingSecrets(config)
   const nothing = {
     oneTimePassword: null,
     adminUsername: config.adminUsername,
@@ -92,46 +91,31 @@ async function requireAdminPassword (password: string, username: string): Promis
 }
 
 /**
- * JWT_SECRET's list, or outside production the one secret kept under DATA_DIR, made when it is not there.
- * @throws ConfigError
+ * JWT_SECRET's list, or outside production the one secret kept under DATA_DIR.
+ * @throws ConfigError, as requireSecret
  */
-export function signingSecrets (config: Pick<Config, 'jwtSecrets' | 'dataDir' | 'production'>): readonly string[] {
-  if (config.jwtSecrets.length > 0) return config.jwtSecrets
-  if (config.production) throw new ConfigError('JWT_SECRET', 'is required in production')
-  try {
-    return [localSecret(config.dataDir)]
-  } catch {
-    throw new ConfigError('DATA_DIR', 'cannot hold a generated JWT_SECRET')
-  }
+export function signingSecrets (config: SecretConfig, files: FileLayer = systemFiles): readonly string[] {
+  return config.jwtSecrets.length > 0 ? config.jwtSecrets : [requireSecret(files, localSecret(config))]
 }
 
-function localSecret (dataDir: string): string {
-  const file = join(dataDir, SECRET_FILE)
-  const present = readSecret(file)
-  if (present !== null) return present
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const draft = `${file}.${randomText(8)}`
-  writeFileSync(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
-  try {
-    // Linked into place whole, and only when nobody else was faster.
-    linkSync(draft, file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    rmSync(draft, { force: true })
-  }
-  const made = readSecret(file)
-  if (made === null) throw new Error('the generated secret is gone')
-  return made
+/**
+ * Makes that secret where it is needed and not there. It needs no store, so that it comes before the store is asked:
+ * processes that were forked while the store is down would each be the first.
+ * @throws ConfigError, as ensureSecret
+ */
+export function prepareSigningSecret (config: SecretConfig, files: FileLayer = systemFiles): void {
+  if (config.jwtSecrets.length === 0) ensureSecret(files, localSecret(config))
 }
 
-function readSecret (file: string): string | null {
-  try {
-    const text = readFileSync(file, 'utf8').trim()
-    if (text.length < 32) throw new Error('the generated secret was cut short')
-    return text
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
+type SecretConfig = Pick<Config, 'jwtSecrets' | 'dataDir' | 'production'>
+
+function localSecret ({ dataDir, production }: SecretConfig): SecretFile {
+  if (production) throw new ConfigError('JWT_SECRET', 'is required in production')
+  return {
+    directory: dataDir,
+    name: 'jwt.secret',
+    variable: 'JWT_SECRET',
+    loss: 'everybody has to log in again',
+    make: () => randomBytes(48).toString('base64url')
   }
 }

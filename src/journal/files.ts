@@ -5,8 +5,12 @@ import {
   fdatasyncSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
+  readFileSync,
+  rmSync,
+  statSync,
   write,
   writeSync
 } from 'node:fs'
@@ -44,10 +48,16 @@ export interface FileLayer {
   /** Names, in no order; [] when the directory does not exist. */
   list (path: string): Promise<string[]>
   read (path: string): Promise<Buffer>
+  /** Of a regular file, else EINVAL. */
+  readNow (path: string): Buffer
   size (path: string): Promise<number>
   modifiedMs (path: string): Promise<number>
   rename (from: string, to: string): Promise<void>
   remove (path: string): Promise<void>
+  /** A second name for the file; EEXIST when the name is taken. */
+  linkNow (from: string, to: string): void
+  /** No error when there is no such file. */
+  removeNow (path: string): void
   /** Makes creations, renames and removals in it durable. */
   syncDirectory (path: string): Promise<void>
   syncDirectoryNow (path: string): void
@@ -66,10 +76,17 @@ export const systemFiles: FileLayer = {
     }
   },
   read: (path) => readFile(path),
+  readNow (path) {
+    // A pipe would keep the whole process waiting.
+    if (!statSync(path).isFile()) throw Object.assign(new Error(`${path} is no regular file`), { code: 'EINVAL' })
+    return readFileSync(path)
+  },
   size: async (path) => (await stat(path)).size,
   modifiedMs: async (path) => (await stat(path)).mtimeMs,
   rename: (from, to) => rename(from, to),
   remove: (path) => unlink(path),
+  linkNow: (from, to) => { linkSync(from, to) },
+  removeNow: (path) => { rmSync(path, { force: true }) },
   async syncDirectory (path) {
     const directory = await open(path, 'r')
     try {

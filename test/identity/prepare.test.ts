@@ -1,7 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { prepareIdentity, signingSecrets } from '../../src/identity/prepare.ts'
+import { prepareIdentity, prepareSigningSecret, signingSecrets } from '../../src/identity/prepare.ts'
 import { warnOfKeys } from '../../src/identity/prepare-keys.ts'
 import { identityCollections, type ApiKey, type Scope, type User } from '../../src/identity/shapes.ts'
 import { keyCollection, userCollection } from '../../src/identity/collections.ts'
@@ -43,6 +43,8 @@ t.test('in production without ADMIN_PASSWORD nobody is made, and that is said', 
 
 t.test('outside production a secret is made once under DATA_DIR, for its owner only', (t) => {
   const config = testConfig(t, { JWT_SECRET: '' })
+  t.throws(() => signingSecrets(config), /JWT_SECRET: .*jwt\.secret is gone/)
+  prepareSigningSecret(config)
   const [secret] = signingSecrets(config) as [string]
   t.ok(Buffer.byteLength(secret) >= 64)
   t.same(signingSecrets(config), [secret])
@@ -50,9 +52,9 @@ t.test('outside production a secret is made once under DATA_DIR, for its owner o
   t.equal(statSync(file).mode & 0o777, 0o600)
   t.equal(readFileSync(file, 'utf8').trim(), secret)
   writeFileSync(file, 'cut')
-  t.throws(() => signingSecrets(config), /DATA_DIR/)
-  t.throws(() => signingSecrets({ ...config, production: true }), /JWT_SECRET/)
-  t.throws(() => signingSecrets({ ...config, dataDir: join(file, 'below a file') }), /DATA_DIR/)
+  t.throws(() => prepareSigningSecret(config), /JWT_SECRET: .*jwt\.secret was cut short/)
+  t.throws(() => prepareSigningSecret({ ...config, production: true }), /JWT_SECRET: is required/)
+  t.throws(() => prepareSigningSecret({ ...config, dataDir: join(file, 'below a file') }), /DATA_DIR/)
   t.end()
 })
 

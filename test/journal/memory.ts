@@ -12,9 +12,10 @@ export interface MemoryDisk {
   now (): Map<string, Buffer>
   /**
    * What may be found after a power cut at this moment: names as of the last sync of their directory, bytes as of the last
-   * sync of their file, and of what was written since `keep` (0 to 1) of the bytes: a torn write.
+   * sync of their file, and of what was written since `keep` (0 to 1) of the bytes: a torn write. `names: 'now'`: the
+   * disk had committed its directories by itself, which it may do at any time, also before the bytes.
    */
-  afterPowerCut (keep: number): Map<string, Buffer>
+  afterPowerCut (keep: number, names?: 'synced' | 'now'): Map<string, Buffer>
   /** Called before every operation that changes the disk; a throw stops it there. */
   onStep: (() => void) | null
 }
@@ -40,7 +41,7 @@ export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
   const disk: MemoryDisk = {
     onStep: null,
     now: () => new Map([...directory.entries].map(([path, { content }]) => [path, content])),
-    afterPowerCut: (keep) => new Map([...directory.synced].map(([path, { content, synced }]) => [path, torn(content, synced, keep)])),
+    afterPowerCut: (keep, names = 'synced') => new Map([...names === 'now' ? directory.entries : directory.synced].map(([path, { content, synced }]) => [path, torn(content, synced, keep)])),
     files: {
       makeDirectory () {},
       open (path, mode) {
@@ -53,6 +54,7 @@ export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
       },
       list: async (path) => [...directory.entries.keys()].filter((name) => name.startsWith(`${path}/`)).map((name) => name.slice(path.length + 1)),
       read: async (path) => node(path).content,
+      readNow: (path) => node(path).content,
       size: async (path) => node(path).content.length,
       modifiedMs: async () => 0,
       async rename (from, to) {
@@ -62,6 +64,16 @@ export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
       },
       async remove (path) {
         node(path)
+        step()
+        directory.entries.delete(path)
+      },
+      linkNow (from, to) {
+        if (directory.entries.has(to)) throw failure('EEXIST')
+        step()
+        directory.entries.set(to, node(from))
+      },
+      removeNow (path) {
+        if (!directory.entries.has(path)) return
         step()
         directory.entries.delete(path)
       },
