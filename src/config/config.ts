@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { parseEnv } from 'node:util'
+import { readEnvFile } from './env-file.ts'
 import {
   ConfigError,
   adminPassword,
@@ -177,16 +177,11 @@ export const SECRETS = [
 
 /**
  * process.env over `.env` of the working directory; a secret and its `_FILE` form are one setting there, so that either
- * form in the real environment wins over both of the file. Throws ConfigError when `.env` cannot be read for
- * another reason than absence.
+ * form in the real environment wins over both of the file.
+ * @throws ConfigError when `.env` is there and cannot be read as what it should be.
  */
 export function readEnvironment (directory = process.cwd()): Environment {
-  let fromFile: Environment = {}
-  try {
-    fromFile = parseEnv(readFileSync(resolve(directory, '.env'), 'utf8')) as Environment
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw new ConfigError('.env', 'cannot be read')
-  }
+  const fromFile = readEnvFile(resolve(directory, '.env'))
   for (const name of SECRETS) {
     const forms = [name, `${name}_FILE`]
     if (forms.some((form) => (process.env[form] ?? '') !== '')) for (const form of forms) delete fromFile[form]
@@ -335,6 +330,8 @@ function withSecretFiles (given: Environment): Environment {
     }
     try {
       env[name] = readFileSync(file, 'utf8').trim()
+      // Bytes that never reached the disk read as NULs.
+      if (/^\0*$/.test(env[name])) env[name] = ''
     } catch {
       throw new ConfigError(`${name}_FILE`, 'names a file that cannot be read')
     }

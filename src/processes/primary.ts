@@ -1,6 +1,9 @@
 import { loadConfig, readEnvironment } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import type { Json } from '../std/json.ts'
+import type { Logging } from '../telemetry/logger.ts'
 import { EXIT_CRASH } from './ending.ts'
+import { requireHeld } from './fixed-settings.ts'
 import type { Host, PrimaryDuties } from './host.ts'
 import { Supervisor } from './supervisor.ts'
 import { CLUSTER_STATUS_TOPIC } from './worker.ts'
@@ -32,7 +35,7 @@ export async function runPrimary (host: Host): Promise<void> {
     currentConfig: () => supervisor.config()
   })
   const status = (): Json => host.status(supervisor.processes()) as unknown as Json
-  const reload = createReload(supervisor)
+  const reload = createReload(supervisor, logging)
 
   const stop = async (why: string): Promise<void> => {
     await host.stop(() => supervisor.stop(config.shutdownTimeoutMs - KILL_BEFORE_EXIT_MS), why)
@@ -45,7 +48,7 @@ export async function runPrimary (host: Host): Promise<void> {
     })
   }
   process.on('SIGHUP', () => {
-    reload(() => {}).catch((error: Error) => logging.log.error({ reason: error.message }, 'not reloaded'))
+    reload(() => {}).catch(() => { /* said by the reload itself */ })
   })
   process.on('exit', () => supervisor.killAll())
 
@@ -67,11 +70,14 @@ export async function runPrimary (host: Host): Promise<void> {
 }
 
 /** One reload at a time; one asked for meanwhile runs after it, and further ones join that. */
-function createReload (supervisor: Supervisor): (progress: (message: Json) => void) => Promise<Json> {
+function createReload (
+  supervisor: Supervisor,
+  { log }: Logging
+): (progress: (message: Json) => void) => Promise<Json> {
   let running: Promise<Json> | null = null
   let next: Promise<Json> | null = null
   const reloadOnce = async (progress: (message: Json) => void): Promise<Json> =>
-    supervisor.reload(loadConfig(readEnvironment()), progress)
+    supervisor.reload(nextConfig(supervisor.config(), log), progress)
   return (progress) => {
     if (running === null) {
       running = reloadOnce(progress).finally(() => { running = null })
@@ -83,5 +89,17 @@ function createReload (supervisor: Supervisor): (progress: (message: Json) => vo
       return running
     })
     return next
+  }
+}
+
+/** The configuration as it is now. @throws ConfigError, which is in the log by then, whoever asked for the reload */
+function nextConfig (current: Config, log: Logging['log']): Config {
+  try {
+    const next = loadConfig(readEnvironment())
+    requireHeld(current, next)
+    return next
+  } catch (error) {
+    log.error({ reason: (error as Error).message }, 'not reloaded: the configuration in force stays')
+    throw error
   }
 }

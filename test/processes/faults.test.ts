@@ -1,11 +1,12 @@
-import { writeFileSync, rmSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { request } from 'undici'
 import { askServer } from '../../src/processes/control-client.ts'
 import type { ClusterStatus } from '../../src/processes/status.ts'
 import type { Json } from '../../src/std/json.ts'
-import { startServer } from '../server.ts'
+import { makeDataDir, startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
 import { startLoad, until } from './load.ts'
 import { slack, withinBar } from '../bar.ts'
@@ -73,6 +74,50 @@ t.test('R06: a reload to a broken build or configuration leaves the old workers 
   t.match(await askServer({ dataDir: server.dataDir, verb: 'reload', args: null }, (message) => progress.push(message)), { ok: true, result: { replaced: 2 } })
   t.equal(progress.length, 2)
   t.match(await get(server.url), { enforcement: 'shadow', isWorker: true, prepared: { prepared: 'yes', oneTimePassword: undefined } }, 'new workers run on the new configuration')
+  t.same((await load.stop()).failures, [])
+})
+
+t.test('R06: a .env that was cut, emptied, overwritten or removed takes no key and no store away by a reload', async (t) => {
+  const dataDir = makeDataDir(t)
+  const file = join(dataDir, '.env')
+  const secret = randomBytes(32).toString('hex')
+  const whole = `JWT_SECRET=${secret}\nAUDIT_PSEUDONYM_KEY=${secret}\nADMIN_PASSWORD=a long pass phrase of r06\nBLOCK_THRESHOLD=80\n`
+  writeFileSync(file, whole)
+  const server = await startServer(t, { main, dataDir, env: { WORKERS: '2' } })
+  const load = startLoad(server.url, { connections: 4, thinkMs: () => 5 })
+  const before = (await statusOf(server)).processes.map(({ pid }) => pid).sort()
+  const errors = (): unknown[] => server.logs().filter(({ level }) => level === 'error').map(({ msg, reason }) => [msg, reason])
+  const faults: Array<[name: RegExp, make: () => void]> = [
+    [/^\.env: is empty/, () => { writeFileSync(file, '') }],
+    [/^\.env: is empty/, () => { writeFileSync(file, '\n \r\n') }],
+    [/^\.env: is no text/, () => { writeFileSync(file, Buffer.alloc(4096)) }],
+    [/^\.env: is no text/, () => { writeFileSync(file, Buffer.concat([Buffer.from(whole), Buffer.alloc(512)])) }],
+    [/^\.env: is no UTF-8/, () => { writeFileSync(file, Buffer.from([0xc3, 0x28, ...Buffer.from(whole)])) }],
+    [/^\.env: is UTF-16/, () => { writeFileSync(file, Buffer.from(`\ufeff${whole}`, 'utf16le')) }],
+    [/^\.env: holds no line/, () => { writeFileSync(file, '<!doctype html>\n<p>404</p>\n') }],
+    [/^\.env: holds no line/, () => { writeFileSync(file, whole.slice(0, 7)) }],
+    [/^JWT_SECRET, AUDIT_PSEUDONYM_KEY: was set/, () => { writeFileSync(file, whole.slice(0, 11)) }],
+    [/^JWT_SECRET, AUDIT_PSEUDONYM_KEY: was set/, () => { writeFileSync(file, 'JWT_SECRET=\nBLOCK_THRESHOLD=80\n') }],
+    [/^AUDIT_PSEUDONYM_KEY: was set/, () => { writeFileSync(file, `JWT_SECRET=${secret}\n`) }],
+    [/^JWT_SECRET, AUDIT_PSEUDONYM_KEY: was set/, () => { /* it is gone already */ }],
+    [/^\.env: is no regular file/, () => { mkdirSync(file) }]
+  ]
+  for (const [index, [reason, make]] of faults.entries()) {
+    rmSync(file, { recursive: true, force: true })
+    make()
+    const title = `${index} ${reason}`
+    if (index % 2 === 0) t.match(await askServer({ dataDir, verb: 'reload', args: null }, () => {}), { ok: false, error: { code: 'NEKO_ERR_CONFIG_INVALID', message: reason } }, title)
+    else server.signal('SIGHUP')
+    await until(title, () => errors().length > index)
+    t.match(errors(), { [index]: ['not reloaded: the configuration in force stays', reason] }, title)
+  }
+  t.equal(errors().length, faults.length, 'one line for each')
+  t.notMatch(server.output(), secret)
+  t.same((await statusOf(server)).processes.map(({ pid }) => pid).sort(), before)
+  // Rotated keys, a byte order mark, other line ends, and the first password gone: a reload like any other.
+  rmSync(file, { recursive: true })
+  writeFileSync(file, `\ufeffJWT_SECRET=${secret}x,${secret}\r\nAUDIT_PSEUDONYM_KEY=${secret}\r\n`)
+  t.match(await askServer({ dataDir, verb: 'reload', args: null }, () => {}), { ok: true, result: { replaced: 2 } })
   t.same((await load.stop()).failures, [])
 })
 
