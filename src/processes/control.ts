@@ -1,4 +1,4 @@
-import { chmodSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, lstatSync, rmSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { join, relative } from 'node:path'
@@ -136,12 +136,14 @@ export async function openControlSocket (
 
 /**
  * Removes what a dead server left. Two that start at the same moment both find it dead: the slower one must not remove
- * what the faster has put in its place meanwhile, so it looks once more, and at a fresh one once again.
- * @throws ConfigError naming DATA_DIR when a live server owns it.
+ * what the faster has put in its place meanwhile, so it looks once more, and at a fresh one once again. Anything that
+ * is no socket was put there by somebody else, and is left to them.
+ * @throws ConfigError naming DATA_DIR when a live server owns it, or that cannot be told.
  */
 async function removeStale (path: string): Promise<void> {
   for (let found = identityOf(path); found !== null; found = identityOf(path)) {
-    if (await isAlive(path)) throw new ConfigError('DATA_DIR', 'is owned by another server that runs')
+    requireSocket(path)
+    await requireDead(path)
     if (identityOf(path) !== found) continue
     rmSync(path, { force: true })
     return
@@ -150,7 +152,7 @@ async function removeStale (path: string): Promise<void> {
 
 /** Which file it is: inode numbers alone are given out again at once. Null when there is none. */
 function identityOf (path: string): string | null {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
   return stat === undefined ? null : `${stat.ino}:${stat.ctimeNs}`
 }
 
@@ -193,13 +195,30 @@ function parseRequest (line: string): { verb: string, args: Json } | null {
   }
 }
 
-function isAlive (path: string): Promise<boolean> {
-  return new Promise((resolve) => {
+/** @throws ConfigError */
+function requireSocket (path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined || found.isSocket()) return
+  const kind = found.isDirectory() ? 'a directory' : found.isSymbolicLink() ? 'a symbolic link' : 'another file'
+  throw new ConfigError('DATA_DIR', `holds ${kind} as neko.sock, where the control socket goes: move it away`)
+}
+
+/**
+ * Only a refused connection says that nobody listens: one that may not be opened, or finds the queue of a server full
+ * that is stopped for a while, says nothing of the kind.
+ * @throws ConfigError
+ */
+function requireDead (path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
     const probe = createConnection(path)
     probe.once('connect', () => {
       probe.destroy()
-      resolve(true)
+      reject(new ConfigError('DATA_DIR', 'is owned by another server that runs'))
     })
-    probe.once('error', () => resolve(false))
+    probe.once('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve()
+      else if (code === 'EAGAIN') reject(new ConfigError('DATA_DIR', 'is owned by another server that does not answer'))
+      else reject(new ConfigError('DATA_DIR', `holds a neko.sock that may be another user's server (${code})`))
+    })
   })
 }

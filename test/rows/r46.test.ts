@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -28,7 +28,7 @@ t.test('R46: bad configurations', async (t) => {
   writeFileSync(file, '')
   const secret = ['hunter', '2-', 'hunter', '2'].join('')
   const production = { NODE_ENV: 'production', JWT_SECRET: strongKey(), AUDIT_SIGNING_KEY: strongKey() }
-  const bad: Array<[variable: string, env: Record<string, string>]> = [
+  const bad: Array<[variable: string, env: Record<string, string>, damage?: (dataDir: string) => void]> = [
     ['JWT_SECRET', { NODE_ENV: 'production', AUDIT_SIGNING_KEY: strongKey() }],
     ['JWT_SECRET', { ...production, JWT_SECRET: secret }],
     ['JWT_SECRET', { ...production, JWT_SECRET: `change-me-${secret}-change-me-please` }],
@@ -49,16 +49,30 @@ t.test('R46: bad configurations', async (t) => {
     ['MONGODB_URI', { MONGODB_URI: ['mongo://u:', secret, '@127.0.0.1'].join('') }],
     ['RATE_LIMIT_STRICT', { RATE_LIMIT_STRICT: 'ten' }],
     ['CORS_ORIGIN', { CORS_ORIGIN: '*' }],
-    ['WEBHOOK_SECRET', { WEBHOOK_URLS: `https://hooks.example/${secret}` }]
+    ['WEBHOOK_SECRET', { WEBHOOK_URLS: `https://hooks.example/${secret}` }],
+    // The servers run in their data directories: that is where they look for .env.
+    ['.env', {}, (dataDir) => { writeFileSync(join(dataDir, '.env'), '') }],
+    ['.env', {}, (dataDir) => { writeFileSync(join(dataDir, '.env'), Buffer.from(`\ufeffREGION=${secret}\n`, 'utf16le')) }],
+    ['JWT_SECRET', {}, (dataDir) => { writeFileSync(join(dataDir, 'jwt.secret'), '') }],
+    // As a file system shows bytes that a power cut kept from the disk.
+    ['JWT_SECRET', { WORKERS: '2' }, (dataDir) => { writeFileSync(join(dataDir, 'jwt.secret'), Buffer.alloc(65)) }],
+    ['AUDIT_SIGNING_KEY', {}, (dataDir) => {
+      mkdirSync(join(dataDir, 'audit'))
+      writeFileSync(join(dataDir, 'audit', 'signing.key'), secret)
+    }],
+    ['DATA_DIR', {}, (dataDir) => { mkdirSync(join(dataDir, 'neko.sock')) }],
+    ['DATA_DIR', {}, (dataDir) => { writeFileSync(join(dataDir, 'playbooks.json'), `[{"name":"${secret}`) }]
   ]
   let slowestMs = 0
-  for (const [variable, env] of bad) {
+  for (const [variable, env, damage] of bad) {
+    const dataDir = makeDataDir(t)
+    damage?.(dataDir)
     const startMs = performance.now()
-    const server = spawnServer(t, { env })
+    const server = spawnServer(t, { env, dataDir })
     const { code } = await server.ended
     const ms = performance.now() - startMs
     slowestMs = Math.max(slowestMs, ms)
-    const title = `${variable} of ${Object.keys(env).join(' ')}`
+    const title = `${variable} of ${Object.keys(env).join(' ')} ${damage ?? ''}`
     t.equal(code, 78, title)
     withinBar(t, `R46: ${title}`, ms, 2000)
     const lines = server.output().trim().split('\n').filter((line) => !line.startsWith('(')).filter((line) => line !== '')
