@@ -8,7 +8,8 @@ export interface Receipt { assessmentId: string | null, score: number | null, fa
 
 /**
  * Records a privileged change before it is made, as a change without a trace must not exist; one that then fails is
- * followed by an event that says so, why, and which event it takes back.
+ * followed by an event that says so, why, and which event it takes back. That event is on the disk before the caller
+ * hears of the failure: a process that dies in between would leave a change that replay makes after it was refused.
  * @throws NEKO_ERR_AUDIT_UNAVAILABLE before anything was done, and what `change` throws.
  */
 export async function attempt<T> (
@@ -20,8 +21,11 @@ export async function attempt<T> (
   try {
     return await change()
   } catch (error) {
-    const { effects: _effects, ...failed } = event
-    audit.record({ ...failed, outcome: 'failed', details: { ...event.details, takesBack: id, code: codeOf(error) } })
+    const { effects: _effects, ...fields } = event
+    const details = { ...event.details, takesBack: id, code: codeOf(error) }
+    const failed: AuditInput = { ...fields, outcome: 'failed', details }
+    // Fail-open: with the disk away as well, the record waits for it.
+    await audit.durable(failed).catch(() => audit.record(failed))
     throw error
   }
 }

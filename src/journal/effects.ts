@@ -39,7 +39,8 @@ export class EffectSet {
 
   /** `wanted` false: settled, and read for what it says about others. */
   add (event: WrittenEvent, wanted: boolean): void {
-    if (event.type === 'audit.withdrawn' && typeof event.target === 'string') this.#withdrawn.add(event.target)
+    const withdrawn = withdrawnBy(event)
+    if (withdrawn !== null) this.#withdrawn.add(withdrawn)
     if (event.effects === undefined || event.outcome !== 'ok') return
     const { at, processId, seq, id: eventId } = event
     for (const effect of event.effects) {
@@ -64,6 +65,13 @@ export class EffectSet {
       .filter((last) => last !== undefined && !last.isSettled)
       .sort((a, b) => a!.at - b!.at) as Pending[]
   }
+}
+
+/** The event whose caller was told that it did not happen: the disk was too slow, or the store refused the change. */
+function withdrawnBy ({ type, target, outcome, details }: WrittenEvent): string | null {
+  if (type === 'audit.withdrawn') return target ?? null
+  const takenBack = outcome === 'failed' ? details?.takesBack : undefined
+  return typeof takenBack === 'string' ? takenBack : null
 }
 
 /** Within one log its own numbers count, whatever the clock did; between logs only the time is there. */

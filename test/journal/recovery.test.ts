@@ -3,7 +3,9 @@ import { createAudit } from '../../src/audit/audit.ts'
 import { auditCollections } from '../../src/audit/collections.ts'
 import { recoverAudit } from '../../src/audit/recovery.ts'
 import { createSigner } from '../../src/audit/signing.ts'
+import { attempt } from '../../src/audit/shapes.ts'
 import type { AuditInput } from '../../src/audit/shapes.ts'
+import { NEKO_ERR_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import type { Json } from '../../src/std/json.ts'
 import type { CollectionDefinition } from '../../src/storage/port.ts'
@@ -72,6 +74,24 @@ t.test('what a living process changed later is left to it', async (t) => {
   t.equal(await collection.get('logged'), null, 'by its log')
   t.ok(await collection.get('mine'))
   await live.close()
+})
+
+t.test('a change that its caller was told had failed is not made by replay', async (t) => {
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const collection = storage.collection<{ id: string, text: string }>(things)
+  const memory = memoryDisk()
+  const audit = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files: memory.files })
+  const refuse = async (): Promise<void> => { throw new NEKO_ERR_STORE_UNAVAILABLE() }
+  await audit.durable(put('kept', 'before'))
+  await collection.put({ id: 'kept', text: 'before' })
+  for (const event of [put('kept', 'after'), put('never', 'x'), take('kept')]) {
+    await t.rejects(attempt(audit, event, refuse), { code: 'NEKO_ERR_STORE_UNAVAILABLE' })
+    // Killed in the moment in which the caller hears of it: what was not written by then is lost.
+    const disk = memoryDisk(memory.now()).files
+    await recoverAudit({ ...common, storage, clock: systemClock, files: disk, isLive: () => false })
+    t.equal((await collection.get('kept'))?.text, 'before')
+    t.equal(await collection.get('never'), null)
+  }
 })
 
 t.test('a broken log is indexed up to the break and otherwise left alone', async (t) => {
