@@ -19,6 +19,7 @@ import {
   raiseWork,
   slownessOf
 } from './ring.ts'
+import { afterAwakeMs } from '../std/awake.ts'
 import { SILENT_MS_MAX, THREAD_START_MS_MAX, weightOf } from './shapes.ts'
 import type { Geometry, Ring } from './ring.ts'
 import type { PolicyMessage, RingTask } from './ring-thread.ts'
@@ -92,9 +93,9 @@ export class RingRun {
   async start (thread: PoolThread, first: PolicyMessage): Promise<RunEnd> {
     this.#thread = thread
     Atomics.store(this.#ring.words, POLICY, first.policyNumber)
-    const loading = setTimeout(() => {
+    const cancel = afterAwakeMs(THREAD_START_MS_MAX, () => {
       if (!this.#isReady) this.#controller.abort(new Error('the thread does not start'))
-    }, THREAD_START_MS_MAX).unref()
+    })
     this.#listen()
     const { port2: port } = this.#big
     const { port2: policyPort } = this.#policies
@@ -105,7 +106,7 @@ export class RingRun {
     } catch (error) {
       return { reason: error instanceof Error ? error.message : String(error), end: this.#end }
     } finally {
-      clearTimeout(loading)
+      cancel()
     }
   }
 

@@ -137,11 +137,15 @@ export const EXHAUSTED_CPU_MS = 50
 export const SECOND_TRY_CPU_MS = 150
 /**
  * A thread that uses no CPU, or does not even say how much, is stopped after this long at one observation. The machine
- * or the process stood still: that is held against nobody.
+ * or the process stood still: that is held against nobody. Generous, since a thread that waits for its processor looks
+ * the same: beside three busy programs one of the lowest priority is not run for more than a second.
  */
-export const SILENT_MS_MAX = 1_000
-/** How long a thread may take to load before it is given up and another one is started. */
-export const THREAD_START_MS_MAX = 5_000
+export const SILENT_MS_MAX = 5_000
+/**
+ * How long a thread may take to load before it is given up and another one is started, which would load no faster:
+ * it took 5 s where six busy programs shared its processor.
+ */
+export const THREAD_START_MS_MAX = 30_000
 const RESTART_DELAY_MS_MAX = 1_000
 
 /** Pause before the next try after threads that died before they took up work: 10 ms, doubled for each before this. */

@@ -181,19 +181,12 @@ t.test('ring: a text that is only dear gets its full score at the second try', a
 t.test('ring: R30 a thread that waits is not a text that exhausts: answered in a hurry, scored in full afterwards', async (t) => {
   const made = await pool(t, { mode: 'ring', workerUrl: faulty })
   const startedMs = performance.now()
-  const { score, unjudged, later } = await made.ask(observation({ url: '/fault/asleep/400' }), own())
+  const { score, unjudged, later } = await made.ask(observation({ url: '/fault/asleep/1800' }), own())
   t.ok(performance.now() - startedMs <= inTime(200))
   t.equal(unjudged, null)
   t.ok(score.degraded)
   t.match(await later, { exhausts: false, score: { degraded: false, source: 'thread' } })
-  t.equal(made.deaths.length, 0, 'the clock on the wall stops nobody')
-})
-
-t.test('ring: R30 a thread that stands still for a second is replaced, and its text tried again', async (t) => {
-  const made = await pool(t, { mode: 'ring', workerUrl: faulty })
-  const { later } = await made.ask(observation({ url: '/fault/asleep/1800' }), own())
-  t.same(await later, { score: null, exhausts: false })
-  t.match(made.deaths, [/no answer/, /no answer/])
+  t.equal(made.deaths.length, 0, 'the clock on the wall stops nobody for a second or two')
 })
 
 t.test('ring: R30 a thread that dies by itself is made up for', async (t) => {
