@@ -1,11 +1,14 @@
 import { enableCompileCache, flushCompileCache } from 'node:module'
+import { keepOrders } from './processes/orders.ts'
 
 /**
  * The process: what `npm start` runs, and what the primary forks. Decides nothing: processes/run.ts tells
  * whether this is the primary, a worker or the one server. The application is imported late, so that a
  * primary never loads it. The only place that ends the process.
  */
-// First of all: compiled code is kept over starts, which saves 25-30 % of each.
+// First of all: a signal that comes now counts.
+const orders = keepOrders()
+// Compiled code is kept over starts, which saves 25-30 % of each.
 const { directory } = enableCompileCache()
 const { shareCompiledCode } = await import('./config/config.ts')
 shareCompiledCode(directory)
@@ -13,6 +16,7 @@ shareCompiledCode(directory)
 const { run } = await import('./processes/run.ts')
 
 await run({
+  orders,
   workerFile: new URL(import.meta.url),
   exit: (code) => process.exit(code),
   prepare: async (config, { logging, clock }) => {

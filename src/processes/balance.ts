@@ -6,17 +6,27 @@ import type { Worker } from 'node:cluster'
  * (R01). And a connection on its way to a worker that dies stays open with nobody behind it, for ever.
  *
  * Both are mended from outside, by a `no` in place of the worker: cluster gives a refused connection to another free
- * worker. We say it for a worker that holds more than a free sibling, and for one that died with an offer in its hands.
+ * worker. We say it for a worker that holds more than a free sibling, for one that hangs, of which nothing has been
+ * heard for a while, and for one that died with an offer in its hands.
  * This reads two of cluster's internal messages (`newconn` and its ack). Where a later Node has other ones nothing
  * matches, and everything is as that Node does it.
  */
 export interface Balance {
-  watch (worker: Worker): void
+  /** `isSilent`: whether nothing is heard of the worker; it gets connections only where nobody else can take them. */
+  watch (worker: Worker, isSilent: () => boolean): void
   /** Connections that the worker says it holds; those that it was given since count on top. */
   setConnections (worker: Worker, connections: number): void
 }
 
-interface Seen { worker: Worker, held: number, offers: Set<number>, isListening: boolean, hasJustRefused: boolean }
+interface Seen {
+  worker: Worker
+  isSilent: () => boolean
+  held: number
+  offers: Set<number>
+  isListening: boolean
+  hasJustRefused: boolean
+}
+
 interface ClusterMessage { cmd?: string, act?: string, seq?: number, ack?: number, accepted?: boolean }
 
 /** Connections more than a busy sibling that a worker may take without waiting for it. */
@@ -24,6 +34,8 @@ const UNEVEN_MAX = 1
 /** A connection waits at most this long for a sibling that holds less; one that is stalled is not waited for longer. */
 const WAIT_MS = 1
 const WAIT_MS_MAX = 10
+/** For any sibling of a silent worker to be free: by then they are silent themselves. */
+const SILENT_WAIT_MS_MAX = 1_000
 /** For what a dead worker had written before it died to be read. */
 const LAST_WORDS_MS = 20
 
@@ -32,13 +44,22 @@ export function createBalance (): Balance {
 
   const isFree = (one: Seen): boolean => one.isListening && one.offers.size === 0 && one.worker.isConnected()
 
-  /** `refuse`: a sibling with less is free. `wait`: it has its hands full for the moment. */
+  /** `refuse`: a sibling is free. `wait`: those that could take it have their hands full for the moment. */
+  const decideForSilent = (one: Seen): 'give' | 'refuse' | 'wait' => {
+    const others = [...seen.values()].filter((other) => other !== one && other.isListening && !other.isSilent())
+    if (others.length === 0) return 'give'
+    // A refused connection comes back when we were wrong about who is free: not before a moment has passed.
+    return !one.hasJustRefused && others.some(isFree) ? 'refuse' : 'wait'
+  }
+
+  /** The same, of siblings with less. */
   const decide = (one: Seen): 'give' | 'refuse' | 'wait' => {
+    if (one.isSilent()) return decideForSilent(one)
     // Never twice in a row: should we be wrong about who is free, the connection must not go round in circles.
     if (one.hasJustRefused) return 'give'
     let decision: 'give' | 'wait' = 'give'
     for (const other of seen.values()) {
-      if (other === one || !other.isListening || other.held >= one.held) continue
+      if (other === one || !other.isListening || other.held >= one.held || other.isSilent()) continue
       if (isFree(other)) return 'refuse'
       if (other.held + UNEVEN_MAX < one.held) decision = 'wait'
     }
@@ -61,8 +82,8 @@ export function createBalance (): Balance {
       const one = seen.get(worker.id)
       if (one !== undefined) one.held = connections + one.offers.size
     },
-    watch (worker) {
-      const one: Seen = { worker, held: 0, offers: new Set(), isListening: false, hasJustRefused: false }
+    watch (worker, isSilent) {
+      const one: Seen = { worker, isSilent, held: 0, offers: new Set(), isListening: false, hasJustRefused: false }
       seen.set(worker.id, one)
       const send = worker.process.send.bind(worker.process) as (...args: unknown[]) => boolean
       worker.process.send = ((message: ClusterMessage, ...rest: unknown[]) => {
@@ -72,7 +93,9 @@ export function createBalance (): Balance {
         const { seq } = message
         const offer = (waitedMs: number): boolean => {
           const decision = decide(one)
-          if (decision === 'wait' && waitedMs < WAIT_MS_MAX && worker.isConnected()) {
+          const waitMsMax = one.isSilent() ? SILENT_WAIT_MS_MAX : WAIT_MS_MAX
+          if (decision === 'wait' && waitedMs < waitMsMax && worker.isConnected()) {
+            one.hasJustRefused = false
             setTimeout(offer, WAIT_MS, waitedMs + WAIT_MS)
             return true
           }

@@ -39,13 +39,20 @@ export function bannerText ({ config, version, url, metricsUrl, oneTimePassword 
       `${config.enforcement}: challenge at ${config.challengeThreshold}, block at ${config.blockThreshold}`
     ]
   ]
-  if (oneTimePassword !== null) {
-    lines.push(['first login', `${config.adminUsername} / ${oneTimePassword}   (shown this once)`])
-  }
   return [
-    `NEKO Defense API ${version} is ready`,
-    ...lines.map(([label, text]) => `  ${label.padEnd(12)} ${text}`)
-  ].join('\n') + '\n'
+    `NEKO Defense API ${version} is ready\n`,
+    ...lines.map(([label, text]) => lineOf(label, text)),
+    oneTimePassword === null ? '' : firstLoginText(config, oneTimePassword)
+  ].join('')
+}
+
+/** The one line that shows the password, also of a start that is stopped before its banner. */
+export function firstLoginText ({ adminUsername }: Pick<Config, 'adminUsername'>, oneTimePassword: string): string {
+  return lineOf('first login', `${adminUsername} / ${oneTimePassword}   (shown this once)`)
+}
+
+function lineOf (label: string, text: string): string {
+  return `  ${label.padEnd(12)} ${text}\n`
 }
 
 function counted (count: number, noun: string): string {

@@ -1,8 +1,11 @@
 import cluster from 'node:cluster'
 import type { Worker } from 'node:cluster'
+import { afterAwakeMs } from '../std/awake.ts'
+import type { AwakeTime } from '../std/awake.ts'
 import type { Json } from '../std/json.ts'
 import type { Balance } from './balance.ts'
 import type { Envelope } from '../fleet/envelope.ts'
+import { EARLY_GRACE_MS } from './orders.ts'
 import type { ControlReply, MetricSeries, ToPrimary, ToWorker } from './messages.ts'
 import type { ProcessStatus } from './status.ts'
 
@@ -15,7 +18,7 @@ export interface Child {
   /** How long it has been ready, ms; null when it never was. */
   readyForMs (): number | null
   sinceStartMs (): number
-  /** Time since anything was heard of it, ms. */
+  /** Time since anything was heard of it in which the primary would have heard it, ms. */
   silentMs (): number
   readonly beat: Extract<ToPrimary, { neko: 'beat' }> | null
   readonly series: MetricSeries[]
@@ -27,7 +30,7 @@ export interface Child {
   /** Its figures, fresh when it answers within the time, else the last ones. */
   metrics (timeoutMs: number): Promise<MetricSeries[]>
   control (verb: string, args: Json, progress: (message: Json) => void): Promise<ControlReply>
-  /** Asks it to drain; it is killed when it has not ended in time. Resolves when it is gone. */
+  /** Asks it to drain; it is killed when it does not end in time, or soon when it never served. Resolves at its end. */
   drain (timeoutMs: number): Promise<void>
   kill (): void
 }
@@ -35,6 +38,8 @@ export interface Child {
 interface ChildOptions {
   slot: number
   balance: Balance
+  /** Of the primary. */
+  awake: AwakeTime
   init: (processId: string) => Extract<ToWorker, { neko: 'init' }>
   onFleet: (envelope: Envelope) => void
 }
@@ -45,8 +50,8 @@ const FLEET_BACKLOG_MAX = 10_000
 const STALLED_MS = 750
 
 export function forkChild (options: ChildOptions): Child {
+  const { awake, balance } = options
   const worker: Worker = cluster.fork()
-  options.balance.watch(worker)
   const startMs = performance.now()
   const ready = Promise.withResolvers<string>()
   const ended = Promise.withResolvers<{ code: number | null, signal: string | null }>()
@@ -55,12 +60,17 @@ export function forkChild (options: ChildOptions): Child {
   ready.promise.catch(() => { /* its readers hear it */ })
   let processId: string | null = null
   let readyMs: number | null = null
-  let heardMs = startMs
+  let heardMs = awake.ms()
   let beat: Child['beat'] = null
   let series: MetricSeries[] = []
+  let hasListened = false
   let isDraining = false
   let backlog = 0
   let asked = 0
+
+  const kill = (): void => { worker.process.kill('SIGKILL') }
+  const silentMs = (): number => awake.ms() - heardMs
+  balance.watch(worker, () => readyMs !== null && silentMs() > STALLED_MS)
 
   const send = (message: ToWorker, done: () => void = () => {}): void => {
     if (worker.isConnected()) worker.process.send(message, undefined, undefined, done)
@@ -68,7 +78,7 @@ export function forkChild (options: ChildOptions): Child {
   }
 
   worker.on('message', (message: ToPrimary) => {
-    heardMs = performance.now()
+    heardMs = awake.ms()
     if (message?.neko === 'hello') {
       processId = message.processId
       send(options.init(processId))
@@ -77,7 +87,7 @@ export function forkChild (options: ChildOptions): Child {
       ready.resolve(message.url)
     } else if (message?.neko === 'beat') {
       beat = message
-      options.balance.setConnections(worker, message.connections)
+      balance.setConnections(worker, message.connections)
     } else if (message?.neko === 'fleet') options.onFleet(message.envelope)
     else if (message?.neko === 'metrics') {
       series = message.series
@@ -89,6 +99,7 @@ export function forkChild (options: ChildOptions): Child {
       else control?.resolve(message.reply)
     }
   })
+  worker.once('listening', () => { hasListened = true })
   worker.on('error', () => { /* a channel that closes under a message: 'exit' follows */ })
   worker.once('exit', (code, signal) => {
     ready.reject(new Error(`the worker ended before it was ready (${signal ?? `exit ${code}`})`))
@@ -109,13 +120,13 @@ export function forkChild (options: ChildOptions): Child {
     get state () {
       if (isDraining) return 'draining'
       if (readyMs === null) return 'starting'
-      return performance.now() - heardMs > STALLED_MS ? 'stalled' : 'ready'
+      return silentMs() > STALLED_MS ? 'stalled' : 'ready'
     },
     get beat () { return beat },
     get series () { return series },
     readyForMs: () => readyMs === null ? null : performance.now() - readyMs,
     sinceStartMs: () => performance.now() - startMs,
-    silentMs: () => performance.now() - heardMs,
+    silentMs,
     ready: ready.promise,
     ended: ended.promise,
     deliver (envelope) {
@@ -147,11 +158,15 @@ export function forkChild (options: ChildOptions): Child {
     async drain (timeoutMs) {
       isDraining = true
       send({ neko: 'drain' })
-      const timer = setTimeout(() => worker.process.kill('SIGKILL'), timeoutMs)
+      const cancels = [
+        afterAwakeMs(timeoutMs, kill),
+        // One that was still starting has served nobody, and what it had begun the next start takes in.
+        afterAwakeMs(EARLY_GRACE_MS, () => { if (!hasListened) kill() })
+      ]
       await ended.promise
-      clearTimeout(timer)
+      for (const cancel of cancels) cancel()
     },
-    kill () { worker.process.kill('SIGKILL') }
+    kill
   }
 }
 

@@ -3,17 +3,20 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { ConfigError } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
+import { afterAwakeMs } from '../std/awake.ts'
 import { systemClock } from '../std/clock.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Logging } from '../telemetry/logger.ts'
 import { openMetricsServer } from '../telemetry/metrics-server.ts'
 import type { MetricsServer } from '../telemetry/metrics-server.ts'
-import { bannerText } from './banner.ts'
+import { bannerText, firstLoginText } from './banner.ts'
 import { requireDataDir } from './data-dir.ts'
 import { createControlVerbs, openControlSocket } from './control.ts'
 import type { ControlServer, ControlVerbs } from './control.ts'
 import { EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
+import { unlessStopped } from './orders.ts'
+import type { Orders } from './orders.ts'
 import type { Fleet } from '../fleet/port.ts'
 import { createFleetHub } from '../fleet/hub.ts'
 import type { FleetBridge, FleetHub } from '../fleet/hub.ts'
@@ -23,6 +26,8 @@ import type { ClusterStatus } from './status.ts'
 
 /** The parts of one process of NEKO; main.ts gives the real ones, tests give small ones. */
 export interface RunOptions {
+  /** Kept since the process began. */
+  orders: Orders
   /**
    * Once, before any fork: migrations, seeds, the first administrator. Its result goes to every process,
    * but for `oneTimePassword`, which goes to the banner.
@@ -152,12 +157,16 @@ export class Host {
   /** Ends the process in order, once: `drain`, then what the host holds. A second call waits for the first. */
   stop (drain: () => Promise<void>, why: string): Promise<void> {
     if (this.#stopping !== null) return this.#stopping
+    // This start made the administrator, and the banner that would have shown the password will not come.
+    if (this.#state === 'starting' && this.#oneTimePassword !== null) {
+      process.stdout.write(firstLoginText(this.config, this.#oneTimePassword))
+    }
     this.#state = 'draining'
     this.logging.log.info({ why }, 'draining')
-    setTimeout(() => {
+    afterAwakeMs(this.config.shutdownTimeoutMs, () => {
       this.logging.log.error('the drain took too long')
       this.leave(EXIT_CRASH)
-    }, this.config.shutdownTimeoutMs)
+    })
     this.#stopping = drain()
     return this.#stopping
   }
@@ -189,11 +198,19 @@ export async function createHost (
   warnOfSettings(given.config, logging)
   requireDataDir(given.config.dataDir, logging.log)
   const control = createControlVerbs(logging.log)
+  control.handle('stop', () => {
+    options.orders.stop('neko stop')
+    return null
+  })
+  control.handle('reload', () => {
+    options.orders.reload()
+    return null
+  })
   // The socket first: it is the lock of the data directory, and two servers must not migrate one store.
   const socket = await openControlSocket({ dataDir: given.config.dataDir, verbs: control, log: logging.log })
   try {
     const config = { ...given.config, port: await probePort(given.config.host, given.config.port) }
-    const prepared = await options.prepare(config, { logging, clock })
+    const prepared = await unlessStopped(options.orders.stopping, options.prepare(config, { logging, clock }))
     const hub = createFleetHub()
     const bridge = await joinHosts(config, hub, { clock, logging })
     return new Host({ options, config, logging, processId, clock, control, socket, prepared, hub, bridge })

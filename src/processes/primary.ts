@@ -26,14 +26,6 @@ export async function runPrimary (host: Host): Promise<void> {
     hub,
     onEnded: () => held.duties?.workerEnded?.()
   })
-  held.duties = await options.onPrimary?.({
-    fleet: supervisor.fleet,
-    config,
-    clock,
-    logging,
-    liveProcessIds: () => hub.members(),
-    currentConfig: () => supervisor.config()
-  })
   const status = (): Json => host.status(supervisor.processes()) as unknown as Json
   const reload = createReload(supervisor, logging)
 
@@ -41,16 +33,12 @@ export async function runPrimary (host: Host): Promise<void> {
     await host.stop(() => supervisor.stop(config.shutdownTimeoutMs - KILL_BEFORE_EXIT_MS), why)
     await held.duties?.close()
   }
-  // A second signal finds the first drain under way and changes nothing.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      stop(signal).then(() => host.leave(0), (error) => host.fail(error))
-    })
-  }
-  process.on('SIGHUP', () => {
-    reload(() => {}).catch(() => { /* said by the reload itself */ })
-  })
   process.on('exit', () => supervisor.killAll())
+  // A second signal finds the first drain under way and changes nothing.
+  options.orders.take({
+    stop: (why) => { stop(why).then(() => host.leave(0), (error) => host.fail(error)) },
+    reload () { reload(() => {}).catch(() => { /* said by the reload itself */ }) }
+  })
 
   supervisor.fleet.answer(CLUSTER_STATUS_TOPIC, status)
   control.handle('status', status)
@@ -67,6 +55,15 @@ export async function runPrimary (host: Host): Promise<void> {
     host.leave(code)
   }, () => host.leave(EXIT_CRASH))
   supervisor.ready.then((url) => host.announce(url), () => {})
+  // Last of all: an order to stop must not wait for it.
+  held.duties = await options.onPrimary?.({
+    fleet: supervisor.fleet,
+    config,
+    clock,
+    logging,
+    liveProcessIds: () => hub.members(),
+    currentConfig: () => supervisor.config()
+  })
 }
 
 /** One reload at a time; one asked for meanwhile runs after it, and further ones join that. */

@@ -34,9 +34,32 @@ export function nextRestart (
   return { state: { failures }, delayMs }
 }
 
-/** A build or configuration that cannot start at all is the operator's to know, not to be retried for ever. */
-export function shouldGiveUp (fleet: { everReady: boolean, sinceStartMs: number }): boolean {
-  return !fleet.everReady && fleet.sinceStartMs >= NEVER_READY_MS
+/** An event loop that did not turn for this long hangs: a long task takes a tenth of it. */
+export const HUNG_MS = 5_000
+
+/** What the primary knows of the worker of one slot. */
+interface SlotState {
+  /** Null while no worker of the slot is ready. */
+  readonly silentMs: number | null
+  /** A replacement is starting beside it. */
+  readonly isBeingReplaced: boolean
+}
+
+/**
+ * The slot whose worker is replaced now because it hangs, the longest silent first, or null. One at a time: what
+ * silences several (a stopped container, a disk that stands still) mostly passes by itself, and the next one is judged
+ * by what it does while the first is replaced.
+ */
+export function hungSlot (slots: readonly SlotState[]): number | null {
+  if (slots.some(({ isBeingReplaced }) => isBeingReplaced)) return null
+  let hung: number | null = null
+  let longestMs = HUNG_MS
+  for (const [index, { silentMs }] of slots.entries()) {
+    if (silentMs === null || silentMs <= longestMs) continue
+    longestMs = silentMs
+    hung = index
+  }
+  return hung
 }
 
 interface Beat { rssBytes: number, heapUsedBytes: number, heapMaxBytes: number }

@@ -5,6 +5,7 @@ import { createLogger } from '../telemetry/logger.ts'
 import { EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
 import { createHost } from './host.ts'
 import type { RunOptions } from './host.ts'
+import { StoppedEarly } from './orders.ts'
 import { runPrimary } from './primary.ts'
 import { runSingle } from './single.ts'
 import { runWorker } from './worker.ts'
@@ -20,6 +21,11 @@ export async function run (options: RunOptions): Promise<void> {
     const host = await createHost({ options, config, logging, processId })
     await (config.workers === 1 ? runSingle(host) : runPrimary(host))
   } catch (error) {
+    if (error instanceof StoppedEarly) {
+      logging.log.info({ why: options.orders.stopping.reason }, 'stopped before it was ready')
+      logging.flush()
+      options.exit(0)
+    }
     fatalLine(error, logging)
     options.exit(error instanceof ConfigError ? EXIT_CONFIG : EXIT_CRASH)
   }

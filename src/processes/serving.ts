@@ -4,11 +4,14 @@ import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.ts'
 import { ConfigError } from '../config/config.ts'
+import { createAwakeTime } from '../std/awake.ts'
+import { systemClock } from '../std/clock.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Logging } from '../telemetry/logger.ts'
 import type { ControlVerbs } from './control.ts'
 import type { Fleet } from '../fleet/port.ts'
+import { StoppedEarly } from './orders.ts'
 import type { ClusterStatus } from './status.ts'
 
 /** The parts that the application is built from, in a worker and in the one server alike. */
@@ -49,13 +52,22 @@ const DRAIN_POLL_MS = 25
 const DRAIN_SHARE_OF_SHUTDOWN = 0.8
 
 /**
- * Builds, listens, and knows how to stop without losing a request.
- * @throws ConfigError naming PORT or HOST.
+ * Builds, listens, and knows how to stop without losing a request. With `stopping` aborted it does not begin to listen.
+ * @throws ConfigError naming PORT or HOST, StoppedEarly
  */
-export async function serve (build: BuildServer, parts: Omit<ServerParts, 'draining'>): Promise<Serving> {
+export async function serve (
+  build: BuildServer,
+  parts: Omit<ServerParts, 'draining'>,
+  stopping: AbortSignal
+): Promise<Serving> {
+  if (stopping.aborted) throw new StoppedEarly()
   const draining = new AbortController()
   const app = await build({ ...parts, draining: draining.signal })
   const upgraded = watchUpgrades(app.server)
+  if (stopping.aborted) {
+    await app.close()
+    throw new StoppedEarly()
+  }
   try {
     await app.listen({ host: parts.config.host, port: parts.config.port })
   } catch (error) {
@@ -85,11 +97,12 @@ async function drainServer (
   // only stops accepting.
   NetServer.prototype.close.call(server)
   server.prependListener('request', (_request, response) => { response.shouldKeepAlive = false })
-  const startMs = performance.now()
-  while (performance.now() - startMs < timeoutMs) {
-    if (performance.now() - startMs >= QUIET_MS) server.closeIdleConnections()
+  const awake = createAwakeTime({ clock: systemClock, lookMs: DRAIN_POLL_MS })
+  while (awake.ms() < timeoutMs) {
+    if (awake.ms() >= QUIET_MS) server.closeIdleConnections()
     if (await connectionsOf(server) <= upgraded.size) break
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))
+    awake.look()
   }
   await app.close()
 }

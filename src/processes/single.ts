@@ -3,6 +3,7 @@ import type { Json } from '../std/json.ts'
 import { crashOn } from './ending.ts'
 import { createLocalFleet } from '../fleet/local.ts'
 import type { Host } from './host.ts'
+import { StoppedEarly, unlessStopped } from './orders.ts'
 import { serve } from './serving.ts'
 import type { Serving } from './serving.ts'
 import type { ClusterStatus } from './status.ts'
@@ -10,19 +11,23 @@ import type { ClusterStatus } from './status.ts'
 /** The one server of WORKERS=1: no primary, no fork, the same rooms. systemd or the container starts it again. */
 export async function runSingle (host: Host): Promise<void> {
   const { config, logging, control, clock, hub, options } = host
+  const { stopping } = options.orders
   const fleet = createLocalFleet({ processId: host.processId, log: logging.log, hub })
   const started = Promise.withResolvers<Serving>()
   started.promise.catch(() => { /* thrown below */ })
   const status = (): ClusterStatus => host.status([processStatus(host)])
 
-  const stop = (why: string): Promise<void> => host.stop(async () => (await started.promise).drain(), why)
-  // A second signal finds the first drain under way and changes nothing.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      stop(signal).then(() => host.leave(0), (error) => host.fail(error))
-    })
+  const drain = async (): Promise<void> => {
+    const serving = await unlessStopped(stopping, started.promise)
+    await serving.drain()
   }
-  process.on('SIGHUP', () => logging.log.warn('WORKERS=1 has no primary that could reload it: restart it'))
+  const stop = (why: string): Promise<void> =>
+    host.stop(() => drain().catch((error) => { if (!(error instanceof StoppedEarly)) throw error }), why)
+  // A second signal finds the first drain under way and changes nothing.
+  options.orders.take({
+    stop: (why) => { stop(why).then(() => host.leave(0), (error) => host.fail(error)) },
+    reload: () => logging.log.warn('WORKERS=1 has no primary that could reload it: restart it')
+  })
   control.handle('status', () => status() as unknown as Json)
   control.handle('reload', () => {
     throw new NEKO_ERR_INPUT_INVALID('WORKERS=1 has no primary that could reload it: restart it')
@@ -50,12 +55,12 @@ export async function runSingle (host: Host): Promise<void> {
       logging,
       control,
       clusterStatus: async () => status()
-    })
+    }, stopping)
     started.resolve(serving)
     host.announce(serving.url)
   } catch (error) {
     started.reject(error)
-    throw error
+    if (!(error instanceof StoppedEarly)) throw error
   }
 }
 

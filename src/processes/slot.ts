@@ -1,6 +1,7 @@
+import { afterAwakeMs } from '../std/awake.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Child } from './child.ts'
-import { FRESH, nextRestart, replacementReason } from './restart.ts'
+import { FRESH, HUNG_MS, nextRestart, replacementReason } from './restart.ts'
 
 export interface SlotOptions {
   index: number
@@ -18,9 +19,6 @@ export interface SlotOptions {
   random?: () => number
 }
 
-/** An event loop that did not turn for this long will not turn again: an endless loop, not a long task. */
-const HUNG_MS = 15_000
-
 /**
  * One slot of a host: it holds one living worker, for as long as the primary serves. It acts on the decisions of
  * restart.ts. A slot is always in one of three states: it has a child, it waits for its next fork, or a replacement
@@ -33,6 +31,8 @@ export class Slot {
   #restart = FRESH
   #restarts = 0
   #timer: NodeJS.Timeout | null = null
+  /** A replacement that nobody asked for failed: the next one is not tried before. */
+  #retryAtMs = 0
   #isStopping = false
 
   constructor (options: SlotOptions) {
@@ -54,25 +54,38 @@ export class Slot {
    */
   replace (reason: string): Promise<void> {
     if (this.#isStopping) return Promise.reject(new Error('the server is stopping'))
+    // The one under way may run on the configuration of before.
+    if (this.#replacement !== null) return this.#replacement.catch(() => {}).then(() => this.replace(reason))
     this.#clearTimer()
-    this.#replacement ??= this.#replace(reason)
+    this.#replacement = this.#replace(reason)
     return this.#replacement
   }
 
-  /** Kills a worker that hangs, and replaces one whose memory is nearly full. */
-  check (): void {
+  /** What hungSlot decides by. */
+  state (): { silentMs: number | null, isBeingReplaced: boolean } {
+    return { silentMs: this.#serving()?.silentMs() ?? null, isBeingReplaced: this.#replacement !== null }
+  }
+
+  /** A worker that hangs serves on as long as it can, until another one stands beside it: it is killed then. */
+  replaceHung (): void {
+    const { log, index } = this.#options
+    const child = this.#serving()
+    if (child === null || !this.#mayReplace()) return
+    const silentMs = Math.round(child.silentMs())
+    log.error({ workerSlot: index, workerPid: child.pid, silentMs }, 'a worker hangs and is replaced')
+    this.#replaceUnasked('hung')
+  }
+
+  /** Replaces a worker whose memory is nearly full. */
+  checkMemory (): void {
     const { log, index, rssBytesMax } = this.#options
-    const child = this.#child
-    if (child === null || child.readyForMs() === null || child.state === 'draining') return
-    const about = { workerSlot: index, workerPid: child.pid }
-    if (child.silentMs() > HUNG_MS) {
-      log.error(about, 'a worker hangs')
-      return child.kill()
-    }
-    const reason = child.beat === null ? null : replacementReason(child.beat, rssBytesMax())
-    if (reason === null || this.#replacement !== null) return
-    log.warn({ ...about, reason, ...child.beat }, 'a worker is replaced before its memory is full')
-    this.replace(reason).catch((error) => log.error({ err: error, workerSlot: index }, 'the replacement failed'))
+    const child = this.#serving()
+    const beat = child?.beat ?? null
+    const reason = beat === null ? null : replacementReason(beat, rssBytesMax())
+    if (reason === null || !this.#mayReplace()) return
+    const about = { workerSlot: index, workerPid: child!.pid, reason }
+    log.warn({ ...about, ...beat }, 'a worker is replaced before its memory is full')
+    this.#replaceUnasked(reason)
   }
 
   /** No more forks. */
@@ -81,14 +94,34 @@ export class Slot {
     this.#clearTimer()
   }
 
+  /** The worker of the slot, if it is ready. */
+  #serving (): Child | null {
+    const child = this.#child
+    return child === null || child.readyForMs() === null || child.state === 'draining' ? null : child
+  }
+
+  #mayReplace (): boolean {
+    return !this.#isStopping && this.#replacement === null && performance.now() >= this.#retryAtMs
+  }
+
+  #replaceUnasked (reason: string): void {
+    const { index, log, random = Math.random } = this.#options
+    this.replace(reason).catch((error) => {
+      const { state, delayMs } = nextRestart(this.#restart, { readyMs: null }, random())
+      this.#restart = state
+      this.#retryAtMs = performance.now() + delayMs
+      log.error({ err: error, workerSlot: index, retryInMs: delayMs }, 'the replacement failed')
+    })
+  }
+
   #fork (): Child {
     const { index, log, startTimeoutMs, onReady, onGone, onFailedStart } = this.#options
     const child = this.#options.fork()
-    const timer = setTimeout(() => {
+    const cancel = afterAwakeMs(startTimeoutMs, () => {
       log.error({ workerSlot: index, workerPid: child.pid }, 'a worker was not ready in time')
       child.kill()
-    }, startTimeoutMs)
-    child.ready.then((url) => { onReady(child, url) }, () => {}).finally(() => clearTimeout(timer))
+    })
+    child.ready.then((url) => { onReady(child, url) }, () => {}).finally(cancel)
     child.ended.then((end) => {
       onGone(child)
       if (child.readyForMs() === null) onFailedStart(end.code)
@@ -141,8 +174,12 @@ export class Slot {
     this.#child = next
     this.#restart = FRESH
     this.#countRestart(reason)
-    if (this.#isStopping) await next.drain(drainTimeoutMs)
-    else await old?.drain(drainTimeoutMs)
+    if (this.#isStopping) return await next.drain(drainTimeoutMs)
+    // It went on meanwhile, or its order to drain would not be read.
+    if (old === null || old.silentMs() <= HUNG_MS) return await old?.drain(drainTimeoutMs)
+    this.#options.log.error({ workerSlot: this.#options.index, workerPid: old.pid }, 'a worker that hangs was killed')
+    old.kill()
+    await old.ended
   }
 
   #countRestart (reason: string): void {

@@ -1,21 +1,27 @@
+import type { AwakeTime } from '../std/awake.ts'
 import type { Child } from './child.ts'
+import { hungSlot } from './restart.ts'
 import { Slot } from './slot.ts'
 import type { SlotOptions } from './slot.ts'
 
 interface SlotsOptions extends Omit<SlotOptions, 'index' | 'fork'> {
   count: number
   fork: (slot: number) => Child
+  awake: AwakeTime
 }
 
-const WATCH_MS = 500
+/** How often the workers are looked at, ms: a silent one shows within a second (R09). */
+export const LOOK_MS = 250
 
 /** The slots of one host, and every worker that lives in them, those that drain or start beside another included. */
 export class Slots {
   readonly #slots: Slot[]
   readonly #living = new Set<Child>()
+  readonly #awake: AwakeTime
   #watch: NodeJS.Timeout | null = null
 
   constructor (options: SlotsOptions) {
+    this.#awake = options.awake
     this.#slots = Array.from({ length: options.count }, (_, index) =>
       new Slot({
         ...options,
@@ -38,7 +44,11 @@ export class Slots {
 
   start (): void {
     for (const slot of this.#slots) slot.start()
-    this.#watch = setInterval(() => { for (const slot of this.#slots) slot.check() }, WATCH_MS)
+    this.#watch = setInterval(() => {
+      this.#awake.look()
+      // By then all messages in the channels have been read, those that came while we did not run among them.
+      setImmediate(() => this.#look())
+    }, LOOK_MS)
   }
 
   /** @see Slot.replace */
@@ -69,5 +79,11 @@ export class Slots {
 
   killAll (): void {
     for (const child of this.#living) child.kill()
+  }
+
+  #look (): void {
+    const hung = hungSlot(this.#slots.map((slot) => slot.state()))
+    if (hung !== null) this.#slots[hung]!.replaceHung()
+    for (const slot of this.#slots) slot.checkMemory()
   }
 }

@@ -6,6 +6,8 @@ import { createFleetEndpoint } from '../fleet/endpoint.ts'
 import type { FleetEndpoint } from '../fleet/endpoint.ts'
 import type { FleetHub } from '../fleet/hub.ts'
 import type { Fleet } from '../fleet/port.ts'
+import { afterAwakeMs, createAwakeTime } from '../std/awake.ts'
+import type { AwakeTime } from '../std/awake.ts'
 import type { Clock } from '../std/clock.ts'
 import { newProcessId } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
@@ -17,8 +19,8 @@ import { EXIT_CONFIG, EXIT_CRASH } from './ending.ts'
 import { ignoredChanges, keepFixed } from './fixed-settings.ts'
 import { HostMetrics } from './host-metrics.ts'
 import type { ControlReply } from './messages.ts'
-import { NEVER_READY_MS, shouldGiveUp } from './restart.ts'
-import { Slots } from './slots.ts'
+import { NEVER_READY_MS } from './restart.ts'
+import { LOOK_MS, Slots } from './slots.ts'
 import type { ProcessStatus } from './status.ts'
 
 interface SupervisorOptions {
@@ -57,8 +59,9 @@ export class Supervisor {
   readonly #balance = createBalance()
   readonly #ready = Promise.withResolvers<string>()
   readonly #hopeless = Promise.withResolvers<number>()
-  readonly #startMs: number
-  readonly #timers: NodeJS.Timeout[]
+  readonly #awake: AwakeTime
+  readonly #poll: NodeJS.Timeout
+  readonly #cancelGivingUp: () => void
   /** New workers get this one: that of the last reload. */
   #config: Config
   #isEverReady = false
@@ -71,13 +74,14 @@ export class Supervisor {
   constructor (options: SupervisorOptions) {
     this.#options = options
     this.#config = options.config
-    this.#startMs = options.clock.monotonic()
+    this.#awake = createAwakeTime({ clock: options.clock, lookMs: LOOK_MS })
     this.ready = this.#ready.promise
     this.hopeless = this.#hopeless.promise
     cluster.setupPrimary({ exec: fileURLToPath(options.workerFile), args: [] })
     this.fleet = joinHub(options.hub, options.logging)
     this.#slots = new Slots({
       count: options.config.workers,
+      awake: this.#awake,
       log: options.logging.log,
       startTimeoutMs: START_TIMEOUT_MS,
       drainTimeoutMs: options.config.shutdownTimeoutMs,
@@ -89,10 +93,8 @@ export class Supervisor {
       onFailedStart: (code) => this.#startFailed(code)
     })
     this.#metrics = new HostMetrics(() => this.#slots.children())
-    this.#timers = [
-      setInterval(() => this.#tellFleet(), COUNT_POLL_MS),
-      setTimeout(() => this.#giveUpWhenHopeless(), NEVER_READY_MS + 10)
-    ]
+    this.#poll = setInterval(() => this.#tellFleet(), COUNT_POLL_MS)
+    this.#cancelGivingUp = afterAwakeMs(NEVER_READY_MS, () => this.#giveUpWhenHopeless())
     this.#slots.start()
   }
 
@@ -152,7 +154,8 @@ export class Supervisor {
   /** Every worker drains; resolves when all are gone. */
   async stop (timeoutMs: number): Promise<void> {
     this.#isStopping = true
-    for (const timer of this.#timers) clearInterval(timer)
+    clearInterval(this.#poll)
+    this.#cancelGivingUp()
     this.#metrics.close()
     await this.#slots.stop(timeoutMs)
     await this.fleet.close()
@@ -167,6 +170,7 @@ export class Supervisor {
     const child: Child = forkChild({
       slot,
       balance: this.#balance,
+      awake: this.#awake,
       init: (processId) => {
         // Joined before it is ready: a change told while it loads the store must not pass it by.
         hub.join(processId, (envelope) => child.deliver(envelope), { counted: false })
@@ -204,14 +208,12 @@ export class Supervisor {
     if (this.#isEverReady || this.#isStopping) return
     // The worker has said which variable is wrong: trying again would only say it again.
     if (code === EXIT_CONFIG) this.#hopeless.resolve(EXIT_CONFIG)
-    else this.#giveUpWhenHopeless()
   }
 
+  /** A build or configuration that cannot start at all is the operator's to know, not to be retried for ever. */
   #giveUpWhenHopeless (): void {
-    const { clock, logging } = this.#options
-    const sinceStartMs = clock.monotonic() - this.#startMs
-    if (this.#isStopping || !shouldGiveUp({ everReady: this.#isEverReady, sinceStartMs })) return
-    logging.log.fatal('no worker became ready')
+    if (this.#isStopping || this.#isEverReady) return
+    this.#options.logging.log.fatal('no worker became ready')
     this.#hopeless.resolve(EXIT_CRASH)
   }
 

@@ -11,6 +11,7 @@ import { crashOn, EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
 import { createIpcFleet } from '../fleet/ipc.ts'
 import type { FleetEndpoint } from '../fleet/endpoint.ts'
 import type { MetricSeries, ToPrimary, ToWorker } from './messages.ts'
+import { StoppedEarly } from './orders.ts'
 import { serve } from './serving.ts'
 import type { BuildServer, Serving } from './serving.ts'
 import type { ClusterStatus } from './status.ts'
@@ -31,14 +32,16 @@ export const CLUSTER_STATUS_TOPIC = 'cluster.status'
 
 /** Waits for its orders from the primary, serves until told to drain, and ends with the primary. */
 export async function runWorker (options: WorkerOptions): Promise<void> {
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => { /* the primary decides */ })
+  const messages = keepMessages()
   const processId = newProcessId()
   const started = Promise.withResolvers<Serving>()
   started.promise.catch(() => { /* told below; a drain before the start has nothing to wait for */ })
   let logging = createLogger({ level: 'info', processId, slot: null })
   endWithPrimary(options, started.promise, () => logging)
 
-  const init = await initOf(processId)
+  const init = await initOf(messages, processId)
+  // Told to end before it had begun.
+  if (init === null) return options.exit(0)
   logging = createLogger({ level: init.config.logLevel, processId, slot: init.slot })
   const control = createControlVerbs(logging.log)
   let { processCount, bridgeUp } = init
@@ -51,7 +54,10 @@ export async function runWorker (options: WorkerOptions): Promise<void> {
     processCount: () => processCount,
     bridgeUp: () => bridgeUp
   })
+  const stopping = new AbortController()
   obey({
+    messages,
+    stopping,
     fleet,
     control,
     started: started.promise,
@@ -75,12 +81,14 @@ export async function runWorker (options: WorkerOptions): Promise<void> {
       logging,
       control,
       clusterStatus
-    })
+    }, stopping.signal)
     started.resolve(serving)
+    if (stopping.signal.aborted) return
     beat(serving)
     toPrimary({ neko: 'ready', url: serving.url })
   } catch (error) {
     started.reject(error)
+    if (error instanceof StoppedEarly) return
     fatalLine(error, logging)
     options.exit(error instanceof ConfigError ? EXIT_CONFIG : EXIT_CRASH)
   }
@@ -91,19 +99,48 @@ function toPrimary (message: ToPrimary): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
 
-function initOf (processId: string): Promise<Extract<ToWorker, { neko: 'init' }>> {
+interface Messages {
+  take (handler: (message: ToWorker) => void): void
+  keep (): void
+}
+
+/**
+ * Messages of the primary, from the first on. What comes while nobody takes them is kept: an order to drain, or a
+ * change that the fleet tells in the same turn as the configuration. That is a moment, in which few can come.
+ */
+function keepMessages (): Messages {
+  const kept: ToWorker[] = []
+  let handle: ((message: ToWorker) => void) | null = null
+  process.on('message', (message: ToWorker) => {
+    if (handle === null) kept.push(message)
+    else handle(message)
+  })
+  return {
+    take (handler) {
+      handle = handler
+      while (handle === handler && kept.length > 0) handler(kept.shift()!)
+    },
+    keep () { handle = null }
+  }
+}
+
+/** Null when the order to drain comes first. */
+function initOf (messages: Messages, processId: string): Promise<Extract<ToWorker, { neko: 'init' }> | null> {
   return new Promise((resolve) => {
-    const onMessage = (message: ToWorker): void => {
+    messages.take((message) => {
+      if (message?.neko === 'drain') return resolve(null)
       if (message?.neko !== 'init') return
-      process.off('message', onMessage)
+      messages.keep()
       resolve(message)
-    }
-    process.on('message', onMessage)
+    })
     toPrimary({ neko: 'hello', processId })
   })
 }
 
 interface Orders {
+  messages: Messages
+  /** Aborted by the order to drain. */
+  stopping: AbortController
   fleet: FleetEndpoint
   control: ControlVerbs
   started: Promise<Serving>
@@ -116,7 +153,7 @@ function obey (orders: Orders): void {
   const { fleet, control, started } = orders
   const metrics = async (): Promise<MetricSeries[]> =>
     await (await started).app.metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
-  process.on('message', (message: ToWorker) => {
+  orders.messages.take((message) => {
     if (message?.neko === 'fleet') fleet.deliver(message.envelope)
     else if (message?.neko === 'count') orders.setCount(message.processCount, message.bridgeUp)
     else if (message?.neko === 'metrics') {
@@ -131,7 +168,10 @@ function obey (orders: Orders): void {
         reply,
         () => { /* run never rejects */ }
       )
-    } else if (message?.neko === 'drain') leave(orders, metrics)
+    } else if (message?.neko === 'drain') {
+      orders.stopping.abort()
+      leave(orders, metrics)
+    }
   })
 }
 
@@ -151,9 +191,10 @@ function leave ({ started, logging, exit }: Orders, metrics: () => Promise<Metri
     logging.flush()
     exit(0)
   }, (error) => {
-    logging.log.error({ err: error }, 'the drain failed')
+    const wasStarting = error instanceof StoppedEarly
+    if (!wasStarting) logging.log.error({ err: error }, 'the drain failed')
     logging.flush()
-    exit(EXIT_CRASH)
+    exit(wasStarting ? 0 : EXIT_CRASH)
   })
 }
 

@@ -13,11 +13,12 @@ export interface LoadResult {
  * Keep-alive connections that ask again as soon as they are answered (or after `thinkMs`), each on its own, until
  * stopped. A failed connection is opened anew, and nothing is retried: every failure counts.
  */
-export function startLoad (url: string, options: { connections: number, path?: string, thinkMs?: () => number }): { stop (): Promise<LoadResult>, seen: LoadResult } {
+export function startLoad (url: string, options: { connections: number, path?: string, thinkMs?: () => number, headersTimeoutMs?: number }): { stop (): Promise<LoadResult>, seen: LoadResult } {
   const seen: LoadResult = { ok: 0, failures: [], slowestMs: 0, pids: Array.from({ length: options.connections }, () => null) }
   const stopping = new AbortController()
+  const headersTimeout = options.headersTimeoutMs ?? 10_000
   const one = async (index: number): Promise<void> => {
-    let client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000, headersTimeout: 10_000 })
+    let client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000, headersTimeout })
     while (!stopping.signal.aborted) {
       const startMs = performance.now()
       try {
@@ -30,7 +31,7 @@ export function startLoad (url: string, options: { connections: number, path?: s
       } catch (error) {
         seen.failures.push({ code: (error as { code?: string }).code ?? 'unknown', atMs: performance.now() })
         await client.destroy()
-        client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000, headersTimeout: 10_000 })
+        client = new Client(url, { pipelining: 1, keepAliveTimeout: 60_000, headersTimeout })
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
       const thinkMs = options.thinkMs?.() ?? 0

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import cluster from 'node:cluster'
+import { keepOrders } from '../../src/processes/orders.ts'
 import { run } from '../../src/processes/run.ts'
 import fleetPlugin from '../../src/fleet/plugin.ts'
 import processesPlugin from '../../src/processes/plugin.ts'
@@ -14,6 +15,7 @@ import metricsPlugin from '../../src/telemetry/plugin.ts'
  * in DATA_DIR (`broken`, `broken-<slot>`) makes every new worker die at its start.
  */
 await run({
+  orders: keepOrders(),
   workerFile: new URL(import.meta.url),
   exit: (code) => process.exit(code),
   prepare: async () => ({ prepared: 'yes', oneTimePassword: 'shown-once' }),
@@ -35,8 +37,14 @@ await run({
     app.get('/health/ready', async () => ({ status: app.draining.aborted ? 'stopping' : 'ok' }))
     app.get('/', async () => ({ pid: process.pid, slot: parts.fleet.slot, processId: parts.fleet.processId, prepared: parts.prepared, isWorker: cluster.isWorker, enforcement: parts.config.enforcement }))
     app.get('/slow', async () => {
+      app.log.info('slow')
       await sleep(2000)
       return { slow: true }
+    })
+    app.get('/stall/:ms', async (request) => {
+      const untilMs = performance.now() + Number((request.params as { ms: string }).ms)
+      while (performance.now() < untilMs);
+      return { pid: process.pid }
     })
     app.get('/throw', (_request, reply) => {
       reply.hijack()
