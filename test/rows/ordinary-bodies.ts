@@ -30,10 +30,10 @@ const QUERIES = [
 ]
 const SETTING_VALUES = [true, false, 25, 0.5, 'auto', 'off', '30s', 'Europe/Zurich']
 
-interface Dice { number (max: number): number, of<T> (list: readonly T[]): T }
+export interface Dice { number (max: number): number, of<T> (list: readonly T[]): T }
 
 /** Numbers from a seed (mulberry32), the same on every machine. */
-function createDice (seed: number): Dice {
+export function createDice (seed: number): Dice {
   let state = seed >>> 0
   const next = (): number => {
     state = (state + 0x6d2b79f5) >>> 0
