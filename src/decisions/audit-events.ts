@@ -5,6 +5,9 @@ import { subjectKey } from './subject.ts'
 /** Audit events about decisions (pure): each carries the change of the store that a replay makes up for. */
 type StoreChange = NonNullable<AuditInput['effects']>
 
+/** The type of a removal by a person. */
+export const REMOVED = 'decision.remove'
+
 /** By a person. */
 export function addedByPerson (decision: Decision): AuditInput {
   const { id, action, reason, expiresAt } = decision
@@ -38,21 +41,25 @@ export function addedByPlaybook (decision: Decision, by: DecisionOrigin, prolong
   }
 }
 
-export function removed (decision: Decision, actor: string): AuditInput {
+/** With those about the same client in whose place it stood. */
+export function removed (decision: Decision, actor: string, outlasted: readonly Decision[]): AuditInput {
   return {
-    ...about(decision, 'decision.remove', actor),
+    ...about(decision, REMOVED, actor),
     details: { id: decision.id, receipt: decision.assessmentId },
-    effects: deleteOf(decision.id)
+    effects: [decision, ...outlasted].flatMap(({ id }) => deleteOf(id))
   }
 }
 
-/** Two processes saw one offence, and the other's decision stays. */
+/**
+ * Two processes saw one offence, and the other's decision stays. The effect names the version that ended: another
+ * process may have renewed the decision meanwhile.
+ */
 export function superseded (decision: Decision): AuditInput {
   return {
     ...about(decision, 'decision.supersede', decision.origin),
     assessmentId: decision.assessmentId,
     details: { id: decision.id },
-    effects: deleteOf(decision.id)
+    effects: deleteOf(decision.id).map((effect) => ({ ...effect, doc: endedVersion(decision) }))
   }
 }
 
@@ -66,6 +73,10 @@ function about (
 
 function putOf (decision: Decision): StoreChange {
   return [{ collection: decisionCollection.name, op: 'put', id: decision.id, doc: asDocument(decision) }]
+}
+
+function endedVersion ({ id, expiresAt }: Decision): { id: string, expiresAt: number | null } {
+  return { id, expiresAt }
 }
 
 function deleteOf (id: string): StoreChange {

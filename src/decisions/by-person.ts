@@ -19,6 +19,7 @@ import type { RepeatOffenders } from './repeat-offenders.ts'
 import type { Replica } from './replica.ts'
 import type { Decision, DecisionInput, DecisionOrigin } from './shapes.ts'
 import type { Siblings } from './siblings.ts'
+import { madeBy } from './stored-decisions.ts'
 import { subjectKey } from './subject.ts'
 
 /** Decisions by people: acknowledged when the audit record is synced and memory has it; the store follows. */
@@ -46,7 +47,8 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
 
   async function add (input: DecisionInput, by: DecisionOrigin): Promise<Decision> {
     requireTtl(input.ttlSeconds)
-    const decision = renewing(newDecision(input, by, clock.now()))
+    const made = newDecision(input, by, clock.now())
+    let decision = renewing(made)
     if (decision.action === 'BLOCK' && neverBlock.covers(decision)) {
       throw new NEKO_ERR_INPUT_INVALID('NEVER_BLOCK covers this address')
     }
@@ -56,6 +58,11 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
       throw new NEKO_ERR_INPUT_INVALID('A range wider than /16 (IPv6: /32) needs force: true')
     }
     await audit.durable(addedByPerson(decision))
+    if (replica.isEntombed(decision)) {
+      // Somebody removed the one that this renews while it was recorded: it is one of its own then.
+      decision = made
+      await audit.durable(addedByPerson(decision))
+    }
     replica.activateOwn(decision)
     // Somebody else decided the same while this one was recorded, for longer: that one stands.
     if (replica.standing.get(decision.id) === null) return replica.standing.rivalOf(decision, clock.now()) ?? decision
@@ -82,13 +89,14 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
   async function remove (id: string, actor: string): Promise<Decision> {
     const decision = replica.standing.get(id) ?? await store.get(id)
     if (decision === null) throw new NEKO_ERR_NOT_FOUND('There is no such decision')
-    await audit.durable(removed(decision, actor))
-    replica.entomb(id)
-    readmission.readmit(decision)
-    replica.deactivate(id)
-    pending.delete(id)
+    const { at } = await audit.durable(removed(decision, actor, replica.outlastedBy(id)))
+    // Another host's clock may be ahead of this one.
+    const removedAt = Math.max(at, decision.createdAt)
+    if (replica.standing.get(id) === null) readmission.readmit(decision)
+    replica.bury(id, removedAt)
+    pending.delete(id, madeBy(removedAt))
     offenders.reset(subjectKey(decision))
-    siblings.removed(decision)
+    siblings.removed(decision, removedAt)
     if (decision.action === 'BLOCK') await removeBeside(decision, actor)
     return decision
   }

@@ -6,14 +6,16 @@ import type { Page, Storage } from '../storage/port.ts'
 import { superseded } from './audit-events.ts'
 import { createPersonDecisions } from './by-person.ts'
 import { createPlaybookDecisions } from './by-playbook.ts'
+import { fillMemory, type LoggedChange } from './filling.ts'
 import { createLookUps, type LookUps } from './look-ups.ts'
 import { NeverBlock } from './never-block.ts'
 import { createPendingWrites } from './pending-writes.ts'
 import type { ScopesOf, Target } from './permission.ts'
 import { Readmission } from './readmission.ts'
 import { reconcileWithSiblings } from './reconcile.ts'
+import { removedOf } from './removals.ts'
 import { createRepeatOffenders } from './repeat-offenders.ts'
-import { Replica, type DecisionChange } from './replica.ts'
+import { endOf, Replica, type DecisionChange } from './replica.ts'
 import {
   decisionCollection,
   type Action,
@@ -24,7 +26,7 @@ import {
 } from './shapes.ts'
 import { joinSiblings } from './siblings.ts'
 import { createStanding } from './standing.ts'
-import { StoredDecisions } from './stored-decisions.ts'
+import { endsBy, madeBy, StoredDecisions } from './stored-decisions.ts'
 
 /**
  * Standing decisions: memory first, store behind, siblings told.
@@ -35,7 +37,9 @@ import { StoredDecisions } from './stored-decisions.ts'
  * caller, from memory, for hops 1 and 3.
  *
  * A person's change is acknowledged when its audit record is synced and memory has it; the store follows, also after an
- * outage (pending-writes.ts), and a start replays the log. A playbook's decision stands from memory at once.
+ * outage (pending-writes.ts), and a start replays the log. A playbook's decision stands from memory at once. Whatever
+ * is away or dies, what was acknowledged stands: a process that starts takes it from the store, the host's logs and its
+ * siblings (filling.ts), and nothing ends because the store does not know it (stored-decisions.ts).
  */
 export interface Decisions extends LookUps {
   /**
@@ -68,7 +72,15 @@ export interface Decisions extends LookUps {
   count (filter: DecisionFilter): Promise<number>
   /** Changes made here and by siblings. */
   onChanged (listener: (change: DecisionChange) => void): () => void
-  /** Loads what stands from the store. */
+  /**
+   * Fills memory: from the store, from the host's logs, which it may lag behind, and from siblings. Resolves within two
+   * seconds of the store's answer, also when that was none; what siblings still owe then comes later.
+   */
+  start (): Promise<void>
+  /**
+   * Brings memory and store together, as after an outage or a recovery.
+   * @throws NEKO_ERR_STORE_UNAVAILABLE: call again
+   */
   load (): Promise<void>
   /** How many stand; simulated ones are left out. */
   active (): Record<Action, number>
@@ -84,9 +96,11 @@ interface DecisionParts {
   clock: Clock
   neverBlock: readonly string[]
   scopesOf: ScopesOf
+  /** Changes of decisions in the logs of this host that the store may not have yet, oldest first. */
+  loggedChanges (): Promise<LoggedChange[]>
   /** Forgets what this process knows about a client: history, limits, tries of login. */
   forgetClient (clientKey: string): void
-  log: { error (details: object, message: string): void }
+  log: { warn (details: object, message: string): void, error (details: object, message: string): void }
 }
 
 interface DecisionFilter { scope?: DecisionScope, action?: Action, value?: string }
@@ -94,37 +108,68 @@ interface DecisionFilter { scope?: DecisionScope, action?: Action, value?: strin
 const SWEEP_MS = 500
 
 export function createDecisions (
-  { storage, audit, fleet, clock, neverBlock: neverBlockRanges, scopesOf, forgetClient, log }: DecisionParts
+  { storage, audit, fleet, clock, neverBlock: neverBlockRanges, scopesOf, loggedChanges, forgetClient, log }:
+  DecisionParts
 ): Decisions {
   const neverBlock = new NeverBlock(neverBlockRanges)
   const standing = createStanding({ neverBlock })
   const store = storage.collection<Decision>(decisionCollection)
   const pending = createPendingWrites({
     store,
+    onStored: (decisions) => markStored(decisions),
     onError: (error) => log.error({ err: error }, 'decisions wait for the store')
   })
-  const offenders = createRepeatOffenders(storage)
+  const offenders = createRepeatOffenders({ storage, clock })
   const readmission = new Readmission(offenders, forgetClient)
   const replica = new Replica({
     standing,
     clock,
     onSuperseded (decision, madeHere) {
-      pending.delete(decision.id)
-      if (madeHere) audit.record(superseded(decision))
+      // Its maker alone: whoever missed the end of the other takes a decision for superseded that stands elsewhere.
+      if (!madeHere) return
+      pending.delete(decision.id, endsBy(decision))
+      audit.record(superseded(decision))
+    },
+    onRevived (decision, madeHere) {
+      if (madeHere) pending.put(decision)
+    },
+    onRemoved (decision, removedAt) {
+      // Also where a sibling removed it: this process may have written it behind that.
+      pending.delete(decision.id, madeBy(removedAt))
+      readmission.readmit(decision)
     }
   })
-  const siblings = joinSiblings({ fleet, replica, offenders, readmission, pending })
+  const siblings = joinSiblings({ fleet, replica, offenders, readmission, pending, clock })
   const parts = { replica, store, pending, siblings, offenders, readmission, neverBlock, scopesOf, audit, clock }
-  const stored = new StoredDecisions({ store, replica, pending, fleet, clock })
+  const stored = new StoredDecisions({
+    store,
+    replica,
+    pending,
+    siblings,
+    removedOf: (ids) => removedOf(storage, ids),
+    clock
+  })
   const reconciling = reconcileWithSiblings({
     fleet,
     standing,
+    sharing: siblings.sharing,
     clock,
     reload: () => stored.reload(),
-    readSince: (ms) => stored.readSince(ms)
+    readSince: (ms) => stored.readSince(ms),
+    mark: () => replica.mark()
   })
   const timer = setInterval(() => replica.sweep(), SWEEP_MS)
   timer.unref()
+
+  function markStored (decisions: readonly Decision[]): void {
+    for (const { id, expiresAt } of decisions) {
+      const known = standing.get(id)
+      // A sibling renewed it while it was written, and its own write may have come before.
+      if (known !== null && endOf(known) > endOf({ expiresAt })) pending.put(known)
+      else replica.markStored(id, expiresAt)
+    }
+    siblings.stored(decisions)
+  }
 
   return {
     ...createPersonDecisions(parts),
@@ -137,9 +182,20 @@ export function createDecisions (
       await store.find({ where: whereOf(filter), sort: [['createdAt', -1]], first, after }),
     count: async (filter) => await store.count(whereOf(filter)),
     onChanged: (listener) => replica.onChanged(listener),
+    start: () =>
+      fillMemory({
+        replica,
+        clock,
+        loggedChanges,
+        log,
+        sharing: siblings.sharing,
+        async load () {
+          await stored.load()
+          await offenders.load()
+        }
+      }),
     async load () {
-      await stored.load()
-      await offenders.load()
+      await Promise.all([stored.reload(), offenders.load()])
     },
     active: () => standing.active(),
     async settled () { await Promise.all([pending.settled(), offenders.settled()]) },

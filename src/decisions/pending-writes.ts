@@ -1,6 +1,6 @@
 import { BoundedMap } from '../std/bounded-map.ts'
 import { createWriteBehind } from '../std/write-behind.ts'
-import type { Collection, Document } from '../storage/port.ts'
+import type { Collection, Document, Where } from '../storage/port.ts'
 
 /**
  * Writes that memory is ahead of: the newest state per id, tried until the store has it. Bounded: when 20,000 ids
@@ -8,7 +8,8 @@ import type { Collection, Document } from '../storage/port.ts'
  */
 export interface PendingWrites<T extends Document> {
   put (doc: T): void
-  delete (id: string): void
+  /** `only`: left alone where the stored document is another one by then. */
+  delete (id: string, only?: Where): void
   isPending (id: string): boolean
   /** Resolves when what waits was tried once. */
   settled (): Promise<void>
@@ -22,32 +23,43 @@ const BATCH = 100
 
 interface PendingWritesOptions<T extends Document> {
   store: Collection<T>
+  /** The store has these now. */
+  onStored? (docs: T[]): void
   /** Told of each failed try, one a second while the store is down. */
   onError (error: unknown): void
 }
 
+type Change<T> = { kind: 'put', doc: T } | { kind: 'delete', only: Where | null }
+
 export function createPendingWrites<T extends Document> (
-  { store, onError }: PendingWritesOptions<T>
+  { store, onStored = () => {}, onError }: PendingWritesOptions<T>
 ): PendingWrites<T> {
-  const pending = new BoundedMap<string, T | null>(PENDING_MAX)
+  const pending = new BoundedMap<string, Change<T>>(PENDING_MAX)
   const runner = createWriteBehind({ waits: () => pending.size > 0, write, onError })
 
   async function write (): Promise<void> {
     const batch = [...pending.entries().take(BATCH)]
-    const docs = batch.flatMap(([, doc]) => doc === null ? [] : [doc])
+    const docs = batch.flatMap(([, change]) => change.kind === 'put' ? [change.doc] : [])
+    // First: of two decisions about one client the one that stays is stored before the other goes.
     if (docs.length > 0) await store.putMany(docs)
-    for (const [id, doc] of batch) if (doc === null) await store.delete(id)
-    for (const [id, doc] of batch) if (pending.get(id) === doc) pending.delete(id)
+    for (const [id, change] of batch) if (change.kind === 'delete') await deleteStored(id, change.only)
+    for (const [id, change] of batch) if (pending.get(id) === change) pending.delete(id)
+    if (docs.length > 0) onStored(docs)
   }
 
-  function change (id: string, doc: T | null): void {
-    pending.set(id, doc)
+  async function deleteStored (id: string, only: Where | null): Promise<void> {
+    if (only === null) await store.delete(id)
+    else await store.deleteWhere({ id, ...only }, 1)
+  }
+
+  function note (id: string, change: Change<T>): void {
+    pending.set(id, change)
     runner.wake()
   }
 
   return {
-    put: (doc) => change(doc.id, doc),
-    delete: (id) => change(id, null),
+    put: (doc) => note(doc.id, { kind: 'put', doc }),
+    delete: (id, only) => note(id, { kind: 'delete', only: only ?? null }),
     isPending: (id) => pending.has(id),
     settled: runner.settled,
     close: runner.close

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { createDecisions, type Decisions } from './decisions.ts'
 import { decideVerdict } from './verdict.ts'
-import type { Decision, Verdict } from './shapes.ts'
+import { decisionCollection, type Decision, type Verdict } from './shapes.ts'
 import type { Score } from '../detect/shapes.ts'
 
 declare module 'fastify' {
@@ -24,6 +24,7 @@ export default fp(async (app) => {
     clock,
     neverBlock: config.neverBlock,
     scopesOf: (kind, id) => app.identity.scopesOf(kind, id),
+    loggedChanges: () => audit.pendingEffects([decisionCollection]),
     log,
     forgetClient (clientKey) {
       app.clients.forget(clientKey)
@@ -37,11 +38,12 @@ export default fp(async (app) => {
       if (account !== null) app.limits.forget(account)
     }, (error: unknown) => log.warn({ err: error }, 'the tries on an account could not be forgotten'))
   }
-  // A store that is down at start must not stop the process: decisions come in when it is up.
-  const load = (): Promise<void> =>
+  // A store that is down at start does not stop the process: what it alone has comes in when it is up.
+  await decisions.start()
+  storage.onHealth((health) => {
+    if (!health.up) return
     decisions.load().catch((error: unknown) => log.warn({ err: error }, 'decisions could not be loaded yet'))
-  await load()
-  storage.onHealth((health) => { if (health.up) load() })
+  })
   const timer = setInterval(() => {
     for (const [action, count] of Object.entries(decisions.active())) app.metrics.decisionsActive.set({ action }, count)
   }, METRICS_MS)

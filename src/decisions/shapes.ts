@@ -85,8 +85,10 @@ export interface DecisionOrigin {
   escalates?: boolean
 }
 
+/** Read from the primary: to a copy that lags, what was just decided would look like removed. */
 export const decisionCollection: CollectionDefinition = {
   name: 'decisions',
+  primaryReads: true,
   expiryField: 'expiresAt',
   indexes: [
     { name: 'decisions_created', fields: [['createdAt', -1]] },

@@ -175,10 +175,16 @@ export async function dueEffects ({ storage, definition, chunk, effects }: {
   return chunk.filter(({ effect, at }) => {
     if ((later.get(effectKey(effect)) ?? 0) > at) return false
     const known = stored.get(effect.id)
-    if (effect.op === 'delete') return known !== undefined
+    if (effect.op === 'delete') return known !== undefined && isVersion(known, effect.doc)
     const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
     return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
   })
+}
+
+/** A delete that names fields of the version that ended leaves any other alone. */
+function isVersion (known: Document, named: StoreEffect['doc']): boolean {
+  const fields: { [field: string]: unknown } = { ...known }
+  return Object.entries(named ?? {}).every(([field, value]) => fields[field] === value)
 }
 
 /**

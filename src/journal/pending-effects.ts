@@ -16,7 +16,7 @@ export interface PendingEffect {
   collection: string
   id: string
   op: 'put' | 'delete'
-  /** null of a `delete`. */
+  /** Of a `delete` the fields of the version that ended, or null. */
   doc: { id: string } & { [key: string]: Json } | null
   /** When it was recorded, ms since the epoch. */
   at: number

@@ -6,7 +6,8 @@ type AuditCategory = 'auth' | 'access' | 'security' | 'data'
 /**
  * A change of the store that this event stands for (with outcome `ok` only): replayed at start when the store
  * did not have it yet. The room writes its document itself. A `put` holds the whole document; with an
- * `updatedAt` (ms) in it, one that is newer in the store is kept.
+ * `updatedAt` (ms) in it, one that is newer in the store is kept. A `delete` with a document names fields of the
+ * version that ended: another version is kept.
  */
 export interface StoreEffect {
   collection: string

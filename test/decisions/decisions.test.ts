@@ -3,6 +3,7 @@ import type { Audit, AuditInput } from '../../src/audit/shapes.ts'
 import type { Fleet } from '../../src/fleet/port.ts'
 import { createDecisions, type Decisions } from '../../src/decisions/decisions.ts'
 import { decisionCollections, type DecisionInput } from '../../src/decisions/shapes.ts'
+import { auditEvents } from '../../src/journal/collections.ts'
 import type { Principal } from '../../src/identity/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import type { Storage } from '../../src/storage/port.ts'
@@ -17,7 +18,7 @@ interface House { decisions: Decisions, clock: ReturnType<typeof createTestClock
 
 async function openHouse (t: Test, { fleet = joinedFleets(1)[0]!, storage, clock = createTestClock(), auditFails = false }: { fleet?: Fleet, storage?: Storage, clock?: ReturnType<typeof createTestClock>, auditFails?: boolean } = {}): Promise<House> {
   const store = storage ?? await openTestStorage(t)
-  if (storage === undefined) await store.migrate([...decisionCollections])
+  if (storage === undefined) await store.migrate([...decisionCollections, auditEvents])
   const events: AuditInput[] = []
   const forgotten: string[] = []
   const audit: Audit = {
@@ -29,7 +30,7 @@ async function openHouse (t: Test, { fleet = joinedFleets(1)[0]!, storage, clock
     },
     healthy: () => true
   }
-  const decisions = createDecisions({ storage: store, audit, fleet, clock, neverBlock: ['127.0.0.0/8', '::1/128'], scopesOf: async () => [], forgetClient: (client) => forgotten.push(client), log: { error: () => {} } })
+  const decisions = createDecisions({ storage: store, audit, fleet, clock, neverBlock: ['127.0.0.0/8', '::1/128'], scopesOf: async () => [], loggedChanges: async () => [], forgetClient: (client) => forgotten.push(client), log: { warn: () => {}, error: () => {} } })
   t.teardown(() => decisions.close())
   return { decisions, clock, events, forgotten, storage: store }
 }

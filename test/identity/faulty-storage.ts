@@ -1,10 +1,19 @@
 import { NEKO_ERR_STORE_UNAVAILABLE } from '../../src/errors.ts'
 import type { Collection, CollectionDefinition, Document, Storage } from '../../src/storage/port.ts'
 
-/** A real storage that can be taken away: then every call is refused as the port says it is. */
-export function createFaultyStorage (storage: Storage): Storage & { setUp (up: boolean): void } {
+/** `locked`: another program holds SQLite's lock, so that it gives what it had before, and takes nothing. */
+export type StoreState = 'up' | 'locked' | 'away'
+
+const READS = ['get', 'getMany', 'find', 'findOne', 'count']
+
+/** A real storage that can be taken away or locked: then its calls are refused as the port says they are. */
+export function createFaultyStorage (
+  storage: Storage,
+  stateOf: () => StoreState = () => 'up'
+): Storage & { setUp (up: boolean): void, setLocked (locked: boolean): void } {
   const listeners = new Set<Parameters<Storage['onHealth']>[0]>()
   let up = true
+  let locked = false
   const health = (): ReturnType<Storage['health']> => ({ up, reason: up ? null : 'refused' })
   return {
     ...storage,
@@ -14,7 +23,9 @@ export function createFaultyStorage (storage: Storage): Storage & { setUp (up: b
           const value = target[name as keyof Collection<T>]
           if (typeof value !== 'function') return value
           return async (...args: unknown[]) => {
-            if (!up) throw new NEKO_ERR_STORE_UNAVAILABLE()
+            const state = stateOf()
+            const refusesWrites = locked || state === 'locked'
+            if (!up || state === 'away' || (refusesWrites && !READS.includes(String(name)))) throw new NEKO_ERR_STORE_UNAVAILABLE()
             return await (value as (...all: unknown[]) => unknown).apply(target, args)
           }
         }
@@ -25,6 +36,7 @@ export function createFaultyStorage (storage: Storage): Storage & { setUp (up: b
     setUp (next) {
       up = next
       for (const listener of listeners) listener(health())
-    }
-  } as Storage & { setUp (up: boolean): void }
+    },
+    setLocked (next) { locked = next }
+  } as Storage & { setUp (up: boolean): void, setLocked (locked: boolean): void }
 }
