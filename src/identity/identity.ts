@@ -18,7 +18,7 @@ import { createLostPasswords, type LostPasswords } from './lost-passwords.ts'
 import { createPeople, shown, type People } from './people.ts'
 import { createKeyring, type Keyring } from './keyring.ts'
 import { signingSecrets } from './prepare.ts'
-import { createRevocations } from './revocations.ts'
+import { createRevocations, type LoggedRevocation } from './revocations.ts'
 import { createHeldScopes, type HeldScopes } from './scopes-of.ts'
 import { createSessions, REFRESH_SECONDS } from './sessions.ts'
 import type { Principal, RevokedKind, Session, StandingChange } from './shapes.ts'
@@ -58,6 +58,8 @@ export interface IdentityOptions {
   fleet: Fleet
   clock: Clock
   log: IdentityLog
+  /** Changes of revocations in the logs of this host that the store may not have yet. */
+  loggedRevocations (): Promise<LoggedRevocation[]>
   /** Counts a try of login or refresh for all processes; absent: nobody counts (tests). */
   attempts?: Attempts
 }
@@ -66,7 +68,7 @@ export interface Identity extends Authentication, Logins, People, LostPasswords,
   /** Reads what the store holds; resolves within 2.5 s even when it is down, and reads it later then. */
   start (): Promise<void>
   /**
-   * Reads again all that the store holds: after the audit log was replayed.
+   * Reads again all that the store holds: after the audit log was replayed. Begins after the call.
    * @throws NEKO_ERR_STORE_UNAVAILABLE
    */
   reload (): Promise<void>
@@ -91,7 +93,8 @@ export function createIdentity (options: IdentityOptions): Identity {
   const { listeners, announce } = createListeners(log)
   const attempts = options.attempts ?? UNCOUNTED
   const onRevoked = (kind: RevokedKind, id: string): void => announce({ kind, id })
-  const revocations = createRevocations({ storage, audit, fleet, clock, onRevoked })
+  const loggedChanges = options.loggedRevocations
+  const revocations = createRevocations({ storage, audit, fleet, clock, loggedChanges, log, onRevoked })
   const users = createUsers({ storage, fleet, clock, onChanged: (id) => announce({ kind: 'user', id }) })
   const keys = createKeys({ storage, fleet, clock })
   const authorities = createAuthorities({ users, revocations })
@@ -111,6 +114,7 @@ export function createIdentity (options: IdentityOptions): Identity {
     read: async (sinceMs) => {
       await Promise.all([revocations.load(sinceMs), users.poll(sinceMs), keys.poll(sinceMs)])
     },
+    takeOver: () => revocations.takeOver(),
     tick: () => revocations.tick()
   })
 
@@ -179,7 +183,7 @@ export function createIdentity (options: IdentityOptions): Identity {
     ...usedAddresses,
     ...createHeldScopes({ users, keys, sessions, authorities, revocations, clock }),
     start: () => reading.start(),
-    reload: () => reading.full(),
+    reload: () => reading.anew(),
     async logout (principal) {
       if (principal.sessionId === null) return false
       await endSession({ id: principal.sessionId }, { actor: `user:${principal.id}`, type: 'session.logout' })
@@ -234,17 +238,20 @@ interface Reading {
   /** Reads now when nothing was read yet. @throws NEKO_ERR_STORE_UNAVAILABLE */
   whenReady (): Promise<void>
   start (): Promise<void>
-  full (): Promise<void>
+  /** A reading that begins now, or behind the one under way. @throws NEKO_ERR_STORE_UNAVAILABLE */
+  anew (): Promise<void>
   close (): Promise<void>
 }
 
 /** When to read the store: once at start, what is new every 2 s, everything now and then. */
 function createReading (
-  { storage, clock, log, read, tick }: {
+  { storage, clock, log, read, takeOver, tick }: {
     storage: Storage,
     clock: Clock,
     log: IdentityLog,
     read (sinceMs?: number): Promise<void>,
+    /** What the store may lack. Never rejects. */
+    takeOver (): Promise<void>,
     tick (): void
   }
 ): Reading {
@@ -253,6 +260,17 @@ function createReading (
   let since = 0
   let fullDueMs = 0
   let running: Promise<void> | null = null
+  let next: Promise<void> | null = null
+  let takingOver: Promise<void> | null = null
+
+  function anew (): Promise<void> {
+    if (running === null) return full()
+    next ??= running.catch(() => null).then(() => {
+      next = null
+      return full()
+    })
+    return next
+  }
 
   function full (): Promise<void> {
     running ??= readAll().finally(() => { running = null })
@@ -261,7 +279,9 @@ function createReading (
 
   async function readAll (): Promise<void> {
     const now = clock.now()
-    await read()
+    // Nobody is let in by a store that lags behind what was revoked.
+    takingOver ??= takeOver()
+    await Promise.all([read(), takingOver])
     since = now - POLL_OVERLAP_MS
     fullDueMs = clock.monotonic() + FULL_POLL_MS
     if (!loaded) log.info({}, 'identity has read its users, keys and revocations')
@@ -309,7 +329,7 @@ function createReading (
         )
       })])
     },
-    full,
+    anew,
     async close () {
       closed = true
       clearInterval(timer)

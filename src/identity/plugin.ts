@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { revocationCollection } from './collections.ts'
 import { createIdentity, type Identity } from './identity.ts'
 
 declare module 'fastify' {
@@ -17,6 +18,7 @@ export default fp(async (app) => {
     fleet: app.fleet,
     clock: app.clock,
     log: app.log,
+    loggedRevocations: () => app.audit.pendingEffects([revocationCollection]),
     attempts: {
       async take (key) {
         const answer = await app.limits.takeAttempt(key)

@@ -1,5 +1,6 @@
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
+import { createSharing } from '../fleet/sharing.ts'
 import { NEKO_ERR_AUDIT_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
@@ -14,10 +15,18 @@ import type { Revocation, RevokedKind } from './shapes.ts'
  *
  * Memory first: a revocation holds here at once, siblings are told in the same tick, and then it is made durable, in
  * the audit log (whose effects are replayed at start) and in the store; one of the two must have it before the caller
- * hears that it is done. With the store down it stays in line until the store takes it.
+ * hears that it is done. With the store down it stays in line until the store takes it; whoever holds one that the
+ * store still lacks writes it, since its maker may have died. A process that starts takes over from the host's logs and
+ * from siblings what the store may lack.
  * Never does: forget one that could still matter, whatever its number.
  */
 const RETRY_MS = 1_000
+/** Messages may be lost: what the store does not have yet is told again this often. */
+const TELL_AGAIN_MS = 5_000
+/** Of that, in one round. */
+const TOLD_AGAIN_MAX = 500
+/** Beyond it the maker of a revocation counts as gone. */
+const SETTLED_MS = 30_000
 const PAGE = 1_000
 /** Read in one go at most; the next poll goes on. */
 const READ_MAX = 1_000_000
@@ -45,6 +54,8 @@ export interface Revocations {
    * @throws NEKO_ERR_STORE_UNAVAILABLE
    */
   load (sinceMs?: number): Promise<void>
+  /** Takes over what the host's logs and siblings hold and the store may lack. Never rejects. */
+  takeOver (): Promise<void>
   /** Forgets those that have run out. */
   tick (): void
   /** How many are held, and how many wait for the store. */
@@ -52,19 +63,27 @@ export interface Revocations {
   close (): Promise<void>
 }
 
+export interface LoggedRevocation { op: 'put' | 'delete', doc: { id: string } | null }
+
 interface RevocationsOptions {
   storage: Storage
   audit: Audit
   fleet: Fleet
   clock: Clock
+  /** Changes of revocations in the logs of this host that the store may not have yet. */
+  loggedChanges (): Promise<LoggedRevocation[]>
+  log: { warn (fields: object, message: string): void }
   /** Called once for each that is new to this process. */
   onRevoked (kind: RevokedKind, id: string): void
 }
 
-export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: RevocationsOptions): Revocations {
+export function createRevocations (options: RevocationsOptions): Revocations {
+  const { storage, audit, fleet, clock, onRevoked } = options
   const store = storage.collection<Revocation>(revocationCollection)
   const held = { session: new Map<string, number>(), key: new Map<string, number>() }
   const waiting = new Map<string, Revocation>()
+  /** Held, and not seen in the store yet. */
+  const unstored = new Map<string, Revocation>()
   const behind = createWriteBehind({
     waits: () => waiting.size > 0,
     write: writeWaiting,
@@ -73,29 +92,57 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
     retryMs: RETRY_MS
   })
 
-  function apply (kind: RevokedKind, id: string, expiresAt: number | null): void {
-    const known = held[kind].has(id)
-    held[kind].set(id, expiresAt ?? Infinity)
-    if (!known) onRevoked(kind, id)
+  function apply ({ kind, value, expiresAt }: Revocation): void {
+    const known = held[kind].has(value)
+    held[kind].set(value, expiresAt ?? Infinity)
+    if (!known) onRevoked(kind, value)
   }
 
-  const unsubscribe = fleet.subscribe('identity.revoked', (message) => {
-    const { kind, value, expiresAt } = (message ?? {}) as unknown as Revocation
-    if ((kind === 'session' || kind === 'key') && typeof value === 'string') apply(kind, value, expiresAt)
+  /** Of a log, a message or a sibling, which may be of any version of ours. */
+  function takeIn (told: unknown): void {
+    const { kind, value, expiresAt = null, at = 0 } = (told ?? {}) as Partial<Revocation>
+    if ((kind !== 'session' && kind !== 'key') || typeof value !== 'string') return
+    const doc: Revocation = { id: `${kind}:${value}`, kind, value, at, expiresAt }
+    if (!held[kind].has(value)) unstored.set(doc.id, doc)
+    apply(doc)
+  }
+
+  const unsubscribe = fleet.subscribe('identity.revoked', takeIn)
+  const sharing = createSharing({
+    fleet,
+    topic: 'identity.share',
+    state: () => ({ size: unstored.size, mark: '' }),
+    // Whatever the store has is read from there, and until it was nobody is let in.
+    items: () => unstored.values() as Iterable<unknown> as Iterable<Json>,
+    takeIn: (items) => { for (const item of items) takeIn(item) }
   })
+  const teller = setInterval(() => {
+    if (fleet.processCount() === 1) return
+    for (const doc of waiting.values().take(TOLD_AGAIN_MAX)) fleet.publish('identity.revoked', { ...doc })
+  }, TELL_AGAIN_MS)
+  teller.unref()
 
   async function writeWaiting (): Promise<void> {
     for (const doc of [...waiting.values()]) {
       await store.put(doc)
+      unstored.delete(doc.id)
       if (waiting.get(doc.id) === doc) waiting.delete(doc.id)
     }
+  }
+
+  /** All of the store was read: who should have written the rest is gone. */
+  function offerUnstored (): void {
+    const before = clock.now() - SETTLED_MS
+    for (const doc of unstored.values()) if (doc.at < before) waiting.set(doc.id, doc)
+    behind.wake()
   }
 
   return {
     has: (kind, id) => held[kind].has(id),
     async revoke ({ kind, id, expiresAt, actor, type, details }) {
       const doc: Revocation = { id: `${kind}:${id}`, kind, value: id, at: clock.now(), expiresAt }
-      apply(kind, id, expiresAt)
+      apply(doc)
+      unstored.set(doc.id, doc)
       fleet.publish('identity.revoked', { ...doc })
       waiting.set(doc.id, doc)
       const [logged] = await Promise.allSettled([
@@ -119,19 +166,41 @@ export function createRevocations ({ storage, audit, fleet, clock, onRevoked }: 
     async load (sinceMs) {
       const where: Where = sinceMs === undefined ? {} : { at: { gte: sinceMs } }
       for await (const page of pagesOf(store, { where, sort: [['at', 1]], first: PAGE, most: READ_MAX })) {
-        for (const { kind, value, expiresAt } of page) apply(kind, value, expiresAt)
+        for (const doc of page) {
+          unstored.delete(doc.id)
+          apply(doc)
+        }
       }
+      if (sinceMs === undefined) offerUnstored()
+    },
+    async takeOver () {
+      await Promise.all([takeFromLogs(options, takeIn), sharing.askAll()])
     },
     tick () {
       const now = clock.now()
       for (const ids of Object.values(held)) {
         for (const [id, expiresAt] of ids) if (expiresAt <= now) ids.delete(id)
       }
+      for (const { id, expiresAt } of unstored.values()) if ((expiresAt ?? Infinity) <= now) unstored.delete(id)
     },
     counts: () => ({ held: held.session.size + held.key.size, waiting: waiting.size }),
     async close () {
+      clearInterval(teller)
       unsubscribe()
       await behind.close()
     }
+  }
+}
+
+async function takeFromLogs (
+  { loggedChanges, clock, log }: RevocationsOptions,
+  takeIn: (revocation: unknown) => void
+): Promise<void> {
+  try {
+    for (const { op, doc } of await loggedChanges()) {
+      if (op === 'put' && ((doc as Revocation).expiresAt ?? Infinity) > clock.now()) takeIn(doc)
+    }
+  } catch (error) {
+    log.warn({ err: error }, 'revocations in the audit logs could not be read')
   }
 }

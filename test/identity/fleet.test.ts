@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { revocationCollection } from '../../src/identity/collections.ts'
 import { identityCollections, type StandingChange } from '../../src/identity/shapes.ts'
+import { createTestClock } from '../../src/std/clock.ts'
 import type { Json } from '../../src/std/json.ts'
 import { openTestStorage } from '../storage.ts'
 import { createFaultyStorage } from './faulty-storage.ts'
@@ -119,6 +120,34 @@ t.test('with the store down, callers in memory pass, and only logout and revocat
   held(await late.authenticateToken(yours.accessToken))
   t.match(await late.authenticateToken(mine.accessToken), { state: 'refused' })
   t.equal(await codeOf(late.refresh({ refreshToken: mine.refreshToken, address: ADDRESS })), 'NEKO_ERR_UNAUTHENTICATED')
+})
+
+t.test('what was revoked while the store was locked holds in a process that starts then, though its maker died', async (t) => {
+  const clock = createTestClock(Date.now())
+  const storage = createFaultyStorage(await openTestStorage(t, identityCollections, clock))
+  const { identity, sibling, login, audit, bus } = await openRoom(t, { storage, clock })
+  const witness = await sibling()
+  const { accessToken } = await login()
+  const principal = held(await witness.authenticateToken(accessToken))
+  storage.setLocked(true)
+  await identity.logout(principal)
+  await identity.close()
+  const late = await sibling()
+  t.match(await late.authenticateToken(accessToken), { state: 'refused', reason: 'revoked' }, 'a sibling knew')
+  // Nobody is left to ask.
+  await Promise.all([witness.close(), late.close()])
+  bus.cut(true)
+  held(await (await sibling()).authenticateToken(accessToken))
+  const loggedRevocations = async (): Promise<never[]> => audit.events.flatMap(({ effects = [] }) => effects) as never[]
+  const restarted = await sibling({ loggedRevocations })
+  t.match(await restarted.authenticateToken(accessToken), { state: 'refused', reason: 'revoked' }, 'the log knows')
+
+  storage.setLocked(false)
+  clock.advance(60_000)
+  await restarted.reload()
+  const store = storage.collection(revocationCollection)
+  for (let i = 0; i < 100 && await store.count() === 0; i++) await sleep(20)
+  t.equal(await store.count(), 1, 'whoever holds it writes it in the place of its maker')
 })
 
 t.test('with neither store nor log a revocation is in force but not acknowledged; with the log down privileged changes are refused', async (t) => {

@@ -23,6 +23,7 @@ export const SECRET = 'uJ4bQ7xW1mZ0pK8sT5vY2nC6rD9gH3fL'
 /** Fleets of several processes in one: messages are delivered at once, as JSON, and can be cut off. */
 export function createMemoryBus (): { join (): Fleet, cut (cut: boolean): void } {
   const members = new Map<string, Map<string, Set<(message: Json, from: string) => void>>>()
+  const answerers = new Map<string, Map<string, (message: Json) => Json>>()
   let isCut = false
   return {
     cut (cut) { isCut = cut },
@@ -30,6 +31,7 @@ export function createMemoryBus (): { join (): Fleet, cut (cut: boolean): void }
       const processId = newProcessId()
       const topics = new Map<string, Set<(message: Json, from: string) => void>>()
       members.set(processId, topics)
+      answerers.set(processId, new Map())
       return {
         processId,
         slot: members.size - 1,
@@ -47,9 +49,17 @@ export function createMemoryBus (): { join (): Fleet, cut (cut: boolean): void }
           topics.set(topic, handlers.add(handler))
           return () => { handlers.delete(handler) }
         },
-        ask: async () => [],
-        answer () {},
-        async close () { members.delete(processId) }
+        async ask (topic: string, message: Json, { processId: to }: { processId?: string }) {
+          if (isCut) return []
+          const asked = [...answerers].filter(([id]) => id !== processId && (to === undefined || to === id))
+          const answers = await Promise.all(asked.map(async ([, topics]) => await topics.get(topic)?.(message) ?? null))
+          return answers.filter((answer) => answer !== null).map((answer) => JSON.parse(JSON.stringify(answer)) as Json)
+        },
+        answer (topic: string, handler: (message: Json) => Json) { answerers.get(processId)!.set(topic, handler) },
+        async close () {
+          members.delete(processId)
+          answerers.delete(processId)
+        }
       } as unknown as Fleet
     }
   }
@@ -100,7 +110,7 @@ export async function openRoom (t: Test, { env = {}, clock = systemClock, attemp
   await prepareIdentity({ storage, config, clock })
 
   async function sibling (overrides: Partial<IdentityOptions> = {}): Promise<Identity> {
-    const identity = createIdentity({ config, storage, audit, fleet: bus.join(), clock, log: { info () {}, warn () {} }, ...(attempts === undefined ? {} : { attempts }), ...overrides })
+    const identity = createIdentity({ config, storage, audit, fleet: bus.join(), clock, log: { info () {}, warn () {} }, loggedRevocations: async () => [], ...(attempts === undefined ? {} : { attempts }), ...overrides })
     t.teardown(() => identity.close())
     await identity.start()
     return identity
