@@ -42,9 +42,9 @@ await run({
     const duties = createDeathDuties({ clock, log: logging.log, fleet, liveProcessIds, config: currentConfig })
     return {
       workerEnded: () => duties.owe(),
-      close () {
-        duties.close()
+      async close () {
         limits.close()
+        await duties.close()
       }
     }
   }

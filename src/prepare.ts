@@ -14,12 +14,12 @@ import { warnOfKeys } from './identity/prepare-keys.ts'
 import { incidentCollections } from './incidents/shapes.ts'
 import { prepareIntel } from './intel/prepare.ts'
 import { intelCollections } from './intel/shapes.ts'
+import { RecoveryProgress } from './journal/recovery.ts'
 import { onRecovered, tellRecovered } from './journal/recovered.ts'
 import { loadPlaybooks } from './playbooks/override.ts'
 import { playbookCollections } from './playbooks/shapes.ts'
 import type { Clock } from './std/clock.ts'
 import { createOwedWork } from './std/owed-work.ts'
-import type { OwedWork } from './std/owed-work.ts'
 import { openStorage } from './storage/open.ts'
 import type { CollectionDefinition, Storage } from './storage/port.ts'
 import type { Logger } from './telemetry/logger.ts'
@@ -97,33 +97,57 @@ interface DeathDuties {
  * Brings in what ended workers left in their audit logs, as a start would, while the others serve: tried until it
  * succeeds, and told to the fleet each time.
  */
-export function createDeathDuties ({ clock, log, fleet, liveProcessIds, config }: DeathDuties): OwedWork {
-  return createOwedWork({
+export function createDeathDuties (
+  { clock, log, fleet, liveProcessIds, config }: DeathDuties
+): { owe (): void, close (): Promise<void> } {
+  // Open over the tries: it goes on looking for a database that is away, and one that is slow is reached once.
+  let storage: Storage | null = null
+  let progress = new RecoveryProgress()
+  const letGo = async (): Promise<void> => {
+    const open = storage
+    storage = null
+    await open?.close()
+  }
+  const duties = createOwedWork({
     ...RETRIES,
     async work () {
-      const storage = await openStorage({ config: config(), clock, log })
-      try {
-        const parts = { config: config(), storage, clock, log, collections: [...collections] }
-        const report = await prepareAudit({ ...parts, liveProcessIds: liveProcessIds() })
-        if (report.isElsewhere) throw new Error('another process recovers')
-        if (report.processes > 0) tellRecovered(fleet)
-      } finally {
-        await storage.close()
-      }
+      storage ??= await openStorage({ config: config(), clock, log })
+      const parts = { config: config(), storage, clock, log, collections: [...collections], progress }
+      const report = await prepareAudit({ ...parts, liveProcessIds: liveProcessIds() })
+      if (report.isElsewhere) throw new Error('another process recovers')
+      if (report.processes > 0) tellRecovered(fleet)
+      progress = new RecoveryProgress()
+      await letGo()
     },
     onFailing: (error) => log.warn({ err: error }, 'what an ended worker left is not in the store yet: tried again'),
     onRecovered: (failures) => log.info({ failures }, 'what ended workers left is in the store')
   })
+  return {
+    owe: () => duties.owe(),
+    async close () {
+      duties.close()
+      await letGo()
+    }
+  }
 }
 
 /** On a store that is open already. @throws NEKO_ERR_STORE_UNAVAILABLE: call again */
 export async function prepareRooms (
   storage: Storage,
   { config, clock, log }: Parts,
-  liveProcessIds: readonly string[] = []
+  liveProcessIds: readonly string[] = [],
+  progress = new RecoveryProgress()
 ): Promise<Prepared> {
   await storage.migrate([...collections])
-  const recovery = await prepareAudit({ config, storage, clock, log, collections: [...collections], liveProcessIds })
+  const recovery = await prepareAudit({
+    config,
+    storage,
+    clock,
+    log,
+    collections: [...collections],
+    liveProcessIds,
+    progress
+  })
   if (recovery.isElsewhere) throw new NEKO_ERR_STORE_UNAVAILABLE({ cause: new Error('another process recovers') })
   const hadUsers = await usersSince(storage) !== null
   const { oneTimePassword, adminUsername, adminMissing, adminPasswordDiffers, keys } =
@@ -160,13 +184,19 @@ export function keepPrepared (app: FastifyInstance): void {
 function prepareWhenUp (app: FastifyInstance, reload: () => void): void {
   const log = app.log as Logger
   let isDone = false
+  const progress = new RecoveryProgress()
   const preparing = createOwedWork({
     ...RETRIES,
     async work () {
       // A store that is down says when it is back.
       if (isDone || !app.storage.health().up) return
       const { config, clock, storage, fleet } = app
-      const { oneTimePassword, adminUsername } = await prepareRooms(storage, { config, clock, log }, [fleet.processId])
+      const { oneTimePassword, adminUsername } = await prepareRooms(
+        storage,
+        { config, clock, log },
+        [fleet.processId],
+        progress
+      )
       isDone = true
       // The banner is long printed: it is shown here, and not as a log line, which would be kept.
       if (oneTimePassword !== null) {

@@ -4,7 +4,8 @@ import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditConfig, AuditLog } from './audit.ts'
 import { lockedLogs, whileRecovering } from '../journal/log-locks.ts'
 import { systemFiles } from '../journal/files.ts'
-import type { RecoveryReport } from '../journal/recovery.ts'
+import type { RecoveryProgress, RecoveryReport } from '../journal/recovery.ts'
+import { inBackground } from '../storage/background.ts'
 import { recoverAudit } from './recovery.ts'
 import { applyRetention, retainIndex } from './retention.ts'
 import { ensureTrailId } from './trail-id.ts'
@@ -18,6 +19,8 @@ interface PrepareAuditOptions {
   collections: CollectionDefinition[]
   /** Logs that the calling process itself has open; those of other running processes are found out. */
   liveProcessIds?: readonly string[]
+  /** For who calls again after a failure. */
+  progress?: RecoveryProgress
 }
 
 interface PrepareAuditReport extends RecoveryReport { isElsewhere: boolean }
@@ -47,7 +50,8 @@ export async function nameTrail (dataDir: string): Promise<void> {
 }
 
 async function recoverAndRetain (options: PrepareAuditOptions, directory: string): Promise<RecoveryReport> {
-  const { config, storage, clock, log, collections, liveProcessIds = [] } = options
+  const { config, clock, log, collections, liveProcessIds = [], progress } = options
+  const storage = inBackground(options.storage)
   const signer = auditSigner(config)
   const locked = await lockedLogs(systemFiles, directory)
   const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || locked.has(processId)
@@ -59,6 +63,7 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
     log,
     collections,
     isLive,
+    progress,
     auditPseudonymKey: config.auditPseudonymKey
   })
   if (report.processes > 0 || report.broken.length > 0) {
@@ -72,7 +77,8 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
     days: config.auditRetentionDays,
     bytesMax: config.auditRetentionBytes
   })
-  await retainIndex(storage, clock, config.auditRetentionDays)
+  // Fail-open: what was brought in is in, and an hour later the index is looked at again.
+  await retainIndex(storage, clock, config.auditRetentionDays).catch(() => { /* as said */ })
   if (removed.length > 0) log.info({ removed: removed.length }, 'old audit segments were removed')
   return report
 }

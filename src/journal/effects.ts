@@ -2,6 +2,7 @@ import type { CollectionDefinition, Document, Page, Storage } from '../storage/p
 import { auditEvents } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
 import type { FileLayer } from './files.ts'
+import type { Portion } from './portion.ts'
 import { readReplayed } from './replay-mark.ts'
 import { listProcesses, readEvents } from './segments.ts'
 import type { StoreEffect, WrittenEvent } from './shapes.ts'
@@ -92,6 +93,8 @@ interface ApplyOptions {
   effects: EffectSet
   /** Undoes what AUDIT_PSEUDONYM_KEY did to them; throws where another key did it. */
   open: (effect: StoreEffect) => StoreEffect
+  /** `applied`: the store has these already, as the last call found. */
+  progress: { portion: Portion, applied: Set<string> }
 }
 
 /** The outcome. `unknown`: collections that are not declared. `unreadable`: effects that another key sealed. */
@@ -103,18 +106,27 @@ export async function applyEffects (options: ApplyOptions): Promise<Applied> {
   const unknown = new Set<string>()
   if (effects.pending().length === 0) return { applied: 0, unknown, unreadable: 0 }
   await yieldToTheLiving(options)
-  const { opened, unreadable } = openEffects(effects.pending(), options.open)
+  const { portion, applied: before } = options.progress
+  const missing = effects.pending().filter((one) => !before.has(progressKey(one)))
+  const { opened, unreadable } = openEffects(missing, options.open)
   let applied = 0
   for (const [name, group] of Map.groupBy(opened, ({ effect }) => effect.collection)) {
     const definition = collections.find((collection) => collection.name === name)
     if (definition === undefined) unknown.add(name)
     else {
-      for (let at = 0; at < group.length; at += CHUNK) {
-        applied += await applyChunk(storage, definition, group.slice(at, at + CHUNK), effects)
+      for (let at = 0; at < group.length;) {
+        const chunk = group.slice(at, at + Math.min(CHUNK, portion.size))
+        applied += await portion.through(() => applyChunk(storage, definition, chunk, effects))
+        for (const one of chunk) before.add(progressKey(one))
+        at += chunk.length
       }
     }
   }
   return { applied, unknown, unreadable }
+}
+
+function progressKey ({ effect, eventId }: Pending): string {
+  return `${eventId} ${effectKey(effect)}`
 }
 
 /** The effects in clear text, and how many cannot be opened. */
@@ -155,7 +167,8 @@ async function applyChunk (
     withoutRevision(effect.doc as Document)
   )
   if (puts.length > 0) await collection.putMany(puts)
-  for (const { effect } of due) if (effect.op === 'delete') await collection.delete(effect.id)
+  const deletes = due.filter(({ effect }) => effect.op === 'delete').map(({ effect }) => effect.id)
+  if (deletes.length > 0) await collection.deleteWhere({ id: { in: deletes } }, deletes.length)
   return due.length
 }
 

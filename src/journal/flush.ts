@@ -3,6 +3,7 @@ import type { Collection, Storage } from '../storage/port.ts'
 import { auditEvents, storedEvent } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
 import type { FileLayer } from './files.ts'
+import { Portion } from './portion.ts'
 import { RecentEntries } from './recent-entries.ts'
 import { ReplayProgress, writeReplayed } from './replay-mark.ts'
 import { readEvents } from './segments.ts'
@@ -13,12 +14,12 @@ import type { Entry, TrailPosition } from './trail.ts'
 /** The customer's buffer: to the store at this many events, or after this long. */
 const FLUSH_EVENTS = 100
 const FLUSH_MS = 10_000
-/** One insert of the store. */
-const CHUNK = 1_000
 /** A store that failed is left alone this long. */
 const RETRY_MS = 2_000
 /** The mark costs two syncs of the disk. */
 const MARK_MS = 5_000
+/** What the store does not take in this time at the end, the next start brings in: a drain must not wait for it. */
+const CLOSE_MS = 2_500
 
 interface FlushOptions {
   storage: Storage
@@ -38,6 +39,7 @@ interface FlushOptions {
 export class Flush {
   readonly #options: FlushOptions
   readonly #events: Collection<StoredAuditEvent>
+  readonly #portion = new Portion()
   readonly #recent = new RecentEntries()
   readonly #progress: ReplayProgress
   /** The last event that the store has, and the last that is synced. */
@@ -47,10 +49,11 @@ export class Flush {
   #running: Promise<boolean> | null = null
   #timer: NodeJS.Timeout | null = null
   #closed = false
+  #isGivenUp = false
 
   constructor (options: FlushOptions) {
     this.#options = options
-    this.#events = options.storage.collection<StoredAuditEvent>(auditEvents)
+    this.#events = options.storage.collection<StoredAuditEvent>(auditEvents, 'background')
     this.#progress = new ReplayProgress(options.clock.now())
   }
 
@@ -80,7 +83,9 @@ export class Flush {
   /** A last flush, and with it the end of this log's replay. */
   async close (): Promise<void> {
     this.#closed = true
-    await this.run()
+    const late = new Promise<void>((resolve) => { setTimeout(resolve, CLOSE_MS).unref() })
+    await Promise.race([this.run(), late])
+    this.#isGivenUp = true
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
@@ -103,7 +108,7 @@ export class Flush {
     this.#timer = null
     const last = this.#syncedSeq
     try {
-      while (this.#flushedSeq < last) await this.#flushChunk()
+      while (this.#flushedSeq < last && !this.#isGivenUp) await this.#flushChunk()
       await this.#mark()
       const behind = this.#syncedSeq - this.#flushedSeq
       if (behind > 0) this.#schedule(behind >= FLUSH_EVENTS ? 0 : FLUSH_MS)
@@ -125,9 +130,8 @@ export class Flush {
       await this.#flushFromSegments(firstSeq ?? this.#syncedSeq + 1)
       return
     }
-    const chunk = this.#recent.oldest(CHUNK)
-    await this.#events.insertMany(chunk.map((entry) => storedEvent(writtenEvent(this.#options.processId, entry))))
-    this.#advance(chunk.at(-1)!.seq)
+    const chunk = this.#recent.oldest(this.#portion.size)
+    await this.#insert(chunk.map((entry) => writtenEvent(this.#options.processId, entry)))
   }
 
   /** Reads again the events that memory let go: from behind the flushed one to before `untilSeq`. */
@@ -135,10 +139,18 @@ export class Flush {
     const { files, directory, processId } = this.#options
     const before = this.#flushedSeq
     for await (const chunk of readEvents({ files, directory, processId, afterSeq: before, untilSeq })) {
-      await this.#events.insertMany(chunk.map(storedEvent))
-      this.#advance(chunk.at(-1)!.seq)
+      for (let at = 0; at < chunk.length && !this.#isGivenUp;) {
+        const portion = chunk.slice(at, at + this.#portion.size)
+        await this.#insert(portion)
+        at += portion.length
+      }
     }
     if (this.#flushedSeq === before) throw new Error('the segments do not hold what was synced')
+  }
+
+  async #insert (events: WrittenEvent[]): Promise<void> {
+    await this.#portion.through(() => this.#events.insertMany(events.map(storedEvent)))
+    this.#advance(events.at(-1)!.seq)
   }
 
   #advance (seq: number): void {

@@ -11,7 +11,7 @@
  * and where the document says so itself (`updatedAt`).
  */
 import type { Clock } from '../std/clock.ts'
-import type { CollectionDefinition, Storage } from '../storage/port.ts'
+import type { Collection, CollectionDefinition, Storage } from '../storage/port.ts'
 import { encodeLine, GENESIS } from './chain.ts'
 import type { Line } from './chain.ts'
 import { auditEvents, storedEvent } from './collections.ts'
@@ -20,13 +20,14 @@ import { applyEffects, EffectSet } from './effects.ts'
 import { systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
 import { releaseLog } from './log-locks.ts'
+import { Portion, PORTION_MAX } from './portion.ts'
 import { openSealed } from './pseudonyms.ts'
 import type { Pseudonyms } from './pseudonyms.ts'
 import { readReplayed, writeReplayed } from './replay-mark.ts'
 import type { Replayed } from './replay-mark.ts'
 import { countedLines, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
 import type { SegmentLines } from './segments.ts'
-import type { StoreEffect } from './shapes.ts'
+import type { StoreEffect, WrittenEvent } from './shapes.ts'
 
 /** The last line of a log: where its chain ends. */
 export interface LogEnd { processId: string, segment: number, seq: number, hash: string }
@@ -49,7 +50,16 @@ export interface RecoveryOptions {
   /** Opens the logs' effects, where they were written with AUDIT_PSEUDONYM_KEY. */
   pseudonyms: Pseudonyms | null
   sealLog: SealLog
+  /** For who calls again after a failure: goes on where that one ended. */
+  progress?: RecoveryProgress | undefined
   files?: FileLayer
+}
+
+/** How far recovery came, over the calls that it takes a store that is slow or comes and goes. */
+export class RecoveryProgress {
+  readonly portion = new Portion()
+  /** Effects that the store has. */
+  readonly applied = new Set<string>()
 }
 
 export interface RecoveryReport {
@@ -65,30 +75,39 @@ export interface RecoveryReport {
   broken: string[]
 }
 
-const CHUNK = 1_000
+/** Inserts under way at once, of a store that is quick enough for whole portions. */
 const IN_FLIGHT = 4
+/** The mark costs two syncs of the disk. */
+const MARK_MS = 5_000
 
-/** @throws NEKO_ERR_STORE_UNAVAILABLE: call again later, nothing is lost. */
+/** @throws NEKO_ERR_STORE_UNAVAILABLE: call again later, nothing is lost, and what the store has stays there. */
 export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryReport> {
-  const { directory, isLive, log } = options
+  const { directory, isLive, log, progress = new RecoveryProgress() } = options
   const files = options.files ?? systemFiles
   const report: RecoveryReport = { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [] }
   const effects = new EffectSet()
-  const brought: Array<{ processId: string, replayed: Replayed }> = []
+  const brought: Array<{ processId: string, before: Replayed, replayed: Replayed }> = []
   for (const { processId, segments } of await listProcesses(files, directory)) {
     if (isLive(processId)) continue
     const replayed = await readReplayed(files, directory, processId)
     if (replayed.done) continue
-    const end = await bringIn({ ...options, files, processId, segments, replayed, effects, report })
+    const end = await bringIn({ ...options, files, processId, segments, replayed, effects, report, progress })
     if (end === null) continue
     await closeLog({ ...options, files, processId, end, report })
     brought.push({
       processId,
+      before: replayed,
       replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true }
     })
   }
   const open = (effect: StoreEffect): StoreEffect => openSealed(effect, options.pseudonyms)
-  const applied = await applyEffects({ ...options, files, effects, open })
+  const applied = await applyEffects({ ...options, files, effects, open, progress }).catch(async (error: unknown) => {
+    // The index has them: the next call goes on with their effects.
+    for (const { processId, before, replayed: { seq } } of brought) {
+      await writeReplayed(files, directory, processId, { ...before, seq })
+    }
+    throw error
+  })
   const isWhole = applied.unknown.size === 0 && applied.unreadable === 0
   report.effects = applied.applied
   // Marked only now: killed before this, everything is read again.
@@ -121,6 +140,7 @@ interface BringIn extends RecoveryOptions {
   replayed: Replayed
   effects: EffectSet
   report: RecoveryReport
+  progress: RecoveryProgress
 }
 
 /** The end of a dead log, with what closing it needs: the next event's place, the bytes that count. */
@@ -128,8 +148,8 @@ interface OpenEnd extends Omit<LogEnd, 'processId'> { nextSeq: number, length: n
 
 /** Events into the store, effects into the set. Returns where the log ends, or null when its chain is broken. */
 async function bringIn (options: BringIn): Promise<OpenEnd | null> {
-  const { files, directory, processId, segments, replayed, effects, report, storage, log } = options
-  const events = storage.collection<StoredAuditEvent>(auditEvents)
+  const { files, directory, processId, segments, replayed, effects, report, log } = options
+  const inserts = new Inserts(options)
   const wanted = segments.filter((segment) => segment >= replayed.segment)
   const end: OpenEnd = { segment: -1, seq: replayed.seq, hash: GENESIS, nextSeq: 0, length: 0, closed: false }
   const read = async (index: number): Promise<SegmentLines | undefined> => (
@@ -137,24 +157,13 @@ async function bringIn (options: BringIn): Promise<OpenEnd | null> {
       ? undefined
       : readLines(await files.read(`${directory}/${segmentName(processId, wanted[index])}`))
   )
-  const inFlight: Array<Promise<number>> = []
   let current = await read(0)
   for (let index = 0; current !== undefined; index++) {
     const next = await read(index + 1)
     const lines = countedLines(current, next?.lines[0])
-    for (let at = 0; at < lines.length; at += CHUNK) {
-      const chunk = lines.slice(at, at + CHUNK).map(eventOf).filter((event) => event !== null)
-      for (const event of chunk) effects.add(event, event.seq > replayed.effectsSeq)
-      const missing = chunk.filter((event) => event.seq > replayed.seq)
-      if (missing.length === 0) continue
-      // The store's thread writes while the next chunk is read.
-      const insert = events.insertMany(missing.map(storedEvent))
-      // Awaited below; when an earlier one fails, this one's failure must not be an unhandled one.
-      insert.catch(() => {})
-      inFlight.push(insert)
-      if (inFlight.length >= IN_FLIGHT) report.events += await inFlight.shift()!
-    }
-    for (const inserted of await Promise.all(inFlight.splice(0))) report.events += inserted
+    const found = lines.map(eventOf).filter((event) => event !== null)
+    for (const event of found) effects.add(event, event.seq > replayed.effectsSeq)
+    await inserts.add(found.filter((event) => event.seq > replayed.seq))
     const last = lines.at(-1)
     const cutShort = current.problem !== null && lines.length === current.lines.length
     if (cutShort || !follows(lines[0], end, index)) {
@@ -170,6 +179,57 @@ async function bringIn (options: BringIn): Promise<OpenEnd | null> {
     current = next
   }
   return end
+}
+
+/** Events of one log on their way into the store, and the mark of how far they are. */
+class Inserts {
+  readonly #options: BringIn
+  readonly #events: Collection<StoredAuditEvent>
+  readonly #underWay: Array<{ inserted: Promise<number>, seq: number }> = []
+  #seq = -1
+  #markedAtMs: number
+
+  constructor (options: BringIn) {
+    this.#options = options
+    this.#events = options.storage.collection<StoredAuditEvent>(auditEvents)
+    this.#markedAtMs = options.clock.monotonic()
+  }
+
+  /** Resolves when the store has them. @throws NEKO_ERR_STORE_UNAVAILABLE behind a mark of what it has */
+  async add (events: WrittenEvent[]): Promise<void> {
+    const { portion } = this.#options.progress
+    try {
+      for (let at = 0; at < events.length;) {
+        const some = events.slice(at, at + portion.size)
+        const inserted = portion.through(() => this.#events.insertMany(some.map(storedEvent)))
+        // Awaited below; when an earlier one fails, this one's failure must not be an unhandled one.
+        inserted.catch(() => {})
+        this.#underWay.push({ inserted, seq: some.at(-1)!.seq })
+        at += some.length
+        // The store's thread writes while the next portion is made.
+        while (this.#underWay.length >= (portion.size < PORTION_MAX ? 1 : IN_FLIGHT)) await this.#settleOne()
+        if (this.#options.clock.monotonic() - this.#markedAtMs >= MARK_MS) await this.#mark()
+      }
+      while (this.#underWay.length > 0) await this.#settleOne()
+    } catch (error) {
+      await this.#mark()
+      throw error
+    }
+  }
+
+  async #settleOne (): Promise<void> {
+    const { inserted, seq } = this.#underWay.shift()!
+    this.#options.report.events += await inserted
+    this.#seq = seq
+  }
+
+  async #mark (): Promise<void> {
+    const { files, directory, processId, replayed, clock } = this.#options
+    this.#markedAtMs = clock.monotonic()
+    if (this.#seq <= replayed.seq) return
+    await writeReplayed(files, directory, processId, { ...replayed, seq: this.#seq })
+      .catch(() => { /* a hint only: without it they are sent again */ })
+  }
 }
 
 function follows (first: Line | undefined, end: OpenEnd, index: number): boolean {

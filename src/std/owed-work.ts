@@ -4,7 +4,7 @@ import { backoffMs } from './deadline.ts'
  * Work that is owed until it succeeds: one run at a time, tried again after a pause that doubles up to a bound, for
  * ever, since nobody else does it. Whoever owes it while it runs has it run once more; further ones join that.
  */
-export interface OwedWork {
+interface OwedWork {
   /** From now on the work is to be done. */
   owe (): void
   /** Nothing is begun any more; the run under way goes on. */

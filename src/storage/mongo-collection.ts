@@ -9,7 +9,7 @@ import type { Attempt, MongoConnection } from './mongo-connection.ts'
 import { type Change, type Record, fromRecord, toChange, toRecord, uniqueKeys } from './mongo-document.ts'
 import { isDuplicate } from './mongo-failure.ts'
 import { afterFilter, allOf, toSort, visibleFilter, whereFilter } from './mongo-filter.ts'
-import type { Collection, CollectionDefinition, Document, FindOptions, Stored, Where } from './port.ts'
+import type { Collection, CollectionDefinition, Document, FindOptions, Patience, Stored, Where } from './port.ts'
 
 /**
  * One collection of the port on MongoDB.
@@ -21,14 +21,19 @@ import type { Collection, CollectionDefinition, Document, FindOptions, Stored, W
 const WRITE_NAME_CHARACTERS = 12
 const DELETE_CHUNK = 1000
 
-interface Context { definition: CollectionDefinition, connection: MongoConnection, clock: Clock }
+interface Context {
+  definition: CollectionDefinition
+  connection: MongoConnection
+  clock: Clock
+  patience: Patience
+}
 
 export function createMongoCollection<T extends Document> (context: Context): Collection<T> {
-  const { definition, connection, clock } = context
+  const { definition, connection, clock, patience } = context
   const { name } = definition
   const driver = connection.db.collection<Record>(name)
   const reading: DriverFind = definition.primaryReads === true ? { readPreference: 'primary' } : {}
-  const call = <V>(work: (attempt: Attempt) => Promise<V>): Promise<V> => connection.call(name, work)
+  const call = <V>(work: (attempt: Attempt) => Promise<V>): Promise<V> => connection.call(name, work, patience)
   const visibleOf = (filter: Filter<Record>): Filter<Record> => {
     const visible = visibleFilter(definition, clock.now())
     return visible === null ? filter : allOf([filter, visible])

@@ -4,16 +4,17 @@ import { systemClock } from '../std/clock.ts'
 import { withDeadline } from '../std/deadline.ts'
 import type { HealthState } from './health.ts'
 import type { StorageLog } from './log.ts'
-import { isLostReply, isUnavailable, typedError, unwrapped } from './mongo-failure.ts'
+import { isLostReply, isTimeout, isUnavailable, typedError, unwrapped } from './mongo-failure.ts'
 import { MongoServer } from './mongo-server.ts'
+import type { Patience } from './port.ts'
 import { createClient, isRemoteWithoutTls } from './mongo-uri.ts'
 
 /**
  * The connection to MongoDB: one client per process, and the one way in, `call`.
  *
- * Owns the pool and the deadline: a call has 2 s for everything, waiting for a server, sending, and retrying a lost
- * reply. With the database down the breaker (mongo-server.ts) answers within milliseconds. Durations are real time even
- * where tests own the wall clock: sockets do not wait for a test.
+ * Owns the pool and the deadline: a call has 2 s (background work: 5 s) for everything, waiting for a server, sending,
+ * and retrying a lost reply. With the database down the breaker (mongo-server.ts) answers within milliseconds.
+ * Durations are real time even where tests own the wall clock: sockets do not wait for a test.
  */
 export interface Attempt { timeoutMS: number, retried: boolean }
 
@@ -27,6 +28,7 @@ interface ConnectionOptions {
 }
 
 const DEADLINE_MS = 2000
+const BACKGROUND_DEADLINE_MS = 5000
 /** So that the driver gives up (and drops its socket) before the caller does. */
 const DEADLINE_MARGIN_MS = 50
 /** Sends in all of one operation whose reply was lost; each waits for the driver to look at the server anew. */
@@ -74,21 +76,28 @@ export class MongoConnection {
    *
    * @throws NEKO_ERR_STORE_*
    */
-  async call<T> (collection: string, work: (attempt: Attempt) => Promise<T>): Promise<T> {
-    if (!this.#server.allows()) throw new NEKO_ERR_STORE_UNAVAILABLE()
-    const endMs = systemClock.monotonic() + DEADLINE_MS
+  async call<T> (
+    collection: string,
+    work: (attempt: Attempt) => Promise<T>,
+    patience: Patience = 'request'
+  ): Promise<T> {
+    const isBackground = patience === 'background'
+    const mayAsk = isBackground ? this.#server.allowsBackground() : this.#server.allows()
+    if (!mayAsk) throw new NEKO_ERR_STORE_UNAVAILABLE()
+    const endMs = systemClock.monotonic() + (isBackground ? BACKGROUND_DEADLINE_MS : DEADLINE_MS)
     for (let attempt = 1; ; attempt++) {
       const leftMs = Math.max(DEADLINE_MARGIN_MS + 1, endMs - systemClock.monotonic())
       const timeoutMS = Math.floor(leftMs - DEADLINE_MARGIN_MS)
       try {
         const value = await withDeadline(work({ timeoutMS, retried: attempt > 1 }), leftMs, late)
-        this.#server.succeed()
+        if (!isBackground) this.#server.succeed()
         return value
       } catch (thrown) {
         const error = unwrapped(thrown)
         const hasTime = endMs - systemClock.monotonic() > RETRY_MS_LEFT_MIN
         if (isLostReply(error) && attempt < ATTEMPTS_MAX && hasTime && !this.#server.isClosed) continue
-        if (isUnavailable(error) || error instanceof LateError) this.#server.fail(error)
+        const isLate = error instanceof LateError || isTimeout(error)
+        if ((isUnavailable(error) || isLate) && !(isBackground && isLate)) this.#server.fail(error)
         throw error instanceof LateError
           ? Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
           : typedError(error, collection)
@@ -102,19 +111,22 @@ export class MongoConnection {
     await withDeadline(this.#client.close(), DEADLINE_MS, late).catch(() => {})
   }
 
-  async #knock (isFirst: boolean): Promise<void> {
+  async #knock (isFirst: boolean): Promise<boolean> {
     // Asked for by name until it worked once: the driver's own way in never looks again after 5 s in vain ("Topology is
     // closed").
-    if (isFirst) await withDeadline(this.#client.connect(), DEADLINE_MS, late)
-    const timeoutMS = DEADLINE_MS - DEADLINE_MARGIN_MS
-    await withDeadline(this.db.command({ ping: 1 }, { timeoutMS }), DEADLINE_MS, late)
+    if (isFirst) await withDeadline(this.#client.connect(), BACKGROUND_DEADLINE_MS, late)
+    const timeoutMS = BACKGROUND_DEADLINE_MS - DEADLINE_MARGIN_MS
+    const startMs = systemClock.monotonic()
+    await withDeadline(this.db.command({ ping: 1 }, { timeoutMS }), BACKGROUND_DEADLINE_MS, late)
+    const isPrompt = systemClock.monotonic() - startMs <= DEADLINE_MS
     this.#atomicUpdates ??= await hasAtomicUpdates(this.db, this.#options.log)
     await this.#options.beforeUp()
+    return isPrompt
   }
 }
 
 async function hasAtomicUpdates (db: Db, log: StorageLog): Promise<boolean> {
-  const info = await db.command({ buildInfo: 1 }, { timeoutMS: DEADLINE_MS })
+  const info = await db.command({ buildInfo: 1 }, { timeoutMS: BACKGROUND_DEADLINE_MS })
   if (!('ferretdbVersion' in info)) return true
   log.info(
     { store: 'mongodb' },
@@ -128,5 +140,5 @@ class LateError extends Error {
 }
 
 function late (): Error {
-  return new LateError('MongoDB did not answer within 2 s')
+  return new LateError('MongoDB did not answer in time')
 }

@@ -11,6 +11,8 @@ const UNAVAILABLE_NAMES = new RegExp('^Mongo(' + [
   'Network', 'ServerSelection', 'OperationTimeout', 'PoolCleared', 'WaitQueueTimeout', 'TopologyClosed', 'NotConnected',
   'ClientClosed', 'PoolClosed', 'ServerClosed', 'Runtime', 'WriteConcern'
 ].join('|') + ')')
+/** The call, or its wait for a connection, took too long: new connections of a slow server take as long as a call. */
+const TIMEOUT_NAMES = new Set(['MongoOperationTimeoutError', 'MongoWaitQueueTimeoutError'])
 const AUTH_CODES = new Set([13, 18, 8000])
 const FULL_CODE = 14031
 const SOCKET_CODES = /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
@@ -48,6 +50,11 @@ export function isUnavailable (error: unknown): boolean {
   return UNAVAILABLE_NAMES.test(error.name)
 }
 
+/** The server took longer than the call had. */
+export function isTimeout (error: unknown): boolean {
+  return error instanceof MongoError && TIMEOUT_NAMES.has(error.name)
+}
+
 /** The reply was lost or never came: the operation may have been done. */
 export function isLostReply (error: unknown): boolean {
   return isSocketError(error) || error instanceof MongoNetworkError ||
@@ -75,7 +82,7 @@ export function reasonOf (error: unknown): MongoReason {
     }
     if (typeof code === 'string' && SOCKET_CODES.test(code)) return 'refused'
     if (
-      code === 'ETIMEDOUT' || name === 'MongoNetworkTimeoutError' || name === 'MongoOperationTimeoutError'
+      code === 'ETIMEDOUT' || name === 'MongoNetworkTimeoutError' || TIMEOUT_NAMES.has(String(name))
     ) {
       return 'timeout'
     }

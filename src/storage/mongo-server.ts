@@ -17,18 +17,22 @@ interface MongoServerOptions {
   client: MongoClient
   log: StorageLog
   onBreaker? (value: number): void
-  /** Asks the server, and does all that must be done before anybody else may. `isFirst`: it never answered yet. */
-  knock (isFirst: boolean): Promise<void>
+  /**
+   * Asks the server, and does all that must be done before anybody else may. `isFirst`: it never answered yet. Resolves
+   * with whether it answered as fast as requests need it.
+   */
+  knock (isFirst: boolean): Promise<boolean>
 }
 
 const PING_MS = 60_000
 const RECONNECT_MS_MIN = 250
 const RECONNECT_MS_MAX = 5000
 const BREAKER_FAILURES_MAX = 3
+const REACH_MS = 2000
 
 export class MongoServer {
   readonly health: HealthState
-  readonly #knock: (isFirst: boolean) => Promise<void>
+  readonly #knock: (isFirst: boolean) => Promise<boolean>
   readonly #breaker: Breaker
   readonly #allRefused = Promise.withResolvers<false>()
   #isClosed = false
@@ -61,6 +65,11 @@ export class MongoServer {
     return !this.#isClosed && this.#isReached && this.#breaker.state === 'closed'
   }
 
+  /** The same for background work, which a server that is merely slow answers in its longer time. */
+  allowsBackground (): boolean {
+    return this.allows() || (!this.#isClosed && this.#isReached && this.health.current().reason === 'timeout')
+  }
+
   /** A call was answered. */
   succeed (): void {
     if (this.#breaker.state === 'closed') this.#breaker.succeed()
@@ -75,9 +84,13 @@ export class MongoServer {
     if (wasUp) this.#schedulePing(RECONNECT_MS_MIN * Math.random())
   }
 
-  /** A try to reach it; true when it answered. The first ends when every server refused: the ping goes on behind it. */
+  /**
+   * A try to reach it; true when it answered. Ends after 2 s, the first one also when every server refused: the ping
+   * goes on behind it.
+   */
   reach (): Promise<boolean> {
-    return this.#isReached ? this.#ping() : Promise.race([this.#ping(), this.#allRefused.promise])
+    const late = new Promise<false>((resolve) => { setTimeout(resolve, REACH_MS, false).unref() })
+    return Promise.race([this.#ping(), late, ...(this.#isReached ? [] : [this.#allRefused.promise])])
   }
 
   close (): void {
@@ -105,9 +118,10 @@ export class MongoServer {
     this.#isPinging = true
     this.#breaker.allows()
     try {
-      await this.#knock(!this.#isReached)
-      this.#failedPings = 0
+      const isPrompt = await this.#knock(!this.#isReached)
       this.#isReached = true
+      if (!isPrompt) throw Object.assign(new Error('MongoDB answers too slowly for requests'), { code: 'ETIMEDOUT' })
+      this.#failedPings = 0
       this.#breaker.succeed()
       this.health.set({ up: true, reason: null })
       return true

@@ -10,7 +10,7 @@ const OPTIONS: Readonly<MongoClientOptions> = {
   maxIdleTimeMS: 10_000,
   serverSelectionTimeoutMS: 5000,
   socketTimeoutMS: 45_000,
-  waitQueueTimeoutMS: 2000,
+  waitQueueTimeoutMS: 5000,
   connectTimeoutMS: 5000,
   retryWrites: true,
   retryReads: true,

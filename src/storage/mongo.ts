@@ -6,10 +6,11 @@ import { checkDefinition } from './definition.ts'
 import type { StorageLog } from './log.ts'
 import { createMongoCollection, findQuery } from './mongo-collection.ts'
 import { MongoConnection } from './mongo-connection.ts'
+import type { Attempt } from './mongo-connection.ts'
 import type { Record } from './mongo-document.ts'
 import { toSort } from './mongo-filter.ts'
 import { type Meta, migrateMongo, tryLease } from './mongo-migrate.ts'
-import type { Collection, CollectionDefinition, Document, Storage } from './port.ts'
+import type { Collection, CollectionDefinition, Document, Patience, Storage } from './port.ts'
 
 /**
  * The storage port on MongoDB 6 to 8, and on servers that speak its protocol.
@@ -28,7 +29,7 @@ interface MongoOptions {
 
 const SWEEP_MS = 15_000
 const SWEEP_LEASE_MS = 40_000
-const SWEEP_DOCUMENTS_MAX = 2000
+const SWEEP_DOCUMENTS_MAX = 1000
 
 /**
  * A server that does not answer within 2 s opens as a storage that is down.
@@ -67,12 +68,13 @@ export async function openMongoStorage (options: MongoOptions): Promise<Storage>
 
   return {
     kind: 'mongodb',
-    collection<T extends Document> (definition: CollectionDefinition): Collection<T> {
-      let found = collections.get(definition.name)
+    collection<T extends Document> (definition: CollectionDefinition, patience: Patience = 'request'): Collection<T> {
+      const key = `${patience} ${definition.name}`
+      let found = collections.get(key)
       if (found === undefined) {
         know(definition)
-        found = createMongoCollection<Document>({ definition, connection, clock })
-        collections.set(definition.name, found)
+        found = createMongoCollection<Document>({ definition, connection, clock, patience })
+        collections.set(key, found)
       }
       return found as unknown as Collection<T>
     },
@@ -137,14 +139,16 @@ async function sweepExpired (
   options: { connection: MongoConnection, clock: Clock, owner: string, definitions: CollectionDefinition[] }
 ): Promise<void> {
   const { connection, clock, owner, definitions } = options
+  const ask = <T>(name: string, work: (attempt: Attempt) => Promise<T>): Promise<T> =>
+    connection.call(name, work, 'background')
   const meta = connection.db.collection<Meta>('neko_meta')
   // Written by the migrator, which may have been another process.
   const needed =
-    (await connection.call('neko_meta', ({ timeoutMS }) => meta.findOne({ _id: 'ttl' }, { timeoutMS })))
+    (await ask('neko_meta', ({ timeoutMS }) => meta.findOne({ _id: 'ttl' }, { timeoutMS })))
       ?.ttl === false
   if (
     !needed ||
-    !await connection.call('neko_meta', () => tryLease(meta, 'sweeper', owner, SWEEP_LEASE_MS, clock))
+    !await ask('neko_meta', () => tryLease(meta, 'sweeper', owner, SWEEP_LEASE_MS, clock))
   ) {
     return
   }
@@ -152,7 +156,7 @@ async function sweepExpired (
     if (definition.expiryField === undefined) continue
     const driver = connection.db.collection<Record>(definition.name)
     const due = { expires: { $lte: new Date(clock.now()) } }
-    const found = await connection.call(
+    const found = await ask(
       definition.name,
       ({ timeoutMS }) =>
         driver.find(due, {
@@ -163,7 +167,7 @@ async function sweepExpired (
         }).toArray()
     )
     if (found.length > 0) {
-      await connection.call(definition.name, ({ timeoutMS }) =>
+      await ask(definition.name, ({ timeoutMS }) =>
         driver.deleteMany({
           _id: { $in: found.map((record) => record._id) },
           ...due

@@ -1,4 +1,5 @@
 import { NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
+import type { Patience } from './port.ts'
 import { typedError } from './sqlite-file.ts'
 import type { WriteAnswer, WriteOp, WriteResult } from './sqlite-writer.ts'
 
@@ -10,6 +11,7 @@ interface PendingOperation {
   op: WriteOp
   documents: number
   bytes: number
+  patience: Patience
   sinceMs: number
   isSettled: boolean
   resolve (result: WriteResult): void
@@ -47,7 +49,7 @@ export class PendingOperations {
   }
 
   /** @throws NEKO_ERR_OVERLOADED, and later NEKO_ERR_STORE_* */
-  add (op: WriteOp, nowMs: number): Promise<WriteResult> {
+  add (op: WriteOp, patience: Patience, nowMs: number): Promise<WriteResult> {
     const size = sizeOf(op)
     if (this.#documents + size.documents > DOCUMENTS_MAX || this.#bytes + size.bytes > BYTES_MAX) {
       return Promise.reject(new NEKO_ERR_OVERLOADED('1'))
@@ -55,7 +57,7 @@ export class PendingOperations {
     this.#documents += size.documents
     this.#bytes += size.bytes
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ op, ...size, sinceMs: nowMs, isSettled: false, resolve, reject })
+      this.#waiting.push({ op, ...size, patience, sinceMs: nowMs, isSettled: false, resolve, reject })
     })
   }
 
@@ -89,13 +91,13 @@ export class PendingOperations {
     for (const pending of this.#takeUnderWay()) this.#fail(pending, unavailable(cause))
   }
 
-  /** Answers the operations that came before then, and returns how many there were. */
-  expire (beforeMs: number, cause: Error): number {
-    const late = [...this.#underWay ?? [], ...this.#waiting].filter(({ isSettled, sinceMs }) =>
-      !isSettled && sinceMs <= beforeMs
+  /** Answers the operations that came before then, and returns the patience of each. */
+  expire (beforeMs: (patience: Patience) => number, cause: Error): Patience[] {
+    const late = [...this.#underWay ?? [], ...this.#waiting].filter(({ isSettled, sinceMs, patience }) =>
+      !isSettled && sinceMs <= beforeMs(patience)
     )
     for (const pending of late) this.#fail(pending, unavailable(cause))
-    return late.length
+    return late.map(({ patience }) => patience)
   }
 
   #takeUnderWay (): PendingOperation[] {

@@ -77,6 +77,12 @@ export interface Collection<T extends Document> {
   deleteWhere (where: Where, limit: number): Promise<number>
 }
 
+/**
+ * How long a call may take: 2 s, since a request waits for it, or 5 s for work that nobody waits for. That `background`
+ * work is late says nothing of the store: requests go on as before, and it may be asked while they are not let through.
+ */
+export type Patience = 'request' | 'background'
+
 export interface StorageHealth {
   up: boolean
   /** Why not, as a class readiness may show: auth, refused, tls, timeout, locked, full, corrupt, other. */
@@ -85,8 +91,11 @@ export interface StorageHealth {
 
 export interface Storage {
   readonly kind: 'sqlite' | 'mongodb'
-  /** Same definition object, same collection. Its calls throw NEKO_ERR_STORE_UNAVAILABLE when the store is down. */
-  collection<T extends Document> (definition: CollectionDefinition): Collection<T>
+  /**
+   * Same definition object and patience (default: `request`), same collection. Its calls throw
+   * NEKO_ERR_STORE_UNAVAILABLE when the store is down.
+   */
+  collection<T extends Document> (definition: CollectionDefinition, patience?: Patience): Collection<T>
   /** Creates collections and indexes idempotently and applies additive upgrades; one migrator at a time (a lock). */
   migrate (definitions: CollectionDefinition[]): Promise<void>
   health (): StorageHealth

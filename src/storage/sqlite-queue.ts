@@ -2,6 +2,7 @@ import { NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { HealthState } from './health.ts'
 import { PendingOperations } from './pending-operations.ts'
+import type { Patience } from './port.ts'
 import { BUSY_TIMEOUT_MS, reasonOf, typedError } from './sqlite-file.ts'
 import type { TableSpec } from './sqlite-table.ts'
 import { WriterThread } from './sqlite-writer-thread.ts'
@@ -15,8 +16,11 @@ import type { WriteAnswer, WriteOp, WriteResult } from './sqlite-writer.ts'
  * group by themselves and alone a write waits for nothing. The batch of a thread that dies is answered UNAVAILABLE,
  * because nobody knows whether it was committed.
  */
-/** A database call has 2 s, less than a resolver (3 s). Checked four times a second rather than by a timer per call. */
-const DEADLINE_MS = 2000
+/**
+ * A database call has 2 s, less than a resolver (3 s), and background work 5 s. Checked four times a second rather than
+ * by a timer per call.
+ */
+const DEADLINES_MS: Readonly<Record<Patience, number>> = { request: 2000, background: 5000 }
 const DEADLINE_CHECK_MS = 250
 /** Locked answers within a second also for operations behind another batch; less than this is no try at all. */
 const BUSY_TIMEOUT_MS_MIN = 50
@@ -66,10 +70,10 @@ export class WriteQueue {
     )
   }
 
-  /** @throws NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE within 2 s, NEKO_ERR_STORE_CORRUPT */
-  write (op: WriteOp): Promise<WriteResult> {
+  /** @throws NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE within the deadline, NEKO_ERR_STORE_CORRUPT */
+  write (op: WriteOp, patience: Patience = 'request'): Promise<WriteResult> {
     if (this.#isClosing) return Promise.reject(new NEKO_ERR_STORE_UNAVAILABLE())
-    const result = this.#pending.add(op, this.#clock.monotonic())
+    const result = this.#pending.add(op, patience, this.#clock.monotonic())
     // In the next microtask: all that one tick writes goes in one commit.
     if (this.#pending.waitingCount === 1) queueMicrotask(() => this.#pump())
     return result
@@ -88,12 +92,12 @@ export class WriteQueue {
     if (this.#thread.isAlive && !this.#pending.isEmpty) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve
-        setTimeout(resolve, DEADLINE_MS).unref()
+        setTimeout(resolve, DEADLINES_MS.request).unref()
         this.#pump()
       })
     }
     for (const timer of this.#timers) clearInterval(timer)
-    this.#pending.expire(Infinity, new Error('closed'))
+    this.#pending.expire(() => Infinity, new Error('closed'))
     await this.#thread.end()
   }
 
@@ -123,9 +127,13 @@ export class WriteQueue {
   }
 
   #expire (): void {
-    const beforeMs = this.#clock.monotonic() - DEADLINE_MS
-    const late = this.#pending.expire(beforeMs, new Error('the writer did not answer within 2 s'))
-    if (late > 0) this.#health.set({ up: false, reason: 'timeout' })
+    const nowMs = this.#clock.monotonic()
+    const late = this.#pending.expire(
+      (patience) => nowMs - DEADLINES_MS[patience],
+      new Error('the writer did not answer in time')
+    )
+    // Background work may be too large for a slow disk: that says nothing of the store.
+    if (late.some((patience) => patience === 'request')) this.#health.set({ up: false, reason: 'timeout' })
   }
 
   /** A store that failed is tried with a harmless write, so that it recovers also when nobody writes. */

@@ -19,14 +19,24 @@ import {
 import { createHealthState } from './health.ts'
 import type { StorageLog } from './log.ts'
 import { checkFileMark, migrateFile } from './migrate.ts'
-import type { Collection, CollectionDefinition, Document, FindOptions, Page, Storage, Stored } from './port.ts'
+import type {
+  Collection,
+  CollectionDefinition,
+  Document,
+  FindOptions,
+  Page,
+  Patience,
+  Storage,
+  Stored
+} from './port.ts'
 import { checkFile, openFile, prepareFile, typedError } from './sqlite-file.ts'
-import { type WriteQueue, openWriteQueue } from './sqlite-queue.ts'
+import { openWriteQueue } from './sqlite-queue.ts'
 import { type Sql, afterSql, fieldSql, orderSql, tableName, whereSql } from './sqlite-sql.ts'
 import { Statements } from './sqlite-statements.ts'
 import { startSweeper } from './sqlite-sweeper.ts'
 import type { ThreadData } from './sqlite-thread.ts'
 import type { TableSpec } from './sqlite-table.ts'
+import type { WriteOp, WriteResult } from './sqlite-writer.ts'
 
 /**
  * The storage port on one SQLite file, shared by the processes of one host.
@@ -55,13 +65,18 @@ export async function openSqliteStorage (options: SqliteOptions): Promise<Storag
   const collections = new Map<string, Collection<Document>>()
   let closing: Promise<void> | null = null
 
-  function collection<T extends Document> (definition: CollectionDefinition): Collection<T> {
-    let found = collections.get(definition.name)
+  function collection<T extends Document> (
+    definition: CollectionDefinition,
+    patience: Patience = 'request'
+  ): Collection<T> {
+    const key = `${patience} ${definition.name}`
+    let found = collections.get(key)
     if (found === undefined) {
       checkDefinition(definition)
       queue.define(definition.name, specOf(definition))
-      found = createCollection<Document>({ definition, reader, queue, clock })
-      collections.set(definition.name, found)
+      const write = (op: WriteOp): Promise<WriteResult> => queue.write(op, patience)
+      found = createCollection<Document>({ definition, reader, write, clock })
+      collections.set(key, found)
     }
     return found as unknown as Collection<T>
   }
@@ -161,9 +176,14 @@ function createReader (db: DatabaseSync, file: string): Reader {
 }
 
 function createCollection<T extends Document> (
-  context: { definition: CollectionDefinition, reader: Reader, queue: WriteQueue, clock: Clock }
+  context: {
+    definition: CollectionDefinition,
+    reader: Reader,
+    write: (op: WriteOp) => Promise<WriteResult>,
+    clock: Clock
+  }
 ): Collection<T> {
-  const { definition, reader, queue, clock } = context
+  const { definition, reader, write, clock } = context
   const { name } = definition
   const table = tableName(definition)
   const read = (sql: Sql): Array<Stored<T>> => reader.all(sql).map((row) => decode<T>(row))
@@ -179,7 +199,7 @@ function createCollection<T extends Document> (
   async function putAll (docs: T[]): Promise<number[]> {
     checkBatch(docs)
     if (docs.length === 0) return []
-    const answer = await queue.write({ kind: 'putMany', name, ids: docs.map((doc) => doc.id), docs: docs.map(encode) })
+    const answer = await write({ kind: 'putMany', name, ids: docs.map((doc) => doc.id), docs: docs.map(encode) })
     return valueOf<number[]>(answer, name)
   }
 
@@ -211,14 +231,14 @@ function createCollection<T extends Document> (
     },
     async insert (doc) {
       checkId(doc.id)
-      valueOf(await queue.write({ kind: 'insert', name, id: doc.id, doc: encode(doc) }), name)
+      valueOf(await write({ kind: 'insert', name, id: doc.id, doc: encode(doc) }), name)
       return { ...doc, revision: 1 }
     },
     async insertMany (docs) {
       checkBatch(docs)
       if (docs.length === 0) return 0
       return valueOf<number>(
-        await queue.write({
+        await write({
           kind: 'insertMany',
           name,
           ids: docs.map((doc) => doc.id),
@@ -237,18 +257,18 @@ function createCollection<T extends Document> (
     async replace (doc, revision) {
       checkId(doc.id)
       const next = valueOf<number>(
-        await queue.write({ kind: 'replace', name, id: doc.id, doc: encode(doc), revision }),
+        await write({ kind: 'replace', name, id: doc.id, doc: encode(doc), revision }),
         name
       )
       return next === 0 ? null : { ...doc, revision: next }
     },
     async delete (id) {
-      return valueOf<boolean>(await queue.write({ kind: 'delete', name, id: checkId(id) }), name)
+      return valueOf<boolean>(await write({ kind: 'delete', name, id: checkId(id) }), name)
     },
     async deleteWhere (where, limit) {
       checkDeleteLimit(limit)
       return valueOf<number>(
-        await queue.write({
+        await write({
           kind: 'deleteWhere',
           name,
           where: whereSql(definition, where, clock.now()),

@@ -31,7 +31,7 @@ export function memoryStore (): { storage: Storage, documents: (name: string) =>
       },
       put,
       putMany: async (docs: T[]) => { for (const doc of docs) await put(doc) },
-      delete: async (id: string) => held().delete(id)
+      deleteWhere: async ({ id }: { id: { in: string[] } }) => id.in.filter((one) => held().delete(one)).length
     }
     return part as unknown as Collection<T>
   }
