@@ -10,6 +10,7 @@ import type { Json } from '../std/json.ts'
 import type { Logging } from '../telemetry/logger.ts'
 import { openMetricsServer } from '../telemetry/metrics-server.ts'
 import type { MetricsServer } from '../telemetry/metrics-server.ts'
+import { print } from '../telemetry/output.ts'
 import { bannerText, firstLoginText } from './banner.ts'
 import { requireDataDir } from './data-dir.ts'
 import { createControlVerbs, openControlSocket } from './control.ts'
@@ -145,7 +146,7 @@ export class Host {
     this.#url = url
     const metricsUrl = this.#metricsUrl
     this.logging.log.info({ url, metricsUrl, workers: this.config.workers }, 'ready')
-    process.stdout.write(bannerText({
+    print(bannerText({
       config: this.config,
       version: this.#version,
       url,
@@ -159,7 +160,7 @@ export class Host {
     if (this.#stopping !== null) return this.#stopping
     // This start made the administrator, and the banner that would have shown the password will not come.
     if (this.#state === 'starting' && this.#oneTimePassword !== null) {
-      process.stdout.write(firstLoginText(this.config, this.#oneTimePassword))
+      print(firstLoginText(this.config, this.#oneTimePassword))
     }
     this.#state = 'draining'
     this.logging.log.info({ why }, 'draining')

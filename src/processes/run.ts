@@ -2,6 +2,7 @@ import cluster from 'node:cluster'
 import { ConfigError, loadConfig, readEnvironment } from '../config/config.ts'
 import { newProcessId } from '../std/id.ts'
 import { createLogger } from '../telemetry/logger.ts'
+import { surviveLostOutput } from '../telemetry/output.ts'
 import { EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
 import { createHost } from './host.ts'
 import type { RunOptions } from './host.ts'
@@ -12,6 +13,7 @@ import { runWorker } from './worker.ts'
 
 /** Cluster child, primary or the one server: which of them this process is. */
 export async function run (options: RunOptions): Promise<void> {
+  surviveLostOutput()
   if (cluster.isWorker) return runWorker({ build: options.build, exit: options.exit })
   const processId = newProcessId()
   let logging = createLogger({ level: 'info', processId, slot: null })
