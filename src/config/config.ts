@@ -86,6 +86,8 @@ export interface Config {
   /** Operations that one POST may carry as an array; 0 refuses arrays. */
   readonly graphqlBatchMax: number
   readonly assessmentRetentionDays: number
+  /** Of resolved incidents, since their last change. */
+  readonly incidentRetentionDays: number
   /** Routes that only scanners ask for; touching one is a honeypot capture. */
   readonly decoyPaths: readonly string[]
   readonly webhookUrls: readonly string[]
@@ -150,6 +152,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   EXPOSE_SCORE: 'false',
   GRAPHQL_BATCH_MAX: '0',
   ASSESSMENT_RETENTION_DAYS: '30',
+  INCIDENT_RETENTION_DAYS: '365',
   DECOY_PATHS: words(`
     /.env /.env.production /.git/config /.git/HEAD /.svn/entries /.aws/credentials /.ssh/id_rsa /wp-login.php
     /wp-admin/ /wp-config.php.bak /phpmyadmin/ /administrator/ /admin.php /backup.zip /backup.tar.gz /backup.sql
@@ -278,6 +281,7 @@ export function loadConfig (given: Environment): Config {
     graphqlBatchMax: number('GRAPHQL_BATCH_MAX', text('GRAPHQL_BATCH_MAX'), 0, 10),
     exposeScore: oneOf('EXPOSE_SCORE', text('EXPOSE_SCORE'), ['false', 'true'] as const) === 'true',
     assessmentRetentionDays: number('ASSESSMENT_RETENTION_DAYS', text('ASSESSMENT_RETENTION_DAYS'), 1, 3650),
+    incidentRetentionDays: number('INCIDENT_RETENTION_DAYS', text('INCIDENT_RETENTION_DAYS'), 1, 3650),
     decoyPaths: decoys(text('DECOY_PATHS')),
     webhookUrls: webhookUrls(text('WEBHOOK_URLS'), optional('WEBHOOK_SECRET')),
     webhookCheckpoints:

@@ -1,5 +1,6 @@
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { attempt, type Audit } from '../audit/shapes.ts'
+import type { Config } from '../config/config.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
 import { compareAndSet } from '../std/compare-and-set.ts'
@@ -11,6 +12,7 @@ import { openIncident, toIncident, withoutRevision, withRun, withStatus } from '
 import { IncidentFeed } from './feed.ts'
 import { WaitingJoinings, type Joining } from './joining.ts'
 import { IncidentNotices } from './notices.ts'
+import { keepRetention } from './retention.ts'
 import { incidentCollection, type Incident, type IncidentStatus, type StoredIncident } from './shapes.ts'
 
 /**
@@ -19,7 +21,8 @@ import { incidentCollection, type Incident, type IncidentStatus, type StoredInci
  * Owns: the documents (document.ts: what they say; here: when they are written; feed.ts: who hears of it). Never does:
  * decide that something is an incident (playbooks do), or act. Runs of one attacker that come in a burst are joined in
  * memory (joining.ts) and written once; two processes that open one for the same attacker meet at a unique index, and
- * the slower one joins the faster one's. The one that wrote tells by webhook (notices.ts).
+ * the slower one joins the faster one's. The one that wrote tells by webhook (notices.ts). Resolved ones go after
+ * INCIDENT_RETENTION_DAYS (retention.ts).
  */
 export interface Incidents {
   /**
@@ -47,19 +50,22 @@ const ATTEMPTS_MAX = 5
 const RETRY_MS = 500
 
 interface IncidentParts {
+  config: Pick<Config, 'incidentRetentionDays'>
   storage: Storage
   audit: Audit
   fleet: Fleet
   clock: Clock
-  log: { error (details: object, message: string): void }
+  log: { warn (details: object, message: string): void, error (details: object, message: string): void }
   /** By webhook. */
   notify (notice: Notice): void
 }
 
-export function createIncidents ({ storage, audit, fleet, clock, log, notify }: IncidentParts): Incidents {
+export function createIncidents (parts: IncidentParts): Incidents {
+  const { storage, audit, fleet, clock, log, notify } = parts
   const store = storage.collection<StoredIncident>(incidentCollection)
   const notices = new IncidentNotices({ fleet, clock, notify })
   const feed = new IncidentFeed(fleet, store)
+  const stopRetention = keepRetention({ storage, store, fleet, clock, log, days: parts.config.incidentRetentionDays })
   const waiting = new WaitingJoinings()
   const writeBehind = createWriteBehind({
     waits: () => waiting.size > 0,
@@ -150,6 +156,7 @@ export function createIncidents ({ storage, audit, fleet, clock, log, notify }: 
       await notices.settled()
     },
     async close () {
+      stopRetention()
       notices.close()
       await writeBehind.close()
       await notices.settled()

@@ -7,8 +7,8 @@ declare module 'fastify' {
 
 /** Hangs the room into the app as `app.incidents`; what it has to tell goes out by webhook. */
 export default fp(async (app) => {
-  const { storage, audit, fleet, clock, log, webhooks } = app
-  const incidents = createIncidents({ storage, audit, fleet, clock, log, notify: webhooks.notify })
+  const { config, storage, audit, fleet, clock, log, webhooks } = app
+  const incidents = createIncidents({ config, storage, audit, fleet, clock, log, notify: webhooks.notify })
   app.decorate('incidents', incidents)
   app.addHook('onClose', () => incidents.close())
-}, { name: 'incidents', dependencies: ['storage', 'audit', 'fleet', 'clock', 'webhooks'] })
+}, { name: 'incidents', dependencies: ['config', 'storage', 'audit', 'fleet', 'clock', 'webhooks'] })

@@ -1,6 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { ConfigError, VARIABLES, environmentWith, loadConfig, readEnvironment } from '../../src/config/config.ts'
 import type { Config } from '../../src/config/config.ts'
@@ -54,6 +56,7 @@ const GOOD: Array<[env: Environment, read: (config: Config) => unknown, expected
   [{ EXPOSE_SCORE: 'true' }, at((c) => c.exposeScore), true],
   [{ GRAPHQL_BATCH_MAX: '10' }, at((c) => c.graphqlBatchMax), 10],
   [{ ASSESSMENT_RETENTION_DAYS: '7' }, at((c) => c.assessmentRetentionDays), 7],
+  [{ INCIDENT_RETENTION_DAYS: '90' }, at((c) => c.incidentRetentionDays), 90],
   [{ DECOY_PATHS: '/.env, /x.php,/.env' }, at((c) => c.decoyPaths), ['/.env', '/x.php']],
   [{ DECOY_PATHS: 'none' }, at((c) => c.decoyPaths), []],
   [{ WEBHOOK_URLS: 'https://hooks.example/a', WEBHOOK_SECRET: 's' }, at((c) => [c.webhookUrls, c.webhookSecret]), [['https://hooks.example/a'], 's']],
@@ -89,7 +92,7 @@ const BAD: Array<[variable: string, env: Environment]> = [
   ['NEVER_BLOCK', { NEVER_BLOCK: 'localhost' }], ['EXPOSE_SCORE', { EXPOSE_SCORE: 'yes' }], ['GRAPHQL_BATCH_MAX', { GRAPHQL_BATCH_MAX: '11' }],
   ['AUDIT_SIGNING_KEY', { ...production(), AUDIT_SIGNING_KEY: `${strongKey()},short` }], ['AUDIT_SIGNING_KEY', { AUDIT_SIGNING_KEY: '-----BEGIN PUBLIC KEY-----\nx' }], ['AUDIT_SIGNING_KEY', { AUDIT_SIGNING_KEY: Array.from({ length: 9 }, strongKey).join() }],
   ['AUDIT_PSEUDONYM_KEY', { ...production(), AUDIT_PSEUDONYM_KEY: 'short' }], ['WEBHOOK_SECRET', { ...production(), WEBHOOK_URLS: 'https://hooks.example', WEBHOOK_SECRET: 'short' }], ['AUDIT_RETENTION_DAYS', { AUDIT_RETENTION_DAYS: '0' }], ['AUDIT_RETENTION_MB', { AUDIT_RETENTION_MB: '1' }], ['WEBHOOK_CHECKPOINTS', { WEBHOOK_CHECKPOINTS: 'yes' }],
-  ['ASSESSMENT_RETENTION_DAYS', { ASSESSMENT_RETENTION_DAYS: '0' }], ['DECOY_PATHS', { DECOY_PATHS: 'env' }],
+  ['ASSESSMENT_RETENTION_DAYS', { ASSESSMENT_RETENTION_DAYS: '0' }], ['INCIDENT_RETENTION_DAYS', { INCIDENT_RETENTION_DAYS: '0' }], ['INCIDENT_RETENTION_DAYS', { INCIDENT_RETENTION_DAYS: '3651' }], ['DECOY_PATHS', { DECOY_PATHS: 'env' }],
   ...['/graphql', '/.env,/graphql/', '/graphiql/graphiql.js', '/health', '/health/live/', '/healthz', '/api/health', '/v1/assess', '/v1/intel/import', '/metrics', '//', '/a//b'].map((paths): [string, Environment] => ['DECOY_PATHS', { DECOY_PATHS: paths }]),
   ['DECOY_PATHS', { DECOY_PATHS: Array.from({ length: 501 }, (_, i) => `/d${i}`).join() }],
   ['METRICS_PORT', { PORT: '4000', METRICS_PORT: '4000' }], ['METRICS_PORT', { PORT: '9464' }], ['HOST', { HOST: 'a host' }], ['HOST', { HOST: 'http:' + '//a.example' }],
@@ -158,4 +161,40 @@ t.test('secrets from files, and .env beneath the real environment', async (t) =>
   t.equal(readEnvironment(join(directory, 'none')).REGION, process.env.REGION)
   t.throws(() => readEnvironment(FILE), /^\.env: cannot be read/)
   t.equal(environmentWith({ REGION: 'x' }).REGION, 'x')
+})
+
+t.test('a .env of any line ends is read, with or without a byte order mark; one that is no text is refused unread', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'neko-config-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const file = join(directory, '.env')
+  for (const text of ['REGION=eu-1\n', '\ufeffREGION=eu-1\r\n', '# eu\r\n\r\nexport REGION="eu-1"', '\tREGION=\'eu-1\' # a comment\n']) {
+    writeFileSync(file, text)
+    t.equal(readEnvironment(directory).REGION, 'eu-1', JSON.stringify(text))
+  }
+  writeFileSync(file, '# REGION=eu-1\n\n')
+  t.equal(readEnvironment(directory).REGION, process.env.REGION, 'all of it commented out')
+  const secret = 'swordfish'
+  const bad: Array<[problem: string, make: () => void]> = [
+    ['is empty', () => { writeFileSync(file, '') }], ['is empty', () => { writeFileSync(file, '\ufeff') }], ['is empty', () => { writeFileSync(file, ' \r\n\n') }],
+    ['is no text', () => { writeFileSync(file, Buffer.alloc(100)) }], ['is no text', () => { writeFileSync(file, `REGION=${secret}\0\0`) }], ['is no text', () => { writeFileSync(file, `REGION=${secret}\x1b[0m`) }],
+    ['is UTF-16', () => { writeFileSync(file, Buffer.from(`\ufeffREGION=${secret}`, 'utf16le')) }], ['is UTF-16', () => { writeFileSync(file, Buffer.from(`\ufeffREGION=${secret}`, 'utf16le').swap16()) }],
+    ['is no text', () => { writeFileSync(file, Buffer.from(`REGION=${secret}`, 'utf16le')) }], ['is no UTF-8', () => { writeFileSync(file, Buffer.from(`REGION=${secret}\xff`, 'latin1')) }],
+    ['is no UTF-8', () => { writeFileSync(file, gzipSync(`REGION=${secret}`)) }], ['holds no line', () => { writeFileSync(file, `{ "REGION": "${secret}" }`) }], ['holds no line', () => { writeFileSync(file, `<a href="${secret}">\n`) }],
+    ['is larger', () => { writeFileSync(file, 'A=1\n'.repeat(300_000)) }], ['is no regular file', () => { mkdirSync(file) }], ['is no regular file', () => { execFileSync('mkfifo', [file]) }],
+    ['is no regular file', () => { symlinkSync('/dev/zero', file) }], ['cannot be read', () => { symlinkSync('.env', file) }]
+  ]
+  for (const [problem, make] of bad) {
+    rmSync(file, { recursive: true, force: true })
+    make()
+    try {
+      readEnvironment(directory)
+      t.fail(problem)
+    } catch (error) {
+      t.match(error, { name: 'ConfigError', variable: '.env' })
+      t.match((error as Error).message, `.env: ${problem}`)
+      t.notMatch((error as Error).message, secret)
+    }
+  }
+  writeFileSync(join(directory, 'key'), Buffer.alloc(48))
+  t.throws(() => loadConfig({ JWT_SECRET_FILE: join(directory, 'key') }), /JWT_SECRET_FILE: names an empty file/, 'nor is a key that never reached the disk')
 })

@@ -67,7 +67,7 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
       notify: (notice) => { notices.push(notice) },
       ...actions
     }
-    const incidents = createIncidents({ storage, audit, fleet, clock, log, notify: hands.notify })
+    const incidents = createIncidents({ config: { incidentRetentionDays: 365 }, storage, audit, fleet, clock, log, notify: hands.notify })
     const room = createPlaybooks({
       playbooks,
       thresholds: { challenge: 40, block: 75 },
