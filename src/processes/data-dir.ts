@@ -1,4 +1,4 @@
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ConfigError } from '../config/config.ts'
@@ -11,6 +11,9 @@ const OTHERS = 0o077
 const STICKY = 0o1000
 /** What only a directory of ours holds. */
 const OWN_FILES = ['neko.db', 'neko.sock', 'audit', 'jwt.secret']
+
+/** Keys that are generated in it. */
+const KEY_FILES = ['jwt.secret', join('audit', 'signing.key')]
 
 interface DataDirLog { info (fields: object, message: string): void, warn (fields: object, message: string): void }
 
@@ -33,13 +36,9 @@ export function requireDataDir (dataDir: string, log: DataDirLog): void {
  */
 function closeToOthers (dataDir: string, { mode, uid }: Stats, log: DataDirLog): void {
   const shown = (mode & 0o7777).toString(8).padStart(4, '0')
-  if (uid === process.getuid?.() && (mode & STICKY) === 0 && isOurs(dataDir)) {
-    try {
-      chmodSync(dataDir, 0o700)
-      return log.info({ mode: shown }, 'DATA_DIR was open to other users of this machine: it is 0700 now')
-    } catch { /* a file system without modes, or a mount that is not ours to change */ }
-  }
-  log.warn({ mode: shown }, 'DATA_DIR is open to other users, who may read its keys and receipts: chmod 700')
+  const isNarrowed = uid === process.getuid?.() && (mode & STICKY) === 0 && isOurs(dataDir) && mayChange(dataDir, 0o700)
+  if (isNarrowed) log.info({ mode: shown }, 'DATA_DIR was open to other users of this machine: it is 0700 now')
+  else log.warn({ mode: shown }, 'DATA_DIR is open to other users, who may read its keys and receipts: chmod 700')
 }
 
 function isOurs (dataDir: string): boolean {
@@ -51,4 +50,41 @@ function makeDirectory (path: string): void {
   if (existsSync(path)) return
   makeDirectory(dirname(path))
   mkdirSync(path, { mode: 0o700 })
+}
+
+/**
+ * Generated keys that others may read are closed to them where they are ours, and said: whoever read one signs as this
+ * server does until there is a new one. A start is not refused for it, nor for one that others may write: a backup
+ * that was unpacked looks the same, and the directory around it kept them out.
+ * Files that NAME_FILE names are left alone: orchestrators mount secrets readable for everybody in the container.
+ */
+export function closeKeyFiles (dataDir: string, log: Pick<DataDirLog, 'warn'>): void {
+  for (const file of KEY_FILES) {
+    const path = join(dataDir, file)
+    const found = statOf(path)
+    if (found === null || !found.isFile() || (found.mode & OTHERS) === 0) continue
+    const mode = (found.mode & 0o7777).toString(8).padStart(4, '0')
+    if (found.uid === process.getuid?.() && mayChange(path, 0o600)) {
+      log.warn({ file, mode }, 'a key was open to other users: it is 0600 now; remove it if they had access')
+    } else log.warn({ file, mode }, 'a key is open to other users, who can sign as this server: chmod 600')
+  }
+}
+
+/** One that cannot be looked at cannot be read either, which is said where it is needed. */
+function statOf (path: string): Stats | null {
+  try {
+    return lstatSync(path)
+  } catch {
+    return null
+  }
+}
+
+/** False on a file system without modes, or a mount that is not ours to change. */
+function mayChange (path: string, mode: number): boolean {
+  try {
+    chmodSync(path, mode)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -12,7 +12,7 @@ import { openMetricsServer } from '../telemetry/metrics-server.ts'
 import type { MetricsServer } from '../telemetry/metrics-server.ts'
 import { print } from '../telemetry/output.ts'
 import { bannerText, firstLoginText } from './banner.ts'
-import { requireDataDir } from './data-dir.ts'
+import { closeKeyFiles, requireDataDir } from './data-dir.ts'
 import { createControlVerbs, openControlSocket } from './control.ts'
 import type { ControlServer, ControlVerbs } from './control.ts'
 import { EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
@@ -198,6 +198,7 @@ export async function createHost (
   const clock = systemClock
   warnOfSettings(given.config, logging)
   requireDataDir(given.config.dataDir, logging.log)
+  closeKeyFiles(given.config.dataDir, logging.log)
   const control = createControlVerbs(logging.log)
   control.handle('stop', () => {
     options.orders.stop('neko stop')

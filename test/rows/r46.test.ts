@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -83,9 +83,13 @@ t.test('R46: bad configurations', async (t) => {
   t.comment(`${bad.length} configurations, slowest ${Math.round(slowestMs)} ms`)
 })
 
-t.test('R46: a near miss only warns, and the REDIS_PORT that Kubernetes injects is ignored', async (t) => {
-  const server = await startServer(t, { env: { RATE_LIMIT_STIRCT: '1/1', REDIS_PORT: 'tcp' + '://10.0.0.1:6379' } })
+t.test('R46: a near miss and a key that others may read only warn, and the REDIS_PORT that Kubernetes injects is ignored', async (t) => {
+  const dataDir = makeDataDir(t)
+  writeFileSync(join(dataDir, 'jwt.secret'), strongKey().repeat(2), { mode: 0o644 })
+  const server = await startServer(t, { dataDir, env: { RATE_LIMIT_STIRCT: '1/1', REDIS_PORT: 'tcp' + '://10.0.0.1:6379' } })
   t.match(server.logs().find(({ msg }) => msg === 'an unknown variable looks like one of ours'), { level: 'warn', variable: 'RATE_LIMIT_STIRCT', meant: 'RATE_LIMIT_STRICT' })
+  t.match(server.logs().filter(({ file }) => file === 'jwt.secret'), [{ level: 'warn', mode: '0644' }])
+  t.equal(statSync(join(dataDir, 'jwt.secret')).mode & 0o777, 0o600)
   t.equal((await fetch(`${server.url}/health`)).status, 200)
   t.equal(await server.stop(), 0)
 })
