@@ -4,6 +4,7 @@ import type { Config } from './config/config.ts'
 import type { ServerParts } from './processes/serving.ts'
 import { keepPrepared, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
+import { FileWatch } from './std/file-watch.ts'
 import { BODY_BYTES_MAX } from './transaction/bounds.ts'
 import { requestLog } from './transports/http/request-log.ts'
 import type { Logger } from './telemetry/logger.ts'
@@ -44,6 +45,8 @@ declare module 'fastify' {
     clock: Clock
     /** Findings of the preparation before any fork. */
     prepared: Prepared
+    /** Files of DATA_DIR that must stand at their paths when something is acknowledged. */
+    fileWatch: FileWatch
     /** The four calls that every transport makes for each request. */
     walk: Walk
     unnamedProxies: UnnamedProxies
@@ -86,8 +89,26 @@ const processContext = fp(async (app: FastifyInstance, { config, clock, prepared
   app.decorate('config', config)
   app.decorate('clock', clock)
   app.decorate('prepared', prepared as unknown as Prepared)
+  app.decorate('fileWatch', watchFiles(app))
   for (const name of ['config', 'clock']) await app.register(fp(async () => {}, { name }))
 }, { name: 'process-context' })
+
+/** Those that the host found at its start, to which the rooms add theirs. */
+function watchFiles (app: FastifyInstance): FileWatch {
+  const watch = new FileWatch()
+  for (const [path, identity] of Object.entries(app.prepared.standing ?? {})) watch.keep(path, identity)
+  watch.onChange((lost) => {
+    if (lost === null) return app.log.warn('the files of DATA_DIR are in their places again: changes are taken')
+    app.log.error(
+      { file: lost },
+      'a file of DATA_DIR was removed or replaced while it is in use: changes are refused. ' +
+        'Put it back, or restart the server to go on with what is there'
+    )
+  })
+  watch.start()
+  app.addHook('onClose', async () => { watch.close() })
+  return watch
+}
 
 /** The walk of a request, from the rooms that it asks. */
 const walk = fp(async (app: FastifyInstance) => {

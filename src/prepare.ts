@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { prepareReceipts } from './receipts/prepare.ts'
 import { assessmentCollections } from './receipts/shapes.ts'
@@ -19,8 +20,10 @@ import { onRecovered, tellRecovered } from './journal/recovered.ts'
 import { loadPlaybooks } from './playbooks/override.ts'
 import { playbookCollections } from './playbooks/shapes.ts'
 import type { Clock } from './std/clock.ts'
+import { fileAt } from './std/file-watch.ts'
 import { createOwedWork } from './std/owed-work.ts'
-import { openStorage } from './storage/open.ts'
+import { silentLog } from './storage/log.ts'
+import { openStorage, storageFile } from './storage/open.ts'
 import type { CollectionDefinition, Storage } from './storage/port.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { webhookCollections } from './webhooks/shapes.ts'
@@ -40,7 +43,14 @@ export interface Prepared {
   hadUsers: boolean
   /** The store was down: all of this is still to be done. */
   pending: boolean
+  /** Why it was down, as readiness shows it. */
+  downFor?: string | null
+  /** Files that stay where they are as long as this host runs, whichever process looks: path to identity. */
+  standing?: Record<string, string>
 }
+
+/** What passes: a store that is down, a disk that is full, read-only or failing. */
+const AWAY = ['NEKO_ERR_STORE_UNAVAILABLE', 'NEKO_ERR_TIMEOUT', 'ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']
 
 interface Parts { config: Config, clock: Clock, log: Logger }
 
@@ -69,18 +79,44 @@ export async function prepareStore ({ config, clock, log }: Parts): Promise<Prep
   prepareSigningSecret(config)
   auditSigner(config)
   await nameTrail(config.dataDir)
-  const storage = await openStorage({ config, clock, log })
+  const isEmbedded = config.mongodbUri === null
+  // Why the embedded store is down is said in the one line below.
+  const storage = await openStorage({ config, clock, log: isEmbedded ? silentLog : log })
+  const standing = (): Record<string, string> => standingFiles(config.dataDir, isEmbedded)
   try {
-    return await prepareRooms(storage, { config, clock, log })
+    return { ...await prepareRooms(storage, { config, clock, log }), standing: standing() }
   } catch (error) {
+    if (!isAway(error)) throw error
+    const { reason: downFor } = storage.health()
     const { code } = error as { code?: string }
-    if (code !== 'NEKO_ERR_STORE_UNAVAILABLE' && code !== 'NEKO_ERR_TIMEOUT') throw error
-    log.warn({ err: error }, 'the database is down: it is prepared when it is back')
-    const { adminUsername } = config
-    return { oneTimePassword: null, adminUsername, adminMissing: false, hadUsers: false, pending: true }
+    log.warn({ err: error, code, reason: downFor }, 'the database is down: it is prepared when it is back')
+    return {
+      oneTimePassword: null,
+      adminUsername: config.adminUsername,
+      adminMissing: false,
+      hadUsers: false,
+      pending: true,
+      downFor,
+      standing: standing()
+    }
   } finally {
     await storage.close()
   }
+}
+
+/** The store, or the disk of DATA_DIR, cannot take or give now what a start needs. */
+function isAway (error: unknown): boolean {
+  const { code = '' } = error as { code?: string }
+  return AWAY.includes(code)
+}
+
+/** Files that every process of the host must find where this start did. */
+function standingFiles (dataDir: string, isEmbedded: boolean): Record<string, string> {
+  const paths = [join(dataDir, 'neko.sock'), ...isEmbedded ? [storageFile(dataDir)] : []]
+  return Object.fromEntries(paths.flatMap((path) => {
+    const identity = fileAt(path)
+    return identity === null ? [] : [[path, identity]]
+  }))
 }
 
 interface DeathDuties {
@@ -100,6 +136,8 @@ interface DeathDuties {
 export function createDeathDuties (
   { clock, log, fleet, liveProcessIds, config }: DeathDuties
 ): { owe (): void, close (): Promise<void> } {
+  const { dataDir, mongodbUri } = config()
+  const standing = Object.entries(standingFiles(dataDir, mongodbUri === null))
   // Open over the tries: it goes on looking for a database that is away, and one that is slow is reached once.
   let storage: Storage | null = null
   let progress = new RecoveryProgress()
@@ -111,6 +149,8 @@ export function createDeathDuties (
   const duties = createOwedWork({
     ...RETRIES,
     async work () {
+      // Nothing is brought into a store that was begun in the place of a lost one.
+      if (standing.some(([path, identity]) => fileAt(path) !== identity)) throw new NEKO_ERR_STORE_UNAVAILABLE()
       storage ??= await openStorage({ config: config(), clock, log })
       const parts = { config: config(), storage, clock, log, collections: [...collections], progress }
       const report = await prepareAudit({ ...parts, liveProcessIds: liveProcessIds() })

@@ -35,6 +35,8 @@ export interface StartOptions {
   dataDir?: string
   /** Default: the real one. */
   main?: URL
+  /** Default: the data directory, away from the project, so that nobody's .env is read. */
+  cwd?: string
   /** Default 20 s. */
   readyTimeoutMs?: number
 }
@@ -68,8 +70,8 @@ export function makeDataDir (t: Teardown): string {
 export function spawnServer (t: Teardown, options: StartOptions = {}): Omit<StartedServer, 'url' | 'metricsUrl' | 'port'> {
   const dataDir = options.dataDir ?? makeDataDir(t)
   const child = spawn(process.execPath, [fileURLToPath(options.main ?? MAIN)], {
-    // Away from the project, so that nobody's .env is read; relative paths in tests are none.
-    cwd: dataDir,
+    // Relative paths in tests are none.
+    cwd: options.cwd ?? dataDir,
     env: { ...bareEnvironment(), NODE_ENV: 'test', HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', WORKERS: '1', DATA_DIR: dataDir, LOG_LEVEL: 'info', SHUTDOWN_TIMEOUT_MS: '25000', ...storeEnvironment(dataDir), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe']
   })

@@ -17,6 +17,7 @@ import { readPendingEffects } from '../journal/pending-effects.ts'
 import type { PendingEffect } from '../journal/pending-effects.ts'
 import { createPseudonyms } from '../journal/pseudonyms.ts'
 import type { Clock } from '../std/clock.ts'
+import { FileWatch } from '../std/file-watch.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { createDenials } from './denials.ts'
@@ -56,6 +57,8 @@ export interface AuditOptions {
   log: AuditLog
   processId: string
   files?: FileLayer
+  /** Of the files of DATA_DIR: while one is lost nothing is acknowledged. Absent: of this room's own files alone. */
+  watch?: FileWatch
   onEvent?: (category: AuditInput['category']) => void
   /** For tests: bytes after which a segment ends. */
   segmentBytes?: number
@@ -121,6 +124,7 @@ export function auditSigner (
 export function createAudit (options: AuditOptions): AuditService {
   const { config, storage, clock, log, processId, onEvent } = options
   const files = options.files ?? systemFiles
+  const watch = options.watch ?? new FileWatch(files.identityAt)
   const directory = auditDirectory(config.dataDir)
   const signer = auditSigner(config)
   const pseudonyms = config.auditPseudonymKey == null ? null : createPseudonyms(config.auditPseudonymKey)
@@ -128,6 +132,7 @@ export function createAudit (options: AuditOptions): AuditService {
   const listeners: Array<(checkpoint: Checkpoint) => void> = []
   const journal = new Journal({
     files,
+    watch,
     directory,
     processId,
     storage,
@@ -143,6 +148,7 @@ export function createAudit (options: AuditOptions): AuditService {
   })
   const sealing = new Sealing({
     files,
+    watch,
     directory,
     processId,
     signer,

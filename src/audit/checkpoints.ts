@@ -1,4 +1,5 @@
 import type { FileLayer, OpenFile } from '../journal/files.ts'
+import type { FileWatch } from '../std/file-watch.ts'
 import { splitLines } from '../journal/chain.ts'
 import type { Signer } from './signing.ts'
 
@@ -107,6 +108,8 @@ export interface Seals {
 
 interface SealsOptions {
   files: FileLayer
+  /** Of the process whose own log is sealed: its file is one of those that must stay in their places. */
+  watch?: FileWatch
   directory: string
   processId: string
   signer: Signer
@@ -114,7 +117,7 @@ interface SealsOptions {
   resume?: { number: number, length: number }
 }
 
-export function createSeals ({ files, directory, processId, signer, resume }: SealsOptions): Seals {
+export function createSeals ({ files, watch, directory, processId, signer, resume }: SealsOptions): Seals {
   const path = `${directory}/${sealsName(processId)}`
   let file: OpenFile | null = null
   let number = resume?.number ?? 0
@@ -122,6 +125,8 @@ export function createSeals ({ files, directory, processId, signer, resume }: Se
   /** After a failed sync the file is opened anew: the old descriptor may have forgotten that it lost something. */
   const reopened = (): OpenFile => {
     if (file !== null) return file
+    // What was put in the place of ours is not cut back.
+    if (watch?.look() != null) throw new Error('a file was removed or replaced')
     file = files.open(path, 'existing')
     file.truncate(position)
     return file
@@ -156,6 +161,7 @@ export function createSeals ({ files, directory, processId, signer, resume }: Se
         files.remove(path).catch(() => { /* not made, or the disk is away */ })
         throw error
       }
+      watch?.keep(path, file.identity)
       number = 1
       position = bytes.length
     },

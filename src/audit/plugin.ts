@@ -16,6 +16,7 @@ export default fp(async (app) => {
     storage: app.storage,
     clock: app.clock,
     log: app.log,
+    watch: app.fileWatch,
     processId: app.fleet.processId,
     onEvent: (category) => { app.metrics.auditEventsTotal.inc({ category }) }
   })

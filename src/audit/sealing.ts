@@ -1,4 +1,5 @@
 import type { Clock } from '../std/clock.ts'
+import type { FileWatch } from '../std/file-watch.ts'
 import type { Storage } from '../storage/port.ts'
 import { GENESIS } from '../journal/chain.ts'
 import type { FileLayer } from '../journal/files.ts'
@@ -16,6 +17,7 @@ const CHECKPOINT_MS = 60_000
 
 interface SealingOptions {
   files: FileLayer
+  watch: FileWatch
   directory: string
   processId: string
   signer: Signer
@@ -39,11 +41,13 @@ export class Sealing {
   #copies = Promise.resolve()
 
   constructor (options: SealingOptions) {
-    const { files, directory, processId, signer } = options
+    const { files, watch, directory, processId, signer } = options
     this.#options = options
-    this.#seals = createSeals({ files, directory, processId, signer })
+    this.#seals = createSeals({ files, watch, directory, processId, signer })
     this.#timer = setInterval(() => {
       const position = options.position()
+      // Where a file is lost that one's alarm tells: the checkpoint is made up for when it is back.
+      if (options.watch.lost !== null) return
       if (position.seq > this.#sealedSeq) this.#seal('checkpoint', position)
     }, CHECKPOINT_MS)
     this.#timer.unref()

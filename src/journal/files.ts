@@ -16,12 +16,15 @@ import {
 } from 'node:fs'
 import { open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import { fileAt, fileOf } from '../std/file-watch.ts'
 
 const writeAt = promisify(write)
 const sync = promisify(fdatasync)
 
 /** A file open for writing at positions that its owner keeps: a failed write is repeated at the same place. */
 export interface OpenFile {
+  /** Which file it is, whatever becomes of its path. */
+  readonly identity: string
   /** Writes all of it, or rejects having written any part. */
   write (bytes: Buffer, position: number): Promise<void>
   /**
@@ -51,6 +54,8 @@ export interface FileLayer {
   /** Of a regular file, else EINVAL. */
   readNow (path: string): Buffer
   size (path: string): Promise<number>
+  /** Which file stands there, comparable with `OpenFile.identity`; null when there is none. */
+  identityAt (path: string): string | null
   modifiedMs (path: string): Promise<number>
   rename (from: string, to: string): Promise<void>
   remove (path: string): Promise<void>
@@ -82,6 +87,7 @@ export const systemFiles: FileLayer = {
     return readFileSync(path)
   },
   size: async (path) => (await stat(path)).size,
+  identityAt: fileAt,
   modifiedMs: async (path) => (await stat(path)).mtimeMs,
   rename: (from, to) => rename(from, to),
   remove: (path) => unlink(path),
@@ -131,6 +137,7 @@ function openFile (path: string, mode: 'create' | 'existing'): OpenFile {
   const flags = mode === 'create' ? constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL : constants.O_WRONLY
   const fd = openSync(path, flags, 0o600)
   return {
+    identity: fileOf(fd),
     async write (bytes, position) {
       // A short write is no error: the disk may fill up within it, and then the next one says ENOSPC.
       for (let done = 0; done < bytes.length;) {

@@ -13,6 +13,7 @@
  */
 import { NEKO_ERR_AUDIT_UNAVAILABLE, NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
+import type { FileWatch } from '../std/file-watch.ts'
 import type { Storage } from '../storage/port.ts'
 import { writeInput } from './entries.ts'
 import type { FileLayer } from './files.ts'
@@ -20,7 +21,7 @@ import { Flush } from './flush.ts'
 import { lockLog, releaseLog } from './log-locks.ts'
 import type { Pseudonyms } from './pseudonyms.ts'
 import type { AuditEvent, AuditInput } from './shapes.ts'
-import { eventId, Trail } from './trail.ts'
+import { eventId, FileLost, Trail } from './trail.ts'
 import type { Entry, TrailPosition } from './trail.ts'
 
 /** A caller waits at most this long for the disk: below the resolver's 3 s, above two syncs of a slow disk. */
@@ -34,6 +35,8 @@ interface JournalLog {
 
 interface JournalOptions {
   files: FileLayer
+  /** Of all files that must be in their places when something is acknowledged. */
+  watch: FileWatch
   directory: string
   processId: string
   /** null: the log alone, no index (children of tests, tools). */
@@ -55,11 +58,12 @@ export class Journal {
 
   /** Opens nothing before the first event. */
   constructor (options: JournalOptions) {
-    const { files, directory, processId, storage, clock, log } = options
+    const { files, watch, directory, processId, storage, clock, log } = options
     this.#options = options
     this.#flush = storage === null ? null : new Flush({ storage, files, directory, processId, clock, log })
     this.#trail = new Trail({
       files,
+      watch,
       directory,
       processId,
       now: () => clock.now(),
@@ -77,7 +81,7 @@ export class Journal {
     })
   }
 
-  get healthy (): boolean { return this.#trail.healthy }
+  get healthy (): boolean { return this.#trail.healthy && this.#options.watch.lost === null }
   /** Records that wait for the disk, 0 to 10,000. */
   get backlog (): number { return this.#trail.backlog }
   get position (): TrailPosition { return this.#trail.position }
@@ -100,7 +104,7 @@ export class Journal {
   async appendDurable (input: AuditInput): Promise<AuditEvent> {
     const { entry, fields, oversize } = this.#newEntry(input)
     if (oversize) throw new NEKO_ERR_INPUT_INVALID('The change is too large to be recorded')
-    if (!this.#trail.healthy) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
+    if (!this.healthy) throw new NEKO_ERR_AUDIT_UNAVAILABLE()
     try {
       await this.#addInTime(entry)
     } catch (cause) {
@@ -150,6 +154,8 @@ export class Journal {
       log.warn({ processId }, 'the audit trail can be written again')
       return
     }
+    // Who watches the files says which one it is, once for all that rely on it.
+    if (error instanceof FileLost) return
     log.error(
       { processId, code: (error as NodeJS.ErrnoException).code ?? null },
       'the audit trail cannot be written: privileged changes are refused'

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isRunning, ownMark } from '../std/process-mark.ts'
 import { isErrno } from './files.ts'
 import type { FileLayer } from './files.ts'
 
@@ -86,38 +86,5 @@ async function readMark (files: FileLayer, path: string): Promise<string | null>
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return null
     throw error
-  }
-}
-
-function ownMark (): string {
-  return `${process.pid} ${startOf(process.pid) ?? '-'}`
-}
-
-function isRunning (mark: string): boolean {
-  const [pid, start] = mark.split(' ')
-  if (!/^[1-9]\d{0,9}$/.test(pid ?? '')) return false
-  const started = startOf(Number(pid))
-  if (started !== null) return started === start
-  try {
-    process.kill(Number(pid), 0)
-    // Without /proc the number alone must do.
-    return start === '-'
-  } catch (error) {
-    return isErrno(error, 'EPERM') && start === '-'
-  }
-}
-
-/**
- * When a process started, in ticks since boot (field 22 of /proc/pid/stat): numbers are given again, above
- * all in containers.
- */
-function startOf (pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    // A zombie writes nothing any more.
-    return fields[0] === 'Z' || fields[0] === 'X' ? 'ended' : fields[19] ?? null
-  } catch {
-    return null
   }
 }

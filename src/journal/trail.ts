@@ -15,6 +15,10 @@
  * refused at once, plain records wait in the bounded queue, and every RETRY_MS a line `audit.resumed` tries
  * the disk.
  *
+ * When a file that this process holds open no longer stands at its path, nobody would find what is written to it: each
+ * commit looks behind its sync, before anybody is told. Then nothing is begun in its place: the trail is unhealthy
+ * until the file is back, and goes on in it.
+ *
  * When records come faster than the disk takes them: at BACKLOG_MAX a plain record holds its caller back, by
  * committing on the caller's own time. Where that cannot help (a sync is under way, or the disk is down) it
  * is counted by category, and the count becomes an `audit.overflow` event of the trail itself: nothing is
@@ -25,6 +29,7 @@ import type { OpenReason } from './chain.ts'
 import { isErrno } from './files.ts'
 import type { FileLayer, OpenFile } from './files.ts'
 import { SEGMENT_BYTES, segmentName } from './segments.ts'
+import type { FileWatch } from '../std/file-watch.ts'
 
 /** Records that may wait for the disk. */
 const BACKLOG_MAX = 10_000
@@ -51,6 +56,8 @@ export interface TrailPosition { segment: number, seq: number, hash: string }
 
 interface TrailOptions {
   files: FileLayer
+  /** Of all files that must be in their places when something is acknowledged; the open segment is added here. */
+  watch: FileWatch
   directory: string
   processId: string
   now: () => number
@@ -67,8 +74,13 @@ interface TrailOptions {
   segmentBytes?: number
 }
 
-/** Codes of a disk that is full: the file itself is sound, so it is cut back and kept. */
+/** Codes of a disk that is full. */
 const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG']
+
+/** A file does not stand at its path any more. */
+export class FileLost extends Error {
+  constructor () { super('a file was removed or replaced') }
+}
 
 export class Trail {
   readonly #options: TrailOptions
@@ -141,7 +153,7 @@ export class Trail {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#refuse(this.#waiting.splice(0), new Error('the trail is closed'))
     const file = this.#file
-    if (file === null || this.#failedSince !== null) return null
+    if (file === null || this.#failedSince !== null || this.#options.watch.look() !== null) return null
     const line = encodeLine(this.#hash, 'close', this.#seq, `"at":${this.#options.now()}`)
     try {
       await file.write(Buffer.from(line.text), this.#offset)
@@ -186,14 +198,16 @@ export class Trail {
 
   /** A second try at once: a bad page or a passing fault must not refuse anybody. A full disk is given time instead. */
   async #again (group: Entry[], first: Error): Promise<Error | null> {
-    const full = isErrno(first, ...FULL)
-    this.#giveUpSegment(full)
-    if (full) return first
+    if (isSound(first)) {
+      this.#giveUpSegment(true)
+      return first
+    }
+    this.#giveUpSegment(false)
     try {
       await this.#write(group)
       return null
     } catch (second) {
-      this.#giveUpSegment(isErrno(second, ...FULL))
+      this.#giveUpSegment(isSound(second))
       return second as Error
     }
   }
@@ -220,6 +234,7 @@ export class Trail {
     await file.write(bytes, this.#offset)
     await file.sync()
     if (opened) await this.#options.files.syncDirectory(this.#options.directory)
+    this.#requireInPlace()
     this.#acknowledge(group, bytes.length, hash)
   }
 
@@ -230,10 +245,16 @@ export class Trail {
     file.writeNow(bytes, this.#offset)
     file.syncNow()
     if (opened) this.#options.files.syncDirectoryNow(this.#options.directory)
+    this.#requireInPlace()
     this.#acknowledge(group, bytes.length, hash)
   }
 
+  #requireInPlace (): void {
+    if (this.#options.watch.look() !== null) throw new FileLost()
+  }
+
   #prepare (group: Entry[]): { opened: boolean, bytes: Buffer, hash: string } {
+    this.#requireInPlace()
     if (this.#file !== null && this.#offset >= this.#segmentBytes) {
       this.#abandon()
       this.#reason = 'rotate'
@@ -276,7 +297,9 @@ export class Trail {
       files.makeDirectory(directory)
       begin()
     }
-    this.#file = files.open(`${directory}/${segmentName(processId, this.#segment + 1)}`, 'create')
+    const path = `${directory}/${segmentName(processId, this.#segment + 1)}`
+    this.#file = files.open(path, 'create')
+    this.#options.watch.keep(path, this.#file.identity)
     this.#segment++
     this.#offset = 0
   }
@@ -298,8 +321,8 @@ export class Trail {
     this.#reportOverflow()
   }
 
-  /** Leaves the segment as if the failed group had never been: cut back, and unless the disk is merely full, closed. */
-  #giveUpSegment (full: boolean): void {
+  /** Leaves the segment as if the failed group had never been: cut back, and unless it is sound itself, closed. */
+  #giveUpSegment (sound: boolean): void {
     if (this.#file === null) return
     let cut = true
     try {
@@ -307,11 +330,12 @@ export class Trail {
     } catch {
       cut = false
     }
-    if (this.#offset > 0 && full && cut) return
+    if (this.#offset > 0 && sound && cut) return
     const empty = this.#offset === 0
     this.#abandon()
     this.#reason = this.#segment === 0 && empty ? 'start' : 'error'
-    if (empty && cut) this.#forgetEmptySegment()
+    // Of a file that was lost nobody knows what stands in its place.
+    if (empty && cut && this.#options.watch.lost === null) this.#forgetEmptySegment()
   }
 
   /** A segment without an acknowledged line is removed, so that a disk full for hours does not gather empty files. */
@@ -324,8 +348,11 @@ export class Trail {
   }
 
   #abandon (): void {
+    if (this.#file === null) return
+    const { watch, directory, processId } = this.#options
+    watch.release(`${directory}/${segmentName(processId, this.#segment)}`)
     try {
-      this.#file?.close()
+      this.#file.close()
     } catch { /* what mattered was the sync */ }
     this.#file = null
   }
@@ -369,7 +396,7 @@ export class Trail {
     try {
       this.#writeNow(group)
     } catch (error) {
-      this.#giveUpSegment(isErrno(error, ...FULL))
+      this.#giveUpSegment(isSound(error))
       this.#fail(group, error as Error)
     }
     this.#announce()
@@ -394,6 +421,11 @@ export class Trail {
   #announce (): void {
     for (const resolve of this.#drained.splice(0)) resolve()
   }
+}
+
+/** The file itself is sound, and can be gone on with: cut back and kept. */
+function isSound (error: unknown): boolean {
+  return isErrno(error, ...FULL) || error instanceof FileLost
 }
 
 /** The id of an event is its place, so that replaying it twice finds the same one. */

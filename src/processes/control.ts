@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { join, relative } from 'node:path'
@@ -7,6 +7,8 @@ import { isNekoError, NEKO_ERR_INTERNAL, NEKO_ERR_NOT_FOUND } from '../errors.ts
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ControlReply } from './messages.ts'
+import { lockOwner } from './owner-lock.ts'
+import type { OwnerLock } from './owner-lock.ts'
 
 /**
  * The control socket `DATA_DIR/neko.sock`: how `neko` talks to the server that runs. A user who may open it owns the
@@ -93,6 +95,31 @@ export interface ControlServer { close (): Promise<void> }
 export async function openControlSocket (
   options: { dataDir: string, verbs: Pick<ControlVerbs, 'run'>, log: Pick<Logger, 'warn'> }
 ): Promise<ControlServer> {
+  const lock = await lockOwner(options)
+  try {
+    return await listen(options, lock)
+  } catch (error) {
+    if (!isUnwritable(error)) {
+      lock.release()
+      throw error
+    }
+    options.log.warn(
+      { code: error.code },
+      'DATA_DIR takes no control socket, as its disk is full or read-only: neko cannot talk to this server'
+    )
+    return { close: async () => { lock.release() } }
+  }
+}
+
+/** A directory that holds a store can be served from, also while it cannot be written. */
+function isUnwritable (error: unknown): error is NodeJS.ErrnoException {
+  return ['EROFS', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
+async function listen (
+  options: { dataDir: string, verbs: Pick<ControlVerbs, 'run'> },
+  lock: OwnerLock
+): Promise<ControlServer> {
   const path = socketPath(options.dataDir)
   await removeStale(path)
   const sockets = new Set<Socket>()
@@ -108,7 +135,9 @@ export async function openControlSocket (
       reject(
         error.code === 'EADDRINUSE'
           ? new ConfigError('DATA_DIR', 'is owned by another server that runs')
-          : new ConfigError('DATA_DIR', 'cannot hold the control socket')
+          : isUnwritable(error)
+            ? error
+            : new ConfigError('DATA_DIR', 'cannot hold the control socket')
       )
     })
     // The mode is narrowed before anyone is accepted: listen() creates the file, and the callback runs a turn later.
@@ -120,6 +149,7 @@ export async function openControlSocket (
   const own = identityOf(path)
   return {
     async close () {
+      lock.release()
       for (const socket of sockets) socket.end()
       // Node unlinks the path on close; a file that is no longer ours (a server started after we lost it) must stay.
       if (identityOf(path) !== own) {
@@ -145,7 +175,12 @@ async function removeStale (path: string): Promise<void> {
     requireSocket(path)
     await requireDead(path)
     if (identityOf(path) !== found) continue
-    rmSync(path, { force: true })
+    try {
+      // Not rmSync, whose error of a read-only file system has no code.
+      unlinkSync(path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
     return
   }
 }

@@ -1,4 +1,15 @@
-import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
 import type { Stats } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ConfigError } from '../config/config.ts'
@@ -9,6 +20,8 @@ import { ConfigError } from '../config/config.ts'
  */
 const OTHERS = 0o077
 const STICKY = 0o1000
+/** Less than a new store takes: only a disk that takes nothing is refused. */
+const ROOM_BYTES = 16 * 1024
 /** What only a directory of ours holds. */
 const OWN_FILES = ['neko.db', 'neko.sock', 'audit', 'jwt.secret']
 
@@ -17,16 +30,37 @@ const KEY_FILES = ['jwt.secret', join('audit', 'signing.key')]
 
 interface DataDirLog { info (fields: object, message: string): void, warn (fields: object, message: string): void }
 
-/** @throws ConfigError naming DATA_DIR */
-export function requireDataDir (dataDir: string, log: DataDirLog): void {
+/**
+ * One that holds a store of ours is served from, also while it cannot be written: `embedded` tells whether that store
+ * is the database in it, or the log of changes beside a database elsewhere.
+ * @throws ConfigError naming DATA_DIR
+ */
+export function requireDataDir (dataDir: string, log: DataDirLog, { embedded = true } = {}): void {
   try {
     makeDirectory(dataDir)
-    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+    accessSync(dataDir, constants.R_OK | constants.X_OK)
     const found = statSync(dataDir)
     if (!found.isDirectory()) throw new ConfigError('DATA_DIR', 'is no directory')
+    if (!holdsStore(dataDir, embedded)) requireRoom(dataDir)
     if ((found.mode & OTHERS) !== 0) closeToOthers(dataDir, found, log)
   } catch (error) {
     throw error instanceof ConfigError ? error : new ConfigError('DATA_DIR', 'cannot be written')
+  }
+}
+
+/** An empty database is what a start left that found no room for a page. */
+function holdsStore (dataDir: string, embedded: boolean): boolean {
+  const found = statSync(join(dataDir, embedded ? 'neko.db' : 'audit'), { throwIfNoEntry: false })
+  return found !== undefined && found.size > 0
+}
+
+/** A disk that is full says so only when something is written. */
+function requireRoom (dataDir: string): void {
+  const draft = join(dataDir, `.room-${process.pid}`)
+  try {
+    writeFileSync(draft, Buffer.alloc(ROOM_BYTES), { flag: 'wx', mode: 0o600, flush: true })
+  } finally {
+    rmSync(draft, { force: true })
   }
 }
 

@@ -197,7 +197,7 @@ export async function createHost (
   const { options, logging, processId } = given
   const clock = systemClock
   warnOfSettings(given.config, logging)
-  requireDataDir(given.config.dataDir, logging.log)
+  requireDataDir(given.config.dataDir, logging.log, { embedded: given.config.mongodbUri === null })
   closeKeyFiles(given.config.dataDir, logging.log)
   const control = createControlVerbs(logging.log)
   control.handle('stop', () => {

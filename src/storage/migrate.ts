@@ -17,7 +17,9 @@ const COMPATIBLE_FROM = 1
 
 export interface SchemaMark { version: number, compatibleFrom: number }
 
-const META = 'CREATE TABLE IF NOT EXISTS neko_meta (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID'
+/** Where the store says of itself what it is. */
+export const META =
+  'CREATE TABLE IF NOT EXISTS neko_meta (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID'
 
 const SET_MARK = "INSERT INTO neko_meta (name, value) VALUES ('schema', ?) " +
   'ON CONFLICT (name) DO UPDATE SET value = excluded.value'

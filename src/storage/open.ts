@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../std/clock.ts'
+import type { FileWatch } from '../std/file-watch.ts'
 import type { StorageLog } from './log.ts'
 import type { Storage } from './port.ts'
 import { openSqliteStorage } from './sqlite.ts'
@@ -14,6 +15,10 @@ interface OpenOptions {
   log: StorageLog
   /** State of the breaker before MongoDB, as its gauge shows it. */
   onBreaker? (value: number): void
+  /** Of an embedded store: files that must stand at their paths when something is written. */
+  watch?: FileWatch
+  /** Why an embedded store was down when this host tried it last. */
+  downFor?: string | null
 }
 
 /**
@@ -36,7 +41,8 @@ export async function openStorage (options: OpenOptions): Promise<Storage> {
     })
   }
   if (config.dataDir === ':memory:') return openTemporaryStorage({ clock, log })
-  return openSqliteStorage({ file: storageFile(config.dataDir), clock, log })
+  const { watch, downFor = null } = options
+  return openSqliteStorage({ file: storageFile(config.dataDir), clock, log, watch, downFor })
 }
 
 export function storageFile (dataDir: string): string {

@@ -72,9 +72,10 @@ export class PendingOperations {
     return { ops: batch.map(({ op }) => op), sinceMs: batch[0]!.sinceMs }
   }
 
-  /** The batch under way has its answers. Returns the failure among them, or null. */
-  end (answers: readonly WriteAnswer[]): Error | null {
+  /** The batch under way has its answers. Returns the failure among them, null, or `idle` when nothing was written. */
+  end (answers: readonly WriteAnswer[]): Error | null | 'idle' {
     const batch = this.#takeUnderWay()
+    const isIdle = batch.every(({ op }) => op.kind === 'define')
     let failure: Error | null = null
     for (const [i, pending] of batch.entries()) {
       const answer = answers[i]!
@@ -83,7 +84,7 @@ export class PendingOperations {
         this.#fail(pending, failure)
       } else if (this.#settle(pending)) pending.resolve(answer)
     }
-    return failure
+    return isIdle ? 'idle' : failure
   }
 
   /** Nobody knows whether the batch under way was committed. */

@@ -16,7 +16,14 @@ export default fp(async (app: FastifyInstance, options: { storage?: Storage }) =
   const onBreaker = (value: number): void => app.metrics.breakerState.set({ name: 'storage' }, value)
   onBreaker(BREAKER_STATE_VALUE.closed)
   const storage = options.storage ??
-    await openStorage({ config: app.config, clock: app.clock, log: app.log, onBreaker })
+    await openStorage({
+      config: app.config,
+      clock: app.clock,
+      log: app.log,
+      onBreaker,
+      watch: app.fileWatch,
+      downFor: app.prepared.downFor ?? null
+    })
   const show = ({ up }: StorageHealth): void => {
     app.metrics.storageUp.set(Number(up))
     // The embedded store has no breaker of its own: it is open while the file cannot be used.

@@ -85,7 +85,8 @@ export type Patience = 'request' | 'background'
 
 export interface StorageHealth {
   up: boolean
-  /** Why not, as a class readiness may show: auth, refused, tls, timeout, locked, full, corrupt, other. */
+  /** Why not, as a class readiness may show: auth, refused, tls, timeout, locked, full, readonly, lost,
+   * corrupt, other. */
   reason: string | null
 }
 

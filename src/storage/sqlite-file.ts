@@ -1,6 +1,7 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, closeSync, constants, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAILABLE, isNekoError } from '../errors.ts'
 
 /**
@@ -14,13 +15,23 @@ export const BUSY_TIMEOUT_MS = 900
 /** A full check reads the whole file: a second per half gigabyte. Larger ones: `neko audit verify`, and backups. */
 const CHECK_BYTES_MAX = 256 * 1024 * 1024
 
-export type FailureReason = 'locked' | 'full' | 'corrupt' | 'other'
+/** `lost`: another file, or none, stands at the path. */
+export type FailureReason = 'locked' | 'full' | 'readonly' | 'lost' | 'corrupt' | 'other'
+
+/** The database, its write-ahead log and that one's index: one without the others is none. */
+export const COMPANIONS = ['', '-wal', '-shm']
+
+/** SQLITE_READONLY_DBMOVED: SQLite's own word for a file that was moved or removed since it was opened. */
+export const MOVED = 1032
+/** SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log. */
+const NO_ROOM_FOR_INDEX = 4874
 
 /** Makes the folder (0700) and the empty file (0600) before SQLite would, with the umask's luck. */
 export function prepareFile (file: string): void {
   const directory = dirname(file)
   if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 })
-  closeSync(openSync(file, 'a', 0o600))
+  // Never opened by us where it is there: closing it would let go of the locks that SQLite has on it in this process.
+  if (!existsSync(file)) closeSync(openSync(file, 'a', 0o600))
   if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600)
 }
 
@@ -35,12 +46,12 @@ const PRAGMAS = [
 ]
 
 /**
- * Opens for reading and writing; waits at most `timeoutMs` for a lock.
+ * Opens for reading and writing, never making the file; waits at most `timeoutMs` for a lock.
  *
  * @throws the error of SQLite
  */
 export function openFile (file: string, options: { timeoutMs: number }): DatabaseSync {
-  const db = new DatabaseSync(file, {
+  const db = new DatabaseSync(addressOf(file, 'mode=rw'), {
     timeout: options.timeoutMs,
     enableForeignKeyConstraints: false,
     allowExtension: false
@@ -51,6 +62,31 @@ export function openFile (file: string, options: { timeoutMs: number }): Databas
   } catch (error) {
     db.close()
     throw error
+  }
+}
+
+/**
+ * Opens what lies in the file and looks at nothing beside it: only while nobody writes.
+ *
+ * @throws the error of SQLite
+ */
+export function openFrozenFile (file: string): DatabaseSync {
+  return new DatabaseSync(addressOf(file, 'mode=ro&immutable=1'), { readOnly: true, allowExtension: false })
+}
+
+function addressOf (file: string, query: string): URL {
+  const address = pathToFileURL(file)
+  address.search = query
+  return address
+}
+
+/** Whether the file system of the file takes changes. */
+export function isWritable (file: string): boolean {
+  try {
+    accessSync(file, constants.W_OK)
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -67,9 +103,14 @@ export function checkFile (db: DatabaseSync, file: string): void {
 /** The meaning of a failure to readiness: the primary result code of SQLite, sorted. */
 export function reasonOf (error: unknown): FailureReason {
   if (isNekoError(error)) return error.code === 'NEKO_ERR_STORE_CORRUPT' ? 'corrupt' : 'other'
-  const code = errcodeOf(error) & 0xff
+  const { code: named } = error as { code?: unknown }
+  if (named === 'ENOSPC' || named === 'EDQUOT') return 'full'
+  if (named === 'EROFS' || named === 'EACCES') return 'readonly'
+  const errcode = errcodeOf(error)
+  const code = errcode & 0xff
   if (code === 5 || code === 6) return 'locked'
-  if (code === 13) return 'full'
+  if (code === 13 || errcode === NO_ROOM_FOR_INDEX) return 'full'
+  if (code === 8) return errcode === MOVED ? 'lost' : 'readonly'
   if (code === 11 || code === 26) return 'corrupt'
   return 'other'
 }
@@ -85,6 +126,11 @@ export function isSqliteError (error: unknown): boolean {
   return errcodeOf(error) !== 0
 }
 
+/** The file system's own refusal, where we make the file. */
+function isDiskError (error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error
+}
+
 function errcodeOf (error: unknown): number {
   const code = (error as { errcode?: unknown } | null)?.errcode
   return typeof code === 'number' ? code : 0
@@ -93,6 +139,7 @@ function errcodeOf (error: unknown): number {
 /** The typed error a caller sees; the driver's text stays in `cause`, for the log. */
 export function typedError (error: unknown, file: string): Error {
   if (isNekoError(error)) return error
+  if (isDiskError(error)) return Object.assign(new NEKO_ERR_STORE_UNAVAILABLE(), { cause: error })
   if (!isSqliteError(error)) return error instanceof Error ? error : new Error(String(error))
   if (isDuplicate(error)) return Object.assign(new NEKO_ERR_STORE_DUPLICATE('a unique value'), { cause: error })
   if (reasonOf(error) === 'corrupt') {

@@ -1,9 +1,10 @@
 import { NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
+import type { FileWatch } from '../std/file-watch.ts'
 import type { HealthState } from './health.ts'
 import { PendingOperations } from './pending-operations.ts'
 import type { Patience } from './port.ts'
-import { BUSY_TIMEOUT_MS, reasonOf, typedError } from './sqlite-file.ts'
+import { BUSY_TIMEOUT_MS, COMPANIONS, reasonOf } from './sqlite-file.ts'
 import type { TableSpec } from './sqlite-table.ts'
 import { WriterThread } from './sqlite-writer-thread.ts'
 import type { WriteAnswer, WriteOp, WriteResult } from './sqlite-writer.ts'
@@ -28,9 +29,19 @@ const BUSY_TIMEOUT_MS_MIN = 50
 const AT_ONCE_MS = 20
 const PROBE_MS = 1000
 
-interface WriteQueueOptions { file: string, clock: Clock, health: HealthState }
+interface WriteQueueOptions {
+  file: string
+  clock: Clock
+  health: HealthState
+  /** While one of these files is lost the store is down, and while it is one of the database's nothing is written. */
+  watch: FileWatch
+  /** Asked before a thread opens the file. */
+  mayOpen? (): boolean
+  /** A thread has the file open, the first or a successor, and nothing was written by it yet. */
+  onReady? (): void
+}
 
-/** @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_UNAVAILABLE */
+/** A file that cannot be opened now is tried again: until then every write is refused at once. */
 export async function openWriteQueue (options: WriteQueueOptions): Promise<WriteQueue> {
   const queue = new WriteQueue(options)
   await queue.open()
@@ -41,6 +52,7 @@ export class WriteQueue {
   readonly #file: string
   readonly #clock: Clock
   readonly #health: HealthState
+  readonly #watch: FileWatch
   readonly #specs = new Map<string, TableSpec>()
   readonly #pending: PendingOperations
   readonly #thread: WriterThread
@@ -48,22 +60,31 @@ export class WriteQueue {
   #isClosing = false
   #onIdle: (() => void) | null = null
 
-  constructor ({ file, clock, health }: WriteQueueOptions) {
+  constructor ({ file, clock, health, watch, mayOpen, onReady }: WriteQueueOptions) {
     this.#file = file
     this.#clock = clock
     this.#health = health
+    this.#watch = watch
     this.#pending = new PendingOperations(file)
     this.#thread = new WriterThread({
       file,
       specs: () => [...this.#specs],
-      onReady: () => this.#pump(),
+      mayOpen: () => {
+        watch.look()
+        return !this.#isLost() && (mayOpen?.() ?? true)
+      },
+      onReady: () => {
+        onReady?.()
+        this.#pump()
+      },
       onAnswers: (answers) => this.#settle(answers),
       onLost: (error) => this.#lose(error)
     })
   }
 
   async open (): Promise<void> {
-    await this.#thread.start().catch((error: unknown) => { throw typedError(error, this.#file) })
+    await this.#thread.start()
+    this.#watch.onChange((lost) => { if (lost !== null) this.#health.set({ up: false, reason: 'lost' }) })
     this.#timers.push(
       setInterval(() => this.#expire(), DEADLINE_CHECK_MS).unref(),
       setInterval(() => this.#probe(), PROBE_MS).unref()
@@ -72,7 +93,12 @@ export class WriteQueue {
 
   /** @throws NEKO_ERR_OVERLOADED, NEKO_ERR_STORE_UNAVAILABLE within the deadline, NEKO_ERR_STORE_CORRUPT */
   write (op: WriteOp, patience: Patience = 'request'): Promise<WriteResult> {
-    if (this.#isClosing) return Promise.reject(new NEKO_ERR_STORE_UNAVAILABLE())
+    // With another file lost the store is down to those who ask for a change: what was acknowledged is written down.
+    const isRefused = this.#isClosing || this.#thread.isFailing || this.#isLost()
+    return isRefused ? Promise.reject(new NEKO_ERR_STORE_UNAVAILABLE()) : this.#add(op, patience)
+  }
+
+  #add (op: WriteOp, patience: Patience): Promise<WriteResult> {
     const result = this.#pending.add(op, patience, this.#clock.monotonic())
     // In the next microtask: all that one tick writes goes in one commit.
     if (this.#pending.waitingCount === 1) queueMicrotask(() => this.#pump())
@@ -82,7 +108,9 @@ export class WriteQueue {
   define (name: string, spec: TableSpec): void {
     if (this.#specs.has(name)) return
     this.#specs.set(name, spec)
-    this.write({ kind: 'define', name, spec }).catch(() => { /* sent again when a thread starts */ })
+    // A thread that is still to be started is told of all.
+    if (!this.#thread.isAlive) return
+    this.#add({ kind: 'define', name, spec }, 'request').catch(() => { /* the next thread is told */ })
   }
 
   /** Waits for operations under way, at most their deadline. */
@@ -101,6 +129,11 @@ export class WriteQueue {
     await this.#thread.end()
   }
 
+  /** The database, or what lies beside it, is not what it was. */
+  #isLost (): boolean {
+    return COMPANIONS.some((suffix) => this.#watch.isLost(this.#file + suffix))
+  }
+
   #pump (): void {
     if (!this.#thread.isReady || this.#pending.isUnderWay) return
     const batch = this.#pending.begin()
@@ -115,15 +148,17 @@ export class WriteQueue {
 
   #settle (answers: WriteAnswer[]): void {
     const failure = this.#pending.end(answers)
-    if (failure === null) this.#health.set({ up: true, reason: null })
-    else this.#health.set({ up: false, reason: reasonOf(failure) }, failure)
+    // What was on its way when a file was lost says nothing of the next.
+    if (failure === null && this.#watch.lost === null) this.#health.set({ up: true, reason: null })
+    else if (failure instanceof Error) this.#health.set({ up: false, reason: reasonOf(failure) }, failure)
     this.#pump()
   }
 
   #lose (error: Error): void {
     this.#pending.lose(error)
     if (this.#isClosing) this.#onIdle?.()
-    else this.#health.set({ up: false, reason: reasonOf(error) }, error)
+    // A thread that ends because the store fails has less to say than the failure.
+    else if (this.#health.current().up) this.#health.set({ up: false, reason: reasonOf(error) }, error)
   }
 
   #expire (): void {
@@ -133,12 +168,13 @@ export class WriteQueue {
       new Error('the writer did not answer in time')
     )
     // Background work may be too large for a slow disk: that says nothing of the store.
-    if (late.some((patience) => patience === 'request')) this.#health.set({ up: false, reason: 'timeout' })
+    const isLate = late.some((patience) => patience === 'request')
+    if (isLate && this.#health.current().up) this.#health.set({ up: false, reason: 'timeout' })
   }
 
   /** A store that failed is tried with a harmless write, so that it recovers also when nobody writes. */
   #probe (): void {
-    if (this.#isClosing || this.#health.current().up || !this.#pending.isEmpty) return
+    if (this.#health.current().up || !this.#pending.isEmpty) return
     this.write({ kind: 'probe' }).catch(() => { /* health says why */ })
   }
 }

@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
-import { BUSY_TIMEOUT_MS, openFile } from './sqlite-file.ts'
+import { fileAt, FileWatch } from '../std/file-watch.ts'
+import { BUSY_TIMEOUT_MS, COMPANIONS, openFile } from './sqlite-file.ts'
 import type { TableSpec } from './sqlite-table.ts'
 import { type Batch, type WriteAnswer, Writer } from './sqlite-writer.ts'
 
@@ -20,14 +21,36 @@ export type FromThread =
 /** The writer's thread: batches in, answers out, until it is told to close. */
 export function serveWrites (port: MessagePort, data: ThreadData): void {
   if (data.task === 'backup') return backUp(port, data)
-  const writer = new Writer(openFile(data.file, { timeoutMs: BUSY_TIMEOUT_MS }), data.specs)
+  const writer = new Writer(openFile(data.file, { timeoutMs: BUSY_TIMEOUT_MS }), data.specs, createLook(data.file))
   port.on('message', (message: ToThread) => {
-    if (message.kind === 'batch') return port.postMessage({ kind: 'answers', answers: writer.apply(message.batch) })
+    if (message.kind === 'batch') {
+      const answers = writer.apply(message.batch)
+      port.postMessage({ kind: 'answers', answers })
+      // Opened while the disk was read-only it can never write: the next thread opens it anew.
+      const isReadOnly = answers.some((answer) => 'failed' in answer && answer.failed === 'readonly')
+      if (isReadOnly) throw new Error('the file is read-only')
+      return
+    }
     writer.close()
     port.postMessage({ kind: 'closed' })
     port.close()
   })
   port.postMessage({ kind: 'ready' })
+}
+
+/**
+ * Tells before each commit whether the files that it goes into are still those at their paths. The write-ahead log is
+ * made with the first transaction of all, and stays while anybody has the database open.
+ */
+function createLook (file: string): () => boolean {
+  const watch = new FileWatch()
+  watch.keep(file, fileAt(file))
+  return () => {
+    for (const path of COMPANIONS.map((suffix) => file + suffix)) {
+      if (!watch.keeps(path)) watch.keep(path, fileAt(path))
+    }
+    return watch.look() === null
+  }
 }
 
 /** VACUUM INTO reads one snapshot, so it ends under any load; the backup API starts over at each foreign commit. */

@@ -11,6 +11,8 @@ interface WriterThreadOptions {
   file: string
   /** The tables that a new thread is told of. */
   specs (): Array<[name: string, spec: TableSpec]>
+  /** Whether the file that would be opened is the right one. */
+  mayOpen (): boolean
   /** It takes batches from now on; also each successor. */
   onReady (): void
   onAnswers (answers: WriteAnswer[]): void
@@ -19,7 +21,8 @@ interface WriterThreadOptions {
 }
 
 const RESPAWN_MS_MIN = 100
-const RESPAWN_MS_MAX = 5000
+/** A disk that has room again is noticed within this. */
+const RESPAWN_MS_MAX = 2000
 /** A thread that does not close its file by then is ended. */
 const END_MS = 2000
 
@@ -30,17 +33,14 @@ export class WriterThread {
   #isRetired = false
   #respawnMs = RESPAWN_MS_MIN
   #respawnTimer: NodeJS.Timeout | null = null
+  /** Until the first thread is ready or gone. */
   #opening: PromiseWithResolvers<void> | null = null
 
   constructor (options: WriterThreadOptions) {
     this.#options = options
   }
 
-  /**
-   * Resolves when the first thread is ready; one that dies before is not replaced.
-   *
-   * @throws its error
-   */
+  /** Resolves when the first thread is ready, or could not open the file: then another is tried, as always. */
   start (): Promise<void> {
     this.#opening = Promise.withResolvers<void>()
     const { promise } = this.#opening
@@ -50,6 +50,11 @@ export class WriterThread {
 
   get isAlive (): boolean {
     return this.#worker !== null
+  }
+
+  /** There is none, and the last one could not open the file or died at its first batch. */
+  get isFailing (): boolean {
+    return !this.#isReady && this.#respawnMs > RESPAWN_MS_MIN
   }
 
   /** Whether it takes a batch. */
@@ -90,7 +95,8 @@ export class WriterThread {
   }
 
   #spawn (): void {
-    const { file, specs } = this.#options
+    const { file, specs, mayOpen } = this.#options
+    if (!mayOpen()) return this.#tryLater()
     const data: ThreadData = { file, task: 'write', specs: specs() }
     const worker = new Worker(new URL('../../workers/sqlite.ts', import.meta.url), { workerData: data, name: 'sqlite' })
     this.#worker = worker
@@ -101,12 +107,13 @@ export class WriterThread {
 
   #receive (worker: Worker, message: FromThread): void {
     if (this.#worker !== worker) return
-    if (message.kind === 'answers') return this.#options.onAnswers(message.answers)
+    if (message.kind === 'answers') {
+      if (message.answers.some((answer) => !('failed' in answer))) this.#respawnMs = RESPAWN_MS_MIN
+      return this.#options.onAnswers(message.answers)
+    }
     if (message.kind !== 'ready') return
     this.#isReady = true
-    this.#respawnMs = RESPAWN_MS_MIN
-    this.#opening?.resolve()
-    this.#opening = null
+    this.#opened()
     this.#options.onReady()
   }
 
@@ -114,10 +121,20 @@ export class WriterThread {
     if (this.#worker !== worker) return
     this.#worker = null
     this.#isReady = false
-    if (this.#opening !== null) return this.#opening.reject(error)
     this.#options.onLost(error)
+    this.#tryLater()
+  }
+
+  #tryLater (): void {
     if (this.#isRetired) return
     this.#respawnTimer = setTimeout(() => this.#spawn(), this.#respawnMs)
     this.#respawnMs = Math.min(RESPAWN_MS_MAX, this.#respawnMs * 2)
+    this.#opened()
+  }
+
+  /** The first try is over. */
+  #opened (): void {
+    this.#opening?.resolve()
+    this.#opening = null
   }
 }

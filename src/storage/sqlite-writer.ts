@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { BUSY_TIMEOUT_MS, isDuplicate, isSqliteError, reasonOf } from './sqlite-file.ts'
+import { META } from './migrate.ts'
+import { BUSY_TIMEOUT_MS, isDuplicate, isSqliteError, MOVED, reasonOf } from './sqlite-file.ts'
 import type { FailureReason } from './sqlite-file.ts'
 import type { Sql } from './sqlite-sql.ts'
 import { Statements } from './sqlite-statements.ts'
@@ -45,10 +46,17 @@ export class Writer {
   readonly #db: DatabaseSync
   readonly #statements: Statements
   readonly #tables = new Map<string, TableWriter>()
+  readonly #isInPlace: () => boolean
   #busyTimeoutMs = BUSY_TIMEOUT_MS
 
-  constructor (db: DatabaseSync, specs: Iterable<[name: string, spec: TableSpec]>) {
+  /** `isInPlace`: whether the files that it writes are those that others find. */
+  constructor (
+    db: DatabaseSync,
+    specs: Iterable<[name: string, spec: TableSpec]>,
+    isInPlace: () => boolean = () => true
+  ) {
     this.#db = db
+    this.#isInPlace = isInPlace
     this.#statements = new Statements(db)
     for (const [name, spec] of specs) this.#define(name, spec)
   }
@@ -61,6 +69,7 @@ export class Writer {
       this.#setBusyTimeout(batch.busyTimeoutMs)
       this.#db.exec('BEGIN IMMEDIATE')
       const answers = batch.ops.map((op) => this.#applyOne(op, batch.nowMs))
+      if (!this.#isInPlace()) throw Object.assign(new Error('the database was removed or replaced'), { errcode: MOVED })
       this.#db.exec('COMMIT')
       return answers
     } catch (error) {
@@ -104,7 +113,10 @@ export class Writer {
     switch (op.kind) {
       case 'define': return true
       case 'sweep': return this.#sweep(op, nowMs)
-      case 'probe': return Number(this.#statements.prepare(PROBE).run(String(nowMs)).changes)
+      case 'probe':
+        // A store that was down at its first start is not prepared yet.
+        this.#db.exec(META)
+        return Number(this.#statements.prepare(PROBE).run(String(nowMs)).changes)
     }
     const table = this.#tables.get(op.name)
     if (table === undefined) throw new Error(`collection ${op.name} was not defined`)

@@ -3,6 +3,7 @@ import { closeSync, openSync, rmSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_STORE_DUPLICATE } from '../errors.ts'
 import type { Clock } from '../std/clock.ts'
+import { FileWatch } from '../std/file-watch.ts'
 import { newProcessId } from '../std/id.ts'
 import { makeCursor, readCursor } from './cursor.ts'
 import {
@@ -18,7 +19,7 @@ import {
 } from './definition.ts'
 import { createHealthState } from './health.ts'
 import type { StorageLog } from './log.ts'
-import { checkFileMark, migrateFile } from './migrate.ts'
+import { migrateFile } from './migrate.ts'
 import type {
   Collection,
   CollectionDefinition,
@@ -29,10 +30,10 @@ import type {
   Storage,
   Stored
 } from './port.ts'
-import { checkFile, openFile, prepareFile, typedError } from './sqlite-file.ts'
+import { BUSY_TIMEOUT_MS, isWritable, openFile, typedError } from './sqlite-file.ts'
 import { openWriteQueue } from './sqlite-queue.ts'
 import { type Sql, afterSql, fieldSql, orderSql, tableName, whereSql } from './sqlite-sql.ts'
-import { Statements } from './sqlite-statements.ts'
+import { Reader } from './sqlite-reader.ts'
 import { startSweeper } from './sqlite-sweeper.ts'
 import type { ThreadData } from './sqlite-thread.ts'
 import type { TableSpec } from './sqlite-table.ts'
@@ -45,22 +46,50 @@ import type { WriteOp, WriteResult } from './sqlite-writer.ts'
  * thread per process (sqlite-queue.ts), because a contended commit blocks its thread for up to 330 ms. Documents are
  * JSON text; indexes are on expressions over it. Never caches documents: rooms do that where it pays.
  */
-interface SqliteOptions { file: string, clock: Clock, log: StorageLog }
+interface SqliteOptions {
+  file: string
+  clock: Clock
+  log: StorageLog
+  /** Files that must stand at their paths, the database's among them: while one is lost nothing is written. */
+  watch?: FileWatch
+  /** Why the store was down when it was last tried: it is so until it has taken a write. */
+  downFor?: string | null
+}
 
-/** Readers of a WAL file wait for nobody but a checkpoint's last step; more than this would stall the event loop. */
-const READ_TIMEOUT_MS = 50
-const MIGRATE_TIMEOUT_MS = 30_000
+/** One migrator comes at a time; whoever else has the file locked is not waited for any longer than by other writes. */
+const MIGRATE_TIMEOUT_MS = BUSY_TIMEOUT_MS
 
-/** @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE, NEKO_ERR_STORE_UNAVAILABLE */
+/**
+ * A file that cannot be opened or written now (locked, a disk that is full or read-only) makes a storage that is down
+ * and heals by itself.
+ *
+ * @throws NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE
+ */
 export async function openSqliteStorage (options: SqliteOptions): Promise<Storage> {
-  const { file, clock, log } = options
-  const health = createHealthState('sqlite', log)
-  const db = openChecked(file)
-  const queue = await openWriteQueue({ file, clock, health }).catch((error: unknown) => {
-    db.close()
-    throw error
+  const { file, clock, log, watch = new FileWatch(), downFor = null } = options
+  const health = createHealthState('sqlite', log, { up: downFor === null, reason: downFor })
+  const reader = new Reader(file, watch)
+  const reason = reader.open()
+  if (reason !== null) health.set({ up: false, reason })
+  const queue = await openWriteQueue({
+    file,
+    clock,
+    health,
+    watch,
+    mayOpen () {
+      if (health.current().reason !== 'readonly') return true
+      if (!isWritable(file)) return false
+      // Connections of one process share the index of the log: as long as one has it read-only, all have.
+      reader.close()
+      return true
+    },
+    onReady () {
+      if (reader.isWhole && health.current().up) return
+      try {
+        reader.open()
+      } catch { /* its readers are told: it is damaged, or of another version */ }
+    }
   })
-  const reader = createReader(db, file)
   const sweeper = startSweeper({ queue, owner: newProcessId() })
   const collections = new Map<string, Collection<Document>>()
   let closing: Promise<void> | null = null
@@ -86,6 +115,8 @@ export async function openSqliteStorage (options: SqliteOptions): Promise<Storag
     collection,
     async migrate (definitions) {
       for (const definition of definitions) checkDefinition(definition)
+      // On the writer's thread first: a file that is locked is not waited for on this one.
+      await queue.write({ kind: 'probe' })
       migrateWith(file, definitions)
     },
     health: () => health.current(),
@@ -100,24 +131,10 @@ export async function openSqliteStorage (options: SqliteOptions): Promise<Storag
       closing ??= (async () => {
         sweeper.stop()
         await queue.close()
-        db.close()
+        reader.close()
       })()
       return closing
     }
-  }
-}
-
-function openChecked (file: string): DatabaseSync {
-  let db: DatabaseSync | null = null
-  try {
-    prepareFile(file)
-    db = openFile(file, { timeoutMs: READ_TIMEOUT_MS })
-    checkFile(db, file)
-    checkFileMark(db)
-    return db
-  } catch (error) {
-    db?.close()
-    throw typedError(error, file)
   }
 }
 
@@ -144,34 +161,6 @@ function specOf (definition: CollectionDefinition): TableSpec {
       ? null
       : fieldSql(definition.expiryField, `${tableName(definition)}.doc`),
     clashes
-  }
-}
-
-type Row = Record<string, unknown>
-
-interface Reader {
-  all (sql: Sql): Row[]
-  get (sql: Sql): Row | undefined
-  indexesOf (definition: CollectionDefinition, sql: Sql): string[]
-}
-
-function createReader (db: DatabaseSync, file: string): Reader {
-  const statements = new Statements(db)
-  const typed = <T>(read: () => T): T => {
-    try {
-      return read()
-    } catch (error) {
-      throw typedError(error, file)
-    }
-  }
-  return {
-    all: (sql) => typed(() => statements.prepare(sql.text).all(...sql.params)),
-    get: (sql) => typed(() => statements.prepare(sql.text).get(...sql.params)),
-    indexesOf: (definition, sql) => typed(() => {
-      const plan = db.prepare(`EXPLAIN QUERY PLAN ${sql.text}`).all(...sql.params)
-      const names = plan.flatMap((row) => /USING (?:COVERING )?INDEX (\S+)/.exec(row.detail as string)?.[1] ?? [])
-      return names.map((name) => name.startsWith('sqlite_autoindex') ? 'id' : name.replace(`i_${definition.name}_`, ''))
-    })
   }
 }
 
@@ -301,7 +290,7 @@ function toPage<T extends Document> (docs: Array<Stored<T>>, options: FindOption
   return { items, cursors: items.map((doc) => makeCursor(sort, doc)), hasNextPage: docs.length > wanted }
 }
 
-function decode<T extends Document> (row: Row): Stored<T> {
+function decode<T extends Document> (row: Record<string, unknown>): Stored<T> {
   const doc = JSON.parse(row.doc as string) as Stored<T>
   doc.revision = row.revision as number
   return doc

@@ -2,7 +2,7 @@ import type { FileLayer, OpenFile } from '../../src/journal/files.ts'
 import { failure } from './disk.ts'
 
 /** What one file would be found as after a power cut, and what it is now. */
-interface Node { content: Buffer, synced: Buffer }
+interface Node { identity: string, content: Buffer, synced: Buffer }
 interface Directory { entries: Map<string, Node>, synced: Map<string, Node> }
 
 /** A disk in memory that knows what a power cut would leave. */
@@ -20,11 +20,14 @@ export interface MemoryDisk {
   onStep: (() => void) | null
 }
 
+let nodes = 0
+const newIdentity = (): string => `node ${nodes++}`
+
 /** The recording file system of R28, and the fast one of R26. `from`: what is on the disk at first, all of it synced. */
 export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
   const directory: Directory = { entries: new Map(), synced: new Map() }
   for (const [path, content] of from) {
-    const node = { content, synced: content }
+    const node = { identity: newIdentity(), content, synced: content }
     directory.entries.set(path, node)
     directory.synced.set(path, node)
   }
@@ -48,7 +51,7 @@ export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
         if (mode === 'create') {
           if (directory.entries.has(path)) throw failure('EEXIST')
           step()
-          directory.entries.set(path, { content: Buffer.alloc(0), synced: Buffer.alloc(0) })
+          directory.entries.set(path, { identity: newIdentity(), content: Buffer.alloc(0), synced: Buffer.alloc(0) })
         }
         return openNode(node(path), step)
       },
@@ -56,6 +59,7 @@ export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
       read: async (path) => node(path).content,
       readNow: (path) => node(path).content,
       size: async (path) => node(path).content.length,
+      identityAt: (path) => directory.entries.get(path)?.identity ?? null,
       modifiedMs: async () => 0,
       async rename (from, to) {
         step()
@@ -97,6 +101,7 @@ function openNode (node: Node, step: () => void): OpenFile {
     node.synced = node.content
   }
   return {
+    identity: node.identity,
     writeNow,
     syncNow,
     write: async (bytes, position) => { writeNow(bytes, position) },

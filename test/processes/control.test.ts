@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, lstatSync, mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -79,13 +79,27 @@ t.test('a socket whose server is stopped, or may not be asked, is not taken for 
   t.ok(lstatSync(join(dataDir, 'neko.sock')).isSocket())
 })
 
-t.test('a server that closes leaves the socket of the one that came after it', async (t) => {
+t.test('a server that closes leaves what stands in the place of its socket', async (t) => {
   const dataDir = makeDataDir(t)
   const first = await openControlSocket({ dataDir, verbs: verbsOf('first'), log: quiet })
-  const { unlinkSync } = await import('node:fs')
   unlinkSync(join(dataDir, 'neko.sock'))
-  const second = await openControlSocket({ dataDir, verbs: verbsOf('second'), log: quiet })
+  // Of a container that shares the volume and no network: the path is all that the two have in common.
+  const second = createServer().listen(join(dataDir, 'neko.sock'))
+  t.teardown(() => second.close())
+  await once(second, 'listening')
   await first.close()
+  t.ok(existsSync(join(dataDir, 'neko.sock')))
+})
+
+t.test('a server whose directory is deleted keeps the next one out, and lets it in when it ends', async (t) => {
+  const dataDir = join(makeDataDir(t), 'data')
+  mkdirSync(dataDir)
+  const first = await openControlSocket({ dataDir, verbs: verbsOf('first'), log: quiet })
+  rmSync(dataDir, { recursive: true })
+  mkdirSync(dataDir)
+  await t.rejects(openControlSocket({ dataDir, verbs: verbsOf('second'), log: quiet }), { message: /owned by another server/ })
+  await first.close()
+  const second = await openControlSocket({ dataDir, verbs: verbsOf('second'), log: quiet })
   t.match(await askServer({ dataDir, verb: 'who', args: null }, () => {}), { ok: true, result: 'second' })
   await second.close()
 })

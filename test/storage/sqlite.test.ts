@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
+import { FileWatch } from '../../src/std/file-watch.ts'
 import { openWriteQueue } from '../../src/storage/sqlite-queue.ts'
 import { createHealthState } from '../../src/storage/health.ts'
 import { silentLog } from '../../src/storage/log.ts'
@@ -212,7 +213,7 @@ t.test('expired documents are removed by one process at a time, in bounded bites
   await openMigrated(t, dataDir)
   const clock = createTestClock(1_000_000)
   const health = createHealthState('sqlite', silentLog)
-  const queues = await Promise.all([1, 2].map(() => openWriteQueue({ file: storageFile(dataDir), clock, health })))
+  const queues = await Promise.all([1, 2].map(() => openWriteQueue({ file: storageFile(dataDir), clock, health, watch: new FileWatch() })))
   t.teardown(() => Promise.all(queues.map((queue) => queue.close())))
   const [one, two] = queues
   const spec = { table: '"c_animals"', expiry: "json_extract(\"c_animals\".doc,'$.\"expiresAt\"')", clashes: [] }

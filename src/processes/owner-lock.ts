@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto'
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ConfigError } from '../config/config.ts'
+import { isRunning, ownMark } from '../std/process-mark.ts'
+import type { Logger } from '../telemetry/logger.ts'
+
+/**
+ * The lock of a data directory that does not lie in it: the control socket goes when somebody deletes the directory,
+ * and a second server would begin a new store beside the one that still runs. Named by the user and the canonical path,
+ * so that all spellings of a path are one.
+ *
+ * On Linux an abstract socket, which ends with its process; elsewhere a file among the temporary ones. Either name may
+ * be taken by another user: whoever holds it must prove to be ours, or is passed over with a warning. Containers that
+ * share a volume and no network do not see each other here: they have the control socket.
+ */
+export interface OwnerLock { release (): void }
+
+interface LockOptions { dataDir: string, log: Pick<Logger, 'warn'>, platform?: NodeJS.Platform }
+
+const NONE: OwnerLock = { release () {} }
+/** A holder that ends just now leaves the name free. */
+const TRIES = 3
+
+/** @throws ConfigError naming DATA_DIR when another server of this user runs on it. */
+export async function lockOwner ({ dataDir, log, platform = process.platform }: LockOptions): Promise<OwnerLock> {
+  const uid = process.getuid?.() ?? 0
+  const digest = createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 32)
+  const name = `neko-defense-api-${uid}-${digest}`
+  for (let tries = 0; tries < TRIES; tries++) {
+    const lock = platform === 'linux' ? await bindName(name) : writeLockFile(name)
+    if (lock !== 'taken') return lock
+    const holder = platform === 'linux' ? holderOfName(name, uid) : holderOfFile(name, uid)
+    if (holder === 'ours') throw new ConfigError('DATA_DIR', 'is owned by another server that runs')
+    if (holder === 'unknown') break
+  }
+  log.warn({ lock: name }, 'somebody who is not this user holds the lock of DATA_DIR: its socket alone is the lock')
+  return NONE
+}
+
+/** An abstract name is no file: it is there as long as its socket. A system that knows none does without. */
+function bindName (name: string): Promise<OwnerLock | 'taken'> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => { socket.destroy() })
+    server.once('error', ({ code }: NodeJS.ErrnoException) => { resolve(code === 'EADDRINUSE' ? 'taken' : NONE) })
+    server.listen(`\0${name}`, () => {
+      server.unref()
+      resolve({ release: () => { server.close() } })
+    })
+  })
+}
+
+type Holder = 'ours' | 'unknown' | 'gone'
+
+/** The kernel's list of sockets says which one has the name; only a process that has it open holds it. */
+function holderOfName (name: string, uid: number): Holder {
+  const sockets = new Set<string>()
+  for (const line of readFileSync('/proc/net/unix', 'latin1').split('\n')) {
+    const [, , , , , , inode, path] = line.trim().split(/\s+/)
+    if (path === `@${name}`) sockets.add(`socket:[${inode}]`)
+  }
+  if (sockets.size === 0) return 'gone'
+  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
+  return pids.some((pid) => isOf(pid, uid) && hasOpen(pid, sockets)) ? 'ours' : 'unknown'
+}
+
+function isOf (pid: string, uid: number): boolean {
+  return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === uid
+}
+
+function hasOpen (pid: string, links: ReadonlySet<string>): boolean {
+  const directory = `/proc/${pid}/fd`
+  try {
+    return readdirSync(directory).some((descriptor) => links.has(readlinkSync(`${directory}/${descriptor}`)))
+  } catch {
+    // It ended, or closed a file, while it was looked at.
+    return false
+  }
+}
+
+function lockFile (name: string): string {
+  return join(tmpdir(), `${name}.lock`)
+}
+
+function writeLockFile (name: string): OwnerLock | 'taken' {
+  try {
+    writeFileSync(lockFile(name), ownMark(), { flag: 'wx', mode: 0o600 })
+    return { release: () => { rmSync(lockFile(name), { force: true }) } }
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EEXIST' ? 'taken' : NONE
+  }
+}
+
+/** One that a dead process left is removed. */
+function holderOfFile (name: string, uid: number): Holder {
+  const path = lockFile(name)
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return 'gone'
+  if (found.uid !== uid || !found.isFile()) return 'unknown'
+  if (isRunning(readFileSync(path, 'utf8'))) return 'ours'
+  rmSync(path, { force: true })
+  return 'gone'
+}

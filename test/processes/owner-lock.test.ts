@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chownSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { lockOwner } from '../../src/processes/owner-lock.ts'
+import { makeDataDir } from '../server.ts'
+
+/** The lock of a data directory holds when the directory is gone, by whatever path it is named, and stops nobody else. */
+const NOBODY = 65_534
+const platforms = process.platform === 'linux' ? ['linux', 'darwin'] as const : [process.platform]
+const isRoot = process.getuid?.() === 0
+const owned = { variable: 'DATA_DIR', message: /owned by another server/ }
+
+for (const platform of platforms) {
+  const lock = (dataDir: string, warnings: object[] = []) => lockOwner({ dataDir, platform, log: { warn: (fields: object) => { warnings.push(fields) } } as never })
+
+  t.test(`a second one is refused, also by another spelling or in a directory made anew (${platform})`, async (t) => {
+    const dataDir = join(makeDataDir(t), 'data')
+    mkdirSync(dataDir)
+    symlinkSync(dataDir, `${dataDir}-link`)
+    const first = await lock(dataDir)
+    await t.rejects(lock(dataDir), owned)
+    await t.rejects(lock(`${dataDir}-link`), owned)
+    rmSync(dataDir, { recursive: true })
+    mkdirSync(dataDir)
+    await t.rejects(lock(dataDir), owned)
+    first.release()
+    const next = await lock(dataDir)
+    next.release()
+    mkdirSync(`${dataDir}-other`)
+    ;(await lock(`${dataDir}-other`)).release()
+  })
+
+  t.test(`a name that another user holds is passed over with a warning (${platform})`, async (t) => {
+    if (!isRoot) return t.comment('# SKIP only root can be another user as well')
+    const dataDir = makeDataDir(t)
+    const name = await nameOf(t, dataDir)
+    if (platform === 'linux') await squat(t, name)
+    else writeFileSync(lockFile(t, name), `${process.pid} -`)
+    if (platform !== 'linux') chownSync(lockFile(t, name), NOBODY, NOBODY)
+    const warnings: object[] = []
+    const own = await lock(dataDir, warnings)
+    t.match(warnings, [{ lock: name }])
+    own.release()
+  })
+}
+
+t.test('a lock file that a dead process left is replaced', async (t) => {
+  const dataDir = makeDataDir(t)
+  writeFileSync(lockFile(t, await nameOf(t, dataDir)), '2147483646 1')
+  const own = await lockOwner({ dataDir, platform: 'darwin', log: { warn () { t.fail('a warning') } } as never })
+  own.release()
+})
+
+/** The lock's name, as the file that it is elsewhere than on Linux shows it. */
+async function nameOf (t: Test, dataDir: string): Promise<string> {
+  const before = new Set(readdirSync(tmpdir()))
+  const own = await lockOwner({ dataDir, platform: 'darwin', log: { warn () { t.fail('a warning') } } as never })
+  const [file] = readdirSync(tmpdir()).filter((name) => name.startsWith('neko-defense-api-') && !before.has(name))
+  own.release()
+  return file!.slice(0, -'.lock'.length)
+}
+
+function lockFile (t: Test, name: string): string {
+  const file = join(tmpdir(), `${name}.lock`)
+  t.teardown(() => rmSync(file, { force: true }))
+  return file
+}
+
+/** Another user's process that listens on the abstract name. */
+async function squat (t: Test, name: string): Promise<void> {
+  const script = `require('node:net').createServer().listen('\\0${name}', () => process.send('held'))`
+  const child = spawn(process.execPath, ['-e', script], { uid: NOBODY, gid: NOBODY, cwd: '/', env: {}, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  t.same(await Promise.race([once(child, 'message').then(([message]) => message), once(child, 'exit').then(() => 'ended')]), 'held')
+}
