@@ -213,7 +213,7 @@ export function keepPrepared (app: FastifyInstance): void {
   const log = app.log as Logger
   const reloading = createOwedWork({
     ...RETRIES,
-    async work () { await Promise.all([app.identity.reload(), app.decisions.load()]) },
+    async work () { await Promise.all([app.identity.reload(), app.decisions.load(), app.receipts.load()]) },
     onFailing: (error) => log.warn({ err: error }, 'what was brought into the store could not be read yet')
   })
   onRecovered(app.fleet, () => reloading.owe())

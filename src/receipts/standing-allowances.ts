@@ -40,6 +40,8 @@ interface StandingAllowancesParts {
 /** As many as one page of the store; a person made each of them. */
 export const ALLOWANCES_MAX = 1_000
 const RELOAD_MS = 60_000
+/** People change allowances seldom: more changes than readings in a row are met by the next load. */
+const READINGS_MAX = 5
 /** A list of allowances, or the id of one that has ended. */
 const TOPIC = 'assessments.allowances'
 
@@ -69,10 +71,16 @@ export function createStandingAllowances (parts: StandingAllowancesParts): Stand
     if (standing.delete(id)) apply()
   }
 
+  /** A reading that met a change is out of date, and is done again: the next one is a minute away. */
   async function load (): Promise<void> {
-    const before = changes
-    const { items } = await store.find({ sort: [['createdAt', -1]], first: ALLOWANCES_MAX })
-    if (changes !== before) return
+    for (let reading = 0; reading < READINGS_MAX; reading++) {
+      const before = changes
+      const { items } = await store.find({ sort: [['createdAt', -1]], first: ALLOWANCES_MAX })
+      if (changes === before) return replaceBy(items)
+    }
+  }
+
+  function replaceBy (items: readonly StoredAllowance[]): void {
     const held = standing
     standing = new Map(items.filter(isBoundAllowance).map((one) => [one.id, one]))
     if (standing.size !== held.size || [...standing.keys()].some((id) => !held.has(id))) apply()
