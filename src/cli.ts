@@ -31,6 +31,7 @@ interface Values {
   watch?: boolean
   format?: string
   against?: string
+  because?: string
   help?: boolean
 }
 interface Call { args: string[], values: Values, dataDir: string }
@@ -93,6 +94,15 @@ const VERBS: Record<string, Verb> = {
     arguments: 0,
     options: ['against'],
     run: verifyTrail
+  },
+  'audit accept': {
+    usage: 'audit accept <trail> --because <text>',
+    about:
+      'Lets a log that audit verify finds damaged, or a trail that is gone, stand as it is: recorded with a digest, ' +
+      'so that any later change is found again. <trail> as verify prints it; the reason has 1 to 500 characters',
+    arguments: 1,
+    options: ['because'],
+    run: acceptTrail
   },
   'allowances list': {
     usage: 'allowances list',
@@ -169,7 +179,8 @@ async function main (argv: string[]): Promise<number> {
         json: { type: 'boolean' },
         watch: { type: 'boolean' },
         format: { type: 'string' },
-        against: { type: 'string' }
+        against: { type: 'string' },
+        because: { type: 'string' }
       }
     })
     const name = verbOf(positionals)
@@ -181,7 +192,7 @@ async function main (argv: string[]): Promise<number> {
     if (values.help === true) return help(verb)
     const args = positionals.slice(name.split(' ').length)
     if (args.length !== verb.arguments) return misuse(`expected: neko ${verb.usage}`)
-    const foreign = ['watch', 'format', 'against'].find((option) =>
+    const foreign = ['watch', 'format', 'against', 'because'].find((option) =>
       values[option as 'watch'] !== undefined && !(verb.options ?? []).includes(option)
     )
     if (foreign !== undefined) return misuse(`neko ${name} knows no --${foreign}`)
@@ -319,7 +330,11 @@ async function requireStore (config: Config): Promise<void> {
 }
 
 /** The whole application without its port, for one verb; it owns the data directory meanwhile, as a server does. */
-async function onStore (call: Call, verb: string, args: Json): Promise<Exclude<ControlReply, { progress: Json }>> {
+async function onStore (
+  call: Call,
+  verb: string,
+  args: Json | (() => Promise<Json>)
+): Promise<Exclude<ControlReply, { progress: Json }>> {
   const [
     { createLogger },
     { createLocalFleet },
@@ -367,7 +382,8 @@ async function onStore (call: Call, verb: string, args: Json): Promise<Exclude<C
     })
     try {
       await app.ready()
-      return await verbs.run(verb, args, showProgress) as Exclude<ControlReply, { progress: Json }>
+      const given = typeof args === 'function' ? await args() : args
+      return await verbs.run(verb, given, showProgress) as Exclude<ControlReply, { progress: Json }>
     } finally {
       await app.close()
     }
@@ -435,10 +451,47 @@ async function verifyTrail (call: Call): Promise<number> {
       ...report.findings.map(line('FAILED')),
       `${report.ok ? 'holds' : 'DOES NOT HOLD'}: ${report.events} events in ${report.segments} segments ` +
       `of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.indexed} in the index, ` +
-      `${report.unsealed} not yet sealed`
+      `${report.unsealed} not yet sealed`,
+      ...acceptable(report)
     ].join('\n'))
   }
   return report.ok ? EX_OK : EX_FAILED
+}
+
+/** What can be said about logs that do not hold, when somebody knows why. */
+function acceptable ({ findings }: VerifyReport): string[] {
+  const trails = new Set(findings.map(({ trail }) => trail).filter((trail) => trail !== null))
+  return trails.size === 0
+    ? []
+    : [
+        'Accepted as they are, one by one, when you know why: neko audit accept <trail> --because <text>',
+        ...[...trails].map((trail) => `  ${trail}`)
+      ]
+}
+
+/** Judged here and not in the server, whose requests would wait for it; recorded where the trail is written. */
+async function acceptTrail (call: Call): Promise<number> {
+  const [{ BECAUSE_MAX, isTrailName }, { proposeAcceptance }, { maskTokens }] = await Promise.all([
+    import('./audit/acceptance.ts'),
+    import('./audit/verify.ts'),
+    import('./receipts/mask-forms.ts')
+  ])
+  const trail = call.args[0]!
+  // What a terminal would take for more than letters is none of a reason.
+  const given = (call.values.because ?? '').replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+  if (!isTrailName(trail)) return misuse(`"${trail}" is no trail: take it from neko audit verify`)
+  if (given === '' || given.length > BECAUSE_MAX) {
+    return misuse(`--because needs a reason of 1 to ${BECAUSE_MAX} characters`)
+  }
+  const because = maskTokens(given, 'because', () => {}).slice(0, BECAUSE_MAX)
+  requireData(call.dataDir)
+  const config = await configOf(call.dataDir)
+  const propose = async (): Promise<Json> => ({
+    ...await proposeAcceptance(config, { trail, because, verify: () => verifyWithStore(config, []) })
+  })
+  if (await ask(call, 'status', null) === null) return show(call, await onStore(call, 'audit accept', propose))
+  const reply = await ask(call, 'audit accept', await propose())
+  return reply === null ? noServer(call) : show(call, reply)
 }
 
 /** What is wrong with it, in words, where it gives none. */

@@ -18,7 +18,9 @@ import type { PendingEffect } from '../journal/pending-effects.ts'
 import { createPseudonyms } from '../journal/pseudonyms.ts'
 import type { Clock } from '../std/clock.ts'
 import { FileWatch } from '../std/file-watch.ts'
+import type { Json } from '../std/json.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
+import { eventOf as acceptanceEvent } from './acceptance.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { createDenials } from './denials.ts'
 import type { Denial } from './denials.ts'
@@ -26,7 +28,7 @@ import { RequestReceipt } from './request-receipt.ts'
 import { retainIndex, retainOwn } from './retention.ts'
 import { Sealing } from './sealing.ts'
 import { noteSettings } from './settings.ts'
-import type { Audit, AuditInput, Receipt } from './shapes.ts'
+import type { Audit, AuditEvent, AuditInput, Receipt } from './shapes.ts'
 import { createSigner, localSigningSecret } from './signing.ts'
 import type { Signer } from './signing.ts'
 import { placeOf, registerTrail } from './trail-registry.ts'
@@ -99,6 +101,13 @@ export interface AuditService extends Audit {
    * is filled from the store takes them on top.
    */
   pendingEffects (collections: readonly CollectionDefinition[]): Promise<PendingEffect[]>
+  /** Resolves when all that is durable now is sealed too, some milliseconds later. Rejects like the disk. */
+  sealed (): Promise<void>
+  /**
+   * Records that somebody lets a log that does not hold stand as it is (acceptance.ts), and seals that.
+   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE
+   */
+  accept (acceptance: Json, origin: string): Promise<AuditEvent>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
   /** Told of each checkpoint of this process's log, once it is sealed: it may go where no hand reaches all copies. */
@@ -155,7 +164,6 @@ export function createAudit (options: AuditOptions): AuditService {
     storage,
     clock,
     log,
-    position: () => journal.position,
     onSealed: (checkpoint) => { for (const listener of listeners) listener(checkpoint) }
   })
   const record: Audit['record'] = (input) => { journal.append(receipt.addTo(input)) }
@@ -213,7 +221,7 @@ export function createAudit (options: AuditOptions): AuditService {
     async register ({ hadUsers } = { hadUsers: false }) {
       if (storage === null) return
       const place = placeOf(config.dataDir)
-      await registerTrail({ storage, files, directory, place, nowMs: clock.now(), hadUsers }, recordLost)
+      await registerTrail({ storage, files, directory, place, log, nowMs: clock.now(), hadUsers }, recordLost)
     },
     async noteSettings (settings) {
       if (storage === null) return
@@ -222,6 +230,13 @@ export function createAudit (options: AuditOptions): AuditService {
     },
     pendingEffects: (collections) =>
       readPendingEffects({ directory, files, collections, pseudonyms, storage, log }),
+    sealed: () => sealing.sealed(),
+    async accept (acceptance, origin) {
+      const event = await durable(acceptanceEvent(acceptance, origin))
+      // Fail-open: it counts with the next checkpoint.
+      await sealing.sealed().catch(() => { /* its own alarm tells */ })
+      return event
+    },
     retain,
     onCheckpoint: (listener) => { listeners.push(listener) },
     syncs: () => journal.syncs,

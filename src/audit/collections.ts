@@ -1,12 +1,12 @@
 import { auditEvents } from '../journal/collections.ts'
 import { pagesOf } from '../storage/pages.ts'
-import type { CollectionDefinition, Storage } from '../storage/port.ts'
+import type { CollectionDefinition, Storage, Where } from '../storage/port.ts'
 import type { Checkpoint } from './checkpoints.ts'
 
 /** `trailId` is the audit directory it was written from: hosts that share a database do not share logs. */
 export type StoredCheckpoint = Checkpoint & { id: string, trailId: string | null }
 
-/** The newest checkpoint of each process start; its id is the process id. */
+/** The newest checkpoint of each process start, `open` from its first event on; its id is the process id. */
 export const auditCheckpoints: CollectionDefinition = {
   name: 'auditCheckpoints',
   indexes: [{ name: 'auditCheckpoints_at', fields: [['at', -1]] }]
@@ -39,12 +39,17 @@ export const auditCollections: CollectionDefinition[] = [auditEvents, auditCheck
  */
 const CHECKPOINTS_MAX = 10_000
 
-/** Of one process start, or of all. @throws NEKO_ERR_STORE_UNAVAILABLE */
+/** Of one process start, or of all; one that covers events. @throws NEKO_ERR_STORE_UNAVAILABLE */
 export async function newestCheckpoint (storage: Storage, processId: string | null): Promise<StoredCheckpoint | null> {
   const collection = storage.collection<StoredCheckpoint>(auditCheckpoints)
-  if (processId !== null) return await collection.get(processId)
-  return (await collection.find({ sort: [['at', -1]], first: 1 })).items[0] ?? null
+  if (processId !== null) {
+    const found = await collection.get(processId)
+    return found?.kind === 'open' ? null : found
+  }
+  return (await collection.find({ where: COVERING, sort: [['at', -1]], first: 1 })).items[0] ?? null
 }
+
+const COVERING: Where = { kind: { in: ['checkpoint', 'close'] satisfies Array<Checkpoint['kind']> } }
 
 /** @throws NEKO_ERR_STORE_UNAVAILABLE */
 export async function newestCheckpoints (storage: Storage): Promise<StoredCheckpoint[]> {

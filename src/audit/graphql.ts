@@ -108,7 +108,7 @@ export const auditGraphql: RoomGraphql = {
         first: Int
         after: String
       ): AuditEventConnection! @auth(scope: "manage")
-      """The newest checkpoint of the trail, at most a minute behind what happened; null before the first."""
+      """The newest checkpoint of the trail, at most 5 seconds behind what happened; null before the first."""
       auditCheckpoint(
         """Of this process start; of all when absent."""
         processId: ID

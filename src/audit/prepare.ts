@@ -4,11 +4,19 @@ import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditConfig, AuditLog } from './audit.ts'
 import { lockedLogs, whileRecovering } from '../journal/log-locks.ts'
 import { systemFiles } from '../journal/files.ts'
-import type { RecoveryProgress, RecoveryReport } from '../journal/recovery.ts'
+import { auditEvents } from '../journal/collections.ts'
+import type { StoredAuditEvent } from '../journal/collections.ts'
+import type { BrokenLog, RecoveryProgress, RecoveryReport } from '../journal/recovery.ts'
+import { readReplayed, writeReplayed } from '../journal/replay-mark.ts'
 import { inBackground } from '../storage/background.ts'
+import { ACCEPTED, acceptanceOf, digestFiles } from './acceptance.ts'
 import { recoverAudit } from './recovery.ts'
 import { applyRetention, retainIndex } from './retention.ts'
-import { ensureTrailId } from './trail-id.ts'
+import { nameNewTrail } from './trail-id.ts'
+import { placeOf, restoreTrailId } from './trail-registry.ts'
+
+/** Of logs that are left alone, so many are named one by one. */
+const BROKEN_SHOWN_MAX = 20
 
 interface PrepareAuditOptions {
   config: AuditConfig
@@ -36,23 +44,51 @@ export async function prepareAudit (options: PrepareAuditOptions): Promise<Prepa
   const directory = auditDirectory(options.config.dataDir)
   const report = await whileRecovering(systemFiles, directory, () => recoverAndRetain(options, directory))
   return report === null
-    ? { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [], isElsewhere: true }
+    ? { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [], unapplied: [], isElsewhere: true }
     : { ...report, isElsewhere: false }
 }
 
-/** Makes `trail.id` where it is not there. A disk that cannot take it says so with the first event. */
+/** Makes `trail.id` where nothing is there yet. A disk that cannot take it says so with the first event. */
 export async function nameTrail (dataDir: string): Promise<void> {
   const directory = auditDirectory(dataDir)
   try {
     systemFiles.makeDirectory(directory)
-    await ensureTrailId(systemFiles, directory)
+    await nameNewTrail(systemFiles, directory)
   } catch { /* as said */ }
+}
+
+/**
+ * A line for each log that is left alone, at each start. One that a person has accepted is done with: the index is
+ * asked, which may err, as verification believes the trail alone.
+ */
+async function warnOfBroken (
+  { storage, log }: PrepareAuditOptions,
+  directory: string,
+  broken: readonly BrokenLog[]
+): Promise<void> {
+  const events = storage.collection<StoredAuditEvent>(auditEvents)
+  let shown = 0
+  for (const { processId, problem } of broken) {
+    const { items } = await events.find({ where: { type: ACCEPTED, target: processId }, sort: [['at', -1]], first: 10 })
+    const digest = items.length === 0 ? null : await digestFiles(systemFiles, directory, processId)
+    if (items.some((event) => acceptanceOf(event)?.files === digest)) {
+      const replayed = await readReplayed(systemFiles, directory, processId)
+      await writeReplayed(systemFiles, directory, processId, { ...replayed, done: true })
+    } else if (shown++ < BROKEN_SHOWN_MAX) {
+      log.warn(
+        { trail: processId, problem, broken: broken.length },
+        'an audit log does not hold and is left as it is: run neko audit verify, and when you know why, ' +
+          'neko audit accept <trail> --because <reason>'
+      )
+    }
+  }
 }
 
 async function recoverAndRetain (options: PrepareAuditOptions, directory: string): Promise<RecoveryReport> {
   const { config, clock, log, collections, liveProcessIds = [], progress } = options
   const storage = inBackground(options.storage)
   const signer = auditSigner(config)
+  await restoreTrailId({ storage, files: systemFiles, directory, place: placeOf(config.dataDir), log })
   const locked = await lockedLogs(systemFiles, directory)
   const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || locked.has(processId)
   const report = await recoverAudit({
@@ -66,9 +102,8 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
     progress,
     auditPseudonymKey: config.auditPseudonymKey
   })
-  if (report.processes > 0 || report.broken.length > 0) {
-    log.info({ recovery: report }, 'audit logs of dead processes were brought in')
-  }
+  if (report.processes > 0) log.info({ recovery: report }, 'audit logs of dead processes were brought in')
+  await warnOfBroken({ ...options, storage }, directory, report.broken)
   const removed = await applyRetention({
     directory,
     signer,

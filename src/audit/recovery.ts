@@ -5,7 +5,7 @@ import type { RecoveryOptions, RecoveryReport } from '../journal/recovery.ts'
 import { createLogSealer } from './log-sealer.ts'
 import type { Signer } from './signing.ts'
 
-interface AuditRecoveryOptions extends Omit<RecoveryOptions, 'pseudonyms' | 'sealLog'> {
+interface AuditRecoveryOptions extends Omit<RecoveryOptions, 'pseudonyms' | 'seals'> {
   signer: Signer
   /** The key that the logs' effects are sealed with, where there is one. */
   auditPseudonymKey?: string | null | undefined
@@ -20,6 +20,6 @@ export async function recoverAudit (
     ...options,
     files,
     pseudonyms: auditPseudonymKey == null ? null : createPseudonyms(auditPseudonymKey),
-    sealLog: createLogSealer({ files, directory, signer, clock, storage })
+    seals: createLogSealer({ files, directory, signer, clock, storage })
   })
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
 import { auditEvents } from '../journal/collections.ts'
 import type { StoredAuditEvent } from '../journal/collections.ts'
+import { ACCEPTED } from './acceptance.ts'
 import { createSeals, readSeals, sealsName } from './checkpoints.ts'
 import type { Seals } from './checkpoints.ts'
 import { systemFiles } from '../journal/files.ts'
@@ -148,8 +149,10 @@ async function removeThrough (
   options: RetentionOptions & { files: FileLayer, processId: string, segment: number }
 ): Promise<string[]> {
   const { files, directory, processId, segment, signer, clock } = options
-  const bytes = await files.read(`${directory}/${sealsName(processId)}`)
+  // Missing seals are evidence too: a log that a person accepted as it is stays so.
+  const bytes = await files.read(`${directory}/${sealsName(processId)}`).catch(() => Buffer.alloc(0))
   const read = readSeals(bytes, processId, signer)
+  if (read.checkpoints.length === 0) return []
   // A damaged file is evidence: nothing is written behind it, and nothing removed on its word.
   if (read.problems.length > 0) return []
   const length = read.tornAt < 0 ? bytes.length : read.tornAt
@@ -190,15 +193,34 @@ async function removeSegments (
 ): Promise<string[]> {
   const segments =
     (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
-  if (segment > covered) {
-    const last = await lastLine(files, directory, processId, segments, segment)
+  const through = segment > covered
+    ? await beforeAcceptance({ files, directory, processId, segments, segment, covered })
+    : segment
+  if (through > covered) {
+    const last = await lastLine(files, directory, processId, segments, through)
     if (last === null) return []
-    await seals.append({ kind: 'removed', segment, seq: last.seq, hash: last.hash, at })
+    await seals.append({ kind: 'removed', segment: through, seq: last.seq, hash: last.hash, at })
   }
-  const names = segments.filter((number) => number <= segment).map((number) => segmentName(processId, number))
+  const names = segments.filter((number) => number <= through).map((number) => segmentName(processId, number))
   for (const name of names) await files.remove(`${directory}/${name}`)
   await files.syncDirectory(directory)
   return names
+}
+
+/**
+ * The last segment that may go: one that holds an acceptance stays, and what follows it, since without it the log that
+ * somebody accepted is a finding again.
+ */
+async function beforeAcceptance (
+  { files, directory, processId, segments, segment, covered }:
+  Pick<Removal, 'files' | 'directory' | 'processId' | 'segment' | 'covered'> & { segments: readonly number[] }
+): Promise<number> {
+  let through = covered
+  for (const number of segments.filter((one) => one > covered && one <= segment)) {
+    if ((await files.read(`${directory}/${segmentName(processId, number)}`)).includes(`"type":"${ACCEPTED}"`)) break
+    through = number
+  }
+  return through
 }
 
 async function lastLine (

@@ -9,11 +9,14 @@ import type { Checkpoint, Seals } from './checkpoints.ts'
 import { auditCheckpoints } from './collections.ts'
 import type { StoredCheckpoint } from './collections.ts'
 import type { Signer } from './signing.ts'
-import { ensureTrailId } from './trail-id.ts'
+import { readTrailId } from './trail-id.ts'
 
-/** A checkpoint is due behind this many events, and once a minute behind any. */
+/**
+ * A checkpoint is due behind this many events, and this long behind any: what is not sealed yet can be cut off
+ * unnoticed. One sync of the disk in that time, and none while nothing happens.
+ */
 const CHECKPOINT_EVENTS = 1_000
-const CHECKPOINT_MS = 60_000
+const CHECKPOINT_MS = 5_000
 
 interface SealingOptions {
   files: FileLayer
@@ -24,8 +27,6 @@ interface SealingOptions {
   storage: Storage | null
   clock: Clock
   log: { info (fields: object, message: string): void, error (fields: object, message: string): void }
-  /** Where the chain of this process's log stands. */
-  position: () => TrailPosition
   onSealed (checkpoint: Checkpoint): void
 }
 
@@ -33,8 +34,11 @@ interface SealingOptions {
 export class Sealing {
   readonly #options: SealingOptions
   readonly #seals: Seals
-  readonly #timer: NodeJS.Timeout
+  /** Runs from a checkpoint until the next one may be due; the first event behind that is sealed at once. */
+  #timer: NodeJS.Timeout | null = null
+  #newest: TrailPosition | null = null
   #sealedSeq = -1
+  #closed = false
   #dueSeq = CHECKPOINT_EVENTS
   /** One write of the seals after the other. */
   #queue: Promise<unknown> = Promise.resolve()
@@ -44,22 +48,26 @@ export class Sealing {
     const { files, watch, directory, processId, signer } = options
     this.#options = options
     this.#seals = createSeals({ files, watch, directory, processId, signer })
-    this.#timer = setInterval(() => {
-      const position = options.position()
-      // Where a file is lost that one's alarm tells: the checkpoint is made up for when it is back.
-      if (options.watch.lost !== null) return
-      if (position.seq > this.#sealedSeq) this.#seal('checkpoint', position)
-    }, CHECKPOINT_MS)
-    this.#timer.unref()
   }
 
   /** Before the log's first byte: from then on a missing seals file is a finding. Throws like the disk. */
   begin (): void {
-    this.#seals.begin(this.#options.clock.now(), GENESIS)
+    const opening = this.#seals.begin(this.#options.clock.now(), GENESIS)
+    if (opening !== null) this.#store(opening)
   }
 
   committed (position: TrailPosition): void {
-    if (position.seq + 1 >= this.#dueSeq) this.#seal('checkpoint', position)
+    this.#newest = position
+    if (this.#timer === null || position.seq + 1 >= this.#dueSeq) this.#seal('checkpoint', position)
+  }
+
+  /** Resolves when all that is committed now is sealed. Rejects like the disk. */
+  async sealed (): Promise<void> {
+    const position = this.#newest
+    if (position === null) return
+    this.#seal('checkpoint', position)
+    await this.#queue
+    if (this.#sealedSeq < position.seq) throw new Error('the checkpoint could not be written')
   }
 
   /** Runs `work` in turn with the checkpoints, as both write the seals. */
@@ -71,7 +79,8 @@ export class Sealing {
 
   /** Seals the end of the log, if there is one, and waits for all copies. */
   async close (last: TrailPosition | null): Promise<void> {
-    clearInterval(this.#timer)
+    this.#closed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
     if (last !== null) this.#seal('close', last)
     await this.#queue
     this.#seals.close()
@@ -82,6 +91,7 @@ export class Sealing {
   #seal (kind: 'checkpoint' | 'close', position: TrailPosition): void {
     const { processId, clock, log } = this.#options
     this.#dueSeq = position.seq + 1 + CHECKPOINT_EVENTS
+    this.#wait()
     this.inTurn(async (seals) => {
       const checkpoint = await seals.append({ kind, ...position, at: clock.now() })
       this.#sealedSeq = position.seq
@@ -92,15 +102,33 @@ export class Sealing {
     })
   }
 
+  #wait (): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = this.#closed
+      ? null
+      : setTimeout(() => {
+        this.#timer = null
+        // Where a file is lost that one's alarm tells: the checkpoint is made up for when it is back.
+        if (this.#options.watch.lost !== null) return this.#wait()
+        const position = this.#newest
+        if (position !== null && position.seq > this.#sealedSeq) this.#seal('checkpoint', position)
+      }, CHECKPOINT_MS).unref()
+  }
+
   /** To whoever listens, into the log and the store, where somebody who edits the files may not reach. */
   #copy (checkpoint: Checkpoint): void {
-    const { files, directory, processId, storage, log, onSealed } = this.#options
+    const { log, onSealed } = this.#options
     onSealed(checkpoint)
     log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
+    this.#store(checkpoint)
+  }
+
+  #store (checkpoint: Checkpoint): void {
+    const { files, directory, processId, storage } = this.#options
     if (storage === null) return
     // Fail-open: the next checkpoint replaces this one, and the file and the log hold it.
     this.#copies = this.#copies.then(async () => {
-      const trailId = await ensureTrailId(files, directory)
+      const trailId = await readTrailId(files, directory)
       await storage.collection<StoredCheckpoint>(auditCheckpoints).put({ id: processId, trailId, ...checkpoint })
     }).catch(() => { /* as said */ })
   }

@@ -5,7 +5,7 @@ import { auditTrails, newestCheckpoints } from './collections.ts'
 import type { StoredCheckpoint, StoredTrail } from './collections.ts'
 import type { FileLayer } from '../journal/files.ts'
 import { listProcesses } from '../journal/segments.ts'
-import { ensureTrailId } from './trail-id.ts'
+import { readTrailId, trailIdOf, writeTrailId } from './trail-id.ts'
 
 /**
  * The trails and logs that the store knows. A directory names its trail in `trail.id`, which nobody signs: a hand that
@@ -31,6 +31,8 @@ interface StoreRead {
 }
 
 const TRAILS_MAX = 1_000
+/** Trails that one line of the log names. */
+const KNOWN_SHOWN_MAX = 10
 
 /** The place of a data directory, as the store names it. */
 export function placeOf (dataDir: string): string {
@@ -77,11 +79,48 @@ export function ownOf (
 /** A trail that begins where the store knows earlier ones, whose logs are not here. */
 export interface LostTrails { trailId: string, earlier: string[], logs: number }
 
-interface BeginOptions {
+interface RestoreOptions {
   storage: Storage
   files: FileLayer
   directory: string
   place: string
+  log: { warn (fields: object, message: string): void }
+}
+
+/**
+ * The directory's trail. Where `trail.id` is missing or damaged it is made again as the store knows it: the trail of
+ * the newest log that is here, else the last one that was begun in this place. A new one is named only where the store
+ * knows none. Never throws for the disk: the trail stays without a name then, which verification tells.
+ * @throws NEKO_ERR_STORE_UNAVAILABLE
+ */
+export async function restoreTrailId (
+  { storage, files, directory, place, log }: RestoreOptions
+): Promise<string | null> {
+  const named = await readTrailId(files, directory)
+  if (named !== null) return named
+  const { checkpoints, trails } = await readStore(storage, place)
+  const processIds = (await listProcesses(files, directory)).map(({ processId }) => processId)
+  const here = checkpoints.find(({ processId, trailId }) => processIds.includes(processId) && trailId)?.trailId
+  const trailId = here ?? trails.toSorted((a, b) => b.at - a.at)[0]?.id ?? null
+  const known = [...new Set([...here == null ? [] : [here], ...trails.map(({ id }) => id)])]
+  const made = trailId ?? trailIdOf(processIds)
+  try {
+    await writeTrailId(files, directory, made)
+  } catch (error) {
+    const { code = null } = error as NodeJS.ErrnoException
+    log.warn({ code }, 'audit/trail.id is missing or damaged and cannot be written: see to DATA_DIR/audit')
+    return null
+  }
+  const how = trailId === null
+    ? 'the store knows no trail of this directory, so a new one was named'
+    : known.length === 1
+      ? 'it was made again from the store'
+      : 'the store knows several trails of this directory, and the last one was taken (run neko audit verify)'
+  log.warn({ trailId: made, known: known.slice(0, KNOWN_SHOWN_MAX) }, `audit/trail.id was missing or damaged: ${how}`)
+  return await readTrailId(files, directory)
+}
+
+interface BeginOptions extends RestoreOptions {
   nowMs: number
   /** The store had users before this start. */
   hadUsers: boolean
@@ -92,13 +131,13 @@ interface BeginOptions {
  * @throws NEKO_ERR_STORE_UNAVAILABLE, the disk's error, and what `onLost` throws: call again.
  */
 export async function registerTrail (
-  { storage, files, directory, place, nowMs, hadUsers }: BeginOptions,
+  { storage, files, directory, place, log, nowMs, hadUsers }: BeginOptions,
   onLost: (lost: LostTrails) => Promise<unknown>
 ): Promise<void> {
   const trails = storage.collection<StoredTrail>(auditTrails)
-  const trailId = await ensureTrailId(files, directory)
-  const known = await trails.get(trailId)
-  if (trailId === '' || known?.place === place) return
+  const trailId = await restoreTrailId({ storage, files, directory, place, log })
+  const known = trailId === null ? null : await trails.get(trailId)
+  if (trailId === null || known?.place === place) return
   const stored = await readStore(storage, place)
   const processIds = new Set((await listProcesses(files, directory)).map(({ processId }) => processId))
   const { checkpoints, trailIds } = ownOf(stored, trailId, processIds)

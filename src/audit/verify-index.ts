@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Hash } from 'node:crypto'
 import { systemClock } from '../std/clock.ts'
 import type { Storage, Where } from '../storage/port.ts'
 import { pagesOf } from '../storage/pages.ts'
@@ -6,6 +7,7 @@ import { auditEvents, storedEvent } from '../journal/collections.ts'
 import type { StoredAuditEvent } from '../journal/collections.ts'
 import { systemFiles } from '../journal/files.ts'
 import { readReplayed } from '../journal/replay-mark.ts'
+import { listProcesses, readEvents } from '../journal/segments.ts'
 import type { WrittenEvent } from '../journal/shapes.ts'
 import { RETENTION_DAYS } from './retention.ts'
 import { isStoreError } from './store-error.ts'
@@ -19,7 +21,8 @@ import type { VerifyReport } from './verify-report.ts'
  * then the index is read once, in pages.
  *
  * An event may be missing in the index where its writer had not yet noted that the store has it, and where retention
- * removed it. The index may hold more than the log of a process that goes on writing, and what retention removed there.
+ * removed it. The index may hold what retention removed of the log, and what was written since the log was walked: that
+ * is looked up in the log once more.
  */
 interface IndexCheckOptions {
   storage: Storage
@@ -59,10 +62,14 @@ export class IndexCheck {
     if (this.#events < EVENTS_MAX && this.#current!.add(event)) this.#events++
   }
 
-  /** Never throws for a store that cannot answer: a note says so. */
-  async compare (report: VerifyReport, extents: ReadonlyMap<string, LogExtent>): Promise<void> {
+  /** Never throws for a store that cannot answer: a note says so. `trailOf`: what findings about a log stand under. */
+  async compare (
+    report: VerifyReport,
+    extents: ReadonlyMap<string, LogExtent>,
+    trailOf: (processId: string) => string
+  ): Promise<void> {
     try {
-      await this.#compare(report, extents)
+      await this.#compare(report, extents, trailOf)
     } catch (error) {
       if (!isStoreError(error)) throw error
       return note(report, { file: 'store' }, `the index was not compared with the log: ${(error as Error).message}`)
@@ -72,41 +79,103 @@ export class IndexCheck {
     note(report, { file: 'store' }, `of the index, ${EVENTS_MAX} events were compared with the log`)
   }
 
-  async #compare (report: VerifyReport, extents: ReadonlyMap<string, LogExtent>): Promise<void> {
+  async #compare (
+    report: VerifyReport,
+    extents: ReadonlyMap<string, LogExtent>,
+    trailOf: (processId: string) => string
+  ): Promise<void> {
     const { storage, days = RETENTION_DAYS } = this.#options
     const isShared = storage.kind === 'mongodb'
     const own = [...this.#logs.keys()]
     const where: Where = isShared && own.length <= PROCESSES_ASKED_MAX ? { processId: { in: own } } : {}
-    const strangers = new Map<string, number>()
+    const rows: Rows = { other: new Map(), extra: new Map(), strange: new Map() }
     const index = storage.collection<StoredAuditEvent>(auditEvents)
     for await (const page of pagesOf(index, { where, sort: [['at', -1]], first: PAGE, most: Infinity })) {
       for (const stored of page) {
-        if (this.#logs.has(stored.processId)) this.#compareOne(report, stored, extents.get(stored.processId)!)
-        else if (!isShared) strangers.set(stored.processId, (strangers.get(stored.processId) ?? 0) + 1)
+        if (this.#logs.has(stored.processId)) this.#compareOne(rows, stored, extents.get(stored.processId)!)
+        else if (!isShared) gather(rows.strange, stored)
       }
     }
-    for (const [processId, count] of strangers) {
-      find(report, { file: 'store' }, `the index holds ${count} events of ${processId}, whose log is not here`)
-    }
+    await this.#findRows(report, rows, { extents, trailOf })
     const keptSinceMs = systemClock.now() - days * DAY_MS
     for (const [processId, log] of this.#logs) {
       const { count, firstSeq } = log.missing(keptSinceMs)
       if (count === 0) continue
-      const place = { file: 'store', seq: firstSeq }
+      const place = { file: 'store', seq: firstSeq, trail: trailOf(processId) }
       find(report, place, `the index lacks ${count} events of ${processId}, which its log holds`)
     }
   }
 
-  #compareOne (report: VerifyReport, stored: StoredAuditEvent, { removedSeq, lastSeq, closed }: LogExtent): void {
-    const { processId, seq } = stored
-    const met = this.#logs.get(processId)!.meet(stored)
+  #compareOne (rows: Rows, stored: StoredAuditEvent, { removedSeq }: LogExtent): void {
+    const met = this.#logs.get(stored.processId)!.meet(stored)
     if (met === 'same') this.#compared++
-    else if (met === 'other') {
-      find(report, { file: 'store', seq }, `the event ${stored.id} in the index is not the one that the log holds`)
-    } else if (seq > removedSeq && (seq <= lastSeq || closed) && this.#events < EVENTS_MAX) {
-      find(report, { file: 'store', seq }, `the index holds an event ${stored.id} that the log does not`)
+    else if (met === 'other') gather(rows.other, stored)
+    else if (stored.seq > removedSeq && this.#events < EVENTS_MAX) gather(rows.extra, stored)
+  }
+
+  async #findRows (
+    report: VerifyReport,
+    { other, extra, strange }: Rows,
+    { extents, trailOf }: { extents: ReadonlyMap<string, LogExtent>, trailOf: (processId: string) => string }
+  ): Promise<void> {
+    for (const [processId, found] of other) {
+      const message = `the event ${found.id} in the index is not the one that the log holds${andMore(found)}`
+      find(report, placeOf(found, trailOf(processId)), message)
+    }
+    for (const [processId, found] of extra) {
+      if (await this.#isWrittenSince(processId, found, extents.get(processId)!)) continue
+      const message = `the index holds an event ${found.id} that the log does not${andMore(found)}`
+      find(report, placeOf(found, trailOf(processId)), message)
+    }
+    if (strange.size === 0) return
+    const now = new Set((await listProcesses(systemFiles, this.#options.directory)).map(({ processId }) => processId))
+    for (const [processId, found] of strange) {
+      if (now.has(processId)) continue
+      const place = { file: 'store', trail: processId, rows: found.digest.digest('hex') }
+      find(report, place, `the index holds ${found.count} events of ${processId}, whose log is not here`)
     }
   }
+
+  /** A process that goes on writing: the rows lie behind the end that was read, and its log reaches them now. */
+  async #isWrittenSince (processId: string, { lowest, highest }: Gathered, { lastSeq }: LogExtent): Promise<boolean> {
+    if (lowest <= lastSeq) return false
+    const { directory } = this.#options
+    let reached = lastSeq
+    for await (
+      const chunk of readEvents({ files: systemFiles, directory, processId, afterSeq: lastSeq, untilSeq: Infinity })
+    ) reached = chunk.at(-1)!.seq
+    return reached >= highest
+  }
+}
+
+/** Rows of the index, by process, that are not as the log holds them; that it does not hold; whose log is not here. */
+interface Rows { other: Map<string, Gathered>, extra: Map<string, Gathered>, strange: Map<string, Gathered> }
+
+/** The newest of them, how many they are, and a digest of all in the order of the index. */
+interface Gathered { id: string, seq: number, lowest: number, highest: number, count: number, digest: Hash }
+
+function gather (rows: Map<string, Gathered>, stored: StoredAuditEvent): void {
+  const { processId, id, seq } = stored
+  let found = rows.get(processId)
+  if (found === undefined) {
+    found = { id, seq, lowest: seq, highest: seq, count: 0, digest: createHash('sha256') }
+    rows.set(processId, found)
+  }
+  found.count++
+  found.lowest = Math.min(found.lowest, seq)
+  found.highest = Math.max(found.highest, seq)
+  found.digest.update(digestOf(stored))
+}
+
+function andMore ({ count }: Gathered): string {
+  return count === 1 ? '' : `, and ${count - 1} more`
+}
+
+function placeOf (
+  { seq, digest }: Gathered,
+  trail: string
+): { file: string, seq: number, trail: string, rows: string } {
+  return { file: 'store', seq, trail, rows: digest.digest('hex') }
 }
 
 /** The events of one log, by number: what each says as a digest, and when it was. A zero: met, or never there. */

@@ -2,7 +2,7 @@
  * Verification of one process start's log: the walk along its chain, with the seals and whatever other checkpoints of
  * it there are. Owns nothing; only reads. In: segments and seals. Out: findings and notes in the report.
  */
-import { decodeLine, GENESIS, splitLines } from '../journal/chain.ts'
+import { decodeLine, GENESIS, isTornRecord, splitLines } from '../journal/chain.ts'
 import type { Line } from '../journal/chain.ts'
 import { isErrno } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
@@ -28,6 +28,8 @@ interface ProcessCheck {
   report: VerifyReport
   processId: string
   witnesses: readonly Witness[]
+  /** Its process runs: it may have begun its seals and not yet its log. */
+  isLive: boolean
   /** Told of each acknowledged event of the log, in order. */
   onEvent?: ((event: WrittenEvent) => void) | undefined
 }
@@ -39,8 +41,8 @@ export interface LogExtent {
   /** The last event that retention removed, -1 when none. */
   removedSeq: number
   lastSeq: number
-  /** Its end is recorded or sealed: nothing follows. */
-  closed: boolean
+  /** The last event that a seal covers, whose line is here. */
+  sealedSeq: number
 }
 
 /** Where a walk along one chain stands. */
@@ -67,7 +69,7 @@ export async function verifyLog (check: ProcessCheck): Promise<LogExtent> {
     closed: false,
     wanted: new Map(
       seals.filter((seal) =>
-        seal.kind !== 'open' && seal.kind !== 'removed' && seal.segment > (removed?.segment ?? -1)
+        seal.hash !== GENESIS && seal.kind !== 'removed' && seal.segment > (removed?.segment ?? -1)
       ).map((seal) => [seal.hash, seal])
     ),
     sealedSeq: removed?.seq ?? -1
@@ -78,13 +80,16 @@ export async function verifyLog (check: ProcessCheck): Promise<LogExtent> {
     findRemoved(check, removed)
   }
   const present = segments.filter((segment) => segment > (removed?.segment ?? -1))
-  const closedBySeal = seals.some((seal) => seal.kind === 'close')
+  const isClosed = seals.some((seal) => seal.kind === 'close')
+  if (present.length === 0 && !check.isLive && !isClosed && removed === undefined && seals.length > 0) {
+    find(report, { file: segmentName(processId, 0) }, 'the log was begun, as its seals say, and is not there')
+  }
   let bytes = present[0] === undefined ? null : await readSegment(check, present[0])
   for (const [index, segment] of present.entries()) {
     const following = present[index + 1]
     const nextBytes = following === undefined ? null : await readSegment(check, following)
     if (bytes !== null) {
-      walkSegment({ report, walk, processId, segment, bytes, nextBytes, closedBySeal, onEvent: check.onEvent })
+      walkSegment({ report, walk, processId, segment, bytes, nextBytes, isClosed, onEvent: check.onEvent })
     }
     bytes = nextBytes
   }
@@ -93,7 +98,7 @@ export async function verifyLog (check: ProcessCheck): Promise<LogExtent> {
     sinceMs: seals[0]?.at ?? null,
     removedSeq: removed?.seq ?? -1,
     lastSeq: walk.nextSeq - 1,
-    closed: walk.closed || closedBySeal
+    sealedSeq: walk.sealedSeq
   }
 }
 
@@ -101,14 +106,18 @@ async function verifySeals (check: ProcessCheck): Promise<Checkpoint[]> {
   const { files, directory, report, processId, signer, witnesses } = check
   const file = sealsName(processId)
   let bytes: Buffer
+  let isThere = true
   try {
     bytes = await files.read(`${directory}/${file}`)
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error
-    find(report, { file }, 'the seals file is missing')
+    find(report, { file }, isErrno(error, 'ENOENT') ? 'the seals file is missing' : unreadable(error))
     bytes = Buffer.alloc(0)
+    isThere = false
   }
   const read = readSeals(bytes, processId, signer)
+  if (isThere && !check.isLive && read.checkpoints.length === 0 && read.problems.length === 0) {
+    find(report, { file }, 'the seals file holds no checkpoint')
+  }
   for (const problem of read.problems) find(report, { file, line: problem.line }, problem.message)
   if (read.tornAt >= 0) note(report, { file }, 'the last checkpoint is torn: its writing was cut off')
   report.checkpoints += read.checkpoints.length
@@ -155,10 +164,18 @@ async function readSegment (
   try {
     return await files.read(`${directory}/${segmentName(processId, segment)}`)
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error
-    note(report, { file: segmentName(processId, segment) }, 'the segment was removed while verifying: run again')
+    const file = segmentName(processId, segment)
+    if (!isErrno(error, 'ENOENT')) find(report, { file }, unreadable(error))
+    else note(report, { file }, 'the segment was removed while verifying: run again')
     return null
   }
+}
+
+/** @throws what is no error of the disk */
+function unreadable (error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === undefined) throw error
+  return `the file cannot be read (${code})`
 }
 
 interface SegmentCheck {
@@ -168,7 +185,7 @@ interface SegmentCheck {
   segment: number
   bytes: Buffer
   nextBytes: Buffer | null
-  closedBySeal: boolean
+  isClosed: boolean
   onEvent: ProcessCheck['onEvent']
 }
 
@@ -195,8 +212,10 @@ function walkSegment (check: SegmentCheck): void {
   }
   if (tornAt === bytes.length) return
   const last = { file, line: spans.length + 1, seq: walk.nextSeq }
-  if (nextBytes !== null || walk.closed || check.closedBySeal) {
+  if (nextBytes !== null || walk.closed || check.isClosed) {
     find(report, last, 'the record is torn, and the log went on after it')
+  } else if (!isTornRecord(bytes.subarray(tornAt))) {
+    find(report, last, 'what stands at the end is no torn record: it was overwritten')
   } else {
     note(report, last, 'the last record is torn: it was being written and never acknowledged')
   }

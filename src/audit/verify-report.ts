@@ -1,11 +1,15 @@
 /** What verification found: each finding located, and what is worth a note but no failure. */
-interface Finding {
+export interface Finding {
   file: string
   /** From 1; null when it is about the file as a whole. */
   line: number | null
   /** The event's place in the chain, where one can be told. */
   seq: number | null
   message: string
+  /** The log, or the trail that is gone, that a person may accept as it is; null where something is to be mended. */
+  trail: string | null
+  /** Digest of the rows of the store's index that it is about. */
+  rows?: string
 }
 
 export interface VerifyReport {
@@ -25,7 +29,10 @@ export interface VerifyReport {
   notes: Finding[]
 }
 
-/** Findings kept, so that a file of garbage does not fill memory; the first ones locate it. */
+/**
+ * Findings kept, so that a file of garbage does not fill memory; the first ones locate it. Of each log one is kept in
+ * any case: none must be missed when those of another are accepted.
+ */
 const FINDINGS_MAX = 1_000
 
 export function emptyReport (): VerifyReport {
@@ -34,7 +41,7 @@ export function emptyReport (): VerifyReport {
 }
 
 /** Where something is; what cannot be told is left out. */
-interface Place { file: string, line?: number | null, seq?: number | null }
+interface Place extends Partial<Omit<Finding, 'file' | 'message'>> { file: string }
 
 export function find (report: VerifyReport, place: Place, message: string): void {
   add(report.findings, place, message)
@@ -44,6 +51,18 @@ export function note (report: VerifyReport, place: Place, message: string): void
   add(report.notes, place, message)
 }
 
-function add (findings: Finding[], { file, line = null, seq = null }: Place, message: string): void {
-  if (findings.length < FINDINGS_MAX) findings.push({ file, line, seq, message })
+/** Takes over what was found about one log. */
+export function include (report: VerifyReport, part: VerifyReport, trail: string): void {
+  for (const count of ['segments', 'events', 'unsealed', 'checkpoints'] as const) report[count] += part[count]
+  for (const { message, ...place } of part.findings) find(report, { ...place, trail }, message)
+  for (const { message, ...place } of part.notes) note(report, { ...place, trail }, message)
+}
+
+function add (
+  findings: Finding[],
+  { file, line = null, seq = null, trail = null, rows }: Place,
+  message: string
+): void {
+  if (findings.length >= FINDINGS_MAX && findings.some((known) => known.trail === trail)) return
+  findings.push({ file, line, seq, message, trail, ...rows === undefined ? {} : { rows } })
 }

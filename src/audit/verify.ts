@@ -4,17 +4,20 @@
  * Owns: nothing; only reads. In: segments, seals, the signing key; if there is a store its newest checkpoints, which
  * somebody who edits the files may not reach, and its index of the events, which administrators are shown; checkpoints
  * that were kept elsewhere (`--against`). Out: findings (an edit, a swap, a cut, a missing piece; each with file, line
- * and seq) and notes (no failures: an unsealed or torn tail, a segment being written).
+ * and seq) and notes (no failures: an unsealed or torn tail, a segment being written, what a person has accepted).
  *
  * May run beside the server. The store's checkpoints are read before the seals, and the seals before the segments, and
  * each is written in the opposite order, so that what is sealed is already there; the index follows the segments, and
  * is read behind them.
  */
 import type { Config } from '../config/config.ts'
+import { lockedLogs } from '../journal/log-locks.ts'
 import { listProcesses } from '../journal/segments.ts'
 import { systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
 import type { Storage } from '../storage/port.ts'
+import { accept, acceptanceOf, digestFiles, settleAccepted } from './acceptance.ts'
+import type { Acceptance } from './acceptance.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import type { StoredCheckpoint } from './collections.ts'
@@ -25,7 +28,7 @@ import { ownOf, placeOf, readStore } from './trail-registry.ts'
 import { IndexCheck } from './verify-index.ts'
 import { verifyLog } from './verify-log.ts'
 import type { LogExtent, Witness } from './verify-log.ts'
-import { emptyReport, find, note } from './verify-report.ts'
+import { emptyReport, find, include, note } from './verify-report.ts'
 import type { VerifyReport } from './verify-report.ts'
 
 export interface VerifyOptions {
@@ -85,6 +88,25 @@ export async function verifyDataDir (
   return concluded(report)
 }
 
+/**
+ * What somebody would accept with a trail as it is now: for `neko audit accept`. The files are taken before they are
+ * judged, so that what changes meanwhile is not accepted.
+ * @throws Error in words for the terminal: nothing is found there, or its process still writes it
+ */
+export async function proposeAcceptance (
+  config: VerifyConfig,
+  { trail, because, verify }: { trail: string, because: string, verify: () => Promise<VerifyReport> }
+): Promise<Acceptance> {
+  const directory = auditDirectory(config.dataDir)
+  if ((await lockedLogs(systemFiles, directory)).has(trail)) {
+    throw new Error(`${trail} is being written: it can be accepted when its process has ended`)
+  }
+  const files = await digestFiles(systemFiles, directory, trail)
+  const findings = (await verify()).findings.filter((finding) => finding.trail === trail)
+  if (findings.length === 0) throw new Error(`neko audit verify finds nothing of ${trail}`)
+  return accept({ trail, because, files }, findings)
+}
+
 /** Clocks of hosts that share a store differ, and the first administrator is made shortly before the trail begins. */
 const BEGIN_TOLERANCE_MS = 3_600_000
 
@@ -115,7 +137,7 @@ async function readStoreOf (
 
 /** @throws the errors of reading the directory */
 export async function verifyAudit (
-  { directory, signer, checkpoints, against = [], trailIds, index, files = systemFiles }: VerifyOptions
+  { directory, signer, checkpoints, against = [], trailIds = new Set(), index, files = systemFiles }: VerifyOptions
 ): Promise<VerifyReport> {
   const report = emptyReport()
   const witnesses: Witness[] = [
@@ -123,32 +145,66 @@ export async function verifyAudit (
     ...against.map((checkpoint) => ({ checkpoint, from: '--against' as const }))
   ]
   const ofProcess = Map.groupBy(witnesses, ({ checkpoint }) => checkpoint.processId)
-  const present = (await listProcesses(files, directory)).map(({ processId }) => processId)
-  verifyTrails({
-    report,
-    trailId: await readTrailId(files, directory),
-    trailIds: trailIds ?? new Set(),
-    lost: checkpoints.filter(({ processId }) => !present.includes(processId))
-  })
+  // Before the directory is read: who ends meanwhile has written all of its log.
+  const live = await lockedLogs(files, directory)
+  const present = new Set((await listProcesses(files, directory)).map(({ processId }) => processId))
+  const trailId = await readTrailId(files, directory)
+  const lost = checkpoints.filter(({ processId }) => !present.has(processId))
+  verifyTrails({ report, trailId, trailIds, lost })
+  // Logs that went with their trail are accepted with it.
+  const gone = new Map(lost.filter((checkpoint) => checkpoint.trailId !== trailId)
+    .map((checkpoint) => [checkpoint.processId, checkpoint.trailId]))
+  const trailOf = (processId: string): string => gone.get(processId) || processId
   const extents = new Map<string, LogExtent>()
+  const accepted: Accepted[] = []
   for (const processId of new Set([...ofProcess.keys(), ...present])) {
-    report.processes++
+    const part = emptyReport()
+    const found: Accepted[] = []
     await index?.begin(processId)
-    extents.set(processId, await verifyLog({
+    const extent = await verifyLog({
       files,
       directory,
       signer,
-      report,
+      report: part,
       processId,
       witnesses: ofProcess.get(processId) ?? [],
-      onEvent: index === undefined ? undefined : (event) => index.add(event)
-    }))
+      isLive: live.has(processId),
+      onEvent (event) {
+        index?.add(event)
+        const acceptance = acceptanceOf(event)
+        if (acceptance !== null) found.push({ acceptance, processId, seq: event.seq })
+      }
+    })
+    report.processes++
+    report.sinceMs = earliest(report.sinceMs, extent.sinceMs)
+    extents.set(processId, extent)
+    include(report, part, trailOf(processId))
+    accepted.push(...found.filter((one) => isBelieved(report, one, { holds: part.findings.length === 0, extent })))
   }
-  await index?.compare(report, extents)
-  for (const { sinceMs } of extents.values()) {
-    if (sinceMs !== null) report.sinceMs = Math.min(report.sinceMs ?? Infinity, sinceMs)
-  }
+  await index?.compare(report, extents, trailOf)
+  await settleAccepted(report, accepted.map(({ acceptance }) => acceptance), (trail) =>
+    digestFiles(files, directory, trail)
+  )
   return concluded(report)
+}
+
+/** An acceptance, and where in the trail it stands. */
+interface Accepted { acceptance: Acceptance, processId: string, seq: number }
+
+/** Only behind a seal, in a log that holds: anybody who can write the file could have put it elsewhere. */
+function isBelieved (
+  report: VerifyReport,
+  { acceptance: { trail }, processId, seq }: Accepted,
+  { holds, extent }: { holds: boolean, extent: LogExtent }
+): boolean {
+  if (holds && seq <= extent.sealedSeq) return true
+  const why = holds ? 'it is not sealed yet' : `${processId}, which holds it, does not hold itself`
+  note(report, { file: processId, seq, trail }, `an acceptance of ${trail} does not count: ${why}`)
+  return false
+}
+
+function earliest (a: number | null, b: number | null): number | null {
+  return a === null || b === null ? a ?? b : Math.min(a, b)
 }
 
 function concluded (report: VerifyReport): VerifyReport {
@@ -166,7 +222,8 @@ function verifyTrails (
   }
 ): void {
   if (trailIds.size === 0) return
-  const findTrail = (message: string): void => find(report, { file: TRAIL_ID_FILE }, message)
+  const findTrail = (message: string, trail: string | null = null): void =>
+    find(report, { file: TRAIL_ID_FILE, trail }, message)
   if (trailId === null) {
     findTrail(`the file is missing or damaged; the store knows ${[...trailIds].join(', ')} of this directory`)
   } else if (!trailIds.has(trailId)) {
@@ -177,10 +234,10 @@ function verifyTrails (
     const logs = lost.filter((checkpoint) => checkpoint.trailId === id).length
     if (logs === 0) {
       findTrail(`the trail ${id} was begun in this directory, which now names another: ` +
-        'the file was changed or removed')
+        'the file was changed or removed', id)
     } else {
       findTrail(`the trail ${id}, of which the store knows ${logs} logs that are not here, was begun in this ` +
-        'directory: its files were removed, or the store was restored without them')
+        'directory: its files were removed, or the store was restored without them', id)
     }
   }
 }

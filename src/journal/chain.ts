@@ -68,3 +68,18 @@ export function splitLines (bytes: Buffer): { spans: Array<[start: number, end: 
     start = end + 1
   }
 }
+
+/** Longer than any record: 1 MiB of text at most, in three bytes a letter, with what stands around it. */
+const RECORD_BYTES_MAX = 4 * 1_048_576
+
+/** True for what a writer that died may leave behind its last line: the beginning of one record, or nothing. */
+export function isTornRecord (bytes: Buffer): boolean {
+  return isUnfinished(bytes, HEAD, RECORD_BYTES_MAX)
+}
+
+/** The beginning of one line that starts with `head`; after a power cut some file systems show zeros in its place. */
+export function isUnfinished (bytes: Buffer, head: Buffer, bytesMax: number): boolean {
+  const length = Math.min(head.length, bytes.length)
+  if (bytes.length > bytesMax) return false
+  return head.compare(bytes, 0, length, 0, length) === 0 || bytes.every((byte) => byte === 0)
+}

@@ -2,8 +2,9 @@
  * Recovery: logs that dead processes left behind are closed and brought into the store.
  *
  * Owns: the logs of processes that no longer run. In: their segments. Out: each event in the store exactly once, each
- * document as its last acknowledged change left it, each log closed, and handed over to be sealed (`sealLog`).
- * Never does: touch a log whose chain is broken (it is evidence; the events before the break are still indexed).
+ * document as its last acknowledged change left it, each log closed, and handed over to be sealed (`seals`).
+ * Never does: touch a log whose chain is broken or whose seals do not hold. It is evidence, and stays as it is until a
+ * person has looked at it; its events before the break are still indexed, and what was acknowledged in them applied.
  *
  * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is
  * run again. Rooms write their documents themselves; effects are for those who died between the
@@ -28,28 +29,46 @@ import type { Replayed } from './replay-mark.ts'
 import { countedLines, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
 import type { SegmentLines } from './segments.ts'
 import type { StoreEffect, WrittenEvent } from './shapes.ts'
+import { eventId } from './trail.ts'
 
 /** The last line of a log: where its chain ends. */
 export interface LogEnd { processId: string, segment: number, seq: number, hash: string }
 
-/**
- * Makes the evidence that a log ends where it does. Called once its `close` line is synced, and again when recovery
- * was killed in between: sealing twice must be sealing once.
- */
-export type SealLog = (end: LogEnd) => Promise<void>
+/** What is sealed of a dead log. */
+export interface DeadLog {
+  /** Why its seals do not hold; null when they do. */
+  problem: string | null
+  /** The first segment that must be there, and the line that it follows; null where the seals do not tell. */
+  begins: { segment: number, hash: string } | null
+  /** The line that the log must hold, or follow where retention removed all before. */
+  reaches: { segment: number, seq: number, hash: string } | null
+}
+
+export interface LogSeals {
+  /** Before a log is touched. */
+  examine (processId: string): Promise<DeadLog>
+  /**
+   * Makes the evidence that a log ends where it does. Called once its `close` line is synced, and again when recovery
+   * was killed in between: sealing twice must be sealing once.
+   */
+  seal (end: LogEnd): Promise<void>
+}
+
+/** A log that is left alone, and why. */
+export interface BrokenLog { processId: string, problem: string }
 
 export interface RecoveryOptions {
   directory: string
   storage: Storage
   clock: Clock
-  log: { error (fields: object, message: string): void }
+  log: { warn (fields: object, message: string): void, error (fields: object, message: string): void }
   /** Where effects may point. An effect on another collection is logged and keeps its log from being done. */
   collections: CollectionDefinition[]
   /** True for processes that still write their log. */
   isLive: (processId: string) => boolean
   /** Opens the logs' effects, where they were written with AUDIT_PSEUDONYM_KEY. */
   pseudonyms: Pseudonyms | null
-  sealLog: SealLog
+  seals: LogSeals
   /** For who calls again after a failure: goes on where that one ended. */
   progress?: RecoveryProgress | undefined
   files?: FileLayer
@@ -71,8 +90,10 @@ export interface RecoveryReport {
   effects: number
   /** Unfinished bytes cut from the ends of logs. */
   tornBytes: number
-  /** Logs left alone because their chain is broken, or an effect could not be applied. */
-  broken: string[]
+  /** Logs left alone because their chain or seals do not hold. They are looked at again with each recovery. */
+  broken: BrokenLog[]
+  /** Logs of which an effect could not be applied: tried again with each recovery. */
+  unapplied: string[]
 }
 
 /** Inserts under way at once, of a store that is quick enough for whole portions. */
@@ -84,21 +105,15 @@ const MARK_MS = 5_000
 export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryReport> {
   const { directory, isLive, log, progress = new RecoveryProgress() } = options
   const files = options.files ?? systemFiles
-  const report: RecoveryReport = { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [] }
+  const report: RecoveryReport = { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [], unapplied: [] }
   const effects = new EffectSet()
   const brought: Array<{ processId: string, before: Replayed, replayed: Replayed }> = []
   for (const { processId, segments } of await listProcesses(files, directory)) {
     if (isLive(processId)) continue
     const replayed = await readReplayed(files, directory, processId)
     if (replayed.done) continue
-    const end = await bringIn({ ...options, files, processId, segments, replayed, effects, report, progress })
-    if (end === null) continue
-    await closeLog({ ...options, files, processId, end, report })
-    brought.push({
-      processId,
-      before: replayed,
-      replayed: { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true }
-    })
+    const now = await bringLog({ ...options, files, processId, segments, replayed, effects, report, progress })
+    brought.push({ processId, before: replayed, replayed: now })
   }
   const open = (effect: StoreEffect): StoreEffect => openSealed(effect, options.pseudonyms)
   const applied = await applyEffects({ ...options, files, effects, open, progress }).catch(async (error: unknown) => {
@@ -111,11 +126,13 @@ export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryRe
   const isWhole = applied.unknown.size === 0 && applied.unreadable === 0
   report.effects = applied.applied
   // Marked only now: killed before this, everything is read again.
-  for (const { processId, replayed } of brought) {
+  for (const { processId, before, replayed } of brought) {
     if (isWhole) {
-      await writeReplayed(files, directory, processId, replayed)
-      await releaseLog(files, directory, processId)
-    } else report.broken.push(processId)
+      // One that is left alone is met at each start: its mark moves once.
+      const isNews = replayed.done || replayed.effectsSeq > before.effectsSeq
+      if (isNews) await writeReplayed(files, directory, processId, replayed)
+      if (replayed.done) await releaseLog(files, directory, processId)
+    } else report.unapplied.push(processId)
   }
   if (applied.unknown.size > 0) {
     log.error(
@@ -129,7 +146,7 @@ export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryRe
       'audit effects were sealed by another AUDIT_PSEUDONYM_KEY: start once with that one'
     )
   }
-  report.processes = brought.length
+  report.processes = brought.filter(({ replayed }) => replayed.done).length
   return report
 }
 
@@ -144,41 +161,88 @@ interface BringIn extends RecoveryOptions {
 }
 
 /** The end of a dead log, with what closing it needs: the next event's place, the bytes that count. */
-interface OpenEnd extends Omit<LogEnd, 'processId'> { nextSeq: number, length: number, closed: boolean }
+interface OpenEnd extends Omit<LogEnd, 'processId' | 'hash'> {
+  /** Null before the first line, where what it follows is not known. */
+  hash: string | null
+  nextSeq: number
+  length: number
+  closed: boolean
+  /** The last segment there is, which may hold no line that counts; -1 without one. */
+  lastSegment: number
+}
 
-/** Events into the store, effects into the set. Returns where the log ends, or null when its chain is broken. */
-async function bringIn (options: BringIn): Promise<OpenEnd | null> {
-  const { files, directory, processId, segments, replayed, effects, report, log } = options
+/** The end of a log without a line. */
+const NOWHERE: Readonly<OpenEnd> =
+  { segment: -1, seq: -1, hash: null, nextSeq: 0, length: 0, closed: false, lastSegment: -1 }
+
+/**
+ * One log: into the store, and closed where it holds. Returns how far the store has it then. A log that is left alone
+ * is read on from where its reading ended, so that a start does not read all of it again.
+ */
+async function bringLog (options: BringIn): Promise<Replayed> {
+  const { processId, replayed, report, log, seals } = options
+  const sealed = await seals.examine(processId)
+  const { end, problem } = await bringIn(options, sealed)
+  const found = sealed.problem ?? problem ?? await beyond(options, end)
+  if (found !== null) {
+    report.broken.push({ processId, problem: found })
+    return {
+      seq: Math.max(replayed.seq, end.seq),
+      effectsSeq: Math.max(replayed.effectsSeq, end.seq),
+      segment: Math.max(replayed.segment, end.segment),
+      done: false
+    }
+  }
+  const tornBytes = await closeLog(options, end)
+  if (tornBytes > 0) {
+    report.tornBytes += tornBytes
+    log.warn({ processId, tornBytes }, 'an audit log ended within a line that was never acknowledged: it was cut off')
+  }
+  return { seq: end.seq, effectsSeq: end.seq, segment: Math.max(0, end.segment), done: true }
+}
+
+/** What the store knows of a log, and the log does not hold. */
+async function beyond ({ storage, processId }: BringIn, { nextSeq }: OpenEnd): Promise<string | null> {
+  const events = storage.collection<StoredAuditEvent>(auditEvents)
+  const following = await events.get(eventId(processId, nextSeq))
+  return following === null ? null : `it ends before event ${nextSeq}, which the store knows`
+}
+
+/** Events into the store, effects into the set, through the last line of the chain that holds. */
+async function bringIn (
+  options: BringIn,
+  { begins, reaches }: DeadLog
+): Promise<{ end: OpenEnd, problem: string | null }> {
+  const { segments, replayed, effects } = options
   const inserts = new Inserts(options)
-  const wanted = segments.filter((segment) => segment >= replayed.segment)
-  const end: OpenEnd = { segment: -1, seq: replayed.seq, hash: GENESIS, nextSeq: 0, length: 0, closed: false }
-  const read = async (index: number): Promise<SegmentLines | undefined> => (
-    wanted[index] === undefined
-      ? undefined
-      : readLines(await files.read(`${directory}/${segmentName(processId, wanted[index])}`))
-  )
-  let current = await read(0)
+  const wanted = segments.filter((segment) => segment >= Math.min(replayed.segment, reaches?.segment ?? Infinity))
+  const end: OpenEnd = { ...NOWHERE }
+  if (begins !== null && (segments[0] ?? -1) > begins.segment) {
+    return { end, problem: `segment ${begins.segment} is missing` }
+  }
+  if (begins !== null && wanted[0] === begins.segment) end.hash = begins.hash
+  let isReached = reaches === null
+  let current = await readSegment(options, wanted[0])
   for (let index = 0; current !== undefined; index++) {
-    const next = await read(index + 1)
+    const next = await readSegment(options, wanted[index + 1])
     const lines = countedLines(current, next?.lines[0])
+    const segment = wanted[index] as number
+    const fault = faultOf(lines, end)
+    if (fault !== null) return { end, problem: `segment ${segment}: ${fault}` }
+    isReached ||= lines[0]?.prevHash === reaches?.hash || lines.some(({ hash }) => hash === reaches?.hash)
     const found = lines.map(eventOf).filter((event) => event !== null)
     for (const event of found) effects.add(event, event.seq > replayed.effectsSeq)
     await inserts.add(found.filter((event) => event.seq > replayed.seq))
-    const last = lines.at(-1)
-    const cutShort = current.problem !== null && lines.length === current.lines.length
-    if (cutShort || !follows(lines[0], end, index)) {
-      log.error({
-        processId,
-        segment: wanted[index],
-        problem: current.problem ?? 'the segment does not follow the one before'
-      }, 'an audit log is damaged: run neko audit verify')
-      report.broken.push(processId)
-      return null
+    Object.assign(end, { lastSegment: segment }, endOf(lines.at(-1), segment, current, lines.length))
+    // A fault behind the lines that were acknowledged does not count, as they are all that does.
+    const problem = lines.length < current.lines.length ? null : current.problem
+    if (problem !== null) return { end, problem: `segment ${segment}: ${problem}` }
+    if (next === undefined && current.isTorn === false) {
+      return { end, problem: `segment ${segment}: what stands at its end is no torn record` }
     }
-    if (last !== undefined) Object.assign(end, endOf(last, wanted[index] as number, current, lines.length))
     current = next
   }
-  return end
+  return { end, problem: isReached ? null : `it does not hold the record of event ${reaches?.seq}, which is sealed` }
 }
 
 /** Events of one log on their way into the store, and the mark of how far they are. */
@@ -232,11 +296,32 @@ class Inserts {
   }
 }
 
-function follows (first: Line | undefined, end: OpenEnd, index: number): boolean {
-  return first === undefined || index === 0 || end.segment < 0 || first.prevHash === end.hash
+/** Undefined where there is none; one that cannot be read is a problem of its own. */
+async function readSegment (
+  { files, directory, processId }: BringIn,
+  segment: number | undefined
+): Promise<SegmentLines | undefined> {
+  if (segment === undefined) return undefined
+  try {
+    return readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error
+    return { lines: [], ends: [], tornBytes: 0, problem: `it cannot be read (${code})` }
+  }
 }
 
-function endOf (last: Line, segment: number, read: SegmentLines, count: number): OpenEnd {
+/** Why lines that are a chain in themselves are not the end's continuation. */
+function faultOf (lines: readonly Line[], { hash, closed }: OpenEnd): string | null {
+  if (lines[0] === undefined) return null
+  if (hash !== null && lines[0].prevHash !== hash) return 'it does not follow the one before'
+  const isGoingOn = closed || lines.slice(0, -1).some(({ kind }) => kind === 'close')
+  return isGoingOn ? 'a record stands behind the end of the log' : null
+}
+
+/** Nothing where the segment holds no line that counts: the log ends in one before. */
+function endOf (last: Line | undefined, segment: number, read: SegmentLines, count: number): Partial<OpenEnd> {
+  if (last === undefined) return {}
   const nextSeq = last.kind === 'event' ? last.seq + 1 : last.seq
   return {
     segment,
@@ -248,25 +333,43 @@ function endOf (last: Line, segment: number, read: SegmentLines, count: number):
   }
 }
 
-interface CloseLog extends RecoveryOptions { files: FileLayer, processId: string, end: OpenEnd, report: RecoveryReport }
+/** Cuts a torn end, writes the `close` line, and has it sealed. Returns the bytes that were cut off. */
+async function closeLog (options: BringIn, end: OpenEnd): Promise<number> {
+  const { processId, seals } = options
+  const tornBytes = end.closed || end.lastSegment < 0 ? 0 : await cutTorn(options, end)
+  if (!end.closed && end.segment >= 0) await writeClose(options, end, tornBytes)
+  await seals.seal({ processId, segment: Math.max(0, end.segment), seq: end.seq, hash: end.hash ?? GENESIS })
+  return tornBytes
+}
 
-/** Cuts a torn end, writes the `close` line, and has it sealed. */
-async function closeLog ({ files, directory, processId, end, report, clock, sealLog }: CloseLog): Promise<void> {
-  if (end.segment < 0) return
-  const path = `${directory}/${segmentName(processId, end.segment)}`
-  if (!end.closed) {
-    const torn = await files.size(path) - end.length
-    const file = files.open(path, 'existing')
-    try {
-      if (torn > 0) file.truncate(end.length)
-      const line = encodeLine(end.hash, 'close', end.nextSeq, `"at":${clock.now()},"tornBytes":${torn}`)
-      await file.write(Buffer.from(line.text), end.length)
-      await file.sync()
-      end.hash = line.hash
-      report.tornBytes += torn
-    } finally {
-      file.close()
-    }
+/** A line that was being written when its writer died. It may be all that the last segment holds. */
+async function cutTorn ({ files, directory, processId }: BringIn, end: OpenEnd): Promise<number> {
+  const path = `${directory}/${segmentName(processId, end.lastSegment)}`
+  const length = end.lastSegment === end.segment ? end.length : 0
+  const tornBytes = await files.size(path) - length
+  if (tornBytes <= 0) return 0
+  const file = files.open(path, 'existing')
+  try {
+    file.truncate(length)
+    await file.sync()
+  } finally {
+    file.close()
   }
-  await sealLog({ processId, segment: end.segment, seq: end.seq, hash: end.hash })
+  return tornBytes
+}
+
+async function writeClose (
+  { files, directory, processId, clock }: BringIn,
+  end: OpenEnd,
+  tornBytes: number
+): Promise<void> {
+  const file = files.open(`${directory}/${segmentName(processId, end.segment)}`, 'existing')
+  try {
+    const line = encodeLine(end.hash ?? GENESIS, 'close', end.nextSeq, `"at":${clock.now()},"tornBytes":${tornBytes}`)
+    await file.write(Buffer.from(line.text), end.length)
+    await file.sync()
+    end.hash = line.hash
+  } finally {
+    file.close()
+  }
 }

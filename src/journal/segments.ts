@@ -1,4 +1,4 @@
-import { decodeLine, splitLines } from './chain.ts'
+import { decodeLine, isTornRecord, splitLines } from './chain.ts'
 import type { Line, OpenReason } from './chain.ts'
 import type { FileLayer } from './files.ts'
 import type { WrittenEvent } from './shapes.ts'
@@ -44,6 +44,8 @@ export interface SegmentLines {
   ends: number[]
   /** Length of the unfinished last line, 0 when there is none. */
   tornBytes: number
+  /** False where those bytes are no beginning of a line. */
+  isTorn?: boolean
   /** The fault of the first bad line, which ends the reading; null when all are good. */
   problem: string | null
 }
@@ -54,7 +56,13 @@ export interface SegmentLines {
  */
 export function readLines (bytes: Buffer, from = 0): SegmentLines {
   const { spans, tornAt } = splitLines(from === 0 ? bytes : bytes.subarray(from))
-  const read: SegmentLines = { lines: [], ends: [], tornBytes: bytes.length - from - tornAt, problem: null }
+  const read: SegmentLines = {
+    lines: [],
+    ends: [],
+    tornBytes: bytes.length - from - tornAt,
+    isTorn: isTornRecord(bytes.subarray(from + tornAt)),
+    problem: null
+  }
   for (const [start, end] of spans) {
     const line = decodeLine(bytes, start + from, end + from)
     const before = read.lines.at(-1)

@@ -31,7 +31,16 @@ export default fp(async (app: FastifyInstance) => {
     })
     return counts as unknown as Json
   })
-}, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel'] })
+  app.control.handle('audit accept', async (args) => {
+    const event = await app.audit.accept(args, OPERATOR.origin)
+    return {
+      text: `accepted as it is: ${event.target} (event ${event.id})`,
+      id: event.id,
+      trail: event.target ?? null,
+      ...event.details
+    }
+  })
+}, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel', 'audit'] })
 
 /** Whoever may open the control socket owns the machine's data; nobody of the store stands behind it. */
 export const OPERATOR = Object.freeze({ actor: 'system', origin: 'cli' })

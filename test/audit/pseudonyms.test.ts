@@ -57,7 +57,7 @@ t.test('documents that replay needs are sealed in the log, and brought back by w
 
   const errors: string[] = []
   const log = { ...silentLog, error: (_fields: object, message: string) => { errors.push(message) } }
-  const recover = async (auditPseudonymKey: string | null): Promise<string[]> => (await prepareAudit({ config: { ...config, auditPseudonymKey }, storage, clock: systemClock, log, collections })).broken
+  const recover = async (auditPseudonymKey: string | null): Promise<string[]> => (await prepareAudit({ config: { ...config, auditPseudonymKey }, storage, clock: systemClock, log, collections })).unapplied
   t.same(await recover(other), ['dead'], 'another key brings nothing back')
   t.same(await recover(null), ['dead'], 'nor does none')
   t.match(errors.join(), /AUDIT_PSEUDONYM_KEY/)

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -7,7 +7,9 @@ import type { AuditLog } from '../../src/audit/audit.ts'
 import { auditCollections, auditTrails } from '../../src/audit/collections.ts'
 import { auditEvents } from '../../src/journal/collections.ts'
 import type { StoredAuditEvent } from '../../src/journal/collections.ts'
+import type { StoredTrail } from '../../src/audit/collections.ts'
 import { nameTrail, prepareAudit } from '../../src/audit/prepare.ts'
+import { placeOf } from '../../src/audit/trail-registry.ts'
 import { verifyDataDir } from '../../src/audit/verify.ts'
 import type { VerifyReport } from '../../src/audit/verify-report.ts'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
@@ -107,6 +109,29 @@ t.test('a trail that begins in the place of one that is gone says so, and verify
   t.match(messages(report), /1 logs that are not here/)
 })
 
+t.test('a trail.id that is empty, damaged or missing is made again from the store, with one line that says so', async (t) => {
+  const { dataDir, storage } = await place(t)
+  const file = join(dataDir, 'audit', 'trail.id')
+  const id = readFileSync(file, 'utf8')
+  for (const damaged of ['', 'x', id.slice(0, 9), null]) {
+    if (damaged === null) rmSync(file)
+    else writeFileSync(file, damaged)
+    t.match(await start(dataDir, storage), [/^audit\/trail.id was missing or damaged: it was made again from the store$/])
+    t.equal(readFileSync(file, 'utf8'), id)
+    t.match(await verify(dataDir, storage), { ok: true, findings: [] })
+  }
+  // One that stands in for a trail that is gone: of several the one whose logs are here.
+  await storage.collection<StoredTrail>(auditTrails).put({ id: 'f'.repeat(16), place: placeOf(dataDir), at: systemClock.now() + 1_000 })
+  writeFileSync(file, '')
+  t.match(await start(dataDir, storage), [/the store knows several trails of this directory/])
+  t.equal(readFileSync(file, 'utf8'), id)
+
+  const stranger = temporaryFolder(t)
+  mkdirSync(join(stranger, 'audit'))
+  writeFileSync(join(stranger, 'audit', 'trail.id'), '')
+  t.match((await start(stranger, await openTestStorage(t, auditCollections)))[0], /the store knows no trail of this directory, so a new one was named/)
+})
+
 t.test('a store that cannot answer is no word against the files, and no word for them', async (t) => {
   const { dataDir, storage } = await place(t)
   // Nothing was made there: as if it were down.
@@ -134,7 +159,7 @@ async function start (dataDir: string, storage: Storage): Promise<string[]> {
   const warned: string[] = []
   const log: AuditLog = { ...silentLog, warn: (_fields, message) => { warned.push(message) } }
   await nameTrail(dataDir)
-  await prepareAudit({ config: { dataDir, auditSigningKey }, storage, clock: systemClock, log: silentLog, collections: [] })
+  await prepareAudit({ config: { dataDir, auditSigningKey }, storage, clock: systemClock, log, collections: [] })
   const audit = createAudit({ config: { dataDir, auditSigningKey }, storage, clock: systemClock, log, processId: `start${starts++}` })
   await audit.register()
   for (let i = 0; i < 3; i++) await audit.durable(seen)

@@ -51,6 +51,7 @@ t.test('a full disk refuses within 1 s, what was acknowledged stays, and it goes
 t.test('after EIO on a sync the segment is closed, a new one opened and never synced again (R27)', async (t) => {
   const { audit, fault, syncs, dataDir } = trail(t)
   const acknowledged = [await audit.durable(added)]
+  await audit.sealed()
   fault.syncError = 'EIO'
   fault.syncErrors = 1
   acknowledged.push(...await Promise.all(Array.from({ length: 20 }, () => audit.durable(added))))
@@ -81,6 +82,7 @@ t.test('a torn tail that could not be cut back is superseded by the next segment
     }
   }))
   const acknowledged = [await audit.durable(added)]
+  await audit.sealed()
   fault.syncErrors = 1
   acknowledged.push(await audit.durable(added))
   fault.write = 'EIO'

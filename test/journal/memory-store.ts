@@ -21,6 +21,7 @@ export function memoryStore (): { storage: Storage, documents: (name: string) =>
     }
     const part = {
       definition,
+      get: async (id: string) => held().get(id) ?? null,
       getMany: async (ids: string[]) => ids.map((id) => held().get(id)).filter((doc) => doc !== undefined),
       // Only asked for later changes of other processes: there are none.
       find: async () => ({ items: [], cursors: [], hasNextPage: false }),

@@ -1,0 +1,219 @@
+import t from 'tap'
+import { accept, digestFiles } from '../../src/audit/acceptance.ts'
+import { createAudit } from '../../src/audit/audit.ts'
+import { applyRetention } from '../../src/audit/retention.ts'
+import type { StoredCheckpoint } from '../../src/audit/collections.ts'
+import { recoverAudit } from '../../src/audit/recovery.ts'
+import { createSigner } from '../../src/audit/signing.ts'
+import { verifyAudit } from '../../src/audit/verify.ts'
+import type { VerifyReport } from '../../src/audit/verify-report.ts'
+import { decodeLine, encodeLine } from '../../src/journal/chain.ts'
+import type { RecoveryReport } from '../../src/journal/recovery.ts'
+import { systemClock } from '../../src/std/clock.ts'
+import type { Json } from '../../src/std/json.ts'
+import type { CollectionDefinition } from '../../src/storage/port.ts'
+import { memoryDisk } from '../journal/memory.ts'
+import { memoryStore } from '../journal/memory-store.ts'
+import { seen, silentLog } from '../journal/disk.ts'
+
+/** R26: whatever is done to seals, a start changes nothing of it, and verification says so until somebody accepts it. */
+const secret = 'a secret of the tests that is long enough'
+const other = 'another secret of the tests that is long enough'
+const directory = 'mem/audit'
+const LOG = `${directory}/dead-0.log`
+const SEALS = `${directory}/dead.seals`
+const EVENTS = 12
+const things: CollectionDefinition = { name: 'things', indexes: [] }
+type Disk = Map<string, Buffer>
+
+t.test('no damage to seals is sealed over, and none costs what was acknowledged (R26)', async (t) => {
+  const given = await killed()
+  const damages = [...damagesOf(given.disk)]
+  t.ok(damages.length > 40, `${damages.length} kinds and places`)
+  for (const [what, damage, key = secret] of damages) {
+    for (const state of ['whole', 'cut', 'removed'] as const) {
+      const disk = damage(new Map(given.disk))
+      if (state === 'removed') disk.delete(LOG)
+      else if (state === 'cut') disk.set(LOG, disk.get(LOG)!.subarray(0, disk.get(LOG)!.length >> 1))
+      const name = `${what}, log ${state}`
+      const place = open(disk, given.checkpoints, key)
+      const report = await place.recover()
+      if (what === 'nothing' && state === 'whole') {
+        t.same([report.broken, (await place.verify()).findings], [[], []], 'what was not touched is closed and holds')
+        continue
+      }
+      const left = place.now()
+      const touched = [...disk].filter(([path, bytes]) => /\.(log|seals)$/.test(path) && /\/dead[.-]/.test(path) && !left.get(path)?.equals(bytes))
+      const { findings } = await place.verify()
+      const things = place.documents('things').size
+      // Of a log that is gone with its seals the store knows, which verification asks.
+      const isTold = report.broken.some(({ processId }) => processId === 'dead') || !(disk.has(LOG) || disk.has(SEALS))
+      if (touched.length > 0 || findings.length === 0 || !isTold || (state === 'whole' && things !== EVENTS)) {
+        t.fail(name, { touched: touched.map(([path]) => path), findings, report, things })
+      }
+    }
+  }
+})
+
+t.test('what somebody accepted is a note, until it changes; retention keeps the acceptance', async (t) => {
+  const given = await killed()
+  for (const [what, damage, key = secret] of [...damagesOf(given.disk)].filter((_, index) => index % 5 === 1)) {
+    const place = open(damage(new Map(given.disk)), given.checkpoints, key)
+    await place.recover()
+    for (const { trail } of (await place.verify()).findings) t.ok(trail, `${what}: every finding can be accepted`)
+    const trails = [...new Set((await place.verify()).findings.map(({ trail }) => trail!))]
+    for (const trail of trails) await place.accept(trail)
+    const accepted = await place.verify()
+    t.same(accepted.findings, [], `${what}: it holds`)
+    t.ok(accepted.notes.some(({ message }) => message.includes('is accepted as it is: power cut')), `${what}: with a note`)
+    t.same((await applyRetention({ directory, signer: place.signer, clock: systemClock, isLive: () => false, files: place.files, bytesMax: 0, days: 1e9 })).filter((name) => !name.startsWith('other')), [], what)
+    t.ok((await place.verify()).ok)
+
+    for (const path of [LOG, SEALS]) {
+      const bytes = place.now().get(path)
+      if (bytes === undefined) continue
+      const edited = open(place.now().set(path, Buffer.concat([bytes.subarray(0, -2), Buffer.from('x\n')])), given.checkpoints, key)
+      t.equal((await edited.verify()).ok, false, `${what}: ${path} changed since`)
+    }
+    const judge = [...place.now().keys()].find((path) => /judge.*\.log$/.test(path))!
+    const forged = place.now()
+    forged.set(judge, Buffer.from(forged.get(judge)!.toString().replace('power cut', 'power cat')))
+    t.equal((await open(forged, given.checkpoints, key).verify()).ok, false, `${what}: an edited acceptance changes nothing`)
+  }
+})
+
+t.test('an acceptance that nothing seals is named, and changes nothing', async (t) => {
+  const given = await killed()
+  given.disk.delete(SEALS)
+  const place = open(given.disk, given.checkpoints, secret)
+  await place.recover()
+  await place.accept('dead', false)
+  const report = await place.verify()
+  t.equal(report.ok, false)
+  t.match(report.notes.map(({ message }) => message).join(), /an acceptance of dead does not count: it is not sealed yet/)
+})
+
+t.test('nothing behind the end of a log is taken for its continuation', async (t) => {
+  const given = await killed()
+  const first = open(given.disk, given.checkpoints, secret)
+  await first.recover()
+  const disk = first.now()
+  const lines = disk.get(LOG)!
+  const last = decodeLine(lines, lines.lastIndexOf(0x0a, lines.length - 2) + 1, lines.length - 1) as { hash: string, seq: number }
+  const event = { id: 'x', at: 1, processId: 'dead', seq: last.seq, category: 'data', type: 'thing.put', actor: 'x', outcome: 'ok', effects: [{ collection: 'things', op: 'put', id: 'forged', doc: { id: 'forged' } }] }
+  disk.set(LOG, Buffer.concat([lines, Buffer.from(encodeLine(last.hash, 'event', last.seq, `"event":${JSON.stringify(event)}`).text)]))
+  disk.delete(`${directory}/dead.replayed`)
+  const place = open(disk, given.checkpoints, secret)
+  t.match((await place.recover()).broken, [{ processId: 'dead', problem: /behind the end/ }])
+  t.notOk(place.documents('things').has('forged'))
+  t.equal((await place.verify()).ok, false)
+})
+
+t.test('a torn end is cut off with one warning that tells its bytes; what is no torn record stays', async (t) => {
+  const given = await killed()
+  const log = given.disk.get(LOG)!
+  const half = log.subarray(log.lastIndexOf(0x0a, log.length - 2) + 1, -20)
+  const torn = open(new Map(given.disk).set(LOG, Buffer.concat([log, half])), given.checkpoints, secret)
+  t.match(await torn.recover(), { broken: [], tornBytes: half.length })
+  t.match(torn.warned, [{ processId: 'dead', tornBytes: half.length }])
+  t.equal((await torn.verify()).ok, true)
+
+  const noise = Buffer.from('0x'.repeat(100))
+  const overwritten = open(new Map(given.disk).set(LOG, Buffer.concat([log, noise])), given.checkpoints, secret)
+  t.match((await overwritten.recover()).broken, [{ problem: /no torn record/ }])
+  t.equal((await overwritten.verify()).ok, false)
+  t.equal(overwritten.now().get(LOG)!.length, log.length + noise.length)
+})
+
+/** A process that was killed with sealed and unsealed events, and another one that ended. */
+async function killed (): Promise<{ disk: Disk, checkpoints: StoredCheckpoint[] }> {
+  const { storage, documents } = memoryStore()
+  const memory = memoryDisk()
+  for (const processId of ['other', 'dead']) {
+    const audit = createAudit({ config: { dataDir: 'mem', auditSigningKey: secret }, storage, clock: systemClock, log: silentLog, processId, files: memory.files })
+    for (let i = 0; i < EVENTS; i++) {
+      await audit.durable({ ...seen, target: `${processId}${i}`, effects: [{ collection: 'things', op: 'put', id: `${processId}${i}`, doc: { id: `${processId}${i}` } }] })
+      if (i % 3 === 0) await audit.sealed()
+    }
+    if (processId === 'other') await audit.close()
+  }
+  const disk = memory.now()
+  disk.set(`${directory}/other.replayed`, Buffer.from(JSON.stringify({ seq: EVENTS, effectsSeq: EVENTS, segment: 0, done: true })))
+  return { disk, checkpoints: [...documents('auditCheckpoints').values()] as StoredCheckpoint[] }
+}
+
+/** What is done, how, and the key that the next start has. */
+function * damagesOf (disk: Disk): Generator<[what: string, damage: (disk: Disk) => Disk, key?: string]> {
+  const seals = disk.get(SEALS)!
+  const text = seals.toString('latin1')
+  const lines = text.split(/(?<=\n)/)
+  const set = (bytes: Buffer | string) => (disk: Disk): Disk => disk.set(SEALS, typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
+  yield ['nothing', (disk) => disk]
+  yield ['removed', (disk) => {
+    disk.delete(SEALS)
+    return disk
+  }]
+  yield ['emptied', set('')]
+  yield ['of another process', (disk) => disk.set(SEALS, disk.get(`${directory}/other.seals`)!)]
+  yield ['sealed by a key that was rotated out', (disk) => disk, other]
+  for (const [index, line] of lines.entries()) {
+    const before = lines.slice(0, index).join('')
+    if (index > 0) yield [`truncated behind line ${index}`, set(before)]
+    for (const part of [0.1, 0.5, 0.99]) yield [`truncated within line ${index + 1}`, set(before + line.slice(0, Math.floor(line.length * part)))]
+    yield [`line ${index + 1} taken out`, set(lines.toSpliced(index, 1).join(''))]
+    yield [`line ${index + 1} twice`, set(lines.toSpliced(index, 0, line).join(''))]
+    if (index > 0) yield [`line ${index + 1} before ${index}`, set(lines.with(index, lines[index - 1]!).with(index - 1, line).join(''))]
+  }
+  for (let at = 3; at < seals.length; at += 97) {
+    const flipped = Buffer.from(seals)
+    flipped[at] = flipped[at]! ^ (1 << (at % 8))
+    yield [`bit flipped at ${at}`, set(flipped)]
+  }
+}
+
+interface Place {
+  files: ReturnType<typeof memoryDisk>['files']
+  signer: ReturnType<typeof createSigner>
+  warned: object[]
+  now (): Disk
+  documents: ReturnType<typeof memoryStore>['documents']
+  recover (): Promise<RecoveryReport>
+  verify (): Promise<VerifyReport>
+  accept (trail: string, isClosed?: boolean): Promise<void>
+}
+
+/** A start on that disk, beside a store that knows these checkpoints. */
+function open (disk: Disk, checkpoints: StoredCheckpoint[], key: string): Place {
+  const memory = memoryDisk(disk)
+  const { storage, documents } = memoryStore()
+  for (const checkpoint of checkpoints) documents('auditCheckpoints').set(checkpoint.id, checkpoint)
+  const signer = createSigner(key)
+  const warned: object[] = []
+  const log = { ...silentLog, warn: (fields: object) => { warned.push(fields) } }
+  const verify = (): Promise<VerifyReport> => verifyAudit({ directory, signer, files: memory.files, checkpoints: [...documents('auditCheckpoints').values()] as StoredCheckpoint[] })
+  let judges = 0
+  return {
+    files: memory.files,
+    signer,
+    warned,
+    now: memory.now,
+    documents,
+    verify,
+    recover: () => recoverAudit({ directory, signer, storage, clock: systemClock, log, collections: [things], isLive: () => false, files: memory.files }),
+    async accept (trail, isClosed = true) {
+      const files = await digestFiles(memory.files, directory, trail)
+      const findings = (await verify()).findings.filter((finding) => finding.trail === trail)
+      const audit = createAudit({ config: { dataDir: 'mem', auditSigningKey: key }, storage, clock: systemClock, log: silentLog, processId: `judge${judges++}`, files: memory.files })
+      if (isClosed) {
+        await audit.accept(accept({ trail, because: 'power cut', files }, findings) as unknown as Json, 'cli')
+        await audit.close()
+        return
+      }
+      // Killed between the event and its seal: the first checkpoint has gone by.
+      await audit.durable(seen)
+      await audit.sealed()
+      const { trail: target, ...details } = accept({ trail, because: 'power cut', files }, findings)
+      await audit.durable({ category: 'security', type: 'audit.accepted', actor: 'system', target, outcome: 'ok', details: { origin: 'cli', ...details } })
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { VerifyReport } from '../../src/audit/verify-report.ts'
+import { bareEnvironment, startServer } from '../server.ts'
+import type { StartedServer } from '../server.ts'
+import { PASSWORD, asAdmin, createTestClient } from './client.ts'
+
+/** A log whose seals were lost: the server starts and serves, nothing of the evidence goes, and a person has the last word. */
+const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const env = { ADMIN_PASSWORD: PASSWORD }
+
+t.test('after kill -9 a damaged log is left as it is, told at each start, and accepted by a person', async (t) => {
+  const killed = await startServer(t, { env })
+  const { dataDir } = killed
+  const block = (value: string): string => `mutation { addDecision(scope: IP, value: "${value}", action: BLOCK, reason: "r") { id } }`
+  t.equal((await (await asAdmin(createTestClient(t, killed))).graphql(block('203.0.113.5'))).status, 200)
+  const directory = join(dataDir, 'audit')
+  const trail = readdirSync(directory).find((name) => name.endsWith('-0.log'))!.slice(0, -'-0.log'.length)
+  const log = join(directory, `${trail}-0.log`)
+  // At most 5 s behind the event its checkpoint is there.
+  for (let i = 0; i < 1_000 && lastOf(join(directory, `${trail}.seals`)).seq !== lastOf(log).seq; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  await killed.kill()
+  const whole = readFileSync(log)
+
+  writeFileSync(log, whole.subarray(0, whole.length >> 1))
+  const halved = await neko(dataDir, 'audit', 'verify', '--json')
+  t.equal(halved.code, 1, 'a log that was halved is found at once')
+  t.ok(report(halved).findings.every((finding) => finding.trail === trail), 'and named')
+  writeFileSync(log, whole)
+  writeFileSync(join(directory, `${trail}.seals`), '')
+
+  const server = await startServer(t, { env, dataDir })
+  t.match(warnings(server), [{ trail, problem: /seals/ }], 'one line')
+  const files = (): Buffer[] => [log, join(directory, `${trail}.seals`)].map((path) => readFileSync(path))
+  t.same(files(), [whole, Buffer.alloc(0)], 'nothing was touched')
+  const client = await asAdmin(createTestClient(t, server))
+  t.match((await client.graphql('{ decisions { nodes { value } } }')).json, { data: { decisions: { nodes: [{ value: '203.0.113.5' }] } } }, 'what was acknowledged is in force')
+
+  const misuses = await Promise.all([
+    neko(dataDir, 'audit', 'accept', trail),
+    neko(dataDir, 'audit', 'accept', trail, '--because', 'x'.repeat(501)),
+    neko(dataDir, 'audit', 'accept', '../x', '--because', 'x')
+  ])
+  t.same(misuses.map(({ code }) => code), [64, 64, 64])
+  const [before, unknown] = await Promise.all([neko(dataDir, 'audit', 'verify'), neko(dataDir, 'audit', 'accept', 'nobody', '--because', 'x')])
+  t.match(before, { code: 1, stdout: new RegExp(`neko audit accept <trail> --because <text>\\n {2}${trail}\\n`) })
+  t.match(unknown, { code: 1, stderr: /finds nothing of nobody/ })
+
+  const accepted = await neko(dataDir, 'audit', 'accept', trail, '--because', 'the disk was full;\n password=hunter22 neko_0123456789abcdef', '--json')
+  t.match(accepted, { code: 0 }, accepted.stderr)
+  t.match(JSON.parse(accepted.stdout), { trail, origin: 'cli', because: /^the disk was full; / })
+  t.notMatch(accepted.stdout, /0123456789abcdef/, 'no secret stands in a reason')
+  const after = await neko(dataDir, 'audit', 'verify', '--json')
+  t.equal(after.code, 0, after.stdout)
+  t.match(report(after).notes.filter((note) => note.trail === trail).map(({ message }) => message).join('\n'), /is accepted as it is: the disk was full; [^]*accepted: the seals file holds no checkpoint/)
+  await server.stop()
+
+  // Once more without a server, of a log that changed since.
+  writeFileSync(log, whole.subarray(0, whole.length >> 1))
+  t.equal((await neko(dataDir, 'audit', 'verify')).code, 1, 'a later change is found again')
+  const again = await neko(dataDir, 'audit', 'accept', trail, '--because', 'an exercise')
+  t.equal(again.code, 0, again.stderr)
+  const next = await startServer(t, { env, dataDir })
+  t.same(warnings(next), [], 'and told no more')
+  const last = await neko(dataDir, 'audit', 'verify')
+  t.equal(last.code, 0, last.stdout)
+})
+
+function lastOf (path: string): { seq: number } {
+  return JSON.parse(readFileSync(path, 'utf8').split('\n').at(-2)!) as { seq: number }
+}
+
+function report ({ stdout }: { stdout: string }): VerifyReport {
+  return JSON.parse(stdout) as VerifyReport
+}
+
+function warnings (server: StartedServer): Array<Record<string, unknown>> {
+  return server.logs().filter(({ msg }) => /an audit log does not hold/.test(String(msg)))
+}
+
+async function neko (dataDir: string, ...args: string[]): Promise<{ code: number | null, stdout: string, stderr: string }> {
+  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir, ...env } })
+  const read = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('utf8').on('data', (chunk: string) => { read[name] += chunk })
+  const [code] = await once(child, 'close') as [number | null]
+  return { code, ...read }
+}
