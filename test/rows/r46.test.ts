@@ -53,12 +53,12 @@ t.test('R46: bad configurations', async (t) => {
     // The servers run in their data directories: that is where they look for .env.
     ['.env', {}, (dataDir) => { writeFileSync(join(dataDir, '.env'), '') }],
     ['.env', {}, (dataDir) => { writeFileSync(join(dataDir, '.env'), Buffer.from(`\ufeffREGION=${secret}\n`, 'utf16le')) }],
-    ['JWT_SECRET', {}, (dataDir) => { writeFileSync(join(dataDir, 'jwt.secret'), '') }],
+    ['JWT_SECRET', {}, (dataDir) => { writeFileSync(join(dataDir, 'jwt.secret'), '', { mode: 0o600 }) }],
     // As a file system shows bytes that a power cut kept from the disk.
-    ['JWT_SECRET', { WORKERS: '2' }, (dataDir) => { writeFileSync(join(dataDir, 'jwt.secret'), Buffer.alloc(65)) }],
+    ['JWT_SECRET', { WORKERS: '2' }, (dataDir) => { writeFileSync(join(dataDir, 'jwt.secret'), Buffer.alloc(65), { mode: 0o600 }) }],
     ['AUDIT_SIGNING_KEY', {}, (dataDir) => {
       mkdirSync(join(dataDir, 'audit'))
-      writeFileSync(join(dataDir, 'audit', 'signing.key'), secret)
+      writeFileSync(join(dataDir, 'audit', 'signing.key'), secret, { mode: 0o600 })
     }],
     ['DATA_DIR', {}, (dataDir) => { mkdirSync(join(dataDir, 'neko.sock')) }],
     ['DATA_DIR', {}, (dataDir) => { writeFileSync(join(dataDir, 'playbooks.json'), `[{"name":"${secret}`) }]
