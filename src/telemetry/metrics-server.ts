@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { boundPipelines } from '../std/pipelines.ts'
 
 /**
  * `GET /metrics` on a port of its own, so that what the public may reach and what the scraper may reach are
@@ -10,6 +11,8 @@ export interface MetricsServer { port: number, close (): Promise<void> }
 /** Scrapers are few: more than this is no scraper. */
 const CONNECTIONS_MAX = 64
 const TIMEOUT_MS = 10_000
+/** A page of figures asks all processes. */
+const PIPELINE = { begunMax: 1, readMax: 16 }
 
 /** @throws the listen error (EADDRINUSE and its kind), for the caller to name the variable. */
 export async function openMetricsServer (
@@ -33,6 +36,7 @@ export async function openMetricsServer (
     }, () => response.writeHead(503, { 'content-type': 'text/plain' }).end('no figures now\n'))
   })
   server.maxConnections = CONNECTIONS_MAX
+  boundPipelines(server, PIPELINE)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port, options.host, resolve)

@@ -33,7 +33,10 @@ export interface AdmitParts {
 export type Admit = (transaction: Transaction) => Refusal | null | Promise<Refusal | null>
 
 const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED(), { bodyUnread: true })
-const OVERLOADED: Refusal = { ...refusalFrom(new NEKO_ERR_OVERLOADED('1')), retryAfterSeconds: 1 }
+const OVERLOADED: Refusal = {
+  ...refusalFrom(new NEKO_ERR_OVERLOADED('1'), { bodyUnread: true }),
+  retryAfterSeconds: 1
+}
 
 export function createAdmit (parts: AdmitParts): Admit {
   const { decisions, identity, limits, metrics, unnamedProxies, isOverloaded, corsOrigins } = parts

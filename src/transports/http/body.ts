@@ -23,15 +23,19 @@ export function announcesBody (raw: IncomingMessage): boolean {
 /** A body in more pieces than this is a bomb of tiny chunks: each costs some 200 bytes of heap, whatever it holds. */
 const PIECES_MAX = 4096
 
-/**
- * Reads at most `limitBytes` within `timeoutMs`; never rejects. Too many pieces count as too many bytes.
- * `room`: memory of ours for a body of the length that was announced.
- */
+interface BodyBounds {
+  limitBytes: number
+  timeoutMs: number
+  /** Memory of ours for a body of the length that was announced. */
+  room: Buffer | null
+  /** Called at once when more comes than is read: in the midst of a read, of which the rest need not be parsed. */
+  onUnread: () => void
+}
+
+/** Reads at most `limitBytes` within `timeoutMs`; never rejects. Too many pieces count as too many bytes. */
 export function readBody (
   raw: IncomingMessage,
-  limitBytes: number,
-  timeoutMs: number,
-  room: Buffer | null = null
+  { limitBytes, timeoutMs, room, onUnread }: BodyBounds
 ): Promise<BodyRead> {
   const { promise, resolve } = Promise.withResolvers<BodyRead>()
   const chunks: Buffer[] = []
@@ -51,7 +55,7 @@ export function readBody (
   function finish (end: BodyRead['end']): void {
     clearTimeout(timer)
     raw.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone)
-    if (end !== 'whole') raw.pause()
+    if (end === 'over' || end === 'slow') onUnread()
     resolve({
       bytes: room !== null
         ? room.subarray(0, Math.min(received, limitBytes))

@@ -47,7 +47,17 @@ export function createGate (app: FastifyInstance): Gate {
     reply.header('x-neko-assessment', transaction.id)
     const admitted = walk.admit(transaction)
     if (admitted instanceof Promise) return admitted.then((refusal) => continueAfterAdmission(request, reply, refusal))
-    return continueAfterAdmission(request, reply, admitted)
+    return admitted === null || app.isPreflight(request)
+      ? continueAfterAdmission(request, reply, admitted)
+      : refuseInTheMidst(request, reply, admitted)
+  }
+
+  /** The parser is still at work: what it finds behind the request decides whether its connection goes on. */
+  function refuseInTheMidst (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
+    if (refusal.bodyUnread === true && announcesBody(request.raw)) app.pipelines.endAt(request.raw)
+    else app.pipelines.holdBehind(request.raw)
+    process.nextTick(continueAfterAdmission, request, reply, refusal)
+    return reply
   }
 
   function continueAfterAdmission (
@@ -75,25 +85,13 @@ export function createGate (app: FastifyInstance): Gate {
     reply: FastifyReply,
     transaction: Transaction
   ): Promise<FastifyReply | undefined> {
-    const body = announcesBody(request.raw) ? await receive(request, transaction) : null
+    const body = announcesBody(request.raw) ? await receive(app, request, transaction) : null
     if (body === 'gone') return reply.hijack() as unknown as FastifyReply
+    // Whatever the answer is.
+    if (body !== null && body.end !== 'whole') reply.header('connection', 'close')
     const refusal = await walk.inspect(transaction, body)
     if (maySeeScore(transaction.principal)) showVerdict(reply, transaction)
     return refusal === null ? undefined : sendRefusal(request, reply, refusal)
-  }
-
-  /** Reads the body; only a caller who may send a large or streamed one gets more than 64 KiB. */
-  async function receive (request: FastifyRequest, { submittedSample }: Transaction): Promise<Body | 'gone'> {
-    const { config: route, bodyLimit } = request.routeOptions
-    if (submittedSample && route?.streamed === true) return { bytes: null, end: 'whole' }
-    const limitBytes = submittedSample ? bodyLimit ?? BODY_BYTES_MAX : BODY_BYTES_MAX
-    // Nothing of a body that says it is too large is read: it is refused as soon as the rest of the request is scored.
-    const announced = Number(request.headers['content-length'] ?? 0)
-    if (announced > limitBytes) return { bytes: null, end: 'over' }
-    const room = submittedSample ? null : app.bodies.take(announced)
-    const timeoutMs = submittedSample ? LARGE_BODY_TIMEOUT_MS : BODY_TIMEOUT_MS
-    const { bytes, end } = await readBody(request.raw, limitBytes, timeoutMs, room)
-    return end === 'gone' ? end : { bytes, end }
   }
 
   function arrivalOf (request: FastifyRequest): Arrival {
@@ -144,6 +142,32 @@ export function createGate (app: FastifyInstance): Gate {
   }
 
   return { before, after, markUnjudged: markRefused }
+}
+
+/** Reads the body; only a caller who may send a large or streamed one gets more than 64 KiB. */
+async function receive (
+  app: FastifyInstance,
+  request: FastifyRequest,
+  { submittedSample }: Transaction
+): Promise<Body | 'gone'> {
+  const { config: route, bodyLimit } = request.routeOptions
+  if (submittedSample && route?.streamed === true) return { bytes: null, end: 'whole' }
+  const limitBytes = submittedSample ? bodyLimit ?? BODY_BYTES_MAX : BODY_BYTES_MAX
+  // Nothing of a body that says it is too large is read: it is refused as soon as the rest of the request is scored.
+  const announced = Number(request.headers['content-length'] ?? 0)
+  // What nobody will read is not parsed either: a chunk of one byte costs as much as a large one.
+  const onUnread = (): void => app.pipelines.endAt(request.raw)
+  if (announced > limitBytes) {
+    onUnread()
+    return { bytes: null, end: 'over' }
+  }
+  const { bytes, end } = await readBody(request.raw, {
+    limitBytes,
+    timeoutMs: submittedSample ? LARGE_BODY_TIMEOUT_MS : BODY_TIMEOUT_MS,
+    room: submittedSample ? null : app.bodies.take(announced),
+    onUnread
+  })
+  return end === 'gone' ? end : { bytes, end }
 }
 
 /** Label sets are few (closed lists of ours) and hashed once: half of what counting a refused request costs. */

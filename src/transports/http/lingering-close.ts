@@ -28,4 +28,12 @@ export function linger (socket: Socket): void {
   socket.resume()
 }
 
-function drop (): void {}
+/** One read of a connection in a turn: libuv would go on with one that brings enough, up to 2 MB. */
+function drop (this: Socket): void {
+  this.pause()
+  setImmediate(resume, this)
+}
+
+function resume (socket: Socket): void {
+  socket.resume()
+}

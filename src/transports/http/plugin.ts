@@ -8,6 +8,7 @@ import { ReplayedBody } from './body.ts'
 import { createBodyPool } from './body-pool.ts'
 import { createGate } from './gate.ts'
 import type { Gate } from './gate.ts'
+import { boundPipelines, type Pipelines } from '../../std/pipelines.ts'
 import ownKeys from './own-keys.ts'
 import pressure from './pressure.ts'
 import notFound from './not-found.ts'
@@ -31,8 +32,13 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Before and after every handler. */
     gate: Gate
+    /** What may stand in line on one connection. */
+    pipelines: Pipelines
   }
 }
+
+/** The wrk of public comparisons pipelines 16, autocannon 10 when asked. */
+const PIPELINE = { begunMax: 16, readMax: 128 }
 
 export default fp(async (app) => {
   decorate(app)
@@ -50,7 +56,7 @@ export default fp(async (app) => {
   const before: Gate['before'] = (request, reply) => {
     app.metrics.httpRequestsInFlight.inc()
     // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
-    reply.raw.once('close', () => {
+    reply.raw.on('close', () => {
       gate.after(request, reply)
       giveBackBody(request)
     })
@@ -110,6 +116,7 @@ export default fp(async (app) => {
 
 function decorate (app: FastifyInstance): void {
   app.decorate('bodies', createBodyPool())
+  app.decorate('pipelines', boundPipelines(app.server, PIPELINE))
   app.decorateRequest('transaction', null)
   app.decorateRequest('settled', false)
 }

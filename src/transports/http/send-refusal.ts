@@ -73,12 +73,23 @@ function fromFramework (error: Error): (Error & { code: string, statusCode: numb
  * refusal's Retry-After becomes a header.
  */
 export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
-  const { status, retryAfterSeconds, headers, bodyUnread } = refusal
+  const { status, retryAfterSeconds, headers } = refusal
   if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds)
   if (headers !== undefined) reply.headers(headers)
-  // A body that nobody will read must not hold the connection.
-  if (bodyUnread === true && announcesBody(request.raw)) reply.header('connection', 'close')
+  if (endsConnection(request, refusal)) reply.header('connection', 'close')
   const { isGraphql } = routeOf(request)
   reply.code(status).type(isGraphql && acceptsGraphqlResponse(request.headers.accept) ? RESPONSE_TYPE : JSON_TYPE)
   return reply.send(refusalBody(refusal, request.transaction?.id ?? null, isGraphql))
+}
+
+/** What routes say of their addresses: whoever asks for a thing that is not there may ask for others. */
+const OF_ROUTES = new Set([404, 405])
+
+/** A body that nobody will read must not hold the connection, and who is refused is not asked for more at once. */
+function endsConnection ({ raw, server }: FastifyRequest, { status, bodyUnread }: Refusal): boolean {
+  if (bodyUnread === true && announcesBody(raw)) {
+    server.pipelines.endAt(raw)
+    return true
+  }
+  return !OF_ROUTES.has(status) && server.pipelines.endsWith(raw)
 }

@@ -26,12 +26,16 @@ t.test('what is read into lent memory is what came, no more', async (t) => {
   const pieces = [Buffer.alloc(20_000, 1), Buffer.alloc(10_000, 2)]
   for (const room of [null, Buffer.alloc(65_536, 9)]) {
     for (const [limit, length, end] of [[65_536, 30_000, 'whole'], [25_000, 25_000, 'over']] as const) {
-      const raw = Object.assign(new EventEmitter(), { pause () {} })
-      const reading = readBody(raw as unknown as IncomingMessage, limit, 1_000, room)
+      const raw = new EventEmitter()
+      let unread = 0
+      const onUnread = (): void => { unread++ }
+      const bounds = { limitBytes: limit, timeoutMs: 1_000, room, onUnread }
+      const reading = readBody(raw as unknown as IncomingMessage, bounds)
       for (const piece of pieces) raw.emit('data', piece)
       raw.emit('end')
       const read = await reading
       t.equal(read.end, end)
+      t.equal(unread, end === 'over' ? 1 : 0)
       t.equal(read.bytes.length, length)
       t.same([read.bytes[19_999], read.bytes[20_000], read.bytes[length - 1]], [1, 2, 2])
     }

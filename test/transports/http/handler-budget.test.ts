@@ -1,11 +1,12 @@
 import Fastify from 'fastify'
 import t from 'tap'
+import { boundPipelines } from '../../../src/std/pipelines.ts'
 import handlerBudget from '../../../src/transports/http/handler-budget.ts'
 import '../../../src/transaction/transaction.ts'
 
 t.test('a handler over its budget is answered 503 in the shape of its route; what it says later is dropped', async (t) => {
   const app = Fastify()
-  app.decorateRequest('passage', null)
+  app.decorate('pipelines', boundPipelines(app.server, { begunMax: 16, readMax: 128 }))
   t.teardown(() => app.close())
   await app.register(handlerBudget, { ms: 30 })
   const gates = { answers: Promise.withResolvers<void>(), fails: Promise.withResolvers<void>(), sends: Promise.withResolvers<void>() }
