@@ -110,7 +110,7 @@ export interface AuditService extends Audit {
   accept (acceptance: Json, origin: string): Promise<AuditEvent>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
-  /** Told of each checkpoint of this process's log, once it is sealed: it may go where no hand reaches all copies. */
+  /** Told of the newest checkpoint of this log once a minute, and of its last: it may go where no hand reaches all. */
   onCheckpoint (listener: (checkpoint: Checkpoint) => void): void
   /** Syncs since start, for benches. */
   syncs (): number

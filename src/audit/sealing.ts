@@ -17,6 +17,8 @@ import { readTrailId } from './trail-id.ts'
  */
 const CHECKPOINT_EVENTS = 1_000
 const CHECKPOINT_MS = 5_000
+/** Whoever listens sends them away: the newest of a minute is enough, and the last one of the log. */
+const TELL_MS = 60_000
 
 interface SealingOptions {
   files: FileLayer
@@ -37,6 +39,8 @@ export class Sealing {
   /** Runs from a checkpoint until the next one may be due; the first event behind that is sealed at once. */
   #timer: NodeJS.Timeout | null = null
   #newest: TrailPosition | null = null
+  #untold: Checkpoint | null = null
+  #telling: NodeJS.Timeout | null = null
   #sealedSeq = -1
   #closed = false
   #dueSeq = CHECKPOINT_EVENTS
@@ -83,6 +87,8 @@ export class Sealing {
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (last !== null) this.#seal('close', last)
     await this.#queue
+    // Where the end could not be sealed: what is sealed.
+    this.#tell()
     this.#seals.close()
     await this.#copies
   }
@@ -117,10 +123,18 @@ export class Sealing {
 
   /** To whoever listens, into the log and the store, where somebody who edits the files may not reach. */
   #copy (checkpoint: Checkpoint): void {
-    const { log, onSealed } = this.#options
-    onSealed(checkpoint)
-    log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
+    this.#untold = checkpoint
+    if (checkpoint.kind === 'close') this.#tell()
+    else this.#telling ??= setTimeout(() => { this.#tell() }, TELL_MS).unref()
+    this.#options.log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
     this.#store(checkpoint)
+  }
+
+  #tell (): void {
+    if (this.#telling !== null) clearTimeout(this.#telling)
+    this.#telling = null
+    if (this.#untold !== null) this.#options.onSealed(this.#untold)
+    this.#untold = null
   }
 
   #store (checkpoint: Checkpoint): void {
