@@ -39,21 +39,24 @@ export function createOwedWork (options: OwedWorkOptions): OwedWork {
   async function tryOnce (): Promise<void> {
     try {
       await work()
-      if (failures > 0) onRecovered?.(failures)
-      failures = 0
     } catch (error) {
       if (++failures === 1) onFailing(error)
+      return
     }
+    const before = failures
+    failures = 0
+    if (before > 0) onRecovered?.(before)
   }
 
   function run (): void {
     state = 'running'
-    tryOnce().then(() => {
+    // A listener that throws changes nothing of what is owed.
+    tryOnce().catch(() => {}).then(() => {
       if (isClosed()) return
       if (failures > 0) pause()
       else if (state === 'running-again') run()
       else state = 'idle'
-    }, () => { /* onFailing threw: the next owe begins anew */ })
+    })
   }
 
   return {

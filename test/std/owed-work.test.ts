@@ -71,3 +71,26 @@ t.test('closed, nothing is tried again', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 20))
   t.equal(runs, 1)
 })
+
+t.test('a listener that throws leaves the work owed, and what is owed later is done', async (t) => {
+  let runs = 0
+  const done = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const thrower = (): never => { throw new Error('a listener') }
+  const owed = createOwedWork({
+    async work () {
+      if (++runs === 1) throw new Error('away')
+      done[runs - 2]!.resolve()
+    },
+    onFailing: thrower,
+    onRecovered: thrower,
+    retryMsMin: 1,
+    retryMsMax: 1
+  })
+  owed.owe()
+  await done[0]!.promise
+  await new Promise((resolve) => setImmediate(resolve))
+  owed.owe()
+  await done[1]!.promise
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(runs, 3, 'what succeeded is not done again')
+})
