@@ -41,12 +41,12 @@ export function addedByPlaybook (decision: Decision, by: DecisionOrigin, prolong
   }
 }
 
-/** With those about the same client in whose place it stood. */
-export function removed (decision: Decision, actor: string, outlasted: readonly Decision[]): AuditInput {
+/** One event for each decision: the trail's index in the store finds an event by its first effect alone. */
+export function removed (decision: Decision, actor: string): AuditInput {
   return {
     ...about(decision, REMOVED, actor),
     details: { id: decision.id, receipt: decision.assessmentId },
-    effects: [decision, ...outlasted].flatMap(({ id }) => deleteOf(id))
+    effects: deleteOf(decision.id)
   }
 }
 

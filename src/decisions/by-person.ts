@@ -89,7 +89,9 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
   async function remove (id: string, actor: string): Promise<Decision> {
     const decision = replica.standing.get(id) ?? await store.get(id)
     if (decision === null) throw new NEKO_ERR_NOT_FOUND('There is no such decision')
-    const { at } = await audit.durable(removed(decision, actor, replica.outlastedBy(id)))
+    // Those in whose place it stands go first: should its own removal fail, it still stands for them.
+    await Promise.all(replica.outlastedBy(id).map((outlasted) => audit.durable(removed(outlasted, actor))))
+    const { at } = await audit.durable(removed(decision, actor))
     // Another host's clock may be ahead of this one.
     const removedAt = Math.max(at, decision.createdAt)
     if (replica.standing.get(id) === null) readmission.readmit(decision)

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { createDice } from '../../bench/session-scripts.ts'
 import type { Audit, AuditInput } from '../../src/audit/shapes.ts'
 import { createDecisions, type Decisions } from '../../src/decisions/decisions.ts'
+import { removedOf } from '../../src/decisions/removals.ts'
 import { decisionCollection, decisionCollections, type Decision, type DecisionInput } from '../../src/decisions/shapes.ts'
 import type { Fleet } from '../../src/fleet/port.ts'
 import { auditEvents, storedEvent } from '../../src/journal/collections.ts'
@@ -195,6 +196,18 @@ t.test('what was removed while messages were lost falls by the store, and what w
   host.clock.advance(60_000)
   await there.decisions.load()
   t.same([1, 2].map((n) => isBlocked(there, `192.0.2.${n}`)), [false, true])
+})
+
+t.test('the trail\'s index knows the removal of each decision that a removal ends', async (t) => {
+  const host = await openHost(t)
+  const [here, there] = host.living as [Process, Process]
+  const made = await Promise.all([here.decisions.add(block('192.0.2.1', 60), person), there.decisions.add(block('192.0.2.1', 600), person), here.decisions.add(block('192.0.2.1', 7200), person)])
+  await until('one stands in all', () => new Set(host.living.map(({ decisions }) => decisions.forAddress('192.0.2.1')?.id)).size === 1)
+  const adds = host.events.filter(({ type }) => type === 'decision.add').map(({ details }) => String(details!.id))
+  t.equal(new Set(adds).size, made.length)
+  await here.decisions.remove(here.decisions.forAddress('192.0.2.1')!.id, 'user:anna')
+  await host.storage.collection(auditEvents).insertMany(host.events.map(storedEvent))
+  t.same([...(await removedOf(host.storage, adds)).keys()].sort(), adds.sort())
 })
 
 t.test('a renewal never ends earlier than what it renews, whatever the store still has, and is taken over', async (t) => {
