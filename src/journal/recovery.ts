@@ -120,6 +120,7 @@ export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryRe
     // The index has them: the next call goes on with their effects.
     for (const { processId, before, replayed: { seq } } of brought) {
       await writeReplayed(files, directory, processId, { ...before, seq })
+        .catch(() => { /* a hint only, and the store's error is what counts */ })
     }
     throw error
   })
@@ -215,18 +216,20 @@ async function bringIn (
 ): Promise<{ end: OpenEnd, problem: string | null }> {
   const { segments, replayed, effects } = options
   const inserts = new Inserts(options)
-  const wanted = segments.filter((segment) => segment >= Math.min(replayed.segment, reaches?.segment ?? Infinity))
-  const end: OpenEnd = { ...NOWHERE }
-  if (begins !== null && (segments[0] ?? -1) > begins.segment) {
-    return { end, problem: `segment ${begins.segment} is missing` }
-  }
-  if (begins !== null && wanted[0] === begins.segment) end.hash = begins.hash
+  const present = begins === null ? segments : segments.filter((segment) => segment >= begins.segment)
+  const expected = begins?.segment ?? present[0] ?? 0
+  const from = Math.min(replayed.segment, reaches?.segment ?? Infinity)
+  const first = await firstToRead(options, { present, expected, from })
+  const wanted = present.slice(first)
+  const end: OpenEnd = { ...NOWHERE, hash: first === 0 && begins !== null ? begins.hash : null }
   let isReached = reaches === null
   let current = await readSegment(options, wanted[0])
   for (let index = 0; current !== undefined; index++) {
     const next = await readSegment(options, wanted[index + 1])
     const lines = countedLines(current, next?.lines[0])
     const segment = wanted[index] as number
+    // Of the first one nobody knows what it follows; where none of its lines counts, the next one follows the same.
+    end.hash ??= current.lines[0]?.prevHash ?? null
     const fault = faultOf(lines, end)
     if (fault !== null) return { end, problem: `segment ${segment}: ${fault}` }
     isReached ||= lines[0]?.prevHash === reaches?.hash || lines.some(({ hash }) => hash === reaches?.hash)
@@ -243,6 +246,23 @@ async function bringIn (
     current = next
   }
   return { end, problem: isReached ? null : `it does not hold the record of event ${reaches?.seq}, which is sealed` }
+}
+
+/**
+ * Where the reading begins, among the segments that are there: at one that holds a line, before the one that is asked
+ * for, as only its end tells what that one follows. Their numbers do not: one that a full disk left empty was removed,
+ * and its number is not used again. So where numbers are missing on the way, the reading begins before them.
+ */
+async function firstToRead (
+  options: BringIn,
+  { present, expected, from }: { present: readonly number[], expected: number, from: number }
+): Promise<number> {
+  const asked = present.findIndex((segment) => segment >= from)
+  const gap = present.findIndex((segment, index) => segment !== (index === 0 ? expected : present[index - 1]! + 1))
+  const behind = Math.min(asked < 0 ? present.length : asked, gap < 0 ? Infinity : gap)
+  let first = Math.max(0, behind - 1)
+  while (first > 0 && (await readSegment(options, present[first]))?.lines.length === 0) first--
+  return first
 }
 
 /** Events of one log on their way into the store, and the mark of how far they are. */
