@@ -113,7 +113,30 @@ export const NEKO_ERR_UNAUTHENTICATED = createError(
 )
 export const NEKO_ERR_URL_INVALID = createError('NEKO_ERR_URL_INVALID', 'The request target cannot be read', 400)
 
-/** True for errors of this table: their message may be shown to the caller. */
+/**
+ * What callers see of the errors with the status 500. The arguments of these are the operator's (a file, a variable,
+ * the driver's words): they stand in the log, in exit lines and in the answers of `neko`.
+ */
+const SHOWN_MESSAGES: Readonly<Record<string, string>> = {
+  NEKO_ERR_CONFIG_INVALID: 'The configuration is not valid',
+  NEKO_ERR_STORE_CORRUPT: 'The store is damaged: restore a backup',
+  NEKO_ERR_STORE_INCOMPATIBLE: 'The store was written by an incompatible version'
+}
+
+/** The message of an error of this table for whoever calls from outside. */
+export function shownMessage (
+  { code, message, statusCode }: { code: string, message: string, statusCode?: number }
+): string {
+  if (!isOperators({ statusCode })) return message
+  return SHOWN_MESSAGES[code] ?? new NEKO_ERR_INTERNAL().message
+}
+
+/** Whether the error is for the operator to mend: the log has it whole. */
+export function isOperators ({ statusCode }: { statusCode?: number }): boolean {
+  return statusCode === 500
+}
+
+/** True for errors of this table: callers see their code, and of their message what `shownMessage` says. */
 export function isNekoError (error: unknown): error is Error & { code: string, statusCode: number } {
   return error instanceof Error && typeof (error as { code?: unknown }).code === 'string' &&
     (error as unknown as { code: string }).code.startsWith('NEKO_ERR_')

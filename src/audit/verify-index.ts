@@ -9,6 +9,7 @@ import { systemFiles } from '../journal/files.ts'
 import { readReplayed } from '../journal/replay-mark.ts'
 import { listProcesses, readEvents } from '../journal/segments.ts'
 import type { WrittenEvent } from '../journal/shapes.ts'
+import { shownMessage } from '../errors.ts'
 import { RETENTION_DAYS } from './retention.ts'
 import { isStoreError } from './store-error.ts'
 import type { LogExtent } from './verify-log.ts'
@@ -72,7 +73,7 @@ export class IndexCheck {
       await this.#compare(report, extents, trailOf)
     } catch (error) {
       if (!isStoreError(error)) throw error
-      return note(report, { file: 'store' }, `the index was not compared with the log: ${(error as Error).message}`)
+      return note(report, { file: 'store' }, `the index was not compared with the log: ${shownMessage(error)}`)
     }
     report.indexed = this.#compared
     if (this.#events < EVENTS_MAX) return

@@ -16,6 +16,7 @@ import { listProcesses } from '../journal/segments.ts'
 import { systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
 import type { Storage } from '../storage/port.ts'
+import { shownMessage } from '../errors.ts'
 import { accept, acceptanceOf, digestFiles, settleAccepted } from './acceptance.ts'
 import type { Acceptance } from './acceptance.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
@@ -131,7 +132,7 @@ async function readStoreOf (
     return await readStore(storage, placeOf(dataDir))
   } catch (error) {
     if (!isStoreError(error)) throw error
-    return (error as Error).message
+    return shownMessage(error)
   }
 }
 

@@ -1,12 +1,19 @@
 import { GraphQLError, type GraphQLFormattedError } from 'graphql'
-import { isNekoError, NEKO_ERR_INTERNAL } from '../errors.ts'
+import { isNekoError, isOperators, NEKO_ERR_INTERNAL, shownMessage } from '../errors.ts'
 import { retryAfterOf } from '../std/retryable.ts'
 
 /** How errors leave: ours with their code, GraphQL's own with a code by kind, everything else masked. */
 interface ErrorEdge {
   production: boolean
-  /** Told of each masked error, once, with its stack. */
-  onMasked (error: Error): void
+  /** Told of each error of which the caller does not see all, once, with its stack. */
+  onMasked (error: Error, requestId: string | null): void
+}
+
+/** The request that carried the operation. */
+export interface ErrorOrigin {
+  /** Its receipt: a refused caller can ask why. */
+  assessmentId: string | null
+  requestId: string | null
 }
 
 /** Statuses that stand on /graphql too, whatever Accept says; the 200 of GraphQL over HTTP is for the rest. */
@@ -15,30 +22,33 @@ const OWN_STATUS_CODES = new Set(['NEKO_ERR_KEY_FORBIDDEN'])
 /** Long names and values of the caller's come back in GraphQL's messages. */
 const MESSAGE_MAX = 500
 
-/** `assessment` is the receipt of the request that carried the operation: a refused caller can ask why. */
 export function formatError (
   error: GraphQLError | Error,
   edge: ErrorEdge,
-  assessment: string | null
+  { assessmentId, requestId }: ErrorOrigin
 ): GraphQLFormattedError {
-  const { extensions, ...shown } = shownError(error, edge)
-  return { ...shown, extensions: { ...extensions, ...(assessment === null ? {} : { assessment }) } }
+  const { extensions, ...shown } = shownError(error, edge, requestId)
+  return { ...shown, extensions: { ...extensions, ...(assessmentId === null ? {} : { assessment: assessmentId }) } }
 }
 
-function shownError (error: GraphQLError | Error, edge: ErrorEdge): GraphQLFormattedError {
+function shownError (
+  error: GraphQLError | Error,
+  edge: ErrorEdge,
+  requestId: string | null
+): GraphQLFormattedError {
   const cause = error instanceof GraphQLError ? error.originalError ?? error : error
   const place = error instanceof GraphQLError ? pathOf(error) : {}
   if (isNekoError(cause)) {
-    return { message: cause.message, ...place, extensions: { code: cause.code, ...retryOf(cause) } }
+    if (isOperators(cause)) edge.onMasked(cause, requestId)
+    return { message: shownMessage(cause), ...place, extensions: { code: cause.code, ...retryOf(cause) } }
   }
   if (cause instanceof GraphQLError) {
-    return { message: shownMessage(cause.message, edge.production), ...place, extensions: { code: codeOf(cause) } }
+    return { message: boundedMessage(cause.message, edge.production), ...place, extensions: { code: codeOf(cause) } }
   }
-  const status = (cause as { statusCode?: number }).statusCode
-  if (typeof status === 'number' && status >= 400 && status < 500) {
+  if (isRefusalOfMercurius(cause)) {
     return { message: cause.message, ...place, extensions: { code: 'NEKO_ERR_INPUT_INVALID' } }
   }
-  edge.onMasked(cause)
+  edge.onMasked(cause, requestId)
   const masked = new NEKO_ERR_INTERNAL()
   return {
     message: masked.message,
@@ -67,6 +77,13 @@ export function statusOfErrors (
   return null
 }
 
+/** Of the document; what else has a status of 4xx may come from a client library, with the address that it asked. */
+function isRefusalOfMercurius (error: Error): boolean {
+  const { code, statusCode } = error as { code?: unknown, statusCode?: unknown }
+  return typeof code === 'string' && code.startsWith('MER_ERR_') &&
+    typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500
+}
+
 function codeOf ({ extensions, message }: GraphQLError): string {
   if (typeof extensions?.code === 'string' && extensions.code.startsWith('NEKO_ERR_')) return extensions.code
   // The lexer's bound has no code of its own.
@@ -76,7 +93,7 @@ function codeOf ({ extensions, message }: GraphQLError): string {
 }
 
 /** GraphQL guesses names of the schema for whoever mistypes one: in production that is introspection by guessing. */
-function shownMessage (message: string, production: boolean): string {
+function boundedMessage (message: string, production: boolean): string {
   const bare = production ? message.replace(/ Did you mean .*\?$/s, '') : message
   return bare.length > MESSAGE_MAX ? `${bare.slice(0, MESSAGE_MAX)}...` : bare
 }

@@ -46,7 +46,7 @@ export function createExecute (app: FastifyInstance): Execute {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
       const { limited = null } = error as { limited?: RefusingLimit }
       return {
-        errors: errors.map((one) => app.graphqlEdge.formatError(one, context.assessmentId)),
+        errors: errors.map((one) => app.graphqlEdge.formatError(one, context)),
         status: statusOfErrors(errors, null),
         retryAfterSeconds: retryAfterOf(error),
         limited

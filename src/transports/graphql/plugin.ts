@@ -9,7 +9,7 @@ import mercurius from 'mercurius'
 import { ARMOR } from '../../schema/armor.ts'
 import armor from './armor-plugin.ts'
 import graphiql from './graphiql.ts'
-import { formatError, statusOfErrors } from '../../schema/errors.ts'
+import { formatError, statusOfErrors, type ErrorOrigin } from '../../schema/errors.ts'
 import { buildNekoSchema } from '../../schema/build-schema.ts'
 import type { OperationContext, RefusingLimit, RoomGraphql } from '../../schema/context.ts'
 import { createDataEraser } from '../../schema/own-data.ts'
@@ -22,8 +22,7 @@ declare module 'fastify' {
     graphqlEdge: {
       schema: GraphQLSchema
       eraseData: EraseData
-      /** `assessment`: the receipt of the request that carried the operation. */
-      formatError (error: Error, assessment: string | null): GraphQLFormattedError
+      formatError (error: Error, origin: ErrorOrigin): GraphQLFormattedError
     }
   }
 }
@@ -39,7 +38,9 @@ export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
   const schema = buildNekoSchema(rooms)
   const edge = {
     production: app.config.production,
-    onMasked: (error: Error) => app.log.error({ err: error }, 'unexpected error in GraphQL')
+    onMasked (error: Error, requestId: string | null) {
+      app.log.error({ err: error, requestId }, 'unexpected error in GraphQL')
+    }
   }
   await app.register(mercurius, {
     schema,
@@ -57,7 +58,7 @@ export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
         statusCode: 200,
         response: {
           data: execution.data,
-          errors: errors.map((error) => formatError(error, edge, operation.assessmentId))
+          errors: errors.map((error) => formatError(error, edge, operation))
         } as never
       }
     }
@@ -65,7 +66,7 @@ export default fp(async (app, { rooms }: { rooms: readonly RoomGraphql[] }) => {
   app.decorate('graphqlEdge', {
     schema,
     eraseData: createDataEraser(schema),
-    formatError: (error: Error, assessment: string | null) => formatError(error, edge, assessment)
+    formatError: (error: Error, origin: ErrorOrigin) => formatError(error, edge, origin)
   })
   // The route's own check of the operation comes before it is charged.
   await app.register(graphqlRoute)

@@ -82,13 +82,13 @@ export default fp(async (app) => {
   }
 
   /** The gate charged the first operation of a batch. */
-  async function chargeAgain ({ transaction }: FastifyRequest): Promise<Answer | null> {
+  async function chargeAgain ({ transaction, id: requestId }: FastifyRequest): Promise<Answer | null> {
     if (transaction === null) return null
     const limit = await app.limits.take(transaction.principal?.tier ?? 'standard', transaction.client)
     if (limit.allowed) return null
     const { retryAfterSeconds } = limit
     const error = retryable(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), retryAfterSeconds)
-    const errors = [app.graphqlEdge.formatError(error, transaction.id)]
+    const errors = [app.graphqlEdge.formatError(error, { assessmentId: transaction.id, requestId })]
     return { errors, status: error.statusCode ?? 429, retryAfterSeconds, limited: null }
   }
 }, { name: 'graphql-route', dependencies: ['mercurius'] })

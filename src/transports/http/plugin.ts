@@ -133,7 +133,8 @@ const UNREAD = new Set([413, 415, 431])
 
 function answerError (app: FastifyInstance, error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { masked, ...refusal } = refusalOf(error, app.config.production)
-  if (masked) request.log.error({ err: error, requestId: request.id }, 'unexpected error')
+  // Not the request's own log, which is silent where probes ask.
+  if (masked) app.log.error({ err: error, requestId: request.id }, 'unexpected error')
   if (UNREAD.has(refusal.status)) app.gate.markUnjudged(request, reply)
   return sendRefusal(request, reply, refusal)
 }

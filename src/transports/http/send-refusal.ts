@@ -1,13 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   isNekoError,
+  isOperators,
   NEKO_ERR_INTERNAL,
   NEKO_ERR_BODY_INVALID,
   NEKO_ERR_BODY_TOO_LARGE,
   NEKO_ERR_INPUT_INVALID,
   NEKO_ERR_MEDIA_UNSUPPORTED,
   NEKO_ERR_OVERLOADED,
-  NEKO_ERR_URL_INVALID
+  NEKO_ERR_URL_INVALID,
+  shownMessage
 } from '../../errors.ts'
 import { acceptsGraphqlResponse, RESPONSE_TYPE } from '../../schema/negotiation.ts'
 import { retryAfterOf } from '../../std/retryable.ts'
@@ -19,7 +21,7 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 
 /**
  * The edge's answer to an error: ours pass, Fastify's become ours, everything else is masked. `masked` asks
- * for a log line with the stack.
+ * for a log line with the stack: the caller does not see all.
  */
 export function refusalOf (error: Error, production: boolean): Refusal & { masked: boolean } {
   const known = isNekoError(error) ? error : fromFramework(error)
@@ -28,8 +30,8 @@ export function refusalOf (error: Error, production: boolean): Refusal & { maske
     return {
       status: known.statusCode,
       code: known.code,
-      message: known.message,
-      masked: false,
+      message: shownMessage(known),
+      masked: isOperators(known),
       ...(retryAfterSeconds === null ? {} : { retryAfterSeconds })
     }
   }

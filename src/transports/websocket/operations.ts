@@ -16,7 +16,7 @@ import { NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID, NEKO_ERR_KEY_FORBIDDEN }
 import type { Principal } from '../../identity/shapes.ts'
 import { ARMOR, refuseDocument, refuseJsonSource } from '../../schema/armor.ts'
 import type { DeviceCookie, OperationContext } from '../../schema/context.ts'
-import { statusOfErrors } from '../../schema/errors.ts'
+import { statusOfErrors, type ErrorOrigin } from '../../schema/errors.ts'
 import { faultOfKeys, JSON_DEPTH_MAX, type KeyFault } from '../../std/keys.ts'
 import { countedAs } from '../../transaction/cross-site.ts'
 import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
@@ -54,7 +54,7 @@ type Stream = AsyncGenerator<ExecutionResult, void, void>
 export type Operation =
   | { kind: 'errors', errors: readonly GraphQLFormattedError[] }
   | { kind: 'result', result: FormattedExecutionResult }
-  | { kind: 'stream', stream: Stream, assessment: string }
+  | { kind: 'stream', stream: Stream, origin: ErrorOrigin }
 
 /** One operation that a client began. */
 interface Begun {
@@ -82,7 +82,8 @@ export function createOperations (app: FastifyInstance): RunOperation {
     // As a body of POST /graphql; a message too deep to be written again is inspected as it came.
     const bytes = Buffer.from(fault?.kind === 'deep' ? text : JSON.stringify(asked))
     const transaction = begin(caller, bytes)
-    const { status, ...rest } = await attempt(transaction, async () => {
+    const origin = { assessmentId: transaction.id, requestId: caller.requestId }
+    const { status, ...rest } = await attempt(origin, async () => {
       const refusal = await walk.admit(transaction) ?? await walk.inspect(transaction, { bytes, end: 'whole' })
       return refusal === null
         ? await answer(transaction, { asked, caller, fault, isOver })
@@ -125,14 +126,14 @@ export function createOperations (app: FastifyInstance): RunOperation {
 
   /** An error, of the document or of ours, ends its operation and no other. */
   async function attempt (
-    { id }: Transaction,
+    origin: ErrorOrigin,
     work: () => Promise<Operation & { status: number }>
   ): Promise<Operation & { status: number }> {
     try {
       return await work()
     } catch (error) {
       const errors = (error as { errors?: GraphQLError[] }).errors ?? [error as Error]
-      const shown = errors.map((one) => app.graphqlEdge.formatError(one, id))
+      const shown = errors.map((one) => app.graphqlEdge.formatError(one, origin))
       return { kind: 'errors', errors: shown, status: statusOfErrors(errors, null) ?? 400 }
     }
   }
@@ -162,7 +163,8 @@ function createExecutor (app: FastifyInstance): Executor {
     if (isOver()) return UNHEARD
     if (operation.operation === 'subscription') {
       const stream = await open(document, asked, context)
-      return { kind: 'stream', stream, assessment: context.assessmentId as string, status: 200 }
+      const { assessmentId, requestId } = context
+      return { kind: 'stream', stream, origin: { assessmentId, requestId }, status: 200 }
     }
     const ran = await app.graphql(query, context as never, variables ?? undefined, operationName ?? undefined)
     // mercurius formatted the errors.

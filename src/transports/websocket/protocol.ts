@@ -1,5 +1,6 @@
 import { GraphQLError, parse, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql'
 import { makeServer, type Context, type Server, type SubscribeMessage } from 'graphql-ws'
+import type { ErrorOrigin } from '../../schema/errors.ts'
 import type { BegunOperation } from './begun-operations.ts'
 import { SOCKET } from './bounds.ts'
 import type { Caller, Operation, RunOperation, SubscribePayload } from './operations.ts'
@@ -30,13 +31,14 @@ type Executed = Exclude<Operation, { kind: 'errors' }>
 /** Stand for the client's document, which ran already: the library asks them for the kind of operation. */
 const QUERY = parse('query { __typename }')
 const SUBSCRIPTION = parse('subscription { __typename }')
+const UNKNOWN_ORIGIN: ErrorOrigin = { assessmentId: null, requestId: null }
 const REFUSED = [new GraphQLError('refused')]
 
 interface ProtocolParts {
   schema: GraphQLSchema
   run: RunOperation
   /** An error inside a stream, for the client. */
-  formatError (error: Error, assessment: string | null): { message: string }
+  formatError (error: Error, origin: ErrorOrigin): { message: string }
 }
 
 export function createProtocol ({ schema, run, formatError }: ProtocolParts): Server<Peer> {
@@ -81,12 +83,12 @@ export function createProtocol ({ schema, run, formatError }: ProtocolParts): Se
       if (operation.kind === 'result') return result
       const { data, errors } = result
       return {
-        ...(errors === undefined ? {} : { errors: errors.map((one) => formatError(one, operation.assessment)) }),
+        ...(errors === undefined ? {} : { errors: errors.map((one) => formatError(one, operation.origin)) }),
         ...(data === undefined ? {} : { data })
       } as ExecutionResult
     },
     onError: (_context, _id, _payload, errors) =>
-      (refusals.get(errors) ?? errors.map((one) => formatError(one, null))) as readonly GraphQLError[]
+      (refusals.get(errors) ?? errors.map((one) => formatError(one, UNKNOWN_ORIGIN))) as readonly GraphQLError[]
   })
 }
 

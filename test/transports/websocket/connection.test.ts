@@ -56,7 +56,7 @@ function open () {
     standing.begun.push(asked.query)
     standing.over.push(isOver)
     await held
-    return { kind: 'stream', stream: endless(() => { standing.ended++ }), assessment: 'as_1' }
+    return { kind: 'stream', stream: endless(() => { standing.ended++ }), origin: { assessmentId: 'as_1', requestId: null } }
   }
   const edge = {
     app: {
