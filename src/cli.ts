@@ -364,17 +364,19 @@ async function onStore (
     log: logging.log
   })
   try {
-    const prepared = await prepareStore({ config, clock: systemClock, log: logging.log })
-    if (prepared.oneTimePassword !== null) {
-      err(`first login: ${config.adminUsername} / ${prepared.oneTimePassword} (shown this once)`)
-    }
+    const prepared = await prepareStore({
+      config,
+      clock: systemClock,
+      log: logging.log,
+      showFirstLogin: (password) => err(`first login: ${config.adminUsername} / ${password} (shown this once)`)
+    })
     const clusterStatus = (): Promise<never> => Promise.reject(new Error('no server runs'))
     const fleet = createLocalFleet({ processId, log: logging.log })
     const app = await buildApp({
       config,
       fleet,
       clock: systemClock,
-      prepared: { ...prepared, oneTimePassword: null },
+      prepared: { ...prepared },
       logging,
       control: verbs,
       draining: new AbortController().signal,

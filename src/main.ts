@@ -20,8 +20,14 @@ await run({
   workerFile: new URL(import.meta.url),
   exit: (code) => process.exit(code),
   prepare: async (config, { logging, clock }) => {
-    const { prepareStore } = await import('./prepare.ts')
-    const prepared = await prepareStore({ config, clock, log: logging.log })
+    const [{ prepareStore }, { firstLoginText }, { print }] = await Promise.all([
+      import('./prepare.ts'),
+      import('./processes/banner.ts'),
+      import('./telemetry/output.ts')
+    ])
+    // Text for whoever started it, and not a log line, which would be kept.
+    const showFirstLogin = (password: string): void => print(firstLoginText(config, password))
+    const prepared = await prepareStore({ config, clock, log: logging.log, showFirstLogin })
     // Code that a first start compiled is there for the workers that are forked next.
     flushCompileCache()
     return { ...prepared }

@@ -19,6 +19,7 @@ import { RecoveryProgress } from './journal/recovery.ts'
 import { onRecovered, tellRecovered } from './journal/recovered.ts'
 import { loadPlaybooks } from './playbooks/override.ts'
 import { playbookCollections } from './playbooks/shapes.ts'
+import { firstLoginText } from './processes/banner.ts'
 import type { Clock } from './std/clock.ts'
 import { fileAt } from './std/file-watch.ts'
 import { createOwedWork } from './std/owed-work.ts'
@@ -26,6 +27,7 @@ import { silentLog } from './storage/log.ts'
 import { openStorage, storageFile } from './storage/open.ts'
 import type { CollectionDefinition, Storage } from './storage/port.ts'
 import type { Logger } from './telemetry/logger.ts'
+import { print } from './telemetry/output.ts'
 import { webhookCollections } from './webhooks/shapes.ts'
 
 /**
@@ -34,8 +36,6 @@ import { webhookCollections } from './webhooks/shapes.ts'
  * when the store is down it runs as soon as it is back, in the first process.
  */
 export interface Prepared {
-  /** Printed once in the banner, when an administrator was made without ADMIN_PASSWORD. */
-  oneTimePassword: string | null
   adminUsername: string
   /** True in production without ADMIN_PASSWORD while nobody is there to log in. */
   adminMissing: boolean
@@ -52,7 +52,16 @@ export interface Prepared {
 /** What passes: a store that is down, a disk that is full, read-only or failing. */
 const AWAY = ['NEKO_ERR_STORE_UNAVAILABLE', 'NEKO_ERR_TIMEOUT', 'ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO']
 
-interface Parts { config: Config, clock: Clock, log: Logger }
+interface Parts {
+  config: Config
+  clock: Clock
+  log: Logger
+  /**
+   * The password of an administrator that was made without ADMIN_PASSWORD, at the moment it is stored: whatever ends or
+   * fails behind it, nobody could find it out again.
+   */
+  showFirstLogin (password: string): void
+}
 
 /** A store that came back is asked within ten seconds. */
 const RETRIES = { retryMsMin: 1_000, retryMsMax: 10_000 }
@@ -73,7 +82,8 @@ const collections: readonly CollectionDefinition[] = [
  * @throws ConfigError, NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_INCOMPATIBLE; a store that is merely down is
  * `pending`.
  */
-export async function prepareStore ({ config, clock, log }: Parts): Promise<Prepared> {
+export async function prepareStore (parts: Parts): Promise<Prepared> {
+  const { config, clock, log } = parts
   await loadPlaybooks(config.dataDir)
   // Before any fork, and whether the store answers or not: processes that made these together would each make another.
   prepareSigningSecret(config)
@@ -84,14 +94,13 @@ export async function prepareStore ({ config, clock, log }: Parts): Promise<Prep
   const storage = await openStorage({ config, clock, log: isEmbedded ? silentLog : log })
   const standing = (): Record<string, string> => standingFiles(config.dataDir, isEmbedded)
   try {
-    return { ...await prepareRooms(storage, { config, clock, log }), standing: standing() }
+    return { ...await prepareRooms(storage, parts), standing: standing() }
   } catch (error) {
     if (!isAway(error)) throw error
     const { reason: downFor } = storage.health()
     const { code } = error as { code?: string }
     log.warn({ err: error, code, reason: downFor }, 'the database is down: it is prepared when it is back')
     return {
-      oneTimePassword: null,
       adminUsername: config.adminUsername,
       adminMissing: false,
       hadUsers: false,
@@ -174,7 +183,7 @@ export function createDeathDuties (
 /** On a store that is open already. @throws NEKO_ERR_STORE_UNAVAILABLE: call again */
 export async function prepareRooms (
   storage: Storage,
-  { config, clock, log }: Parts,
+  { config, clock, log, showFirstLogin }: Parts,
   liveProcessIds: readonly string[] = [],
   progress = new RecoveryProgress()
 ): Promise<Prepared> {
@@ -192,6 +201,7 @@ export async function prepareRooms (
   const hadUsers = await usersSince(storage) !== null
   const { oneTimePassword, adminUsername, adminMissing, adminPasswordDiffers, keys } =
     await prepareIdentity({ config, storage, clock })
+  if (oneTimePassword !== null) showFirstLogin(oneTimePassword)
   if (adminMissing) log.warn('nobody can log in: set ADMIN_PASSWORD for the first administrator')
   if (adminPasswordDiffers) {
     log.warn(
@@ -202,7 +212,7 @@ export async function prepareRooms (
   warnOfKeys(keys, log)
   await prepareIntel({ storage, clock })
   await prepareReceipts({ storage, log })
-  return { oneTimePassword, adminUsername, adminMissing, hadUsers, pending: false }
+  return { adminUsername, adminMissing, hadUsers, pending: false }
 }
 
 /**
@@ -231,17 +241,9 @@ function prepareWhenUp (app: FastifyInstance, reload: () => void): void {
       // A store that is down says when it is back.
       if (isDone || !app.storage.health().up) return
       const { config, clock, storage, fleet } = app
-      const { oneTimePassword, adminUsername } = await prepareRooms(
-        storage,
-        { config, clock, log },
-        [fleet.processId],
-        progress
-      )
+      const showFirstLogin = (password: string): void => print(firstLoginText(config, password))
+      await prepareRooms(storage, { config, clock, log, showFirstLogin }, [fleet.processId], progress)
       isDone = true
-      // The banner is long printed: it is shown here, and not as a log line, which would be kept.
-      if (oneTimePassword !== null) {
-        process.stdout.write(`  first login  ${adminUsername} / ${oneTimePassword}   (shown this once)\n`)
-      }
       reload()
       tellRecovered(fleet)
     },

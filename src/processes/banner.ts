@@ -6,12 +6,10 @@ interface BannerFacts {
   version: string
   url: string
   metricsUrl: string
-  /** Made at this start because there was no administrator yet; shown once, stored nowhere. */
-  oneTimePassword: string | null
 }
 
-/** The lines that a start prints, the one-time password among them: never logged. */
-export function bannerText ({ config, version, url, metricsUrl, oneTimePassword }: BannerFacts): string {
+/** The lines that a start prints. */
+export function bannerText ({ config, version, url, metricsUrl }: BannerFacts): string {
   const { standard, relaxed, service, strict } = config.rates
   const rate = (name: string, { max, windowSeconds }: { max: number, windowSeconds: number }): string =>
     `${name} ${max}/${windowSeconds}s`
@@ -41,12 +39,11 @@ export function bannerText ({ config, version, url, metricsUrl, oneTimePassword 
   ]
   return [
     `NEKO Defense API ${version} is ready\n`,
-    ...lines.map(([label, text]) => lineOf(label, text)),
-    oneTimePassword === null ? '' : firstLoginText(config, oneTimePassword)
+    ...lines.map(([label, text]) => lineOf(label, text))
   ].join('')
 }
 
-/** The one line that shows the password, also of a start that is stopped before its banner. */
+/** The one line that shows the password of an administrator that was made: stored nowhere, never logged. */
 export function firstLoginText ({ adminUsername }: Pick<Config, 'adminUsername'>, oneTimePassword: string): string {
   return lineOf('first login', `${adminUsername} / ${oneTimePassword}   (shown this once)`)
 }

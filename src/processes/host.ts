@@ -11,7 +11,7 @@ import type { Logging } from '../telemetry/logger.ts'
 import { openMetricsServer } from '../telemetry/metrics-server.ts'
 import type { MetricsServer } from '../telemetry/metrics-server.ts'
 import { print } from '../telemetry/output.ts'
-import { bannerText, firstLoginText } from './banner.ts'
+import { bannerText } from './banner.ts'
 import { closeKeyFiles, requireDataDir } from './data-dir.ts'
 import { createControlVerbs, openControlSocket } from './control.ts'
 import type { ControlServer, ControlVerbs } from './control.ts'
@@ -30,8 +30,7 @@ export interface RunOptions {
   /** Kept since the process began. */
   orders: Orders
   /**
-   * Once, before any fork: migrations, seeds, the first administrator. Its result goes to every process,
-   * but for `oneTimePassword`, which goes to the banner.
+   * Once, before any fork: migrations, seeds, the first administrator. Its result goes to every process.
    */
   prepare: (config: Config, parts: { logging: Logging, clock: Clock }) => Promise<Json>
   build: BuildServer
@@ -82,7 +81,6 @@ export class Host {
   readonly prepared: Json
   readonly #version = ownVersion()
   readonly #startMs: number
-  readonly #oneTimePassword: string | null
   readonly #socket: ControlServer
   readonly #bridge: FleetBridge | null
   #metricsServer: MetricsServer | null = null
@@ -92,7 +90,6 @@ export class Host {
   #stopping: Promise<void> | null = null
 
   constructor (parts: HostParts) {
-    const { handed, oneTimePassword } = withoutPassword(parts.prepared)
     this.options = parts.options
     this.config = parts.config
     this.clock = parts.clock
@@ -100,8 +97,7 @@ export class Host {
     this.processId = parts.processId
     this.hub = parts.hub
     this.control = parts.control
-    this.prepared = handed
-    this.#oneTimePassword = oneTimePassword
+    this.prepared = parts.prepared
     this.#socket = parts.socket
     this.#bridge = parts.bridge
     this.#startMs = parts.clock.monotonic()
@@ -150,18 +146,13 @@ export class Host {
       config: this.config,
       version: this.#version,
       url,
-      metricsUrl: metricsUrl ?? '',
-      oneTimePassword: this.#oneTimePassword
+      metricsUrl: metricsUrl ?? ''
     }))
   }
 
   /** Ends the process in order, once: `drain`, then what the host holds. A second call waits for the first. */
   stop (drain: () => Promise<void>, why: string): Promise<void> {
     if (this.#stopping !== null) return this.#stopping
-    // This start made the administrator, and the banner that would have shown the password will not come.
-    if (this.#state === 'starting' && this.#oneTimePassword !== null) {
-      print(firstLoginText(this.config, this.#oneTimePassword))
-    }
     this.#state = 'draining'
     this.logging.log.info({ why }, 'draining')
     afterAwakeMs(this.config.shutdownTimeoutMs, () => {
@@ -266,14 +257,6 @@ function probePort (host: string, port: number): Promise<number> {
       server.close(() => resolve(picked))
     })
   })
-}
-
-function withoutPassword (prepared: Json): { handed: Json, oneTimePassword: string | null } {
-  if (typeof prepared !== 'object' || prepared === null || Array.isArray(prepared)) {
-    return { handed: prepared, oneTimePassword: null }
-  }
-  const { oneTimePassword = null, ...handed } = prepared
-  return { handed, oneTimePassword: typeof oneTimePassword === 'string' ? oneTimePassword : null }
 }
 
 function ownVersion (): string {

@@ -80,10 +80,3 @@ t.test('SIGHUP while a fleet starts is a reload once there is somebody to replac
   await until('it reloaded', () => server.logs().some(({ msg }) => msg === 'reloaded'), READY_MS_MAX)
   t.equal(await server.stop(), 0)
 })
-
-t.test('the password that a start made is shown also when it is stopped before its banner', { skip, buffered: true }, async (t) => {
-  const server = spawnServer(t, { main: new URL('small-main.ts', import.meta.url), env: { WORKERS: '2' } })
-  await until('the workers are forked', () => childrenOf(server).length === 2, READY_MS_MAX)
-  await ended(t, server, () => server.signal('SIGTERM'))
-  t.equal(server.output().match(/shown-once/g)?.length, 1)
-})

@@ -18,7 +18,7 @@ await run({
   orders: keepOrders(),
   workerFile: new URL(import.meta.url),
   exit: (code) => process.exit(code),
-  prepare: async () => ({ prepared: 'yes', oneTimePassword: 'shown-once' }),
+  prepare: async () => ({ prepared: 'yes' }),
   build: async (parts) => {
     const { dataDir } = parts.config
     if (existsSync(join(dataDir, 'broken')) || existsSync(join(dataDir, `broken-${parts.fleet.slot}`))) throw new Error('a broken build')

@@ -50,7 +50,7 @@ export async function openApp (t: Teardown, environment: Record<string, string> 
   const destination = { write: (line: string) => { lines.push(line) } }
   const logging = createLogger({ level: config.logLevel, processId: PROCESS_ID, slot: 0, destination })
   const { log } = logging
-  const prepared = await prepareStore({ config, clock, log })
+  const prepared = await prepareStore({ config, clock, log, showFirstLogin () {} })
   const app = await buildApp({
     config,
     clock,
