@@ -14,7 +14,7 @@ const KILL_BEFORE_EXIT_MS = 1000
 /** The primary of WORKERS > 1: signals and control verbs on one side, the supervisor on the other. */
 export async function runPrimary (host: Host): Promise<void> {
   const { config, logging, control, clock, hub, options } = host
-  const held: { duties?: PrimaryDuties } = {}
+  const held: { duties?: PrimaryDuties, endedBefore: boolean } = { endedBefore: false }
   // Before any fork: a port in use is said once, by one process.
   await host.openMetrics(() => supervisor.renderMetrics())
   const supervisor: Supervisor = new Supervisor({
@@ -24,7 +24,10 @@ export async function runPrimary (host: Host): Promise<void> {
     logging,
     clock,
     hub,
-    onEnded: () => held.duties?.workerEnded?.()
+    onEnded () {
+      if (held.duties === undefined) held.endedBefore = true
+      else held.duties.workerEnded?.()
+    }
   })
   const status = (): Json => host.status(supervisor.processes()) as unknown as Json
   const reload = createReload(supervisor, logging)
@@ -64,6 +67,7 @@ export async function runPrimary (host: Host): Promise<void> {
     liveProcessIds: () => hub.members(),
     currentConfig: () => supervisor.config()
   })
+  if (held.endedBefore) held.duties?.workerEnded?.()
 }
 
 /** One reload at a time; one asked for meanwhile runs after it, and further ones join that. */

@@ -52,6 +52,18 @@ t.test('R05: a slot that crashes at every start is tried ever more rarely, and t
   t.equal((await load.stop()).failures.length, afterKill, 'the healthy worker lost nothing')
 })
 
+t.test('a worker that dies before the primary has its duties is seen to as soon as it has them', async (t) => {
+  const dataDir = makeDataDir(t)
+  writeFileSync(join(dataDir, 'slow-duties'), '')
+  const server = await startServer(t, { main, dataDir, env: { WORKERS: '2' } })
+  const said = (text: string): boolean => server.logs().some(({ msg }) => msg === text)
+  process.kill((await statusOf(server)).processes[0]!.pid, 'SIGKILL')
+  await until('the death is known', () => said('a worker died'), 20_000)
+  t.notOk(said('a death is seen to'))
+  rmSync(join(dataDir, 'slow-duties'))
+  await until('it is seen to', () => said('a death is seen to'), 20_000)
+})
+
 t.test('R06: a reload to a broken build or configuration leaves the old workers serving', async (t) => {
   const server = await startServer(t, { main, env: { WORKERS: '2' } })
   const load = startLoad(server.url, { connections: 8, thinkMs: () => 5 })

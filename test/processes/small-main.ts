@@ -12,13 +12,18 @@ import metricsPlugin from '../../src/telemetry/plugin.ts'
 
 /**
  * A process of NEKO with a small application in it: the faults that the cluster must survive are its routes, and a file
- * in DATA_DIR (`broken`, `broken-<slot>`) makes every new worker die at its start.
+ * in DATA_DIR (`broken`, `broken-<slot>`) makes every new worker die at its start, or (`slow-duties`) keeps the primary
+ * from what it does for its workers.
  */
 await run({
   orders: keepOrders(),
   workerFile: new URL(import.meta.url),
   exit: (code) => process.exit(code),
   prepare: async () => ({ prepared: 'yes' }),
+  onPrimary: async ({ config, logging }) => {
+    while (existsSync(join(config.dataDir, 'slow-duties'))) await sleep(20)
+    return { workerEnded: () => logging.log.info('a death is seen to'), close () {} }
+  },
   build: async (parts) => {
     const { dataDir } = parts.config
     if (existsSync(join(dataDir, 'broken')) || existsSync(join(dataDir, `broken-${parts.fleet.slot}`))) throw new Error('a broken build')
