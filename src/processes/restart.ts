@@ -39,7 +39,7 @@ export const HUNG_MS = 5_000
 
 /** What the primary knows of the worker of one slot. */
 interface SlotState {
-  /** Null while no worker of the slot is ready. */
+  /** Null while no worker of the slot is ready, or none may be replaced. */
   readonly silentMs: number | null
   /** A replacement is starting beside it. */
   readonly isBeingReplaced: boolean

@@ -61,9 +61,13 @@ export class Slot {
     return this.#replacement
   }
 
-  /** What hungSlot decides by. */
+  /** What hungSlot decides by: as long as it may not be replaced again, another slot that hangs has its turn. */
   state (): { silentMs: number | null, isBeingReplaced: boolean } {
-    return { silentMs: this.#serving()?.silentMs() ?? null, isBeingReplaced: this.#replacement !== null }
+    const isPausing = performance.now() < this.#retryAtMs
+    return {
+      silentMs: isPausing ? null : this.#serving()?.silentMs() ?? null,
+      isBeingReplaced: this.#replacement !== null
+    }
   }
 
   /** A worker that hangs serves on as long as it can, until another one stands beside it: it is killed then. */

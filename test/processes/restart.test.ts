@@ -1,5 +1,7 @@
 import t from 'tap'
+import type { Child } from '../../src/processes/child.ts'
 import { BACKOFF_MS_MAX, FRESH, HUNG_MS, hungSlot, nextRestart, replacementReason, STABLE_MS } from '../../src/processes/restart.ts'
+import { Slot } from '../../src/processes/slot.ts'
 
 /** Forks of one slot within a minute when every start fails at once. */
 function forksInAMinute (random: number): number {
@@ -52,6 +54,42 @@ t.test('workers that hang are replaced one at a time, the longest silent first',
   t.equal(hungSlot([hung, { ...hung, isBeingReplaced: true }]), null, 'the next one waits for the first')
   t.equal(hungSlot([hung, { ...well, isBeingReplaced: true }]), null, 'and for a reload')
   t.equal(hungSlot([{ silentMs: null, isBeingReplaced: false }, well]), null, 'a slot without a ready worker waits for its own')
+})
+
+t.test('a slot whose replacement failed leaves the turn to another one that hangs', async (t) => {
+  const failed = Promise.withResolvers<void>()
+  const hanging = (silentMs: number): Child => ({
+    state: 'stalled',
+    readyForMs: () => 60_000,
+    silentMs: () => silentMs,
+    ready: Promise.resolve('http://127.0.0.1'),
+    ended: new Promise(() => {})
+  }) as unknown as Child
+  const dead = { readyForMs: () => null, ready: Promise.reject(new Error('a broken build')), ended: Promise.resolve({ code: 1, signal: null }) } as unknown as Child
+  const slotOf = (silentMs: number): Slot => {
+    const children = [hanging(silentMs), dead]
+    const slot = new Slot({
+      index: 0,
+      fork: () => children.shift()!,
+      log: { info () {}, warn () {}, error: (_fields: unknown, message?: string) => { if (message === 'the replacement failed') failed.resolve() } } as never,
+      startTimeoutMs: 10_000,
+      drainTimeoutMs: 10_000,
+      rssBytesMax: () => null,
+      onReady () {},
+      onGone () {},
+      onRestart () {},
+      onFailedStart () {}
+    })
+    slot.start()
+    t.teardown(() => slot.stop())
+    return slot
+  }
+  const slots = [slotOf(4 * HUNG_MS), slotOf(2 * HUNG_MS)]
+  const hung = (): number | null => hungSlot(slots.map((slot) => slot.state()))
+  t.equal(hung(), 0)
+  slots[0]!.replaceHung()
+  await failed.promise
+  t.equal(hung(), 1)
 })
 
 t.test('a worker is replaced above nine tenths of its heap, or above the RSS that was set', async (t) => {
