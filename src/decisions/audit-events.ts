@@ -19,6 +19,17 @@ export function addedByPerson (decision: Decision): AuditInput {
   }
 }
 
+/** The decision that an event added does not stand: somebody removed the one that it renews meanwhile. */
+export function takenBack (decision: Decision, eventId: string): AuditInput {
+  const { id } = decision
+  return {
+    ...about(decision, 'decision.add', decision.origin),
+    outcome: 'failed',
+    assessmentId: decision.assessmentId,
+    details: { id, takesBack: eventId }
+  }
+}
+
 /** Somebody may not decide that. */
 export function refusedToPerson (
   decision: Pick<Decision, 'scope' | 'value' | 'action'>,

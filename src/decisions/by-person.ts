@@ -8,7 +8,7 @@ import {
 import type { Principal } from '../identity/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Collection } from '../storage/port.ts'
-import { addedByPerson, refusedToPerson, removed } from './audit-events.ts'
+import { addedByPerson, refusedToPerson, removed, takenBack } from './audit-events.ts'
 import type { NeverBlock } from './never-block.ts'
 import { newDecision, requireTtl } from './new-decision.ts'
 import { isOwnBlock } from './own-block.ts'
@@ -57,9 +57,12 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     if (by.force !== true && by.maker !== undefined && isWide(decision)) {
       throw new NEKO_ERR_INPUT_INVALID('A range wider than /16 (IPv6: /32) needs force: true')
     }
-    await audit.durable(addedByPerson(decision))
+    const { id: eventId } = await audit.durable(addedByPerson(decision))
     if (replica.isEntombed(decision)) {
-      // Somebody removed the one that this renews while it was recorded: it is one of its own then.
+      // Somebody removed the one that this renews while it was recorded: it is one of its own then, and a replay must
+      // not make the first one too.
+      const back = takenBack(decision, eventId)
+      await audit.durable(back).catch(() => audit.record(back))
       decision = made
       await audit.durable(addedByPerson(decision))
     }

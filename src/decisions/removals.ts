@@ -5,7 +5,7 @@ import { decisionCollection } from './shapes.ts'
 
 /**
  * When people removed which of these decisions, as the trail's index in the store tells: the process that removed them
- * may have died before it told anybody. At most 200 ids.
+ * may have died before it told anybody; of several removals the last one. At most 200 ids.
  * @throws NEKO_ERR_STORE_UNAVAILABLE
  */
 export async function removedOf (storage: Storage, ids: string[]): Promise<Map<string, number>> {
@@ -20,5 +20,10 @@ export async function removedOf (storage: Storage, ids: string[]): Promise<Map<s
   const withdrawn = await find({ type: 'audit.withdrawn', target: { in: removals.map(({ id }) => id) } })
   const without = new Set(withdrawn.map(({ target }) => target))
   const standing = removals.filter(({ id }) => !without.has(id))
-  return new Map(standing.map(({ effectKey, at }) => [effectKey!.slice(decisionCollection.name.length + 1), at]))
+  const removedAt = new Map<string, number>()
+  for (const { effectKey, at } of standing) {
+    const id = effectKey!.slice(decisionCollection.name.length + 1)
+    removedAt.set(id, Math.max(at, removedAt.get(id) ?? 0))
+  }
+  return removedAt
 }

@@ -7,6 +7,7 @@ import { removedOf } from '../../src/decisions/removals.ts'
 import { decisionCollection, decisionCollections, type Decision, type DecisionInput } from '../../src/decisions/shapes.ts'
 import type { Fleet } from '../../src/fleet/port.ts'
 import { auditEvents, storedEvent } from '../../src/journal/collections.ts'
+import { EffectSet } from '../../src/journal/effects.ts'
 import type { WrittenEvent } from '../../src/journal/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import type { Document, Storage } from '../../src/storage/port.ts'
@@ -208,6 +209,22 @@ t.test('the trail\'s index knows the removal of each decision that a removal end
   await here.decisions.remove(here.decisions.forAddress('192.0.2.1')!.id, 'user:anna')
   await host.storage.collection(auditEvents).insertMany(host.events.map(storedEvent))
   t.same([...(await removedOf(host.storage, adds)).keys()].sort(), adds.sort())
+  const again = host.events.find(({ type }) => type === 'decision.remove')!
+  await host.storage.collection(auditEvents).insert(storedEvent({ ...again, id: '0', at: again.at + 5 }))
+  t.equal((await removedOf(host.storage, adds)).get(String(again.details!.id)), again.at + 5, 'the last removal counts')
+})
+
+t.test('a decision that is removed while it is renewed is not made again by a replay', async (t) => {
+  const { living: [{ decisions }], events } = await openHost(t) as unknown as { living: [Process], events: WrittenEvent[] }
+  const renewed = await decisions.add(block('192.0.2.1'), person)
+  const removing = decisions.remove(renewed.id, 'user:anna')
+  // The record of the removal is on its way.
+  for (let i = 0; i < 20; i++) await null
+  const [made] = await Promise.all([decisions.add(block('192.0.2.1'), person), removing])
+  t.not(made.id, renewed.id)
+  const effects = new EffectSet()
+  for (const event of events) effects.add(event, true)
+  t.same(effects.pending().map(({ effect: { op, id } }) => [op, id]), [['delete', renewed.id], ['put', made.id]])
 })
 
 t.test('a renewal never ends earlier than what it renews, whatever the store still has, and is taken over', async (t) => {
