@@ -74,9 +74,10 @@ export interface Decisions extends LookUps {
   onChanged (listener: (change: DecisionChange) => void): () => void
   /**
    * Fills memory: from the store, from the host's logs, which it may lag behind, and from siblings. Resolves within two
-   * seconds of the store's answer, also when that was none; what siblings still owe then comes later.
+   * seconds of the store's answer, also when that was none; what siblings still owe then comes later. False
+   * when the store could not be read: load is owed.
    */
-  start (): Promise<void>
+  start (): Promise<boolean>
   /**
    * Brings memory and store together, as after an outage or a recovery.
    * @throws NEKO_ERR_STORE_UNAVAILABLE: call again

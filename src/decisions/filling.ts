@@ -30,10 +30,10 @@ interface FillingOptions {
 /** Beyond the store's own time; a start must not hang on a sibling. */
 const WAIT_MS = 2_000
 
-/** Never rejects. */
+/** Whether the store was read; never rejects. */
 export async function fillMemory (
   { replica, sharing, clock, loggedChanges, load, log }: FillingOptions
-): Promise<void> {
+): Promise<boolean> {
   const taking = sharing.askAll()
   const loading = load().then(() => true, (error: unknown) => {
     log.warn({ err: error }, 'decisions could not be loaded yet')
@@ -69,4 +69,5 @@ export async function fillMemory (
   const late = AbortSignal.timeout(WAIT_MS)
   await Promise.race([done, new Promise<void>((resolve) => { late.addEventListener('abort', () => resolve()) })])
   if (late.aborted) log.warn({}, 'decisions that siblings hold are still on their way')
+  return isLoaded
 }

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { createOwedWork } from '../std/owed-work.ts'
 import { createDecisions, type Decisions } from './decisions.ts'
 import { decideVerdict } from './verdict.ts'
 import { decisionCollection, type Decision, type Verdict } from './shapes.ts'
@@ -38,12 +39,15 @@ export default fp(async (app) => {
       if (account !== null) app.limits.forget(account)
     }, (error: unknown) => log.warn({ err: error }, 'the tries on an account could not be forgotten'))
   }
-  // A store that is down at start does not stop the process: what it alone has comes in when it is up.
-  await decisions.start()
-  storage.onHealth((health) => {
-    if (!health.up) return
-    decisions.load().catch((error: unknown) => log.warn({ err: error }, 'decisions could not be loaded yet'))
+  const loading = createOwedWork({
+    retryMsMin: 1_000,
+    retryMsMax: 10_000,
+    work: () => decisions.load(),
+    onFailing: (error) => log.warn({ err: error }, 'decisions could not be loaded yet')
   })
+  // A store that is down at start does not stop the process: what it alone has comes in when it answers.
+  if (!await decisions.start()) loading.owe()
+  storage.onHealth((health) => { if (health.up) loading.owe() })
   const timer = setInterval(() => {
     for (const [action, count] of Object.entries(decisions.active())) app.metrics.decisionsActive.set({ action }, count)
   }, METRICS_MS)
@@ -58,6 +62,7 @@ export default fp(async (app) => {
     decideVerdict({ score, decision, method, thresholds }))
   app.addHook('onClose', async () => {
     clearInterval(timer)
+    loading.close()
     await decisions.close()
   })
 }, {
