@@ -23,7 +23,7 @@ import type { Revocation, RevokedKind } from './shapes.ts'
 const RETRY_MS = 1_000
 /** Messages may be lost: what the store does not have yet is told again this often. */
 const TELL_AGAIN_MS = 5_000
-/** Of that, in one round. */
+/** Of that, in one round; the next round goes on behind it. */
 const TOLD_AGAIN_MAX = 500
 /** Beyond it the maker of a revocation counts as gone. */
 const SETTLED_MS = 30_000
@@ -116,9 +116,12 @@ export function createRevocations (options: RevocationsOptions): Revocations {
     items: () => unstored.values() as Iterable<unknown> as Iterable<Json>,
     takeIn: (items) => { for (const item of items) takeIn(item) }
   })
+  let untold = waiting.values()
   const teller = setInterval(() => {
     if (fleet.processCount() === 1) return
-    for (const doc of waiting.values().take(TOLD_AGAIN_MAX)) fleet.publish('identity.revoked', { ...doc })
+    const docs = untold.take(TOLD_AGAIN_MAX).toArray()
+    for (const doc of docs) fleet.publish('identity.revoked', { ...doc })
+    if (docs.length < TOLD_AGAIN_MAX) untold = waiting.values()
   }, TELL_AGAIN_MS)
   teller.unref()
 
