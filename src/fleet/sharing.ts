@@ -42,22 +42,25 @@ const PORTION_BYTES = 40 * 1024
 const PORTIONS_MAX = 10_000
 /** Handed over at once; an older one is given up. */
 const SHARES_MAX = 32
-/** An iterator that nobody asks keeps every table that its map has outgrown. */
+/** Without a question: an iterator that nobody asks keeps every table that its map has outgrown. */
 const SHARE_MS = 60_000
 
 export function createSharing ({ fleet, topic, state, items, takeIn }: SharingParts): Sharing {
-  const shares = new BoundedMap<string, Iterator<Json>>(SHARES_MAX)
+  const shares = new BoundedMap<string, { iterator: Iterator<Json>, expiry: NodeJS.Timeout }>(SHARES_MAX)
+
+  const expiryOf = (share: string): NodeJS.Timeout => setTimeout(() => shares.delete(share), SHARE_MS).unref()
 
   fleet.answer(topic, (message) => {
     const { share, what, isFirst } = message as unknown as Question
     if (isFirst) {
-      shares.set(share, items(what)[Symbol.iterator]())
-      setTimeout(() => shares.delete(share), SHARE_MS).unref()
+      shares.set(share, { iterator: items(what)[Symbol.iterator](), expiry: expiryOf(share) })
     }
-    const iterator = shares.get(share)
-    if (iterator === undefined) return null
-    const portion = nextPortion(iterator)
+    const known = shares.get(share)
+    if (known === undefined) return null
+    const portion = nextPortion(known.iterator)
+    clearTimeout(known.expiry)
     if (portion.isLast) shares.delete(share)
+    else known.expiry = expiryOf(share)
     return { from: fleet.processId, ...state(), ...portion }
   })
 
