@@ -18,7 +18,7 @@ export interface Siblings {
   removed (decision: Decision, removedAt: number): void
   /** The store has these: from now on its silence says that they were removed. */
   stored (decisions: readonly Decision[]): void
-  /** What becomes of decisions that the store lacks, as siblings know. At most 500 ids. */
+  /** What becomes of decisions that the store lacks, as siblings know. At most 200 ids. */
   fatesOf (ids: string[]): Promise<Fates>
   /** What siblings hold and this process may lack. */
   sharing: Sharing
