@@ -434,16 +434,11 @@ async function verifyTrail (call: Call): Promise<number> {
   const against = await checkpointsOf(call.values.against)
   if (typeof against === 'string') return misuse(`--against: ${against}`)
   const report = await verifyWithStore(config, against)
-  const signer = auditSigner(config)
-  // The public keys are what AUDIT_SIGNING_KEY may list instead of a secret that was rotated away.
   if (call.values.json === true) {
-    out(
-      JSON.stringify(
-        { ...report, keyId: signer.keyId, publicKeys: Object.fromEntries(signer.publicKeys) },
-        null,
-        2
-      )
-    )
+    // The public keys are what AUDIT_SIGNING_KEY may list instead of a secret that was rotated away.
+    const signer = report.segments === 0 ? null : auditSigner(config)
+    const keys = { keyId: signer?.keyId ?? null, publicKeys: Object.fromEntries(signer?.publicKeys ?? []) }
+    out(JSON.stringify({ ...report, ...keys }, null, 2))
   } else {
     const line =
       (label: string) => ({ file, line, seq, message }: (typeof report.findings)[number]): string =>

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { prepareReceipts } from './receipts/prepare.ts'
 import { assessmentCollections } from './receipts/shapes.ts'
-import { auditSigner } from './audit/audit.ts'
+import { prepareSigningKey } from './audit/audit.ts'
 import { auditCollections } from './audit/collections.ts'
 import { nameTrail, prepareAudit } from './audit/prepare.ts'
 import type { Config } from './config/config.ts'
@@ -87,7 +87,7 @@ export async function prepareStore (parts: Parts): Promise<Prepared> {
   await loadPlaybooks(config.dataDir)
   // Before any fork, and whether the store answers or not: processes that made these together would each make another.
   prepareSigningSecret(config)
-  auditSigner(config)
+  prepareSigningKey(config)
   await nameTrail(config.dataDir)
   const isEmbedded = config.mongodbUri === null
   // Why the embedded store is down is said in the one line below.

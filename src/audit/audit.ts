@@ -16,6 +16,7 @@ import { Journal } from '../journal/journal.ts'
 import { readPendingEffects } from '../journal/pending-effects.ts'
 import type { PendingEffect } from '../journal/pending-effects.ts'
 import { createPseudonyms } from '../journal/pseudonyms.ts'
+import { ensureSecret, requireSecret } from '../journal/secret-file.ts'
 import type { Clock } from '../std/clock.ts'
 import { FileWatch } from '../std/file-watch.ts'
 import type { Json } from '../std/json.ts'
@@ -29,7 +30,7 @@ import { retainIndex, retainOwn } from './retention.ts'
 import { Sealing } from './sealing.ts'
 import { noteSettings } from './settings.ts'
 import type { Audit, AuditEvent, AuditInput, Receipt } from './shapes.ts'
-import { createSigner, localSigningSecret } from './signing.ts'
+import { createSigner, localSigningKey } from './signing.ts'
 import type { Signer } from './signing.ts'
 import { placeOf, registerTrail } from './trail-registry.ts'
 import type { LostTrails } from './trail-registry.ts'
@@ -121,15 +122,25 @@ export function auditDirectory (dataDir: string): string {
   return `${dataDir}/audit`
 }
 
-/** The key that seals: AUDIT_SIGNING_KEY, else the one kept in this machine's data directory. */
-export function auditSigner (
-  config: Pick<Config, 'dataDir' | 'auditSigningKey'>,
-  files: FileLayer = systemFiles
-): Signer {
-  return createSigner(config.auditSigningKey ?? localSigningSecret(files, auditDirectory(config.dataDir)))
+type SigningConfig = Pick<Config, 'dataDir' | 'auditSigningKey'>
+
+/**
+ * The key that seals: AUDIT_SIGNING_KEY, else the one that the start of the server made or found in DATA_DIR. One that
+ * is gone by now is not made again: the other processes go on with the old one, and it may be in a backup.
+ * @throws ConfigError, as requireSecret
+ */
+export function auditSigner (config: SigningConfig, files: FileLayer = systemFiles): Signer {
+  return createSigner(
+    config.auditSigningKey ?? requireSecret(files, localSigningKey(auditDirectory(config.dataDir)))
+  )
 }
 
-/** Opens nothing before the first event. @throws Error when the signing key cannot be read or made. */
+/** Makes that key where it is needed and not there: before any fork. @throws ConfigError, as ensureSecret */
+export function prepareSigningKey (config: SigningConfig, files: FileLayer = systemFiles): void {
+  if (config.auditSigningKey === null) ensureSecret(files, localSigningKey(auditDirectory(config.dataDir)))
+}
+
+/** Opens nothing before the first event. @throws ConfigError when the signing key cannot be read. */
 export function createAudit (options: AuditOptions): AuditService {
   const { config, storage, clock, log, processId, onEvent } = options
   const files = options.files ?? systemFiles

@@ -1,7 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, hkdfSync, randomBytes, sign, verify } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import type { FileLayer } from '../journal/files.ts'
-import { ensureSecret } from '../journal/secret-file.ts'
+import type { SecretFile } from '../journal/secret-file.ts'
 
 /** DER prefix of a PKCS8 Ed25519 private key (RFC 8410): the 32 bytes of the seed follow. */
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
@@ -56,18 +55,17 @@ export function createSigner (secrets: string): Signer {
 }
 
 /**
- * The key of a machine without AUDIT_SIGNING_KEY, generated once under DATA_DIR (config.ts refuses this in production:
- * a key beside the log protects against accidents, not against who can write there).
- * @throws ConfigError as ensureSecret
+ * Where the key of a machine without AUDIT_SIGNING_KEY is (config.ts refuses this in production: a key beside the log
+ * protects against accidents, not against who can write there).
  */
-export function localSigningSecret (files: FileLayer, directory: string): string {
-  return ensureSecret(files, {
+export function localSigningKey (directory: string): SecretFile {
+  return {
     directory,
     name: 'signing.key',
     variable: 'AUDIT_SIGNING_KEY',
     loss: 'what it sealed can no longer be verified',
     make: () => randomBytes(32).toString('hex')
-  })
+  }
 }
 
 function readKey (text: string): KeyObject {

@@ -10,6 +10,7 @@
  * each is written in the opposite order, so that what is sealed is already there; the index follows the segments, and
  * is read behind them.
  */
+import { randomBytes } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { lockedLogs } from '../journal/log-locks.ts'
 import { listProcesses } from '../journal/segments.ts'
@@ -22,6 +23,7 @@ import type { Acceptance } from './acceptance.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import type { StoredCheckpoint } from './collections.ts'
+import { createSigner } from './signing.ts'
 import type { Signer } from './signing.ts'
 import { isStoreError } from './store-error.ts'
 import { readTrailId, TRAIL_ID_FILE } from './trail-id.ts'
@@ -69,7 +71,7 @@ export async function verifyDataDir (
   { why = 'none was given', against = [], usersSince = null }: VerifyContext = {}
 ): Promise<VerifyReport> {
   const directory = auditDirectory(config.dataDir)
-  const signer = auditSigner(config)
+  const signer = await verifyingSigner(config, directory)
   const answer = await readStoreOf(storage, config.dataDir, why)
   if (storage === null || typeof answer === 'string') {
     const report = await verifyAudit({ directory, signer, checkpoints: [], against })
@@ -87,6 +89,17 @@ export async function verifyDataDir (
     findRemovedTrail(report, beginnings.length === 0 ? null : Math.min(...beginnings), usersSince)
   }
   return concluded(report)
+}
+
+/**
+ * Without a key nothing can be said of logs: every seal would be a finding, which somebody might accept. Where neither
+ * a key nor a log is, there is no seal, and any key does. @throws ConfigError, as auditSigner
+ */
+async function verifyingSigner (config: VerifyConfig, directory: string): Promise<Signer> {
+  const isEmpty = (await systemFiles.list(directory)).length === 0
+  return isEmpty && config.auditSigningKey === null
+    ? createSigner(randomBytes(32).toString('hex'))
+    : auditSigner(config)
 }
 
 /**

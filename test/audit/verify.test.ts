@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createAudit } from '../../src/audit/audit.ts'
+import { createAudit, prepareSigningKey } from '../../src/audit/audit.ts'
 import { auditCollections } from '../../src/audit/collections.ts'
 import { verifyDataDir } from '../../src/audit/verify.ts'
 import { systemClock } from '../../src/std/clock.ts'
@@ -11,6 +11,7 @@ const secret = 'a secret of the tests that is long enough'
 t.test('verification runs beside a writer, with its checkpoints in the store', async (t) => {
   const storage = await openTestStorage(t, auditCollections)
   const local = { dataDir: temporaryFolder(t), auditSigningKey: null }
+  prepareSigningKey(local)
   const audit = createAudit({ config: local, storage, clock: systemClock, log: silentLog, processId: 'live', segmentBytes: 200_000 })
   const writing = { now: true }
   const writer = (async () => {

@@ -8,7 +8,7 @@ const [dataDir, processId] = process.argv.slice(2) as [string, string]
 // Started by kill.test.ts alone; a runner that is given the whole folder starts every file in it.
 if (processId === undefined) process.exit(0)
 const silent = { info () {}, warn () {}, error () {} }
-const audit = createAudit({ config: { dataDir, auditSigningKey: null }, storage: null, clock: systemClock, log: silent, processId, segmentBytes: 64 * 1024 })
+const audit = createAudit({ config: { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }, storage: null, clock: systemClock, log: silent, processId, segmentBytes: 64 * 1024 })
 let made = 0
 
 async function write (): Promise<never> {

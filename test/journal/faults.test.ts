@@ -95,7 +95,7 @@ t.test('a torn tail that could not be cut back is superseded by the next segment
   t.ok(report.notes.some((note) => /never acknowledged/.test(note.message)), 'what was left behind is named')
 
   const storage = await openTestStorage(t, auditCollections)
-  const recovered = await prepareAudit({ config: { dataDir, auditSigningKey: null }, storage, clock: systemClock, log: silentLog, collections: [] })
+  const recovered = await prepareAudit({ config: { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, collections: [] })
   t.same(recovered.broken, [])
   t.equal(await storage.collection<StoredAuditEvent>(auditEvents).count({ type: 'decision.add' }), 3, 'recovery does not take it for events')
 })
@@ -126,7 +126,7 @@ t.test('a change whose disk answers too late is refused, withdrawn, and not repl
   t.ok(events.some(({ target }) => target === 'late') && events.some(({ type }) => type === 'audit.withdrawn'))
 
   const storage = await openTestStorage(t, [...auditCollections, things])
-  await prepareAudit({ config: { dataDir, auditSigningKey: null }, storage, clock: systemClock, log: silentLog, collections: [things] })
+  await prepareAudit({ config: { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, collections: [things] })
   t.ok(await storage.collection(things).get('kept'))
   t.equal(await storage.collection(things).get('late'), null)
 })
@@ -139,7 +139,7 @@ t.test('a real file system of 1 MiB fills up and is emptied again (R27)', async 
   }
   t.teardown(() => { spawnSync('umount', ['-l', dataDir]) })
   t.ok(statfsSync(dataDir).blocks * statfsSync(dataDir).bsize <= 2 ** 20)
-  const audit = createAudit({ config: { dataDir, auditSigningKey: null }, storage: null, clock: systemClock, log: silentLog, processId: 'full' })
+  const audit = createAudit({ config: { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }, storage: null, clock: systemClock, log: silentLog, processId: 'full' })
   const acknowledged = [await audit.durable(added)]
   const ballast = join(dataDir, 'ballast')
   try {
@@ -162,7 +162,7 @@ t.test('a real file system of 1 MiB fills up and is emptied again (R27)', async 
 function trail (t: Test, wrap: (files: FileLayer) => FileLayer = (files) => files): { audit: AuditService, dataDir: string } & Omit<ReturnType<typeof faultyFiles>, 'files'> {
   const { files, fault, syncs } = faultyFiles()
   const dataDir = temporaryFolder(t)
-  const audit = createAudit({ config: { dataDir, auditSigningKey: null }, storage: null, clock: systemClock, log: silentLog, processId: 'p', files: wrap(files) })
+  const audit = createAudit({ config: { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }, storage: null, clock: systemClock, log: silentLog, processId: 'p', files: wrap(files) })
   t.teardown(async () => {
     Object.assign(fault, { write: null, syncErrors: 0, syncDelayMs: 0 })
     if (existsSync(dataDir) && readdirSync(dataDir).length > 0) await audit.close()
@@ -198,7 +198,7 @@ function missing (events: AuditEvent[], acknowledged: AuditEvent[]): string[] {
 }
 
 async function verified (t: Test, dataDir: string): ReturnType<typeof verifyAudit> {
-  const report = await verifyAudit({ directory: auditDirectory(dataDir), signer: auditSigner({ dataDir, auditSigningKey: null }), checkpoints: [] })
+  const report = await verifyAudit({ directory: auditDirectory(dataDir), signer: auditSigner({ dataDir, auditSigningKey: 'a secret of the tests that is long enough' }), checkpoints: [] })
   t.same(report.findings, [], 'the trail verifies')
   return report
 }

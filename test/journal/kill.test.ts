@@ -22,7 +22,7 @@ const child = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 t.test('kill -9 at random moments loses no acknowledged event and duplicates none (R25)', async (t) => {
   const dataDir = temporaryFolder(t)
-  const config = { dataDir, auditSigningKey: null }
+  const config = { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }
   const storage = await openTestStorage(t, [...auditCollections, things])
   const acknowledged: Array<{ eventId: string, thing: string }> = []
   let inserted = 0
@@ -48,7 +48,7 @@ t.test('kill -9 at random moments loses no acknowledged event and duplicates non
 
 t.test('a log that another process is writing is left alone', async (t) => {
   const dataDir = temporaryFolder(t)
-  const config = { dataDir, auditSigningKey: null }
+  const config = { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }
   const storage = await openTestStorage(t, [...auditCollections, things])
   const prepare = (): ReturnType<typeof prepareAudit> => prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
   const writer = spawn(process.execPath, [child, dataDir, 'busy'], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -74,7 +74,7 @@ t.test('100,000 events of a dead process are replayed within 5 s (R25)', async (
 })
 
 async function replayMs (t: Test): Promise<number> {
-  const config = { dataDir: temporaryFolder(t), auditSigningKey: null }
+  const config = { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }
   const storage = await openTestStorage(t, [...auditCollections, things])
   const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead' })
   for (let i = 0; i < 100_000; i++) {

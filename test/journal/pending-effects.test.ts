@@ -33,7 +33,7 @@ async function pendingOf (audit: AuditService): Promise<string[]> {
 t.test('a process that starts sees the last acknowledged change of each document in all logs that the store may lack', async (t) => {
   const dataDir = temporaryFolder(t)
   const clock = createTestClock()
-  const config = { dataDir, auditSigningKey: null, auditPseudonymKey: 'a key of the tests that is long enough' }
+  const config = { dataDir, auditSigningKey: 'a secret of the tests that is long enough', auditPseudonymKey: 'a key of the tests that is long enough' }
   const open = (processId: string, storage: Storage | null): AuditService => createAudit({ config, storage, clock, log: silentLog, processId, segmentBytes: 2000 })
   const [dead, live] = [open('dead', null), open('live', null)]
   const say = async (audit: AuditService, inputs: AuditInput[]): Promise<void> => {
@@ -82,7 +82,7 @@ t.test('a log that is done still says what was changed later, also without the s
 
 t.test('a change that was refused as too late leaves the acknowledged one before it, however often it was tried', async (t) => {
   const dataDir = temporaryFolder(t)
-  const config = { dataDir, auditSigningKey: null }
+  const config = { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }
   const { files, fault } = faultyFiles()
   const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files })
   await dead.durable(put('a', 'acknowledged'))

@@ -89,7 +89,7 @@ t.test('a database that takes longer for each answer than a request may wait get
 
   const backlog = async (): Promise<void> => {
     const { storage, proxy } = await open()
-    const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: null }, storage, clock: systemClock, log: silentLog, processId: 'live' })
+    const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'live' })
     t.teardown(() => audit.close())
     proxy.setFault({ kind: 'delay', ms: 1_150 })
     const read = (): Promise<unknown> => storage.collection(auditEvents).get('none')

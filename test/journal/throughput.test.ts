@@ -15,7 +15,7 @@ import { memoryStore } from './memory-store.ts'
 import { withinBar } from '../bar.ts'
 
 t.test('the log takes 20,000 events a second and more (R29)', async (t) => {
-  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: null }, storage: null, clock: systemClock, log: silentLog, processId: 'p' })
+  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage: null, clock: systemClock, log: silentLog, processId: 'p' })
   const startMs = performance.now()
   for (let i = 0; i < 60_000; i++) {
     audit.record(seen)
@@ -43,7 +43,7 @@ t.test('a record waits at most 10 ms for its group (R29)', async (t) => {
       }
     }
   }
-  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: null }, storage: null, clock: systemClock, log: silentLog, processId: 'p', files })
+  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage: null, clock: systemClock, log: silentLog, processId: 'p', files })
   await audit.durable(seen)
   const waits: number[] = []
   for (let i = 0; i < 40; i++) {
@@ -63,7 +63,7 @@ t.test('a record waits at most 10 ms for its group (R29)', async (t) => {
 t.test('the store gets events at 100 of them, or after 10 s (R29)', async (t) => {
   const storage = await openTestStorage(t, auditCollections)
   const dataDir = temporaryFolder(t)
-  const audit = createAudit({ config: { dataDir, auditSigningKey: null }, storage, clock: systemClock, log: silentLog, processId: 'p' })
+  const audit = createAudit({ config: { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'p' })
   const events = storage.collection<StoredAuditEvent>(auditEvents)
   for (let i = 0; i < 99; i++) audit.record(seen)
   await audit.drained()
@@ -86,12 +86,12 @@ t.test('the store gets events at 100 of them, or after 10 s (R29)', async (t) =>
   await audit.close()
   const checkpoints = await newestCheckpoints(storage)
   t.match(checkpoints, [{ id: 'p', kind: 'close', seq: 100 }])
-  t.ok((await verifyAudit({ directory: auditDirectory(dataDir), signer: auditSigner({ dataDir, auditSigningKey: null }), checkpoints })).ok)
+  t.ok((await verifyAudit({ directory: auditDirectory(dataDir), signer: auditSigner({ dataDir, auditSigningKey: 'a secret of the tests that is long enough' }), checkpoints })).ok)
 })
 
 t.test('with the store down events wait in the log, without growing memory, and arrive later', async (t) => {
   const { storage, documents, down } = memoryStore()
-  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: null }, storage, clock: systemClock, log: silentLog, processId: 'p', segmentBytes: 100_000 })
+  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'p', segmentBytes: 100_000 })
   down.now = true
   for (let i = 0; i < 12_000; i++) {
     audit.record(seen)
@@ -108,7 +108,7 @@ t.test('with the store down events wait in the log, without growing memory, and 
 
 t.test('50,000 records in one breath hold their caller back and all arrive (R29)', async (t) => {
   const { storage, documents } = memoryStore()
-  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: null }, storage, clock: systemClock, log: silentLog, processId: 'p' })
+  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'p' })
   let most = 0
   for (let i = 0; i < 50_000; i++) {
     audit.record(seen)
@@ -124,7 +124,7 @@ t.test('50,000 records in one breath hold their caller back and all arrive (R29)
 t.test('what a hanging disk cannot take is counted in the trail, and who can wait waits (R29)', async (t) => {
   const { storage, documents } = memoryStore()
   const { files, fault } = faultyFiles()
-  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: null }, storage, clock: systemClock, log: silentLog, processId: 'p', files })
+  const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'p', files })
   fault.syncDelayMs = 400
   const first = audit.durable(seen)
   await sleep(50)
