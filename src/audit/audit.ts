@@ -25,6 +25,7 @@ import { eventOf as acceptanceEvent } from './acceptance.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { createDenials } from './denials.ts'
 import type { Denial } from './denials.ts'
+import { createLogExaminer } from './log-sealer.ts'
 import { RequestReceipt } from './request-receipt.ts'
 import { retainIndex, retainOwn } from './retention.ts'
 import { Sealing } from './sealing.ts'
@@ -239,8 +240,10 @@ export function createAudit (options: AuditOptions): AuditService {
       const place = placeOf(config.dataDir)
       await noteSettings({ storage, place, signer, settings, nowMs: clock.now(), durable })
     },
-    pendingEffects: (collections) =>
-      readPendingEffects({ directory, files, collections, pseudonyms, storage, log }),
+    pendingEffects (collections) {
+      const examine = createLogExaminer({ files, directory, signer, storage })
+      return readPendingEffects({ directory, files, collections, pseudonyms, storage, log, examine })
+    },
     sealed: () => sealing.sealed(),
     async accept (acceptance, origin) {
       const event = await durable(acceptanceEvent(acceptance, origin))

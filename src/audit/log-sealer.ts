@@ -4,6 +4,7 @@ import { GENESIS } from '../journal/chain.ts'
 import { isErrno } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
 import type { DeadLog, LogEnd, LogSeals } from '../journal/recovery.ts'
+import { listProcesses } from '../journal/segments.ts'
 import { createSeals, holdsCheckpoint, readSeals, sealsName } from './checkpoints.ts'
 import type { Checkpoint, SealsRead } from './checkpoints.ts'
 import { auditCheckpoints } from './collections.ts'
@@ -19,6 +20,8 @@ interface LogSealerOptions {
   storage: Storage
 }
 
+type SealsPlace = Pick<LogSealerOptions, 'files' | 'directory' | 'signer'>
+
 /** Signatures that are verified before a log is closed: a start waits for them. `neko audit verify` takes all. */
 const SIGNATURES_MAX = 1_000
 
@@ -30,6 +33,7 @@ export function createLogSealer (options: LogSealerOptions): LogSeals {
   const { files, directory, storage } = options
   const stored = storage.collection<StoredCheckpoint>(auditCheckpoints)
   return {
+    // The store first: what it has of a log stands in the seals by then.
     examine: async (processId) => judge(options, processId, await stored.get(processId)),
     async seal (end) {
       const checkpoint = await sealClose(options, end)
@@ -40,13 +44,30 @@ export function createLogSealer (options: LogSealerOptions): LogSeals {
   }
 }
 
-async function judge (options: LogSealerOptions, processId: string, kept: Checkpoint | null): Promise<DeadLog> {
+/** The same judgement where no store may answer: then on the files alone. */
+export function createLogExaminer (
+  { storage, ...place }: SealsPlace & { storage: Storage | null }
+): LogSeals['examine'] {
+  let stored = storage?.collection<StoredCheckpoint>(auditCheckpoints)
+  return async (processId) => {
+    const kept = await stored?.get(processId).catch(() => {
+      // Not waited for once more with each log.
+      stored = undefined
+      return null
+    })
+    return await judge(place, processId, kept ?? null)
+  }
+}
+
+async function judge (options: SealsPlace, processId: string, kept: Checkpoint | null): Promise<DeadLog> {
   const read = await readFile(options, processId)
   const unknown = { begins: null, reaches: null }
   if (typeof read === 'string') return { ...unknown, problem: read }
   const bad = read.problems[0]
   if (bad !== undefined) return { ...unknown, problem: `line ${bad.line} of its seals: ${bad.message}` }
-  const problem = kept === null ? null : missedBy(kept, read.checkpoints, options.signer)
+  const problem = await isUnopened(options, processId, read)
+    ? 'its seals hold no checkpoint'
+    : kept === null ? null : missedBy(kept, read.checkpoints, options.signer)
   const removed = read.checkpoints.findLast(({ kind }) => kind === 'removed')
   return {
     problem,
@@ -55,13 +76,19 @@ async function judge (options: LogSealerOptions, processId: string, kept: Checkp
   }
 }
 
+/** The first checkpoint is synced before a log's first byte: without one, only seals that stand alone are sound. */
+async function isUnopened ({ files, directory }: SealsPlace, processId: string, read: SealsRead): Promise<boolean> {
+  if (read.checkpoints.length > 0) return false
+  return (await listProcesses(files, directory)).some((log) => log.processId === processId && log.segments.length > 0)
+}
+
 function further (most: Checkpoint | null, seal: Checkpoint): Checkpoint | null {
   return seal.hash !== GENESIS && seal.seq >= (most?.seq ?? -1) ? seal : most
 }
 
 /** The seals as they are read, or why they cannot be. */
 async function readFile (
-  { files, directory, signer }: LogSealerOptions,
+  { files, directory, signer }: SealsPlace,
   processId: string
 ): Promise<SealsRead | string> {
   try {

@@ -77,8 +77,8 @@ async function warnOfBroken (
     } else if (shown++ < BROKEN_SHOWN_MAX) {
       log.warn(
         { trail: processId, problem, broken: broken.length },
-        'an audit log does not hold and is left as it is: run neko audit verify, and when you know why, ' +
-          'neko audit accept <trail> --because <reason>'
+        'an audit log does not hold and is left as it is: run neko audit verify; list the key that sealed it in ' +
+          'AUDIT_SIGNING_KEY, or accept it: neko audit accept <trail> --because <reason>'
       )
     }
   }

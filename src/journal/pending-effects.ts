@@ -6,6 +6,7 @@ import { isErrno } from './files.ts'
 import type { FileLayer } from './files.ts'
 import { openSealed } from './pseudonyms.ts'
 import type { Pseudonyms } from './pseudonyms.ts'
+import type { LogSeals } from './recovery.ts'
 import { readReplayed } from './replay-mark.ts'
 import type { Replayed } from './replay-mark.ts'
 import { countedLines, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
@@ -30,6 +31,8 @@ interface PendingEffectsOptions {
   pseudonyms: Pseudonyms | null
   /** Asked for later changes where it answers; null where nobody can be asked. */
   storage: Storage | null
+  /** Of a log whose seals do not hold nothing is taken, as in recovery. */
+  examine: LogSeals['examine']
   log: { warn (fields: object, message: string): void }
 }
 
@@ -95,11 +98,13 @@ interface Log {
 }
 
 async function readLogs (options: PendingEffectsOptions): Promise<EffectSet> {
-  const { files, directory, log } = options
+  const { files, directory, log, examine } = options
   const effects = new EffectSet()
   const logs = await listLogs(files, directory)
   let bytesLeft = BYTES_MAX
-  const read = async (some: Log[]): Promise<void> => {
+  const read = async (found: Log[]): Promise<void> => {
+    const some: Log[] = []
+    for (const one of found) if ((await examine(one.processId)).problem === null) some.push(one)
     // Newest first: what no longer fits is what recovery brought in long ago.
     for (const one of some.sort((a, b) => b.newestMs - a.newestMs)) {
       const fitting = one.segments.filter((_, index) =>

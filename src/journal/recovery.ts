@@ -4,7 +4,8 @@
  * Owns: the logs of processes that no longer run. In: their segments. Out: each event in the store exactly once, each
  * document as its last acknowledged change left it, each log closed, and handed over to be sealed (`seals`).
  * Never does: touch a log whose chain is broken or whose seals do not hold. It is evidence, and stays as it is until a
- * person has looked at it; its events before the break are still indexed, and what was acknowledged in them applied.
+ * person has looked at it. Before a break, events are still indexed and what was acknowledged in them applied; of a log
+ * whose seals do not hold nothing is taken, as anybody can write a chain, and only the key tells who wrote this one.
  *
  * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is
  * run again. Rooms write their documents themselves; effects are for those who died between the
@@ -183,8 +184,13 @@ const NOWHERE: Readonly<OpenEnd> =
 async function bringLog (options: BringIn): Promise<Replayed> {
   const { processId, replayed, report, log, seals } = options
   const sealed = await seals.examine(processId)
+  if (sealed.problem !== null) {
+    report.broken.push({ processId, problem: sealed.problem })
+    // The mark stays: with the key that sealed it listed, all of it is brought in.
+    return replayed
+  }
   const { end, problem } = await bringIn(options, sealed)
-  const found = sealed.problem ?? problem ?? await beyond(options, end)
+  const found = problem ?? await beyond(options, end)
   if (found !== null) {
     report.broken.push({ processId, problem: found })
     return {
