@@ -1,4 +1,4 @@
-import type { CollectionDefinition, Document, Page, Storage } from '../storage/port.ts'
+import type { Collection, CollectionDefinition, Document, Page, Storage, Where } from '../storage/port.ts'
 import { auditEvents } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
 import type { FileLayer } from './files.ts'
@@ -49,8 +49,10 @@ export class EffectSet {
       const changes = this.#changes.get(key) ?? []
       const before = changes.findLastIndex((change) => isLater(event, change))
       changes.splice(before + 1, 0, { effect, isSettled: !wanted, at, processId, seq, eventId })
-      if (changes.length > EARLIER_MAX) changes.shift()
-      this.#changes.set(key, changes)
+      // Those that are known as withdrawn go first: an acknowledged one may stand before any number of them.
+      this.#changes.set(key, changes.length <= EARLIER_MAX
+        ? changes
+        : changes.filter((change) => !this.#withdrawn.has(change.eventId)).slice(-EARLIER_MAX))
     }
   }
 
@@ -221,8 +223,10 @@ async function laterChanges (
       first: LATER_MAX,
       after
     })
-    for (const event of page.items) {
-      if (effects.isWithdrawn(event.id)) continue
+    const known = page.items.filter(({ id }) => !effects.isWithdrawn(id))
+    const withdrawn = await withdrawnIn(events, known)
+    for (const event of known) {
+      if (withdrawn.has(event.id)) continue
       newest.set(event.effectKey!, Math.max(event.at, newest.get(event.effectKey!) ?? 0))
       asked.delete(event.effectKey!)
     }
@@ -230,6 +234,30 @@ async function laterChanges (
     if (after === null) break
   }
   return newest
+}
+
+/** Which of these the index knows as withdrawn: by logs that are read no more, as the store has all of them. */
+async function withdrawnIn (
+  events: Collection<StoredAuditEvent>,
+  known: readonly StoredAuditEvent[]
+): Promise<Set<string>> {
+  const withdrawn = new Set<string>()
+  for (let at = 0; at < known.length; at += CHUNK) {
+    const chunk = known.slice(at, at + CHUNK)
+    const ids = chunk.map(({ id }) => id)
+    const types = [...new Set(chunk.map(({ type }) => type))]
+    const since = { gte: chunk.reduce((least, event) => Math.min(least, event.at), Infinity) }
+    const told: Where[] = [
+      { type: 'audit.withdrawn', target: { in: ids }, at: since },
+      // An event that takes one back is of its type.
+      { type: { in: types }, outcome: 'failed', 'details.takesBack': { in: ids }, at: since }
+    ]
+    for (const where of told) {
+      const { items } = await events.find({ where, sort: [['at', -1]], first: LATER_MAX })
+      for (const event of items) withdrawn.add(withdrawnBy(event)!)
+    }
+  }
+  return withdrawn
 }
 
 /** The adapter keeps the revision; one that a room copied along would be stored as a field. */

@@ -6,6 +6,7 @@ import { createSigner } from '../../src/audit/signing.ts'
 import { attempt } from '../../src/audit/shapes.ts'
 import type { AuditInput } from '../../src/audit/shapes.ts'
 import { NEKO_ERR_STORE_UNAVAILABLE } from '../../src/errors.ts'
+import { EffectSet } from '../../src/journal/effects.ts'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import type { Json } from '../../src/std/json.ts'
 import type { CollectionDefinition } from '../../src/storage/port.ts'
@@ -92,6 +93,41 @@ t.test('a change that its caller was told had failed is not made by replay', asy
     t.equal((await collection.get('kept'))?.text, 'before')
     t.equal(await collection.get('never'), null)
   }
+})
+
+t.test('a later change that was taken back undoes nothing, also where only the index knows that it was', async (t) => {
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const memory = memoryDisk()
+  const clock = createTestClock()
+  const dead = createAudit({ config, storage: null, clock, log: silentLog, processId: 'dead', files: memory.files })
+  for (const id of ['failed', 'late', 'gone']) await dead.durable(put(id, 'acknowledged'))
+  clock.advance(10)
+  const ended = createAudit({ config, storage, clock, log: silentLog, processId: 'ended', files: memory.files })
+  await t.rejects(attempt(ended, take('failed'), async () => { throw new NEKO_ERR_STORE_UNAVAILABLE() }))
+  const late = await ended.durable(take('late'))
+  await ended.durable({ category: 'security', type: 'audit.withdrawn', actor: 'system', target: late.id, outcome: 'ok' })
+  await ended.durable(take('gone'))
+  await ended.close()
+  await recoverAudit({ ...common, storage, clock, files: memory.files, isLive: (id) => id === 'dead' })
+  t.equal((await recoverAudit({ ...common, storage, clock, files: memory.files, isLive: () => false })).effects, 2)
+  const collection = storage.collection(things)
+  t.match(await collection.get('failed'), { text: 'acknowledged' })
+  t.match(await collection.get('late'), { text: 'acknowledged' })
+  t.equal(await collection.get('gone'), null, 'one that holds counts')
+})
+
+t.test('an acknowledged change stands behind any number of tries that were withdrawn', (t) => {
+  const effects = new EffectSet()
+  const common = { category: 'data', type: 'thing', actor: 'x', outcome: 'ok', processId: 'dead', at: 1 } as const
+  let seq = 0
+  const add = (fields: object): void => { effects.add({ ...common, id: `ev_${seq}`, seq: seq++, ...fields }, true) }
+  add({ effects: [{ collection: 'things', op: 'put', id: 'a', doc: { id: 'a' } }] })
+  for (let i = 0; i < 100; i++) {
+    add({ effects: [{ collection: 'things', op: 'delete', id: 'a' }] })
+    add({ type: 'audit.withdrawn', target: `ev_${seq - 1}` })
+  }
+  t.match(effects.pending(), [{ eventId: 'ev_0' }])
+  t.end()
 })
 
 t.test('a broken log is indexed up to the break and otherwise left alone', async (t) => {
