@@ -333,7 +333,7 @@ async function requireStore (config: Config): Promise<void> {
 async function onStore (
   call: Call,
   verb: string,
-  args: Json | (() => Promise<Json>)
+  args: Json
 ): Promise<Exclude<ControlReply, { progress: Json }>> {
   const [
     { createLogger },
@@ -384,8 +384,7 @@ async function onStore (
     })
     try {
       await app.ready()
-      const given = typeof args === 'function' ? await args() : args
-      return await verbs.run(verb, given, showProgress) as Exclude<ControlReply, { progress: Json }>
+      return await verbs.run(verb, args, showProgress) as Exclude<ControlReply, { progress: Json }>
     } finally {
       await app.close()
     }
@@ -440,13 +439,15 @@ async function verifyTrail (call: Call): Promise<number> {
     const keys = { keyId: signer?.keyId ?? null, publicKeys: Object.fromEntries(signer?.publicKeys ?? []) }
     out(JSON.stringify({ ...report, ...keys }, null, 2))
   } else {
+    const accepted = report.accepted.length === 0 ? '' : `, with ${report.accepted.length} accepted`
     const line =
       (label: string) => ({ file, line, seq, message }: (typeof report.findings)[number]): string =>
         `${label} ${file}${line === null ? '' : `:${line}`}${seq === null ? '' : ` (seq ${seq})`}: ${message}`
     out([
       ...report.notes.map(line('note')),
+      ...report.accepted.map(line('accepted')),
       ...report.findings.map(line('FAILED')),
-      `${report.ok ? 'holds' : 'DOES NOT HOLD'}: ${report.events} events in ${report.segments} segments ` +
+      `${report.ok ? 'holds' : 'DOES NOT HOLD'}${accepted}: ${report.events} events in ${report.segments} segments ` +
       `of ${report.processes} processes, ${report.checkpoints} checkpoints, ${report.indexed} in the index, ` +
       `${report.unsealed} not yet sealed`,
       ...acceptable(report)
@@ -457,7 +458,8 @@ async function verifyTrail (call: Call): Promise<number> {
 
 /** What can be said about logs that do not hold, when somebody knows why. */
 function acceptable ({ findings }: VerifyReport): string[] {
-  const trails = new Set(findings.map(({ trail }) => trail).filter((trail) => trail !== null))
+  const acceptable = findings.filter(({ isWitnessed }) => isWitnessed !== true)
+  const trails = new Set(acceptable.map(({ trail }) => trail).filter((trail) => trail !== null))
   return trails.size === 0
     ? []
     : [
@@ -466,29 +468,17 @@ function acceptable ({ findings }: VerifyReport): string[] {
       ]
 }
 
-/** Judged here and not in the server, whose requests would wait for it; recorded where the trail is written. */
+/** Judged by whoever signs it: nothing of what is accepted is taken from here but the name and the reason. */
 async function acceptTrail (call: Call): Promise<number> {
-  const [{ BECAUSE_MAX, isTrailName }, { proposeAcceptance }, { maskTokens }] = await Promise.all([
-    import('./audit/acceptance.ts'),
-    import('./audit/verify.ts'),
-    import('./receipts/mask-forms.ts')
-  ])
+  const { BECAUSE_MAX, isTrailName } = await import('./audit/acceptance.ts')
   const trail = call.args[0]!
-  // What a terminal would take for more than letters is none of a reason.
-  const given = (call.values.because ?? '').replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+  const because = (call.values.because ?? '').trim()
   if (!isTrailName(trail)) return misuse(`"${trail}" is no trail: take it from neko audit verify`)
-  if (given === '' || given.length > BECAUSE_MAX) {
+  if (because === '' || because.length > BECAUSE_MAX) {
     return misuse(`--because needs a reason of 1 to ${BECAUSE_MAX} characters`)
   }
-  const because = maskTokens(given, 'because', () => {}).slice(0, BECAUSE_MAX)
   requireData(call.dataDir)
-  const config = await configOf(call.dataDir)
-  const propose = async (): Promise<Json> => ({
-    ...await proposeAcceptance(config, { trail, because, verify: () => verifyWithStore(config, []) })
-  })
-  if (await ask(call, 'status', null) === null) return show(call, await onStore(call, 'audit accept', propose))
-  const reply = await ask(call, 'audit accept', await propose())
-  return reply === null ? noServer(call) : show(call, reply)
+  return onServerOrStore(call, 'audit accept', { trail, because })
 }
 
 /** What is wrong with it, in words, where it gives none. */

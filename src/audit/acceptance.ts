@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { FileLayer } from '../journal/files.ts'
 import { listProcesses, segmentName } from '../journal/segments.ts'
 import type { WrittenEvent } from '../journal/shapes.ts'
@@ -15,6 +14,8 @@ import type { Finding, VerifyReport } from './verify-report.ts'
  * to that log later is a finding again.
  *
  * Nothing but the trail says so: verification believes an acceptance that stands in a log that holds, behind a seal.
+ * And nothing in the trail speaks against a witness from elsewhere: what a checkpoint sealed that somebody kept and
+ * shows (`--against`) is there or is missing, whatever was accepted since.
  */
 export interface Acceptance {
   /** The log, or the trail that is gone. */
@@ -63,18 +64,14 @@ export function accept (
   }
 }
 
-/** @throws NEKO_ERR_INPUT_INVALID */
-export function eventOf (given: Json, origin: string): AuditInput {
-  const acceptance = readAcceptance(given as unknown as Acceptance)
-  if (acceptance === null) throw new NEKO_ERR_INPUT_INVALID('This is no acceptance of a trail')
-  const { trail, ...details } = acceptance
+export function eventOf ({ trail, ...details }: Acceptance, origin: string): AuditInput {
   return {
     category: 'security',
     type: ACCEPTED,
     actor: 'system',
     target: trail,
     outcome: 'ok',
-    details: { origin, ...details }
+    details: { origin, ...details } as unknown as NonNullable<AuditInput['details']>
   }
 }
 
@@ -139,7 +136,7 @@ function digestOf (value: Json): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex')
 }
 
-/** Turns findings that were accepted into notes. `believed`: sealed, in logs that hold. */
+/** Moves findings that were accepted aside. `believed`: sealed, in logs that hold. */
 export async function settleAccepted (
   report: VerifyReport,
   believed: readonly Acceptance[],
@@ -156,11 +153,12 @@ export async function settleAccepted (
       note(report, { file: findings[0]!.file, trail }, `${trail} was accepted as it was, and has changed since`)
       continue
     }
-    const settled = new Set(findings.filter((finding) => standing.some((one) => covers(one, finding, findings))))
+    const settled = new Set(findings.filter((finding) =>
+      finding.isWitnessed !== true && standing.some((one) => covers(one, finding, findings))))
     if (settled.size === 0) continue
     report.findings = report.findings.filter((finding) => !settled.has(finding))
     note(report, { file: findings[0]!.file, trail }, `${trail} is accepted as it is: ${standing.at(-1)!.because}`)
-    for (const { message, ...place } of settled) note(report, place, `accepted: ${message}`)
+    report.accepted.push(...settled)
   }
 }
 

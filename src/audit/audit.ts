@@ -19,9 +19,9 @@ import { createPseudonyms } from '../journal/pseudonyms.ts'
 import { ensureSecret, requireSecret } from '../journal/secret-file.ts'
 import type { Clock } from '../std/clock.ts'
 import { FileWatch } from '../std/file-watch.ts'
-import type { Json } from '../std/json.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { eventOf as acceptanceEvent } from './acceptance.ts'
+import type { Acceptance } from './acceptance.ts'
 import type { Checkpoint } from './checkpoints.ts'
 import { createDenials } from './denials.ts'
 import type { Denial } from './denials.ts'
@@ -106,10 +106,11 @@ export interface AuditService extends Audit {
   /** Resolves when all that is durable now is sealed too, some milliseconds later. Rejects like the disk. */
   sealed (): Promise<void>
   /**
-   * Records that somebody lets a log that does not hold stand as it is (acceptance.ts), and seals that.
-   * @throws NEKO_ERR_INPUT_INVALID, NEKO_ERR_AUDIT_UNAVAILABLE
+   * Records that somebody lets a log that does not hold stand as it is, and seals that. It is believed as it is given:
+   * who calls has found out itself what stands there (`proposeAcceptance`).
+   * @throws NEKO_ERR_AUDIT_UNAVAILABLE
    */
-  accept (acceptance: Json, origin: string): Promise<AuditEvent>
+  accept (acceptance: Acceptance, origin: string): Promise<AuditEvent>
   /** Removes old segments of this process's own log, as happens every hour; returns their names. */
   retain (): Promise<string[]>
   /** Told of the newest checkpoint of this log once a minute, and of its last: it may go where no hand reaches all. */
@@ -247,6 +248,8 @@ export function createAudit (options: AuditOptions): AuditService {
     sealed: () => sealing.sealed(),
     async accept (acceptance, origin) {
       const event = await durable(acceptanceEvent(acceptance, origin))
+      const { trail, findings, because } = acceptance
+      log.warn({ trail, findings, because, event: event.id }, 'a person accepted an audit log that does not hold')
       // Fail-open: it counts with the next checkpoint.
       await sealing.sealed().catch(() => { /* its own alarm tells */ })
       return event

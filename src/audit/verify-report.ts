@@ -10,6 +10,8 @@ export interface Finding {
   trail: string | null
   /** Digest of the rows of the store's index that it is about. */
   rows?: string
+  /** It lies within what a checkpoint sealed that was kept elsewhere: nobody here can accept it. */
+  isWitnessed?: true
 }
 
 export interface VerifyReport {
@@ -27,17 +29,19 @@ export interface VerifyReport {
   sinceMs: number | null
   findings: Finding[]
   notes: Finding[]
+  /** Findings that a person lets stand (acceptance.ts): they are no failure, and whoever reads `ok` can tell. */
+  accepted: Finding[]
 }
 
 /**
  * Findings kept, so that a file of garbage does not fill memory; the first ones locate it. Of each log one is kept in
- * any case: none must be missed when those of another are accepted.
+ * any case, and one that nobody may accept: none must be missed when others are accepted.
  */
 const FINDINGS_MAX = 1_000
 
 export function emptyReport (): VerifyReport {
   const counts = { processes: 0, segments: 0, events: 0, unsealed: 0, checkpoints: 0, indexed: 0 }
-  return { ok: true, ...counts, sinceMs: null, findings: [], notes: [] }
+  return { ok: true, ...counts, sinceMs: null, findings: [], notes: [], accepted: [] }
 }
 
 /** Where something is; what cannot be told is left out. */
@@ -60,9 +64,18 @@ export function include (report: VerifyReport, part: VerifyReport, trail: string
 
 function add (
   findings: Finding[],
-  { file, line = null, seq = null, trail = null, rows }: Place,
+  { file, line = null, seq = null, trail = null, rows, isWitnessed }: Place,
   message: string
 ): void {
-  if (findings.length >= FINDINGS_MAX && findings.some((known) => known.trail === trail)) return
-  findings.push({ file, line, seq, message, trail, ...rows === undefined ? {} : { rows } })
+  const isLike = (known: Finding): boolean => known.trail === trail && known.isWitnessed === isWitnessed
+  if (findings.length >= FINDINGS_MAX && findings.some(isLike)) return
+  findings.push({
+    file,
+    line,
+    seq,
+    message,
+    trail,
+    ...rows === undefined ? {} : { rows },
+    ...isWitnessed === undefined ? {} : { isWitnessed }
+  })
 }

@@ -17,8 +17,8 @@ import { listProcesses } from '../journal/segments.ts'
 import { systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
 import type { Storage } from '../storage/port.ts'
-import { shownMessage } from '../errors.ts'
-import { accept, acceptanceOf, digestFiles, settleAccepted } from './acceptance.ts'
+import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND, shownMessage } from '../errors.ts'
+import { accept, acceptanceOf, digestFiles, isTrailName, settleAccepted } from './acceptance.ts'
 import type { Acceptance } from './acceptance.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
 import type { Checkpoint } from './checkpoints.ts'
@@ -103,22 +103,26 @@ async function verifyingSigner (config: VerifyConfig, directory: string): Promis
 }
 
 /**
- * What somebody would accept with a trail as it is now: for `neko audit accept`. The files are taken before they are
- * judged, so that what changes meanwhile is not accepted.
- * @throws Error in words for the terminal: nothing is found there, or its process still writes it
+ * What somebody would accept with a trail as it is now, found out here by whoever signs it. The files are taken before
+ * they are judged, so that what changes meanwhile is not accepted.
+ * @throws NEKO_ERR_NOT_FOUND: there is no such trail, or nothing is found of it; NEKO_ERR_INPUT_INVALID: it is still
+ * written, or is no name
  */
 export async function proposeAcceptance (
   config: VerifyConfig,
-  { trail, because, verify }: { trail: string, because: string, verify: () => Promise<VerifyReport> }
+  storage: Storage,
+  { trail, because, processId }: { trail: string, because: string, processId: string }
 ): Promise<Acceptance> {
   const directory = auditDirectory(config.dataDir)
-  if ((await lockedLogs(systemFiles, directory)).has(trail)) {
-    throw new Error(`${trail} is being written: it can be accepted when its process has ended`)
+  if (!isTrailName(trail)) throw new NEKO_ERR_INPUT_INVALID('This is no name of a trail')
+  if (trail === processId || (await lockedLogs(systemFiles, directory)).has(trail)) {
+    throw new NEKO_ERR_INPUT_INVALID(`${trail} is being written: it can be accepted when its process has ended`)
   }
   const files = await digestFiles(systemFiles, directory, trail)
-  const findings = (await verify()).findings.filter((finding) => finding.trail === trail)
-  if (findings.length === 0) throw new Error(`neko audit verify finds nothing of ${trail}`)
-  return accept({ trail, because, files }, findings)
+  const { findings } = await verifyDataDir(config, storage)
+  const ofTrail = findings.filter((finding) => finding.trail === trail)
+  if (ofTrail.length === 0) throw new NEKO_ERR_NOT_FOUND(`neko audit verify finds nothing of ${trail}`)
+  return accept({ trail, because, files }, ofTrail)
 }
 
 /** Clocks of hosts that share a store differ, and the first administrator is made shortly before the trail begins. */
@@ -192,6 +196,7 @@ export async function verifyAudit (
     report.processes++
     report.sinceMs = earliest(report.sinceMs, extent.sinceMs)
     extents.set(processId, extent)
+    markWitnessed(part, against.filter((checkpoint) => checkpoint.processId === processId))
     include(report, part, trailOf(processId))
     accepted.push(...found.filter((one) => isBelieved(report, one, { holds: part.findings.length === 0, extent })))
   }
@@ -200,6 +205,16 @@ export async function verifyAudit (
     digestFiles(files, directory, trail)
   )
   return concluded(report)
+}
+
+/** What cannot be placed behind the last of these checkpoints may be within what they sealed. */
+function markWitnessed ({ findings }: VerifyReport, against: readonly Checkpoint[]): void {
+  if (against.length === 0) return
+  const sealedSeq = against.reduce((highest, { seq }) => Math.max(highest, seq), -1)
+  for (const finding of findings) {
+    const isBehind = finding.file !== '--against' && finding.seq !== null && finding.seq > sealedSeq
+    if (!isBehind) finding.isWitnessed = true
+  }
 }
 
 /** An acceptance, and where in the trail it stands. */

@@ -1,7 +1,11 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
+import { BECAUSE_MAX } from '../audit/acceptance.ts'
+import { proposeAcceptance } from '../audit/verify.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
+import { maskTokens } from '../receipts/mask-forms.ts'
 import type { Json } from '../std/json.ts'
+import { inBackground } from '../storage/background.ts'
 
 /** Verbs that `neko` may ask of the rooms through the control socket; the rooms themselves know nothing of it. */
 export default fp(async (app: FastifyInstance) => {
@@ -32,7 +36,9 @@ export default fp(async (app: FastifyInstance) => {
     return counts as unknown as Json
   })
   app.control.handle('audit accept', async (args) => {
-    const event = await app.audit.accept(args, OPERATOR.origin)
+    const given = { ...acceptanceOf(args), processId: app.fleet.processId }
+    const acceptance = await proposeAcceptance(app.config, inBackground(app.storage), given)
+    const event = await app.audit.accept(acceptance, OPERATOR.origin)
     return {
       text: `accepted as it is: ${event.target} (event ${event.id})`,
       id: event.id,
@@ -51,6 +57,19 @@ function idOf (args: Json): string {
   const { id } = (args ?? {}) as { id?: Json }
   if (typeof id !== 'string') throw new NEKO_ERR_INPUT_INVALID('id must be a text')
   return id
+}
+
+/** What a terminal would take for more than letters is none of a reason, and no secret stands in it. */
+function acceptanceOf (args: Json): { trail: string, because: string } {
+  const { trail, because } = (args ?? {}) as { trail?: Json, because?: Json }
+  if (typeof trail !== 'string' || typeof because !== 'string') {
+    throw new NEKO_ERR_INPUT_INVALID('trail and because must be texts')
+  }
+  const reason = because.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+  if (reason === '' || reason.length > BECAUSE_MAX) {
+    throw new NEKO_ERR_INPUT_INVALID(`because must have 1 to ${BECAUSE_MAX} characters`)
+  }
+  return { trail, because: maskTokens(reason, 'because', () => {}).slice(0, BECAUSE_MAX) }
 }
 
 function found (text: string | null): string {

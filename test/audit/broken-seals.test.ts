@@ -1,7 +1,9 @@
 import t from 'tap'
 import { accept, digestFiles } from '../../src/audit/acceptance.ts'
 import { createAudit } from '../../src/audit/audit.ts'
+import { readKeptCheckpoints } from '../../src/audit/kept-checkpoints.ts'
 import { applyRetention } from '../../src/audit/retention.ts'
+import type { Checkpoint } from '../../src/audit/checkpoints.ts'
 import type { StoredCheckpoint } from '../../src/audit/collections.ts'
 import { recoverAudit } from '../../src/audit/recovery.ts'
 import { createSigner } from '../../src/audit/signing.ts'
@@ -10,7 +12,6 @@ import type { VerifyReport } from '../../src/audit/verify-report.ts'
 import { decodeLine, encodeLine, GENESIS } from '../../src/journal/chain.ts'
 import type { RecoveryReport } from '../../src/journal/recovery.ts'
 import { systemClock } from '../../src/std/clock.ts'
-import type { Json } from '../../src/std/json.ts'
 import type { CollectionDefinition, Storage } from '../../src/storage/port.ts'
 import { memoryDisk } from '../journal/memory.ts'
 import { memoryStore } from '../journal/memory-store.ts'
@@ -82,6 +83,61 @@ t.test('what somebody accepted is a note, until it changes; retention keeps the 
     t.equal((await open(forged, given.checkpoints, key).verify()).ok, false, `${what}: an edited acceptance changes nothing`)
   }
 })
+
+t.test('no acceptance silences a checkpoint that was kept elsewhere', async (t) => {
+  const given = await killed()
+  const kept = given.disk.get(SEALS)!.toString().trim().split('\n').flatMap((line) => readKept(line))
+  t.ok(kept.length > 2, `${kept.length} checkpoints`)
+  const lines = given.disk.get(LOG)!.toString().split(/(?<=\n)/)
+  const first = kept[0]!
+  const place = (edit: (lines: string[]) => string[]): Place => open(new Map(given.disk).set(LOG, Buffer.from(edit([...lines]).join(''))), given.checkpoints, secret)
+  const edited = (lines: string[], seq: number): string[] => lines.map((line) => line.includes(`"target":"dead${seq}"`) ? line.replace('"actor":"', '"actor":"x') : line)
+  const within: Array<[string, Place]> = [
+    ['an edit', place((lines) => edited(lines, first.seq))],
+    ['an edit, and a cut behind it', place((lines) => edited(lines, first.seq).slice(0, -3))],
+    ['a chain that was made anew, and a cut behind it', place((lines) => remade(edited(lines, first.seq)).slice(0, -3))],
+    ['all of it', open(without(given.disk, LOG, SEALS), given.checkpoints, secret)]
+  ]
+  for (const [what, judged] of within) {
+    await judged.accept('dead')
+    t.match(await judged.verify(), { ok: true, findings: [] }, what)
+    t.ok((await judged.verify()).accepted.length > 0, `${what}: told as accepted`)
+    for (const checkpoint of kept) {
+      const report = await judged.verify([checkpoint])
+      t.equal(report.ok, false, `${what}, against checkpoint ${checkpoint.number}`)
+      t.ok(report.findings.every(({ isWitnessed }) => isWitnessed), what)
+    }
+  }
+  const behind = place((lines) => edited(lines, first.seq + 2))
+  await behind.accept('dead')
+  t.match(await behind.verify([first]), { ok: true, findings: [] }, 'what that checkpoint sealed is there')
+  t.equal((await behind.verify(kept)).ok, false)
+})
+
+/** A chain that holds by itself: what nobody without the key can seal. */
+function remade (lines: string[]): string[] {
+  let hash: string | null = null
+  return lines.map((line) => {
+    const bytes = Buffer.from(line)
+    const { kind, seq } = JSON.parse(line) as { kind: string, seq: number }
+    const read = decodeLine(bytes, 0, bytes.length - 1)
+    if (hash === null || kind !== 'event') {
+      if (typeof read !== 'string') hash = read.hash
+      return line
+    }
+    const made = encodeLine(hash, 'event', seq, `"event":${JSON.stringify((JSON.parse(line) as { event: object }).event)}`)
+    hash = made.hash
+    return made.text
+  })
+}
+
+function readKept (line: string): Checkpoint[] {
+  return line.includes('"kind":"checkpoint"') ? readKeptCheckpoints(line) : []
+}
+
+function without (disk: Disk, ...paths: string[]): Disk {
+  return new Map([...disk].filter(([path]) => !paths.includes(path)))
+}
 
 t.test('an acceptance that nothing seals is named, and changes nothing', async (t) => {
   const given = await killed()
@@ -221,7 +277,7 @@ interface Place {
   now (): Disk
   documents: ReturnType<typeof memoryStore>['documents']
   recover (): Promise<RecoveryReport>
-  verify (): Promise<VerifyReport>
+  verify (against?: Checkpoint[]): Promise<VerifyReport>
   accept (trail: string, isClosed?: boolean): Promise<void>
 }
 
@@ -233,7 +289,7 @@ function open (disk: Disk, checkpoints: StoredCheckpoint[], key: string): Place 
   const signer = createSigner(key)
   const warned: object[] = []
   const log = { ...silentLog, warn: (fields: object) => { warned.push(fields) } }
-  const verify = (): Promise<VerifyReport> => verifyAudit({ directory, signer, files: memory.files, checkpoints: [...documents('auditCheckpoints').values()] as StoredCheckpoint[] })
+  const verify = (against: Checkpoint[] = []): Promise<VerifyReport> => verifyAudit({ directory, signer, against, files: memory.files, checkpoints: [...documents('auditCheckpoints').values()] as StoredCheckpoint[] })
   let judges = 0
   return {
     files: memory.files,
@@ -249,7 +305,7 @@ function open (disk: Disk, checkpoints: StoredCheckpoint[], key: string): Place 
       const findings = (await verify()).findings.filter((finding) => finding.trail === trail)
       const audit = createAudit({ config: { dataDir: 'mem', auditSigningKey: key }, storage, clock: systemClock, log: silentLog, processId: `judge${judges++}`, files: memory.files })
       if (isClosed) {
-        await audit.accept(accept({ trail, because: 'power cut', files }, findings) as unknown as Json, 'cli')
+        await audit.accept(accept({ trail, because: 'power cut', files }, findings), 'cli')
         await audit.close()
         return
       }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { VerifyReport } from '../../src/audit/verify-report.ts'
+import { askServer } from '../../src/processes/control-client.ts'
 import { bareEnvironment, startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
 import { PASSWORD, asAdmin, createTestClient } from './client.ts'
@@ -25,6 +26,7 @@ t.test('after kill -9 a damaged log is left as it is, told at each start, and ac
   for (let i = 0; i < 1_000 && lastOf(join(directory, `${trail}.seals`)).seq !== lastOf(log).seq; i++) {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  const kept = readFileSync(join(directory, `${trail}.seals`), 'utf8').split('\n').at(-2)!
   await killed.kill()
   const whole = readFileSync(log)
 
@@ -52,13 +54,24 @@ t.test('after kill -9 a damaged log is left as it is, told at each start, and ac
   t.match(before, { code: 1, stdout: new RegExp(`neko audit accept <trail> --because <text>\\n {2}${trail}\\n`) })
   t.match(unknown, { code: 1, stderr: /finds nothing of nobody/ })
 
+  const claimed = { because: 'x', files: null, findings: 1, marks: '0'.repeat(16), all: '0'.repeat(64), examples: [] }
+  const own = readdirSync(directory).find((name) => name.endsWith('.pid') && name !== `${trail}.pid`)!.slice(0, -'.pid'.length)
+  for (const [name, code] of [['nobody', 'NOT_FOUND'], [own, 'INPUT_INVALID'], ['../x', 'INPUT_INVALID'], [7, 'INPUT_INVALID']] as const) {
+    t.match(await askServer({ dataDir, verb: 'audit accept', args: { trail: name, ...claimed } }, () => {}), { ok: false, error: { code: `NEKO_ERR_${code}` } }, `${name}`)
+  }
   const accepted = await neko(dataDir, 'audit', 'accept', trail, '--because', 'the disk was full;\n password=hunter22 neko_0123456789abcdef', '--json')
   t.match(accepted, { code: 0 }, accepted.stderr)
   t.match(JSON.parse(accepted.stdout), { trail, origin: 'cli', because: /^the disk was full; / })
   t.notMatch(accepted.stdout, /0123456789abcdef/, 'no secret stands in a reason')
   const after = await neko(dataDir, 'audit', 'verify', '--json')
   t.equal(after.code, 0, after.stdout)
-  t.match(report(after).notes.filter((note) => note.trail === trail).map(({ message }) => message).join('\n'), /is accepted as it is: the disk was full; [^]*accepted: the seals file holds no checkpoint/)
+  t.match(report(after).notes.filter((note) => note.trail === trail).map(({ message }) => message).join('\n'), /is accepted as it is: the disk was full; /)
+  t.match(report(after).accepted.map(({ message }) => message).join('\n'), /the seals file holds no checkpoint/)
+  const [words, shown] = await Promise.all([neko(dataDir, 'audit', 'verify'), neko(dataDir, 'audit', 'verify', '--against', kept)])
+  t.match(words, { code: 0, stdout: new RegExp(`^holds, with ${report(after).accepted.length} accepted: `, 'm') })
+  t.match(shown, { code: 1, stdout: /which --against holds, is missing/ }, 'a checkpoint that was kept elsewhere has its say')
+  t.notMatch(shown.stdout, /neko audit accept/, 'and nothing is offered against it')
+  t.match(server.logs().filter(({ msg }) => /a person accepted an audit log/.test(String(msg))), [{ level: 'warn', trail }])
   await server.stop()
 
   // Once more without a server, of a log that changed since.
