@@ -63,6 +63,7 @@ export function localSigningKey (directory: string): SecretFile {
     directory,
     name: 'signing.key',
     variable: 'AUDIT_SIGNING_KEY',
+    charactersMin: 64,
     loss: 'what it sealed can no longer be verified',
     make: () => randomBytes(32).toString('hex')
   }

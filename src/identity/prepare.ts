@@ -115,6 +115,8 @@ function localSecret ({ dataDir, production }: SecretConfig): SecretFile {
     directory: dataDir,
     name: 'jwt.secret',
     variable: 'JWT_SECRET',
+    // As JWT_SECRET itself: people make one by hand, and `openssl rand -base64 32` has 44.
+    charactersMin: 32,
     loss: 'everybody has to log in again',
     make: () => randomBytes(48).toString('base64url')
   }

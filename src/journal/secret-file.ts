@@ -13,14 +13,13 @@ export interface SecretFile {
   name: string
   /** The variable that would stand in its place. */
   variable: string
+  /** A shorter file was cut. */
+  charactersMin: number
   /** What ends when the file is removed, in words. */
   loss: string
   /** A new key, printable. */
   make: () => string
 }
-
-/** What is made is longer; a shorter file was cut. */
-const CHARACTERS_MIN = 64
 
 /**
  * The key, made when it is not there. Processes that start together end with one: the first that links its file.
@@ -64,7 +63,7 @@ function readSecret (files: FileLayer, own: SecretFile): string | null {
   if (bytes.length === 0) throw damaged(own, 'is empty')
   // Of NULs too, which is how a file system shows bytes that it never wrote: everybody would know that key.
   if (!/^[\t\n\r\x20-\x7e]*$/.test(text)) throw damaged(own, 'is no text')
-  if (text.length < CHARACTERS_MIN) throw damaged(own, 'was cut short')
+  if (text.length < own.charactersMin) throw damaged(own, 'was cut short')
   return text
 }
 

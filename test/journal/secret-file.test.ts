@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
 import { ConfigError } from '../../src/config/config.ts'
+import { localSigningKey } from '../../src/audit/signing.ts'
+import { prepareSigningSecret, signingSecrets } from '../../src/identity/prepare.ts'
 import { systemFiles } from '../../src/journal/files.ts'
 import { ensureSecret, requireSecret } from '../../src/journal/secret-file.ts'
 import type { SecretFile } from '../../src/journal/secret-file.ts'
@@ -13,7 +16,7 @@ import { temporaryFolder } from './disk.ts'
 import { memoryDisk } from './memory.ts'
 
 const KEY = 'k'.repeat(64)
-const keyIn = (directory: string, make = () => KEY): SecretFile => ({ directory, name: 'a.key', variable: 'A_KEY', loss: 'all is lost', make })
+const keyIn = (directory: string, make = () => KEY): SecretFile => ({ directory, name: 'a.key', variable: 'A_KEY', charactersMin: 64, loss: 'all is lost', make })
 
 t.test('R28: at whatever step the power goes, a key is absent or whole, also where the disk kept names before bytes', async (t) => {
   const memory = memoryDisk()
@@ -75,6 +78,20 @@ t.test('a damaged key file is named with what to do, never shown, and left as it
   }
 })
 
+t.test('a session key that was made by hand counts from 32 characters, the key of the seals from 64', async (t) => {
+  const dataDir = temporaryFolder(t)
+  const config = { dataDir, production: false, jwtSecrets: [] }
+  for (const made of ['s'.repeat(32), randomBytes(32).toString('base64')]) {
+    writeFileSync(join(dataDir, 'jwt.secret'), `${made}\n`)
+    prepareSigningSecret(config)
+    t.same(signingSecrets(config), [made])
+    writeFileSync(join(dataDir, 'signing.key'), `${made}\n`)
+    t.throws(() => ensureSecret(systemFiles, localSigningKey(dataDir)), /signing\.key was cut short/)
+  }
+  writeFileSync(join(dataDir, 'jwt.secret'), 's'.repeat(31))
+  t.throws(() => prepareSigningSecret(config), /jwt\.secret was cut short/)
+})
+
 t.test('a key that is gone is made at a start alone', async (t) => {
   const directory = join(temporaryFolder(t), 'new')
   t.throws(() => requireSecret(systemFiles, keyIn(directory)), /a\.key is gone: restore it from a backup, or start the server again/)
@@ -92,7 +109,7 @@ t.test('processes that start together end with one key', async (t) => {
     import { createInterface } from 'node:readline'
     console.log('ready')
     for await (const directory of createInterface({ input: process.stdin })) {
-      console.log(ensureSecret(systemFiles, { directory, name: 'a.key', variable: 'A_KEY', loss: '', make: () => String(process.pid).padEnd(64, 'x') }))
+      console.log(ensureSecret(systemFiles, { directory, name: 'a.key', variable: 'A_KEY', charactersMin: 64, loss: '', make: () => String(process.pid).padEnd(64, 'x') }))
     }`
   const children = Array.from({ length: 3 }, () => spawn(process.execPath, ['--input-type=module', '-e', text], { env: bareEnvironment(), stdio: ['pipe', 'pipe', 'inherit'] }))
   t.teardown(() => { for (const child of children) child.kill('SIGKILL') })
