@@ -46,7 +46,9 @@ function textOf (path: string): string | null {
 function bytesOf (path: string): Buffer | null {
   try {
     const found = statSync(path)
-    // A pipe or a device could keep the reader waiting for ever, and at a reload that is the primary.
+    // Mounted over the file, it is how a container is told that there is none.
+    if (found.isCharacterDevice() && found.rdev === statSync('/dev/null').rdev) return null
+    // A pipe or another device could keep the reader waiting for ever, and at a reload that is the primary.
     if (!found.isFile()) throw new ConfigError('.env', 'is no regular file')
     if (found.size > BYTES_MAX) throw new ConfigError('.env', 'is larger than 1 MiB')
     return readFileSync(path)

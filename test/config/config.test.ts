@@ -173,9 +173,12 @@ t.test('a .env of any line ends is read, with or without a byte order mark; one 
   }
   writeFileSync(file, '# REGION=eu-1\n\n')
   t.equal(readEnvironment(directory).REGION, process.env.REGION, 'all of it commented out')
+  rmSync(file)
+  symlinkSync('/dev/null', file)
+  t.equal(readEnvironment(directory).REGION, process.env.REGION, 'no file, as containers say it')
   const secret = 'swordfish'
   const bad: Array<[problem: string, make: () => void]> = [
-    ['is empty', () => { writeFileSync(file, '') }], ['is empty', () => { writeFileSync(file, '\ufeff') }], ['is empty', () => { writeFileSync(file, ' \r\n\n') }],
+    ['is empty', () => { writeFileSync(file, '') }], ['is empty', () => { writeFileSync(file, '\ufeff') }], ['is empty', () => { writeFileSync(file, ' \r\n\n') }], ['is empty', () => { writeFileSync(file, '\n') }], ['is no UTF-8', () => { writeFileSync(file, Buffer.from('# caf\xe9\nREGION=eu-1\n', 'latin1')) }],
     ['is no text', () => { writeFileSync(file, Buffer.alloc(100)) }], ['is no text', () => { writeFileSync(file, `REGION=${secret}\0\0`) }], ['is no text', () => { writeFileSync(file, `REGION=${secret}\x1b[0m`) }],
     ['is UTF-16', () => { writeFileSync(file, Buffer.from(`\ufeffREGION=${secret}`, 'utf16le')) }], ['is UTF-16', () => { writeFileSync(file, Buffer.from(`\ufeffREGION=${secret}`, 'utf16le').swap16()) }],
     ['is no text', () => { writeFileSync(file, Buffer.from(`REGION=${secret}`, 'utf16le')) }], ['is no UTF-8', () => { writeFileSync(file, Buffer.from(`REGION=${secret}\xff`, 'latin1')) }],
