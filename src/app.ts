@@ -102,7 +102,9 @@ function watchFiles (app: FastifyInstance): FileWatch {
     app.log.error(
       { file: lost },
       'a file of DATA_DIR was removed or replaced while it is in use: changes are refused. ' +
-        'Put it back, or restart the server to go on with what is there'
+        (lost.endsWith('.sock')
+          ? 'Restart the server: a socket that was removed cannot be put back'
+          : 'Put it back, or restart the server to go on with what is there')
     )
   })
   watch.start()
