@@ -22,8 +22,9 @@ import type { Logger } from '../telemetry/logger.ts'
  * so that all spellings of a path are one.
  *
  * On Linux an abstract socket, which ends with its process; elsewhere a file among the temporary ones. Either name may
- * be taken by another user: whoever holds it must prove to be ours, or is passed over with a warning. Containers that
- * share a volume and no network do not see each other here: they have the control socket.
+ * be taken by another user: whoever holds it must prove to be ours, or is passed over with a warning. So is one of this
+ * user's to which the path is another directory, in a mount namespace of its own. Containers that share a volume and
+ * no network do not see each other here: they have the control socket.
  */
 export interface OwnerLock { release (): void }
 
@@ -36,16 +37,17 @@ const TRIES = 3
 /** @throws ConfigError naming DATA_DIR when another server of this user runs on it. */
 export async function lockOwner ({ dataDir, log, platform = process.platform }: LockOptions): Promise<OwnerLock> {
   const uid = process.getuid?.() ?? 0
-  const digest = createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 32)
+  const path = realpathSync(dataDir)
+  const digest = createHash('sha256').update(path).digest('hex').slice(0, 32)
   const name = `neko-defense-api-${uid}-${digest}`
   for (let tries = 0; tries < TRIES; tries++) {
     const lock = platform === 'linux' ? await bindName(name) : writeLockFile(name)
     if (lock !== 'taken') return lock
-    const holder = platform === 'linux' ? holderOfName(name, uid) : holderOfFile(name, uid)
+    const holder = platform === 'linux' ? holderOfName(name, path, uid) : holderOfFile(name, uid)
     if (holder === 'ours') throw new ConfigError('DATA_DIR', 'is owned by another server that runs')
     if (holder === 'unknown') break
   }
-  log.warn({ lock: name }, 'somebody who is not this user holds the lock of DATA_DIR: its socket alone is the lock')
+  log.warn({ lock: name }, 'others hold the lock of DATA_DIR, or for another directory: its socket alone is the lock')
   return NONE
 }
 
@@ -64,15 +66,29 @@ function bindName (name: string): Promise<OwnerLock | 'taken'> {
 type Holder = 'ours' | 'unknown' | 'gone'
 
 /** The kernel's list of sockets says which one has the name; only a process that has it open holds it. */
-function holderOfName (name: string, uid: number): Holder {
+function holderOfName (name: string, path: string, uid: number): Holder {
   const sockets = new Set<string>()
   for (const line of readFileSync('/proc/net/unix', 'latin1').split('\n')) {
-    const [, , , , , , inode, path] = line.trim().split(/\s+/)
-    if (path === `@${name}`) sockets.add(`socket:[${inode}]`)
+    const [, , , , , , inode, socket] = line.trim().split(/\s+/)
+    if (socket === `@${name}`) sockets.add(`socket:[${inode}]`)
   }
   if (sockets.size === 0) return 'gone'
   const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
-  return pids.some((pid) => isOf(pid, uid) && hasOpen(pid, sockets)) ? 'ours' : 'unknown'
+  return pids.some((pid) => isOf(pid, uid) && hasOpen(pid, sockets) && seesSame(pid, path)) ? 'ours' : 'unknown'
+}
+
+/**
+ * Looked up anew through its root: a directory that was deleted and made again is the same to both, and a holder with
+ * a mount namespace of its own may share it all the same. Who hides its root is taken for one that does.
+ */
+function seesSame (pid: string, path: string): boolean {
+  try {
+    const own = statSync(path)
+    const seen = statSync(`/proc/${pid}/root${path}`, { throwIfNoEntry: false })
+    return seen?.dev === own.dev && seen.ino === own.ino
+  } catch {
+    return true
+  }
 }
 
 function isOf (pid: string, uid: number): boolean {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -48,6 +48,33 @@ for (const platform of platforms) {
   })
 }
 
+t.test('one of this user to which the path is another directory is passed over with a warning', async (t) => {
+  const [dataDir, other] = [makeDataDir(t), makeDataDir(t)]
+  if (!hasNamespaces()) return t.comment('# SKIP no mount namespaces here')
+  const name = await nameOf(t, dataDir)
+  await holdApart(t, name, 'mount --bind "$1" "$2"', [other, dataDir])
+  const warnings: object[] = []
+  const own = await lockOwner({ dataDir, platform: 'linux', log: { warn: (fields: object) => { warnings.push(fields) } } as never })
+  t.match(warnings, [{ lock: name }])
+  own.release()
+})
+
+t.test('one of this user with the same directory is refused, also when it was made anew, in whatever mount namespace', async (t) => {
+  if (process.platform !== 'linux') return t.comment('# SKIP an abstract socket is a matter of Linux')
+  for (const isApart of [false, true]) {
+    if (isApart && !hasNamespaces()) return t.comment('# SKIP no mount namespaces here')
+    const dataDir = join(makeDataDir(t), 'data')
+    mkdirSync(dataDir)
+    const name = await nameOf(t, dataDir)
+    await (isApart ? holdApart(t, name, 'true', []) : hold(t, process.execPath, ['-e', holding(name)]))
+    const again = (): Promise<unknown> => lockOwner({ dataDir, platform: 'linux', log: { warn () { t.fail('a warning') } } as never })
+    await t.rejects(again(), owned)
+    rmSync(dataDir, { recursive: true })
+    mkdirSync(dataDir)
+    await t.rejects(again(), owned)
+  }
+})
+
 t.test('a lock file that a dead process left is replaced', async (t) => {
   const dataDir = makeDataDir(t)
   writeFileSync(lockFile(t, await nameOf(t, dataDir)), '2147483646 1')
@@ -72,8 +99,25 @@ function lockFile (t: Test, name: string): string {
 
 /** Another user's process that listens on the abstract name. */
 async function squat (t: Test, name: string): Promise<void> {
-  const script = `require('node:net').createServer().listen('\\0${name}', () => process.send('held'))`
-  const child = spawn(process.execPath, ['-e', script], { uid: NOBODY, gid: NOBODY, cwd: '/', env: {}, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  await hold(t, process.execPath, ['-e', holding(name)], { uid: NOBODY, gid: NOBODY })
+}
+
+function hasNamespaces (): boolean {
+  return spawnSync('unshare', ['--mount', 'true']).status === 0
+}
+
+/** In a mount namespace of its own, after the command. */
+async function holdApart (t: Test, name: string, command: string, paths: string[]): Promise<void> {
+  const script = `${command} && shift $(($# - 2)) && exec "$1" -e "$2"`
+  await hold(t, 'unshare', ['--mount', 'sh', '-c', script, 'sh', ...paths, process.execPath, holding(name)])
+}
+
+function holding (name: string): string {
+  return `require('node:net').createServer().listen('\\0${name}', () => process.send('held'))`
+}
+
+async function hold (t: Test, command: string, args: string[], user: { uid?: number, gid?: number } = {}): Promise<void> {
+  const child = spawn(command, args, { ...user, cwd: '/', env: { PATH: process.env.PATH }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   t.teardown(() => child.kill('SIGKILL'))
   t.same(await Promise.race([once(child, 'message').then(([message]) => message), once(child, 'exit').then(() => 'ended')]), 'held')
 }
