@@ -1,4 +1,6 @@
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
+import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { readBody } from '../../../src/transports/http/body.ts'
 import { POOLED_BYTES_MIN, createBodyPool } from '../../../src/transports/http/body-pool.ts'
@@ -42,6 +44,47 @@ t.test('what is read into lent memory is what came, no more', async (t) => {
   }
 })
 
+/** How the reading of so many pieces of so many bytes ends, and after how many. */
+async function readPieces (count: number, bytes: number): Promise<[string, number]> {
+  const raw = new EventEmitter()
+  let sent = 0
+  const onUnread = (): void => {}
+  const bounds = { limitBytes: 65_536, timeoutMs: 1_000, room: null, onUnread }
+  const reading = readBody(raw as unknown as IncomingMessage, bounds)
+  const piece = Buffer.alloc(bytes)
+  while (sent < count && raw.emit('data', piece)) sent++
+  raw.emit('end')
+  return [(await reading).end, sent]
+}
+
+t.test('a bomb of tiny chunks ends after a thousand of them, and what a client may stream is read whole', async (t) => {
+  for (let bytes = 1; bytes <= 20; bytes++) {
+    t.same(await readPieces(1_000, bytes), ['whole', 1_000], `tokens of ${bytes} bytes`)
+  }
+  for (const bytes of [64, 100, 512]) {
+    const count = Math.floor(65_536 / bytes)
+    t.same(await readPieces(count, bytes), ['whole', count], `all of a body in chunks of ${bytes} bytes`)
+  }
+  for (const [bytes, most] of [[1, 1_042], [5, 1_113], [32, 2_049]] as const) {
+    const [end, sent] = await readPieces(20_000, bytes)
+    t.equal(end, 'over')
+    t.ok(sent <= most, `${sent} chunks of ${bytes} bytes`)
+  }
+})
+
+t.test('JSON that a client writes token by token is answered', async (t) => {
+  const server = await startServer(t, { env: { LOG_LEVEL: 'error' } })
+  const variables = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`field${i}`, i]))
+  const tokens = JSON.stringify({ query: '{ health { status } }', variables }).split(/(?<=[,:{}])/)
+  t.ok(tokens.length > 400)
+  const sent = request(`${server.url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json' } })
+  for (const token of tokens) sent.write(token)
+  sent.end()
+  const [reply] = await once(sent, 'response') as [IncomingMessage]
+  t.equal(reply.statusCode, 200)
+  t.match(await text(reply), /"status"/)
+})
+
 t.test('large bodies of many at once are not mixed up', async (t) => {
   const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '9999999/60/0', CHALLENGE_THRESHOLD: '100', BLOCK_THRESHOLD: '100', LOG_LEVEL: 'error' } })
   const ask = async (i: number): Promise<void> => {
@@ -49,8 +92,8 @@ t.test('large bodies of many at once are not mixed up', async (t) => {
     // Parsed by the server: a body with another's bytes in it would not be JSON, or would name another field.
     const body = JSON.stringify({ query: `{ field${i} }`, variables: { note: String(i % 10).repeat(bytes) } })
     const reply = await fetch(`${server.url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-    const text = await reply.text()
-    if (!text.includes(`field${i}`)) t.fail(`request ${i} was answered ${reply.status} ${text.slice(0, 200)}`)
+    const answer = await reply.text()
+    if (!answer.includes(`field${i}`)) t.fail(`request ${i} was answered ${reply.status} ${answer.slice(0, 200)}`)
   }
   // As many as the budget of query cost allows.
   for (let i = 0; i < 24; i += 12) await Promise.all(Array.from({ length: 12 }, (_, j) => ask(i + j)))
