@@ -180,7 +180,7 @@ function unreadable (error: unknown): string {
 }
 
 /** A server verifies too, before it signs an acceptance: its requests take turns with the lines. */
-const LINES_A_TURN = 500
+const LINES_A_TURN = 2_000
 
 interface SegmentCheck {
   report: VerifyReport
