@@ -1,4 +1,5 @@
 import t from 'tap'
+import { prepareSigningKey } from '../src/audit/audit.ts'
 import { loadConfig } from '../src/config/config.ts'
 import { prepareRooms } from '../src/prepare.ts'
 import { systemClock } from '../src/std/clock.ts'
@@ -11,6 +12,7 @@ const log = silentLog as unknown as Logger
 
 t.test('the password of the first administrator is shown also when a later step of the start fails', async (t) => {
   const config = loadConfig({ DATA_DIR: makeDataDir(t), LOG_LEVEL: 'silent', ADMIN_PASSWORD: '' })
+  prepareSigningKey(config)
   const storage = await openStorage({ config, clock: systemClock, log: silentLog })
   t.teardown(() => storage.close())
   const shown: string[] = []
