@@ -202,7 +202,9 @@ export async function createHost (
   // The socket first: it is the lock of the data directory, and two servers must not migrate one store.
   const socket = await openControlSocket({ dataDir: given.config.dataDir, verbs: control, log: logging.log })
   try {
-    const config = { ...given.config, port: await probePort(given.config.host, given.config.port) }
+    const { host, port, metricsPort } = given.config
+    const config = { ...given.config, port: await probePort(host, port, 'PORT') }
+    await probePort(host, metricsPort, 'METRICS_PORT')
     const prepared = await unlessStopped(options.orders.stopping, options.prepare(config, { logging, clock }))
     const hub = createFleetHub()
     const bridge = await joinHosts(config, hub, { clock, logging })
@@ -245,13 +247,13 @@ async function joinHosts (
 }
 
 /**
- * The port, tried before anything is prepared or forked, so that the one line about it is said once and at once. With
+ * A port, tried before anything is prepared or forked, so that the one line about it is said once and at once. With
  * PORT=0 this picks the port that all workers then share, also those that are forked later.
  */
-function probePort (host: string, port: number): Promise<number> {
+function probePort (host: string, port: number, variable: 'PORT' | 'METRICS_PORT'): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
-    server.once('error', (error) => reject(listenProblem(error, 'PORT')))
+    server.once('error', (error) => reject(listenProblem(error, variable)))
     server.listen(port, host, () => {
       const picked = (server.address() as AddressInfo).port
       server.close(() => resolve(picked))
