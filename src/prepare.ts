@@ -164,7 +164,8 @@ export function createDeathDuties (
       const parts = { config: config(), storage, clock, log, collections: [...collections], progress }
       const report = await prepareAudit({ ...parts, liveProcessIds: liveProcessIds() })
       if (report.isElsewhere) throw new Error('another process recovers')
-      if (report.processes > 0) tellRecovered(fleet)
+      // Whatever an earlier try or a process that started meanwhile brought in is read again now.
+      tellRecovered(fleet)
       progress = new RecoveryProgress()
       await letGo()
     },

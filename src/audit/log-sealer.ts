@@ -22,7 +22,7 @@ interface LogSealerOptions {
 
 type SealsPlace = Pick<LogSealerOptions, 'files' | 'directory' | 'signer'>
 
-/** Signatures that are verified before a log is closed: a start waits for them. `neko audit verify` takes all. */
+/** Newest signatures that are verified before a log is closed: a start waits for them. `neko audit verify` takes all. */
 const SIGNATURES_MAX = 1_000
 
 /**
@@ -61,7 +61,7 @@ export function createLogExaminer (
 
 async function judge (options: SealsPlace, processId: string, kept: Checkpoint | null): Promise<DeadLog> {
   const read = await readFile(options, processId)
-  const unknown = { begins: null, reaches: null }
+  const unknown = { begins: null, sealed: { reaches: null, lines: new Set<string>() } }
   if (typeof read === 'string') return { ...unknown, problem: read }
   const bad = read.problems[0]
   if (bad !== undefined) return { ...unknown, problem: `line ${bad.line} of its seals: ${bad.message}` }
@@ -72,7 +72,10 @@ async function judge (options: SealsPlace, processId: string, kept: Checkpoint |
   return {
     problem,
     begins: { segment: (removed?.segment ?? -1) + 1, hash: removed?.hash ?? GENESIS },
-    reaches: read.checkpoints.reduce(further, null)
+    sealed: {
+      reaches: read.checkpoints.reduce(further, null),
+      lines: new Set(read.checkpoints.slice(-SIGNATURES_MAX).map(({ hash }) => hash))
+    }
   }
 }
 

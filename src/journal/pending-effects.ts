@@ -2,15 +2,15 @@ import type { Json } from '../std/json.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { CHUNK, dueEffects, EffectSet, openEffects } from './effects.ts'
 import type { Pending } from './effects.ts'
-import { isErrno } from './files.ts'
 import type { FileLayer } from './files.ts'
+import { countProven, linkedLines, NOWHERE } from './linked-lines.ts'
+import type { LogPlace, Sealed } from './linked-lines.ts'
 import { openSealed } from './pseudonyms.ts'
 import type { Pseudonyms } from './pseudonyms.ts'
 import type { LogSeals } from './recovery.ts'
 import { readReplayed } from './replay-mark.ts'
 import type { Replayed } from './replay-mark.ts'
-import { countedLines, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
-import type { SegmentLines } from './segments.ts'
+import { eventOf, listProcesses, segmentName } from './segments.ts'
 
 /** The last acknowledged change of one document that the store may not have yet. */
 export interface PendingEffect {
@@ -31,7 +31,7 @@ interface PendingEffectsOptions {
   pseudonyms: Pseudonyms | null
   /** Asked for later changes where it answers; null where nobody can be asked. */
   storage: Storage | null
-  /** Of a log whose seals do not hold nothing is taken, as in recovery. */
+  /** Nothing is taken that the seals of its log do not prove, as in recovery. */
   examine: LogSeals['examine']
   log: { warn (fields: object, message: string): void }
 }
@@ -89,29 +89,25 @@ async function withoutOutdated (
   return pending.filter((one) => due.has(one))
 }
 
-/** Of one process: the segments that are still to be read, rising, and the bytes of all. */
-interface Log {
-  processId: string
-  replayed: Replayed
-  segments: Array<{ segment: number, bytes: number }>
-  newestMs: number
-}
+/** Of one process start. */
+interface Log { processId: string, replayed: Replayed, segments: number[], newestMs: number }
 
 async function readLogs (options: PendingEffectsOptions): Promise<EffectSet> {
   const { files, directory, log, examine } = options
   const effects = new EffectSet()
-  const logs = await listLogs(files, directory)
+  const logs = await listLogs(options)
   let bytesLeft = BYTES_MAX
-  const read = async (found: Log[]): Promise<void> => {
-    const some: Log[] = []
-    for (const one of found) if ((await examine(one.processId)).problem === null) some.push(one)
+  const read = async (some: Log[]): Promise<void> => {
     // Newest first: what no longer fits is what recovery brought in long ago.
-    for (const one of some.sort((a, b) => b.newestMs - a.newestMs)) {
-      const fitting = one.segments.filter((_, index) =>
-        one.segments.slice(index).reduce((sum, { bytes }) => sum + bytes, 0) <= bytesLeft
-      )
-      bytesLeft -= one.segments.reduce((sum, { bytes }) => sum + bytes, 0)
-      await readLog({ files, directory, log: { ...one, segments: fitting }, effects })
+    for (const { processId, replayed, segments } of some.sort((a, b) => b.newestMs - a.newestMs)) {
+      const { problem, sealed } = await examine(processId)
+      if (problem !== null) continue
+      const place = { files, directory, processId }
+      const from = Math.min(replayed.segment, sealed.reaches?.segment ?? Infinity)
+      const sized = await withSizes(place, segments.filter((segment) => segment >= from))
+      const fitting = sized.filter((_, index) => total(sized.slice(index)) <= bytesLeft).map(({ segment }) => segment)
+      bytesLeft -= total(sized)
+      await readLog({ place, segments: fitting, sealed, settledSeq: replayed.done ? Infinity : replayed.effectsSeq, effects })
     }
   }
   await read(logs.filter(({ replayed }) => !replayed.done))
@@ -124,49 +120,46 @@ async function readLogs (options: PendingEffectsOptions): Promise<EffectSet> {
   return effects
 }
 
-async function listLogs (files: FileLayer, directory: string): Promise<Log[]> {
+async function listLogs ({ files, directory }: PendingEffectsOptions): Promise<Log[]> {
   const logs: Log[] = []
   for (const { processId, segments } of await listProcesses(files, directory)) {
-    const replayed = await readReplayed(files, directory, processId)
-    const pathOf = (segment: number): string => `${directory}/${segmentName(processId, segment)}`
-    const wanted = segments.filter((segment) => segment >= replayed.segment)
-    // What retention removes meanwhile is as if it had not been there.
-    const sized = await Promise.all(wanted.map(async (segment) => ({
-      segment,
-      bytes: await files.size(pathOf(segment)).catch(() => 0)
-    })))
-    const newestMs = wanted.length === 0 ? 0 : await files.modifiedMs(pathOf(wanted.at(-1)!)).catch(() => 0)
-    logs.push({ processId, replayed, segments: sized, newestMs })
+    const newest = segments.at(-1)
+    const newestMs = newest === undefined
+      ? 0
+      : await files.modifiedMs(`${directory}/${segmentName(processId, newest)}`).catch(() => 0)
+    logs.push({ processId, replayed: await readReplayed(files, directory, processId), segments, newestMs })
   }
   return logs
 }
 
-async function readLog ({ files, directory, log: { processId, segments, replayed }, effects }: {
-  files: FileLayer,
-  directory: string,
-  log: Log,
-  effects: EffectSet
-}): Promise<void> {
-  const settledSeq = replayed.done ? Infinity : replayed.effectsSeq
-  const read = async (index: number): Promise<SegmentLines | undefined> => {
-    const { segment } = segments[index] ?? {}
-    if (segment === undefined) return undefined
-    try {
-      return readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return NO_LINES
-      throw error
-    }
-  }
-  let current = await read(0)
-  for (let index = 1; current !== undefined; index++) {
-    const next = await read(index)
-    for (const event of countedLines(current, next?.lines[0]).map(eventOf)) {
-      if (event !== null) effects.add(event, event.seq > settledSeq)
-    }
-    current = next
-  }
+interface Sized { segment: number, bytes: number }
+
+/** What retention removes meanwhile is as if it had not been there. */
+async function withSizes ({ files, directory, processId }: LogPlace, segments: readonly number[]): Promise<Sized[]> {
+  const sized = await Promise.all(segments.map(async (segment) => {
+    const bytes = await files.size(`${directory}/${segmentName(processId, segment)}`).catch(() => null)
+    return bytes === null ? [] : [{ segment, bytes }]
+  }))
+  return sized.flat()
 }
 
-/** Of a segment that retention removed meanwhile. */
-const NO_LINES: SegmentLines = { lines: [], ends: [], tornBytes: 0, problem: null }
+function total (sized: readonly Sized[]): number {
+  return sized.reduce((sum, { bytes }) => sum + bytes, 0)
+}
+
+async function readLog ({ place, segments, sealed, settledSeq, effects }: {
+  place: LogPlace,
+  segments: readonly number[],
+  sealed: Sealed,
+  settledSeq: number,
+  effects: EffectSet
+}): Promise<void> {
+  let { lines: left } = await countProven(place, segments, { start: NOWHERE, sealed })
+  for await (const { lines } of linkedLines(place, segments, { ...NOWHERE })) {
+    for (const event of lines.slice(0, left).map(eventOf)) {
+      if (event !== null) effects.add(event, event.seq > settledSeq)
+    }
+    left -= lines.length
+    if (left <= 0) return
+  }
+}

@@ -4,8 +4,9 @@
  * Owns: the logs of processes that no longer run. In: their segments. Out: each event in the store exactly once, each
  * document as its last acknowledged change left it, each log closed, and handed over to be sealed (`seals`).
  * Never does: touch a log whose chain is broken or whose seals do not hold. It is evidence, and stays as it is until a
- * person has looked at it. Before a break, events are still indexed and what was acknowledged in them applied; of a log
- * whose seals do not hold nothing is taken, as anybody can write a chain, and only the key tells who wrote this one.
+ * person has looked at it. Before a break, events are still indexed and what was acknowledged in them applied, as far as
+ * a seal proves them; of a log whose seals do not hold nothing is taken, as anybody can write a chain, and only the key
+ * tells who wrote this one.
  *
  * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is
  * run again. Rooms write their documents themselves; effects are for those who died between the
@@ -15,20 +16,20 @@
 import type { Clock } from '../std/clock.ts'
 import type { Collection, CollectionDefinition, Storage } from '../storage/port.ts'
 import { encodeLine, GENESIS } from './chain.ts'
-import type { Line } from './chain.ts'
 import { auditEvents, storedEvent } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
 import { applyEffects, EffectSet } from './effects.ts'
 import { systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
+import { countProven, lastEvent, linkedLines, NOWHERE, readSegment } from './linked-lines.ts'
+import type { OpenEnd, Sealed } from './linked-lines.ts'
 import { releaseLog } from './log-locks.ts'
 import { Portion, PORTION_MAX } from './portion.ts'
 import { openSealed } from './pseudonyms.ts'
 import type { Pseudonyms } from './pseudonyms.ts'
 import { readReplayed, writeReplayed } from './replay-mark.ts'
 import type { Replayed } from './replay-mark.ts'
-import { countedLines, eventOf, listProcesses, readLines, segmentName } from './segments.ts'
-import type { SegmentLines } from './segments.ts'
+import { eventOf, listProcesses, segmentName } from './segments.ts'
 import type { StoreEffect, WrittenEvent } from './shapes.ts'
 import { eventId } from './trail.ts'
 
@@ -41,8 +42,7 @@ export interface DeadLog {
   problem: string | null
   /** The first segment that must be there, and the line that it follows; null where the seals do not tell. */
   begins: { segment: number, hash: string } | null
-  /** The line that the log must hold, or follow where retention removed all before. */
-  reaches: { segment: number, seq: number, hash: string } | null
+  sealed: Sealed
 }
 
 export interface LogSeals {
@@ -162,21 +162,6 @@ interface BringIn extends RecoveryOptions {
   progress: RecoveryProgress
 }
 
-/** The end of a dead log, with what closing it needs: the next event's place, the bytes that count. */
-interface OpenEnd extends Omit<LogEnd, 'processId' | 'hash'> {
-  /** Null before the first line, where what it follows is not known. */
-  hash: string | null
-  nextSeq: number
-  length: number
-  closed: boolean
-  /** The last segment there is, which may hold no line that counts; -1 without one. */
-  lastSegment: number
-}
-
-/** The end of a log without a line. */
-const NOWHERE: Readonly<OpenEnd> =
-  { segment: -1, seq: -1, hash: null, nextSeq: 0, length: 0, closed: false, lastSegment: -1 }
-
 /**
  * One log: into the store, and closed where it holds. Returns how far the store has it then. A log that is left alone
  * is read on from where its reading ended, so that a start does not read all of it again.
@@ -215,43 +200,35 @@ async function beyond ({ storage, processId }: BringIn, { nextSeq }: OpenEnd): P
   return following === null ? null : `it ends before event ${nextSeq}, which the store knows`
 }
 
-/** Events into the store, effects into the set, through the last line of the chain that holds. */
+/** Events into the store, effects into the set, through the last line of the chain that holds and is proven. */
 async function bringIn (
   options: BringIn,
-  { begins, reaches }: DeadLog
+  { begins, sealed }: DeadLog
 ): Promise<{ end: OpenEnd, problem: string | null }> {
   const { segments, replayed, effects } = options
   const inserts = new Inserts(options)
   const present = begins === null ? segments : segments.filter((segment) => segment >= begins.segment)
   const expected = begins?.segment ?? present[0] ?? 0
-  const from = Math.min(replayed.segment, reaches?.segment ?? Infinity)
+  const from = Math.min(replayed.segment, sealed.reaches?.segment ?? Infinity)
   const first = await firstToRead(options, { present, expected, from })
   const wanted = present.slice(first)
-  const end: OpenEnd = { ...NOWHERE, hash: first === 0 && begins !== null ? begins.hash : null }
-  let isReached = reaches === null
-  let current = await readSegment(options, wanted[0])
-  for (let index = 0; current !== undefined; index++) {
-    const next = await readSegment(options, wanted[index + 1])
-    const lines = countedLines(current, next?.lines[0])
-    const segment = wanted[index] as number
-    // Of the first one nobody knows what it follows; where none of its lines counts, the next one follows the same.
-    end.hash ??= current.lines[0]?.prevHash ?? null
-    const fault = faultOf(lines, end)
-    if (fault !== null) return { end, problem: `segment ${segment}: ${fault}` }
-    isReached ||= lines[0]?.prevHash === reaches?.hash || lines.some(({ hash }) => hash === reaches?.hash)
-    const found = lines.map(eventOf).filter((event) => event !== null)
+  const start: OpenEnd = { ...NOWHERE, hash: first === 0 && begins !== null ? begins.hash : null }
+  const proven = await countProven(options, wanted, { start, sealed })
+  const end = { ...start }
+  let left = proven.lines
+  for await (const { segment, lines, problem } of linkedLines(options, wanted, end)) {
+    const taken = lines.slice(0, left)
+    left -= taken.length
+    const found = taken.map(eventOf).filter((event) => event !== null)
     for (const event of found) effects.add(event, event.seq > replayed.effectsSeq)
     await inserts.add(found.filter((event) => event.seq > replayed.seq))
-    Object.assign(end, { lastSegment: segment }, endOf(lines.at(-1), segment, current, lines.length))
-    // A fault behind the lines that were acknowledged does not count, as they are all that does.
-    const problem = lines.length < current.lines.length ? null : current.problem
-    if (problem !== null) return { end, problem: `segment ${segment}: ${problem}` }
-    if (next === undefined && current.isTorn === false) {
-      return { end, problem: `segment ${segment}: what stands at its end is no torn record` }
+    if (left === 0 && proven.problem !== null) {
+      const last = taken.at(-1)
+      return { end: { ...NOWHERE, ...last === undefined ? {} : { segment, ...lastEvent(last) } }, problem: proven.problem }
     }
-    current = next
+    if (problem !== null) return { end, problem }
   }
-  return { end, problem: isReached ? null : `it does not hold the record of event ${reaches?.seq}, which is sealed` }
+  return { end, problem: proven.problem }
 }
 
 /**
@@ -319,43 +296,6 @@ class Inserts {
     if (this.#seq <= replayed.seq) return
     await writeReplayed(files, directory, processId, { ...replayed, seq: this.#seq })
       .catch(() => { /* a hint only: without it they are sent again */ })
-  }
-}
-
-/** Undefined where there is none; one that cannot be read is a problem of its own. */
-async function readSegment (
-  { files, directory, processId }: BringIn,
-  segment: number | undefined
-): Promise<SegmentLines | undefined> {
-  if (segment === undefined) return undefined
-  try {
-    return readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === undefined) throw error
-    return { lines: [], ends: [], tornBytes: 0, problem: `it cannot be read (${code})` }
-  }
-}
-
-/** Why lines that are a chain in themselves are not the end's continuation. */
-function faultOf (lines: readonly Line[], { hash, closed }: OpenEnd): string | null {
-  if (lines[0] === undefined) return null
-  if (hash !== null && lines[0].prevHash !== hash) return 'it does not follow the one before'
-  const isGoingOn = closed || lines.slice(0, -1).some(({ kind }) => kind === 'close')
-  return isGoingOn ? 'a record stands behind the end of the log' : null
-}
-
-/** Nothing where the segment holds no line that counts: the log ends in one before. */
-function endOf (last: Line | undefined, segment: number, read: SegmentLines, count: number): Partial<OpenEnd> {
-  if (last === undefined) return {}
-  const nextSeq = last.kind === 'event' ? last.seq + 1 : last.seq
-  return {
-    segment,
-    seq: nextSeq - 1,
-    hash: last.hash,
-    nextSeq,
-    length: read.ends[count - 1] as number,
-    closed: last.kind === 'close'
   }
 }
 

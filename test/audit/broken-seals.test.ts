@@ -213,6 +213,47 @@ t.test('a log that somebody made up changes nothing, in the store or in memory, 
   }
 })
 
+t.test('of a log that was written anew beside its seals, what stands behind the last line that they name is not taken', async (t) => {
+  const given = await killed()
+  const lines = given.disk.get(LOG)!.toString().split(/(?<=\n)/)
+  const sealed = new Set([...given.disk.get(SEALS)!.toString().matchAll(/"hash":"(\w+)"/g)].map(([, hash]) => hash))
+  const isSealed = (line: string): boolean => sealed.has(JSON.parse(line).hash as string)
+  const newest = lines.findLastIndex((line) => line !== '' && isSealed(line))
+  for (let from = 1; from <= newest; from++) {
+    const forged = chained(lines, from, (text) => text.replaceAll(/dead(\d+)/g, 'forged$1'))
+    const kept = lines.slice(1, lines.slice(0, from).findLastIndex(isSealed) + 1)
+    const ids = kept.map((line) => (JSON.parse(line) as { event: { target: string } }).event.target).sort()
+    const logs = { all: forged, 'cut where the newest seal was': forged.slice(0, newest), 'what was there behind it': [...forged.slice(0, newest + 1), ...lines.slice(newest + 1)] }
+    for (const [what, log] of Object.entries(logs)) {
+      const place = open(new Map(given.disk).set(LOG, Buffer.from(log.join(''))), given.checkpoints, secret)
+      const name = `written anew from line ${from}: ${what}`
+      for (const storage of [null, place.storage]) {
+        const starting = createAudit({ config: { dataDir: 'mem', auditSigningKey: secret }, storage, clock: systemClock, log: silentLog, processId: 'starting', files: place.files })
+        t.same((await starting.pendingEffects([things])).map(({ id }) => id).sort(), ids, `${name}, in memory`)
+      }
+      for (const start of ['first', 'second']) {
+        t.match((await place.recover()).broken, [{ processId: 'dead' }], `${name}, ${start} start`)
+        t.same([...place.documents('things').keys()].sort(), ids, `${name}, in the store`)
+        t.notOk([...place.documents('auditEvents').values()].some((event) => JSON.stringify(event).includes('forged')), `${name}, in the index`)
+      }
+      t.equal((await place.verify()).ok, false, name)
+    }
+  }
+})
+
+/** The log with its lines from `from` on as `edit` leaves them, in a chain that holds by itself. */
+function chained (lines: readonly string[], from: number, edit: (text: string) => string): string[] {
+  const before = Buffer.from(lines[from - 1]!)
+  let { hash } = decodeLine(before, 0, before.length - 1) as { hash: string }
+  return lines.map((line, index) => {
+    if (index < from || line === '') return line
+    const { kind, seq, event } = JSON.parse(line) as { kind: 'event', seq: number, event: object }
+    const made = encodeLine(hash, kind, seq, `"event":${edit(JSON.stringify(event))}`)
+    hash = made.hash
+    return made.text
+  })
+}
+
 t.test('a log of a key that was rotated out waits for that key, and is whole then', async (t) => {
   const given = await killed()
   const rotated = open(given.disk, given.checkpoints, other)
