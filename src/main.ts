@@ -38,19 +38,19 @@ await run({
   },
   // Figures that need one place for all workers of the host are counted where no worker's end can reset it.
   onPrimary: async ({ fleet, config, clock, logging, liveProcessIds, currentConfig }) => {
-    const [{ createLimits }, { createStatsKeeper }, { createDeathDuties }] = await Promise.all([
+    const [{ createLimits }, { createStatsKeeper }, { createLogRecovery }] = await Promise.all([
       import('./limits/limiter.ts'),
       import('./receipts/stats-sharing.ts'),
       import('./prepare.ts')
     ])
     createStatsKeeper({ fleet, clock })
     const limits = createLimits({ rates: config.rates, fleet, clock, shadow: config.enforcement === 'shadow' })
-    const duties = createDeathDuties({ clock, log: logging.log, fleet, liveProcessIds, config: currentConfig })
+    const recovering = createLogRecovery({ clock, log: logging.log, fleet, liveProcessIds, config: currentConfig })
     return {
-      workerEnded: () => duties.owe(),
+      workerEnded: () => recovering.owe(),
       async close () {
         limits.close()
-        await duties.close()
+        await recovering.close()
       }
     }
   }

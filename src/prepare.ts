@@ -128,7 +128,7 @@ function standingFiles (dataDir: string, isEmbedded: boolean): Record<string, st
   }))
 }
 
-interface DeathDuties {
+interface LogRecoveryParts {
   clock: Clock
   log: Logger
   fleet: Fleet
@@ -142,25 +142,27 @@ interface DeathDuties {
  * Brings in what ended workers left in their audit logs, as a start would, while the others serve: tried until it
  * succeeds, and told to the fleet each time.
  */
-export function createDeathDuties (
-  { clock, log, fleet, liveProcessIds, config }: DeathDuties
+export function createLogRecovery (
+  { clock, log, fleet, liveProcessIds, config }: LogRecoveryParts
 ): { owe (): void, close (): Promise<void> } {
   const { dataDir, mongodbUri } = config()
   const standing = Object.entries(standingFiles(dataDir, mongodbUri === null))
   // Open over the tries: it goes on looking for a database that is away, and one that is slow is reached once.
   let storage: Storage | null = null
   let progress = new RecoveryProgress()
+  let isClosed = false
   const letGo = async (): Promise<void> => {
     const open = storage
     storage = null
     await open?.close()
   }
-  const duties = createOwedWork({
+  const recovering = createOwedWork({
     ...RETRIES,
     async work () {
       // Nothing is brought into a store that was begun in the place of a lost one.
       if (standing.some(([path, identity]) => fileAt(path) !== identity)) throw new NEKO_ERR_STORE_UNAVAILABLE()
       storage ??= await openStorage({ config: config(), clock, log })
+      if (isClosed) return await letGo()
       const parts = { config: config(), storage, clock, log, collections: [...collections], progress }
       const report = await prepareAudit({ ...parts, liveProcessIds: liveProcessIds() })
       if (report.isElsewhere) throw new Error('another process recovers')
@@ -173,9 +175,10 @@ export function createDeathDuties (
     onRecovered: (failures) => log.info({ failures }, 'what ended workers left is in the store')
   })
   return {
-    owe: () => duties.owe(),
+    owe: () => recovering.owe(),
     async close () {
-      duties.close()
+      isClosed = true
+      recovering.close()
       await letGo()
     }
   }

@@ -143,8 +143,8 @@ export async function registerTrail (
   const { checkpoints, trailIds } = ownOf(stored, trailId, processIds)
   const earlier = [...trailIds].filter((id) => id !== trailId)
   // A store that is in use, knows no trail at all and gets its first with this start has lost one.
-  const isBereft = hadUsers && stored.oldestTrailMs === null && stored.checkpoints.length === 0 && processIds.size === 0
-  if (known === null && (earlier.length > 0 || isBereft)) {
+  const isEmptied = hadUsers && stored.oldestTrailMs === null && stored.checkpoints.length === 0 && processIds.size === 0
+  if (known === null && (earlier.length > 0 || isEmptied)) {
     await onLost({
       trailId,
       earlier,

@@ -19,13 +19,13 @@ export interface Siblings {
   /** The store has these: from now on its silence says that they were removed. */
   stored (decisions: readonly Decision[]): void
   /** What becomes of decisions that the store lacks, as siblings know. At most 200 ids. */
-  fatesOf (ids: string[]): Promise<Fates>
+  statesOf (ids: string[]): Promise<States>
   /** What siblings hold and this process may lack. */
   sharing: Sharing
 }
 
 /** Ids on their way to the store, and when others were removed, ms since the epoch. */
-interface Fates { pending: Set<string>, removed: Map<string, number> }
+interface States { pending: Set<string>, removed: Map<string, number> }
 
 interface SiblingsOptions {
   fleet: Fleet
@@ -64,7 +64,7 @@ export function joinSiblings (options: SiblingsOptions): Siblings {
   fleet.subscribe('decisions.stored', (message) => {
     for (const [id, expiresAt] of message as Array<[string, number | null]>) replica.markStored(id, expiresAt)
   })
-  fleet.answer('decisions.fates', (ids) => {
+  fleet.answer('decisions.states', (ids) => {
     const asked = ids as string[]
     const removed = asked.flatMap((id) => {
       const at = replica.removedAt(id)
@@ -85,14 +85,14 @@ export function joinSiblings (options: SiblingsOptions): Siblings {
         fleet.publish('decisions.stored', some.map(({ id, expiresAt }) => [id, expiresAt]))
       }
     },
-    async fatesOf (ids) {
-      const fates: Fates = { pending: new Set(), removed: new Map() }
-      for (const answer of await fleet.ask('decisions.fates', ids, { timeoutMs: ASK_MS })) {
+    async statesOf (ids) {
+      const states: States = { pending: new Set(), removed: new Map() }
+      for (const answer of await fleet.ask('decisions.states', ids, { timeoutMs: ASK_MS })) {
         const told = answer as { pending: string[], removed: Array<[string, number]> }
-        for (const id of told.pending) fates.pending.add(id)
-        for (const [id, at] of told.removed) fates.removed.set(id, Math.max(at, fates.removed.get(id) ?? 0))
+        for (const id of told.pending) states.pending.add(id)
+        for (const [id, at] of told.removed) states.removed.set(id, Math.max(at, states.removed.get(id) ?? 0))
       }
-      return fates
+      return states
     },
     sharing: createSharing({
       fleet,

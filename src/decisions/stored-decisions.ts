@@ -96,7 +96,7 @@ export class StoredDecisions {
   /** Removals that others know of. Returns the ids that siblings are writing. */
   async #buryRemoved (ids: string[]): Promise<Set<string>> {
     const { replica, siblings, removedOf } = this.#options
-    const { pending, removed } = await siblings.fatesOf(ids)
+    const { pending, removed } = await siblings.statesOf(ids)
     for (const [id, removedAt] of [...await removedOf(ids), ...removed]) replica.bury(id, removedAt)
     return pending
   }

@@ -14,7 +14,7 @@ import type { OwnerLock } from './owner-lock.ts'
  * The control socket `DATA_DIR/neko.sock`: how `neko` talks to the server that runs. A user who may open it owns the
  * data directory (mode 0600), so there is no further credential. One JSON line `{verb, args}` in; any number of
  * `{progress}` lines and one `{ok, result}` or `{ok: false, error}` out; then the connection ends.
- * The socket is also the lock of the data directory: a second server finds a live one and refuses to start.
+ * A second server that finds a live one refuses to start, as where it finds the lock of the owner (owner-lock.ts).
  */
 export type ControlHandler = (args: Json, progress: (message: Json) => void) => Promise<Json> | Json
 

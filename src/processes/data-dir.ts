@@ -50,8 +50,9 @@ export function requireDataDir (dataDir: string, log: DataDirLog, { embedded = t
 
 /** An empty database is what a start left that found no room for a page. */
 function holdsStore (dataDir: string, embedded: boolean): boolean {
-  const found = statSync(join(dataDir, embedded ? 'neko.db' : 'audit'), { throwIfNoEntry: false })
-  return found !== undefined && found.size > 0
+  if (embedded) return (statSync(join(dataDir, 'neko.db'), { throwIfNoEntry: false })?.size ?? 0) > 0
+  const audit = join(dataDir, 'audit')
+  return existsSync(audit) && readdirSync(audit).length > 0
 }
 
 /** A disk that is full says so only when something is written. */

@@ -67,14 +67,25 @@ type Holder = 'ours' | 'unknown' | 'gone'
 
 /** The kernel's list of sockets says which one has the name; only a process that has it open holds it. */
 function holderOfName (name: string, path: string, uid: number): Holder {
+  const found = readProc()
+  if (found === null) return 'unknown'
   const sockets = new Set<string>()
-  for (const line of readFileSync('/proc/net/unix', 'latin1').split('\n')) {
+  for (const line of found.sockets.split('\n')) {
     const [, , , , , , inode, socket] = line.trim().split(/\s+/)
     if (socket === `@${name}`) sockets.add(`socket:[${inode}]`)
   }
   if (sockets.size === 0) return 'gone'
-  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
-  return pids.some((pid) => isOf(pid, uid) && hasOpen(pid, sockets) && seesSame(pid, path)) ? 'ours' : 'unknown'
+  return found.pids.some((pid) => isOf(pid, uid) && hasOpen(pid, sockets) && seesSame(pid, path)) ? 'ours' : 'unknown'
+}
+
+/** Null on a system that hides them, as some sandboxes do. */
+function readProc (): { sockets: string, pids: string[] } | null {
+  try {
+    const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
+    return { sockets: readFileSync('/proc/net/unix', 'latin1'), pids }
+  } catch {
+    return null
+  }
 }
 
 /**
