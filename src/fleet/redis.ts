@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import type { RedisOptions } from 'ioredis'
 import type { Logger } from '../telemetry/logger.ts'
 import { newProcessId } from '../std/id.ts'
+import { createAwakeTime } from '../std/awake.ts'
 import type { Clock } from '../std/clock.ts'
 import type { FleetBridge, FleetHub } from './hub.ts'
 import { FLEET_MESSAGE_BYTES_MAX } from './envelope.ts'
@@ -41,6 +42,8 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
   const channel = `neko:fleet:${options.database}`
   const presenceMs = options.presenceMs ?? PRESENCE_MS
   const hosts = new Map<string, { processes: string[], seenMs: number }>()
+  // The silence of a pause of this host is nobody else's.
+  const awake = createAwakeTime({ clock, lookMs: presenceMs })
   const out = connect(options.url, { enableOfflineQueue: false })
   // The listener resubscribes by itself after a reconnect (ioredis autoResubscribe).
   const listener = connect(options.url, { autoResubscribe: true })
@@ -84,9 +87,10 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
   }
 
   const forget = (): void => {
+    awake.look()
     if (isUp !== true) return
     for (const [id, host] of hosts) {
-      if (clock.monotonic() - host.seenMs > presenceMs * SILENT_PRESENCES_MAX) hosts.delete(id)
+      if (awake.ms() - host.seenMs > presenceMs * SILENT_PRESENCES_MAX) hosts.delete(id)
     }
   }
   const sayPresence = async (processes: string[]): Promise<void> => {
@@ -101,7 +105,7 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
     const subscribed = isListening ? Promise.resolve() : listener.subscribe(channel).then(() => { isListening = true })
     subscribed.then(() => sayPresence(hub.members())).then(() => {
       // Silence while the bridge was down proves nothing about the others: their time starts anew.
-      if (isUp !== true) for (const host of hosts.values()) host.seenMs = clock.monotonic()
+      if (isUp !== true) for (const host of hosts.values()) host.seenMs = awake.ms()
       missed = 0
       note(true)
     }).catch((error) => { if (++missed >= MISSED_PRESENCES_MAX) note(false, error) })
@@ -118,7 +122,7 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
     const isNew = !hosts.has(parsed.host)
     if (isNew && hosts.size >= HOSTS_MAX) return
     if (parsed.envelope.processes.length === 0) hosts.delete(parsed.host)
-    else hosts.set(parsed.host, { processes: parsed.envelope.processes, seenMs: clock.monotonic() })
+    else hosts.set(parsed.host, { processes: parsed.envelope.processes, seenMs: awake.ms() })
     // A newcomer learns of us at once instead of at our next presence.
     if (isNew) announce()
   })

@@ -1,4 +1,6 @@
 import { NEKO_ERR_STORE_UNAVAILABLE } from '../errors.ts'
+import { createAwakeTime } from '../std/awake.ts'
+import type { AwakeTime } from '../std/awake.ts'
 import type { Clock } from '../std/clock.ts'
 import type { FileWatch } from '../std/file-watch.ts'
 import type { HealthState } from './health.ts'
@@ -51,6 +53,8 @@ export async function openWriteQueue (options: WriteQueueOptions): Promise<Write
 export class WriteQueue {
   readonly #file: string
   readonly #clock: Clock
+  /** Deadlines count it: in a pause of this process its writer's thread did nothing either. */
+  readonly #awake: AwakeTime
   readonly #health: HealthState
   readonly #watch: FileWatch
   readonly #specs = new Map<string, TableSpec>()
@@ -63,6 +67,7 @@ export class WriteQueue {
   constructor ({ file, clock, health, watch, mayOpen, onReady }: WriteQueueOptions) {
     this.#file = file
     this.#clock = clock
+    this.#awake = createAwakeTime({ clock, lookMs: DEADLINE_CHECK_MS })
     this.#health = health
     this.#watch = watch
     this.#pending = new PendingOperations(file)
@@ -99,7 +104,7 @@ export class WriteQueue {
   }
 
   #add (op: WriteOp, patience: Patience): Promise<WriteResult> {
-    const result = this.#pending.add(op, patience, this.#clock.monotonic())
+    const result = this.#pending.add(op, patience, this.#awake.ms())
     // In the next microtask: all that one tick writes goes in one commit.
     if (this.#pending.waitingCount === 1) queueMicrotask(() => this.#pump())
     return result
@@ -142,7 +147,7 @@ export class WriteQueue {
       this.#onIdle?.()
       return
     }
-    const busyTimeoutMs = busyTimeoutAfter(this.#clock.monotonic() - batch.sinceMs)
+    const busyTimeoutMs = busyTimeoutAfter(this.#awake.ms() - batch.sinceMs)
     this.#thread.send({ ops: batch.ops, nowMs: this.#clock.now(), busyTimeoutMs })
   }
 
@@ -162,7 +167,8 @@ export class WriteQueue {
   }
 
   #expire (): void {
-    const nowMs = this.#clock.monotonic()
+    this.#awake.look()
+    const nowMs = this.#awake.ms()
     const late = this.#pending.expire(
       (patience) => nowMs - DEADLINES_MS[patience],
       new Error('the writer did not answer in time')

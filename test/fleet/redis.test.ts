@@ -2,11 +2,13 @@ import { spawn, spawnSync } from 'node:child_process'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createFleetHub } from '../../src/fleet/hub.ts'
 import { createLocalFleet } from '../../src/fleet/local.ts'
 import { createRedisBridge } from '../../src/fleet/redis.ts'
 import { systemClock } from '../../src/std/clock.ts'
+import type { Clock } from '../../src/std/clock.ts'
 import { until } from '../processes/load.ts'
 import { Redis } from 'ioredis'
 import { PASSWORD, asAdmin, createTestClient, dataOf } from '../e2e/client.ts'
@@ -41,9 +43,9 @@ async function startRedis (t: Teardown, port: number): Promise<{ kill: () => Pro
 }
 
 /** One host: its hub, its bridge, and two processes on it. */
-function host (t: Teardown, port: number, name: string) {
+function host (t: Teardown, port: number, name: string, clock: Clock = systemClock) {
   const hub = createFleetHub()
-  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock: systemClock, log, presenceMs: 100 })
+  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock, log, presenceMs: 100 })
   hub.setBridge(bridge)
   t.teardown(() => bridge.close())
   const fleets = [1, 2].map((n) => createLocalFleet({ processId: `${name}${n}`, log, hub }))
@@ -67,6 +69,23 @@ t.test('hosts hear each other through Redis, and nobody hears itself', { skip },
   t.same((await x.first.ask('who', null, { timeoutMs: 5000 })).sort(), ['x2', 'y1', 'y2'])
   t.same(await x.first.ask('who', null, { timeoutMs: 5000, processId: 'y2' }), ['y2'])
   withinBar(t, 'no timeout was waited for', performance.now() - startMs, 900)
+})
+
+t.test('a host that was stopped for a minute takes nobody for gone', { skip }, async (t) => {
+  const port = await freePort()
+  await startRedis(t, port)
+  let stoppedMs = 0
+  const x = host(t, port, 'x', { now: systemClock.now, monotonic: () => systemClock.monotonic() + stoppedMs })
+  host(t, port, 'y')
+  await until('all four are counted', () => x.first.processCount() === 4)
+  let least = 4
+  const looking = setInterval(() => { least = Math.min(least, x.first.processCount()) }, 1)
+  t.teardown(() => clearInterval(looking))
+  stoppedMs = 60_000
+  await sleep(250)
+  host(t, port, 'z')
+  await until('the newcomer is counted', () => x.first.processCount() === 6)
+  t.equal(least, 4)
 })
 
 t.test('Redis dying, stalling and returning costs messages, never a wait or a crash', { skip }, async (t) => {

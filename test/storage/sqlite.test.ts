@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, sta
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
@@ -110,6 +111,27 @@ t.test('R23: a file that another process keeps locked is a typed error within a 
   await up
   await collection.insert({ id: 'd' })
   t.strictSame(storage.health(), { up: true, reason: null })
+})
+
+t.test('a process that was stopped while it wrote takes its writer for late no more than itself', async (t) => {
+  const dataDir = folder(t)
+  let stoppedMs = 0
+  const storage = await openStorage({ config: { dataDir, mongodbUri: null, mongodbDatabase: 'x' }, clock: { now: systemClock.now, monotonic: () => systemClock.monotonic() + stoppedMs }, log: silentLog })
+  t.teardown(() => storage.close())
+  await storage.migrate([animals])
+  const other = new DatabaseSync(storageFile(dataDir))
+  other.exec('BEGIN IMMEDIATE')
+  const written = storage.collection<Animal>(animals).insert({ id: 'a' })
+  await sleep(50)
+  const turns: boolean[] = []
+  storage.onHealth(({ up }) => turns.push(up))
+  stoppedMs = 20_000
+  // Two looks at the deadlines.
+  await sleep(600)
+  other.exec('ROLLBACK')
+  other.close()
+  await written
+  t.same(turns, [], 'and the store was never down')
 })
 
 t.test('R23: a damaged file is refused with a clear error', async (t) => {
