@@ -22,7 +22,7 @@ interface LogSealerOptions {
 
 type SealsPlace = Pick<LogSealerOptions, 'files' | 'directory' | 'signer'>
 
-/** Newest signatures that are verified before a log is closed: a start waits for them. `neko audit verify` takes all. */
+/** Newest signatures that are verified before a log is closed, as a start waits; `neko audit verify` takes all. */
 const SIGNATURES_MAX = 1_000
 
 /**

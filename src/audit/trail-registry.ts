@@ -143,7 +143,8 @@ export async function registerTrail (
   const { checkpoints, trailIds } = ownOf(stored, trailId, processIds)
   const earlier = [...trailIds].filter((id) => id !== trailId)
   // A store that is in use, knows no trail at all and gets its first with this start has lost one.
-  const isEmptied = hadUsers && stored.oldestTrailMs === null && stored.checkpoints.length === 0 && processIds.size === 0
+  const knowsNone = stored.oldestTrailMs === null && stored.checkpoints.length === 0
+  const isEmptied = hadUsers && knowsNone && processIds.size === 0
   if (known === null && (earlier.length > 0 || isEmptied)) {
     await onLost({
       trailId,

@@ -44,9 +44,10 @@ export async function * linkedLines (
     // Of the first one nobody knows what it follows; where none of its lines counts, the next one follows the same.
     end.hash ??= current.lines[0]?.prevHash ?? null
     const fault = faultOf(lines, end)
-    if (fault === null) Object.assign(end, { lastSegment: segment }, endOf(lines.at(-1), segment, current, lines.length))
-    const problem = fault ?? problemBehind(lines, current, next)
-    yield { segment, lines: fault === null ? lines : [], problem: problem === null ? null : `segment ${segment}: ${problem}` }
+    if (fault !== null) return yield { segment, lines: [], problem: `segment ${segment}: ${fault}` }
+    Object.assign(end, { lastSegment: segment }, endOf(lines.at(-1), segment, current, lines.length))
+    const problem = problemBehind(lines, current, next)
+    yield { segment, lines, problem: problem === null ? null : `segment ${segment}: ${problem}` }
     if (problem !== null) return
     current = next
   }
@@ -62,8 +63,8 @@ export interface Sealed {
 
 /**
  * How many lines are the log's writer's: anybody can write a chain, but nobody one that leads to a line that was sealed
- * before. So a log that holds the newest of these counts as a whole, up to where its chain breaks; of one that does not,
- * the lines through the last that is sealed.
+ * before. So a log that holds the newest of these counts as a whole, up to where its chain breaks; of one that does
+ * not, the lines through the last that is sealed.
  */
 export async function countProven (
   place: LogPlace,

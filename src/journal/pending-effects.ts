@@ -107,7 +107,8 @@ async function readLogs (options: PendingEffectsOptions): Promise<EffectSet> {
       const sized = await withSizes(place, segments.filter((segment) => segment >= from))
       const fitting = sized.filter((_, index) => total(sized.slice(index)) <= bytesLeft).map(({ segment }) => segment)
       bytesLeft -= total(sized)
-      await readLog({ place, segments: fitting, sealed, settledSeq: replayed.done ? Infinity : replayed.effectsSeq, effects })
+      const settledSeq = replayed.done ? Infinity : replayed.effectsSeq
+      await readLog({ place, segments: fitting, sealed, settledSeq, effects })
     }
   }
   await read(logs.filter(({ replayed }) => !replayed.done))

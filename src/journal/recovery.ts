@@ -4,9 +4,9 @@
  * Owns: the logs of processes that no longer run. In: their segments. Out: each event in the store exactly once, each
  * document as its last acknowledged change left it, each log closed, and handed over to be sealed (`seals`).
  * Never does: touch a log whose chain is broken or whose seals do not hold. It is evidence, and stays as it is until a
- * person has looked at it. Before a break, events are still indexed and what was acknowledged in them applied, as far as
- * a seal proves them; of a log whose seals do not hold nothing is taken, as anybody can write a chain, and only the key
- * tells who wrote this one.
+ * person has looked at it. Before a break, events are still indexed and what was acknowledged in them applied, as far
+ * as a seal proves them; of a log whose seals do not hold nothing is taken, as anybody can write a chain, and only the
+ * key tells who wrote this one.
  *
  * Run by the primary at start before it forks, and for a worker that died. Idempotent: killed anywhere, it is
  * run again. Rooms write their documents themselves; effects are for those who died between the
@@ -224,7 +224,8 @@ async function bringIn (
     await inserts.add(found.filter((event) => event.seq > replayed.seq))
     if (left === 0 && proven.problem !== null) {
       const last = taken.at(-1)
-      return { end: { ...NOWHERE, ...last === undefined ? {} : { segment, ...lastEvent(last) } }, problem: proven.problem }
+      const through = last === undefined ? {} : { segment, ...lastEvent(last) }
+      return { end: { ...NOWHERE, ...through }, problem: proven.problem }
     }
     if (problem !== null) return { end, problem }
   }

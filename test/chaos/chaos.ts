@@ -109,9 +109,10 @@ class Run {
   }
 
   async cycle (cycle: number): Promise<object> {
-    const { system, history, dice, spanMs, long, cycles } = this.#options
+    const { system, history, seed, spanMs, long, cycles } = this.#options
     this.#cycle = cycle
-    const plan = planOf(cycle, { dice, spanMs, long })
+    // Dice of its own: how often the load threw the other ones is up to the machine.
+    const plan = planOf(cycle, { dice: createDice(seed + cycle), spanMs, long })
     const beganMs = history.nowMs()
     await this.#stock()
     const stockedMs = history.nowMs()

@@ -28,8 +28,8 @@ interface PlanOptions {
 }
 
 /**
- * Of one cycle. Victims take turns, in one round in one order of return and in the next in the other. Steps follow each other, so that a service returns
- * after the server is whole again however slow the machine is.
+ * Of one cycle. Victims take turns, in one round in one order of return and in the next in the other. Steps follow each
+ * other, so that a service returns after the server is whole again however slow the machine is.
  */
 export function planOf (cycle: number, { dice, spanMs, long }: PlanOptions): Plan {
   const victims: readonly Victim[] = long ? [...VICTIMS, ...LONG_VICTIMS] : VICTIMS
