@@ -30,6 +30,7 @@ export interface Checkpoint {
 
 const HEAD = Buffer.from('{"signature":"')
 const SIGNATURE_END = HEAD.length + 128
+const REMOVED = Buffer.from('"kind":"removed"')
 const BODY = SIGNATURE_END + 2
 
 type CheckpointInput = Omit<Checkpoint, 'keyId' | 'signature'>
@@ -64,8 +65,8 @@ export interface SealsRead {
 const LINE_BYTES_MAX = 1_024
 
 /**
- * Reads and verifies a seals file. `newest`: of so many at the end, and of the first, the signatures are verified
- * (60 us each); of those between them the form and the numbers alone.
+ * Reads and verifies a seals file. `newest`: of so many at the end, of the first, and of what retention removed, the
+ * signatures are verified; of the others the form and the numbers alone, so that nothing may be built on what they say.
  */
 export function readSeals (bytes: Buffer, processId: string, signer: Signer, newest = Infinity): SealsRead {
   const { spans, tornAt } = splitLines(bytes)
@@ -74,7 +75,7 @@ export function readSeals (bytes: Buffer, processId: string, signer: Signer, new
     read.problems.push({ line: spans.length + 1, message: 'what stands at the end is no torn checkpoint' })
   }
   for (const [index, [start, end]] of spans.entries()) {
-    const isSigned = index === 0 || index >= spans.length - newest
+    const isSigned = index === 0 || index >= spans.length - newest || bytes.subarray(start, end).includes(REMOVED)
     const found = decodeSeal(bytes, start, end, isSigned ? signer : null)
     const message = typeof found === 'string' ? found : misplaced(found, processId, index)
     if (message !== null) read.problems.push({ line: index + 1, message })

@@ -68,13 +68,14 @@ async function judge (options: SealsPlace, processId: string, kept: Checkpoint |
   const problem = await isUnopened(options, processId, read)
     ? 'its seals hold no checkpoint'
     : kept === null ? null : missedBy(kept, read.checkpoints, options.signer)
+  const verified = read.checkpoints.slice(-SIGNATURES_MAX)
   const removed = read.checkpoints.findLast(({ kind }) => kind === 'removed')
   return {
     problem,
     begins: { segment: (removed?.segment ?? -1) + 1, hash: removed?.hash ?? GENESIS },
     sealed: {
-      reaches: read.checkpoints.reduce(further, null),
-      lines: new Set(read.checkpoints.slice(-SIGNATURES_MAX).map(({ hash }) => hash))
+      reaches: verified.reduce(further, null),
+      lines: new Set(verified.map(({ hash }) => hash))
     }
   }
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditConfig, AuditLog } from './audit.ts'
-import { lockedLogs, whileRecovering } from '../journal/log-locks.ts'
+import { lockedLogs, releaseLog, whileRecovering } from '../journal/log-locks.ts'
 import { systemFiles } from '../journal/files.ts'
 import { auditEvents } from '../journal/collections.ts'
 import type { StoredAuditEvent } from '../journal/collections.ts'
@@ -73,7 +73,8 @@ async function warnOfBroken (
     const digest = items.length === 0 ? null : await digestFiles(systemFiles, directory, processId)
     if (items.some((event) => acceptanceOf(event)?.files === digest)) {
       const replayed = await readReplayed(systemFiles, directory, processId)
-      await writeReplayed(systemFiles, directory, processId, { ...replayed, done: true })
+      await writeReplayed(systemFiles, directory, processId, { ...replayed, done: true, isAccepted: true })
+      await releaseLog(systemFiles, directory, processId)
     } else if (shown++ < BROKEN_SHOWN_MAX) {
       log.warn(
         { trail: processId, problem, broken: broken.length },
@@ -82,6 +83,7 @@ async function warnOfBroken (
       )
     }
   }
+  if (shown > BROKEN_SHOWN_MAX) log.warn({ more: shown - BROKEN_SHOWN_MAX }, 'more audit logs do not hold')
 }
 
 async function recoverAndRetain (options: PrepareAuditOptions, directory: string): Promise<RecoveryReport> {

@@ -3,7 +3,7 @@
  *
  * The signed `removed` checkpoint is written before the files go, and names the last line that went: the
  * chain that is left begins behind it, so the rest still verifies and a segment that somebody else removes
- * still is a finding. The seals stay.
+ * still is a finding. The seals stay, and so does a log that a person accepted as it is.
  */
 import type { Clock } from '../std/clock.ts'
 import type { Storage } from '../storage/port.ts'
@@ -48,7 +48,8 @@ export async function applyRetention (options: RetentionOptions): Promise<string
   const candidates: Candidate[] = []
   let bytes = 0
   for (const { processId, segments } of await listProcesses(files, directory)) {
-    const removable = !options.isLive(processId) && (await readReplayed(files, directory, processId)).done
+    const { done, isAccepted } = await readReplayed(files, directory, processId)
+    const removable = !options.isLive(processId) && done && isAccepted !== true
     for (const segment of segments) {
       const path = `${directory}/${segmentName(processId, segment)}`
       const size = await files.size(path)
@@ -149,7 +150,7 @@ async function removeThrough (
   options: RetentionOptions & { files: FileLayer, processId: string, segment: number }
 ): Promise<string[]> {
   const { files, directory, processId, segment, signer, clock } = options
-  // Missing seals are evidence too: a log that a person accepted as it is stays so.
+  // Missing seals are evidence too.
   const bytes = await files.read(`${directory}/${sealsName(processId)}`).catch(() => Buffer.alloc(0))
   const read = readSeals(bytes, processId, signer)
   if (read.checkpoints.length === 0) return []

@@ -47,6 +47,8 @@ export class Sealing {
   /** One write of the seals after the other. */
   #queue: Promise<unknown> = Promise.resolve()
   #copies = Promise.resolve()
+  /** Waits for the store to take the one before. */
+  #uncopied: Checkpoint | null = null
 
   constructor (options: SealingOptions) {
     const { files, watch, directory, processId, signer } = options
@@ -140,10 +142,15 @@ export class Sealing {
   #store (checkpoint: Checkpoint): void {
     const { files, directory, processId, storage } = this.#options
     if (storage === null) return
-    // Fail-open: the next checkpoint replaces this one, and the file and the log hold it.
+    const isWaiting = this.#uncopied !== null
+    this.#uncopied = checkpoint
+    if (isWaiting) return
     this.#copies = this.#copies.then(async () => {
+      const newest = this.#uncopied!
+      this.#uncopied = null
       const trailId = await readTrailId(files, directory)
-      await storage.collection<StoredCheckpoint>(auditCheckpoints).put({ id: processId, trailId, ...checkpoint })
+      await storage.collection<StoredCheckpoint>(auditCheckpoints).put({ id: processId, trailId, ...newest })
+      // Fail-open: the next checkpoint replaces this one, and the file and the log hold it.
     }).catch(() => { /* as said */ })
   }
 }

@@ -4,9 +4,9 @@ import { ConfigError } from './values.ts'
 import type { Environment } from './values.ts'
 
 /**
- * `.env` as the server takes it: UTF-8 text, with or without a byte order mark, whatever ends its lines. A file that
- * is none is refused instead of read as nothing: with all defaults in force another server would start, with another
- * store and other keys, and look well.
+ * `.env` as the server takes it: UTF-8 text, with or without a byte order mark, its lines ended by LF or CR LF. A file
+ * that is none is refused instead of read as nothing: with all defaults in force another server would start, with
+ * another store and other keys, and look well.
  */
 const BYTES_MAX = 1_048_576
 const NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/
@@ -39,6 +39,7 @@ function textOf (path: string): string | null {
   } catch {
     throw new ConfigError('.env', 'is no UTF-8 text')
   }
+  if (/\r(?!\n)/.test(text)) throw new ConfigError('.env', 'ends its lines with CR alone: save it with LF or CR LF')
   if (bytes.some(isControl)) throw new ConfigError('.env', 'is no text: it holds control characters')
   return text
 }

@@ -56,7 +56,7 @@ export function addedByPlaybook (decision: Decision, by: DecisionOrigin, prolong
 export function removed (decision: Decision, actor: string): AuditInput {
   return {
     ...about(decision, REMOVED, actor),
-    details: { id: decision.id, receipt: decision.assessmentId },
+    details: { id: decision.id, receipt: decision.assessmentId, createdAt: decision.createdAt },
     effects: deleteOf(decision.id)
   }
 }

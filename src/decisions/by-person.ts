@@ -16,7 +16,7 @@ import type { PendingWrites } from './pending-writes.ts'
 import { isWide, lackOf, type ScopesOf, type Target } from './permission.ts'
 import type { Readmission } from './readmission.ts'
 import type { RepeatOffenders } from './repeat-offenders.ts'
-import type { Replica } from './replica.ts'
+import { endOf, type Replica } from './replica.ts'
 import type { Decision, DecisionInput, DecisionOrigin } from './shapes.ts'
 import type { Siblings } from './siblings.ts'
 import { madeBy } from './stored-decisions.ts'
@@ -42,6 +42,9 @@ interface PersonDecisionsOptions {
   clock: Clock
 }
 
+/** Of one decision: so many others in a row may change what it renews. */
+const RECORDED_MAX = 5
+
 export function createPersonDecisions (options: PersonDecisionsOptions): PersonDecisions {
   const { replica, store, pending, siblings, offenders, readmission, neverBlock, scopesOf, audit, clock } = options
 
@@ -57,21 +60,34 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     if (by.force !== true && by.maker !== undefined && isWide(decision)) {
       throw new NEKO_ERR_INPUT_INVALID('A range wider than /16 (IPv6: /32) needs force: true')
     }
-    const { id: eventId } = await audit.durable(addedByPerson(decision))
-    if (replica.isEntombed(decision)) {
-      // Somebody removed the one that this renews while it was recorded: it is one of its own then, and a replay must
-      // not make the first one too.
-      const back = takenBack(decision, eventId)
-      await audit.durable(back).catch(() => audit.record(back))
-      decision = made
-      await audit.durable(addedByPerson(decision))
-    }
+    decision = await recorded(decision, made)
     replica.activateOwn(decision)
     // Somebody else decided the same while this one was recorded, for longer: that one stands.
     if (replica.standing.get(decision.id) === null) return replica.standing.rivalOf(decision, clock.now()) ?? decision
     pending.put(decision)
     siblings.put(decision, null)
     return decision
+  }
+
+  /**
+   * The decision as the log has it last, which is what a replay makes. While it is recorded others may remove what it
+   * renews, so that it is `made`, one of its own; or renew it too, and for longer, which then is its end as well.
+   */
+  async function recorded (decision: Decision, made: Decision): Promise<Decision> {
+    let last = decision
+    for (let times = 1; ; times++) {
+      const { id: eventId } = await audit.durable(addedByPerson(last))
+      if (times === RECORDED_MAX) return last
+      const standing = replica.standing.get(last.id)
+      if (replica.isEntombed(last)) {
+        // A replay must not make the first one too.
+        const back = takenBack(last, eventId)
+        await audit.durable(back).catch(() => audit.record(back))
+        last = made
+      } else if (standing !== null && endOf(standing) > endOf(last)) {
+        last = { ...last, createdAt: clock.now(), expiresAt: standing.expiresAt }
+      } else return last
+    }
   }
 
   async function requireHeld (maker: Principal, decision: Target & Pick<Decision, 'action'>): Promise<void> {

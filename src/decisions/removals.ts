@@ -21,9 +21,11 @@ export async function removedOf (storage: Storage, ids: string[]): Promise<Map<s
   const without = new Set(withdrawn.map(({ target }) => target))
   const standing = removals.filter(({ id }) => !without.has(id))
   const removedAt = new Map<string, number>()
-  for (const { effectKey, at } of standing) {
+  for (const { effectKey, at, details } of standing) {
     const id = effectKey!.slice(decisionCollection.name.length + 1)
-    removedAt.set(id, Math.max(at, removedAt.get(id) ?? 0))
+    // The clock of the host that made it may be ahead of the one that removed it.
+    const madeAt = typeof details?.createdAt === 'number' ? details.createdAt : 0
+    removedAt.set(id, Math.max(at, madeAt, removedAt.get(id) ?? 0))
   }
   return removedAt
 }

@@ -1,4 +1,5 @@
 import { BoundedMap } from '../std/bounded-map.ts'
+import { systemClock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 import type { Fleet } from './port.ts'
@@ -36,6 +37,8 @@ interface Question { share: string, what: Shared, isFirst: boolean }
 interface Portion { from: string, size: number, mark: string, items: Json[], isLast: boolean }
 
 const ASK_MS = 1_000
+/** For all that one sibling holds: whoever starts waits for it, and reads the store without it. */
+const TAKING_MS = 30_000
 /** Below the fleet's 64 KiB, with room for the last item. */
 const PORTION_BYTES = 40 * 1024
 /** 200,000 decisions of the longest reason are 10,000 portions. */
@@ -65,12 +68,19 @@ export function createSharing ({ fleet, topic, state, items, takeIn }: SharingPa
   })
 
   async function goOn (first: Portion, question: Question): Promise<Taken> {
+    const untilMs = systemClock.monotonic() + TAKING_MS
     let portion = first
     for (let count = 1; ; count++) {
-      takeIn(portion.items)
       const { from: processId, size, mark, isLast } = portion
+      try {
+        takeIn(portion.items)
+      } catch {
+        // Of another version, or of a stranger with access to Redis.
+        return { processId, isWhole: false, size, mark }
+      }
       if (isLast) return { processId, isWhole: true, size, mark }
-      const next = count >= PORTIONS_MAX ? [] : await ask({ ...question, isFirst: false }, processId)
+      const isOver = count >= PORTIONS_MAX || systemClock.monotonic() > untilMs
+      const next = isOver ? [] : await ask({ ...question, isFirst: false }, processId)
       if (next[0] === undefined) return { processId, isWhole: false, size, mark }
       portion = next[0]
     }

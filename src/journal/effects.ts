@@ -25,9 +25,10 @@ const LATER_MAX = 1_000
 
 /**
  * Changes of one document that are kept behind the newest one: those count when the newer ones turn out to be
- * withdrawn, as those of a caller who tries again while the disk is slow.
+ * withdrawn, as those of callers who try again while the disk is slow. They are told as withdrawn only when it answers,
+ * after some seconds: more than a minute's tries of one caller may stand before that.
  */
-const EARLIER_MAX = 8
+const EARLIER_MAX = 128
 
 /**
  * The last effect on each document, over all logs that are read: since a put replaces the whole document, only the last
@@ -150,8 +151,9 @@ export function openEffects (
 async function yieldToTheLiving ({ directory, files, isLive, effects }: ApplyOptions): Promise<void> {
   for (const { processId } of await listProcesses(files, directory)) {
     if (!isLive(processId)) continue
-    const { seq } = await readReplayed(files, directory, processId)
-    for await (const chunk of readEvents({ files, directory, processId, afterSeq: seq, untilSeq: Infinity })) {
+    const { seq: afterSeq, segment: fromSegment } = await readReplayed(files, directory, processId)
+    const wanted = { files, directory, processId, afterSeq, untilSeq: Infinity, fromSegment }
+    for await (const chunk of readEvents(wanted)) {
       for (const event of chunk) effects.add(event, false)
     }
   }

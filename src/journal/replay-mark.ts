@@ -13,6 +13,8 @@ export interface Replayed {
   /** A segment at or before the one that holds the event behind effectsSeq: reading begins there. */
   segment: number
   done: boolean
+  /** A person lets the log stand as it is (audit/acceptance.ts): from then on nothing of it changes. */
+  isAccepted?: boolean
 }
 
 /**
@@ -72,14 +74,15 @@ export async function writeReplayed (
 
 export async function readReplayed (files: FileLayer, directory: string, processId: string): Promise<Replayed> {
   try {
-    const { seq, effectsSeq, segment, done } = JSON.parse(
+    const { seq, effectsSeq, segment, done, isAccepted } = JSON.parse(
       (await files.read(`${directory}/${replayedName(processId)}`)).toString()
     ) as Partial<Replayed>
     return {
       seq: Number(seq ?? -1),
       effectsSeq: Number(effectsSeq ?? -1),
       segment: Number(segment ?? 0),
-      done: done === true
+      done: done === true,
+      isAccepted: isAccepted === true
     }
   } catch {
     // Absent or damaged: everything is replayed, which is only slower.

@@ -97,13 +97,21 @@ export function eventOf (line: Line): WrittenEvent | null {
   return line.kind === 'event' ? line.event as WrittenEvent : null
 }
 
+interface EventsWanted {
+  files: FileLayer
+  directory: string
+  processId: string
+  afterSeq: number
+  untilSeq: number
+  /** Earlier segments are not read: they hold none that is wanted. */
+  fromSegment?: number
+}
+
 /** Events of one process in order, at most 1,000 at a time; `untilSeq` excluded. */
-export async function * readEvents (
-  options: { files: FileLayer, directory: string, processId: string, afterSeq: number, untilSeq: number }
-): AsyncGenerator<WrittenEvent[]> {
-  const { files, directory, processId, afterSeq, untilSeq } = options
-  const segments =
-    (await listProcesses(files, directory)).find((process) => process.processId === processId)?.segments ?? []
+export async function * readEvents (options: EventsWanted): AsyncGenerator<WrittenEvent[]> {
+  const { files, directory, processId, afterSeq, untilSeq, fromSegment = 0 } = options
+  const log = (await listProcesses(files, directory)).find((process) => process.processId === processId)
+  const segments = (log?.segments ?? []).filter((segment) => segment >= fromSegment)
   const reads = segments.map((segment) => async () =>
     readLines(await files.read(`${directory}/${segmentName(processId, segment)}`))
   )

@@ -109,10 +109,19 @@ function isOf (pid: string, uid: number): boolean {
 function hasOpen (pid: string, links: ReadonlySet<string>): boolean {
   const directory = `/proc/${pid}/fd`
   try {
-    return readdirSync(directory).some((descriptor) => links.has(readlinkSync(`${directory}/${descriptor}`)))
+    return readdirSync(directory).some((descriptor) => links.has(linkAt(`${directory}/${descriptor}`)))
   } catch {
-    // It ended, or closed a file, while it was looked at.
+    // It ended while it was looked at.
     return false
+  }
+}
+
+/** Empty for one that was closed since it was listed, as a busy server does all the time. */
+function linkAt (path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
   }
 }
 

@@ -41,7 +41,8 @@ const COUNT_POLL_MS = 1000
 
 /**
  * The primary: forks the workers, starts them again when they die, replaces them one by one on reload, and carries the
- * fleet's messages between them. It serves no request and opens no store, so that nothing a client sends can reach it.
+ * fleet's messages between them. It serves no request; a store it opens only to bring in what a dead worker left in its
+ * log.
  * A worker gets its configuration from here and never from its environment: all workers run on the same one.
  *
  * Owns which configuration is in force and how far the start has come. The workers of the slots are slots.ts, their

@@ -7,7 +7,8 @@ import { systemClock } from './clock.ts'
  * the silence of others was its own. So whoever judges others by a time counts it by its own looks at the clock, and
  * a look that comes late counts as one that came in time.
  */
-/** An event loop that is this late did not run: a long turn of it takes tens of milliseconds. */
+
+// An event loop that is this late did not run: a long turn of it takes tens of milliseconds.
 const PAUSE_MS_MIN = 1_000
 const STEP_MS = 250
 

@@ -48,9 +48,8 @@ interface Line {
   begun: Set<ServerResponse>
   /** The last one that was begun. */
   newest: IncomingMessage | null
-  waiting: Array<{ request: IncomingMessage, response: ServerResponse }>
-  /** Bytes of the connection that came before the first of those who wait. */
-  bytesBefore: number
+  /** `bytesBefore`: of the connection, when the request came. */
+  waiting: Array<{ request: IncomingMessage, response: ServerResponse, bytesBefore: number }>
   /** When one last began alone: another one of the same read stands behind it, though its answer may have left. */
   bytesRead: number
 }
@@ -79,7 +78,7 @@ export function boundPipelines (server: Server, { begunMax, readMax }: PipelineB
   })
 
   function openLine (socket: Socket): Line {
-    const line: Line = { reading: 'open', begun: new Set(), newest: null, waiting: [], bytesBefore: 0, bytesRead: 0 }
+    const line: Line = { reading: 'open', begun: new Set(), newest: null, waiting: [], bytesRead: 0 }
     lines.set(socket, line)
     socket.once('close', () => process.nextTick(abandon, line))
     return line
@@ -91,12 +90,11 @@ export function boundPipelines (server: Server, { begunMax, readMax }: PipelineB
     if (line.reading !== 'open') return
     if (line.waiting.length === 0) {
       if (line.begun.size < begunMax && begunBehind < BEHIND_PER_TURN) return beginBehind(line, request, response)
-      line.bytesBefore = socket.bytesRead
     } else if (line.begun.size + line.waiting.length >= readMax || heldBytes(line, socket) > WAITING_BYTES_MAX) {
       line.reading = 'last'
       return stopReading(socket)
     }
-    line.waiting.push({ request, response })
+    line.waiting.push({ request, response, bytesBefore: socket.bytesRead })
     if (line.begun.size < begunMax) queue(line)
   }
 
@@ -177,8 +175,8 @@ export function boundPipelines (server: Server, { begunMax, readMax }: PipelineB
 }
 
 /** At most: of those that wait. */
-function heldBytes ({ bytesBefore }: Line, { bytesRead }: Socket): number {
-  return bytesRead - bytesBefore
+function heldBytes ({ waiting }: Line, { bytesRead }: Socket): number {
+  return bytesRead - waiting[0]!.bytesBefore
 }
 
 /**

@@ -19,10 +19,9 @@ import type { WriteAnswer, WriteOp, WriteResult } from './sqlite-writer.ts'
  * group by themselves and alone a write waits for nothing. The batch of a thread that dies is answered UNAVAILABLE,
  * because nobody knows whether it was committed.
  */
-/**
- * A database call has 2 s, less than a resolver (3 s), and background work 5 s. Checked four times a second rather than
- * by a timer per call.
- */
+
+// A database call has 2 s, less than a resolver (3 s), and background work 5 s. Checked four times a second rather than
+// by a timer per call.
 const DEADLINES_MS: Readonly<Record<Patience, number>> = { request: 2000, background: 5000 }
 const DEADLINE_CHECK_MS = 250
 /** Locked answers within a second also for operations behind another batch; less than this is no try at all. */

@@ -1,21 +1,27 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { accept, digestFiles } from '../../src/audit/acceptance.ts'
 import { createAudit } from '../../src/audit/audit.ts'
 import { readKeptCheckpoints } from '../../src/audit/kept-checkpoints.ts'
 import { applyRetention } from '../../src/audit/retention.ts'
 import type { Checkpoint } from '../../src/audit/checkpoints.ts'
+import { auditCollections } from '../../src/audit/collections.ts'
 import type { StoredCheckpoint } from '../../src/audit/collections.ts'
+import { prepareAudit } from '../../src/audit/prepare.ts'
 import { recoverAudit } from '../../src/audit/recovery.ts'
 import { createSigner } from '../../src/audit/signing.ts'
-import { verifyAudit } from '../../src/audit/verify.ts'
+import { verifyAudit, verifyDataDir } from '../../src/audit/verify.ts'
 import type { VerifyReport } from '../../src/audit/verify-report.ts'
 import { decodeLine, encodeLine, GENESIS } from '../../src/journal/chain.ts'
+import { systemFiles } from '../../src/journal/files.ts'
 import type { RecoveryReport } from '../../src/journal/recovery.ts'
 import { systemClock } from '../../src/std/clock.ts'
 import type { CollectionDefinition, Storage } from '../../src/storage/port.ts'
 import { memoryDisk } from '../journal/memory.ts'
 import { memoryStore } from '../journal/memory-store.ts'
-import { seen, silentLog } from '../journal/disk.ts'
+import { seen, silentLog, temporaryFolder } from '../journal/disk.ts'
+import { openTestStorage } from '../storage.ts'
 
 /** R26: whatever is done to seals, a start changes nothing of it, and verification says so until somebody accepts it. */
 const secret = 'a secret of the tests that is long enough'
@@ -253,6 +259,53 @@ function chained (lines: readonly string[], from: number, edit: (text: string) =
     return made.text
   })
 }
+
+t.test('a seal whose signature nobody verified proves nothing', async (t) => {
+  const memory = memoryDisk()
+  const audit = createAudit({ config: { dataDir: 'mem', auditSigningKey: secret }, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files: memory.files })
+  for (let i = 0; i < 1_010; i++) {
+    await audit.durable({ ...seen, target: `dead${i}`, effects: [{ collection: 'things', op: 'put', id: `dead${i}`, doc: { id: `dead${i}` } }] })
+    await audit.sealed()
+  }
+  const disk = memory.now()
+  const lines = disk.get(LOG)!.toString().split(/(?<=\n)/)
+  const forged = chained(lines, 1, (text) => text.replaceAll(/dead(\d+)/g, 'forged$1'))
+  const end = JSON.parse(forged.at(-1) || forged.at(-2)!) as { hash: string }
+  const seals = disk.get(SEALS)!.toString().split(/(?<=\n)/)
+  t.ok(seals.length > 1_005, `${seals.length} seals`)
+  for (const kind of ['checkpoint', 'close', 'removed']) {
+    const edited = seals.with(4, seals[4]!.replace(/"kind":"\w+"/, `"kind":"${kind}"`).replace(/"seq":\d+/, '"seq":1000000').replace(/"hash":"\w+"/, `"hash":"${end.hash}"`))
+    const place = open(new Map(disk).set(LOG, Buffer.from(forged.join(''))).set(SEALS, Buffer.from(edited.join(''))), [], secret)
+    t.match((await place.recover()).broken, [{ processId: 'dead' }], kind)
+    t.same([place.documents('things').size, place.documents('auditEvents').size], [0, 0], kind)
+    const starting = createAudit({ config: { dataDir: 'mem', auditSigningKey: secret }, storage: null, clock: systemClock, log: silentLog, processId: 'starting', files: place.files })
+    t.same(await starting.pendingEffects([things]), [], kind)
+  }
+})
+
+t.test('a start marks what was accepted, and retention leaves it as it is', async (t) => {
+  const storage = await openTestStorage(t, auditCollections)
+  const config = { dataDir: temporaryFolder(t), auditSigningKey: secret }
+  const write = async (processId: string, work: (audit: ReturnType<typeof createAudit>) => Promise<unknown>): Promise<void> => {
+    const audit = createAudit({ config, storage, clock: systemClock, log: silentLog, processId })
+    await work(audit)
+    await audit.close()
+  }
+  await write('damaged', async (audit) => { for (let i = 0; i < EVENTS; i++) await audit.durable(seen) })
+  const path = join(config.dataDir, 'audit', 'damaged-0.log')
+  writeFileSync(path, readFileSync(path).subarray(0, -300))
+  rmSync(join(config.dataDir, 'audit', 'damaged.replayed'), { force: true })
+  const start = (auditRetentionBytes?: number): ReturnType<typeof prepareAudit> => prepareAudit({ config: { ...config, auditRetentionBytes }, storage, clock: systemClock, log: silentLog, collections: [] })
+  t.match((await start()).broken, [{ processId: 'damaged' }])
+  const { findings } = await verifyDataDir(config, storage)
+  const files = await digestFiles(systemFiles, join(config.dataDir, 'audit'), 'damaged')
+  await write('judge', async (audit) => { await audit.accept(accept({ trail: 'damaged', because: 'power cut', files }, findings.filter(({ trail }) => trail === 'damaged')), 'cli') })
+  for (const bytes of [undefined, 0, 0]) {
+    await start(bytes)
+    t.match(await verifyDataDir(config, storage), { ok: true, findings: [] }, `retention of ${bytes} bytes`)
+    t.ok(existsSync(path))
+  }
+})
 
 t.test('a log of a key that was rotated out waits for that key, and is whole then', async (t) => {
   const given = await killed()

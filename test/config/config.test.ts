@@ -183,6 +183,7 @@ t.test('a .env of any line ends is read, with or without a byte order mark; one 
     ['is UTF-16', () => { writeFileSync(file, Buffer.from(`\ufeffREGION=${secret}`, 'utf16le')) }], ['is UTF-16', () => { writeFileSync(file, Buffer.from(`\ufeffREGION=${secret}`, 'utf16le').swap16()) }],
     ['is no text', () => { writeFileSync(file, Buffer.from(`REGION=${secret}`, 'utf16le')) }], ['is no UTF-8', () => { writeFileSync(file, Buffer.from(`REGION=${secret}\xff`, 'latin1')) }],
     ['is no UTF-8', () => { writeFileSync(file, gzipSync(`REGION=${secret}`)) }], ['holds no line', () => { writeFileSync(file, `{ "REGION": "${secret}" }`) }], ['holds no line', () => { writeFileSync(file, `<a href="${secret}">\n`) }],
+    ['ends its lines with CR alone', () => { writeFileSync(file, `REGION=eu-1\rJWT_SECRET=${secret}\r`) }],
     ['is larger', () => { writeFileSync(file, 'A=1\n'.repeat(300_000)) }], ['is no regular file', () => { mkdirSync(file) }], ['is no regular file', () => { execFileSync('mkfifo', [file]) }],
     ['is no regular file', () => { symlinkSync('/dev/zero', file) }], ['cannot be read', () => { symlinkSync('.env', file) }]
   ]

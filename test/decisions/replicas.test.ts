@@ -227,6 +227,20 @@ t.test('a decision that is removed while it is renewed is not made again by a re
   t.same(effects.pending().map(({ effect: { op, id } }) => [op, id]), [['delete', renewed.id], ['put', made.id]])
 })
 
+t.test('of renewals at the same time the longest is what a replay makes, and what each of them is told', async (t) => {
+  for (const ttls of [[36_000, 18_000], [18_000, 36_000], [18_000, 36_000, 600, 72_000, 7_200]]) {
+    const { living: [{ decisions }], events } = await openHost(t) as unknown as { living: [Process], events: WrittenEvent[] }
+    const { id } = await decisions.add(block('192.0.2.1', 60), person)
+    const made = await Promise.all(ttls.map((ttl) => decisions.add(block('192.0.2.1', ttl), person)))
+    t.same(new Set(made.map((one) => one.id)), new Set([id]))
+    const effects = new EffectSet()
+    for (const event of events) effects.add(event, true)
+    const { expiresAt } = decisions.forAddress('192.0.2.1')!
+    t.equal(expiresAt, Math.max(...made.map((one) => one.expiresAt!)), String(ttls))
+    t.match(effects.pending(), [{ effect: { op: 'put', id, doc: { expiresAt } } }], String(ttls))
+  }
+})
+
 t.test('a renewal never ends earlier than what it renews, whatever the store still has, and is taken over', async (t) => {
   const host = await openHost(t)
   const [maker, witness] = host.living as [Process, Process]

@@ -156,6 +156,28 @@ t.test('of a body that is given up no further chunk arrives, and later connectio
   t.equal(seen.length, 6)
 })
 
+t.test('a connection that always has some that wait is closed for what waits, not for what it sent in its life', async (t) => {
+  const { port, seen } = await serve(t, (request, response) => {
+    request.resume().on('end', () => { setTimeout(answer, 1, request, response) })
+  })
+  const body = 'x'.repeat(20_000)
+  const post = (path: number): string => `POST /${path} HTTP/1.1\r\nHost: n\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  let sent = 0
+  let text = ''
+  socket.on('data', (chunk: Buffer) => {
+    text += chunk.toString()
+    for (const answered = pathsOf(text).length; sent < 200 && sent - answered < 40;) socket.write(post(sent++))
+  })
+  while (sent < 40) socket.write(post(sent++))
+  await new Promise<void>((resolve) => {
+    socket.once('close', () => resolve())
+    socket.on('data', () => { if (pathsOf(text).length === 200) resolve() })
+  })
+  t.same(pathsOf(text), range(200), `4 MB, ${seen.length} begun`)
+})
+
 t.test('whoever leaves leaves nothing under way', async (t) => {
   const open = new Set<IncomingMessage>()
   const { port, seen } = await serve(t, (request, response) => {
