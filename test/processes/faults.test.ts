@@ -4,11 +4,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { request } from 'undici'
 import { askServer } from '../../src/processes/control-client.ts'
-import type { ClusterStatus } from '../../src/processes/status.ts'
 import type { Json } from '../../src/std/json.ts'
 import { makeDataDir, startServer } from '../server.ts'
-import type { StartedServer } from '../server.ts'
 import { startLoad, until } from './load.ts'
+import { isAlive, readyOf, statusOf } from './status-of.ts'
 import { slack, withinBar } from '../bar.ts'
 
 const main = new URL('small-main.ts', import.meta.url)
@@ -16,22 +15,6 @@ const main = new URL('small-main.ts', import.meta.url)
 async function get<T> (url: string): Promise<T> {
   const { body } = await request(url)
   return await body.json() as T
-}
-
-async function statusOf (server: StartedServer): Promise<ClusterStatus> {
-  const reply = await askServer({ dataDir: server.dataDir, verb: 'status', args: null }, () => {})
-  if (reply === null || !reply.ok) throw new Error('no status')
-  return reply.result as unknown as ClusterStatus
-}
-
-const readyOf = (status: ClusterStatus): ClusterStatus['processes'] => status.processes.filter(({ state }) => state === 'ready')
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
 }
 
 t.test('R05: a slot that crashes at every start is tried ever more rarely, and the others serve', async (t) => {
@@ -48,7 +31,7 @@ t.test('R05: a slot that crashes at every start is tried ever more rarely, and t
   const delays = deaths().map(({ restartInMs }) => restartInMs as number)
   delays.forEach((delay, i) => t.ok(delay >= 80 * 2 ** i && delay <= 120 * 2 ** i, `${delay} ms after death ${i + 1}`))
   rmSync(join(server.dataDir, 'broken-1'))
-  await until('the slot is whole again', async () => readyOf(await statusOf(server)).length === 2, 10_000)
+  await until('the slot is whole again', async () => (await readyOf(server)).length === 2, 10_000)
   t.equal((await load.stop()).failures.length, afterKill, 'the healthy worker lost nothing')
 })
 

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { request } from 'undici'
 import { askServer } from '../../src/processes/control-client.ts'
-import type { ClusterStatus } from '../../src/processes/status.ts'
 import type { Json } from '../../src/std/json.ts'
 import { spawnServer, startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
 import { startLoad, until } from './load.ts'
+import { readyOf, statusOf } from './status-of.ts'
 import { slack, withinBar } from '../bar.ts'
 
 const main = new URL('small-main.ts', import.meta.url)
@@ -16,13 +16,6 @@ async function get<T> (url: string): Promise<T> {
   return await body.json() as T
 }
 
-async function statusOf (server: StartedServer): Promise<ClusterStatus> {
-  const reply = await askServer({ dataDir: server.dataDir, verb: 'status', args: null }, () => {})
-  if (reply === null || !reply.ok) throw new Error('no status')
-  return reply.result as unknown as ClusterStatus
-}
-
-const readyOf = (status: ClusterStatus): ClusterStatus['processes'] => status.processes.filter(({ state }) => state === 'ready')
 async function countOf (server: StartedServer, series: RegExp): Promise<number> {
   const { body } = await request(`${server.metricsUrl}/metrics`)
   return [...(await body.text()).matchAll(series)].reduce((sum, match) => sum + Number(match[1]), 0)
@@ -37,7 +30,7 @@ t.test('R01: one worker killed costs only what it had in flight, and is replaced
   t.ok(Math.abs(held - CONNECTIONS / 2) <= 2, `${held} of ${CONNECTIONS} connections on one of two workers`)
   const killMs = performance.now()
   process.kill(victim!.pid, 'SIGKILL')
-  await until('a replacement is ready', async () => readyOf(await statusOf(server)).filter(({ pid }) => pid !== victim!.pid).length === 2, slack(2000))
+  await until('a replacement is ready', async () => (await readyOf(server)).filter(({ pid }) => pid !== victim!.pid).length === 2, slack(2000))
   const { failures, ok } = await load.stop()
   t.ok(failures.length <= CONNECTIONS / 2 + 2, `${failures.length} failures of ${ok}`)
   t.ok(failures.every(({ atMs }) => atMs - killMs <= slack(100)), 'the last failure comes with the kill')
@@ -52,7 +45,7 @@ t.test('R02: an error nobody caught ends its worker, with the stack in the log',
     const line = await until('the cause is logged', () => server.logs().find(({ err }) => (err as { message?: string } | undefined)?.message === text))
     t.equal(line.level, 'fatal')
     t.match((line.err as { stack: string }).stack, /small-main/)
-    await until('both are ready again', async () => readyOf(await statusOf(server)).length === 2)
+    await until('both are ready again', async () => (await readyOf(server)).length === 2)
   }
   await until('both deaths are logged', () => server.logs().filter(({ msg, code }) => msg === 'a worker died' && code !== 0).length === 2)
 })
@@ -100,7 +93,7 @@ t.test('workers that get the signal of the whole group obey only their primary',
   const server = await startServer(t, { main, env: { WORKERS: '2' } })
   for (const { pid } of (await statusOf(server)).processes) for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(pid, signal)
   await new Promise((resolve) => setTimeout(resolve, 300))
-  t.equal(readyOf(await statusOf(server)).length, 2)
+  t.equal((await readyOf(server)).length, 2)
 })
 
 t.test('the fleet over IPC: told, asked, counted, and the status of all', async (t) => {

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { request } from 'undici'
 import { askServer } from '../../src/processes/control-client.ts'
-import type { ClusterStatus } from '../../src/processes/status.ts'
 import { until } from '../processes/load.ts'
+import { readyOf } from '../processes/status-of.ts'
 import { slack } from '../bar.ts'
 import { startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
@@ -14,8 +14,7 @@ const COUNTERS = ['neko_http_requests_total', 'neko_assessments_total', 'neko_as
 const SETTLED_MS = 600
 
 async function pidsOf (server: StartedServer): Promise<number[]> {
-  const reply = await askServer({ dataDir: server.dataDir, verb: 'status', args: null }, () => {})
-  return reply?.ok === true ? (reply.result as unknown as ClusterStatus).processes.filter(({ state }) => state === 'ready').map(({ pid }) => pid) : []
+  return (await readyOf(server)).map(({ pid }) => pid)
 }
 
 t.test('figures and counters survive a reload and the death of every worker', async (t) => {

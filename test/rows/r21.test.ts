@@ -1,10 +1,9 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { askServer } from '../../src/processes/control-client.ts'
-import type { ClusterStatus } from '../../src/processes/status.ts'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf, makeKey } from '../e2e/client.ts'
 import type { TestClient } from '../e2e/client.ts'
 import { until } from '../processes/load.ts'
+import { readyOf } from '../processes/status-of.ts'
 import { makeDataDir, startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
 import { startMongo } from '../services/mongo.ts'
@@ -85,18 +84,12 @@ async function hold (t: Test, when: string, client: TestClient, callers: Callers
   }
 }
 
-async function workersOf (server: StartedServer): Promise<ClusterStatus['processes']> {
-  const reply = await askServer({ dataDir: server.dataDir, verb: 'status', args: null }, () => {})
-  if (reply === null || !reply.ok) throw new Error('no status')
-  return (reply.result as unknown as ClusterStatus).processes.filter(({ state }) => state === 'ready')
-}
-
 /** SIGKILL to the worker of one slot; resolves when another stands in its place. */
 async function replaceWorker (server: StartedServer, slot: number): Promise<void> {
-  const victim = (await workersOf(server)).find((worker) => worker.slot === slot)!
+  const victim = (await readyOf(server)).find((worker) => worker.slot === slot)!
   process.kill(victim.pid, 'SIGKILL')
   await until(`slot ${slot} has another worker`, async () => {
-    const ready = await workersOf(server)
+    const ready = await readyOf(server)
     return ready.length === WORKERS && ready.every(({ pid }) => pid !== victim.pid)
   }, 60_000)
 }

@@ -1,12 +1,10 @@
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { askServer } from '../../src/processes/control-client.ts'
-import type { ClusterStatus } from '../../src/processes/status.ts'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf, makeKey } from '../e2e/client.ts'
 import { until } from '../processes/load.ts'
+import { readyOf } from '../processes/status-of.ts'
 import { makeDataDir, startServer } from '../server.ts'
-import type { StartedServer } from '../server.ts'
 
 /**
  * R23: SQLite that another program keeps locked still gives what it had before, and takes nothing. What is acknowledged
@@ -17,12 +15,6 @@ const env = { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', RATE_LI
 const EACH = 4
 const TRIES = 24
 const ME = '{ me { username } }'
-
-async function readyOf (server: StartedServer): Promise<ClusterStatus['processes']> {
-  const reply = await askServer({ dataDir: server.dataDir, verb: 'status', args: null }, () => {})
-  if (reply === null || !reply.ok) throw new Error('no status')
-  return (reply.result as unknown as ClusterStatus).processes.filter(({ state }) => state === 'ready')
-}
 
 t.setTimeout(180_000)
 
