@@ -66,9 +66,9 @@ t.test('R23: what is acknowledged while SQLite is locked holds when a worker die
   t.same(await wrong(), [], 'with a worker that started on the locked store')
   lock.exec('ROLLBACK')
   lock.close()
-  for (let i = 0; i < 4; i++) {
-    await sleep(1_000)
-    t.same(await wrong(), [], `${i + 1} s behind the lock`)
+  for (let i = 0; i < 3; i++) {
+    await sleep(500)
+    t.same(await wrong(), [], `${i + 1} half seconds behind the lock`)
   }
   t.equal(await server.stop(), 0)
 })
