@@ -1,12 +1,10 @@
 import type { AuditInput } from '../audit/shapes.ts'
+import type { EffectVersion } from '../journal/shapes.ts'
 import { asDocument, decisionCollection, type Decision, type DecisionOrigin } from './shapes.ts'
 import { subjectKey } from './subject.ts'
 
 /** Audit events about decisions (pure): each carries the change of the store that a replay makes up for. */
 type StoreChange = NonNullable<AuditInput['effects']>
-
-/** The type of a removal by a person. */
-export const REMOVED = 'decision.remove'
 
 /** By a person. */
 export function addedByPerson (decision: Decision): AuditInput {
@@ -52,12 +50,15 @@ export function addedByPlaybook (decision: Decision, by: DecisionOrigin, prolong
   }
 }
 
-/** One event for each decision: the trail's index in the store finds an event by its first effect alone. */
-export function removed (decision: Decision, actor: string): AuditInput {
+/**
+ * One event for each decision: the trail's index in the store finds an event by its first effect alone. `removedAt`:
+ * the versions made up to then end (ms since the epoch).
+ */
+export function removed (decision: Decision, actor: string, removedAt: number): AuditInput {
   return {
-    ...about(decision, REMOVED, actor),
-    details: { id: decision.id, receipt: decision.assessmentId, createdAt: decision.createdAt },
-    effects: deleteOf(decision.id)
+    ...about(decision, 'decision.remove', actor),
+    details: { id: decision.id, receipt: decision.assessmentId },
+    effects: deleteOf(decision.id, { madeAt: removedAt })
   }
 }
 
@@ -70,7 +71,7 @@ export function superseded (decision: Decision): AuditInput {
     ...about(decision, 'decision.supersede', decision.origin),
     assessmentId: decision.assessmentId,
     details: { id: decision.id },
-    effects: deleteOf(decision.id).map((effect) => ({ ...effect, doc: endedVersion(decision) }))
+    effects: deleteOf(decision.id, versionOf(decision)).map((effect) => ({ ...effect, doc: endedVersion(decision) }))
   }
 }
 
@@ -83,13 +84,18 @@ function about (
 }
 
 function putOf (decision: Decision): StoreChange {
-  return [{ collection: decisionCollection.name, op: 'put', id: decision.id, doc: asDocument(decision) }]
+  const [doc, version] = [asDocument(decision), versionOf(decision)]
+  return [{ collection: decisionCollection.name, op: 'put', id: decision.id, doc, version }]
+}
+
+function versionOf ({ createdAt, expiresAt }: Decision): EffectVersion {
+  return { madeAt: createdAt, endsAt: expiresAt }
 }
 
 function endedVersion ({ id, expiresAt }: Decision): { id: string, expiresAt: number | null } {
   return { id, expiresAt }
 }
 
-function deleteOf (id: string): StoreChange {
-  return [{ collection: decisionCollection.name, op: 'delete', id }]
+function deleteOf (id: string, version: EffectVersion): StoreChange {
+  return [{ collection: decisionCollection.name, op: 'delete', id, version }]
 }

@@ -42,9 +42,6 @@ interface PersonDecisionsOptions {
   clock: Clock
 }
 
-/** Of one decision: so many others in a row may change what it renews. */
-const RECORDED_MAX = 5
-
 export function createPersonDecisions (options: PersonDecisionsOptions): PersonDecisions {
   const { replica, store, pending, siblings, offenders, readmission, neverBlock, scopesOf, audit, clock } = options
 
@@ -60,34 +57,22 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
     if (by.force !== true && by.maker !== undefined && isWide(decision)) {
       throw new NEKO_ERR_INPUT_INVALID('A range wider than /16 (IPv6: /32) needs force: true')
     }
-    decision = await recorded(decision, made)
-    replica.activateOwn(decision)
-    // Somebody else decided the same while this one was recorded, for longer: that one stands.
-    if (replica.standing.get(decision.id) === null) return replica.standing.rivalOf(decision, clock.now()) ?? decision
-    pending.put(decision)
-    siblings.put(decision, null)
-    return decision
-  }
-
-  /**
-   * The decision as the log has it last, which is what a replay makes. While it is recorded others may remove what it
-   * renews, so that it is `made`, one of its own; or renew it too, and for longer, which then is its end as well.
-   */
-  async function recorded (decision: Decision, made: Decision): Promise<Decision> {
-    let last = decision
-    for (let times = 1; ; times++) {
-      const { id: eventId } = await audit.durable(addedByPerson(last))
-      if (times === RECORDED_MAX) return last
-      const standing = replica.standing.get(last.id)
-      if (replica.isEntombed(last)) {
-        // A replay must not make the first one too.
-        const back = takenBack(last, eventId)
-        await audit.durable(back).catch(() => audit.record(back))
-        last = made
-      } else if (standing !== null && endOf(standing) > endOf(last)) {
-        last = { ...last, createdAt: clock.now(), expiresAt: standing.expiresAt }
-      } else return last
+    const { id: eventId } = await audit.durable(addedByPerson(decision))
+    if (replica.isEntombed(decision)) {
+      // Somebody removed the one that this renews while it was recorded: it is one of its own then.
+      const back = takenBack(decision, eventId)
+      await audit.durable(back).catch(() => audit.record(back))
+      decision = made
+      await audit.durable(addedByPerson(decision))
     }
+    replica.activateOwn(decision)
+    // Of what others made meanwhile, that which lasts longest stands: a version of this one, or another in its place.
+    const standing = replica.standing.get(decision.id)
+    if (standing === null) return replica.standing.rivalOf(decision, clock.now()) ?? decision
+    const last = endOf(standing) > endOf(decision) ? standing : decision
+    pending.put(last)
+    siblings.put(last, null)
+    return last
   }
 
   async function requireHeld (maker: Principal, decision: Target & Pick<Decision, 'action'>): Promise<void> {
@@ -108,11 +93,12 @@ export function createPersonDecisions (options: PersonDecisionsOptions): PersonD
   async function remove (id: string, actor: string): Promise<Decision> {
     const decision = replica.standing.get(id) ?? await store.get(id)
     if (decision === null) throw new NEKO_ERR_NOT_FOUND('There is no such decision')
+    const outlasted = replica.outlastedBy(id)
+    // Another host's clock may be ahead of this one, and this one's may have been.
+    const removedAt = Math.max(clock.now(), ...[decision, ...outlasted].map(({ createdAt }) => createdAt))
     // Those in whose place it stands go first: should its own removal fail, it still stands for them.
-    await Promise.all(replica.outlastedBy(id).map((outlasted) => audit.durable(removed(outlasted, actor))))
-    const { at } = await audit.durable(removed(decision, actor))
-    // Another host's clock may be ahead of this one.
-    const removedAt = Math.max(at, decision.createdAt)
+    await Promise.all(outlasted.map((other) => audit.durable(removed(other, actor, removedAt))))
+    await audit.durable(removed(decision, actor, removedAt))
     if (replica.standing.get(id) === null) readmission.readmit(decision)
     replica.bury(id, removedAt)
     pending.delete(id, madeBy(removedAt))

@@ -1,6 +1,5 @@
-import { auditEvents, type StoredAuditEvent } from '../journal/collections.ts'
-import type { Storage, Where } from '../storage/port.ts'
-import { REMOVED } from './audit-events.ts'
+import { endedInIndex } from '../journal/effects.ts'
+import type { Storage } from '../storage/port.ts'
 import { decisionCollection } from './shapes.ts'
 
 /**
@@ -9,23 +8,7 @@ import { decisionCollection } from './shapes.ts'
  * @throws NEKO_ERR_STORE_UNAVAILABLE
  */
 export async function removedOf (storage: Storage, ids: string[]): Promise<Map<string, number>> {
-  const events = storage.collection<StoredAuditEvent>(auditEvents)
-  const find = async (where: Where): Promise<StoredAuditEvent[]> => (await events.find({ where, first: 1_000 })).items
-  const removals = await find({
-    effectKey: { in: ids.map((id) => `${decisionCollection.name}/${id}`) },
-    type: REMOVED,
-    outcome: 'ok'
-  })
-  if (removals.length === 0) return new Map()
-  const withdrawn = await find({ type: 'audit.withdrawn', target: { in: removals.map(({ id }) => id) } })
-  const without = new Set(withdrawn.map(({ target }) => target))
-  const standing = removals.filter(({ id }) => !without.has(id))
-  const removedAt = new Map<string, number>()
-  for (const { effectKey, at, details } of standing) {
-    const id = effectKey!.slice(decisionCollection.name.length + 1)
-    // The clock of the host that made it may be ahead of the one that removed it.
-    const madeAt = typeof details?.createdAt === 'number' ? details.createdAt : 0
-    removedAt.set(id, Math.max(at, madeAt, removedAt.get(id) ?? 0))
-  }
-  return removedAt
+  const prefix = `${decisionCollection.name}/`
+  const ended = await endedInIndex(storage, ids.map((id) => prefix + id))
+  return new Map([...ended].map(([key, removedAt]) => [key.slice(prefix.length), removedAt]))
 }

@@ -90,6 +90,7 @@ export const decisionCollection: CollectionDefinition = {
   name: 'decisions',
   primaryReads: true,
   expiryField: 'expiresAt',
+  versionFields: { madeAt: 'createdAt', endsAt: 'expiresAt' },
   indexes: [
     { name: 'decisions_created', fields: [['createdAt', -1]] },
     { name: 'decisions_value', fields: [['value', 1]] },

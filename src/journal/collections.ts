@@ -1,11 +1,11 @@
 import type { CollectionDefinition } from '../storage/port.ts'
-import type { AuditEvent, WrittenEvent } from './shapes.ts'
+import type { AuditEvent, StoreEffect, WrittenEvent } from './shapes.ts'
 
 /**
  * An event in the store, which is the log's index: `effectKey` is `<collection>/<id>` of its first effect, by which
- * recovery finds later changes of the same document.
+ * recovery finds later changes of the same document; `effectEnds` is there where it ends the versions made up to then.
  */
-export type StoredAuditEvent = AuditEvent & { effectKey?: string }
+export type StoredAuditEvent = AuditEvent & { effectKey?: string, effectEnds?: number }
 
 export const auditEvents: CollectionDefinition = {
   name: 'auditEvents',
@@ -22,5 +22,13 @@ export const auditEvents: CollectionDefinition = {
 export function storedEvent (event: WrittenEvent): StoredAuditEvent {
   const { effects, ...stored } = event
   const first = effects?.[0]
-  return first === undefined ? stored : { ...stored, effectKey: `${first.collection}/${first.id}` }
+  if (first === undefined) return stored
+  const effectKey = `${first.collection}/${first.id}`
+  const effectEnds = endsThrough(first)
+  return effectEnds === null ? { ...stored, effectKey } : { ...stored, effectKey, effectEnds }
+}
+
+/** Up to when an effect ends the versions of its document; null for any other. */
+export function endsThrough ({ op, version }: StoreEffect): number | null {
+  return op === 'delete' && version !== undefined && version.endsAt === undefined ? version.madeAt : null
 }

@@ -1,22 +1,12 @@
 import type { Collection, CollectionDefinition, Document, Page, Storage, Where } from '../storage/port.ts'
-import { auditEvents } from './collections.ts'
+import { auditEvents, endsThrough } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
 import type { FileLayer } from './files.ts'
 import type { Portion } from './portion.ts'
 import { readReplayed } from './replay-mark.ts'
 import { listProcesses, readEvents } from './segments.ts'
-import type { StoreEffect, WrittenEvent } from './shapes.ts'
-
-/** One change of one document, and the event that stands for it. */
-export interface Pending {
-  effect: StoreEffect
-  /** The store has it, or its living writer will see to that: it counts against earlier ones alone. */
-  isSettled: boolean
-  at: number
-  processId: string
-  seq: number
-  eventId: string
-}
+import type { EffectVersion, Pending, StoreEffect, WrittenEvent } from './shapes.ts'
+import { lastsLonger, leftBy } from './versions.ts'
 
 /** Keys looked up, and documents written, in one command of the store. */
 export const CHUNK = 200
@@ -32,7 +22,8 @@ const EARLIER_MAX = 128
 
 /**
  * The last effect on each document, over all logs that are read: since a put replaces the whole document, only the last
- * counts, and order between documents does not. Bounded by what was changed since the logs' markers (minutes).
+ * counts (of documents with versions the one that stands), and order between documents does not. Bounded by what was
+ * changed since the logs' markers (minutes).
  */
 export class EffectSet {
   /** By document, the last one at the end. */
@@ -62,12 +53,28 @@ export class EffectSet {
     return this.#withdrawn.has(eventId)
   }
 
-  /** Oldest first. */
+  /** What is to be made up for, oldest first; of a document with versions its removal, and the put behind it. */
   pending (): Pending[] {
-    return [...this.#changes.values()]
-      .map((changes) => changes.findLast(({ eventId }) => !this.#withdrawn.has(eventId)))
-      .filter((last) => last !== undefined && !last.isSettled)
-      .sort((a, b) => a!.at - b!.at) as Pending[]
+    const left = [...this.#changes.values()].map((changes) => this.#leftOf(changes)).filter(({ length }) => length > 0)
+    return left.sort((a, b) => a.at(-1)!.at - b.at(-1)!.at).flat()
+  }
+
+  /** Up to when the logs say that versions of this effect's document ended. */
+  endedAt (effect: StoreEffect): number {
+    const changes = this.#standing(this.#changes.get(effectKey(effect)) ?? [])
+    return Math.max(-Infinity, ...changes.map((change) => endsThrough(change.effect) ?? -Infinity))
+  }
+
+  #standing (changes: readonly Pending[]): Pending[] {
+    return changes.filter(({ eventId }) => !this.#withdrawn.has(eventId))
+  }
+
+  #leftOf (changes: readonly Pending[]): Pending[] {
+    const standing = this.#standing(changes)
+    const last = standing.at(-1)
+    if (last === undefined) return []
+    if (standing.every(({ effect }) => effect.version !== undefined)) return leftBy(standing)
+    return last.isSettled ? [] : [last]
   }
 }
 
@@ -180,21 +187,64 @@ async function applyChunk (
  * The effects that change something: where neither the index knows a later change of the document nor the document
  * itself says that it is newer. At most 200 of one collection. @throws NEKO_ERR_STORE_UNAVAILABLE
  */
-export async function dueEffects ({ storage, definition, chunk, effects }: {
-  storage: Storage,
-  definition: CollectionDefinition,
-  chunk: Pending[],
-  effects: EffectSet
-}): Promise<Pending[]> {
+export async function dueEffects ({ storage, definition, chunk, effects }: DueOptions): Promise<Pending[]> {
   const collection = storage.collection<Document & { updatedAt?: number }>(definition)
-  const later = await laterChanges(storage, chunk, effects)
   const stored = new Map((await collection.getMany(chunk.map(({ effect }) => effect.id))).map((doc) => [doc.id, doc]))
-  return chunk.filter(({ effect, at }) => {
-    if ((later.get(effectKey(effect)) ?? 0) > at) return false
+  const fields = definition.versionFields
+  const versions = chunk.filter(({ effect }) => fields !== undefined && effect.version !== undefined)
+  const others = chunk.filter((one) => !versions.includes(one))
+  const due = new Set(fields === undefined || versions.length === 0
+    ? []
+    : await dueVersions({ storage, chunk: versions, effects, stored, fields }))
+  const outdated = others.length === 0 ? new Set() : await outdatedIn(storage, others, effects)
+  return chunk.filter((pending) => {
+    const { effect, at } = pending
+    if (effect.version !== undefined && fields !== undefined) return due.has(pending)
+    if (outdated.has(pending)) return false
     const known = stored.get(effect.id)
     if (effect.op === 'delete') return known !== undefined && isVersion(known, effect.doc)
     const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
     return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
+  })
+}
+
+interface DueOptions {
+  storage: Storage
+  definition: CollectionDefinition
+  chunk: Pending[]
+  effects: EffectSet
+}
+
+interface DueVersions extends Omit<DueOptions, 'definition'> {
+  stored: ReadonlyMap<string, Document>
+  fields: NonNullable<CollectionDefinition['versionFields']>
+}
+
+/** By the versions alone: no time of an event counts. */
+async function dueVersions ({ storage, chunk, effects, stored, fields }: DueVersions): Promise<Pending[]> {
+  const keys = chunk.map(({ effect }) => effectKey(effect))
+  const ended = await endedInIndex(storage, keys, (id) => effects.isWithdrawn(id))
+  const versionOf = (id: string): EffectVersion | null => {
+    const known: { [field: string]: unknown } | undefined = stored.get(id) as never
+    if (known === undefined) return null
+    return { madeAt: Number(known[fields.madeAt]), endsAt: (known[fields.endsAt] ?? null) as number | null }
+  }
+  const puts = new Map(chunk.filter(({ effect }) => effect.op === 'put').map((one) => [one.effect.id, one]))
+  const isPutDue = ({ effect }: Pending): boolean => {
+    const endedAt = Math.max(ended.get(effectKey(effect)) ?? -Infinity, effects.endedAt(effect))
+    if (effect.version!.madeAt <= endedAt) return false
+    const known = versionOf(effect.id)
+    return known === null || known.madeAt <= endedAt || lastsLonger(effect.version!, known)
+  }
+  return chunk.filter((one) => {
+    const { effect } = one
+    if (effect.op === 'put') return isPutDue(one)
+    const known = versionOf(effect.id)
+    if (known === null) return false
+    const endsAt = endsThrough(effect)
+    if (endsAt === null) return isVersion(stored.get(effect.id)!, effect.doc)
+    const put = puts.get(effect.id)
+    return known.madeAt <= endsAt && !(put !== undefined && isPutDue(put))
   })
 }
 
@@ -204,38 +254,65 @@ function isVersion (known: Document, named: StoreEffect['doc']): boolean {
   return Object.entries(named ?? {}).every(([field, value]) => fields[field] === value)
 }
 
-/**
- * The time of the newest event that the index holds for each document, where it is newer than the oldest of
- * the chunk. One that was withdrawn is no change.
- */
-async function laterChanges (
+/** Those of whose document the index holds a later event. One that was withdrawn is no change. */
+async function outdatedIn (
   storage: Storage,
   chunk: readonly Pending[],
   effects: EffectSet
-): Promise<Map<string, number>> {
+): Promise<Set<Pending>> {
   const events = storage.collection<StoredAuditEvent>(auditEvents)
   const oldest = chunk.reduce((least, pending) => Math.min(least, pending.at), Infinity)
-  const newest = new Map<string, number>()
-  const asked = new Set(chunk.map(({ effect }) => effectKey(effect)))
+  const asked = new Map(chunk.map((pending) => [effectKey(pending.effect), pending]))
+  const outdated = new Set<Pending>()
   // A document that changed a thousand times fills a page: what is known is asked for no more, so each page ends some.
   for (let after: string | null = null; asked.size > 0;) {
     const page: Page<StoredAuditEvent> = await events.find({
-      where: { effectKey: { in: [...asked] }, outcome: 'ok', at: { gt: oldest } },
+      where: { effectKey: { in: [...asked.keys()] }, outcome: 'ok', at: { gt: oldest } },
       sort: [['at', -1]],
       first: LATER_MAX,
       after
     })
-    const known = page.items.filter(({ id }) => !effects.isWithdrawn(id))
-    const withdrawn = await withdrawnIn(events, known)
-    for (const event of known) {
-      if (withdrawn.has(event.id)) continue
-      newest.set(event.effectKey!, Math.max(event.at, newest.get(event.effectKey!) ?? 0))
+    const later = page.items.filter((event) =>
+      !effects.isWithdrawn(event.id) && isAfter(event, asked.get(event.effectKey!))
+    )
+    const withdrawn = await withdrawnIn(events, later)
+    for (const event of later) {
+      const pending = asked.get(event.effectKey!)
+      if (pending === undefined || withdrawn.has(event.id)) continue
+      outdated.add(pending)
       asked.delete(event.effectKey!)
     }
     after = page.hasNextPage ? page.cursors.at(-1) ?? null : null
     if (after === null) break
   }
-  return newest
+  return outdated
+}
+
+/** Within one log its own numbers count, whatever the clock did; between logs only the time is there. */
+function isAfter (event: StoredAuditEvent, pending: Pending | undefined): boolean {
+  if (pending === undefined) return false
+  return event.processId === pending.processId ? event.seq > pending.seq : event.at > pending.at
+}
+
+/**
+ * Up to when the index says that versions of these documents ended, by `<collection>/<id>`; of several times the last.
+ * At most 200. @throws NEKO_ERR_STORE_UNAVAILABLE
+ */
+export async function endedInIndex (
+  storage: Storage,
+  keys: readonly string[],
+  isWithdrawn: (eventId: string) => boolean = () => false
+): Promise<Map<string, number>> {
+  const events = storage.collection<StoredAuditEvent>(auditEvents)
+  const where = { effectKey: { in: [...new Set(keys)] }, effectEnds: { gte: 0 }, outcome: 'ok' }
+  const { items } = await events.find({ where, sort: [['at', -1]], first: LATER_MAX })
+  const withdrawn = await withdrawnIn(events, items)
+  const ended = new Map<string, number>()
+  for (const { id, effectKey, effectEnds } of items) {
+    if (withdrawn.has(id) || isWithdrawn(id)) continue
+    ended.set(effectKey!, Math.max(effectEnds!, ended.get(effectKey!) ?? 0))
+  }
+  return ended
 }
 
 /** Which of these the index knows as withdrawn: by logs that are read no more, as the store has all of them. */

@@ -1,7 +1,6 @@
 import type { Json } from '../std/json.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { CHUNK, dueEffects, EffectSet, openEffects } from './effects.ts'
-import type { Pending } from './effects.ts'
 import type { FileLayer } from './files.ts'
 import { countProven, linkedLines, NOWHERE } from './linked-lines.ts'
 import type { LogPlace, Sealed } from './linked-lines.ts'
@@ -11,6 +10,7 @@ import type { LogSeals } from './recovery.ts'
 import { readReplayed } from './replay-mark.ts'
 import type { Replayed } from './replay-mark.ts'
 import { eventOf, listProcesses, segmentName } from './segments.ts'
+import type { Pending } from './shapes.ts'
 
 /** The last acknowledged change of one document that the store may not have yet. */
 export interface PendingEffect {
@@ -19,7 +19,7 @@ export interface PendingEffect {
   op: 'put' | 'delete'
   /** Of a `delete` the fields of the version that ended, or null. */
   doc: { id: string } & { [key: string]: Json } | null
-  /** When it was recorded, ms since the epoch. */
+  /** When it was recorded, or its version made, ms since the epoch. */
   at: number
 }
 
@@ -62,7 +62,8 @@ export async function readPendingEffects (options: PendingEffectsOptions): Promi
   }
   const newest = opened.slice(-EFFECTS_MAX)
   const due = storage === null ? newest : await withoutOutdated(newest, { storage, collections, effects })
-  return due.map(({ effect: { collection, id, op, doc }, at }) => ({ collection, id, op, doc: doc ?? null, at }))
+  return due.map(({ effect: { collection, id, op, doc, version }, at }) =>
+    ({ collection, id, op, doc: doc ?? null, at: version?.madeAt ?? at }))
 }
 
 /** A store that cannot be asked leaves them all: what it knows is read when it answers. */

@@ -14,8 +14,32 @@ export interface StoreEffect {
   op: 'put' | 'delete'
   id: string
   doc?: { id: string } & { [key: string]: Json }
+  version?: EffectVersion
   /** In place of `doc` where the log was written with AUDIT_PSEUDONYM_KEY (pseudonyms.ts). */
   sealed?: string
+}
+
+/**
+ * Of documents of which several processes make versions at the same time, each by its own clock: neither the order of
+ * the logs nor the times of events count then. A put makes the version of `madeAt`, which lasts until `endsAt` (null:
+ * for ever). A delete with `madeAt` alone ends all versions that were made up to then, one with `endsAt` that version.
+ * Of those that stand the one that lasts longest counts, then the newest: as memory has it (decisions/replica.ts).
+ */
+export interface EffectVersion {
+  /** ms since the epoch, as `endsAt` */
+  madeAt: number
+  endsAt?: number | null
+}
+
+/** One change of one document, and the event that stands for it. */
+export interface Pending {
+  effect: StoreEffect
+  /** The store has it, or its living writer will see to that: it counts against earlier ones alone. */
+  isSettled: boolean
+  at: number
+  processId: string
+  seq: number
+  eventId: string
 }
 
 /** An event as a room reports it. Nothing secret goes in: values of credentials are never part of an event. */

@@ -38,6 +38,8 @@ export interface CollectionDefinition {
   indexes: IndexDefinition[]
   /** A field of ms since the epoch, or null: the document is invisible from then on, and removed within a minute. */
   expiryField?: string
+  /** Of documents with versions (journal/shapes.ts): when one was made, and until when it lasts. */
+  versionFields?: { madeAt: string, endsAt: string }
   /** Always read from the primary, whatever MONGODB_URI's readPreference says: identity must not see the past. */
   primaryReads?: boolean
 }

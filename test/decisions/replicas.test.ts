@@ -7,10 +7,10 @@ import { removedOf } from '../../src/decisions/removals.ts'
 import { decisionCollection, decisionCollections, type Decision, type DecisionInput } from '../../src/decisions/shapes.ts'
 import type { Fleet } from '../../src/fleet/port.ts'
 import { auditEvents, storedEvent } from '../../src/journal/collections.ts'
-import { EffectSet } from '../../src/journal/effects.ts'
+import { dueEffects, EffectSet } from '../../src/journal/effects.ts'
 import type { WrittenEvent } from '../../src/journal/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
-import type { Document, Storage } from '../../src/storage/port.ts'
+import type { Storage } from '../../src/storage/port.ts'
 import { createFaultyStorage, type StoreState } from '../identity/faulty-storage.ts'
 import { createLocalFleet, type LocalFleet } from '../local-fleet.ts'
 import { openTestStorage } from '../storage.ts'
@@ -62,7 +62,8 @@ async function openHost (t: Test, { loses }: { loses?: (topic: string) => boolea
         clock,
         neverBlock: [],
         scopesOf: async () => [],
-        loggedChanges: async () => [...lastChanges(host.events).values()],
+        loggedChanges: async () => effectsOf(host.events, () => true).pending().map(({ effect: { op, id, doc, version }, at }) =>
+          ({ op, id, doc: doc ?? null, at: version?.madeAt ?? at })),
         forgetClient () {},
         log: { warn () {}, error () {} }
       })
@@ -78,14 +79,14 @@ async function openHost (t: Test, { loses }: { loses?: (topic: string) => boolea
     },
     async recover () {
       if (host.store.state !== 'up') return
-      const dead = host.events.filter(({ processId }) => host.living.every(({ id }) => id !== processId))
+      const isDead = ({ processId }: WrittenEvent): boolean => host.living.every(({ id }) => id !== processId)
       const store = storage.collection<Decision>(decisionCollection)
-      for (const { id, op, doc, by } of lastChanges(host.events).values()) {
-        if (dead.every(({ processId }) => processId !== by)) continue
-        if (op === 'put') await store.put(doc as Decision)
-        else if (doc === null || (await store.get(id))?.expiresAt === (doc as Decision).expiresAt) await store.delete(id)
+      await storage.collection(auditEvents).insertMany(host.events.filter(isDead).map(storedEvent))
+      const effects = effectsOf(host.events, isDead)
+      for (const { effect: { op, id, doc } } of await dueEffects({ storage, definition: decisionCollection, chunk: effects.pending(), effects })) {
+        if (op === 'put') await store.put(doc as unknown as Decision)
+        else await store.delete(id)
       }
-      await storage.collection(auditEvents).insertMany(dead.map(storedEvent))
       await reloadAll(host)
     }
   }
@@ -115,14 +116,10 @@ function journalOf (host: Host, process: Process): Audit {
   }
 }
 
-type Change = { collection: string, id: string, op: 'put' | 'delete', doc: Document | null, at: number, by: string }
-
-function lastChanges (events: readonly WrittenEvent[]): Map<string, Change> {
-  const last = new Map<string, Change>()
-  for (const { effects = [], at, processId } of events) {
-    for (const { doc = null, ...effect } of effects) last.set(effect.id, { ...effect, doc, at, by: processId })
-  }
-  return last
+function effectsOf (events: readonly WrittenEvent[], isWanted: (event: WrittenEvent) => boolean): EffectSet {
+  const effects = new EffectSet()
+  for (const event of events) effects.add(event, isWanted(event))
+  return effects
 }
 
 const isBlocked = ({ decisions }: Process, address: string): boolean => decisions.forAddress(address) !== null
@@ -210,7 +207,7 @@ t.test('the trail\'s index knows the removal of each decision that a removal end
   await host.storage.collection(auditEvents).insertMany(host.events.map(storedEvent))
   t.same([...(await removedOf(host.storage, adds)).keys()].sort(), adds.sort())
   const again = host.events.find(({ type }) => type === 'decision.remove')!
-  await host.storage.collection(auditEvents).insert(storedEvent({ ...again, id: '0', at: again.at + 5 }))
+  await host.storage.collection(auditEvents).insert(storedEvent({ ...again, id: '0', effects: again.effects!.map((effect) => ({ ...effect, version: { madeAt: again.at + 5 } })) }))
   t.equal((await removedOf(host.storage, adds)).get(String(again.details!.id)), again.at + 5, 'the last removal counts')
 })
 
@@ -227,17 +224,48 @@ t.test('a decision that is removed while it is renewed is not made again by a re
   t.same(effects.pending().map(({ effect: { op, id } }) => [op, id]), [['delete', renewed.id], ['put', made.id]])
 })
 
-t.test('of renewals at the same time the longest is what a replay makes, and what each of them is told', async (t) => {
+t.test('of renewals at the same time, by one process or several, the longest is what a replay makes', async (t) => {
   for (const ttls of [[36_000, 18_000], [18_000, 36_000], [18_000, 36_000, 600, 72_000, 7_200]]) {
-    const { living: [{ decisions }], events } = await openHost(t) as unknown as { living: [Process], events: WrittenEvent[] }
-    const { id } = await decisions.add(block('192.0.2.1', 60), person)
-    const made = await Promise.all(ttls.map((ttl) => decisions.add(block('192.0.2.1', ttl), person)))
+    const host = await openHost(t)
+    const { id } = await host.living[0]!.decisions.add(block('192.0.2.1', 60), person)
+    await sleep(5)
+    host.store.state = 'locked'
+    const made = await Promise.all(ttls.map((ttl, i) => host.living[i % host.living.length]!.decisions.add(block('192.0.2.1', ttl), person)))
     t.same(new Set(made.map((one) => one.id)), new Set([id]))
-    const effects = new EffectSet()
-    for (const event of events) effects.add(event, true)
-    const { expiresAt } = decisions.forAddress('192.0.2.1')!
-    t.equal(expiresAt, Math.max(...made.map((one) => one.expiresAt!)), String(ttls))
-    t.match(effects.pending(), [{ effect: { op: 'put', id, doc: { expiresAt } } }], String(ttls))
+    const expiresAt = host.clock.now() + Math.max(...ttls) * 1000
+    for (const one of [...host.living]) await host.die(one)
+    await host.start()
+    t.equal(host.living[0]!.decisions.forAddress('192.0.2.1')?.expiresAt, expiresAt, `${ttls}: a start without the store`)
+    host.store.state = 'up'
+    await host.recover()
+    t.equal((await host.storage.collection<Decision>(decisionCollection).get(id))?.expiresAt, expiresAt, `${ttls}: in the store`)
+  }
+})
+
+t.test('a clock that is set back brings nothing back that was lifted, and shortens nothing that was renewed', async (t) => {
+  for (const skewMs of [3_600_000, 5_000, -3_600_000]) {
+    const host = await openHost(t)
+    const [maker] = host.living as [Process]
+    host.clock.advance(skewMs)
+    const lifted = await maker.decisions.add(block('192.0.2.1', 7200), person)
+    await maker.decisions.add(block('192.0.2.2', 7200), person)
+    await maker.decisions.settled()
+    await sleep(5)
+    await host.storage.collection(auditEvents).insertMany(host.events.map(storedEvent))
+    host.clock.advance(-skewMs)
+    host.store.state = 'locked'
+    await maker.decisions.remove(lifted.id, 'user:anna')
+    const renewed = await maker.decisions.add(block('192.0.2.2', 86_400), person)
+    await sleep(5)
+    for (const one of [...host.living]) await host.die(one)
+    await host.start()
+    const ends = (): unknown[] => host.living.flatMap(({ decisions }) => [1, 2].map((n) => decisions.forAddress(`192.0.2.${n}`)?.expiresAt))
+    t.same(ends(), [undefined, renewed.expiresAt], `${skewMs} ms: a start without the store`)
+    host.store.state = 'up'
+    await host.recover()
+    await host.recover()
+    await host.start()
+    t.same(ends(), [undefined, renewed.expiresAt, undefined, renewed.expiresAt], `${skewMs} ms: once it is back`)
   }
 })
 
