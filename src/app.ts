@@ -2,7 +2,7 @@ import Fastify, { LogController, type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config/config.ts'
 import type { ServerParts } from './processes/serving.ts'
-import { keepPrepared, type Prepared } from './prepare.ts'
+import { keepPrepared, standingFor, type Prepared } from './prepare.ts'
 import type { Clock } from './std/clock.ts'
 import { FileWatch } from './std/file-watch.ts'
 import { BODY_BYTES_MAX } from './transaction/bounds.ts'
@@ -96,7 +96,7 @@ const processContext = fp(async (app: FastifyInstance, { config, clock, prepared
 /** Those that the host found at its start, to which the rooms add theirs. */
 function watchFiles (app: FastifyInstance): FileWatch {
   const watch = new FileWatch()
-  for (const [path, identity] of Object.entries(app.prepared.standing ?? {})) watch.keep(path, identity)
+  for (const [path, identity] of standingFor(app.config, app.prepared)) watch.keep(path, identity)
   watch.onChange((lost) => {
     if (lost === null) return app.log.warn('the files of DATA_DIR are in their places again: changes are taken')
     app.log.error(

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { prepareReceipts } from './receipts/prepare.ts'
 import { assessmentCollections } from './receipts/shapes.ts'
-import { prepareSigningKey } from './audit/audit.ts'
+import { auditDirectory, prepareSigningKey } from './audit/audit.ts'
 import { auditCollections } from './audit/collections.ts'
 import { nameTrail, prepareAudit } from './audit/prepare.ts'
 import type { Config } from './config/config.ts'
@@ -92,7 +92,7 @@ export async function prepareStore (parts: Parts): Promise<Prepared> {
   const isEmbedded = config.mongodbUri === null
   // Why the embedded store is down is said in the one line below.
   const storage = await openStorage({ config, clock, log: isEmbedded ? silentLog : log })
-  const standing = (): Record<string, string> => standingFiles(config.dataDir, isEmbedded)
+  const standing = (): Record<string, string> => standingFiles(config)
   try {
     return { ...await prepareRooms(storage, parts), standing: standing() }
   } catch (error) {
@@ -120,12 +120,36 @@ function isAway (error: unknown): boolean {
 }
 
 /** Files that every process of the host must find where this start did. */
-function standingFiles (dataDir: string, isEmbedded: boolean): Record<string, string> {
-  const paths = [join(dataDir, 'neko.sock'), ...isEmbedded ? [storageFile(dataDir)] : []]
+function standingFiles (config: Config): Record<string, string> {
+  return identitiesOf([...storeFiles(config), ...generatedKeys(config)])
+}
+
+function storeFiles ({ dataDir, mongodbUri }: Config): string[] {
+  return [join(dataDir, 'neko.sock'), ...mongodbUri === null ? [storageFile(dataDir)] : []]
+}
+
+function identitiesOf (paths: readonly string[]): Record<string, string> {
   return Object.fromEntries(paths.flatMap((path) => {
     const identity = fileAt(path)
     return identity === null ? [] : [[path, identity]]
   }))
+}
+
+/** Of those that stood at the start, the ones that a configuration needs, which a reload may have given its keys. */
+export function standingFor (config: Config, { standing = {} }: Prepared): Array<[path: string, identity: string]> {
+  const all = generatedKeys({ ...config, jwtSecrets: [], auditSigningKey: null })
+  const needed = generatedKeys(config)
+  return Object.entries(standing).filter(([path]) => !all.includes(path) || needed.includes(path))
+}
+
+/** Without them a start would make others: nobody's token would hold, and no log's seals. */
+function generatedKeys (
+  { dataDir, jwtSecrets, auditSigningKey }: Pick<Config, 'dataDir' | 'jwtSecrets' | 'auditSigningKey'>
+): string[] {
+  return [
+    ...jwtSecrets.length === 0 ? [join(dataDir, 'jwt.secret')] : [],
+    ...auditSigningKey === null ? [join(auditDirectory(dataDir), 'signing.key')] : []
+  ]
 }
 
 interface LogRecoveryParts {
@@ -145,8 +169,7 @@ interface LogRecoveryParts {
 export function createLogRecovery (
   { clock, log, fleet, liveProcessIds, config }: LogRecoveryParts
 ): { owe (): void, close (): Promise<void> } {
-  const { dataDir, mongodbUri } = config()
-  const standing = Object.entries(standingFiles(dataDir, mongodbUri === null))
+  const standing = Object.entries(identitiesOf(storeFiles(config())))
   // Open over the tries: it goes on looking for a database that is away, and one that is slow is reached once.
   let storage: Storage | null = null
   let progress = new RecoveryProgress()

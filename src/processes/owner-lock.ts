@@ -11,15 +11,14 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { ConfigError } from '../config/config.ts'
 import { isRunning, ownMark } from '../std/process-mark.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /**
  * The lock of a data directory that does not lie in it: the control socket goes when somebody deletes the directory,
- * and a second server would begin a new store beside the one that still runs. Named by the user and the canonical path,
- * so that all spellings of a path are one.
+ * and a second server would begin a new store beside the one that still runs. Named by the user and the path.
  *
  * On Linux an abstract socket, which ends with its process; elsewhere a file among the temporary ones. Either name may
  * be taken by another user: whoever holds it must prove to be ours, or is passed over with a warning. So is one of this
@@ -34,10 +33,26 @@ const NONE: OwnerLock = { release () {} }
 /** A holder that ends just now leaves the name free. */
 const TRIES = 3
 
-/** @throws ConfigError naming DATA_DIR when another server of this user runs on it. */
-export async function lockOwner ({ dataDir, log, platform = process.platform }: LockOptions): Promise<OwnerLock> {
+/**
+ * Of where DATA_DIR leads, and of the path itself: a link that is set to another directory leads elsewhere.
+ * @throws ConfigError naming DATA_DIR when another server of this user runs on it.
+ */
+export async function lockOwner (options: LockOptions): Promise<OwnerLock> {
+  const locks: OwnerLock[] = []
+  const release = (): void => { for (const lock of locks) lock.release() }
+  try {
+    for (const path of new Set([realpathSync(options.dataDir), resolve(options.dataDir)])) {
+      locks.push(await lockPath(path, options))
+    }
+  } catch (error) {
+    release()
+    throw error
+  }
+  return { release }
+}
+
+async function lockPath (path: string, { log, platform = process.platform }: LockOptions): Promise<OwnerLock> {
   const uid = process.getuid?.() ?? 0
-  const path = realpathSync(dataDir)
   const digest = createHash('sha256').update(path).digest('hex').slice(0, 32)
   const name = `neko-defense-api-${uid}-${digest}`
   for (let tries = 0; tries < TRIES; tries++) {

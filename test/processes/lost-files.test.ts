@@ -17,6 +17,8 @@ const FILES: Record<string, (dataDir: string) => string[]> = {
   'the seals': (dataDir) => inAudit(dataDir, '.seals'),
   'the database': (dataDir) => [join(dataDir, 'neko.db')],
   'the log of the database': (dataDir) => [join(dataDir, 'neko.db-wal')],
+  'the key of tokens': (dataDir) => [join(dataDir, 'jwt.secret')],
+  'the key of seals': (dataDir) => [join(dataDir, 'audit', 'signing.key')],
   'the control socket': (dataDir) => [join(dataDir, 'neko.sock')],
   'the data directory': (dataDir) => [dataDir],
   'the directory of the log': (dataDir) => [join(dataDir, 'audit')]
