@@ -14,7 +14,7 @@ import { systemFiles } from '../journal/files.ts'
 import type { FileLayer } from '../journal/files.ts'
 import { Journal } from '../journal/journal.ts'
 import { readPendingEffects } from '../journal/pending-effects.ts'
-import type { PendingEffect } from '../journal/pending-effects.ts'
+import type { Logged, PendingEffect } from '../journal/pending-effects.ts'
 import { createPseudonyms } from '../journal/pseudonyms.ts'
 import { ensureSecret, requireSecret } from '../journal/secret-file.ts'
 import type { Clock } from '../std/clock.ts'
@@ -102,7 +102,7 @@ export interface AuditService extends Audit {
    * Changes of these collections that logs of this host hold and the store may not have yet, oldest first: memory that
    * is filled from the store takes them on top.
    */
-  pendingEffects (collections: readonly CollectionDefinition[]): Promise<PendingEffect[]>
+  pendingEffects (collections: readonly CollectionDefinition[], wanted?: Logged): Promise<PendingEffect[]>
   /** Resolves when all that is durable now is sealed too, some milliseconds later. Rejects like the disk. */
   sealed (): Promise<void>
   /**
@@ -241,9 +241,9 @@ export function createAudit (options: AuditOptions): AuditService {
       const place = placeOf(config.dataDir)
       await noteSettings({ storage, place, signer, settings, nowMs: clock.now(), durable })
     },
-    pendingEffects (collections) {
+    pendingEffects (collections, wanted = 'pending') {
       const examine = createLogExaminer({ files, directory, signer, storage })
-      return readPendingEffects({ directory, files, collections, pseudonyms, storage, log, examine })
+      return readPendingEffects({ directory, files, collections, pseudonyms, storage, log, examine, wanted })
     },
     sealed: () => sealing.sealed(),
     async accept (acceptance, origin) {

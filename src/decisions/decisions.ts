@@ -1,6 +1,7 @@
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Principal } from '../identity/shapes.ts'
+import type { Logged } from '../journal/pending-effects.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page, Storage } from '../storage/port.ts'
 import { superseded } from './audit-events.ts'
@@ -97,8 +98,8 @@ interface DecisionParts {
   clock: Clock
   neverBlock: readonly string[]
   scopesOf: ScopesOf
-  /** Changes of decisions in the logs of this host that the store may not have yet, oldest first. */
-  loggedChanges (): Promise<LoggedChange[]>
+  /** Changes of decisions in the logs of this host, oldest first. */
+  loggedChanges (wanted: Logged): Promise<LoggedChange[]>
   /** Forgets what this process knows about a client: history, limits, tries of login. */
   forgetClient (clientKey: string): void
   log: { warn (details: object, message: string): void, error (details: object, message: string): void }

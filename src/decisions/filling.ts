@@ -1,4 +1,5 @@
 import type { Sharing, Taken } from '../fleet/sharing.ts'
+import type { Logged } from '../journal/pending-effects.ts'
 import type { Clock } from '../std/clock.ts'
 import { endOf, type Replica } from './replica.ts'
 import { withOriginKind, type Decision } from './shapes.ts'
@@ -6,8 +7,8 @@ import { withOriginKind, type Decision } from './shapes.ts'
 /**
  * How the memory of a process that starts is filled. The store lags behind what was acknowledged: it may be away, and
  * SQLite that another program holds locked still gives what it had before. So the logs of the host count on top of it,
- * with what siblings hold and the store may lack; where it could not be read, all that a sibling holds. The three come
- * in any order, since what ended ends whoever tells it (replica.ts).
+ * with what siblings hold and the store may lack; where it could not be read, all that a sibling and the logs hold. The
+ * three come in any order, since what ended ends whoever tells it (replica.ts).
  */
 export interface LoggedChange {
   op: 'put' | 'delete'
@@ -21,7 +22,7 @@ interface FillingOptions {
   replica: Replica
   sharing: Sharing
   clock: Clock
-  loggedChanges (): Promise<LoggedChange[]>
+  loggedChanges (wanted: Logged): Promise<LoggedChange[]>
   /** @throws NEKO_ERR_STORE_UNAVAILABLE */
   load (): Promise<void>
   log: { warn (details: object, message: string): void }
@@ -39,11 +40,11 @@ export async function fillMemory (
     log.warn({ err: error }, 'decisions could not be loaded yet')
     return false
   })
-  const overlaying = overlay()
+  const overlaying = overlay('pending')
 
-  async function overlay (): Promise<void> {
+  async function overlay (wanted: Logged): Promise<void> {
     try {
-      for (const change of await loggedChanges()) takeIn(change)
+      for (const change of await loggedChanges(wanted)) takeIn(change)
     } catch (error) {
       log.warn({ err: error }, 'decisions in the audit logs could not be read')
     }
@@ -65,9 +66,13 @@ export async function fillMemory (
   }
 
   const isLoaded = await loading
-  const done = Promise.all([taking, overlaying]).then(([siblings]) => isLoaded ? undefined : takeAll(siblings))
+  const done = Promise.all([taking, overlaying]).then(async ([siblings]) => {
+    if (isLoaded) return
+    await takeAll(siblings)
+    await overlay('all')
+  })
   const late = AbortSignal.timeout(WAIT_MS)
   await Promise.race([done, new Promise<void>((resolve) => { late.addEventListener('abort', () => resolve()) })])
-  if (late.aborted) log.warn({}, 'decisions that siblings hold are still on their way')
+  if (late.aborted) log.warn({}, 'decisions of siblings and of the audit logs are still on their way')
   return isLoaded
 }

@@ -25,7 +25,7 @@ export default fp(async (app) => {
     clock,
     neverBlock: config.neverBlock,
     scopesOf: (kind, id) => app.identity.scopesOf(kind, id),
-    loggedChanges: () => audit.pendingEffects([decisionCollection]),
+    loggedChanges: (wanted) => audit.pendingEffects([decisionCollection], wanted),
     log,
     forgetClient (clientKey) {
       app.clients.forget(clientKey)

@@ -23,7 +23,14 @@ export interface PendingEffect {
   at: number
 }
 
+/**
+ * pending: what the store may lack. all: also what it has, for who cannot read it. Older changes than the newest logs
+ * hold are not among them, nor those of other hosts.
+ */
+export type Logged = 'pending' | 'all'
+
 interface PendingEffectsOptions {
+  wanted: Logged
   directory: string
   files: FileLayer
   /** Whose changes are wanted. */
@@ -52,8 +59,8 @@ export async function readPendingEffects (options: PendingEffectsOptions): Promi
   const { collections, storage, pseudonyms, log } = options
   const effects = await readLogs(options)
   const names = new Set(collections.map(({ name }) => name))
-  const wanted = effects.pending().filter(({ effect }) => names.has(effect.collection))
-  const { opened, unreadable } = openEffects(wanted, (effect) => openSealed(effect, pseudonyms))
+  const pending = effects.pending().filter(({ effect }) => names.has(effect.collection))
+  const { opened, unreadable } = openEffects(pending, (effect) => openSealed(effect, pseudonyms))
   if (unreadable > 0) {
     log.warn({ effects: unreadable }, 'changes that the store may lack were sealed by another AUDIT_PSEUDONYM_KEY')
   }
@@ -94,7 +101,8 @@ async function withoutOutdated (
 interface Log { processId: string, replayed: Replayed, segments: number[], newestMs: number }
 
 async function readLogs (options: PendingEffectsOptions): Promise<EffectSet> {
-  const { files, directory, log, examine } = options
+  const { files, directory, log, examine, wanted } = options
+  const isPending = wanted === 'pending'
   const effects = new EffectSet()
   const logs = await listLogs(options)
   let bytesLeft = BYTES_MAX
@@ -104,15 +112,16 @@ async function readLogs (options: PendingEffectsOptions): Promise<EffectSet> {
       const { problem, sealed } = await examine(processId)
       if (problem !== null) continue
       const place = { files, directory, processId }
-      const from = Math.min(replayed.segment, sealed.reaches?.segment ?? Infinity)
+      const from = isPending ? Math.min(replayed.segment, sealed.reaches?.segment ?? Infinity) : 0
       const sized = await withSizes(place, segments.filter((segment) => segment >= from))
       const fitting = sized.filter((_, index) => total(sized.slice(index)) <= bytesLeft).map(({ segment }) => segment)
       bytesLeft -= total(sized)
-      const settledSeq = replayed.done ? Infinity : replayed.effectsSeq
+      const settledSeq = !isPending ? -1 : replayed.done ? Infinity : replayed.effectsSeq
       await readLog({ place, segments: fitting, sealed, settledSeq, effects })
     }
   }
-  await read(logs.filter(({ replayed }) => !replayed.done))
+  await read(isPending ? logs.filter(({ replayed }) => !replayed.done) : logs)
+  if (!isPending) return effects
   const oldestMs = effects.pending()[0]?.at
   // The store has all of a log that is done, but what it says about a pending change must count without the store too.
   if (oldestMs !== undefined) await read(logs.filter(({ replayed, newestMs }) => replayed.done && newestMs >= oldestMs))

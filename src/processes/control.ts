@@ -39,7 +39,8 @@ export function createControlVerbs (log: Pick<Logger, 'error'>): ControlVerbs {
         const handler = handlers.get(verb)
         if (handler === undefined && elsewhere !== null) return await elsewhere(verb, args, progress)
         if (handler === undefined) {
-          throw new NEKO_ERR_NOT_FOUND(`This server does not know the verb "${verb.slice(0, 40)}", or has not started yet`)
+          const name = verb.slice(0, 40)
+          throw new NEKO_ERR_NOT_FOUND(`This server does not know the verb "${name}", or has not started yet`)
         }
         return { ok: true, result: await handler(args, progress) }
       } catch (error) {

@@ -32,6 +32,8 @@ interface Host {
   store: { state: StoreState }
   /** Written lines of all logs of the host, in order. */
   events: WrittenEvent[]
+  /** Ids of those that recovery has brought in. */
+  brought: Set<string>
   start (): Promise<Process>
   die (process: Process): Promise<void>
   /** What recovery does with the logs of the dead: the last change of each document, and all events. */
@@ -51,6 +53,7 @@ async function openHost (t: Test, { loses }: { loses?: (topic: string) => boolea
     living: [],
     store: { state: 'up' },
     events: [],
+    brought: new Set(),
     async start () {
       const process: Process = { id: '', fleet: fleet.join(host.living.length), isDead: false, decisions: null as never }
       process.id = process.fleet.processId
@@ -62,7 +65,7 @@ async function openHost (t: Test, { loses }: { loses?: (topic: string) => boolea
         clock,
         neverBlock: [],
         scopesOf: async () => [],
-        loggedChanges: async () => effectsOf(host.events, () => true).pending().map(({ effect: { op, id, doc, version }, at }) =>
+        loggedChanges: async (wanted) => effectsOf(host.events, ({ id }) => wanted === 'all' || !host.brought.has(id)).pending().map(({ effect: { op, id, doc, version }, at }) =>
           ({ op, id, doc: doc ?? null, at: version?.madeAt ?? at })),
         forgetClient () {},
         log: { warn () {}, error () {} }
@@ -87,6 +90,7 @@ async function openHost (t: Test, { loses }: { loses?: (topic: string) => boolea
         if (op === 'put') await store.put(doc as unknown as Decision)
         else await store.delete(id)
       }
+      for (const { id } of host.events.filter(isDead)) host.brought.add(id)
       await reloadAll(host)
     }
   }
@@ -155,6 +159,28 @@ t.test('blocks of an outage stand in all processes, and in new ones, when their 
     await host.recover()
     await reloadAll(host)
     t.equal(isBlocked(later, '192.0.2.1'), false, `${state}: what was lifted stays lifted`)
+  }
+})
+
+t.test('a server that starts without its store has in force what was brought into it before, too', async (t) => {
+  for (const state of ['away', 'locked'] as const) {
+    const host = await openHost(t)
+    const [maker] = host.living as [Process]
+    await maker.decisions.add(block('192.0.2.1'), person)
+    const lifted = await maker.decisions.add(block('192.0.2.2'), person)
+    await maker.decisions.remove(lifted.id, 'user:anna')
+    maker.decisions.addNow({ ...block('192.0.2.3'), ttlSeconds: 3600 }, { origin: 'playbook:X' })
+    await maker.decisions.settled()
+    await sleep(5)
+    for (const one of [...host.living]) await host.die(one)
+    await host.recover()
+    host.store.state = state
+    const started = await host.start()
+    await until('the logs are read', () => isBlocked(started, '192.0.2.3'))
+    t.same([1, 2, 3].map((n) => isBlocked(started, `192.0.2.${n}`)), [true, false, true], state)
+    host.store.state = 'up'
+    await reloadAll(host)
+    t.same([1, 2, 3].map((n) => isBlocked(started, `192.0.2.${n}`)), [true, false, true], `${state}, and back`)
   }
 })
 
