@@ -124,7 +124,7 @@ class Run {
     const isLast = cycle === cycles - 1
     const restarts = isLast || cycle % RESTART_EVERY === RESTART_EVERY - 1
     if (restarts) await this.#restart()
-    await this.#readStore(beganMs)
+    await this.#readStore(beganMs).catch((error: Error) => this.#violate(`the store is not read: ${error.message}`))
     for (const fault of system.faults()) {
       if (!this.#faults.has(fault)) this.#violate(fault)
       this.#faults.add(fault)
