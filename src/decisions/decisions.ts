@@ -117,7 +117,7 @@ export function createDecisions (
   const standing = createStanding({ neverBlock })
   const store = storage.collection<Decision>(decisionCollection)
   const pending = createPendingWrites({
-    store,
+    store: storage.collection<Decision>(decisionCollection, 'background'),
     onStored: (decisions) => markStored(decisions),
     onError: (error) => log.error({ err: error }, 'decisions wait for the store')
   })

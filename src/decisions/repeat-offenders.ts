@@ -39,7 +39,8 @@ export function createRepeatOffenders ({ storage, clock }: { storage: Storage, c
   const steps = new BoundedMap<string, Step>(OFFENDERS_MAX)
   const forgotten = new BoundedMap<string, number>(FORGOTTEN_MAX)
   const store = storage.collection<StoredStep>(offenderStepCollection)
-  const pending = createPendingWrites({ store, onError: () => { /* as said */ } })
+  const behind = storage.collection<StoredStep>(offenderStepCollection, 'background')
+  const pending = createPendingWrites({ store: behind, onError: () => { /* as said */ } })
 
   function take (key: string, step: Step): void {
     const known = steps.get(key)

@@ -78,10 +78,13 @@ const UPKEEP_EVERY_MS = 5 * 60_000
 export function createReceipts (parts: ReceiptParts): Receipts {
   const { storage, audit, fleet, clock, log, threads, judge } = parts
   const store = storage.collection<StoredAssessment>(assessmentCollection)
+  // Nobody waits for these: a database that is late with them is not down.
+  const behind = storage.collection<StoredAssessment>(assessmentCollection, 'background')
   const recent = createRecentReceipts(clock)
   const stats = createSharedStats({ fleet, clock })
   const slices = createSlices(clock)
-  const recorder = createRecorder({ store, clock, slices, retentionDays: parts.config.assessmentRetentionDays, log })
+  const retentionDays = parts.config.assessmentRetentionDays
+  const recorder = createRecorder({ store: behind, clock, slices, retentionDays, log })
   const intake = createIntake({ clock, recent, recorder, stats, log })
   const lookup = createLookup({ fleet, recent, slices, store })
   const live = createLive({ fleet, clock, slices, onAdded: intake.onAdded, log })
@@ -100,8 +103,8 @@ export function createReceipts (parts: ReceiptParts): Receipts {
     score: threads.score,
     judge: (score, about) => judge(score, about).action
   })
-  const cleaning = createCleaning({ store, slices, log })
-  const stopUpkeep = keepUp(store, cleaning, { fleet, log })
+  const cleaning = createCleaning({ store: behind, slices, log })
+  const stopUpkeep = keepUp(behind, cleaning, { fleet, log })
 
   return {
     ...intake,
