@@ -6,11 +6,14 @@ import { allowanceCollection, assessmentCollection } from '../../src/receipts/sh
 import { createReceiptIds } from '../../src/std/id.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import { observation } from '../detect/observations.ts'
+import { until } from '../processes/load.ts'
+import { oldReceipt } from './old-receipts.ts'
 import { openRooms } from './room.ts'
 import type { Room } from './room.ts'
 import type { Recorded } from '../../src/receipts/recent-receipts.ts'
 import type { StoredAssessment } from '../../src/receipts/shapes.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
+import type { CollectionDefinition, Document, Patience, Storage } from '../../src/storage/port.ts'
 
 const INJECTION = '/catalog?q=1%27%20union%20select%20username,password%20from%20users--%20'
 
@@ -274,4 +277,27 @@ t.test('recording costs the request path a few microseconds', async (t) => {
   const us = (user + system) / 20_000
   t.comment(`${us.toFixed(2)} us each`)
   t.ok(us < 10)
+})
+
+t.test('what nobody waits for has more time, and is late without taking the database down', async (t) => {
+  const asked = new Set<string>()
+  const listening = (storage: Storage): Storage => ({
+    ...storage,
+    collection<T extends Document> (definition: CollectionDefinition, patience: Patience = 'request') {
+      return new Proxy(storage.collection<T>(definition, patience), {
+        get (target, name) {
+          if (definition === assessmentCollection) asked.add(`${String(name)} ${patience}`)
+          return Reflect.get(target, name) as unknown
+        }
+      })
+    }
+  })
+  const { rooms: [room], storage } = await openRooms(t, 1, listening)
+  await storage.collection<StoredAssessment>(assessmentCollection).insertMany([oldReceipt(1)])
+  asked.clear()
+  await room!.assessments.load()
+  await room!.see(observation({ url: '/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--' }))
+  await room!.assessments.flush()
+  await until('the old one is cleaned', () => [...asked].some((call) => call.startsWith('putMany')))
+  t.same([...asked].sort(), ['find background', 'insertMany background', 'putMany background'])
 })

@@ -27,10 +27,10 @@ export interface Room {
 
 export interface Rooms { rooms: Room[], clock: TestClock, storage: Storage, audited: AuditInput[] }
 
-/** Rooms of as many processes over one real store; scoring inline. */
-export async function openRooms (t: Test, count = 1): Promise<Rooms> {
+/** Rooms of as many processes over one real store, seen through `through`; scoring inline. */
+export async function openRooms (t: Test, count = 1, through = (storage: Storage): Storage => storage): Promise<Rooms> {
   const clock = createTestClock()
-  const storage = await openTestStorage(t, assessmentCollections, clock)
+  const storage = through(await openTestStorage(t, assessmentCollections, clock))
   const audited: AuditInput[] = []
   const audit = { record: (event: AuditInput) => { audited.push(event) }, durable: async (event: AuditInput) => { audited.push(event); return { ...event, id: 'ev', at: 0, processId: '', seq: 0 } }, healthy: () => true }
   const rooms = joinedFleets(count).map((fleet): Room => {
