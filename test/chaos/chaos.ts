@@ -20,6 +20,8 @@ import { Trail, verifyProblem } from './trail.ts'
  */
 export interface ChaosOptions {
   seed: number
+  /** The number of the first cycle, which says what is done to whom. */
+  first?: number
   cycles: number
   /** Of one cycle's faults. */
   spanMs: number
@@ -67,7 +69,8 @@ export async function runChaos (t: Test, options: ChaosOptions): Promise<Verdict
   const system = await startSystem(t, { mongo: options.mongo, nowMs: () => history.nowMs() })
   const run = new Run(t, { ...options, history, system, dice: createDice(options.seed) })
   await run.prepare()
-  for (let cycle = 0; cycle < options.cycles; cycle++) options.report(await run.cycle(cycle))
+  const { first = 0, cycles } = options
+  for (let cycle = first; cycle < first + cycles; cycle++) options.report(await run.cycle(cycle))
   return run.verdict
 }
 
@@ -109,7 +112,7 @@ class Run {
   }
 
   async cycle (cycle: number): Promise<object> {
-    const { system, history, seed, spanMs, long, cycles } = this.#options
+    const { system, history, seed, spanMs, long, first = 0, cycles } = this.#options
     this.#cycle = cycle
     // Dice of its own: how often the load threw the other ones is up to the machine.
     const plan = planOf(cycle, { dice: createDice(seed + cycle), spanMs, long })
@@ -121,7 +124,7 @@ class Run {
     this.#isQuiet = true
     await this.#lookAt('settled', history.subjects)
     await this.#tryPasswords(beganMs)
-    const isLast = cycle === cycles - 1
+    const isLast = cycle === first + cycles - 1
     const restarts = isLast || cycle % RESTART_EVERY === RESTART_EVERY - 1
     if (restarts) await this.#restart()
     await this.#readStore(beganMs).catch((error: Error) => this.#violate(`the store is not read: ${error.message}`))
