@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Collection, CollectionDefinition, Document, Page, Storage, Where } from '../storage/port.ts'
 import { auditEvents, endsThrough } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
@@ -203,6 +204,8 @@ export async function dueEffects ({ storage, definition, chunk, effects }: DueOp
     if (outdated.has(pending)) return false
     const known = stored.get(effect.id)
     if (effect.op === 'delete') return known !== undefined && isVersion(known, effect.doc)
+    // Not written once more: somebody may remove it meanwhile, and it would be back.
+    if (known !== undefined && isDeepStrictEqual(withoutRevision(known), effect.doc)) return false
     const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
     return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
   })

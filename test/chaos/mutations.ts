@@ -33,12 +33,16 @@ async function act <T> (trial: Trial, subject: Subject, call: Call): Promise<T |
     await sleep(AWAY_MS)
     return null
   }
-  subject.entries.push({ to: call.to, event: call.event, atMs, doneMs: history.nowMs(), ...told })
+  const doneMs = history.nowMs()
+  // A database that went while it was asked may have done it: only one that is known to be away refuses at once.
+  const isLost = told.code === 'NEKO_ERR_STORE_UNAVAILABLE' && doneMs - atMs > REFUSED_MS_MAX
+  subject.entries.push({ to: call.to, event: call.event, atMs, doneMs, ...told, ...isLost ? { outcome: 'unknown' as const } : {} })
   return data === null ? null : Object.values(data)[0] as T
 }
 
 interface Told { outcome: Outcome, code: string | null, receipt: string | null, data: Record<string, unknown> | null }
 
+const REFUSED_MS_MAX = 1_000
 /** Codes that say nothing of whether it was done. */
 const UNDECIDED = new Set(['NEKO_ERR_TIMEOUT', 'NEKO_ERR_INTERNAL'])
 

@@ -55,6 +55,17 @@ t.test('the last change of each document wins, over all logs that the dead left'
   for (const id of ['gone', 'back', 'never']) t.equal(await collection.get(id), null)
 })
 
+t.test('what the store has as it was acknowledged is not written once more, since it may be removed meanwhile', async (t) => {
+  const storage = await openTestStorage(t, [...auditCollections, things])
+  const collection = storage.collection<{ id: string, text: string }>(things)
+  const memory = memoryDisk()
+  const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files: memory.files })
+  for (const id of ['written', 'lost']) await dead.durable(put(id, 'acknowledged'))
+  await collection.put({ id: 'written', text: 'acknowledged' })
+  t.equal((await recoverAudit({ ...common, storage, clock: systemClock, files: memory.files, isLive: () => false })).effects, 1)
+  for (const id of ['written', 'lost']) t.match(await collection.get(id), { revision: 1 }, id)
+})
+
 t.test('what a living process changed later is left to it', async (t) => {
   const storage = await openTestStorage(t, [...auditCollections, things])
   const clock = createTestClock()
