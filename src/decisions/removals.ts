@@ -1,4 +1,4 @@
-import { endedInIndex } from '../journal/effects.ts'
+import { endedInIndex } from '../journal/due-effects.ts'
 import type { Storage } from '../storage/port.ts'
 import { decisionCollection } from './shapes.ts'
 

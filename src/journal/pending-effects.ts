@@ -1,6 +1,8 @@
 import type { Json } from '../std/json.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
-import { CHUNK, dueEffects, EffectSet, openEffects } from './effects.ts'
+import { CHUNK, dueEffects, storedOf } from './due-effects.ts'
+import { EffectSet } from './effect-set.ts'
+import { openEffects } from './effects.ts'
 import type { FileLayer } from './files.ts'
 import { countProven, linkedLines, NOWHERE } from './linked-lines.ts'
 import type { LogPlace, Sealed } from './linked-lines.ts'
@@ -88,7 +90,8 @@ async function withoutOutdated (
       const definition = collections.find((collection) => collection.name === name)!
       for (let at = 0; at < group.length; at += CHUNK) {
         const chunk = group.slice(at, at + CHUNK)
-        for (const one of await dueEffects({ storage, definition, chunk, effects })) due.add(one)
+        const stored = await storedOf(storage, definition, chunk)
+        for (const one of await dueEffects({ storage, definition, stored, chunk, effects })) due.add(one.pending)
       }
     }
   } catch {

@@ -18,13 +18,14 @@ import type { Collection, CollectionDefinition, Storage } from '../storage/port.
 import { encodeLine, GENESIS } from './chain.ts'
 import { auditEvents, storedEvent } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
-import { applyEffects, EffectSet } from './effects.ts'
+import { EffectSet } from './effect-set.ts'
+import { applyEffects, RecoveryProgress } from './effects.ts'
 import { systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
 import { countProven, lastEvent, linkedLines, NOWHERE, readSegment } from './linked-lines.ts'
 import type { OpenEnd, Sealed } from './linked-lines.ts'
 import { releaseLog } from './log-locks.ts'
-import { Portion, PORTION_MAX } from './portion.ts'
+import { PORTION_MAX } from './portion.ts'
 import { openSealed } from './pseudonyms.ts'
 import type { Pseudonyms } from './pseudonyms.ts'
 import { readReplayed, writeReplayed } from './replay-mark.ts'
@@ -73,13 +74,6 @@ export interface RecoveryOptions {
   /** For who calls again after a failure: goes on where that one ended. */
   progress?: RecoveryProgress | undefined
   files?: FileLayer
-}
-
-/** How far recovery came, over the calls that it takes a store that is slow or comes and goes. */
-export class RecoveryProgress {
-  readonly portion = new Portion()
-  /** Effects that the store has. */
-  readonly applied = new Set<string>()
 }
 
 export interface RecoveryReport {

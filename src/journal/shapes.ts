@@ -36,6 +36,8 @@ export interface Pending {
   effect: StoreEffect
   /** The store has it, or its living writer will see to that: it counts against earlier ones alone. */
   isSettled: boolean
+  /** An earlier put that did not settle: where the store has that one, this change is made again. */
+  over?: StoreEffect
   at: number
   processId: string
   seq: number

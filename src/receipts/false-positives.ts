@@ -14,7 +14,7 @@ import { findLetThrough, mayMeet, type LetThrough } from './let-through.ts'
 import { createMarkedSigns } from './marked-signs.ts'
 import { newAllowances, PER_RECEIPT_MAX } from './new-allowances.ts'
 import { ALLOWANCES_MAX, createStandingAllowances, type StandingAllowances } from './standing-allowances.ts'
-import { isBoundAllowance } from './shapes.ts'
+import { allowanceCollection, isBoundAllowance } from './shapes.ts'
 import type { RecentReceipts } from './recent-receipts.ts'
 import type { Assessment, StoredAllowance, StoredAssessment } from './shapes.ts'
 import type { Slices } from './slices.ts'
@@ -85,7 +85,7 @@ const PORTION = 8
 const QUESTION = 'assessments.wouldChange'
 
 export function createFalsePositives (parts: FalsePositiveParts): FalsePositives {
-  const { store, audit, fleet, receipts } = parts
+  const { store, audit, clock, fleet, receipts } = parts
   const standing = createStandingAllowances(parts)
   const marked = createMarkedSigns(parts)
 
@@ -104,7 +104,7 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     requireRoom(allowances)
     await attempt(audit, {
       ...event,
-      effects: allowances.map((one) => ({ collection: store.definition.name, op: 'put', id: one.id, doc: { ...one } }))
+      effects: allowances.map(putOf)
     }, () => store.putMany(allowances))
     standing.put(allowances)
     return { allowances, changedVerdicts: await changedEverywhere(allowances), dryRun: false, letThrough: null }
@@ -121,14 +121,15 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     const allowance = standing.get(id)
     if (allowance === null) throw new NEKO_ERR_NOT_FOUND('There is no such allowance')
     if (allowance.grade === 'certain' && !mayManage) throw new NEKO_ERR_FORBIDDEN('the scope manage')
-    const { target, rule, place, assessmentId } = allowance
+    const { target, rule, place, assessmentId, createdAt } = allowance
+    const version = { madeAt: Math.max(clock.now(), createdAt) }
     await attempt(audit, {
       category: 'security',
       type: 'allowance.remove',
       actor,
       target: id,
       details: { on: target, rule, place, receipt: assessmentId, origin },
-      effects: [{ collection: store.definition.name, op: 'delete', id }]
+      effects: [{ collection: allowanceCollection.name, op: 'delete', id, version }]
     }, () => store.delete(id))
     standing.end(id)
     return allowance
@@ -172,6 +173,11 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
   })
 
   return { mark, remove, all: standing.all, page: standing.page, load: standing.load, close: standing.close }
+}
+
+function putOf (one: StoredAllowance): NonNullable<AuditInput['effects']>[number] {
+  const version = { madeAt: one.createdAt, endsAt: one.expiresAt }
+  return { collection: allowanceCollection.name, op: 'put', id: one.id, doc: { ...one }, version }
 }
 
 function markedBy (

@@ -86,6 +86,7 @@ export interface StoredAllowance extends AllowableSign {
 export const allowanceCollection: CollectionDefinition = {
   name: 'allowances',
   expiryField: 'expiresAt',
+  versionFields: { madeAt: 'createdAt', endsAt: 'expiresAt' },
   // One that was removed must not come back from a copy of the past.
   primaryReads: true,
   indexes: [{ name: 'allowances_created', fields: [['createdAt', -1]] }]

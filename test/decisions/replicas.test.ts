@@ -7,7 +7,8 @@ import { removedOf } from '../../src/decisions/removals.ts'
 import { decisionCollection, decisionCollections, type Decision, type DecisionInput } from '../../src/decisions/shapes.ts'
 import type { Fleet } from '../../src/fleet/port.ts'
 import { auditEvents, storedEvent } from '../../src/journal/collections.ts'
-import { dueEffects, EffectSet } from '../../src/journal/effects.ts'
+import { dueEffects, storedOf } from '../../src/journal/due-effects.ts'
+import { EffectSet } from '../../src/journal/effect-set.ts'
 import type { WrittenEvent } from '../../src/journal/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import type { Storage } from '../../src/storage/port.ts'
@@ -86,7 +87,9 @@ async function openHost (t: Test, { loses }: { loses?: (topic: string) => boolea
       const store = storage.collection<Decision>(decisionCollection)
       await storage.collection(auditEvents).insertMany(host.events.filter(isDead).map(storedEvent))
       const effects = effectsOf(host.events, isDead)
-      for (const { effect: { op, id, doc } } of await dueEffects({ storage, definition: decisionCollection, chunk: effects.pending(), effects })) {
+      const chunk = effects.pending()
+      const stored = await storedOf(storage, decisionCollection, chunk)
+      for (const { pending: { effect: { op, id, doc } } } of await dueEffects({ storage, definition: decisionCollection, stored, chunk, effects })) {
         if (op === 'put') await store.put(doc as unknown as Decision)
         else await store.delete(id)
       }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { EffectSet } from '../../src/journal/effects.ts'
+import { EffectSet } from '../../src/journal/effect-set.ts'
 import type { WrittenEvent } from '../../src/journal/shapes.ts'
 
 /** Versions of one document, made and ended by several processes with clocks of their own. */

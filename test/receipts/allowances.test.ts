@@ -1,11 +1,17 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { createAudit } from '../../src/audit/audit.ts'
+import { auditCollections } from '../../src/audit/collections.ts'
+import { recoverAudit } from '../../src/audit/recovery.ts'
+import { createSigner } from '../../src/audit/signing.ts'
 import { prepareReceipts } from '../../src/receipts/prepare.ts'
 import { allowanceCollection, assessmentCollections } from '../../src/receipts/shapes.ts'
 import type { StoredAllowance } from '../../src/receipts/shapes.ts'
 import { createStandingAllowances } from '../../src/receipts/standing-allowances.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import { observation } from '../detect/observations.ts'
+import { silentLog } from '../journal/disk.ts'
+import { memoryDisk } from '../journal/memory.ts'
 import { joinedFleets } from '../local-fleet.ts'
 import { openTestStorage } from '../storage.ts'
 import { openRooms } from './room.ts'
@@ -107,6 +113,30 @@ t.test('whoever marks the same sign again prolongs its allowance, and pages go t
   t.match(room!.assessments.describeAllowances(), /query\.name of route \/catalog: all texts like w'w \(w\n {4}by user:2 from as_/)
   clock.advance(31 * 86_400_000)
   t.same(room!.assessments.allowances({ first: 10, after: null }).items, [])
+})
+
+t.test('what one process ended and another marked again stays, whose log ever is brought in', async (t) => {
+  const { rooms: [room], clock, audited } = await openRooms(t)
+  const { assessments } = room!
+  const { observation: { id } } = await room!.see(ids(room!)({ url: UNION }))
+  const { allowances } = await assessments.markFalsePositive(id, ADMIN)
+  t.ok(allowances.length > 1, 'the event has several effects: the index knows the first one alone')
+  for (const one of allowances) await assessments.removeAllowance(one.id, ADMIN)
+  clock.advance(1)
+  const again = (await assessments.markFalsePositive(id, ADMIN)).allowances
+  const [first, second] = [audited.slice(0, 1 + allowances.length), audited.slice(1 + allowances.length)]
+  const config = { dataDir: 'mem', auditSigningKey: 'a secret of the tests that is long enough' }
+  for (const [name, inputs, stands] of [['the first', first, true], ['the first mark', audited.slice(0, 1), true], ['all', [...first, ...second], true], ['the ends', first, false]] as const) {
+    const storage = await openTestStorage(t, [...auditCollections, allowanceCollection], clock)
+    const store = storage.collection<StoredAllowance>(allowanceCollection)
+    const memory = memoryDisk()
+    const dead = createAudit({ config, storage: null, clock, log: silentLog, processId: 'dead', files: memory.files })
+    for (const input of inputs) await dead.durable(input)
+    await store.putMany(stands ? again : allowances)
+    await recoverAudit({ directory: 'mem/audit', signer: createSigner(config.auditSigningKey), storage, clock, log: silentLog, collections: [allowanceCollection], files: memory.files, isLive: () => false })
+    const { items } = await store.find({ first: 10 })
+    t.same(items.map(({ createdAt }) => createdAt), stands ? again.map(({ createdAt }) => createdAt) : [], name)
+  }
 })
 
 t.test('an end is heard by every process, and a message that was lost is made up for by the store', async (t) => {
