@@ -25,6 +25,10 @@ const PURE = ['test/std', 'test/detect', 'test/clients', 'test/threads', 'test/i
  */
 const TIMED = ['test/detect/linear', 'test/detect/raw-scan-time', 'test/receipts/redaction-cost', 'test/transports/http/turns']
   .map((name) => `${name}.test.ts`)
+
+/** What waits more than it works, and measures nothing: two at a time, without coverage, as their servers have none. */
+const SIDE_BY_SIDE = ['e2e/trail-accept', 'journal/slow-store', 'processes/cold-disk', 'processes/early-orders', 'processes/lost-files', 'processes/pauses', 'rows/r21', 'rows/r23']
+  .map((name) => `test/${name}.test.ts`)
 const untimed = (paths: readonly string[]): string[] => paths
   .flatMap((path) => path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`).sort())
   .filter((path) => !TIMED.includes(path))
@@ -53,8 +57,9 @@ if (options.has('--nightly')) await runTap([], { coverage: false, extra: ['--inc
 else {
   if (files.length > 0) await runTap(files, { coverage: options.has('--coverage') })
   else {
-    await runTap([], { coverage: options.has('--coverage'), extra: TIMED.map((path) => `--exclude=${path}`) })
+    await runTap([], { coverage: options.has('--coverage'), extra: [...TIMED, ...SIDE_BY_SIDE].map((path) => `--exclude=${path}`) })
     await runTap(TIMED, { coverage: false })
+    await runTap(SIDE_BY_SIDE, { coverage: false, extra: ['--jobs=2'] })
     await runOnMongo()
   }
   if (options.has('--zones')) for (const zone of ZONES) await runTap(untimed(PURE), { coverage: false, zone })

@@ -29,28 +29,16 @@ export async function storedOf (
  * The effects that change something: where neither the index knows a later change of the document nor the document
  * itself says that it is newer. At most 200 of one collection. @throws NEKO_ERR_STORE_UNAVAILABLE
  */
-export async function dueEffects ({ storage, definition, stored, chunk, effects }: DueOptions): Promise<DueEffect[]> {
-  const fields = definition.versionFields
-  const versions = chunk.filter(({ effect }) => fields !== undefined && effect.version !== undefined)
-  const others = chunk.filter((one) => !versions.includes(one))
-  const due = new Set(fields === undefined || versions.length === 0
-    ? []
-    : await dueVersions({ storage, chunk: versions, effects, stored, fields }))
-  const outdated = others.length === 0 ? new Set() : await outdatedIn(storage, others, effects)
-  const isDue = (pending: Pending): boolean => {
-    const { effect, at, over } = pending
-    if (effect.op === 'put' && effect.doc === undefined) return false
-    if (effect.version !== undefined && fields !== undefined) return due.has(pending)
-    if (outdated.has(pending)) return false
-    const known = stored.get(effect.id)
-    if (over !== undefined && !(known !== undefined && isVersion(known, over.doc))) return false
-    if (effect.op === 'delete') return known !== undefined && isVersion(known, effect.doc)
-    // Not written once more: somebody may remove it meanwhile, and it would be back.
-    if (known !== undefined && isDeepStrictEqual(withoutRevision(known), effect.doc)) return false
-    const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
-    return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
-  }
-  return chunk.filter(isDue).map((pending) =>
+export async function dueEffects (options: DueOptions): Promise<DueEffect[]> {
+  const { definition: { versionFields: fields }, stored, chunk } = options
+  const whole = chunk.filter(({ effect }) => effect.op === 'delete' || effect.doc !== undefined)
+  const { versions = [], others = [] } = Object.groupBy(whole, ({ effect }) =>
+    fields === undefined || effect.version === undefined ? 'others' : 'versions')
+  const due = new Set([
+    ...fields === undefined || versions.length === 0 ? [] : await dueVersions({ ...options, chunk: versions, fields }),
+    ...others.length === 0 ? [] : await dueOthers({ ...options, chunk: others })
+  ])
+  return chunk.filter((one) => due.has(one)).map((pending) =>
     ({ pending, revision: stored.get(pending.effect.id)?.revision ?? null }))
 }
 
@@ -65,7 +53,23 @@ interface DueOptions {
   effects: EffectSet
 }
 
-interface DueVersions extends Omit<DueOptions, 'definition'> {
+/** By the order of the events, and by what the documents say of themselves. */
+async function dueOthers ({ storage, chunk, effects, stored }: DueOptions): Promise<Pending[]> {
+  const outdated = await outdatedIn(storage, chunk, effects)
+  return chunk.filter((pending) => {
+    if (outdated.has(pending)) return false
+    const { effect, at, over } = pending
+    const known = stored.get(effect.id)
+    if (over !== undefined && !(known !== undefined && isVersion(known, over.doc))) return false
+    if (effect.op === 'delete') return known !== undefined && isVersion(known, effect.doc)
+    // Not written once more: somebody may remove it meanwhile, and it would be back.
+    if (known !== undefined && isDeepStrictEqual(withoutRevision(known), effect.doc)) return false
+    const meant = typeof effect.doc?.updatedAt === 'number' ? effect.doc.updatedAt : at
+    return typeof known?.updatedAt !== 'number' || known.updatedAt < meant
+  })
+}
+
+interface DueVersions extends DueOptions {
   fields: NonNullable<CollectionDefinition['versionFields']>
 }
 
