@@ -2,11 +2,11 @@ import type { Clock } from '../std/clock.ts'
 import type { CollectionDefinition, Storage } from '../storage/port.ts'
 import { auditDirectory, auditSigner } from './audit.ts'
 import type { AuditConfig, AuditLog } from './audit.ts'
-import { lockedLogs, releaseLog, whileRecovering } from '../journal/log-locks.ts'
+import { isLocked, lockedLogs, releaseLog, whileRecovering } from '../journal/log-locks.ts'
 import { systemFiles } from '../journal/files.ts'
 import { auditEvents } from '../journal/collections.ts'
 import type { StoredAuditEvent } from '../journal/collections.ts'
-import type { RecoveryProgress } from '../journal/effects.ts'
+import type { RecoveryProgress } from '../journal/apply-effects.ts'
 import type { BrokenLog, RecoveryReport } from '../journal/recovery.ts'
 import { readReplayed, writeReplayed } from '../journal/replay-mark.ts'
 import { inBackground } from '../storage/background.ts'
@@ -92,8 +92,8 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
   const storage = inBackground(options.storage)
   const signer = auditSigner(config)
   await restoreTrailId({ storage, files: systemFiles, directory, place: placeOf(config.dataDir), log })
-  const locked = await lockedLogs(systemFiles, directory)
-  const isLive = (processId: string): boolean => liveProcessIds.includes(processId) || locked.has(processId)
+  const isLive = async (processId: string): Promise<boolean> =>
+    liveProcessIds.includes(processId) || await isLocked(systemFiles, directory, processId)
   const report = await recoverAudit({
     directory,
     signer,
@@ -107,11 +107,12 @@ async function recoverAndRetain (options: PrepareAuditOptions, directory: string
   })
   if (report.processes > 0) log.info({ recovery: report }, 'audit logs of dead processes were brought in')
   await warnOfBroken({ ...options, storage }, directory, report.broken)
+  const locked = await lockedLogs(systemFiles, directory)
   const removed = await applyRetention({
     directory,
     signer,
     clock,
-    isLive,
+    isLive: (processId) => liveProcessIds.includes(processId) || locked.has(processId),
     days: config.auditRetentionDays,
     bytesMax: config.auditRetentionBytes
   })

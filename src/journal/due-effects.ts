@@ -13,7 +13,7 @@ export const CHUNK = 200
 const LATER_MAX = 1_000
 
 /** Documents by id, as the store has them. */
-export type StoredDocuments = ReadonlyMap<string, Stored<Document & { updatedAt?: number }>>
+type StoredDocuments = ReadonlyMap<string, Stored<Document & { updatedAt?: number }>>
 
 /** What the store has in the place of these. At most 200 of one collection. @throws NEKO_ERR_STORE_UNAVAILABLE */
 export async function storedOf (

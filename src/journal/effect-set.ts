@@ -37,6 +37,12 @@ export class EffectSet {
     }
   }
 
+  /** Of a living process, whose changes count where they meet one that is here: all others are its own matter. */
+  addLiving (event: WrittenEvent): void {
+    const effects = event.effects?.filter((effect) => this.#changes.has(effectKey(effect))) ?? []
+    this.add({ ...event, effects }, false)
+  }
+
   /** The caller was told that this change did not happen. */
   isWithdrawn (eventId: string): boolean {
     return this.#withdrawn.has(eventId)
@@ -49,8 +55,9 @@ export class EffectSet {
   }
 
   /**
-   * Changes that settled behind puts that did not: the store has such a put where it was made behind the back of the
-   * process that made the change. Of documents with versions `pending` tells them anyhow.
+   * Settled changes that came later than a put which did not settle: to be made again where the store has that put
+   * (`over`), as it was made behind the back of whoever changed the document. Of documents with versions `pending`
+   * tells them.
    */
   overtaking (): Pending[] {
     return [...this.#changes.values()].flatMap((changes) => this.#overtakingOf(changes))

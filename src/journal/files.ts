@@ -50,7 +50,8 @@ export interface FileLayer {
   open (path: string, mode: 'create' | 'existing'): OpenFile
   /** Names, in no order; [] when the directory does not exist. */
   list (path: string): Promise<string[]>
-  read (path: string): Promise<Buffer>
+  /** `from`: bytes passed over at its beginning. */
+  read (path: string, from?: number): Promise<Buffer>
   /** Of a regular file, else EINVAL. */
   readNow (path: string): Buffer
   size (path: string): Promise<number>
@@ -80,7 +81,7 @@ export const systemFiles: FileLayer = {
       throw error
     }
   },
-  read: (path) => readFile(path),
+  read: (path, from = 0) => from === 0 ? readFile(path) : readTail(path, from),
   readNow (path) {
     // A pipe would keep the whole process waiting.
     if (!statSync(path).isFile()) throw Object.assign(new Error(`${path} is no regular file`), { code: 'EINVAL' })
@@ -131,6 +132,17 @@ export async function replaceFile (files: FileLayer, directory: string, name: st
 
 export function isErrno (error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
+async function readTail (path: string, from: number): Promise<Buffer> {
+  const file = await open(path, 'r')
+  try {
+    const bytes = Buffer.alloc(Math.max(0, (await file.stat()).size - from))
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, from)
+    return bytes.subarray(0, bytesRead)
+  } finally {
+    await file.close()
+  }
 }
 
 function openFile (path: string, mode: 'create' | 'existing'): OpenFile {

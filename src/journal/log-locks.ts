@@ -39,10 +39,16 @@ export async function lockedLogs (files: FileLayer, directory: string): Promise<
   const locked = new Set<string>()
   for (const name of await files.list(directory)) {
     if (!name.endsWith('.pid')) continue
-    const mark = await readMark(files, `${directory}/${name}`)
-    if (mark !== null && mark !== ownMark() && isRunning(mark)) locked.add(name.slice(0, -'.pid'.length))
+    const processId = name.slice(0, -'.pid'.length)
+    if (await isLocked(files, directory, processId)) locked.add(processId)
   }
   return locked
+}
+
+/** As `lockedLogs`, of one. Asked behind a listing it errs for none: a log's lock is there before the log. */
+export async function isLocked (files: FileLayer, directory: string, processId: string): Promise<boolean> {
+  const mark = await readMark(files, `${directory}/${lockName(processId)}`)
+  return mark !== null && mark !== ownMark() && isRunning(mark)
 }
 
 /** Runs `work` while nobody else of this machine does; null when somebody does. */

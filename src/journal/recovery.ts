@@ -19,7 +19,7 @@ import { encodeLine, GENESIS } from './chain.ts'
 import { auditEvents, storedEvent } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
 import { EffectSet } from './effect-set.ts'
-import { applyEffects, RecoveryProgress } from './effects.ts'
+import { applyEffects, RecoveryProgress } from './apply-effects.ts'
 import { systemFiles } from './files.ts'
 import type { FileLayer } from './files.ts'
 import { countProven, lastEvent, linkedLines, NOWHERE, readSegment } from './linked-lines.ts'
@@ -66,8 +66,8 @@ export interface RecoveryOptions {
   log: { warn (fields: object, message: string): void, error (fields: object, message: string): void }
   /** Where effects may point. An effect on another collection is logged and keeps its log from being done. */
   collections: CollectionDefinition[]
-  /** True for processes that still write their log. */
-  isLive: (processId: string) => boolean
+  /** True for processes that still write their log. Asked behind the listing of the logs. */
+  isLive: (processId: string) => boolean | Promise<boolean>
   /** Opens the logs' effects, where they were written with AUDIT_PSEUDONYM_KEY. */
   pseudonyms: Pseudonyms | null
   seals: LogSeals
@@ -103,15 +103,18 @@ export async function recoverLogs (options: RecoveryOptions): Promise<RecoveryRe
   const report: RecoveryReport = { processes: 0, events: 0, effects: 0, tornBytes: 0, broken: [], unapplied: [] }
   const effects = new EffectSet()
   const brought: Array<{ processId: string, before: Replayed, replayed: Replayed }> = []
+  const ended = new Set<string>()
   for (const { processId, segments } of await listProcesses(files, directory)) {
-    if (isLive(processId)) continue
+    if (await isLive(processId)) continue
+    ended.add(processId)
     const replayed = await readReplayed(files, directory, processId)
     if (replayed.done) continue
     const now = await bringLog({ ...options, files, processId, segments, replayed, effects, report, progress })
     brought.push({ processId, before: replayed, replayed: now })
   }
   const open = (effect: StoreEffect): StoreEffect => openSealed(effect, options.pseudonyms)
-  const applied = await applyEffects({ ...options, files, effects, open, progress }).catch(async (error: unknown) => {
+  const applying = applyEffects({ ...options, files, effects, ended, open, progress })
+  const applied = await applying.catch(async (error: unknown) => {
     // The index has them: the next call goes on with their effects.
     for (const { processId, before, replayed: { seq } } of brought) {
       await writeReplayed(files, directory, processId, { ...before, seq })

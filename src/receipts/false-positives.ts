@@ -91,7 +91,8 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
 
   async function mark (assessment: Assessment, options: MarkOptions): Promise<FalsePositive> {
     const signs = await marked.of(assessment)
-    const allowances = newAllowances(signs, { assessmentId: assessment.id, actor: options.actor }, parts)
+    const by = { assessmentId: assessment.id, actor: options.actor, endedAt: standing.endedAt }
+    const allowances = newAllowances(signs, by, parts)
     if (options.dryRun) {
       const letThrough = await findLetThrough(allowances, standing.all(), { ...parts, store: parts.assessments })
       return { allowances, changedVerdicts: letThrough.count, dryRun: true, letThrough }
@@ -130,8 +131,8 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
       target: id,
       details: { on: target, rule, place, receipt: assessmentId, origin },
       effects: [{ collection: allowanceCollection.name, op: 'delete', id, version }]
-    }, () => store.delete(id))
-    standing.end(id)
+    }, () => store.deleteWhere({ id, createdAt: { lte: version.madeAt } }, 1))
+    standing.end(id, version.madeAt)
     return allowance
   }
 

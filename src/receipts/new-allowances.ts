@@ -22,7 +22,7 @@ interface NewAllowancesParts {
  */
 export function newAllowances (
   signs: readonly AllowableSign[],
-  { assessmentId, actor }: { assessmentId: string, actor: string },
+  { assessmentId, actor, endedAt }: { assessmentId: string, actor: string, endedAt: (id: string) => number },
   { clock, isDecoy }: NewAllowancesParts
 ): StoredAllowance[] {
   if (signs.length === 0) {
@@ -37,12 +37,10 @@ export function newAllowances (
     throw new NEKO_ERR_INPUT_INVALID(`this request is no ordinary one: ${signs.length} signs would have to be allowed`)
   }
   const nowMs = clock.now()
-  return signs.map((sign) => ({
-    id: `al_${hash('sha256', allowanceKey(sign), 'base64url').slice(0, 22)}`,
-    ...sign,
-    origin: actor,
-    assessmentId,
-    createdAt: nowMs,
-    expiresAt: nowMs + ALLOWED_MS
-  }))
+  return signs.map((sign) => {
+    const id = `al_${hash('sha256', allowanceKey(sign), 'base64url').slice(0, 22)}`
+    // Later than the one that ended, also where the clock went back or stood still.
+    const createdAt = Math.max(nowMs, endedAt(id) + 1)
+    return { id, ...sign, origin: actor, assessmentId, createdAt, expiresAt: createdAt + ALLOWED_MS }
+  })
 }

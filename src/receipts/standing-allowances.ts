@@ -6,6 +6,7 @@ import { NEKO_ERR_CURSOR_INVALID } from '../errors.ts'
 import { isBoundAllowance, type StoredAllowance } from './shapes.ts'
 import type { Allowance } from '../detect/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
+import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Collection, Page } from '../storage/port.ts'
@@ -20,7 +21,9 @@ export interface StandingAllowances {
   /** They stand here, and in the other processes once they hear of it. */
   put (allowances: readonly StoredAllowance[]): void
   /** It has ended here, and in the other processes once they hear of it. */
-  end (id: string): void
+  end (id: string, atMs: number): void
+  /** When it last ended, as far as this process knows; -Infinity where it did not. ms since the epoch */
+  endedAt (id: string): number
   /** What the store holds stands, and nothing else. */
   load (): Promise<void>
   close (): void
@@ -48,6 +51,7 @@ const TOPIC = 'assessments.allowances'
 export function createStandingAllowances (parts: StandingAllowancesParts): StandingAllowances {
   const { store, fleet, clock, log } = parts
   let standing = new Map<string, StoredAllowance>()
+  const ended = new BoundedMap<string, number>(ALLOWANCES_MAX)
   /** Counts what was put and ended: a reading of the store that began before is out of date. */
   let changes = 0
 
@@ -66,8 +70,9 @@ export function createStandingAllowances (parts: StandingAllowancesParts): Stand
     if (isNew) apply()
   }
 
-  function drop (id: string): void {
+  function drop (id: string, atMs = clock.now()): void {
     changes++
+    ended.set(id, atMs)
     if (standing.delete(id)) apply()
   }
 
@@ -108,8 +113,9 @@ export function createStandingAllowances (parts: StandingAllowancesParts): Stand
       take(allowances)
       fleet.publish(TOPIC, allowances as unknown as Json)
     },
-    end (id) {
-      drop(id)
+    endedAt: (id) => ended.get(id) ?? -Infinity,
+    end (id, atMs) {
+      drop(id, atMs)
       fleet.publish(TOPIC, id)
     },
     load,

@@ -6,13 +6,14 @@ import { recoverAudit } from '../../src/audit/recovery.ts'
 import { createSigner } from '../../src/audit/signing.ts'
 import type { AuditInput } from '../../src/audit/shapes.ts'
 import { NEKO_ERR_STORE_UNAVAILABLE } from '../../src/errors.ts'
-import { RecoveryProgress } from '../../src/journal/effects.ts'
+import { RecoveryProgress } from '../../src/journal/apply-effects.ts'
 import { createTestClock } from '../../src/std/clock.ts'
 import type { Clock } from '../../src/std/clock.ts'
-import type { Collection, CollectionDefinition, Document, Storage, Stored } from '../../src/storage/port.ts'
+import type { Collection, CollectionDefinition, Document, Stored } from '../../src/storage/port.ts'
 import { silentLog } from './disk.ts'
 import { memoryDisk } from './memory.ts'
 import { memoryStore } from './memory-store.ts'
+import { watched } from './watched-store.ts'
 
 type Thing = Document & { text: string, madeAt: number, endsAt: number }
 type Effect = NonNullable<AuditInput['effects']>[number]
@@ -23,22 +24,6 @@ const common = { directory: 'mem/audit', signer: createSigner(secret), log: sile
 const plain: CollectionDefinition = { name: 'things', indexes: [] }
 const versioned: CollectionDefinition = { ...plain, versionFields: { madeAt: 'madeAt', endsAt: 'endsAt' } }
 const ENDS_MS = 1_000_000
-
-/** A store that tells `onCall` before each call and behind it, and fails where that does. */
-function watched (storage: Storage, onCall: () => Promise<void>): Storage {
-  const collection = (definition: CollectionDefinition): Collection<Document> => {
-    const inner = storage.collection(definition) as unknown as { [method: string]: (...given: unknown[]) => Promise<unknown> }
-    return new Proxy(inner, {
-      get: (_, method: string) => async (...given: unknown[]) => {
-        await onCall()
-        const answer = await inner[method]!(...given)
-        await onCall()
-        return answer
-      }
-    }) as unknown as Collection<Document>
-  }
-  return { ...storage, collection } as unknown as Storage
-}
 
 function event (effect: Effect): AuditInput {
   return { category: 'data', type: `thing.${effect.op}`, actor: 'user:1', outcome: 'ok', effects: [effect] }

@@ -35,6 +35,7 @@ export function memoryStore (): { storage: Storage, documents: (name: string) =>
       },
       put,
       putMany: async (docs: T[]) => { for (const doc of docs) await put(doc) },
+      delete: async (id: string) => held().delete(id),
       replace: async (doc: T, revision: number) => revisionOf(doc.id) === revision ? await put(doc) : null,
       deleteWhere: async ({ id, revision }: { id: string, revision: number }) =>
         revisionOf(id) === revision && held().delete(id) ? 1 : 0

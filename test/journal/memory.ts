@@ -56,7 +56,7 @@ export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
         return openNode(node(path), step)
       },
       list: async (path) => [...directory.entries.keys()].filter((name) => name.startsWith(`${path}/`)).map((name) => name.slice(path.length + 1)),
-      read: async (path) => node(path).content,
+      read: async (path, from = 0) => node(path).content.subarray(from),
       readNow: (path) => node(path).content,
       size: async (path) => node(path).content.length,
       identityAt: (path) => directory.entries.get(path)?.identity ?? null,

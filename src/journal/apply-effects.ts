@@ -6,19 +6,19 @@ import { effectKey } from './effect-set.ts'
 import type { EffectSet } from './effect-set.ts'
 import type { FileLayer } from './files.ts'
 import { LivingLogs } from './living-logs.ts'
-import type { LivingSince } from './living-logs.ts'
 import { Portion } from './portion.ts'
 import type { Pending, StoreEffect } from './shapes.ts'
 
-/** Looks at one document that changes between look and write: its writers wait for answers, so they are few. */
+/** Looks at documents that change between look and write: their writers wait for answers, so they are few. */
 const LOOKS_MAX = 8
+/** Writes under way at once: requests of the same process wait for the same connections. */
+const IN_FLIGHT = 4
 
 /** How far recovery came, over the calls that it takes a store that is slow or comes and goes. */
 export class RecoveryProgress {
   readonly portion = new Portion()
-  /** Effects that the store has, as an earlier call found. */
-  readonly applied = new Set<string>()
-  readonly since: LivingSince = { hasBegun: false, marks: new Map() }
+  /** Effects of the dead that the store needs no more, as an earlier look found. */
+  readonly settled = new Set<string>()
 }
 
 interface ApplyOptions {
@@ -26,7 +26,8 @@ interface ApplyOptions {
   files: FileLayer
   storage: Storage
   collections: readonly CollectionDefinition[]
-  isLive: (processId: string) => boolean
+  /** Logs whose changes are in `effects`; all others are of the living. */
+  ended: ReadonlySet<string>
   effects: EffectSet
   /** Undoes what AUDIT_PSEUDONYM_KEY did to them; throws where another key did it. */
   open: (effect: StoreEffect) => StoreEffect
@@ -38,38 +39,52 @@ interface Applied { applied: number, unknown: Set<string>, unreadable: number }
 
 /**
  * Puts and deletes what the store lacks. Living processes change the same documents meanwhile, and theirs is the later
- * word: nothing is written over a document but the one that was looked at, and behind the writes their logs are looked
- * at once more, as one may have deleted what was only then put.
+ * word: nothing is written over a document but the one that was looked at, and behind writes their logs are looked at
+ * once more, as one may have deleted what was only then put.
  * @throws NEKO_ERR_STORE_UNAVAILABLE
  */
 export async function applyEffects (options: ApplyOptions): Promise<Applied> {
-  const living = new LivingLogs({ ...options, since: options.progress.since })
   const outcome = { applied: 0, unknown: new Set<string>(), unreadable: 0 }
   if (options.effects.pending().length === 0) return outcome
-  await applyPending(options, living, outcome)
-  if (outcome.applied > 0) await applyPending(options, living, outcome)
-  return outcome
+  const living = new LivingLogs(options)
+  for (let passes = 0; passes < LOOKS_MAX; passes++) {
+    const written = await applyLeft(options, living, outcome)
+    if (written === 0) return outcome
+    outcome.applied += written
+  }
+  throw changesAllTheTime('documents')
 }
 
-async function applyPending (options: ApplyOptions, living: LivingLogs, outcome: Applied): Promise<void> {
-  const { effects, collections, storage, progress: { portion, applied: before } } = options
+/** One pass over what the dead left, and what the living made of it. Documents written or deleted. */
+async function applyLeft (options: ApplyOptions, living: LivingLogs, outcome: Applied): Promise<number> {
+  const { effects, collections, progress: { settled } } = options
   await living.read()
-  // What the dead left, and what the living made of it.
-  const missing = [...effects.pending(), ...effects.overtaking()].filter((one) => !before.has(progressKey(one)))
-  const { opened, unreadable } = openEffects(missing, options.open)
+  const left = [...effects.pending(), ...effects.overtaking()].filter((one) => !settled.has(progressKey(one)))
+  const { opened, unreadable } = openEffects(left, options.open)
   outcome.unreadable = unreadable
+  let written = 0
   for (const [name, group] of Map.groupBy(opened, ({ effect }) => effect.collection)) {
     const definition = collections.find((collection) => collection.name === name)
     if (definition === undefined) outcome.unknown.add(name)
-    else {
-      for (let at = 0; at < group.length;) {
-        const chunk = group.slice(at, at + Math.min(CHUNK, portion.size))
-        outcome.applied += await portion.through(() => applyChunk({ storage, definition, chunk, effects, living }))
-        for (const one of chunk) before.add(progressKey(one))
-        at += chunk.length
-      }
-    }
+    else written += await applyGroup(options, { definition, group, living })
   }
+  return written
+}
+
+/** Effects of one collection, chunk by chunk. */
+async function applyGroup (
+  { storage, effects, progress: { portion, settled } }: ApplyOptions,
+  { definition, group, living }: { definition: CollectionDefinition, group: Pending[], living: LivingLogs }
+): Promise<number> {
+  let written = 0
+  for (let at = 0; at < group.length;) {
+    const chunk = group.slice(at, at + Math.min(CHUNK, portion.size))
+    written += await portion.through(() => applyChunk({ storage, definition, chunk, effects, living }))
+    // What the living changed is theirs to settle: they may die before, or take it back.
+    for (const one of chunk) if (!one.isSettled && effects.isLeft(one)) settled.add(progressKey(one))
+    at += chunk.length
+  }
+  return written
 }
 
 function progressKey ({ effect, eventId }: Pending): string {
@@ -104,7 +119,7 @@ async function applyChunk ({ storage, definition, chunk, effects, living }: Appl
   const collection = storage.collection<Document>(definition)
   let applied = 0
   for (let looks = 0; looks < LOOKS_MAX; looks++) {
-    // The logs are read behind the documents: what a living process made of one of them by then is logged.
+    // The logs are read behind the documents: what somebody made of one of them is logged by then.
     const stored = await storedOf(storage, definition, chunk)
     await living.read()
     const left = chunk.filter((one) => effects.isLeft(one))
@@ -113,19 +128,35 @@ async function applyChunk ({ storage, definition, chunk, effects, living }: Appl
     applied += written
     if (written === due.length) return applied
   }
-  throw new NEKO_ERR_STORE_UNAVAILABLE({ cause: new Error(`documents of ${definition.name} change all the time`) })
+  throw changesAllTheTime(`documents of ${definition.name}`)
 }
 
 /** How many of them met the store as it was looked at. */
 async function write (collection: Collection<Document>, due: readonly DueEffect[]): Promise<number> {
   const inserts = due.filter(({ revision }) => revision === null).map(({ pending }) => asDocument(pending.effect))
   const inserted = inserts.length === 0 ? 0 : await collection.insertMany(inserts)
-  const changed = await Promise.all(due.map(async ({ pending: { effect }, revision }) => {
-    if (revision === null) return 0
-    if (effect.op === 'delete') return await collection.deleteWhere({ id: effect.id, revision }, 1)
-    return await collection.replace(asDocument(effect), revision) === null ? 0 : 1
-  }))
-  return changed.reduce((sum, one) => sum + one, inserted)
+  const found = due.filter(({ revision }) => revision !== null)
+  let written = inserted
+  for (let at = 0; at < found.length; at += IN_FLIGHT) {
+    const some = await Promise.allSettled(found.slice(at, at + IN_FLIGHT).map((one) => change(collection, one)))
+    for (const one of some) {
+      // Only now, when none of them is under way.
+      if (one.status === 'rejected') throw one.reason
+      written += one.value
+    }
+  }
+  return written
+}
+
+/** 1 when the document still was the one that was looked at. */
+async function change (collection: Collection<Document>, { pending, revision }: DueEffect): Promise<number> {
+  const { effect } = pending
+  if (effect.op === 'delete') return await collection.deleteWhere({ id: effect.id, revision }, 1)
+  return await collection.replace(asDocument(effect), revision!) === null ? 0 : 1
+}
+
+function changesAllTheTime (what: string): Error {
+  return new NEKO_ERR_STORE_UNAVAILABLE({ cause: new Error(`${what} change all the time`) })
 }
 
 function asDocument ({ doc }: StoreEffect): Document {
