@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { askServer } from '../../src/processes/control-client.ts'
@@ -8,6 +7,7 @@ import type { ClusterStatus } from '../../src/processes/status.ts'
 import { PASSWORD } from '../e2e/client.ts'
 import { until } from '../processes/load.ts'
 import { makeDataDir, startServer, type StartedServer, type Teardown } from '../server.ts'
+import { freePort } from '../services/free-port.ts'
 import type { MongoServer } from '../services/mongo.ts'
 
 /**
@@ -16,9 +16,7 @@ import type { MongoServer } from '../services/mongo.ts'
  */
 export const WORKERS = 2
 const WHOLE_TIMEOUT_MS = 60_000
-/** Below the range that the system takes ports of outgoing connections from: nobody takes it while its owner is away. */
 const UNASKED = /^(a worker (hangs|died|was not ready in time|is replaced before its memory is full)|no worker became ready)/
-const PORTS = { from: 20_000, count: 10_000 }
 
 export interface Outage {
   down (): Promise<void>
@@ -56,7 +54,7 @@ export interface SystemOptions { mongo: MongoServer | null, nowMs: () => number 
 
 export async function startSystem (t: Teardown, { mongo, nowMs }: SystemOptions): Promise<System> {
   const dataDir = makeDataDir(t)
-  const [port, redisPort] = [await steadyPort(), await steadyPort()]
+  const [port, redisPort] = [await freePort(), await freePort()]
   const redis = outage(redisOn(t, redisPort))
   const store = outage(mongo === null ? sqliteIn(t, dataDir) : mongo)
   await redis.up()
@@ -227,19 +225,4 @@ function sqliteIn (t: Teardown, dataDir: string): Service {
     return child
   })
   return { kill: locker.start, start: locker.kill }
-}
-
-async function steadyPort (): Promise<number> {
-  for (let tries = 0; tries < 50; tries++) {
-    const port = PORTS.from + Math.floor(Math.random() * PORTS.count)
-    const server = createServer()
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!free) continue
-    await new Promise((resolve) => server.close(resolve))
-    return port
-  }
-  throw new Error('no free port')
 }

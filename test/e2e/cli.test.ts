@@ -8,7 +8,7 @@ import t from 'tap'
 import { PASSWORD, asAdmin, createTestClient, dataOf } from './client.ts'
 import type { TestClient } from './client.ts'
 import { bareEnvironment, makeDataDir, startServer } from '../server.ts'
-import { freePort } from '../services/mongo.ts'
+import { freePort } from '../services/free-port.ts'
 import { sharedPath } from '../shared.ts'
 
 /** `neko` against a real server, and on the store alone: what each verb does, and its exit code. */

@@ -1,6 +1,4 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -15,18 +13,11 @@ import { PASSWORD, asAdmin, createTestClient, dataOf } from '../e2e/client.ts'
 import { startServer } from '../server.ts'
 import type { Teardown } from '../server.ts'
 import { withinBar } from '../bar.ts'
+import { freePort } from '../services/free-port.ts'
 
 const isHere = spawnSync('redis-server', ['--version']).status === 0
 const skip = isHere || process.env.REQUIRE_SERVICES === '1' ? false : 'redis-server is absent'
 const log = { error: () => {}, warn: () => {}, info: () => {} }
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}
 
 async function startRedis (t: Teardown, port: number): Promise<{ kill: () => Promise<void>, signal: (name: NodeJS.Signals) => void }> {
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: ['ignore', 'pipe', 'ignore'] })

@@ -1,7 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { Redis } from 'ioredis'
 import { request } from 'undici'
@@ -9,6 +7,7 @@ import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey } from '../e2e/cli
 import type { TestClient } from '../e2e/client.ts'
 import { startServer } from '../server.ts'
 import type { StartedServer, Teardown } from '../server.ts'
+import { freePort } from '../services/free-port.ts'
 
 /**
  * R19: FLUSHALL under load, and a Redis that comes back empty. Nothing that must last lives there: blocks and revocations
@@ -23,14 +22,6 @@ const LIMIT = 300
 const BLOCKED = '203.0.113.9'
 const BUSY = '203.0.113.50'
 const READ = JSON.stringify({ query: '{ threatCounts { category count } }' })
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}
 
 async function startRedis (t: Teardown, port: number): Promise<() => Promise<void>> {
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: ['ignore', 'pipe', 'ignore'] })

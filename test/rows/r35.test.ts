@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { sendRaw } from '../raw-socket.ts'
 import { makeDataDir, startServer, type StartedServer, type Teardown } from '../server.ts'
+import { freePort } from '../services/free-port.ts'
 
 /**
  * R35: requests whose framing two parsers could read in two ways, on raw sockets, to the server itself and through nginx.
@@ -51,14 +51,6 @@ const VECTORS: Record<string, string> = {
   'two hosts': `GET /health/live HTTP/1.1\r\nHost: neko\r\nHost: other\r\n\r\n${SMUGGLED}`,
   'no host': `GET /health/live HTTP/1.1\r\n\r\n${SMUGGLED}`,
   'an unknown version': `GET /health/live HTTP/3.7\r\nHost: neko\r\n\r\n${SMUGGLED}`
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** nginx in front of the server, as operators put it there. Null when it is not installed. */

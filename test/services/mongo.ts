@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { freePort } from './free-port.ts'
 
 /**
  * A real server of MongoDB's protocol for a test: FerretDB in the Go program beside this file, built once per version
@@ -78,14 +79,6 @@ async function buildMongo (): Promise<string | null> {
   // Two test files may build at once: the last rename wins, and both are the same program.
   renameSync(fresh, binary)
   return binary
-}
-
-export async function freePort (): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** Resolves when something accepts connections there; rejects after 20 s. */
