@@ -27,7 +27,7 @@ const TIMED = ['test/detect/linear', 'test/detect/raw-scan-time', 'test/receipts
   .map((name) => `${name}.test.ts`)
 
 /** What waits more than it works, and measures nothing: two at a time, without coverage, as their servers have none. */
-const SIDE_BY_SIDE = ['e2e/trail-accept', 'journal/slow-store', 'processes/cold-disk', 'processes/early-orders', 'processes/lost-files', 'processes/pauses', 'rows/r21', 'rows/r23']
+const SIDE_BY_SIDE = ['e2e/trail-accept', 'journal/slow-store', 'processes/cold-disk', 'processes/lost-files', 'processes/pauses', 'rows/r21', 'rows/r23']
   .map((name) => `test/${name}.test.ts`)
 const untimed = (paths: readonly string[]): string[] => paths
   .flatMap((path) => path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`).sort())

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { askServer } from '../../src/processes/control-client.ts'
+import { EARLY_GRACE_MS } from '../../src/processes/orders.ts'
 import { spawnServer } from '../server.ts'
 import { until } from './load.ts'
 import { withinBar } from '../bar.ts'
@@ -31,8 +32,6 @@ function childrenOf ({ pid }: Spawned): number[] {
   }
 }
 
-/** A turn of the event loop that was under way ends as it began. */
-const TURN_MS = 100
 const wasReady = (server: Spawned): boolean => server.output().includes('is ready')
 
 /** It ended as ordered: in time, with 0, and nothing of it is left. */
@@ -44,7 +43,7 @@ async function ended (t: Test, server: Spawned, order: () => unknown): Promise<v
   withinBar(t, 'from the order to the end', performance.now() - startMs, 1_000)
   t.same([code, signal], [0, null])
   const ready = server.logs().find(({ msg }) => msg === 'ready')
-  t.ok(ready === undefined || Date.parse(String(ready.time)) <= orderedMs + TURN_MS, 'nothing becomes ready after the order')
+  t.ok(ready === undefined || Date.parse(String(ready.time)) <= orderedMs + EARLY_GRACE_MS, 'nothing becomes ready after the order but what was under way')
   t.notOk(existsSync(join(server.dataDir, 'neko.sock')), 'the data directory is free')
   await until('no process is left', () => children.every((pid) => !existsSync(`/proc/${pid}`)))
 }
