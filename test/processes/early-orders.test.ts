@@ -51,7 +51,7 @@ async function ended (t: Test, server: Spawned, order: () => unknown): Promise<v
 const skip = process.platform === 'linux' ? false : 'it takes /proc'
 t.jobs = 2
 for (const WORKERS of ['1', '2']) {
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGTERM', 'SIGINT'] as const) {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const momentMs = Math.round(Math.random() * MOMENT_MS_MAX)
     t.test(`${signal} ${momentMs} ms into the start of ${WORKERS} ends it in order`, { skip, buffered: true }, async (t) => {
       const server = spawnServer(t, { env: { WORKERS } })
