@@ -41,6 +41,6 @@ export function newAllowances (
     const id = `al_${hash('sha256', allowanceKey(sign), 'base64url').slice(0, 22)}`
     // Later than the one that ended, also where the clock went back or stood still.
     const createdAt = Math.max(nowMs, endedAt(id) + 1)
-    return { id, ...sign, origin: actor, assessmentId, createdAt, expiresAt: createdAt + ALLOWED_MS }
+    return { id, ...sign, origin: actor, assessmentId, createdAt, expiresAt: nowMs + ALLOWED_MS }
   })
 }

@@ -139,6 +139,20 @@ t.test('what one process ended and another marked again stays, whose log ever is
   }
 })
 
+t.test('a clock that was weeks ahead makes no allowance that lasts longer than thirty days', async (t) => {
+  const { rooms: [room], clock } = await openRooms(t)
+  const made = ids(room!)
+  const mark = async (): Promise<StoredAllowance> => (await room!.assessments.markFalsePositive((await room!.see(made({ url: NAME }))).observation.id, ANALYST)).allowances[0]!
+  const AHEAD_MS = 20 * 86_400_000
+  clock.advance(AHEAD_MS)
+  const ahead = await mark()
+  clock.advance(-AHEAD_MS)
+  await room!.assessments.removeAllowance(ahead.id, ANALYST)
+  const again = await mark()
+  t.ok(again.createdAt > ahead.createdAt, 'it is later than the end')
+  t.equal(again.expiresAt, clock.now() + 30 * 86_400_000)
+})
+
 t.test('an end is heard by every process, and a message that was lost is made up for by the store', async (t) => {
   const clock = createTestClock()
   const storage = await openTestStorage(t, assessmentCollections, clock)
