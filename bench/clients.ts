@@ -1,5 +1,5 @@
 /**
- * Distinct clients: what they cost in memory and whether the last are as fast as the first (R13). History and
+ * Distinct clients: what they cost in memory and whether the last are as fast as the first. History and
  * limiter of one process, as the gate uses them. A Map of a million clients costs 189 MB.
  *
  *   node bench/clients.ts [clients, default 1,000,000]

@@ -2,7 +2,7 @@ import { type AddressInfo, type Socket, connect, createServer } from 'node:net'
 import type { Test } from 'tap'
 
 /**
- * A TCP proxy that misbehaves on demand, between a client and a real server (rows R17, R21, R22).
+ * A TCP proxy that misbehaves on demand, between a client and a real server.
  * The fault holds for new and for open connections from the moment it is set; `null` heals.
  */
 export type Fault =

@@ -44,7 +44,7 @@ export interface StartOptions {
 const MAIN = new URL('../src/main.ts', import.meta.url)
 const READY_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 30_000
-const IS_COVERED = process.env.NODE_V8_COVERAGE !== undefined || process.env._TAPJS_PROCESSINFO_COVERAGE_ === '1'
+const IS_COVERED = process.env.NODE_V8_COVERAGE !== undefined
 
 /** Only what a process needs: the environment of whoever runs the tests must not configure the server. */
 export function bareEnvironment (): Record<string, string> {

@@ -5,7 +5,7 @@
  * counts, and never leaves the main thread; the factors see it as a HistorySnapshot.
  *
  * In: `observe` before a request is scored, `settle` when its outcome is known. Out: the snapshot, and deltas for the
- * siblings, so that a judgement does not depend on which process answers. Durations are monotonic (R32).
+ * siblings, so that a judgement does not depend on which process answers. Durations are monotonic.
  */
 import { hashText, mixHash } from '../detect/hash.ts'
 import * as record from './record.ts'

@@ -2,7 +2,7 @@
  * A table of fixed size over one typed array: records of `stride` 32-bit words, found by a 64-bit hash. Sets of eight
  * neighbours; a newcomer to a full set takes the place of the record that is longest unused, and records with signs
  * (bad outcomes) count as younger, so that a flood of new addresses does not wash attackers out first.
- * A Map of objects costs 189 bytes and more per client and grows without end (R13); this never grows.
+ * A Map of objects costs 189 bytes and more per client and grows without end; this never grows.
  */
 export interface HistoryTable {
   /** The records; word 0 is the time of last use (uint32 ms), word 1 the signs. Other words are the owner's. */

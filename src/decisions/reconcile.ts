@@ -21,7 +21,7 @@ const TELL_MS = 2_000
 const AGAIN_MS = 10_000
 const READING_SHARE_MAX = 0.1
 const SIBLINGS_MAX = 1_000
-/** A decision of another host stands here within five seconds without Redis (R37). */
+/** A decision of another host stands here within five seconds without Redis. */
 const POLL_MS = 2_000
 /** Clocks of hosts differ, and a store may be seconds behind. */
 const POLL_OVERLAP_MS = 60_000

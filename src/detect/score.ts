@@ -39,7 +39,7 @@ export function scoreWithPayload (observation: Observation, payload: PayloadFind
 /**
  * The answer when the threads cannot give one in time, marked degraded: microseconds, everything but the payload, and
  * of that the strongest sign of the raw bytes where somebody looked for one. Bounded below the block threshold but for
- * a certain sign: what was not looked at must not refuse anybody (R31).
+ * a certain sign: what was not looked at must not refuse anybody.
  */
 export function cheapScore (observation: Observation, policy: Policy, sign: RawSign | null = null): Score {
   const notInspected = observation.body === null

@@ -36,7 +36,7 @@ const BACKLOG_MAX = 10_000
 /** A plain record waits at most this long for company; one with a caller behind it, DURABLE_DELAY_MS. */
 const DELAY_MS = 8
 const DURABLE_DELAY_MS = 1
-/** How often a failed disk is tried again: a fifth of the 5 s after which acknowledging must go on (R27). */
+/** How often a failed disk is tried again: a fifth of the 5 s after which acknowledging must go on. */
 const RETRY_MS = 500
 /** One write: keeps a group's buffer in memory small. */
 const GROUP_BYTES_MAX = 8 * 1024 * 1024

@@ -2,8 +2,8 @@ import type { Worker } from 'node:cluster'
 
 /**
  * Which worker gets the next connection. node:cluster offers each to whichever worker took its last one first: a burst
- * after a start then lies three to one (25 of 32 seen on one of two), and killing that worker costs three quarters
- * (R01). And a connection on its way to a worker that dies stays open with nobody behind it, for ever.
+ * after a start then lies three to one (25 of 32 seen on one of two), and killing that worker costs three quarters.
+ * And a connection on its way to a worker that dies stays open with nobody behind it, for ever.
  *
  * Both are mended from outside, by a `no` in place of the worker: cluster gives a refused connection to another free
  * worker. We say it for a worker that holds more than a free sibling, for one that hangs, of which nothing has been

@@ -46,7 +46,7 @@ interface ChildOptions {
 
 /** Messages of the fleet on their way to one worker that does not read: then they are dropped, as the fleet allows. */
 const FLEET_BACKLOG_MAX = 10_000
-/** A worker whose beats stopped for this long is shown as stalled (R09: within 1 s). */
+/** A worker whose beats stopped for this long is shown as stalled (within 1 s). */
 const STALLED_MS = 750
 
 export function forkChild (options: ChildOptions): Child {

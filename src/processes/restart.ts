@@ -1,6 +1,6 @@
 /**
  * When to fork again, and how long to wait (pure). A worker that dies once is back within a second; one that dies at
- * every start is tried ever more rarely (R05: at most 12 forks per slot and minute), while its siblings serve.
+ * every start is tried ever more rarely (at most 12 forks per slot and minute), while its siblings serve.
  */
 interface RestartState {
   /** Deaths in a row without a stable life between them. */
@@ -16,7 +16,7 @@ export const BACKOFF_MS_MAX = 15_000
 const BACKOFF_JITTER = 0.2
 /** A worker that served this long died of something new: its slot starts at the first delay again. */
 export const STABLE_MS = 10_000
-/** No worker was ever ready for this long: the primary gives up (R05 allows 60 s, of which the way out takes some). */
+/** No worker was ever ready for this long: the primary gives up (60 s is the most, of which the way out takes some). */
 export const NEVER_READY_MS = 45_000
 
 /**
@@ -64,7 +64,7 @@ export function hungSlot (slots: readonly SlotState[]): number | null {
 
 interface Beat { rssBytes: number, heapUsedBytes: number, heapMaxBytes: number }
 
-/** A share of the heap from which V8 spends its time collecting, and soon aborts the process (R08). */
+/** A share of the heap from which V8 spends its time collecting, and soon aborts the process. */
 const HEAP_SHARE_MAX = 0.9
 
 /** Why a worker should be replaced before it fails, or null. */

@@ -10,7 +10,7 @@ interface SlotsOptions extends Omit<SlotOptions, 'index' | 'fork'> {
   awake: AwakeTime
 }
 
-/** How often the workers are looked at, ms: a silent one shows within a second (R09). */
+/** How often the workers are looked at, ms: a silent one shows within a second. */
 export const LOOK_MS = 250
 
 /** The slots of one host, and every worker that lives in them, those that drain or start beside another included. */

@@ -19,13 +19,13 @@ import type { ClusterStatus } from './status.ts'
 /**
  * One worker of the cluster. It obeys its primary and no signal: the primary alone knows whether a signal means a
  * drain or a reload, and a signal to the whole process group must not cut what the primary has begun. When the
- * primary is gone the worker ends within a second, for a worker without one can neither be reloaded nor stopped (R07).
+ * primary is gone the worker ends within a second, for a worker without one can neither be reloaded nor stopped.
  */
 interface WorkerOptions { build: BuildServer, exit: (code: number) => never }
 
-/** Often enough that a stalled event loop shows within a second (R09). */
+/** Often enough that a stalled event loop shows within a second. */
 const BEAT_MS = 250
-/** For flushing the audit when the primary is gone: R07 wants the worker gone within 2 s. */
+/** For flushing the audit when the primary is gone: the worker must be gone within 2 s. */
 const ORPHAN_CLOSE_MS = 1000
 
 export const CLUSTER_STATUS_TOPIC = 'cluster.status'

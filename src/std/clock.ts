@@ -1,6 +1,6 @@
 /**
  * The only door through which time enters. Wall time is for people and tokens, monotonic time for durations:
- * a clock that is set back must never make a duration negative (R32).
+ * a clock that is set back must never make a duration negative.
  */
 export interface Clock {
   /** Wall clock, milliseconds since the epoch. May jump. */

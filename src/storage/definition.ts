@@ -3,7 +3,7 @@ import type { CollectionDefinition, Condition, Document, FindOptions, Scalar, Wh
 
 /**
  * Checks of both adapters before a driver sees anything: names of collections, fields and indexes, conditions and
- * limits. Operators never get through (R45): a condition is a scalar or one of the port's own shapes, copied by key,
+ * limits. Operators never get through: a condition is a scalar or one of the port's own shapes, copied by key,
  * and a field name cannot hold a `$`.
  */
 export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024

@@ -15,7 +15,7 @@ import type { Collection, CollectionDefinition, Document, FindOptions, Patience,
  * One collection of the port on MongoDB.
  *
  * Every write carries a name of its own (`write`): when a reply was lost and the operation is sent again, what it
- * finds in its way may be itself, and then it succeeded (R22). On a replica set the driver's retryable writes do this
+ * finds in its way may be itself, and then it succeeded. On a replica set the driver's retryable writes do this
  * already; a lone server has none.
  */
 const WRITE_NAME_CHARACTERS = 12

@@ -8,7 +8,7 @@ import { DOCUMENT_BYTES_MAX, valueAt, withoutRevision } from './definition.ts'
  * is one `$set` and no field of a room can meet one of ours:
  *
  * - `revision`: compare-and-set. `write`: the name of the last write, by which a write whose reply was lost recognises
- * itself (R22).
+ * itself.
  * - `unique`: one text per unique index. A sparse index on it leaves out documents without the value, which on the
  *   field itself only a partial index could, and FerretDB has none.
  * - `expires`: the expiry as a date, the only thing that a TTL index understands.

@@ -6,7 +6,7 @@ import type { Record } from './mongo-document.ts'
 
 /**
  * The port's conditions and sorts as MongoDB filters. Pure. Every operator in them is written here: the values of
- * callers become operands, never keys (R45), and arrays are kept out, because MongoDB would match their elements.
+ * callers become operands, never keys, and arrays are kept out, because MongoDB would match their elements.
  */
 type Fields = Array<[field: string, direction: 1 | -1]>
 

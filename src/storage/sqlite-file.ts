@@ -10,7 +10,7 @@ import { NEKO_ERR_STORE_CORRUPT, NEKO_ERR_STORE_DUPLICATE, NEKO_ERR_STORE_UNAVAI
  * synchronous is NORMAL on purpose: with WAL a crash of the process loses nothing, a power cut may lose the last
  * commits. Changes that must survive that (acknowledged mutations) are synced by the write-ahead log and replayed.
  */
-/** R23: busy waits end within a second, the way there and back included. */
+/** Busy waits end within a second, the way there and back included. */
 export const BUSY_TIMEOUT_MS = 900
 /** A full check reads the whole file: a second per half gigabyte. Larger ones: `neko audit verify`, and backups. */
 const CHECK_BYTES_MAX = 256 * 1024 * 1024

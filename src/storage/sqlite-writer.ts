@@ -13,7 +13,7 @@ import type { TableSpec } from './sqlite-table.ts'
  * Owns the transaction; the statements are those of each table (sqlite-table.ts). Never reads for callers and knows no
  * threads: `workers/sqlite.ts` calls it on the writer thread, tests call it directly. One commit per batch (group
  * commit) is what makes 50 k inserts/s of 14 k; BEGIN IMMEDIATE takes the lock at once, so that a busy file is noticed
- * before any work (R23).
+ * before any work.
  */
 export type WriteOp =
   | { kind: 'define', name: string, spec: TableSpec }

@@ -2,7 +2,7 @@ import { AggregatorRegistry } from 'prom-client'
 import type { Registry } from 'prom-client'
 
 /**
- * One set of figures for many processes. Counters must never fall when a process is replaced (R47): what a dead one
+ * One set of figures for many processes. Counters must never fall when a process is replaced: what a dead one
  * had counted is kept here, folded into one set, so that the memory held does not grow with the number of deaths.
  */
 interface Series {

@@ -5,7 +5,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
  * `neko_` (README, "Metrics").
  *
  * Labels come from closed sets of ours only, never a path, agent or operation name from outside, so that no client can
- * grow the number of series (R47). How a fleet's values become one is said here, where the metric is made
+ * grow the number of series. How a fleet's values become one is said here, where the metric is made
  * (`aggregator`): what counts work is summed, what every process knows alike is the largest, and health is the worst.
  */
 export interface Metrics {

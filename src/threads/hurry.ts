@@ -1,7 +1,7 @@
 /**
  * The answer when no thread can give one in time: everything but the payload, and of the payload the strongest signs
  * that the raw bytes hold. Some 50 us, 2 ms for 64 KiB of the worst text. A certain sign refuses this request; anything
- * less stays below the block threshold, so that no request is refused because its score is missing (R31).
+ * less stays below the block threshold, so that no request is refused because its score is missing.
  */
 import { scanRaw, type RawSign } from '../detect/raw-scan/raw-scan.ts'
 import { cheapScore } from '../detect/score.ts'

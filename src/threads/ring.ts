@@ -92,7 +92,7 @@ export function noteSlowness ({ words }: Ring, times: number): void {
   words[SLOWNESS] = Math.round(times * 100)
 }
 
-/** A text that exhausts must be refused within half a second on any machine (R30). */
+/** A text that exhausts must be refused within half a second on any machine. */
 const SLOWNESS_MAX = 2
 
 /** CPU time of the request with this running number, us; 0 where nobody measured it. */

@@ -127,7 +127,7 @@ export interface ScoringPoolOptions {
 }
 
 /**
- * Observations that one channel holds, waiting or in hand (R31). Beyond it a client whose own requests are half of them
+ * Observations that one channel holds, waiting or in hand. Beyond it a client whose own requests are half of them
  * is refused; others are answered in a hurry, and scored afterwards.
  */
 export const QUEUE_MAX = 256

@@ -6,7 +6,7 @@ const BESIDE_TOKEN: ReadonlySet<string> = new Set(['payload', 'endpoint', 'userA
 
 /**
  * True for a request whose refused credential is itself the attack. It is answered 401 like any other credential that
- * does not hold (R36), so that its bearer learns nothing; its receipt and the playbooks say BLOCK.
+ * does not hold, so that its bearer learns nothing; its receipt and the playbooks say BLOCK.
  */
 export function isTokenAlone ({ credentialRefused, score }: Transaction, challengeThreshold: number): boolean {
   if (credentialRefused === null || score === null) return false

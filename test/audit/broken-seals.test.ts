@@ -23,7 +23,7 @@ import { memoryStore } from '../journal/memory-store.ts'
 import { seen, silentLog, temporaryFolder } from '../journal/disk.ts'
 import { openTestStorage } from '../storage.ts'
 
-/** R26: whatever is done to seals, a start changes nothing of it, and verification says so until somebody accepts it. */
+/** Whatever is done to seals, a start changes nothing of it, and verification says so until somebody accepts it. */
 const secret = 'a secret of the tests that is long enough'
 const other = 'another secret of the tests that is long enough'
 const directory = 'mem/audit'
@@ -33,7 +33,7 @@ const EVENTS = 12
 const things: CollectionDefinition = { name: 'things', indexes: [] }
 type Disk = Map<string, Buffer>
 
-t.test('no damage to seals is sealed over, and of a log whose seals do not hold nothing is taken (R26)', async (t) => {
+t.test('no damage to seals is sealed over, and of a log whose seals do not hold nothing is taken', async (t) => {
   const given = await killed()
   const damages = [...damagesOf(given.disk)]
   t.ok(damages.length > 40, `${damages.length} kinds and places`)

@@ -25,7 +25,7 @@ type Disk = Map<string, Buffer>
 /** What was done: the file, and the first line (from 1) at which it can be seen. */
 interface Edit { disk: Disk, file: string, line: number, what: string }
 
-t.test('every one of 10,000 random edits of sealed logs is found, and where it is (R26)', async (t) => {
+t.test('every one of 10,000 random edits of sealed logs is found, and where it is', async (t) => {
   t.setTimeout(90_000)
   const { disk, checkpoints } = await sealedTrail(t)
   const clean = await verify(disk, checkpoints)

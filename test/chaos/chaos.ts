@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { PASSWORD, bearer, createTestClient } from '../e2e/client.ts'
-import { createDice, type Dice } from '../rows/ordinary-bodies.ts'
+import { createDice, type Dice } from '../load/ordinary-bodies.ts'
 import type { MongoServer } from '../services/mongo.ts'
 import { freshAsker, pinnedAskers } from './asking.ts'
 import { History, told, type Answer, type Asker, type Subject } from './history.ts'

@@ -1,4 +1,4 @@
-import type { Dice } from '../rows/ordinary-bodies.ts'
+import type { Dice } from '../load/ordinary-bodies.ts'
 import type { System } from './system.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { PASSWORD } from '../e2e/client.ts'
-import type { Dice } from '../rows/ordinary-bodies.ts'
+import type { Dice } from '../load/ordinary-bodies.ts'
 import type { Asker, History, Look, Subject } from './history.ts'
 
 /**

@@ -9,7 +9,7 @@ import { createFaultyStorage } from './faulty-storage.ts'
 import { ADDRESS, ADMIN_PASSWORD, codeOf, createMemoryAudit, createMemoryBus, held, openRoom } from './room.ts'
 import { withinBar } from '../bar.ts'
 
-t.test('R37: logout, revocation, role and disabling hold in every process when the call returns', async (t) => {
+t.test('logout, revocation, role and disabling hold in every process when the call returns', async (t) => {
   const { identity, sibling, login, admin } = await openRoom(t)
   const other = await sibling()
   const by = await admin()
@@ -43,7 +43,7 @@ t.test('R37: logout, revocation, role and disabling hold in every process when t
   t.equal(other.holds(asKey), false)
 })
 
-t.test('R37: what was revoked stays revoked after a restart', async (t) => {
+t.test('what was revoked stays revoked after a restart', async (t) => {
   const { identity, sibling, login, admin } = await openRoom(t)
   const by = await admin()
   const { accessToken, refreshToken } = await login()
@@ -57,7 +57,7 @@ t.test('R37: what was revoked stays revoked after a restart', async (t) => {
   t.match(await restarted.authenticate({ 'x-api-key': key }), { state: 'refused' })
 })
 
-t.test('R37: messages that are lost are made up for by the store within 5 s', async (t) => {
+t.test('messages that are lost are made up for by the store within 5 s', async (t) => {
   const { identity, sibling, login, admin, bus } = await openRoom(t)
   const other = await sibling()
   const by = await admin()
@@ -76,7 +76,7 @@ t.test('R37: messages that are lost are made up for by the store within 5 s', as
   }
   const tookMs = performance.now() - startMs
   withinBar(t, 'in time', tookMs, 5_000)
-  t.comment(`R37 without messages: ${Math.round(tookMs)} ms`)
+  t.comment(`without messages: ${Math.round(tookMs)} ms`)
 })
 
 t.test('with the store down, callers in memory pass, and only logout and revocations are accepted', async (t) => {

@@ -96,7 +96,7 @@ t.test('what came in with a replaced secret holds until the overlap ends, in eve
   }
 })
 
-t.test('R38: signing keys and an API key rotate under load, and none of 20,000 requests fails', async (t) => {
+t.test('signing keys and an API key rotate under load, and none of 20,000 requests fails', async (t) => {
   const { identity, sibling, admin, login } = await openRoom(t)
   const other = await sibling()
   const by = await admin()
@@ -138,7 +138,7 @@ t.test('R38: signing keys and an API key rotate under load, and none of 20,000 r
   await running
   t.equal(failed, 0)
   t.ok(asked >= 20_000)
-  t.comment(`R38: ${asked} asked, ${failed} failed`)
+  t.comment(`${asked} asked, ${failed} failed`)
   for (const process of [identity, other]) process.setSecrets([next])
   t.match(await other.authenticate(old), { state: 'refused', reason: 'kid' }, 'the old kid is over with its overlap')
   held(await other.authenticate({ authorization: `Bearer ${(await login()).accessToken}` }))

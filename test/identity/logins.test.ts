@@ -33,7 +33,7 @@ async function tally (tries: Array<Promise<string>>): Promise<Record<string, num
   return Object.fromEntries([...new Set(codes)].map((code) => [code, codes.filter((one) => one === code).length]))
 }
 
-t.test('R39: of 1,000 tries on one account at most 10 of an address are judged, and 12 of all strangers', async (t) => {
+t.test('of 1,000 tries on one account at most 10 of an address are judged, and 12 of all strangers', async (t) => {
   const { attempts, keys } = countTen()
   const clock = createTestClock()
   const { identity, audit } = await openRoom(t, { attempts, clock })
@@ -53,7 +53,7 @@ t.test('R39: of 1,000 tries on one account at most 10 of an address are judged, 
   t.notMatch(JSON.stringify(audit.events), /guess number/)
 })
 
-t.test('R39: of many accounts from one address at most 10 tries are judged; an IPv6 host is its /64', async (t) => {
+t.test('of many accounts from one address at most 10 tries are judged; an IPv6 host is its /64', async (t) => {
   const { attempts } = countTen()
   const { identity } = await openRoom(t, { attempts })
   let judged = 0
@@ -144,7 +144,7 @@ t.test('wrong current passwords of one session leave the tries of another', asyn
   await identity.changePassword(mine, { currentPassword: ADMIN_PASSWORD, newPassword: 'another long password' })
 })
 
-t.test('R39: known and unknown users take the same time (200 samples, medians within 10 %)', async (t) => {
+t.test('known and unknown users take the same time (200 samples, medians within 10 %)', async (t) => {
   const { identity } = await openRoom(t)
   const times: Record<'known' | 'unknown', number[]> = { known: [], unknown: [] }
   const sample = async (kind: 'known' | 'unknown', i: number): Promise<void> => {
@@ -162,6 +162,6 @@ t.test('R39: known and unknown users take the same time (200 samples, medians wi
   const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] as number
   const [known, unknown] = [median(times.known), median(times.unknown)]
   const difference = Math.abs(known - unknown) / Math.max(known, unknown)
-  withinBar(t, 'R39: difference of the medians', difference * 100, 10, '%')
-  t.comment(`R39: known ${known.toFixed(1)} ms, unknown ${unknown.toFixed(1)} ms, difference ${(difference * 100).toFixed(1)} %`)
+  withinBar(t, 'difference of the medians', difference * 100, 10, '%')
+  t.comment(`known ${known.toFixed(1)} ms, unknown ${unknown.toFixed(1)} ms, difference ${(difference * 100).toFixed(1)} %`)
 })

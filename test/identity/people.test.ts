@@ -77,7 +77,7 @@ t.test('a lock whose holder died is taken over when its time is up', async (t) =
   t.equal(await codeOf(identity.setUserRole(by, second.id, 'ADMIN')), 'NEKO_ERR_OVERLOADED')
 })
 
-t.test('R45: ids of others, operators and prototype keys reach nobody', async (t) => {
+t.test('ids of others, operators and prototype keys reach nobody', async (t) => {
   const { identity, admin } = await openRoom(t)
   const by = await admin()
   const anna = await identity.createUser(by, { username: 'anna', password: 'annas long password', role: 'VIEWER' })

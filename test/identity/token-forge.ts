@@ -3,7 +3,7 @@ import { AUDIENCE, ISSUER, kidOfSecret } from '../../src/identity/tokens.ts'
 import { SECRET } from './room.ts'
 
 /**
- * Tokens that our own secret signed, and all that is wrong with others (row R36), for a server whose clock says
+ * Tokens that our own secret signed, and all that is wrong with others, for a server whose clock says
  * `now` (seconds).
  */
 export const USER = 'us_00000000000000000000'

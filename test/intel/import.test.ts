@@ -127,7 +127,7 @@ t.test('categories follow from facts, the strongest first', async (t) => {
   t.equal(of({ types: ['constructor', '__proto__'] }), 'UNKNOWN 0')
 })
 
-// R52: 10,000 cases over the parsers together, no crash but our own errors, none over 50 ms. CPU time of this thread:
+// 10,000 cases over the parsers together, no crash but our own errors, none over 50 ms. CPU time of this thread:
 // what other test files do on the same cores is no fault of a parser.
 const CASE_MS_MAX = 50
 

@@ -23,7 +23,7 @@ export interface MemoryDisk {
 let nodes = 0
 const newIdentity = (): string => `node ${nodes++}`
 
-/** The recording file system of R28, and the fast one of R26. `from`: what is on the disk at first, all of it synced. */
+/** The recording file system of `power.ts`, and the fast one of the random edits. `from`: what is on the disk at first, all of it synced. */
 export function memoryDisk (from = new Map<string, Buffer>()): MemoryDisk {
   const directory: Directory = { entries: new Map(), synced: new Map() }
   for (const [path, content] of from) {

@@ -20,7 +20,7 @@ export interface PowerReport { points: number, problems: string[] }
 
 /**
  * Records a writer's every step on a disk that knows what was synced, cuts the power at each of them, and recovers what
- * would be found: R28. Within every recovery the power is cut once more.
+ * would be found. Within every recovery the power is cut once more.
  * @param changes how many acknowledged changes the writer makes; each is about two steps, each step five cuts.
  * @param every takes only every n-th cut.
  */

@@ -14,7 +14,7 @@ import { faultyFiles, seen, silentLog, temporaryFolder } from './disk.ts'
 import { memoryStore } from './memory-store.ts'
 import { withinBar } from '../bar.ts'
 
-t.test('the log takes 20,000 events a second and more (R29)', async (t) => {
+t.test('the log takes 20,000 events a second and more', async (t) => {
   const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage: null, clock: systemClock, log: silentLog, processId: 'p' })
   const startMs = performance.now()
   for (let i = 0; i < 60_000; i++) {
@@ -28,7 +28,7 @@ t.test('the log takes 20,000 events a second and more (R29)', async (t) => {
   await audit.close()
 })
 
-t.test('a record waits at most 10 ms for its group (R29)', async (t) => {
+t.test('a record waits at most 10 ms for its group', async (t) => {
   const writtenAt: number[] = []
   const files = {
     ...systemFiles,
@@ -56,11 +56,11 @@ t.test('a record waits at most 10 ms for its group (R29)', async (t) => {
   }
   waits.sort((a, b) => a - b)
   // Three of four: on a shared machine single timers come late.
-  withinBar(t, 'R29: upper quartile of the wait for a group', waits[30]!, 10)
+  withinBar(t, 'upper quartile of the wait for a group', waits[30]!, 10)
   await audit.close()
 })
 
-t.test('the store gets events at 100 of them, or after 10 s (R29)', async (t) => {
+t.test('the store gets events at 100 of them, or after 10 s', async (t) => {
   const storage = await openTestStorage(t, auditCollections)
   const dataDir = temporaryFolder(t)
   const audit = createAudit({ config: { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'p' })
@@ -106,7 +106,7 @@ t.test('with the store down events wait in the log, without growing memory, and 
   await audit.close()
 })
 
-t.test('50,000 records in one breath hold their caller back and all arrive (R29)', async (t) => {
+t.test('50,000 records in one breath hold their caller back and all arrive', async (t) => {
   const { storage, documents } = memoryStore()
   const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'p' })
   let most = 0
@@ -121,7 +121,7 @@ t.test('50,000 records in one breath hold their caller back and all arrive (R29)
   await audit.close()
 })
 
-t.test('what a hanging disk cannot take is counted in the trail, and who can wait waits (R29)', async (t) => {
+t.test('what a hanging disk cannot take is counted in the trail, and who can wait waits', async (t) => {
   const { storage, documents } = memoryStore()
   const { files, fault } = faultyFiles()
   const audit = createAudit({ config: { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }, storage, clock: systemClock, log: silentLog, processId: 'p', files })

@@ -1,8 +1,8 @@
 // Three rounds of a minute for each kind of hostile load: what one round must hold (checkRound) holds in each, and the
 // best of the three says what the server does on a machine that nobody else uses.
 import t from 'tap'
-import { checkRound, runRound, slowerOf, type Round } from '../rows/hostile-load.ts'
-import { SCENARIOS } from '../rows/hostile-traffic.ts'
+import { checkRound, runRound, slowerOf, type Round } from '../load/hostile-load.ts'
+import { SCENARIOS } from '../load/hostile-traffic.ts'
 
 t.setTimeout(1_200_000)
 

@@ -1,6 +1,6 @@
-// Five minutes of what test/rows/programs.test.ts does for one: each uses its whole tier five times over.
+// Five minutes of what test/clients/real-programs.system.test.ts does for one: each uses its whole tier five times over.
 import t from 'tap'
-import { checkPrograms } from '../rows/programs.ts'
+import { checkPrograms } from '../clients/real-programs.ts'
 
 t.setTimeout(600_000)
 

@@ -37,7 +37,7 @@ export async function proxied (t: Test, uri: string): Promise<{ proxy: FaultProx
   return { proxy, uri: `mongodb://127.0.0.1:${proxy.port}/?heartbeatFrequencyMS=500` }
 }
 
-/** R22: the server does what was asked and its reply is cut, three times a round: each write counts exactly once. */
+/** The server does what was asked and its reply is cut, three times a round: each write counts exactly once. */
 export async function runLostReplies (t: Test, rounds: number): Promise<void> {
   const server = await startMongo(t)
   if (server === null) return

@@ -1,4 +1,4 @@
-/** A scoring thread that fails on purpose when the path says so: R30 with real threads. */
+/** A scoring thread that fails on purpose when the path says so. */
 import { threadId } from 'node:worker_threads'
 import { serveRing } from '../../src/threads/ring-thread.ts'
 import { createThreadScorer, warmUp } from '../../src/threads/thread.ts'

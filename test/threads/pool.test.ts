@@ -144,7 +144,7 @@ async function besides (t: Test, made: ScoringPool, bad: Promise<Answer>): Promi
 }
 
 for (const fault of ['hang', 'redos']) {
-  t.test(`ring: R30 a text that uses up a thread twice is its client's doing (${fault})`, async (t) => {
+  t.test(`ring: a text that uses up a thread twice is its client's doing (${fault})`, async (t) => {
     const made = await pool(t, { mode: 'ring', workerUrl: faulty })
     const startedMs = performance.now()
     let ms = 0
@@ -178,7 +178,7 @@ t.test('ring: a text that is only dear gets its full score at the second try', a
   t.equal(made.deaths.length, 1)
 })
 
-t.test('ring: R30 a thread that waits is not a text that exhausts: answered in a hurry, scored in full afterwards', async (t) => {
+t.test('ring: a thread that waits is not a text that exhausts: answered in a hurry, scored in full afterwards', async (t) => {
   const made = await pool(t, { mode: 'ring', workerUrl: faulty })
   const startedMs = performance.now()
   const { score, unjudged, later } = await made.ask(observation({ url: '/fault/asleep/1800' }), own())
@@ -189,7 +189,7 @@ t.test('ring: R30 a thread that waits is not a text that exhausts: answered in a
   t.equal(made.deaths.length, 0, 'the clock on the wall stops nobody for a second or two')
 })
 
-t.test('ring: R30 a thread that dies by itself is made up for', async (t) => {
+t.test('ring: a thread that dies by itself is made up for', async (t) => {
   const made = await pool(t, { mode: 'ring', workerUrl: faulty })
   const newest = new Worker('', { eval: true })
   const { threadId } = newest
@@ -201,7 +201,7 @@ t.test('ring: R30 a thread that dies by itself is made up for', async (t) => {
 })
 
 for (const fault of ['exit', 'memory']) {
-  t.test(`ring: R30 a text of which two threads die is its client's doing, if only afterwards (${fault})`, async (t) => {
+  t.test(`ring: a text of which two threads die is its client's doing, if only afterwards (${fault})`, async (t) => {
     const made = await pool(t, { mode: 'ring', workerUrl: faulty })
     const { score, unjudged, later } = await besides(t, made, made.ask(observation({ url: `/fault/${fault}` }), own()))
     t.ok(score.degraded && score.value < policy.blockThreshold)
@@ -210,7 +210,7 @@ for (const fault of ['exit', 'memory']) {
   })
 }
 
-t.test('ring: R30 a scorer that throws costs one answer in a hurry, and no thread', async (t) => {
+t.test('ring: a scorer that throws costs one answer in a hurry, and no thread', async (t) => {
   const made = await pool(t, { mode: 'ring', workerUrl: faulty })
   const { score, unjudged, later } = await besides(t, made, made.ask(observation({ url: '/fault/throw' }), own()))
   t.ok(score.degraded && score.value < policy.blockThreshold)
@@ -218,7 +218,7 @@ t.test('ring: R30 a scorer that throws costs one answer in a hurry, and no threa
   t.equal(made.deaths.length, 0)
 })
 
-t.test('ring: R31 what the queue cannot hold is answered by the cheap scorer at once', async (t) => {
+t.test('ring: what the queue cannot hold is answered by the cheap scorer at once', async (t) => {
   const made = await pool(t, { mode: 'ring', workerUrl: faulty })
   const startedMs = performance.now()
   const held = Array.from({ length: 256 }, (_, i) => made.score(observation({ url: '/fault/slow', client: `ip:203.0.113.${i % 8}` })))

@@ -2,7 +2,7 @@
 export const SOCKET = Object.freeze({
   /** All sockets are looked at this often, by one timer for all of them. */
   lookMs: 250,
-  /** Closed by the next look, so within the 5 s of R42. */
+  /** Closed by the next look, so within 5 s. */
   initMs: 4_500,
   /** A silent peer is asked after this long, and given this long to answer. */
   pingMs: 30_000,

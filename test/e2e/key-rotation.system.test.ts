@@ -1,0 +1,71 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { PASSWORD, asAdmin, bearer, createTestClient, dataOf, makeKey, strongKey } from './client.ts'
+import type { TestClient } from './client.ts'
+import { until } from '../processes/load.ts'
+import { makeDataDir, startServer } from '../server.ts'
+
+/**
+ * The signing key is rotated by reloads under load (A, then A and B, then B and A, then B alone), and an API key
+ * meanwhile, and no request fails; what only A signed is refused once A is gone.
+ */
+const REQUESTS_MIN = process.env.NEKO_NIGHTLY === '1' ? 20_000 : 5000
+const ME = '{ me { tier } }'
+
+t.test(`rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (t) => {
+  t.setTimeout(110_000)
+  const dataDir = makeDataDir(t)
+  const file = join(dataDir, 'jwt.keys')
+  const [A, B] = [strongKey(), strongKey()]
+  const sign = (...keys: string[]): void => writeFileSync(file, keys.join(','), { mode: 0o600 })
+  sign(A)
+  const server = await startServer(t, { dataDir, env: { WORKERS: '2', NODE_ENV: 'production', JWT_SECRET_FILE: file, AUDIT_SIGNING_KEY: strongKey(), ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'info', RATE_LIMIT_STRICT: '1000/60/0', RATE_LIMIT_RELAXED: '1000000/60/0', RATE_LIMIT_MAX: '1000000', ENFORCEMENT: 'shadow' } })
+  const client = createTestClient(t, server)
+  const admin = await asAdmin(client)
+  const { key, id } = await makeKey(admin, ['read'])
+  const first = await client.login('admin', PASSWORD)
+  const callers: TestClient[] = [client.as(bearer(first.accessToken)), client.as({ 'x-api-key': key })]
+
+  const failures: string[] = []
+  let sent = 0
+  const stopping = new AbortController()
+  const load = Array.from({ length: 6 }, async (_, i) => {
+    while (!stopping.signal.aborted) {
+      const reply = await callers[(i + sent) % callers.length]!.graphql(ME).catch((error: Error) => ({ status: 0, text: String(error.cause ?? error) }))
+      sent++
+      // The reloads need the processor too.
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      if (reply.status !== 200 || reply.text.includes('errors')) failures.push(`${reply.status} ${reply.text.slice(0, 150)}`)
+    }
+  })
+  let reloads = 0
+  const reload = async (): Promise<void> => {
+    reloads++
+    server.signal('SIGHUP')
+    await until('reloaded', () => server.logs().filter(({ msg }) => msg === 'reloaded').length === reloads, 25_000)
+  }
+  sign(A, B)
+  await reload()
+  sign(B, A)
+  await reload()
+  // Signed by B from here on; those of A go on until A is gone.
+  const second = await client.login('admin', PASSWORD)
+  callers.push(client.as(bearer(second.accessToken)))
+  const rotated = await dataOf<{ rotateApiKey: { key: string } }>(callers[0]!.graphql('mutation ($id: ID!) { rotateApiKey(id: $id, overlapSeconds: 600) { key } }', { id }))
+  callers.push(client.as({ 'x-api-key': rotated.rotateApiKey.key }))
+  await until('enough under load', () => sent >= REQUESTS_MIN * 0.8, 60_000)
+  callers.splice(0, 1)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  sign(B)
+  await reload()
+  await until('enough after it', () => sent >= REQUESTS_MIN, 60_000)
+  stopping.abort()
+  await Promise.all(load)
+  t.same([...new Set(failures)].slice(0, 5), [], `${failures.length} failed of ${sent}`)
+  t.comment(`${sent} requests, ${reloads} reloads, ${failures.length} failed`)
+  t.equal((await client.as(bearer(first.accessToken)).graphql(ME)).status, 401, 'what only A signed')
+  t.equal((await client.as(bearer(second.accessToken)).graphql(ME)).status, 200)
+  t.match(await dataOf(client.graphql('mutation ($t: String!) { refreshToken(refreshToken: $t) { expiresInSeconds } }', { t: first.refreshToken })), { refreshToken: { expiresInSeconds: 900 } }, 'its session goes on by refresh')
+  t.equal(await server.stop(), 0)
+})
