@@ -2,7 +2,7 @@ import createError from '@fastify/error'
 
 /**
  * Every error NEKO answers with, in one table: code, message (%s takes arguments), HTTP status. Codes are promises:
- * never renamed, never reused. The README's table is held against this file by test/tidy.test.ts.
+ * never renamed, never reused. The table of deploy/reference.md is held against this file by test/tidy.system.test.ts.
  */
 export const NEKO_ERR_AUDIT_UNAVAILABLE = createError(
   'NEKO_ERR_AUDIT_UNAVAILABLE',

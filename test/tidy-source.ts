@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import ts from 'typescript'
 
-/** What test/tidy.test.ts asks of the sources: read as text and as syntax, without running any of it. */
+/** What test/tidy.system.test.ts asks of the sources: read as text and as syntax, without running any of it. */
 export interface Source { path: string, text: string, tree: ts.SourceFile }
 
 export function readSource (root: URL, path: string): Source {

@@ -9,24 +9,43 @@ import { rooms } from '../src/rooms.ts'
 import { exportsOf, importsOf, longFunctions, packagesOf, readSource } from './tidy-source.ts'
 import { buildNekoSchema } from '../src/schema/build-schema.ts'
 
+const README_LINES_MAX = 200
+
 /** The repository tests itself: what two places say must be the same in both. */
 const root = new URL('..', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
 const readme = read('README.md')
+const reference = read('deploy/reference.md')
 const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: fileURLToPath(root), encoding: 'utf8' }).split('\n').filter((path) => path !== '' && existsSync(new URL(path, root)))
 const sources = tracked.filter((path) => /^(src|workers)\/.*\.ts$/.test(path))
 
-t.test('every error stands in the README with its status, and the other way round', (t) => {
+t.test('the README is one that a stranger reads to its end, and what it points at is there', (t) => {
+  t.ok(readme.trimEnd().split('\n').length <= README_LINES_MAX, `at most ${README_LINES_MAX} lines`)
+  const named = [...readme.matchAll(/`((?:src|bench|test|deploy|workers)\/[\w./-]+)`/g), ...readme.matchAll(/\]\(([\w./-]+)(?:#[\w-]*)?\)/g)].map((match) => match[1] as string)
+  t.same(named.filter((path) => !existsSync(new URL(path, root))), [])
+  t.end()
+})
+
+t.test('no name, title or page asks the reader to look up a number', (t) => {
+  const ROW = /\bR\d\d\b/
+  const wrong = tracked.filter((path) => /(^|[/.-])r\d\d\b/i.test(path))
+  if (ROW.test(readme) || ROW.test(reference)) wrong.push('README.md or deploy/reference.md')
+  for (const path of tracked.filter((path) => /^test\/.*\.ts$/.test(path))) if (/\.test\(['"`][^'"`]*\bR\d\d\b/.test(read(path))) wrong.push(path)
+  t.same(wrong, [])
+  t.end()
+})
+
+t.test('every error stands in the reference with its status, and the other way round', (t) => {
   const ours = Object.entries(errors).filter(([name]) => name.startsWith('NEKO_ERR_')).map(([name, make]) => `${name} ${new (make as new (...args: string[]) => { statusCode: number })('x', 'y').statusCode}`)
-  const shown = [...readme.matchAll(/^\| `(NEKO_ERR_[A-Z_]+)` \| (\d{3}) \|/gm)].map((match) => `${match[1]} ${match[2]}`)
+  const shown = [...reference.matchAll(/^\| `(NEKO_ERR_[A-Z_]+)` \| (\d{3}) \|/gm)].map((match) => `${match[1]} ${match[2]}`)
   t.same(shown.sort(), ours.sort())
   t.end()
 })
 
-t.test('every variable stands in .env.example and in the README, with the default the code has', (t) => {
+t.test('every variable stands in .env.example and in the reference, with the default the code has', (t) => {
   const example = Object.fromEntries([...read('.env.example').matchAll(/^([A-Z_]+)=(.*)$/gm)].map((match) => [match[1], match[2]]))
   t.same(example, VARIABLES)
-  const shown = [...readme.matchAll(/^\| `([A-Z_]+)` \| ([^|]*) \|/gm)].filter((match) => !match[1]!.startsWith('NEKO_ERR')).map((match) => [match[1], match[2]!.replaceAll('`', '').trim()])
+  const shown = [...reference.matchAll(/^\| `([A-Z_]+)` \| ([^|]*) \|/gm)].filter((match) => !match[1]!.startsWith('NEKO_ERR')).map((match) => [match[1], match[2]!.replaceAll('`', '').trim()])
   t.same(Object.fromEntries(shown), VARIABLES)
   t.end()
 })
@@ -80,7 +99,7 @@ t.test('the top level holds what a reader expects, and nothing else', (t) => {
 
 t.test('no file holds a URL with a password, an unfinished mark, or a switched-off test', (t) => {
   const wrong: string[] = []
-  for (const path of tracked.filter((path) => !path.endsWith('package-lock.json') && path !== 'test/tidy.test.ts')) {
+  for (const path of tracked.filter((path) => !path.endsWith('package-lock.json') && path !== 'test/tidy.system.test.ts')) {
     const text = read(path)
     if (/[a-z+]+:\/\/[^/\s:@'"`${}]+:[^/\s@'"`${}]+@/i.test(text)) wrong.push(`${path}: scheme://user:pass@`)
     if (/FIX[M]E/.test(text)) wrong.push(`${path}: unfinished`)

@@ -7,9 +7,9 @@ export interface Thresholds { challenge: number, block: number, shadow: boolean 
 /**
  * Score and standing decision to Verdict (pure).
  *
- * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never
- * blocks: a missing measurement is no evidence, so the risky are challenged instead (README, "When something
- * is missing"), and a request that writes is risky. A certain sign of its raw bytes is a measurement.
+ * A person's allow lifts a block by score; a standing challenge raises an allow. A degraded score never blocks: a
+ * missing measurement is no evidence, so the risky are challenged instead (deploy/reference.md, "When something is
+ * missing"), and a request that writes is risky. A certain sign of its raw bytes is a measurement.
  */
 export function decideVerdict (
   { score, decision, method, thresholds }: {

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 
 /**
  * Every figure NEKO shows to Prometheus, made once per process. A property is the metric's name without
- * `neko_` (README, "Metrics").
+ * `neko_` (deploy/reference.md, "Metrics").
  *
  * Labels come from closed sets of ours only, never a path, agent or operation name from outside, so that no client can
  * grow the number of series. How a fleet's values become one is said here, where the metric is made

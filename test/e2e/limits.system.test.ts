@@ -5,7 +5,7 @@ import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey } from './client.t
 import type { Reply, TestClient } from './client.ts'
 import { startServer } from '../server.ts'
 
-/** Tiers, 429s, standing decisions and shadow, as the README promises them. */
+/** Tiers, 429s, standing decisions and shadow, as deploy/reference.md promises them. */
 const SHORT = { RATE_LIMIT_STANDARD: '20/60/60', RATE_LIMIT_RELAXED: '40/60/0', RATE_LIMIT_MAX: '60', RATE_LIMIT_TTL: '60' }
 const ATTACK = encodeURIComponent("1' UNION SELECT username, password FROM users WHERE 1=1--")
 

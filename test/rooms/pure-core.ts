@@ -1,4 +1,4 @@
 import { readFileSync } from 'node:fs'
 
-/** Breaks the rule `pure-core` on purpose: test/tidy.test.ts must see it. */
+/** Breaks the rule `pure-core` on purpose: test/tidy.system.test.ts must see it. */
 export const broken = readFileSync

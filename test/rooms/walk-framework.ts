@@ -1,4 +1,4 @@
 import type { FastifyRequest } from 'fastify'
 
-/** Breaks the rule `walk-has-no-framework` on purpose, by a type alone: test/tidy.test.ts must see it. */
+/** Breaks the rule `walk-has-no-framework` on purpose, by a type alone: test/tidy.system.test.ts must see it. */
 export type Broken = FastifyRequest

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createWriteStream, mkdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readTap, type Tally } from './tap-output.ts'
 import { SLOTS, type Job } from './tiers.ts'
@@ -8,6 +10,8 @@ import { SLOTS, type Job } from './tiers.ts'
 export interface Outcome { job: Job, tally: Tally, seconds: number }
 
 const GUARD = fileURLToPath(new URL('unit-guard.ts', import.meta.url))
+/** Every file compiles the same modules. */
+const NODE_COMPILE_CACHE = join(tmpdir(), 'node-compile-cache')
 const ENDING_MS = 5_000
 const DIED_SHOWN_CHARS = 4_000
 
@@ -46,8 +50,7 @@ export function nameOf ({ file, variant }: Job): string {
 async function runJob (job: Job): Promise<{ outcome: Outcome, text: string }> {
   const startMs = performance.now()
   const isGuarded = job.tier === 'unit' && job.env?.MONGODB_TEST_URL === undefined
-  const env: NodeJS.ProcessEnv = { ...process.env, TAP_TIMEOUT: String(job.timeoutMs / 1000), ...job.env }
-  if (job.tier === 'timing') delete env.NODE_V8_COVERAGE
+  const env = { ...process.env, NODE_COMPILE_CACHE, TAP_TIMEOUT: String(job.timeoutMs / 1000), ...job.env }
   const child = spawn(process.execPath, [...(isGuarded ? [`--import=${GUARD}`] : []), job.file], { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env })
   let text = ''
   let errors = ''

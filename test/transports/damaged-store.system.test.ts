@@ -78,10 +78,10 @@ t.test('no error shows a path, a host or a word of a driver, thrown behind any w
   }
 })
 
-t.test('the README shows what callers see of the errors that are the operator\'s', (t) => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+t.test('the reference shows what callers see of the errors that are the operator\'s', (t) => {
+  const reference = readFileSync(new URL('../../deploy/reference.md', import.meta.url), 'utf8')
   for (const error of plantedErrors().filter(({ code, statusCode }) => statusCode === 500 && code in errors)) {
-    t.ok(readme.includes(`| \`${error.code}\` | 500 | ${errors.shownMessage(error)} |`), error.code)
+    t.ok(reference.includes(`| \`${error.code}\` | 500 | ${errors.shownMessage(error)} |`), error.code)
   }
   t.end()
 })
