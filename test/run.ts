@@ -1,17 +1,16 @@
 import { spawnSync } from 'node:child_process'
-import { globSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Test } from 'tap'
 import { COVERAGE_DIR, checkCoverage, clearCoverage } from './runner/coverage.ts'
 import { nameOf, runJobs, type Outcome } from './runner/run-jobs.ts'
-import { jobOf, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job } from './runner/tiers.ts'
+import { foreignJobs, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job } from './runner/tiers.ts'
 import { startMongo } from './services/mongo.ts'
 
 /**
  * `npm test`: says which services this machine lacks, runs every test in its tier (test/runner/tiers.ts), prints one line
  * for each file with how many are left, and closes with `N passed, N failed`. A failure is a failure: nothing is run twice.
  *
- * `npm test -- <name>...` runs the files whose path holds one of the names; `--tier=unit` (or system, timing) one tier;
+ * `npm test -- <name>...` runs the files whose path holds one of the names; `--tier=unit` (or system, timing, foreign) a tier;
  * `--coverage` also fails below 95 % of the lines of src/; `--zones` runs what reads dates in two far time zones as well;
  * `--nightly` runs the long rows. With REQUIRE_SERVICES=1 a lacking service is a failure.
  */
@@ -49,11 +48,11 @@ close()
 
 async function chooseJobs (): Promise<Job[]> {
   if (options.has('--nightly')) return nightlyJobs().filter(isNamed)
-  const all = [...listJobs(), ...(options.has('--zones') ? zoneJobs() : [])].filter(isNamed)
-  // Files that are named are run once, on the store that the environment says; any file may be named, nightly ones too.
-  if (names.length > 0) return all.length > 0 ? all : globSync('test/**/*.ts').filter((file) => names.includes(file)).map(jobOf)
-  const chosen = [...all, ...await jobsOnMongo()].filter(({ tier }) => tiers.length === 0 || tiers.includes(tier))
-  return chosen.sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier))
+  if (tiers.includes('foreign')) return foreignJobs()
+  // Files that are named are run once, on the store that the environment says.
+  if (names.length > 0) return [...listJobs(), ...foreignJobs()].filter(isNamed)
+  const all = [...listJobs(), ...(options.has('--zones') ? zoneJobs() : []), ...await jobsOnMongo()]
+  return all.filter(({ tier }) => tiers.length === 0 || tiers.includes(tier)).sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier))
 }
 
 /** Coverage slows what is judged by its time. On another store or in another zone the same lines run. */

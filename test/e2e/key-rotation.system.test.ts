@@ -4,13 +4,14 @@ import t from 'tap'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf, makeKey, strongKey } from './client.ts'
 import type { TestClient } from './client.ts'
 import { until } from '../processes/load.ts'
+import { scaled } from '../scale.ts'
 import { makeDataDir, startServer } from '../server.ts'
 
 /**
  * The signing key is rotated by reloads under load (A, then A and B, then B and A, then B alone), and an API key
  * meanwhile, and no request fails; what only A signed is refused once A is gone.
  */
-const REQUESTS_MIN = process.env.NEKO_NIGHTLY === '1' ? 20_000 : 5000
+const REQUESTS_MIN = scaled(3_000, 20_000)
 const ME = '{ me { tier } }'
 
 t.test(`rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (t) => {

@@ -110,13 +110,13 @@ t.test('a scanner is blocked everywhere after its first certain request, seen on
   const removedMs = performance.now()
   t.ok(await until(async () => (await ordinary(server)).every((status) => status === 200), 3000), 'let back in')
   t.comment(`let back in everywhere after ${Math.round(performance.now() - removedMs)} ms`)
-  await new Promise((resolve) => setTimeout(resolve, 11_000))
+  // Whatever was gathered for a second message goes out before the server ends.
+  t.equal(await server.stop(), 0)
   t.equal(hook.hooks.length, 1, 'one webhook')
   const [seconds, mac] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(hook.hooks[0]!.signature)!.slice(1) as [string, string]
   t.equal(mac, createHmac('sha256', SECRET).update(`${seconds}.${hook.hooks[0]!.body}`).digest('hex'), 'signed')
   t.match(JSON.parse(hook.hooks[0]!.body), { attackers: [{ attacker: 'ip:203.0.113.9' }] })
 
-  t.equal(await server.stop(), 0)
   const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(new URL('../../src/cli.ts', import.meta.url)), 'audit', 'verify'], { cwd: server.dataDir, env: { ...process.env, NODE_ENV: 'test', DATA_DIR: server.dataDir } })
   t.comment(stdout.trim().split('\n').at(-1) ?? '')
 })

@@ -1,4 +1,4 @@
-// Five minutes of what test/clients/real-programs.system.test.ts does for one: each uses its whole tier five times over.
+// Five minutes of what test/clients/real-programs.foreign.test.ts does for one: each uses its whole tier five times over.
 import t from 'tap'
 import { checkPrograms } from '../clients/real-programs.ts'
 

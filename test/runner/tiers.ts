@@ -1,4 +1,4 @@
-import { globSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
 /**
@@ -9,15 +9,15 @@ import { availableParallelism } from 'node:os'
  * - `system` (`name.system.test.ts`): real servers, sockets, services, threads that die. Each file has servers, clients and
  *   a DATA_DIR of its own, so that three run at once.
  * - `timing` (`name.timing.test.ts`): what is judged by a time. Last, alone, and without coverage.
+ * - `foreign` (`name.foreign.test.ts`): other people's programs against a server; `npm run test:clients` runs these alone.
  */
-export const TIERS = ['unit', 'system', 'timing'] as const
+export const TIERS = ['unit', 'system', 'timing', 'foreign'] as const
 export type Tier = typeof TIERS[number]
 
-export const SLOTS: Readonly<Record<Tier, number>> = { unit: availableParallelism(), system: 3, timing: 1 }
+export const SLOTS: Readonly<Record<Tier, number>> = { unit: availableParallelism(), system: 3, timing: 1, foreign: 1 }
 
 export function tierOf (file: string): Tier {
-  if (file.endsWith('.timing.test.ts')) return 'timing'
-  return file.endsWith('.system.test.ts') ? 'system' : 'unit'
+  return TIERS.find((tier) => file.endsWith(`.${tier}.test.ts`)) ?? 'unit'
 }
 
 /** One run of one file. */
@@ -34,22 +34,22 @@ export interface Job {
 const TIMEOUT_MS = 200_000
 const NIGHTLY_TIMEOUT_MS = 1_200_000
 
-/** Rooms that keep documents: their tests run on both stores. */
+/** Rooms that keep documents: what they keep is kept in both stores. */
 const ON_BOTH_STORES = [
-  'test/audit/{trail-registry,pseudonyms,rotation,settings}.*test.ts', 'test/identity/*.test.ts', 'test/intel/*.test.ts',
-  'test/receipts/*.test.ts', 'test/decisions/*.test.ts', 'test/playbooks/*.test.ts'
+  'test/audit/{trail-registry,pseudonyms,rotation,settings}.test.ts',
+  'test/{decisions,identity,intel,playbooks,receipts}/*.test.ts'
 ]
 
 /** What takes dates apart or writes them: these run again in zones whose days and half hours differ from UTC. */
-const READS_DATES = ['test/intel/{facts,import,real-files}.test.ts', 'test/storage/sqlite.test.ts']
+const READS_DATES = ['test/intel/import.test.ts', 'test/storage/sqlite.system.test.ts']
 const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
 
 /** Files that take longest begin first, so that none of them is left running alone at the end. */
 const LONGEST: readonly string[] = []
 
+/** Every file, those of other people's programs excepted, in the order in which they run. */
 export function listJobs (): Job[] {
-  const rank = (file: string): number => LONGEST.includes(file) ? LONGEST.indexOf(file) : LONGEST.length
-  return globSync('test/**/*.test.ts').sort().map(jobOf).sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier) || rank(a.file) - rank(b.file))
+  return filesOf('test/**/*.test.ts').map(jobOf).filter(({ tier }) => tier !== 'foreign')
 }
 
 export function jobOf (file: string): Job {
@@ -58,14 +58,24 @@ export function jobOf (file: string): Job {
 
 export function mongoJobs (uri: string): Job[] {
   const env = { NEKO_TEST_STORE: 'mongodb', MONGODB_TEST_URL: uri }
-  return globSync(ON_BOTH_STORES).sort().map(jobOf).filter(({ tier }) => tier !== 'timing').map((job) => ({ ...job, variant: 'on MongoDB', env }))
+  return filesOf(ON_BOTH_STORES).map(jobOf).filter(({ tier }) => tier === 'unit').map((job) => ({ ...job, variant: 'on MongoDB', env }))
 }
 
 export function zoneJobs (): Job[] {
-  return ZONES.flatMap((zone) => globSync(READS_DATES).sort().map((file) => ({ ...jobOf(file), variant: zone, env: { TZ: zone } })))
+  return ZONES.flatMap((zone) => filesOf(READS_DATES).map((file) => ({ ...jobOf(file), variant: zone, env: { TZ: zone } })))
 }
 
-/** The long rows: one file behind the other, as each wants the machine. */
+/** The long rows: those of test/nightly, and every file whose counts are larger there (test/scale.ts). One by one. */
 export function nightlyJobs (): Job[] {
-  return globSync('test/nightly/*.ts').sort().map((file) => ({ file, tier: 'timing', timeoutMs: NIGHTLY_TIMEOUT_MS }))
+  const scaled = filesOf('test/**/*.test.ts').filter((file) => /from '[./]*\/scale\.ts'/.test(readFileSync(file, 'utf8')))
+  return [...filesOf('test/nightly/*.ts'), ...scaled].map((file) => ({ file, tier: 'timing', timeoutMs: NIGHTLY_TIMEOUT_MS, env: { NEKO_TEST_SCALE: 'nightly' } }))
+}
+
+export function foreignJobs (): Job[] {
+  return filesOf('test/**/*.foreign.test.ts').map(jobOf)
+}
+
+function filesOf (pattern: string | string[]): string[] {
+  const rank = (file: string): number => LONGEST.includes(file) ? LONGEST.indexOf(file) : LONGEST.length
+  return globSync(pattern).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
 }
