@@ -41,7 +41,7 @@ const ON_BOTH_STORES = [
 ]
 
 /** What takes dates apart or writes them: these run again in zones whose days and half hours differ from UTC. */
-const READS_DATES = ['test/intel/import.test.ts', 'test/storage/sqlite.system.test.ts']
+const READS_DATES = ['test/audit/against.test.ts', 'test/intel/{actors,import}.test.ts']
 const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
 
 /** Files that take longest begin first, so that none of them is left running alone at the end. */
