@@ -116,7 +116,7 @@ t.test('a file that another process keeps locked is a typed error within a secon
 t.test('a process that was stopped while it wrote takes its writer for late no more than itself', async (t) => {
   const dataDir = folder(t)
   let stoppedMs = 0
-  const storage = await openStorage({ config: { dataDir, mongodbUri: null, mongodbDatabase: 'x' }, clock: { now: systemClock.now, monotonic: () => systemClock.monotonic() + stoppedMs }, log: silentLog })
+  const storage = await openStorage({ config: { dataDir, mongodbUri: null, mongodbDatabase: 'x' }, clock: { ...systemClock, monotonic: () => systemClock.monotonic() + stoppedMs }, log: silentLog })
   t.teardown(() => storage.close())
   await storage.migrate([animals])
   const other = new DatabaseSync(storageFile(dataDir))
