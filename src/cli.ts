@@ -371,7 +371,7 @@ async function onStore (
       showFirstLogin: (password) => err(`first login: ${config.adminUsername} / ${password} (shown this once)`)
     })
     const clusterStatus = (): Promise<never> => Promise.reject(new Error('no server runs'))
-    const fleet = createLocalFleet({ processId, log: logging.log })
+    const fleet = createLocalFleet({ processId, clock: systemClock, log: logging.log })
     const app = await buildApp({
       config,
       fleet,

@@ -181,6 +181,7 @@ export function createLogRecovery (
   }
   const recovering = createOwedWork({
     ...RETRIES,
+    clock,
     async work () {
       // Nothing is brought into a store that was begun in the place of a lost one.
       if (standing.some(([path, identity]) => fileAt(path) !== identity)) throw new NEKO_ERR_STORE_UNAVAILABLE()
@@ -250,6 +251,7 @@ export function keepPrepared (app: FastifyInstance): void {
   const log = app.log as Logger
   const reloading = createOwedWork({
     ...RETRIES,
+    clock: app.clock,
     async work () { await Promise.all([app.identity.reload(), app.decisions.load(), app.receipts.load()]) },
     onFailing: (error) => log.warn({ err: error }, 'what was brought into the store could not be read yet')
   })
@@ -264,6 +266,7 @@ function prepareWhenUp (app: FastifyInstance, reload: () => void): void {
   const progress = new RecoveryProgress()
   const preparing = createOwedWork({
     ...RETRIES,
+    clock: app.clock,
     async work () {
       // A store that is down says when it is back.
       if (isDone || !app.storage.health().up) return

@@ -182,10 +182,9 @@ export function createAudit (options: AuditOptions): AuditService {
   const record: Audit['record'] = (input) => { journal.append(receipt.addTo(input)) }
   const durable: Audit['durable'] = (input) => journal.appendDurable(receipt.addTo(input))
   const denials = createDenials({ clock, record })
-  const retainTimer = setInterval(() => {
+  const retainTimer = clock.every(RETAIN_MS, () => {
     retain().catch(() => { /* the disk's own alarm tells */ })
-  }, RETAIN_MS)
-  retainTimer.unref()
+  })
   let closing: Promise<void> | null = null
 
   function retain (): Promise<string[]> {
@@ -216,7 +215,7 @@ export function createAudit (options: AuditOptions): AuditService {
   }
 
   async function close (): Promise<void> {
-    clearInterval(retainTimer)
+    retainTimer.cancel()
     denials.close()
     await sealing.close(await journal.close())
     await journal.release()

@@ -63,8 +63,7 @@ export function createDenials ({ clock, record }: { clock: Clock, record: (event
     others = 0
   }
 
-  const timer = setInterval(() => sweep(false), SWEEP_MS)
-  timer.unref()
+  const timer = clock.every(SWEEP_MS, () => sweep(false))
   return {
     note (denial) {
       const key = `${denial.actor} ${denial.target}`
@@ -78,7 +77,7 @@ export function createDenials ({ clock, record }: { clock: Clock, record: (event
       } else if (others++ === 0) othersSinceMs = clock.monotonic()
     },
     close () {
-      clearInterval(timer)
+      timer.cancel()
       sweep(true)
     }
   }

@@ -20,8 +20,7 @@ export default fp(async (app) => {
     processId: app.fleet.processId,
     onEvent: (category) => { app.metrics.auditEventsTotal.inc({ category }) }
   })
-  const gauge = setInterval(() => { app.metrics.auditBacklog.set(audit.backlog()) }, GAUGE_MS)
-  gauge.unref()
+  const gauge = app.clock.every(GAUGE_MS, () => { app.metrics.auditBacklog.set(audit.backlog()) })
   app.decorate('audit', audit)
   // One process per host, as all of them write into one directory and run on one configuration.
   if (app.fleet.slot === 0) {
@@ -32,7 +31,7 @@ export default fp(async (app) => {
     app.addHook('onListen', async () => { onceUp(app.storage, () => audit.noteSettings(app.config.settings)) })
   }
   app.addHook('onClose', async () => {
-    clearInterval(gauge)
+    gauge.cancel()
     await audit.close()
   })
 }, { name: 'audit', dependencies: ['storage', 'clock', 'config', 'fleet', 'metrics'] })

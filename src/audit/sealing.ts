@@ -1,4 +1,4 @@
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import type { FileWatch } from '../std/file-watch.ts'
 import type { Storage } from '../storage/port.ts'
 import { GENESIS } from '../journal/chain.ts'
@@ -37,10 +37,10 @@ export class Sealing {
   readonly #options: SealingOptions
   readonly #seals: Seals
   /** Runs from a checkpoint until the next one may be due; the first event behind that is sealed at once. */
-  #timer: NodeJS.Timeout | null = null
+  #timer: Timer | null = null
   #newest: TrailPosition | null = null
   #untold: Checkpoint | null = null
-  #telling: NodeJS.Timeout | null = null
+  #telling: Timer | null = null
   #sealedSeq = -1
   #closed = false
   #dueSeq = CHECKPOINT_EVENTS
@@ -86,7 +86,7 @@ export class Sealing {
   /** Seals the end of the log, if there is one, and waits for all copies. */
   async close (last: TrailPosition | null): Promise<void> {
     this.#closed = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer?.cancel()
     if (last !== null) this.#seal('close', last)
     await this.#queue
     // Where the end could not be sealed: what is sealed.
@@ -111,29 +111,29 @@ export class Sealing {
   }
 
   #wait (): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer?.cancel()
     this.#timer = this.#closed
       ? null
-      : setTimeout(() => {
+      : this.#options.clock.after(CHECKPOINT_MS, () => {
         this.#timer = null
         // Where a file is lost that one's alarm tells: the checkpoint is made up for when it is back.
         if (this.#options.watch.lost !== null) return this.#wait()
         const position = this.#newest
         if (position !== null && position.seq > this.#sealedSeq) this.#seal('checkpoint', position)
-      }, CHECKPOINT_MS).unref()
+      })
   }
 
   /** To whoever listens, into the log and the store, where somebody who edits the files may not reach. */
   #copy (checkpoint: Checkpoint): void {
     this.#untold = checkpoint
     if (checkpoint.kind === 'close') this.#tell()
-    else this.#telling ??= setTimeout(() => { this.#tell() }, TELL_MS).unref()
+    else this.#telling ??= this.#options.clock.after(TELL_MS, () => { this.#tell() })
     this.#options.log.info({ auditCheckpoint: checkpoint }, 'audit checkpoint')
     this.#store(checkpoint)
   }
 
   #tell (): void {
-    if (this.#telling !== null) clearTimeout(this.#telling)
+    this.#telling?.cancel()
     this.#telling = null
     if (this.#untold !== null) this.#options.onSealed(this.#untold)
     this.#untold = null

@@ -117,12 +117,13 @@ export function createDecisions (
   const standing = createStanding({ neverBlock })
   const store = storage.collection<Decision>(decisionCollection)
   const pending = createPendingWrites({
+    clock,
     store: storage.collection<Decision>(decisionCollection, 'background'),
     onStored: (decisions) => markStored(decisions),
     onError: (error) => log.error({ err: error }, 'decisions wait for the store')
   })
   const offenders = createRepeatOffenders({ storage, clock })
-  const readmission = new Readmission(offenders, forgetClient)
+  const readmission = new Readmission({ clock, offenders, forgetClient })
   const replica = new Replica({
     standing,
     clock,
@@ -160,8 +161,7 @@ export function createDecisions (
     readSince: (ms) => stored.readSince(ms),
     mark: () => replica.mark()
   })
-  const timer = setInterval(() => replica.sweep(), SWEEP_MS)
-  timer.unref()
+  const timer = clock.every(SWEEP_MS, () => replica.sweep())
 
   function markStored (decisions: readonly Decision[]): void {
     for (const { id, expiresAt } of decisions) {
@@ -202,7 +202,7 @@ export function createDecisions (
     active: () => standing.active(),
     async settled () { await Promise.all([pending.settled(), offenders.settled()]) },
     async close () {
-      clearInterval(timer)
+      timer.cancel()
       readmission.close()
       reconciling.close()
       await Promise.all([pending.close(), offenders.close()])

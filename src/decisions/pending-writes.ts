@@ -1,4 +1,5 @@
 import { BoundedMap } from '../std/bounded-map.ts'
+import type { Clock } from '../std/clock.ts'
 import { createWriteBehind } from '../std/write-behind.ts'
 import type { Collection, Document, Where } from '../storage/port.ts'
 
@@ -22,6 +23,7 @@ const PENDING_MAX = 20_000
 const BATCH = 100
 
 interface PendingWritesOptions<T extends Document> {
+  clock: Pick<Clock, 'after'>
   store: Collection<T>
   /** The store has these now. */
   onStored? (docs: T[]): void
@@ -32,10 +34,10 @@ interface PendingWritesOptions<T extends Document> {
 type Change<T> = { kind: 'put', doc: T } | { kind: 'delete', only: Where | null }
 
 export function createPendingWrites<T extends Document> (
-  { store, onStored = () => {}, onError }: PendingWritesOptions<T>
+  { clock, store, onStored = () => {}, onError }: PendingWritesOptions<T>
 ): PendingWrites<T> {
   const pending = new BoundedMap<string, Change<T>>(PENDING_MAX)
-  const runner = createWriteBehind({ waits: () => pending.size > 0, write, onError })
+  const runner = createWriteBehind({ clock, waits: () => pending.size > 0, write, onError })
 
   async function write (): Promise<void> {
     const batch = [...pending.entries().take(BATCH)]

@@ -40,6 +40,7 @@ export default fp(async (app) => {
     }, (error: unknown) => log.warn({ err: error }, 'the tries on an account could not be forgotten'))
   }
   const loading = createOwedWork({
+    clock,
     retryMsMin: 1_000,
     retryMsMax: 10_000,
     work: () => decisions.load(),
@@ -48,10 +49,9 @@ export default fp(async (app) => {
   // A store that is down at start does not stop the process: what it alone has comes in when it answers.
   if (!await decisions.start()) loading.owe()
   storage.onHealth((health) => { if (health.up) loading.owe() })
-  const timer = setInterval(() => {
+  const timer = clock.every(METRICS_MS, () => {
     for (const [action, count] of Object.entries(decisions.active())) app.metrics.decisionsActive.set({ action }, count)
-  }, METRICS_MS)
-  timer.unref()
+  })
   app.decorate('decisions', decisions)
   const thresholds = {
     challenge: config.challengeThreshold,
@@ -61,7 +61,7 @@ export default fp(async (app) => {
   app.decorate('judge', (score: Score, { decision, method }: { decision: Decision | null, method: string }) =>
     decideVerdict({ score, decision, method, thresholds }))
   app.addHook('onClose', async () => {
-    clearInterval(timer)
+    timer.cancel()
     loading.close()
     await decisions.close()
   })

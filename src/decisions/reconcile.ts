@@ -57,15 +57,13 @@ export function reconcileWithSiblings (options: ReconcilingOptions): Reconciling
     differed.clear()
     repair(from).catch(() => { /* the next number asks again */ }).finally(() => { isRepairing = false })
   })
-  const timer = setInterval(() => {
+  const timer = clock.every(TELL_MS, () => {
     if (fleet.processCount() > 1) fleet.publish('decisions.digest', [standing.size, standing.digest()] as Json)
-  }, TELL_MS)
-  timer.unref()
+  })
   let polling = false
-  const poller = setInterval(() => {
+  const poller = clock.every(POLL_MS, () => {
     if (fleet.bridgeUp() === false) poll().catch(() => { /* the store is down as well */ })
-  }, POLL_MS)
-  poller.unref()
+  })
 
   async function repair (from: string): Promise<void> {
     const taken = await sharing.askOne(from, 'news')
@@ -98,8 +96,8 @@ export function reconcileWithSiblings (options: ReconcilingOptions): Reconciling
 
   return {
     close () {
-      clearInterval(timer)
-      clearInterval(poller)
+      timer.cancel()
+      poller.cancel()
       unsubscribe()
     }
   }

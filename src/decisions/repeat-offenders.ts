@@ -40,7 +40,7 @@ export function createRepeatOffenders ({ storage, clock }: { storage: Storage, c
   const forgotten = new BoundedMap<string, number>(FORGOTTEN_MAX)
   const store = storage.collection<StoredStep>(offenderStepCollection)
   const behind = storage.collection<StoredStep>(offenderStepCollection, 'background')
-  const pending = createPendingWrites({ store: behind, onError: () => { /* as said */ } })
+  const pending = createPendingWrites({ clock, store: behind, onError: () => { /* as said */ } })
 
   function take (key: string, step: Step): void {
     const known = steps.get(key)

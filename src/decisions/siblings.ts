@@ -95,6 +95,7 @@ export function joinSiblings (options: SiblingsOptions): Siblings {
       return states
     },
     sharing: createSharing({
+      clock,
       fleet,
       topic: 'decisions.share',
       state: () => ({ size: replica.standing.size, mark: replica.mark() }),

@@ -1,3 +1,4 @@
+import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -19,6 +20,7 @@ interface EndpointOptions {
   processId: string
   slot: number
   primaryId: string | null
+  clock: Pick<Clock, 'after'>
   log: Pick<Logger, 'error' | 'warn'>
   /** Hands an envelope to the hub (in this process, or in the primary over IPC). */
   send: (envelope: Envelope) => void
@@ -34,7 +36,7 @@ interface Ask { answers: Json[], finish: () => void }
  * its business.
  */
 export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
-  const { processId, log, send } = options
+  const { processId, clock, log, send } = options
   const handlers = new Map<string, Set<(message: Json, from: string) => void>>()
   const answerers = new Map<string, (message: Json) => Json | null | Promise<Json | null>>()
   const asks = new Map<string, Ask>()
@@ -96,11 +98,11 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
       const id = `${processId}.${(askCount++).toString(36)}.${randomText(4)}`
       return new Promise((resolve) => {
         const finish = (): void => {
-          clearTimeout(timer)
+          timer.cancel()
           if (asks.delete(id)) resolve(ask.answers)
         }
         const ask: Ask = { answers: [], finish }
-        const timer = setTimeout(finish, timeoutMs)
+        const timer = clock.after(timeoutMs, finish)
         asks.set(id, ask)
         send({ kind: 'ask', id, topic, message, from: processId, to: to ?? null, timeoutMs })
       })

@@ -1,4 +1,5 @@
 import { BoundedMap } from '../std/bounded-map.ts'
+import type { Clock } from '../std/clock.ts'
 import type { Envelope } from './envelope.ts'
 
 /**
@@ -43,7 +44,7 @@ const PENDING_MAX = 10_000
 /** One question under way: who still owes an answer, a member or a whole host. */
 interface Pending { asker: string, waiting: Set<string>, isRemote: boolean }
 
-export function createFleetHub (): FleetHub {
+export function createFleetHub (clock: Pick<Clock, 'after'>): FleetHub {
   const members = new Map<string, { deliver: (envelope: Envelope) => void, counted: boolean }>()
   const pending = new BoundedMap<string, Pending>(PENDING_MAX)
   let bridge: FleetBridge | null = null
@@ -70,7 +71,7 @@ export function createFleetHub (): FleetHub {
       }
     }
     pending.set(envelope.id, { asker: envelope.from, waiting, isRemote })
-    setTimeout(() => pending.delete(envelope.id), envelope.timeoutMs + 1000).unref()
+    clock.after(envelope.timeoutMs + 1000, () => pending.delete(envelope.id))
     if (waiting.size === 0) {
       // Nobody to ask: said at once, so that nobody waits for a timeout.
       waiting.add('nobody')

@@ -1,3 +1,4 @@
+import type { Clock } from '../std/clock.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { FleetEndpoint } from './endpoint.ts'
 import { createFleetEndpoint } from './endpoint.ts'
@@ -8,6 +9,7 @@ export function createIpcFleet (options: {
   processId: string
   slot: number
   primaryId: string
+  clock: Clock
   log: Pick<Logger, 'error' | 'warn'>
   toPrimary: (envelope: Envelope) => void
   /** As the primary last told. */
@@ -23,6 +25,7 @@ export function createIpcFleet (options: {
     processId: options.processId,
     slot: options.slot,
     primaryId: options.primaryId,
+    clock: options.clock,
     log: options.log,
     send: options.toPrimary,
     processCount: options.processCount,

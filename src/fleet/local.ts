@@ -1,3 +1,4 @@
+import type { Clock } from '../std/clock.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Fleet } from './port.ts'
 import { createFleetEndpoint } from './endpoint.ts'
@@ -9,13 +10,14 @@ import type { FleetHub } from './hub.ts'
  * other hosts.
  */
 export function createLocalFleet (
-  options: { processId: string, log: Pick<Logger, 'error' | 'warn'>, hub?: FleetHub }
+  options: { processId: string, clock: Clock, log: Pick<Logger, 'error' | 'warn'>, hub?: FleetHub }
 ): Fleet {
-  const hub = options.hub ?? createFleetHub()
+  const hub = options.hub ?? createFleetHub(options.clock)
   const endpoint = createFleetEndpoint({
     processId: options.processId,
     slot: 0,
     primaryId: null,
+    clock: options.clock,
     log: options.log,
     send: (envelope) => hub.fromMember(envelope),
     processCount: () => hub.processCount(),

@@ -20,9 +20,9 @@ export default fp<{ fleet: Fleet }>(async (app, { fleet }) => {
     if (up !== null) app.metrics.breakerState.set({ name: 'redis' }, BREAKER_STATE_VALUE[up ? 'closed' : 'open'])
   }
   showBridge()
-  const timer = setInterval(showBridge, BRIDGE_POLL_MS).unref()
+  const timer = app.clock.every(BRIDGE_POLL_MS, showBridge)
   app.addHook('onClose', () => {
-    clearInterval(timer)
+    timer.cancel()
     return fleet.close()
   })
-}, { name: 'fleet', dependencies: ['metrics'] })
+}, { name: 'fleet', dependencies: ['clock', 'metrics'] })

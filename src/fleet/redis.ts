@@ -112,6 +112,7 @@ export function createRedisBridge (options: RedisBridgeOptions): FleetBridge {
   }
   // Subscribed by ioredis itself after a reconnect; asked for again all the same, since that may have been refused.
   listener.on('close', () => { isListening = false })
+  // On real time, as Redis and the other hosts are.
   const timer = setInterval(announce, presenceMs)
   timer.unref()
 

@@ -1,5 +1,5 @@
 import { BoundedMap } from '../std/bounded-map.ts'
-import { systemClock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 import type { Fleet } from './port.ts'
@@ -26,6 +26,7 @@ export interface Taken { processId: string, isWhole: boolean, size: number, mark
 
 interface SharingParts {
   fleet: Pick<Fleet, 'processId' | 'ask' | 'answer'>
+  clock: Pick<Clock, 'monotonic' | 'after'>
   topic: string
   /** How much this process holds, and a text that is the same where the same is held. */
   state (): { size: number, mark: string }
@@ -48,10 +49,10 @@ const SHARES_MAX = 32
 /** Without a question: an iterator that nobody asks keeps every table that its map has outgrown. */
 const SHARE_MS = 60_000
 
-export function createSharing ({ fleet, topic, state, items, takeIn }: SharingParts): Sharing {
-  const shares = new BoundedMap<string, { iterator: Iterator<Json>, expiry: NodeJS.Timeout }>(SHARES_MAX)
+export function createSharing ({ fleet, clock, topic, state, items, takeIn }: SharingParts): Sharing {
+  const shares = new BoundedMap<string, { iterator: Iterator<Json>, expiry: Timer }>(SHARES_MAX)
 
-  const expiryOf = (share: string): NodeJS.Timeout => setTimeout(() => shares.delete(share), SHARE_MS).unref()
+  const expiryOf = (share: string): Timer => clock.after(SHARE_MS, () => shares.delete(share))
 
   fleet.answer(topic, (message) => {
     const { share, what, isFirst } = message as unknown as Question
@@ -61,14 +62,14 @@ export function createSharing ({ fleet, topic, state, items, takeIn }: SharingPa
     const known = shares.get(share)
     if (known === undefined) return null
     const portion = nextPortion(known.iterator)
-    clearTimeout(known.expiry)
+    known.expiry.cancel()
     if (portion.isLast) shares.delete(share)
     else known.expiry = expiryOf(share)
     return { from: fleet.processId, ...state(), ...portion }
   })
 
   async function goOn (first: Portion, question: Question): Promise<Taken> {
-    const untilMs = systemClock.monotonic() + TAKING_MS
+    const untilMs = clock.monotonic() + TAKING_MS
     let portion = first
     for (let count = 1; ; count++) {
       const { from: processId, size, mark, isLast } = portion
@@ -79,7 +80,7 @@ export function createSharing ({ fleet, topic, state, items, takeIn }: SharingPa
         return { processId, isWhole: false, size, mark }
       }
       if (isLast) return { processId, isWhole: true, size, mark }
-      const isOver = count >= PORTIONS_MAX || systemClock.monotonic() > untilMs
+      const isOver = count >= PORTIONS_MAX || clock.monotonic() > untilMs
       const next = isOver ? [] : await ask({ ...question, isFirst: false }, processId)
       if (next[0] === undefined) return { processId, isWhole: false, size, mark }
       portion = next[0]

@@ -37,6 +37,7 @@ export async function withAdminLock<T> (
   }
 
   await compareAndSet(TRIES, async (number) => {
+    // On real time: another process holds it, and the command line may have nothing else alive.
     if (number > 1) await sleep(RETRY_MS)
     return await take()
   }, () => retryable(new NEKO_ERR_OVERLOADED('2'), 2))

@@ -298,13 +298,12 @@ function createReading (
 
   let polling: Promise<unknown> = Promise.resolve()
   let busy = false
-  const timer = setInterval(() => {
+  const timer = clock.every(POLL_MS, () => {
     if (busy || closed) return
     busy = true
     // Fail-open: memory stays in force, and the next poll reaches back to the last one that worked.
     polling = poll().catch(() => null).finally(() => { busy = false })
-  }, POLL_MS)
-  timer.unref()
+  })
   storage.onHealth((health) => {
     // Down again already: the next poll reads it all.
     if (health.up && !closed) full().catch(() => null)
@@ -321,7 +320,7 @@ function createReading (
       }
     },
     async start () {
-      const late = new Promise<void>((resolve) => { setTimeout(resolve, START_WAIT_MS).unref() })
+      const late = new Promise<void>((resolve) => { clock.after(START_WAIT_MS, resolve) })
       await Promise.race([late, full().catch((error: unknown) => {
         log.warn(
           { code: (error as { code?: string }).code ?? null },
@@ -332,7 +331,7 @@ function createReading (
     anew,
     async close () {
       closed = true
-      clearInterval(timer)
+      timer.cancel()
       await polling
       // Its caller is told of its failure.
       await running?.catch(() => null)

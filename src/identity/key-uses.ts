@@ -40,8 +40,7 @@ export function createKeyUses ({ storage, clock }: { storage: Storage, clock: Cl
     await store.putMany(due).catch(() => null)
   }
 
-  const timer = setInterval(write, WRITE_MS)
-  timer.unref()
+  const timer = clock.every(WRITE_MS, write)
 
   return {
     note (id) {
@@ -56,7 +55,7 @@ export function createKeyUses ({ storage, clock }: { storage: Storage, clock: Cl
       return found
     },
     async close () {
-      clearInterval(timer)
+      timer.cancel()
       written.clear()
       await write()
     }

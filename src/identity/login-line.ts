@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import { widerNets } from '../std/ip.ts'
 
 /**
@@ -26,8 +26,6 @@ export interface LoginLine {
   /** 0 when the try may be made now; else the seconds, 1 to 5, after which its client may come again. */
   enter (one: StrangersTry): number | Promise<number>
   waiting (): number
-  /** Draws, and ends the waits that are over: called four times a second while anybody waits. */
-  look (): void
   /** Nobody waits any more, now or later. */
   close (): void
 }
@@ -41,7 +39,7 @@ interface StrangersCount {
 }
 
 interface LoginLineOptions {
-  clock: Pick<Clock, 'monotonic'>
+  clock: Pick<Clock, 'monotonic' | 'every'>
   strangers: StrangersCount
 }
 
@@ -63,7 +61,7 @@ export function createLoginLine ({ clock, strangers }: LoginLineOptions): LoginL
   const lines = new Map<string, Line>()
   let waiting = 0
   let isClosed = false
-  let timer: NodeJS.Timeout | null = null
+  let timer: Timer | null = null
 
   async function tryAtOnce (one: StrangersTry): Promise<number> {
     return await strangers.take(one.account) ? 0 : join(one)
@@ -81,10 +79,11 @@ export function createLoginLine ({ clock, strangers }: LoginLineOptions): LoginL
     if (line === undefined) lines.set(one.account, { waiters: [waiter], drawnAfterMs: 0, isDrawing: false })
     else line.waiters.push(waiter)
     waiting++
-    timer ??= setInterval(look, LOOK_MS)
+    timer ??= clock.every(LOOK_MS, look)
     return promise
   }
 
+  /** Draws, and ends the waits that are over. */
   function look (): void {
     const nowMs = clock.monotonic()
     for (const [account, line] of lines) {
@@ -128,8 +127,8 @@ export function createLoginLine ({ clock, strangers }: LoginLineOptions): LoginL
   }
 
   function stopWhenEmpty (): void {
-    if (waiting > 0 || timer === null) return
-    clearInterval(timer)
+    if (waiting > 0) return
+    timer?.cancel()
     timer = null
   }
 
@@ -140,7 +139,6 @@ export function createLoginLine ({ clock, strangers }: LoginLineOptions): LoginL
       return tryAtOnce(one)
     },
     waiting: () => waiting,
-    look,
     close () {
       isClosed = true
       for (const [account, line] of lines) keep(account, line, () => false)

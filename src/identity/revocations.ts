@@ -85,6 +85,7 @@ export function createRevocations (options: RevocationsOptions): Revocations {
   /** Held, and not seen in the store yet. */
   const unstored = new Map<string, Revocation>()
   const behind = createWriteBehind({
+    clock,
     waits: () => waiting.size > 0,
     write: writeWaiting,
     // Fail-open on purpose: memory holds it and the log holds it until the store does.
@@ -110,6 +111,7 @@ export function createRevocations (options: RevocationsOptions): Revocations {
   const unsubscribe = fleet.subscribe('identity.revoked', takeIn)
   const sharing = createSharing({
     fleet,
+    clock,
     topic: 'identity.share',
     state: () => ({ size: unstored.size, mark: '' }),
     // Whatever the store has is read from there, and until it was nobody is let in.
@@ -117,13 +119,12 @@ export function createRevocations (options: RevocationsOptions): Revocations {
     takeIn: (items) => { for (const item of items) takeIn(item) }
   })
   let untold = waiting.values()
-  const teller = setInterval(() => {
+  const teller = clock.every(TELL_AGAIN_MS, () => {
     if (fleet.processCount() === 1) return
     const docs = untold.take(TOLD_AGAIN_MAX).toArray()
     for (const doc of docs) fleet.publish('identity.revoked', { ...doc })
     if (docs.length < TOLD_AGAIN_MAX) untold = waiting.values()
-  }, TELL_AGAIN_MS)
-  teller.unref()
+  })
 
   async function writeWaiting (): Promise<void> {
     for (const doc of [...waiting.values()]) {
@@ -188,7 +189,7 @@ export function createRevocations (options: RevocationsOptions): Revocations {
     },
     counts: () => ({ held: held.session.size + held.key.size, waiting: waiting.size }),
     async close () {
-      clearInterval(teller)
+      teller.cancel()
       unsubscribe()
       await behind.close()
     }

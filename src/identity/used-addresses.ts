@@ -123,13 +123,12 @@ export function createUsedAddresses (
     }
   }
 
-  const timer = setInterval(write, WRITE_MS)
-  timer.unref()
+  const timer = clock.every(WRITE_MS, write)
   return {
     noteUse,
     isNewAddress,
     async close () {
-      clearInterval(timer)
+      timer.cancel()
       await write()
     }
   }

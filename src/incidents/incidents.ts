@@ -68,6 +68,7 @@ export function createIncidents (parts: IncidentParts): Incidents {
   const stopRetention = keepRetention({ storage, store, fleet, clock, log, days: parts.config.incidentRetentionDays })
   const waiting = new WaitingJoinings()
   const writeBehind = createWriteBehind({
+    clock,
     waits: () => waiting.size > 0,
     write: writeSome,
     onError: (err) => log.error({ err, incidents: waiting.size }, 'incidents wait for the store'),

@@ -16,14 +16,14 @@ const DAY_MS = 86_400_000
 const PORTION = 100
 /** The rest goes an hour later. */
 const PORTIONS_MAX = 100
-/** Between two portions, so that requests come first. */
+/** Between two portions, so that requests come first: on real time, as it is the processor's. */
 const PAUSE_MS = 10
 
 interface RetentionParts {
   storage: Storage
   store: Collection<StoredIncident>
   fleet: Pick<Fleet, 'slot'>
-  clock: Pick<Clock, 'now'>
+  clock: Pick<Clock, 'now' | 'every'>
   log: { warn (details: object, message: string): void }
   days: number
 }
@@ -44,12 +44,12 @@ export function keepRetention ({ storage, store, fleet, clock, log, days }: Rete
       isRunning = false
     }
   }
-  const timer = setInterval(run, EVERY_MS).unref()
+  const timer = clock.every(EVERY_MS, run)
   storage.onHealth(run)
   run()
   return () => {
     isClosed = true
-    clearInterval(timer)
+    timer.cancel()
   }
 }
 

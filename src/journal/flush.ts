@@ -1,4 +1,4 @@
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import type { Collection, Storage } from '../storage/port.ts'
 import { auditEvents, storedEvent } from './collections.ts'
 import type { StoredAuditEvent } from './collections.ts'
@@ -47,7 +47,7 @@ export class Flush {
   #syncedSeq = -1
   #markedAtMs = 0
   #running: Promise<boolean> | null = null
-  #timer: NodeJS.Timeout | null = null
+  #timer: Timer | null = null
   #closed = false
   #isGivenUp = false
 
@@ -83,19 +83,18 @@ export class Flush {
   /** A last flush, and with it the end of this log's replay. */
   async close (): Promise<void> {
     this.#closed = true
-    const late = new Promise<void>((resolve) => { setTimeout(resolve, CLOSE_MS).unref() })
+    const late = new Promise<void>((resolve) => { this.#options.clock.after(CLOSE_MS, resolve) })
     await Promise.race([this.run(), late])
     this.#isGivenUp = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer?.cancel()
   }
 
   #schedule (delayMs: number): void {
     if (this.#closed || this.#timer !== null) return
-    this.#timer = setTimeout(() => {
+    this.#timer = this.#options.clock.after(delayMs, () => {
       this.#timer = null
       this.#runLater()
-    }, delayMs)
-    this.#timer.unref()
+    })
   }
 
   #runLater (): void {
@@ -104,7 +103,7 @@ export class Flush {
   }
 
   async #flushAll (): Promise<boolean> {
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer?.cancel()
     this.#timer = null
     const last = this.#syncedSeq
     try {

@@ -66,7 +66,7 @@ export class Journal {
       watch,
       directory,
       processId,
-      now: () => clock.now(),
+      clock,
       begin: () => {
         lockLog(files, directory, processId)
         options.onBegin()
@@ -170,19 +170,19 @@ export class Journal {
   #addInTime (entry: Entry): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       let late = false
-      const deadline = setTimeout(() => {
+      const deadline = this.#options.clock.after(DURABLE_DEADLINE_MS, () => {
         late = true
         this.#trail.withdraw(entry)
         reject(new Error('the disk is too slow'))
-      }, DURABLE_DEADLINE_MS)
+      })
       entry.settle = {
         resolve: () => {
-          clearTimeout(deadline)
+          deadline.cancel()
           if (late) this.#withdraw(entry)
           else resolve()
         },
         reject (error) {
-          clearTimeout(deadline)
+          deadline.cancel()
           reject(error)
         }
       }

@@ -29,6 +29,7 @@ import type { OpenReason } from './chain.ts'
 import { isErrno } from './files.ts'
 import type { FileLayer, OpenFile } from './files.ts'
 import { SEGMENT_BYTES, segmentName } from './segments.ts'
+import type { Clock } from '../std/clock.ts'
 import type { FileWatch } from '../std/file-watch.ts'
 
 /** Records that may wait for the disk. */
@@ -60,7 +61,7 @@ interface TrailOptions {
   watch: FileWatch
   directory: string
   processId: string
-  now: () => number
+  clock: Pick<Clock, 'now' | 'after'>
   /** Before the first segment: the seals file exists. May throw like the disk. */
   begin: () => void
   onCommitted: (entries: Entry[], position: TrailPosition) => void
@@ -154,7 +155,7 @@ export class Trail {
     this.#refuse(this.#waiting.splice(0), new Error('the trail is closed'))
     const file = this.#file
     if (file === null || this.#failedSince !== null || this.#options.watch.look() !== null) return null
-    const line = encodeLine(this.#hash, 'close', this.#seq, `"at":${this.#options.now()}`)
+    const line = encodeLine(this.#hash, 'close', this.#seq, `"at":${this.#options.clock.now()}`)
     try {
       await file.write(Buffer.from(line.text), this.#offset)
       await file.sync()
@@ -171,6 +172,7 @@ export class Trail {
     if (this.#writing || this.#failedSince !== null || delayMs >= this.#timerDelayMs) return
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timerDelayMs = delayMs
+    // On real time, and not unref'd: the disk's pace, and whoever awaits the event may have nothing else alive.
     this.#timer = setTimeout(() => { this.#commitSoon() }, delayMs)
   }
 
@@ -264,13 +266,13 @@ export class Trail {
     let hash = this.#hash
     let seq = this.#seq
     const texts: string[] = []
-    const { processId } = this.#options
+    const { processId, clock } = this.#options
     if (opened) {
       const line = encodeLine(
         hash,
         'open',
         seq,
-        `"processId":"${processId}","segment":${this.#segment},"reason":"${this.#reason}","at":${this.#options.now()}`
+        `"processId":"${processId}","segment":${this.#segment},"reason":"${this.#reason}","at":${clock.now()}`
       )
       texts.push(line.text)
       hash = line.hash
@@ -359,7 +361,7 @@ export class Trail {
 
   #fail (group: Entry[], error: Error): void {
     if (this.#failedSince === null) {
-      this.#failedSince = this.#options.now()
+      this.#failedSince = this.#options.clock.now()
       this.#options.onHealth(false, error)
     }
     const kept: Entry[] = []
@@ -369,15 +371,15 @@ export class Trail {
     }
     for (const entry of kept) entry.state = 'waiting'
     this.#waiting = kept
-    const retry = setTimeout(() => { this.#retry() }, RETRY_MS)
-    retry.unref()
+    this.#options.clock.after(RETRY_MS, () => { this.#retry() })
   }
 
   #retry (): void {
     if (this.#closed || this.#failedSince === null) return
     // Not added twice: a failing try leaves its entry in the queue.
     this.#waiting = this.#waiting.filter((entry) => entry !== this.#resumed)
-    this.#resumed = this.#options.ownEntry('audit.resumed', null, { afterMs: this.#options.now() - this.#failedSince })
+    const afterMs = this.#options.clock.now() - this.#failedSince
+    this.#resumed = this.#options.ownEntry('audit.resumed', null, { afterMs })
     if (this.#waiting.length < BACKLOG_MAX) this.#waiting.push(this.#resumed)
     this.#commitSoon()
   }

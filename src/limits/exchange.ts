@@ -1,4 +1,5 @@
 import type { Fleet } from '../fleet/port.ts'
+import type { Clock } from '../std/clock.ts'
 import type { Tier } from '../identity/shapes.ts'
 import type { Counters } from './counters.ts'
 import { rateOf } from './rates.ts'
@@ -19,8 +20,9 @@ const EXCHANGE_MS = 250
 const EXCHANGE_KEYS = 1000
 
 export function createExchange (
-  { fleet, counters, inForce }: {
+  { fleet, clock, counters, inForce }: {
     fleet: Fleet,
+    clock: Pick<Clock, 'every'>,
     counters: Pick<Counters, 'windows'>,
     inForce: RatesInForce
   }
@@ -32,15 +34,14 @@ export function createExchange (
       counters.windows.absorb(key, rateOf(key, tier, inForce), count)
     }
   })
-  const timer = setInterval(() => {
+  const timer = clock.every(EXCHANGE_MS, () => {
     if (admitted.size === 0) return
     fleet.publish(
       'limits.counts',
       [...admitted].filter(([, { count }]) => count > 0).map(([key, { tier, count }]) => [key, tier, count])
     )
     admitted.clear()
-  }, EXCHANGE_MS)
-  timer.unref()
+  })
 
   return {
     note (key, tier, points) {
@@ -49,7 +50,7 @@ export function createExchange (
       else if (admitted.size < EXCHANGE_KEYS) admitted.set(key, { tier, count: points })
     },
     close () {
-      clearInterval(timer)
+      timer.cancel()
       unsubscribe()
     }
   }

@@ -1,8 +1,10 @@
+import type { Clock, Timer } from '../std/clock.ts'
+
 /**
  * Leases that the primary asked back, per bucket: the processes that have not answered yet, and the work that waits for
  * them.
  */
-interface Recall { waitsFor: Set<string>, next: Array<() => void>, timer: NodeJS.Timeout }
+interface Recall { waitsFor: Set<string>, next: Array<() => void>, timer: Timer }
 
 /**
  * A holder that does not give back in time is taken to have used its lease. Well below the time that a worker waits for
@@ -12,10 +14,12 @@ const RECALL_MS = 50
 
 export class LeaseRecalls {
   readonly #recalls = new Map<string, Recall>()
+  readonly #clock: Pick<Clock, 'after'>
   readonly #onLate: (key: string, processId: string) => void
 
   /** @param onLate told of each holder that did not give back in time, before the work goes on */
-  constructor (onLate: (key: string, processId: string) => void) {
+  constructor (clock: Pick<Clock, 'after'>, onLate: (key: string, processId: string) => void) {
+    this.#clock = clock
     this.#onLate = onLate
   }
 
@@ -26,7 +30,7 @@ export class LeaseRecalls {
       underWay.next.push(next)
       return false
     }
-    const timer = setTimeout(() => this.#giveUp(key), RECALL_MS).unref()
+    const timer = this.#clock.after(RECALL_MS, () => this.#giveUp(key))
     this.#recalls.set(key, { waitsFor: new Set(holders), next: [next], timer })
     return true
   }
@@ -38,7 +42,7 @@ export class LeaseRecalls {
   }
 
   close (): void {
-    for (const { timer } of this.#recalls.values()) clearTimeout(timer)
+    for (const { timer } of this.#recalls.values()) timer.cancel()
   }
 
   #giveUp (key: string): void {
@@ -49,7 +53,7 @@ export class LeaseRecalls {
   }
 
   #end (key: string, { next, timer }: Recall): void {
-    clearTimeout(timer)
+    timer.cancel()
     this.#recalls.delete(key)
     for (const run of next) run()
   }

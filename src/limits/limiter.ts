@@ -95,7 +95,7 @@ export function createLimits ({ rates, fleet, clock, shadow, log = SILENT }: Lim
     ? createLocalStore({ counters, inForce })
     : new PrimaryStore({ fleet, clock, log, counters, inForce })
   const primaryCounter = fleet.primaryId === fleet.processId ? new PrimaryCounter({ fleet, clock, counters }) : null
-  const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, counters, inForce }) : null
+  const exchange = counts && fleet.bridgeUp() !== null ? createExchange({ fleet, clock, counters, inForce }) : null
   if (exchange !== null) counters.onAdmitted = (key, tier, points) => exchange.note(key, tier, points)
 
   fleet.subscribe('limits.hold', (message) => counters.hold(...message as [string, number]))

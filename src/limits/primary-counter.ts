@@ -1,5 +1,5 @@
 import type { Fleet } from '../fleet/port.ts'
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import { ORDERS_TOPIC, readBatch, writeCounted } from './codec.ts'
 import type { Batch, Update } from './codec.ts'
@@ -31,16 +31,15 @@ export class PrimaryCounter {
   readonly #outboxes: WorkerOutboxes
   readonly #recalls: LeaseRecalls
   readonly #unsubscribe: () => void
-  readonly #sweeper: NodeJS.Timeout
+  readonly #sweeper: Timer
 
   constructor ({ fleet, clock, counters }: { fleet: Fleet, clock: Clock, counters: Counters }) {
     this.#counters = counters
     this.#leases = createLeases({ clock, windows: counters.windows })
-    this.#outboxes = new WorkerOutboxes(fleet)
-    this.#recalls = new LeaseRecalls((key, holder) => this.#leases.end(key, holder))
+    this.#outboxes = new WorkerOutboxes({ fleet, clock })
+    this.#recalls = new LeaseRecalls(clock, (key, holder) => this.#leases.end(key, holder))
     this.#unsubscribe = fleet.subscribe(ORDERS_TOPIC, (message, from) => this.#receive(readBatch(message), from))
-    this.#sweeper = setInterval(() => this.#leases.sweep(), SWEEP_MS)
-    this.#sweeper.unref()
+    this.#sweeper = clock.every(SWEEP_MS, () => this.#leases.sweep())
   }
 
   /** Answers that are ready leave now. */
@@ -55,7 +54,7 @@ export class PrimaryCounter {
 
   close (): void {
     this.#unsubscribe()
-    clearInterval(this.#sweeper)
+    this.#sweeper.cancel()
     this.#outboxes.close()
     this.#recalls.close()
   }

@@ -1,4 +1,5 @@
 import type { Fleet } from '../fleet/port.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import { ORDERS_TOPIC, writeBatch, writeRates } from './codec.ts'
 import type { Update } from './codec.ts'
@@ -17,6 +18,7 @@ const UPDATES_PER_MESSAGE = 250
 
 interface PrimaryLinkOptions {
   fleet: Fleet
+  clock: Pick<Clock, 'after'>
   inForce: RatesInForce
   /** Whether the primary is silent. */
   isSilent (): boolean
@@ -24,13 +26,15 @@ interface PrimaryLinkOptions {
 
 export class PrimaryLink {
   readonly #fleet: Fleet
+  readonly #clock: Pick<Clock, 'after'>
   readonly #isSilent: () => boolean
   readonly #updates = createPendingUpdates()
   #rates: Json
-  #timer: NodeJS.Timeout | null = null
+  #timer: Timer | null = null
 
-  constructor ({ fleet, inForce, isSilent }: PrimaryLinkOptions) {
+  constructor ({ fleet, clock, inForce, isSilent }: PrimaryLinkOptions) {
     this.#fleet = fleet
+    this.#clock = clock
     this.#isSilent = isSilent
     this.#rates = writeRates(inForce)
   }
@@ -47,12 +51,12 @@ export class PrimaryLink {
   /** @param ms of a violation */
   addUpdate (about: Update['about'], order: Order, ms = 0): void {
     this.#updates.add({ about, order, ms })
-    this.#timer ??= setTimeout(() => this.sendUpdates(), UPDATES_MS).unref()
+    this.#timer ??= this.#clock.after(UPDATES_MS, () => this.sendUpdates())
   }
 
   /** All that gathered leaves now, in front of any order that comes later: the channel keeps the order. */
   sendUpdates (): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer?.cancel()
     this.#timer = null
     while (!this.#isSilent() && this.#updates.size() > 0) this.#publish(0, this.#updates.draw(UPDATES_PER_MESSAGE), [])
   }
@@ -74,7 +78,7 @@ export class PrimaryLink {
   }
 
   close (): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer?.cancel()
   }
 
   #publish (seq: number, updates: Update[], orders: Order[]): void {

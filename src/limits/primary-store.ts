@@ -1,5 +1,5 @@
 import type { Fleet } from '../fleet/port.ts'
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { admitted } from './answers.ts'
@@ -50,7 +50,7 @@ export class PrimaryStore implements LimitStore {
   readonly #watch: PrimaryWatch
   readonly #link: PrimaryLink
   readonly #unsubscribe: () => void
-  readonly #endedTimer: NodeJS.Timeout
+  readonly #endedTimer: Timer
   #inForce: RatesInForce
 
   constructor ({ fleet, clock, log, counters, inForce }: PrimaryStoreOptions) {
@@ -60,7 +60,7 @@ export class PrimaryStore implements LimitStore {
     this.#inForce = inForce
     this.#refusals = createRefusals(clock)
     this.#leases = createWorkerLeases(clock)
-    this.#link = new PrimaryLink({ fleet, inForce, isSilent: () => this.#watch.isSilent })
+    this.#link = new PrimaryLink({ fleet, clock, inForce, isSilent: () => this.#watch.isSilent })
     this.#queue = new OrderQueue({ clock, send: (seq, orders) => this.#send(seq, orders) })
     this.#watch = new PrimaryWatch({
       clock,
@@ -72,7 +72,7 @@ export class PrimaryStore implements LimitStore {
     this.#unsubscribe = fleet.subscribe(ANSWERS_TOPIC, (message, from) => {
       if (from === fleet.primaryId) this.#receive(message)
     })
-    this.#endedTimer = setInterval(() => this.#giveBackEnded('ended'), ENDED_MS).unref()
+    this.#endedTimer = clock.every(ENDED_MS, () => this.#giveBackEnded('ended'))
   }
 
   take (order: Order): LimitAnswer | Promise<LimitAnswer> {
@@ -130,7 +130,7 @@ export class PrimaryStore implements LimitStore {
   /** Gives back all leases and answers every order that waits. */
   close (): void {
     this.#unsubscribe()
-    clearInterval(this.#endedTimer)
+    this.#endedTimer.cancel()
     this.#giveBackEnded('all')
     this.#link.sendUpdates()
     this.#watch.close()

@@ -1,4 +1,4 @@
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 
 /**
  * Whether the primary answers. Silence is noticed by a timer that runs while a batch is under way; a silent primary is
@@ -11,7 +11,7 @@ const BUSY_MS_MAX = 500
 const PROBE_MS = 1_000
 
 interface PrimaryWatchOptions {
-  clock: Pick<Clock, 'monotonic'>
+  clock: Pick<Clock, 'monotonic' | 'after'>
   /** When the batch that is under way left; null when none is. */
   sentAtMs (): number | null
   /** When anything of the primary's was last heard. */
@@ -22,7 +22,7 @@ interface PrimaryWatchOptions {
 
 export class PrimaryWatch {
   readonly #options: PrimaryWatchOptions
-  #timer: NodeJS.Timeout | null = null
+  #timer: Timer | null = null
   #isSilent = false
   #isClosed = false
 
@@ -50,13 +50,13 @@ export class PrimaryWatch {
   close (): void {
     this.#isClosed = true
     this.#isSilent = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer?.cancel()
   }
 
   #lookIn (ms: number): void {
     // By the time of the look all messages in the channel have been read: a stall of our own is no silence of the
     // primary's.
-    this.#timer = setTimeout(() => setImmediate(() => this.#look()), ms).unref()
+    this.#timer = this.#options.clock.after(ms, () => setImmediate(() => this.#look()))
   }
 
   #look (): void {

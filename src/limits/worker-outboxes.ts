@@ -1,5 +1,6 @@
 import type { Fleet } from '../fleet/port.ts'
 import { BoundedMap } from '../std/bounded-map.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import { ANSWERS_TOPIC, writeOrder, writeTold } from './codec.ts'
 import type { Told } from './codec.ts'
@@ -39,13 +40,12 @@ const OUTBOXES_MAX = 64
 export class WorkerOutboxes {
   readonly #fleet: Fleet
   readonly #outboxes = new BoundedMap<string, Outbox>(OUTBOXES_MAX)
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: Timer
   #isFlushing = false
 
-  constructor (fleet: Fleet) {
+  constructor ({ fleet, clock }: { fleet: Fleet, clock: Pick<Clock, 'every'> }) {
     this.#fleet = fleet
-    this.#timer = setInterval(() => this.#sendTold(), TOLD_MS)
-    this.#timer.unref()
+    this.#timer = clock.every(TOLD_MS, () => this.#sendTold())
   }
 
   /** From now on it is told, as a worker that was heard of. */
@@ -97,7 +97,7 @@ export class WorkerOutboxes {
   }
 
   close (): void {
-    clearInterval(this.#timer)
+    this.#timer.cancel()
   }
 
   #of (processId: string): Outbox {

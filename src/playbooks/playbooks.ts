@@ -70,12 +70,12 @@ interface PlaybookParts {
   /** One standing decision on the word of that ClientKey; false beyond its bound. */
   takeDecision (submitter: string): boolean | Promise<boolean>
   onRun (run: Run): void
-  retryBaseMs?: number
 }
 
 export function createPlaybooks (parts: PlaybookParts): Playbooks {
   const { playbooks, storage, audit, fleet, clock, log, refusalsOf } = parts
-  const runLog = createRunLog({ store: storage.collection<StoredRun>(runCollection), processId: fleet.processId, log })
+  const runs = storage.collection<StoredRun>(runCollection)
+  const runLog = createRunLog({ clock, store: runs, processId: fleet.processId, log })
   const runner = createRunner({ ...parts, runLog })
   const recount = createRecount({ fleet, clock, refusalsOf, respond: respondAgain })
   const warnings = createPerSecond(clock, 1)

@@ -1,5 +1,5 @@
 import type { Fleet } from '../fleet/port.ts'
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import type { Detection } from './shapes.ts'
 
 /**
@@ -19,7 +19,7 @@ const WAITING_MAX = 1_000
 
 interface RecountParts {
   fleet: Pick<Fleet, 'processCount'>
-  clock: Pick<Clock, 'monotonic'>
+  clock: Pick<Clock, 'monotonic' | 'after'>
   /** Refusals of a client within ten minutes, in all processes as far as they have told. */
   refusalsOf (client: string): number
   respond (detection: Detection): void
@@ -28,13 +28,13 @@ interface RecountParts {
 export function createRecount ({ fleet, clock, refusalsOf, respond }: RecountParts): Recount {
   /** In the order of their times. */
   let waiting: Array<{ detection: Detection, dueMs: number }> = []
-  let timer: NodeJS.Timeout | null = null
+  let timer: Timer | null = null
 
   function look (): void {
     const nowMs = clock.monotonic()
     const due = waiting.filter(({ dueMs }) => dueMs <= nowMs)
     waiting = waiting.slice(due.length)
-    timer = waiting.length === 0 ? null : setTimeout(look, waiting[0]!.dueMs - nowMs).unref()
+    timer = waiting.length === 0 ? null : clock.after(waiting[0]!.dueMs - nowMs, look)
     for (const { detection } of due) {
       const refusals600s = refusalsOf(detection.client)
       if (refusals600s > detection.refusals600s) respond({ ...detection, refusals600s })
@@ -46,10 +46,10 @@ export function createRecount ({ fleet, clock, refusalsOf, respond }: RecountPar
       if (!detection.refused || fleet.processCount() < 2) return
       if (waiting.length >= WAITING_MAX) waiting.shift()
       waiting.push({ detection, dueMs: clock.monotonic() + AGAIN_MS })
-      timer ??= setTimeout(look, AGAIN_MS).unref()
+      timer ??= clock.after(AGAIN_MS, look)
     },
     close () {
-      if (timer !== null) clearTimeout(timer)
+      timer?.cancel()
     }
   }
 }

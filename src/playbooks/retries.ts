@@ -1,3 +1,4 @@
+import type { Clock } from '../std/clock.ts'
 import { pause } from '../std/deadline.ts'
 import type { StepOutcome } from './shapes.ts'
 
@@ -8,12 +9,12 @@ const RETRY_BASE_MS = 100
 const RUNS_MAX = 1_000
 
 export class Retries {
-  readonly #baseMs: number
+  readonly #clock: Pick<Clock, 'after'>
   readonly #runs = new Set<Promise<void>>()
   readonly #closing = new AbortController()
 
-  constructor (baseMs = RETRY_BASE_MS) {
-    this.#baseMs = baseMs
+  constructor (clock: Pick<Clock, 'after'>) {
+    this.#clock = clock
   }
 
   get isFull (): boolean {
@@ -37,7 +38,7 @@ export class Retries {
     const { signal } = this.#closing
     let last = first
     for (let retry = 1; retry <= RETRIES_MAX && last.result === 'failed' && !signal.aborted; retry++) {
-      await pause(Math.random() * this.#baseMs * 2 ** retry, signal)
+      await pause(this.#clock, Math.random() * RETRY_BASE_MS * 2 ** retry, signal)
       last = take(retry + 1)
     }
     return last

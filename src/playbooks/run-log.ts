@@ -1,4 +1,5 @@
 import { createWriteBehind } from '../std/write-behind.ts'
+import type { Clock } from '../std/clock.ts'
 import type { Collection } from '../storage/port.ts'
 import type { Run } from './shapes.ts'
 
@@ -24,14 +25,16 @@ const WAITING_MAX = 5_000
 const BATCH = 500
 
 interface RunLogParts {
+  clock: Pick<Clock, 'after'>
   store: Collection<StoredRun>
   processId: string
   log: { error (details: object, message: string): void }
 }
 
-export function createRunLog ({ store, processId, log }: RunLogParts): RunLog {
+export function createRunLog ({ clock, store, processId, log }: RunLogParts): RunLog {
   let waiting: Waiting[] = []
   const writeBehind = createWriteBehind({
+    clock,
     waits: () => waiting.length > 0,
     async write () {
       const batch = waiting.slice(0, BATCH)

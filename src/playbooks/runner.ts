@@ -46,14 +46,13 @@ interface RunnerParts {
   fleet: Fleet
   clock: Clock
   onRun (run: Run): void
-  retryBaseMs?: number
 }
 
 export function createRunner (
-  { playbooks, thresholds, actions, incidents, runLog, audit, fleet, clock, onRun, retryBaseMs }: RunnerParts
+  { playbooks, thresholds, actions, incidents, runLog, audit, fleet, clock, onRun }: RunnerParts
 ): Runner {
   const claims = new Claims({ fleet, clock, actions })
-  const retries = new Retries(retryBaseMs)
+  const retries = new Retries(clock)
 
   function respond (detection: Detection, decisionsMax: number): Run[] {
     const runs: Run[] = []

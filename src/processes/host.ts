@@ -206,7 +206,7 @@ export async function createHost (
     const config = { ...given.config, port: await probePort(host, port, 'PORT') }
     await probePort(host, metricsPort, 'METRICS_PORT')
     const prepared = await unlessStopped(options.orders.stopping, options.prepare(config, { logging, clock }))
-    const hub = createFleetHub()
+    const hub = createFleetHub(clock)
     const bridge = await joinHosts(config, hub, { clock, logging })
     return new Host({ options, config, logging, processId, clock, control, socket, prepared, hub, bridge })
   } catch (error) {

@@ -12,7 +12,7 @@ import type { ClusterStatus } from './status.ts'
 export async function runSingle (host: Host): Promise<void> {
   const { config, logging, control, clock, hub, options } = host
   const { stopping } = options.orders
-  const fleet = createLocalFleet({ processId: host.processId, log: logging.log, hub })
+  const fleet = createLocalFleet({ processId: host.processId, clock, log: logging.log, hub })
   const started = Promise.withResolvers<Serving>()
   started.promise.catch(() => { /* thrown below */ })
   const status = (): ClusterStatus => host.status([processStatus(host)])

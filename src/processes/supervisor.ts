@@ -79,7 +79,7 @@ export class Supervisor {
     this.ready = this.#ready.promise
     this.hopeless = this.#hopeless.promise
     cluster.setupPrimary({ exec: fileURLToPath(options.workerFile), args: [] })
-    this.fleet = joinHub(options.hub, options.logging)
+    this.fleet = joinHub(options)
     this.#slots = new Slots({
       count: options.config.workers,
       awake: this.#awake,
@@ -234,12 +234,15 @@ export class Supervisor {
 }
 
 /** The primary's own way into the fleet: it hears everything, and does not count as a process that serves. */
-function joinHub (hub: FleetHub, { log }: Logging): FleetEndpoint {
+function joinHub (
+  { hub, clock, logging: { log } }: Pick<SupervisorOptions, 'hub' | 'clock' | 'logging'>
+): FleetEndpoint {
   const primaryId = newProcessId()
   const endpoint = createFleetEndpoint({
     processId: primaryId,
     slot: -1,
     primaryId,
+    clock,
     log,
     send: (envelope) => hub.fromMember(envelope),
     processCount: () => hub.processCount(),

@@ -46,6 +46,7 @@ export async function runWorker (options: WorkerOptions): Promise<void> {
   const control = createControlVerbs(logging.log)
   let { processCount, bridgeUp } = init
   const fleet = createIpcFleet({
+    clock: systemClock,
     processId,
     slot: init.slot,
     primaryId: init.primaryId,

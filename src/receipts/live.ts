@@ -7,7 +7,7 @@ import type { AddedListener } from './intake.ts'
 import type { Assessment } from './shapes.ts'
 import type { Slices } from './slices.ts'
 import type { Fleet } from '../fleet/port.ts'
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import { createPerSecond } from '../std/per-second.ts'
 import type { Json } from '../std/json.ts'
 
@@ -41,7 +41,7 @@ export function createLive ({ fleet, clock, slices, onAdded, log }: LiveParts): 
   const subscribers = new Set<{ minScore: number, push (assessment: Assessment): void }>()
   const wanted = new Map<string, { minScore: number, untilMs: number }>()
   let stopListening: (() => void) | null = null
-  let timer: NodeJS.Timeout | null = null
+  let timer: Timer | null = null
   const shown = createPerSecond(clock, SHOWN_PER_SECOND_MAX)
 
   const hear: AddedListener = (receipt, describe) => {
@@ -103,17 +103,17 @@ export function createLive ({ fleet, clock, slices, onAdded, log }: LiveParts): 
       subscribers.add(subscriber)
       listenWhileWanted()
       announce()
-      timer ??= setInterval(announce, WANTED_EVERY_MS).unref()
+      timer ??= clock.every(WANTED_EVERY_MS, announce)
       return () => {
         subscribers.delete(subscriber)
         listenWhileWanted()
-        if (subscribers.size > 0 || timer === null) return
-        clearInterval(timer)
+        if (subscribers.size > 0) return
+        timer?.cancel()
         timer = null
       }
     },
     close () {
-      if (timer !== null) clearInterval(timer)
+      timer?.cancel()
       stopListening?.()
       forgetWanted()
       forgetAdded()

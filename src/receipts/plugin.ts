@@ -23,6 +23,7 @@ export default fp(async (app) => {
     judge: (score, { method }) => app.judge(score, { decision: null, method })
   })
   const loading = createOwedWork({
+    clock,
     ...RETRIES,
     work: () => receipts.load(),
     onFailing: (error) => log.warn({ err: error }, 'allowances could not be loaded yet')

@@ -104,7 +104,7 @@ export function createReceipts (parts: ReceiptParts): Receipts {
     judge: (score, about) => judge(score, about).action
   })
   const cleaning = createCleaning({ store: behind, slices, log })
-  const stopUpkeep = keepUp(behind, cleaning, { fleet, log })
+  const stopUpkeep = keepUp(behind, cleaning, { fleet, clock, log })
 
   return {
     ...intake,
@@ -156,15 +156,15 @@ export function createReceipts (parts: ReceiptParts): Receipts {
 function keepUp (
   store: Collection<StoredAssessment>,
   cleaning: Cleaning,
-  { fleet, log }: Pick<ReceiptParts, 'fleet' | 'log'>
+  { fleet, clock, log }: Pick<ReceiptParts, 'fleet' | 'clock' | 'log'>
 ): () => void {
-  const timer = setInterval(() => {
+  const timer = clock.every(UPKEEP_EVERY_MS, () => {
     if (fleet.slot !== 0) return
     keepBelowCeiling(store).catch((error: unknown) => log.warn({ err: error }, 'old receipts could not be removed'))
     cleaning.run()
-  }, UPKEEP_EVERY_MS).unref()
+  })
   return () => {
-    clearInterval(timer)
+    timer.cancel()
     cleaning.close()
   }
 }

@@ -46,9 +46,9 @@ export function createRecorder ({ store, clock, slices, retentionDays, log }: Re
   let overRate = 0
   let failed = 0
   let warnedMs = -Infinity
-  const timer = setInterval(() => {
+  const timer = clock.every(PORTION_EVERY_MS, () => {
     if (waiting.length > 0 && writing === null) writePortion()
-  }, PORTION_EVERY_MS).unref()
+  })
 
   function mayStore (): boolean {
     if (waiting.length < WAITING_MAX && stored.take()) return true
@@ -100,7 +100,7 @@ export function createRecorder ({ store, clock, slices, retentionDays, log }: Re
     left: () => ({ overRate, failed }),
     flush,
     async close () {
-      clearInterval(timer)
+      timer.cancel()
       await flush()
       waiting = []
     }

@@ -95,11 +95,11 @@ export function createStandingAllowances (parts: StandingAllowancesParts): Stand
     if (typeof message === 'string') drop(message)
     else if (Array.isArray(message)) take((message as unknown[]).filter(isBoundAllowance))
   })
-  const timer = setInterval(() => {
+  const timer = clock.every(RELOAD_MS, () => {
     // Also while the store is away.
     for (const one of standing.values()) if (one.expiresAt <= clock.now()) drop(one.id)
     load().catch((error: unknown) => log.warn({ err: error }, 'allowances could not be read again'))
-  }, RELOAD_MS).unref()
+  })
 
   return {
     get (id) {
@@ -120,7 +120,7 @@ export function createStandingAllowances (parts: StandingAllowancesParts): Stand
     },
     load,
     close () {
-      clearInterval(timer)
+      timer.cancel()
       unsubscribe()
     }
   }

@@ -34,7 +34,9 @@ const SETTLE_QUESTION = 'assessments.stats.settle'
 /** Processes whose last batch is known; one that is forgotten could at worst be counted twice for one batch. */
 const SENDERS_MAX = 1_024
 
-export function createSharedStats ({ fleet, clock }: { fleet: StatsFleet, clock: Pick<Clock, 'now'> }): SharedStats {
+export function createSharedStats (
+  { fleet, clock }: { fleet: StatsFleet, clock: Pick<Clock, 'now' | 'every'> }
+): SharedStats {
   return fleet.primaryId === null ? createKept(fleet, clock) : createHanded(fleet, fleet.primaryId, clock)
 }
 
@@ -78,7 +80,7 @@ function createKept (fleet: StatsFleet, clock: Pick<Clock, 'now'>): SharedStats 
   }
 }
 
-function createHanded (fleet: StatsFleet, primaryId: string, clock: Pick<Clock, 'now'>): SharedStats {
+function createHanded (fleet: StatsFleet, primaryId: string, clock: Pick<Clock, 'now' | 'every'>): SharedStats {
   const tally = createTally(clock)
   let batch = 0
   let onItsWay: Json | null = null
@@ -105,11 +107,11 @@ function createHanded (fleet: StatsFleet, primaryId: string, clock: Pick<Clock, 
   }
 
   let isDue = true
-  const timer = setInterval(() => {
+  const timer = clock.every(HAND_OVER_EVERY_MS, () => {
     if (!isDue) return
     isDue = false
     handOver().finally(() => { isDue = true }).catch(() => { /* ask never rejects */ })
-  }, HAND_OVER_EVERY_MS).unref()
+  })
   fleet.answer(SETTLE_QUESTION, () => handOver())
   return {
     count: (action, score, factors) => tally.count(action, score, factors),
@@ -123,7 +125,7 @@ function createHanded (fleet: StatsFleet, primaryId: string, clock: Pick<Clock, 
       return describeSums(windowSeconds, total)
     },
     async close () {
-      clearInterval(timer)
+      timer.cancel()
       await handOver()
     }
   }

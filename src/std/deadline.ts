@@ -1,3 +1,5 @@
+import type { Clock } from './clock.ts'
+
 /**
  * Ends the waiting for a promise after `ms`, with the error that `late` makes. The work itself goes on: its
  * owner must cancel it, where it can be cancelled. A result that comes too late is dropped, and never unhandled.
@@ -18,14 +20,14 @@ export function backoffMs (attempt: number, base: number, max: number): number {
  * Waits `ms`, or less when the signal says so: ends early without an error, and holds up no exit. The signal
  * of a room lives as long as its process, so nothing of a pause that is over may stay with it.
  */
-export function pause (ms: number, signal: AbortSignal): Promise<void> {
+export function pause (clock: Pick<Clock, 'after'>, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {
-      clearTimeout(timer)
+      timer.cancel()
       signal.removeEventListener('abort', end)
       resolve()
     }
-    const timer = setTimeout(end, ms).unref()
+    const timer = clock.after(ms, end)
     signal.addEventListener('abort', end)
   })
 }

@@ -1,3 +1,4 @@
+import type { Clock, Timer } from './clock.ts'
 import { backoffMs } from './deadline.ts'
 
 /**
@@ -12,6 +13,7 @@ interface OwedWork {
 }
 
 interface OwedWorkOptions {
+  clock: Pick<Clock, 'after'>
   /** Rejects when it must be tried again. */
   work (): Promise<void>
   /** Told of the first failure of a row. */
@@ -23,17 +25,16 @@ interface OwedWorkOptions {
 }
 
 export function createOwedWork (options: OwedWorkOptions): OwedWork {
-  const { work, onFailing, onRecovered, retryMsMin, retryMsMax } = options
+  const { clock, work, onFailing, onRecovered, retryMsMin, retryMsMax } = options
   let state: 'idle' | 'running' | 'running-again' | 'pausing' | 'closed' = 'idle'
   let failures = 0
-  let timer: NodeJS.Timeout | null = null
+  let timer: Timer | null = null
 
   const isClosed = (): boolean => state === 'closed'
 
   function pause (): void {
     state = 'pausing'
-    timer = setTimeout(run, backoffMs(failures - 1, retryMsMin, retryMsMax))
-    timer.unref()
+    timer = clock.after(backoffMs(failures - 1, retryMsMin, retryMsMax), run)
   }
 
   async function tryOnce (): Promise<void> {
@@ -66,7 +67,7 @@ export function createOwedWork (options: OwedWorkOptions): OwedWork {
     },
     close () {
       state = 'closed'
-      if (timer !== null) clearTimeout(timer)
+      timer?.cancel()
     }
   }
 }

@@ -1,3 +1,5 @@
+import type { Clock, Timer } from './clock.ts'
+
 /**
  * Runs one flush at a time of the changes that memory is ahead of the store with. The owner keeps them, with a bound;
  * this knows only when to write: a turn of the event loop after something came (one request, or a storm, changes
@@ -14,6 +16,7 @@ interface WriteBehind {
 }
 
 interface WriteBehindOptions {
+  clock: Pick<Clock, 'after'>
   /** Whether anything waits. */
   waits (): boolean
   /** Writes some of it, in one command of the store, and takes that from what waits. Called until nothing waits. */
@@ -26,9 +29,11 @@ interface WriteBehindOptions {
 
 const RETRY_MS = 1_000
 
-export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }: WriteBehindOptions): WriteBehind {
+export function createWriteBehind (
+  { clock, waits, write, onError, retryMs = RETRY_MS }: WriteBehindOptions
+): WriteBehind {
   let running: Promise<void> | null = null
-  let retry: NodeJS.Timeout | null = null
+  let retry: Timer | null = null
   let closed = false
 
   function start (): Promise<void> {
@@ -52,12 +57,11 @@ export function createWriteBehind ({ waits, write, onError, retryMs = RETRY_MS }
   }
 
   function tryAgain (): void {
-    retry = setTimeout(start, retryMs)
-    retry.unref()
+    retry = clock.after(retryMs, start)
   }
 
   function cancelRetry (): void {
-    if (retry !== null) clearTimeout(retry)
+    retry?.cancel()
     retry = null
   }
 

@@ -59,7 +59,7 @@ export default fp(async (app) => {
       else if (score.degraded) metrics.scoringMissingTotal.inc({ reason: 'hurry' })
     }
   })
-  const gauge = setInterval(() => metrics.scoringQueueSize.set(pool.queueSize()), QUEUE_SHOWN_MS).unref()
+  const gauge = clock.every(QUEUE_SHOWN_MS, () => metrics.scoringQueueSize.set(pool.queueSize()))
   app.decorate('threads', {
     ask: pool.ask,
     score: pool.score,
@@ -71,7 +71,7 @@ export default fp(async (app) => {
     pool
   })
   app.addHook('onClose', () => {
-    clearInterval(gauge)
+    gauge.cancel()
     return pool.close()
   })
   await pool.ready(THREADS_READY_MS_MAX)

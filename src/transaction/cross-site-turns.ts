@@ -1,5 +1,6 @@
 import type { Limits } from '../limits/limiter.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
+import type { Clock } from '../std/clock.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { countedAs } from './cross-site.ts'
 import { refuseByLimit, type Refusal } from './refusal.ts'
@@ -35,11 +36,12 @@ const LOOKS_MAX = 20
 
 interface TurnsParts {
   limits: Pick<Limits, 'takeNamed' | 'peekNamed' | 'refundNamed' | 'peek' | 'hold' | 'block'>
+  clock: Pick<Clock, 'after'>
   log: Pick<Logger, 'info'>
 }
 
-export function createCrossSiteTurns ({ limits, log }: TurnsParts): CrossSiteTurns {
-  const lines = createTurnLines({ lookMs: LOOK_MS })
+export function createCrossSiteTurns ({ limits, clock, log }: TurnsParts): CrossSiteTurns {
+  const lines = createTurnLines({ clock, lookMs: LOOK_MS })
 
   async function take (transaction: Transaction, judge: () => Promise<Refusal | null>): Promise<Refusal | null> {
     const key = countedAs(transaction)

@@ -1,3 +1,5 @@
+import type { Clock } from '../std/clock.ts'
+
 /**
  * Lines of those who wait for a turn that others of the same key hold, in this process: first come, first served. Turns
  * pass from hand to hand; only the first of a line asks elsewhere, so that a crowd is no crowd there.
@@ -26,7 +28,9 @@ interface Waiter { settle: ((came: 'turn' | 'again') => void) | null }
 const WAITING_MAX = 500
 
 /** @param lookMs how long one waits before it looks again by itself */
-export function createTurnLines ({ lookMs }: { lookMs: number }): TurnLines {
+export function createTurnLines (
+  { clock, lookMs }: { clock: Pick<Clock, 'after'>, lookMs: number }
+): TurnLines {
   const lines = new Map<string, Waiter[]>()
   let size = 0
 
@@ -51,9 +55,9 @@ export function createTurnLines ({ lookMs }: { lookMs: number }): TurnLines {
       return {
         isFirst: () => lines.get(key)?.[0] === waiter,
         wait: async () => await new Promise((resolve) => {
-          const timer = setTimeout(() => waiter.settle?.('again'), lookMs)
+          const timer = clock.after(lookMs, () => waiter.settle?.('again'))
           waiter.settle = (came) => {
-            clearTimeout(timer)
+            timer.cancel()
             waiter.settle = null
             resolve(came)
           }

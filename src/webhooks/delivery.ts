@@ -23,7 +23,7 @@ const PROBLEM_CHARS_MAX = 200
 
 interface DeliveryParts {
   secret: string | null
-  clock: Pick<Clock, 'now'>
+  clock: Pick<Clock, 'now' | 'after'>
   retryBaseMs?: number
   /** Every address of a name; tests have their own. */
   resolve?: ResolveName
@@ -40,12 +40,12 @@ export class Delivery {
 
   /** Tries up to four times. Null when the message arrived, else the last problem, '' without a try. Never throws. */
   async send (message: Message): Promise<string | null> {
-    const { retryBaseMs = RETRY_BASE_MS } = this.#parts
+    const { clock, retryBaseMs = RETRY_BASE_MS } = this.#parts
     const { signal } = this.#ending
     let problem = ''
     for (let retry = 0; retry <= RETRIES_MAX && !signal.aborted; retry++) {
       // Full jitter: siblings that failed together must not come back together.
-      if (retry > 0) await pause(Math.random() * retryBaseMs * 2 ** retry, signal)
+      if (retry > 0) await pause(clock, Math.random() * retryBaseMs * 2 ** retry, signal)
       const failure = await this.sendOnce(message)
       if (failure === null) return null
       problem = failure.problem

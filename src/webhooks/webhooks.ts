@@ -1,5 +1,5 @@
 import { NEKO_ERR_NOT_FOUND } from '../errors.ts'
-import type { Clock } from '../std/clock.ts'
+import type { Clock, Timer } from '../std/clock.ts'
 import { newId } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 import type { ResolveName } from '../std/outbound.ts'
@@ -70,19 +70,19 @@ export function createWebhooks (
   const gathering = new Gathering()
   const sending = new Set<Promise<void>>()
   const announcements = new Map<string, Json[]>()
-  let announcing: NodeJS.Timeout | null = null
-  let timer: NodeJS.Timeout | null = null
+  let announcing: Timer | null = null
+  let timer: Timer | null = null
   let lastSentMs = -Infinity
   let closed = false
 
   function notify (notice: Notice): void {
     if (urls.length === 0 || closed) return
     gathering.add(notice)
-    timer ??= setTimeout(sendGathered, Math.max(gatherMs, lastSentMs + windowMs - clock.monotonic())).unref()
+    timer ??= clock.after(Math.max(gatherMs, lastSentMs + windowMs - clock.monotonic()), sendGathered)
   }
 
   function sendGathered (): void {
-    if (timer !== null) clearTimeout(timer)
+    timer?.cancel()
     timer = null
     if (gathering.isEmpty) return
     lastSentMs = clock.monotonic()
@@ -98,11 +98,11 @@ export function createWebhooks (
     if (urls.length === 0 || closed) return
     const facts = [...announcements.get(type) ?? [], fact].slice(-FACTS_MAX)
     announcements.set(type, facts)
-    announcing ??= setTimeout(sendAnnouncements, ANNOUNCE_MS).unref()
+    announcing ??= clock.after(ANNOUNCE_MS, sendAnnouncements)
   }
 
   function sendAnnouncements (): void {
-    if (announcing !== null) clearTimeout(announcing)
+    announcing?.cancel()
     announcing = null
     const at = clock.now()
     for (const [type, facts] of announcements) {
@@ -163,6 +163,7 @@ export function createWebhooks (
       sendGathered()
       sendAnnouncements()
       closed = true
+      // On real time, and not unref'd: it bounds a network's silence, and whoever closes waits for it.
       const last = setTimeout(() => delivery.abort(), CLOSE_MS)
       await Promise.all(sending)
       clearTimeout(last)

@@ -10,6 +10,7 @@ import { verifyDataDir } from '../../src/audit/verify.ts'
 import { createTestClock, systemClock } from '../../src/std/clock.ts'
 import { openTestStorage } from '../storage.ts'
 import { seen, silentLog, temporaryFolder } from '../journal/disk.ts'
+import { until } from '../time.ts'
 
 /** AUDIT_SIGNING_KEY is rotated: what the old key sealed still verifies, and what it must not do it cannot. */
 const first = 'the first secret of the tests that is long enough'
@@ -71,7 +72,7 @@ t.test('what is older than AUDIT_RETENTION_DAYS leaves the store too', async (t)
   t.teardown(() => audit.close())
   clock.advance(2 * 86_400_000)
   await audit.retain()
-  while (await events.get('ev_young') !== null) await new Promise((resolve) => setTimeout(resolve, 5))
+  await until('the index is retained', async () => await events.get('ev_young') === null)
 })
 
 t.test('AUDIT_PSEUDONYM_KEY hides addresses, alike for alike', async (t) => {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createDice } from '../../bench/session-scripts.ts'
 import type { Audit, AuditInput } from '../../src/audit/shapes.ts'
@@ -15,6 +14,7 @@ import type { Storage } from '../../src/storage/port.ts'
 import { createFaultyStorage, type StoreState } from '../identity/faulty-storage.ts'
 import { createLocalFleet, type LocalFleet } from '../local-fleet.ts'
 import { openTestStorage } from '../storage.ts'
+import { turns, until } from '../time.ts'
 
 /**
  * Decisions in several processes on one store, of which any may die, and which may be away or locked (SQLite then still
@@ -22,8 +22,6 @@ import { openTestStorage } from '../storage.ts'
  */
 const person = { origin: 'user:anna' }
 const block = (value: string, ttlSeconds: number | null = 3600): DecisionInput => ({ scope: 'IP', value, action: 'BLOCK', ttlSeconds, reason: 'test' })
-/** Two numbers that differ, an exchange, and a reading. */
-const CONVERGED_MS = 20_000
 
 interface Host {
   clock: ReturnType<typeof createTestClock>
@@ -116,7 +114,7 @@ function journalOf (host: Host, process: Process): Audit {
   return {
     record: (input) => { write(input) },
     async durable (input) {
-      await sleep(0)
+      await turns(1)
       return write(input)
     },
     healthy: () => true
@@ -131,14 +129,6 @@ function effectsOf (events: readonly WrittenEvent[], isWanted: (event: WrittenEv
 
 const isBlocked = ({ decisions }: Process, address: string): boolean => decisions.forAddress(address) !== null
 
-async function until (what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + CONVERGED_MS
-  while (!await holds()) {
-    if (performance.now() > endMs) throw new Error(`not in time: ${what}`)
-    await sleep(20)
-  }
-}
-
 t.test('blocks of an outage stand in all processes, and in new ones, when their maker dies in it', async (t) => {
   for (const state of ['away', 'locked'] as const) {
     const host = await openHost(t)
@@ -149,7 +139,7 @@ t.test('blocks of an outage stand in all processes, and in new ones, when their 
     await maker.decisions.add(block('192.0.2.2'), person)
     maker.decisions.addNow({ ...block('192.0.2.3'), ttlSeconds: 3600 }, { origin: 'playbook:X' })
     await maker.decisions.remove(before.id, 'user:anna')
-    await sleep(5)
+    await turns()
     await host.die(maker)
     const late = await host.start()
     for (const one of [witness, late]) t.same([1, 2, 3].map((n) => isBlocked(one, `192.0.2.${n}`)), [false, true, true], `${state}: ${one.id}`)
@@ -174,7 +164,7 @@ t.test('a server that starts without its store has in force what was brought int
     await maker.decisions.remove(lifted.id, 'user:anna')
     maker.decisions.addNow({ ...block('192.0.2.3'), ttlSeconds: 3600 }, { origin: 'playbook:X' })
     await maker.decisions.settled()
-    await sleep(5)
+    await turns()
     for (const one of [...host.living]) await host.die(one)
     await host.recover()
     host.store.state = state
@@ -211,10 +201,10 @@ t.test('what was removed while messages were lost falls by the store, and what w
   const [here, there] = host.living as [Process, Process]
   const gone = await here.decisions.add(block('192.0.2.1'), person)
   await here.decisions.settled()
-  await sleep(5)
+  await turns()
   host.store.state = 'locked'
   await here.decisions.add(block('192.0.2.2'), person)
-  await sleep(5)
+  await turns()
   host.store.state = 'up'
   deaf = true
   await here.decisions.remove(gone.id, 'user:anna')
@@ -257,7 +247,7 @@ t.test('of renewals at the same time, by one process or several, the longest is 
   for (const ttls of [[36_000, 18_000], [18_000, 36_000], [18_000, 36_000, 600, 72_000, 7_200]]) {
     const host = await openHost(t)
     const { id } = await host.living[0]!.decisions.add(block('192.0.2.1', 60), person)
-    await sleep(5)
+    await turns()
     host.store.state = 'locked'
     const made = await Promise.all(ttls.map((ttl, i) => host.living[i % host.living.length]!.decisions.add(block('192.0.2.1', ttl), person)))
     t.same(new Set(made.map((one) => one.id)), new Set([id]))
@@ -279,13 +269,13 @@ t.test('a clock that is set back brings nothing back that was lifted, and shorte
     const lifted = await maker.decisions.add(block('192.0.2.1', 7200), person)
     await maker.decisions.add(block('192.0.2.2', 7200), person)
     await maker.decisions.settled()
-    await sleep(5)
+    await turns()
     await host.storage.collection(auditEvents).insertMany(host.events.map(storedEvent))
     host.clock.advance(-skewMs)
     host.store.state = 'locked'
     await maker.decisions.remove(lifted.id, 'user:anna')
     const renewed = await maker.decisions.add(block('192.0.2.2', 86_400), person)
-    await sleep(5)
+    await turns()
     for (const one of [...host.living]) await host.die(one)
     await host.start()
     const ends = (): unknown[] => host.living.flatMap(({ decisions }) => [1, 2].map((n) => decisions.forAddress(`192.0.2.${n}`)?.expiresAt))
@@ -305,7 +295,7 @@ t.test('a renewal never ends earlier than what it renews, whatever the store sti
   await maker.decisions.settled()
   host.store.state = 'locked'
   const renewed = await maker.decisions.add(block('192.0.2.1', 7200), person)
-  await sleep(5)
+  await turns()
   await host.die(maker)
   const late = await host.start()
   host.store.state = 'up'
@@ -409,7 +399,7 @@ async function playSequence (t: Test, seed: number, isLossy: boolean): Promise<v
   for (let i = 0; i < STEPS && wrong.length === 0; i++) {
     host.clock.advance(dice.whole(1, 200))
     await steps[dice.pick(names)]!()
-    await sleep(3)
+    await turns()
     if (!isLossy) check(`step ${i}`, host.living)
   }
   mayLose = false

@@ -35,11 +35,11 @@ async function startRedis (t: Teardown, port: number): Promise<{ kill: () => Pro
 
 /** One host: its hub, its bridge, and two processes on it. */
 function host (t: Teardown, port: number, name: string, clock: Clock = systemClock) {
-  const hub = createFleetHub()
+  const hub = createFleetHub(systemClock)
   const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock, log, presenceMs: 100 })
   hub.setBridge(bridge)
   t.teardown(() => bridge.close())
-  const fleets = [1, 2].map((n) => createLocalFleet({ processId: `${name}${n}`, log, hub }))
+  const fleets = [1, 2].map((n) => createLocalFleet({ processId: `${name}${n}`, clock: systemClock, log, hub }))
   return { hub, bridge, first: fleets[0]!, second: fleets[1]! }
 }
 
@@ -66,7 +66,7 @@ t.test('a host that was stopped for a minute takes nobody for gone', { skip }, a
   const port = await freePort()
   await startRedis(t, port)
   let stoppedMs = 0
-  const x = host(t, port, 'x', { now: systemClock.now, monotonic: () => systemClock.monotonic() + stoppedMs })
+  const x = host(t, port, 'x', { ...systemClock, monotonic: () => systemClock.monotonic() + stoppedMs })
   host(t, port, 'y')
   await until('all four are counted', () => x.first.processCount() === 4)
   let least = 4
@@ -134,7 +134,7 @@ t.test('Redis that is not there at start delays nothing', { skip }, async (t) =>
 t.test('the bridge is up when Redis takes what it says, whatever the sockets look like', { skip }, async (t) => {
   const port = await freePort()
   const lines: string[] = []
-  const hub = createFleetHub()
+  const hub = createFleetHub(systemClock)
   const note = (_facts: unknown, text: string): void => { lines.push(text) }
   const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock: systemClock, log: { error: note, warn: note, info: note } as never, presenceMs: 100 })
   hub.setBridge(bridge)

@@ -66,7 +66,6 @@ t.test('whatever attackers do, an honest stranger gets in after about as many tr
       for (const one of hostile) come(line, one, clock, () => judgedMs.push(clock.monotonic()))
       come(line, honest, clock, () => { honest.isIn = true; judgedMs.push(clock.monotonic()) })
       clock.advance(STEP_MS)
-      line.look()
       await settled()
     }
     line.close()
@@ -91,7 +90,6 @@ t.test('over all processes of a host 12 a minute are judged, and each process dr
   for (let i = 0; i < 1_000; i++) {
     for (const [at, one] of strangers.entries()) come(lines[at % 3]!, one, clock, () => { drawn[at % 3]!++; judgedMs.push(clock.monotonic()) })
     clock.advance(STEP_MS)
-    for (const line of lines) line.look()
     for (let turn = 0; turn < 5; turn++) await settled()
   }
   let worst = 0
@@ -126,7 +124,6 @@ t.test('one try of an address waits, four of a /56 and sixteen of a /48; the oth
   t.equal(await ofNet((i) => `2001:db8:a:${(0x2000 + 0x100 * i).toString(16)}::/64`), 12)
   t.equal(await ofNet((i) => `2001:db8:${(0xb + i).toString(16)}:0::/64`), 60, 'other networks are others')
   clock.advance(5_000)
-  line.look()
   t.equal(line.waiting(), 0)
 })
 
@@ -145,10 +142,8 @@ t.test('the line is bounded for an account and in all, and who hung up makes roo
   const last = line.enter(from('10.0.0.1', { account: 'f' }))
   t.equal(await last, 0, 'an account that is not attacked has its twelve')
   clock.advance(4_999)
-  line.look()
   t.equal(line.waiting(), 512)
   clock.advance(1)
-  line.look()
   t.equal(line.waiting(), 0)
 })
 

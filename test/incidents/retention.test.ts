@@ -5,6 +5,7 @@ import { incidentCollection, incidentCollections, type StoredIncident } from '..
 import type { Joining } from '../../src/incidents/joining.ts'
 import { openPlaybooks } from '../playbooks/room.ts'
 import { openTestStorage } from '../storage.ts'
+import { until } from '../time.ts'
 
 const DAY_MS = 86_400_000
 const NOW = Date.UTC(2026, 0, 1)
@@ -39,7 +40,7 @@ t.test('the first process of a host removes them by itself, once the store is up
   const at = (id: string, days: number): StoredIncident => ({ ...incident(id, 'RESOLVED', 0), updatedAt: clock.now() - days * DAY_MS })
   await store.putMany([at('old', 366), at('young', 364)])
   const { rooms } = await openPlaybooks(t, { count: 2, storage, clock })
-  while ((await left()).length > 1) await new Promise((resolve) => setTimeout(resolve, 5))
+  await until('the old one goes', async () => (await left()).length === 1)
   t.same(await left(), ['young'])
   for (const room of rooms) await room.close()
 })

@@ -25,11 +25,13 @@ export interface Fault {
   syncError: string | null
   syncErrors: number
   syncDelayMs: number
+  /** A sync waits for it: a disk that hangs until the test lets it go on. */
+  beforeSync: (() => Promise<void>) | null
 }
 
 /** The real disk, told to fail; `syncs` lists each file that was synced, with its outcome. */
 export function faultyFiles (): { files: FileLayer, fault: Fault, syncs: Array<{ path: string, ok: boolean }> } {
-  const fault: Fault = { write: null, syncError: null, syncErrors: 0, syncDelayMs: 0 }
+  const fault: Fault = { write: null, syncError: null, syncErrors: 0, syncDelayMs: 0, beforeSync: null }
   const syncs: Array<{ path: string, ok: boolean }> = []
   const refuse = (): void => { if (fault.write !== null) throw failure(fault.write) }
   const open = (path: string, mode: 'create' | 'existing'): OpenFile => {
@@ -56,6 +58,7 @@ export function faultyFiles (): { files: FileLayer, fault: Fault, syncs: Array<{
       },
       async sync () {
         if (fault.syncDelayMs > 0) await sleep(fault.syncDelayMs)
+        await fault.beforeSync?.()
         syncNow()
         await file.sync()
       },
@@ -63,6 +66,23 @@ export function faultyFiles (): { files: FileLayer, fault: Fault, syncs: Array<{
     }
   }
   return { files: { ...systemFiles, open }, fault, syncs }
+}
+
+/** Until it is let go, syncs hang; `reached` resolves when one does. */
+export function hang (fault: Fault): { reached: Promise<void>, letGo (): void } {
+  const reached = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  fault.beforeSync = async () => {
+    reached.resolve()
+    await gate.promise
+  }
+  return {
+    reached: reached.promise,
+    letGo () {
+      fault.beforeSync = null
+      gate.resolve()
+    }
+  }
 }
 
 export function failure (code: string): Error {

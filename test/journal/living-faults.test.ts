@@ -1,6 +1,5 @@
 // What else may happen to the living while recovery brings in what the dead left: they begin, die, take back what they
 // did, and their disk fails. One sequence each; test/journal/living-writers goes through the moments.
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createAudit } from '../../src/audit/audit.ts'
 import { recoverAudit } from '../../src/audit/recovery.ts'
@@ -18,6 +17,7 @@ import { failure, silentLog } from './disk.ts'
 import { memoryDisk } from './memory.ts'
 import { memoryStore } from './memory-store.ts'
 import { watched } from './watched-store.ts'
+import { turns } from '../time.ts'
 
 type Thing = Document & { text: string, madeAt: number, endsAt: number }
 type Effect = NonNullable<AuditInput['effects']>[number]
@@ -163,7 +163,7 @@ t.test('what the second look writes is looked at as well', async (t) => {
 })
 
 t.test('a log whose disk took lines back is read from its beginning', async (t) => {
-  const { disk, writer, put, thing, event } = makePlace(plain)
+  const { clock, disk, writer, put, thing, event } = makePlace(plain)
   const reading = (): { effects: EffectSet, living: LivingLogs } => {
     const effects = new EffectSet()
     const dead = { id: 'ev_dead_0', processId: 'dead', seq: 0, at: -1, ...event(put(thing('a', 'dead')), put(thing('more', 'dead'))) } as WrittenEvent
@@ -181,7 +181,9 @@ t.test('a log whose disk took lines back is read from its beginning', async (t) 
   await writing.durable(event(put(thing('other', 'one'))))
   isFull = true
   await t.rejects(writing.durable(event(put(thing('a', 'refused')), put(thing('x', 'refused')))), { code: 'NEKO_ERR_AUDIT_UNAVAILABLE' })
-  for (let tries = 0; !writing.healthy() && tries < 200; tries++) await sleep(50)
+  clock.advance(500)
+  await turns()
+  t.ok(writing.healthy())
   await writing.durable(event(put(thing('more', 'more'))))
   await t.rejects(living.read(), { code: 'NEKO_ERR_STORE_UNAVAILABLE' }, 'recovery begins anew')
   const anew = reading()
@@ -210,7 +212,9 @@ t.test('a removal that was refused, and stands behind the end of a segment that 
   fails = true
   await t.rejects(living.durable(event(take('a'))), { code: 'NEKO_ERR_AUDIT_UNAVAILABLE' })
   fails = false
-  for (let tries = 0; !living.healthy() && tries < 200; tries++) await sleep(50)
+  clock.advance(500)
+  await turns()
+  t.ok(living.healthy())
   await living.durable(event(put(thing('other', 'two'))))
   await recoverAudit({ ...options, isLive: isLiving })
   t.equal(textOf('a'), 'dead')

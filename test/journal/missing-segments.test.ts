@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createAudit } from '../../src/audit/audit.ts'
 import type { StoredCheckpoint } from '../../src/audit/collections.ts'
@@ -8,11 +7,12 @@ import { createSigner } from '../../src/audit/signing.ts'
 import { verifyAudit } from '../../src/audit/verify.ts'
 import type { FileLayer } from '../../src/journal/files.ts'
 import { countedLines, eventOf, readLines } from '../../src/journal/segments.ts'
-import { systemClock } from '../../src/std/clock.ts'
+import { createTestClock } from '../../src/std/clock.ts'
 import type { CollectionDefinition } from '../../src/storage/port.ts'
 import { failure, seen, silentLog } from './disk.ts'
 import { memoryDisk } from './memory.ts'
 import { memoryStore } from './memory-store.ts'
+import { turns } from '../time.ts'
 
 /** Segments are missing: a full disk left their numbers out, or somebody took them. Only the chain tells which. */
 const secret = 'a secret of the tests that is long enough'
@@ -60,7 +60,7 @@ async function tryCase ({ disk: whole, checkpoints }: Written, { mark, missing }
   const { files } = memoryDisk(disk)
   const findings = async (): Promise<string[]> => (await verifyAudit({ directory, signer, files, checkpoints })).findings.map(({ message }) => message)
   const found = await findings()
-  const { broken } = await recoverAudit({ directory, signer, storage, clock: systemClock, log: silentLog, collections: [things], isLive: () => false, files })
+  const { broken } = await recoverAudit({ directory, signer, storage, clock: createTestClock(), log: silentLog, collections: [things], isLive: () => false, files })
   if (broken.length !== Math.min(1, found.length)) return `verification finds ${found}, recovery ${broken.map(({ problem }) => problem)}`
   const after = await findings()
   if (after.length !== found.length) return `recovery made ${after} of ${found}`
@@ -82,6 +82,7 @@ function eventsOf (disk: Disk, isWanted: (segment: number) => boolean): Array<{ 
 async function write (full: readonly number[]): Promise<Written> {
   const { storage, documents } = memoryStore()
   const memory = memoryDisk()
+  const clock = createTestClock()
   let isFull = false
   const files: FileLayer = {
     ...memory.files,
@@ -91,14 +92,17 @@ async function write (full: readonly number[]): Promise<Written> {
       return { ...file, write: async (bytes, position) => isRefused() ? await Promise.reject(failure('ENOSPC')) : await file.write(bytes, position) }
     }
   }
-  const audit = createAudit({ config: { dataDir: 'mem', auditSigningKey: secret }, storage, clock: systemClock, log: silentLog, processId: 'dead', files, segmentBytes: 1 })
+  const audit = createAudit({ config: { dataDir: 'mem', auditSigningKey: secret }, storage, clock, log: silentLog, processId: 'dead', files, segmentBytes: 1 })
   for (let i = 0; i < EVENTS; i++) {
     const id = `thing${i}`
     const durable = (): Promise<boolean> => audit.durable({ ...seen, target: id, effects: [{ collection: 'things', op: 'put', id, doc: { id } }] }).then(() => true, () => false)
     isFull = full.includes(i)
     if (isFull) await durable()
     isFull = false
-    while (!await durable()) await sleep(20)
+    while (!await durable()) {
+      clock.advance(500)
+      await turns()
+    }
     await audit.sealed()
   }
   return { disk: memory.now(), checkpoints: [...documents('auditCheckpoints').values()] as StoredCheckpoint[] }
@@ -109,7 +113,7 @@ async function retain ({ disk, checkpoints }: Written, kept: readonly number[]):
   const done = `${directory}/dead.replayed`
   const memory = memoryDisk(new Map(disk).set(done, Buffer.from(JSON.stringify({ seq: -1, effectsSeq: -1, segment: 0, done: true }))))
   const bytesMax = kept.reduce((sum, segment) => sum + disk.get(pathOf(segment))!.length, 0)
-  await applyRetention({ directory, signer, clock: systemClock, isLive: () => false, files: memory.files, bytesMax, days: 1e9 })
+  await applyRetention({ directory, signer, clock: createTestClock(), isLive: () => false, files: memory.files, bytesMax, days: 1e9 })
   const left = memory.now()
   left.delete(done)
   return { disk: left, checkpoints }

@@ -6,11 +6,11 @@ import { prepareAudit } from '../../src/audit/prepare.ts'
 import { recoverAudit } from '../../src/audit/recovery.ts'
 import { createSigner } from '../../src/audit/signing.ts'
 import { auditEvents, storedEvent } from '../../src/journal/collections.ts'
-import { createTestClock, systemClock } from '../../src/std/clock.ts'
+import { createTestClock } from '../../src/std/clock.ts'
 import type { CollectionDefinition, Storage } from '../../src/storage/port.ts'
 import type { AuditInput } from '../../src/audit/shapes.ts'
 import { openTestStorage } from '../storage.ts'
-import { faultyFiles, silentLog, temporaryFolder } from './disk.ts'
+import { faultyFiles, hang, silentLog, temporaryFolder } from './disk.ts'
 import { memoryDisk } from './memory.ts'
 import { memoryStore } from './memory-store.ts'
 
@@ -66,16 +66,18 @@ t.test('a process that starts sees the last acknowledged change of each document
 
 t.test('a log that is done still says what was changed later, also without the store', async (t) => {
   const dataDir = temporaryFolder(t)
+  // Files are dated by the system, and one of long ago is not read.
+  const clock = createTestClock(Date.now())
   const auditSigningKey = 'a secret of the tests that is long enough'
   const config = { dataDir, auditSigningKey }
-  const [first, second] = ['first', 'second'].map((processId) => createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId }))
+  const [first, second] = ['first', 'second'].map((processId) => createAudit({ config, storage: null, clock, log: silentLog, processId }))
   await first!.durable(put('lifted', 'x'))
-  await new Promise((resolve) => setTimeout(resolve, 2))
+  clock.advance(2)
   await second!.durable(take('lifted'))
   await second!.close()
   const { storage } = memoryStore()
-  await recoverAudit({ directory: `${dataDir}/audit`, signer: createSigner(auditSigningKey), storage, clock: systemClock, log: silentLog, collections: [things], isLive: (id) => id === 'first' })
-  const starting = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'starting' })
+  await recoverAudit({ directory: `${dataDir}/audit`, signer: createSigner(auditSigningKey), storage, clock, log: silentLog, collections: [things], isLive: (id) => id === 'first' })
+  const starting = createAudit({ config, storage: null, clock, log: silentLog, processId: 'starting' })
   t.same(await pendingOf(starting), [])
   await first!.close()
 })
@@ -84,20 +86,21 @@ t.test('a change that was refused as too late leaves the acknowledged one before
   const dataDir = temporaryFolder(t)
   const config = { dataDir, auditSigningKey: 'a secret of the tests that is long enough' }
   const { files, fault } = faultyFiles()
-  const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead', files })
+  const clock = createTestClock()
+  const dead = createAudit({ config, storage: null, clock, log: silentLog, processId: 'dead', files })
   await dead.durable(put('a', 'acknowledged'))
-  fault.syncDelayMs = 2_700
+  const disk = hang(fault)
   const refusing = Promise.allSettled([dead.durable(take('a')), dead.durable(put('a', 'refused')), dead.durable(take('a'))])
-  await new Promise((resolve) => setTimeout(resolve, 100))
-  // What follows is synced at once.
-  fault.syncDelayMs = 0
+  await disk.reached
+  clock.advance(2_500)
+  disk.letGo()
   t.same((await refusing).map(({ status }) => status), ['rejected', 'rejected', 'rejected'])
   await dead.durable(put('last', 'x'))
-  const starting = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'starting' })
+  const starting = createAudit({ config, storage: null, clock, log: silentLog, processId: 'starting' })
   t.same(await pendingOf(starting), ['a=acknowledged', 'last=x'])
 
   const storage = await openTestStorage(t, [...auditCollections, things])
-  await prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
+  await prepareAudit({ config, storage, clock, log: silentLog, collections: [things] })
   t.match(await storage.collection(things).get('a'), { text: 'acknowledged' }, 'nor does their place in the index undo it')
   await dead.close()
 })

@@ -34,10 +34,7 @@ export const RATES: Record<'strict' | 'standard' | 'relaxed' | 'service', Rate> 
 }
 
 export function createTestHost (t: Teardown, { clock, processes = 2, shadow = false, rates = RATES }: { clock: Clock, processes?: number, shadow?: boolean, rates?: typeof RATES }): TestHost {
-  const hub = createFleetHub()
-  // No timer of the limiter's keeps a process alive; here there is no socket that would.
-  const alive = setInterval(() => {}, 1000)
-  t.teardown(() => clearInterval(alive))
+  const hub = createFleetHub(clock)
   const lines: string[] = []
   const messages = { up: 0, down: 0 }
   const say = (_facts: unknown, text?: string): void => { lines.push(String(text)) }
@@ -52,7 +49,7 @@ export function createTestHost (t: Teardown, { clock, processes = 2, shadow = fa
     const arrive = (): void => deliver(JSON.parse(text) as Envelope)
     setImmediate(() => { if (isStalled) waiting.push(arrive); else arrive() })
   }
-  const endpoint = (processId: string, slot: number, send: (envelope: Envelope) => void): FleetEndpoint => createFleetEndpoint({ processId, slot, primaryId: 'primary', log, send, processCount: () => processes, bridgeUp: () => null })
+  const endpoint = (processId: string, slot: number, send: (envelope: Envelope) => void): FleetEndpoint => createFleetEndpoint({ processId, slot, primaryId: 'primary', clock, log, send, processCount: () => processes, bridgeUp: () => null })
 
   const primaryFleet = endpoint('primary', -1, (envelope) => hub.fromMember(envelope))
   hub.join('primary', (envelope) => primaryFleet.deliver(envelope), { counted: false })

@@ -6,6 +6,7 @@ import { createTestClock, type TestClock } from '../../src/std/clock.ts'
 import { widerNets } from '../../src/std/ip.ts'
 import { joinedFleets } from '../local-fleet.ts'
 import type { Teardown } from '../server.ts'
+import { turns } from '../time.ts'
 import { openApp } from '../transaction/app.ts'
 import { createTestHost, RATES } from './host.ts'
 
@@ -118,7 +119,9 @@ t.test('requests that were refused by their score weigh on new clients of their 
     await workers[0]!.take('standard', known)
     for (let i = 0; i < 12; i++) workers[i % workers.length]!.noteRefused(client(1, 0x1200 + i))
     for (let i = 0; i < 50; i++) workers[0]!.noteRefused(`ip:198.51.100.${i}`)
-    await new Promise((resolve) => setTimeout(resolve, 150))
+    await turns()
+    clock.advance(150)
+    await turns()
     for (const limits of workers) {
       t.match(await limits.take('standard', client(1, 0x1280)), { allowed: false, net: 2, limit: 12, retryAfterSeconds: Number })
       t.match(await limits.take('standard', client(1, 0x1300)), { allowed: true }, 'another /56')
@@ -131,11 +134,13 @@ t.test('requests that were refused by their score weigh on new clients of their 
 
 t.test('credentials of new clients of a network with too many refused ones are not looked at; of clients that are known they are', async (t) => {
   for (const [, open] of HOSTS) {
-    const { workers } = open(t)
+    const { clock, workers } = open(t)
     const known = client(1, 0x12ff)
     for (const limits of workers) await limits.take('standard', known)
     for (let i = 0; i < 60; i++) await workers[i % workers.length]!.takeNamed('standard', 'failed', client(1, 0x1200 + i))
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    await turns()
+    clock.advance(300)
+    await turns()
     for (const limits of workers) {
       t.match(limits.peekNamed('standard', 'failed', client(1, 0x1280)), { allowed: false })
       t.match(limits.peekNamed('standard', 'failed', known), { allowed: true })
@@ -150,7 +155,8 @@ t.test('hosts that are joined tell each other of networks', async (t) => {
   t.teardown(() => { one!.close(); other!.close() })
   for (let i = 0; i < 48; i++) await one!.take('standard', client(1, 0x1200 + i))
   for (let i = 0; i < 40; i++) await one!.takeAttempt(`login|${client(1, 0x1200 + i)}`)
-  await new Promise((resolve) => setTimeout(resolve, 400))
+  clock.advance(400)
+  await turns()
   t.match(await other!.take('standard', client(1, 0x12ff)), { allowed: false, net: 0 })
   t.match(await other!.takeAttempt(`login|${client(1, 0x12ff)}`), { allowed: false, net: 0 })
 })

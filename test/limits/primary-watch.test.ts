@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createTestClock } from '../../src/std/clock.ts'
 import { answerTimeLeftMs, PrimaryWatch } from '../../src/limits/primary-watch.ts'
+import { turns } from '../time.ts'
 
 t.test('an answer may take 100 ms, longer while the primary is heard otherwise, and never longer than 500', (t) => {
   t.equal(answerTimeLeftMs({ nowMs: 1_000, sentMs: 1_000, heardMs: 0 }), 100)
@@ -12,7 +13,7 @@ t.test('an answer may take 100 ms, longer while the primary is heard otherwise, 
   t.end()
 })
 
-/** A watch on a clock of the test, whose looks are made by real timers. */
+/** A watch on a clock of the test; a look comes a turn of the event loop behind its time. */
 function watch (t: Test) {
   const clock = createTestClock()
   const seen = { silentMs: [] as number[], probes: 0, sentAtMs: null as number | null }
@@ -27,19 +28,20 @@ function watch (t: Test) {
       watched.start()
     }
   })
-  const alive = setInterval(() => {}, 1_000)
-  t.teardown(() => { watched.close(); clearInterval(alive) })
+  t.teardown(() => watched.close())
   return { clock, seen, watched }
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
 t.test('a primary that answers is never silent, and nobody looks once nothing is under way', async (t) => {
-  const { seen, watched } = watch(t)
+  const { clock, seen, watched } = watch(t)
   seen.sentAtMs = 0
   watched.start()
   seen.sentAtMs = null
-  await pause(200)
+  clock.advance(100)
+  await turns()
+  seen.sentAtMs = 0
+  clock.advance(10_000)
+  await turns()
   t.same(seen.silentMs, [])
   t.notOk(watched.hear(), 'it was not silent')
 })
@@ -50,14 +52,14 @@ t.test('silence is told once, is probed once a second by one timer, and ends wit
   watched.start()
   watched.start()
   clock.advance(150)
-  await pause(200)
+  await turns()
   t.same(seen.silentMs, [150])
   t.ok(watched.isSilent)
   for (let second = 0; second < 3; second++) {
     clock.advance(1_000)
-    await pause(1_050)
+    await turns()
   }
-  t.ok(seen.probes >= 2 && seen.probes <= 3, `${seen.probes} probes in three seconds`)
+  t.equal(seen.probes, 3, 'in three seconds')
   t.equal(seen.silentMs.length, 1)
   t.ok(watched.hear(), 'it was')
   t.notOk(watched.hear())
@@ -70,7 +72,7 @@ t.test('closed it is silent, and asks nobody', async (t) => {
   watched.start()
   watched.close()
   clock.advance(5_000)
-  await pause(200)
+  await turns()
   t.ok(watched.isSilent)
   t.same(seen, { silentMs: [], probes: 0, sentAtMs: 0 })
 })

@@ -5,6 +5,7 @@ import t from 'tap'
 import { loadPlaybooks } from '../../src/playbooks/override.ts'
 import { PLAYBOOK_NAMES, type PlaybookName, type Detection } from '../../src/playbooks/shapes.ts'
 import { attackerAt, openPlaybooks, detection } from './room.ts'
+import { whileTimePasses } from '../time.ts'
 
 /** What fires each, what it does, and a request just short of it. */
 const fixtures: Record<PlaybookName, { fires: Partial<Detection>, short: Partial<Detection>, does: string[] }> = {
@@ -191,9 +192,9 @@ t.test('an escalation that a sibling sees travels with the message that gathers,
 
 t.test('a failing action is tried again three times at most, with jitter, and recorded', async (t) => {
   let tries = 0
-  const { rooms: [room] } = await openPlaybooks(t, { actions: { watch () { tries++; throw new Error('not now') } } })
+  const { rooms: [room], clock } = await openPlaybooks(t, { actions: { watch () { tries++; throw new Error('not now') } } })
   room!.playbooks.respond(detection({ score: 10, anomaly: true }))
-  await room!.settled()
+  await whileTimePasses(clock, room!.settled())
   t.equal(tries, 4)
   t.match(room!.runs, [{ result: 'failed', steps: [{ do: 'watch', result: 'failed', attempts: 4, detail: 'not now' }] }])
   t.match(room!.audited.at(-1), { type: 'playbook.run', outcome: 'failed' })
@@ -201,10 +202,10 @@ t.test('a failing action is tried again three times at most, with jitter, and re
 
 t.test('an action that fails once is done at the second try, and the others did not wait', async (t) => {
   let tries = 0
-  const { rooms: [room] } = await openPlaybooks(t, { actions: { hold () { if (tries++ === 0) throw new Error('not now') } } })
+  const { rooms: [room], clock } = await openPlaybooks(t, { actions: { hold () { if (tries++ === 0) throw new Error('not now') } } })
   room!.playbooks.respond(detection({ grade: 'certain', automation: true }))
   t.same(room!.acted, ['block ip:192.0.2.1 14400'])
-  await room!.settled()
+  await whileTimePasses(clock, room!.settled())
   t.match(room!.runs.find((run) => run.playbook === 'AUTOMATION_DETECTED'), { result: 'done', steps: [{ attempts: 2 }] })
 })
 
@@ -213,16 +214,13 @@ const STORM = process.env.NEKO_TEST_STORE === 'mongodb' ? 200 : 10_000
 
 t.test(`${STORM} incidents at once stay bounded, and every attacker is blocked`, async (t) => {
   const { rooms: [room] } = await openPlaybooks(t)
-  const start = performance.now()
   for (let i = 0; i < STORM; i++) {
     room!.playbooks.respond(detection({ score: 95, ...attackerAt(i) }))
     // Requests come one by one: the event loop turns between them.
     if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
-  const actedMs = performance.now() - start
   t.equal(room!.acted.length, STORM)
   await room!.settled()
-  t.comment(`acted within ${Math.round(actedMs)} ms, written after ${Math.round(performance.now() - start)} ms`)
   t.equal(room!.audited.filter(({ type }) => type === 'playbook.run').length, STORM)
   t.ok(await room!.incidents.count(null) >= STORM / 2)
 })

@@ -38,9 +38,6 @@ export interface RoomOptions {
 
 /** Playbook rooms of as many processes over one real store; what they act on is written down instead. */
 export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS, actions = {}, clock = createTestClock(), ...given }: RoomOptions = {}): Promise<{ rooms: Room[], clock: TestClock, storage: Storage }> {
-  // Timers of the room hold no process open: this one does.
-  const awake = setInterval(() => {}, 1000)
-  t.teardown(() => clearInterval(awake))
   const storage = given.storage ?? await openTestStorage(t, [...incidentCollections, ...playbookCollections], clock)
   const rooms = joinedFleets(count).map((fleet): Room => {
     const acted: string[] = []
@@ -76,7 +73,6 @@ export async function openPlaybooks (t: Test, { count = 1, playbooks = PLAYBOOKS
       fleet,
       clock,
       log,
-      retryBaseMs: 1,
       requirePermission: async () => {},
       findAssessment: async (id) => receipts.get(id) ?? null,
       refusalsOf: () => 0,

@@ -3,6 +3,7 @@ import t from 'tap'
 import { createTestClock } from '../../src/std/clock.ts'
 import { type BreakerState, createBreaker } from '../../src/std/breaker.ts'
 import { backoffMs, pause, withDeadline } from '../../src/std/deadline.ts'
+import { turns, whileTimePasses } from '../time.ts'
 
 function create () {
   const clock = createTestClock()
@@ -58,9 +59,10 @@ t.test('a trial whose end is never told does not keep it shut for ever', async (
 t.test('a deadline ends the waiting and drops what comes too late', async (t) => {
   t.equal(await withDeadline(Promise.resolve(1), 1000, () => new Error('late')), 1)
   await t.rejects(withDeadline(Promise.reject(new Error('own')), 1000, () => new Error('late')), { message: 'own' })
-  const slow = new Promise((_resolve, reject) => setTimeout(() => reject(new Error('too late')), 30))
-  await t.rejects(withDeadline(slow, 5, () => new Error('late')), { message: 'late' })
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  const slow = Promise.withResolvers<never>()
+  await t.rejects(withDeadline(slow.promise, 5, () => new Error('late')), { message: 'late' })
+  slow.reject(new Error('too late'))
+  await turns()
 })
 
 t.test('backoff doubles up to its bound, jittered by half', async (t) => {
@@ -73,15 +75,14 @@ t.test('backoff doubles up to its bound, jittered by half', async (t) => {
 
 t.test('a pause ends early when its signal says so, and leaves nothing on a signal that outlives it', async (t) => {
   const ending = new AbortController()
-  // A pause holds up no exit, not even this test's.
-  const awake = setInterval(() => {}, 1000)
-  t.teardown(() => clearInterval(awake))
-  await pause(1, ending.signal)
+  const clock = createTestClock()
+  await whileTimePasses(clock, pause(clock, 100, ending.signal))
+  t.equal(clock.monotonic(), 100)
   t.equal(getEventListeners(ending.signal, 'abort').length, 0, 'nothing stays behind')
-  const startedMs = performance.now()
-  const long = pause(60_000, ending.signal)
+  let isOver = false
+  pause(clock, 60_000, ending.signal).then(() => { isOver = true })
   ending.abort()
-  await long
-  t.ok(performance.now() - startedMs < 10_000)
+  await turns()
+  t.ok(isOver)
   t.equal(getEventListeners(ending.signal, 'abort').length, 0)
 })

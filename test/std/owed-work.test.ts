@@ -1,25 +1,25 @@
 import t from 'tap'
+import { createTestClock } from '../../src/std/clock.ts'
 import { createOwedWork } from '../../src/std/owed-work.ts'
-
-// Pauses hold up no exit: the test does.
-const alive = setInterval(() => {}, 1_000)
-t.teardown(() => clearInterval(alive))
+import { turns, whileTimePasses } from '../time.ts'
 
 t.test('owed work is tried until it succeeds, tells of the first failure and of the success behind them', async (t) => {
   const heard: string[] = []
   let runs = 0
   const ended = Promise.withResolvers<number>()
+  const clock = createTestClock()
   const owed = createOwedWork({
+    clock,
     async work () { if (++runs < 4) throw new Error(`try ${runs}`) },
     onFailing: (error) => heard.push((error as Error).message),
     onRecovered: (failures) => ended.resolve(failures),
-    retryMsMin: 1,
-    retryMsMax: 4
+    retryMsMin: 1_000,
+    retryMsMax: 4_000
   })
   owed.owe()
   // A second debt meanwhile joins the tries that are under way.
   owed.owe()
-  t.equal(await ended.promise, 3)
+  t.equal(await whileTimePasses(clock, ended.promise, 500), 3)
   t.same(heard, ['try 1'])
 })
 
@@ -29,7 +29,9 @@ t.test('what is owed while the work runs has it run once more, and never twice a
   let most = 0
   const gates: Array<() => void> = []
   const begun = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const clock = createTestClock()
   const owed = createOwedWork({
+    clock,
     async work () {
       most = Math.max(most, ++atOnce)
       const gate = new Promise<void>((resolve) => { gates.push(resolve) })
@@ -38,8 +40,8 @@ t.test('what is owed while the work runs has it run once more, and never twice a
       atOnce--
     },
     onFailing: () => {},
-    retryMsMin: 1,
-    retryMsMax: 1
+    retryMsMin: 1_000,
+    retryMsMax: 1_000
   })
   owed.owe()
   await begun[0]!.promise
@@ -47,7 +49,7 @@ t.test('what is owed while the work runs has it run once more, and never twice a
   gates[0]!()
   await begun[1]!.promise
   gates[1]!()
-  await new Promise((resolve) => setImmediate(resolve))
+  await turns()
   t.equal(runs, 2)
   t.equal(most, 1)
 })
@@ -55,20 +57,24 @@ t.test('what is owed while the work runs has it run once more, and never twice a
 t.test('closed, nothing is tried again', async (t) => {
   let runs = 0
   const failed = Promise.withResolvers<void>()
+  const clock = createTestClock()
   const owed = createOwedWork({
+    clock,
     async work () {
       runs++
       throw new Error('never')
     },
     onFailing: () => failed.resolve(),
-    retryMsMin: 1,
-    retryMsMax: 1
+    retryMsMin: 1_000,
+    retryMsMax: 1_000
   })
   owed.owe()
   await failed.promise
+  await turns()
   owed.close()
   owed.owe()
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  clock.advance(10_000)
+  await turns()
   t.equal(runs, 1)
 })
 
@@ -76,21 +82,24 @@ t.test('a listener that throws leaves the work owed, and what is owed later is d
   let runs = 0
   const done = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const thrower = (): never => { throw new Error('a listener') }
+  const clock = createTestClock()
   const owed = createOwedWork({
+    clock,
     async work () {
       if (++runs === 1) throw new Error('away')
       done[runs - 2]!.resolve()
     },
     onFailing: thrower,
     onRecovered: thrower,
-    retryMsMin: 1,
-    retryMsMax: 1
+    retryMsMin: 1_000,
+    retryMsMax: 1_000
   })
   owed.owe()
-  await done[0]!.promise
-  await new Promise((resolve) => setImmediate(resolve))
+  await whileTimePasses(clock, done[0]!.promise, 500)
+  await turns()
   owed.owe()
   await done[1]!.promise
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  clock.advance(10_000)
+  await turns()
   t.equal(runs, 3, 'what succeeded is not done again')
 })

@@ -1,13 +1,17 @@
 import t from 'tap'
 import type { Test } from 'tap'
+import { createTestClock } from '../../src/std/clock.ts'
 import { createWriteBehind } from '../../src/std/write-behind.ts'
+import { turns } from '../time.ts'
 
 /** A store that can be away, what it holds, and what waits to be written to it, two at a time. */
-function create (t: Test, { retryMs = 20 } = {}) {
+function create (t: Test) {
+  const clock = createTestClock()
   const store = { isUp: true, held: [] as string[], tries: 0, atOnce: 0, atOnceMax: 0, onWritten: (): void => {} }
   const waiting: string[] = []
   const errors: unknown[] = []
   const runner = createWriteBehind({
+    clock,
     waits: () => waiting.length > 0,
     async write () {
       store.tries++
@@ -18,17 +22,12 @@ function create (t: Test, { retryMs = 20 } = {}) {
       store.held.push(...waiting.splice(0, 2))
       store.onWritten()
     },
-    onError: (error) => errors.push(error),
-    retryMs
+    onError: (error) => errors.push(error)
   })
-  // Timers of the runner keep no process alive, and here nothing else does.
-  const alive = setInterval(() => {}, 1_000)
-  t.teardown(async () => { clearInterval(alive); await runner.close() })
+  t.teardown(() => runner.close())
   const add = (...texts: string[]): void => { waiting.push(...texts); runner.wake() }
-  return { store, waiting, errors, runner, add }
+  return { clock, store, waiting, errors, runner, add }
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 t.test('what one turn adds is written together, one flush at a time, until nothing waits', async (t) => {
   const { store, runner, add } = create(t)
@@ -56,6 +55,7 @@ t.test('what comes in the moment between the last look and the end of a flush is
   const waiting = ['first']
   let looks = 0
   const runner = createWriteBehind({
+    clock: createTestClock(),
     waits () {
       looks++
       // After the flush saw that nothing waits, before anybody hears that it ended.
@@ -66,41 +66,45 @@ t.test('what comes in the moment between the last look and the end of a flush is
     onError () {}
   })
   runner.wake()
-  await pause(50)
+  await turns()
   t.same(written, ['first', 'second'], `after ${looks} looks`)
 })
 
 t.test('a store that is away is tried once per pause, by the timer alone, however much comes', async (t) => {
-  const { store, waiting, errors, add } = create(t, { retryMs: 60 })
+  const { clock, store, waiting, errors, add } = create(t)
   store.isUp = false
   for (let i = 0; i < 40; i++) {
     add(`a${i}`)
-    await pause(5)
+    await turns()
+    clock.advance(100)
   }
-  t.ok(store.tries >= 2 && store.tries <= 5, `${store.tries} tries in 200 ms`)
+  t.equal(store.tries, 4, 'in four seconds')
   t.equal(errors.length, store.tries, 'one report for each')
   t.equal(waiting.length, 40)
   store.isUp = true
-  await pause(120)
+  await turns()
+  clock.advance(1_000)
+  await turns(100)
   t.equal(store.held.length, 40, 'written without another wake')
   add('after')
-  await pause(20)
+  await turns()
   t.equal(store.held.at(-1), 'after', 'and at once again')
 })
 
 t.test('settled tries now, once, and leaves one timer behind', async (t) => {
-  const { store, errors, runner, add } = create(t, { retryMs: 100 })
+  const { clock, store, errors, runner, add } = create(t)
   store.isUp = false
   add('a')
   for (let i = 0; i < 10; i++) await runner.settled()
   t.equal(store.tries, 10, 'what waits was tried, and the failure is no rejection')
   t.equal(errors.length, 10)
-  await pause(150)
+  clock.advance(1_500)
+  await turns()
   t.equal(store.tries, 11, 'ten tries did not make ten timers')
 })
 
 t.test('settled during an outage that is over writes, and new things no longer wait for the pause', async (t) => {
-  const { store, runner, add } = create(t, { retryMs: 60_000 })
+  const { store, runner, add } = create(t)
   store.isUp = false
   add('a')
   await runner.settled()
@@ -108,7 +112,7 @@ t.test('settled during an outage that is over writes, and new things no longer w
   await runner.settled()
   t.same(store.held, ['a'])
   add('b')
-  await pause(20)
+  await turns()
   t.same(store.held, ['a', 'b'])
 })
 
@@ -125,7 +129,7 @@ t.test('close writes what waits', async (t) => {
 })
 
 t.test('close during an outage is one last try, and leaves no timer', async (t) => {
-  const { store, errors, runner, add } = create(t)
+  const { clock, store, errors, runner, add } = create(t)
   store.isUp = false
   add('a')
   await runner.settled()
@@ -135,19 +139,21 @@ t.test('close during an outage is one last try, and leaves no timer', async (t) 
   t.equal(store.tries, tries + 1)
   t.equal(errors.length, store.tries)
   store.isUp = true
-  await pause(60)
+  clock.advance(10_000)
+  await turns()
   t.equal(store.tries, tries + 1)
   t.same(store.held, [])
 })
 
 t.test('close waits for a flush that is under way, and a failure of it is not tried again', async (t) => {
-  const { store, runner, add } = create(t)
+  const { clock, store, runner, add } = create(t)
   store.isUp = false
   add('a')
   while (store.atOnce === 0) await new Promise((resolve) => setImmediate(resolve))
   await runner.close()
   t.equal(store.atOnce, 0)
-  await pause(60)
+  clock.advance(10_000)
+  await turns()
   t.equal(store.tries, 1)
 })
 

@@ -56,7 +56,7 @@ export async function openApp (t: Teardown, environment: Record<string, string> 
     clock,
     logging,
     prepared: { ...prepared },
-    fleet: createLocalFleet({ processId: PROCESS_ID, log }),
+    fleet: createLocalFleet({ processId: PROCESS_ID, clock, log }),
     control: createControlVerbs(log),
     draining: new AbortController().signal,
     clusterStatus: async () => { throw new Error('nobody asks for the status here') }
