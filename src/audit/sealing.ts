@@ -42,6 +42,8 @@ export class Sealing {
   #untold: Checkpoint | null = null
   #telling: Timer | null = null
   #sealedSeq = -1
+  /** Sealed, or on its way: a disk that hangs has one checkpoint of a position in line. */
+  #askedSeq = -1
   #closed = false
   #dueSeq = CHECKPOINT_EVENTS
   /** One write of the seals after the other. */
@@ -99,12 +101,14 @@ export class Sealing {
   #seal (kind: 'checkpoint' | 'close', position: TrailPosition): void {
     const { processId, clock, log } = this.#options
     this.#dueSeq = position.seq + 1 + CHECKPOINT_EVENTS
+    this.#askedSeq = position.seq
     this.#wait()
     this.inTurn(async (seals) => {
       const checkpoint = await seals.append({ kind, ...position, at: clock.now() })
       this.#sealedSeq = position.seq
       this.#copy(checkpoint)
     }).catch((error: unknown) => {
+      this.#askedSeq = this.#sealedSeq
       const code = (error as NodeJS.ErrnoException).code ?? null
       log.error({ processId, code }, 'an audit checkpoint could not be written')
     })
@@ -119,7 +123,7 @@ export class Sealing {
         // Where a file is lost that one's alarm tells: the checkpoint is made up for when it is back.
         if (this.#options.watch.lost !== null) return this.#wait()
         const position = this.#newest
-        if (position !== null && position.seq > this.#sealedSeq) this.#seal('checkpoint', position)
+        if (position !== null && position.seq > this.#askedSeq) this.#seal('checkpoint', position)
       })
   }
 

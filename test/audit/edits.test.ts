@@ -57,7 +57,7 @@ t.test('a cut behind the last checkpoint is only named, a cut before it is found
   const audit = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'open', files: memory.files })
   for (let i = 0; i < 1_050; i++) audit.record(seen)
   await audit.drained()
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  await audit.sealed()
   for (let i = 0; i < 20; i++) audit.record(seen)
   await audit.drained()
   const disk = memory.now()

@@ -5,6 +5,7 @@ import { verifyDataDir } from '../../src/audit/verify.ts'
 import { systemClock } from '../../src/std/clock.ts'
 import { seen, silentLog, temporaryFolder } from '../journal/disk.ts'
 import { openTestStorage } from '../storage.ts'
+import { turns } from '../time.ts'
 
 const secret = 'a secret of the tests that is long enough'
 
@@ -18,7 +19,7 @@ t.test('verification runs beside a writer, with its checkpoints in the store', a
     while (writing.now) {
       for (let i = 0; i < 500; i++) audit.record(seen)
       await audit.drained()
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await turns()
     }
   })()
   for (let i = 0; i < 15; i++) {

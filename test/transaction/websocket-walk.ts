@@ -84,17 +84,19 @@ export async function websocketWalk (t: Test, { http, websocket }: Record<'http'
   await t.test('lines about refusals by a standing decision: 20 a second over all doors, then how many are missing',
     async (t) => {
       const address = newAddress()
+      // Between them others write theirs, such as the checkpoints of the audit trail.
+      const takeRefusals = (): Array<Record<string, unknown>> => at.takeLines().filter(({ refusedBy }) => refusedBy === 'decision')
       await block(address)
       for (let i = 0; i < 15; i++) for (const door of [http, websocket]) await door.ask({ address })
-      const lines = at.takeLines().filter(({ refusedBy }) => refusedBy === 'decision')
+      const lines = takeRefusals()
       t.equal(lines.length, 20)
       t.strictSame(lines.filter(({ unlogged }) => unlogged !== undefined), [])
       t.strictSame([...new Set(lines.map(({ msg }) => msg))].sort(), ['operation', 'request'])
       clock.advance(1_000)
       await websocket.ask({ address })
-      t.match(at.takeLines(), [{ refusedBy: 'decision', unlogged: 10, msg: 'operation' }])
+      t.match(takeRefusals(), [{ refusedBy: 'decision', unlogged: 10, msg: 'operation' }])
       await http.ask({ address })
-      t.strictSame(at.takeLines().map(({ unlogged }) => unlogged), [undefined], 'said once')
+      t.strictSame(takeRefusals().map(({ unlogged }) => unlogged), [undefined], 'said once')
     })
 
   await t.test('refusals by a score have no such bound', async (t) => {
