@@ -7,7 +7,7 @@ import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHisto
 import type { HistorySnapshot } from '../../src/detect/history-shapes.ts'
 import type { Observation, Score } from '../../src/detect/shapes.ts'
 import type { Sensitivity } from '../../src/detect/policy.ts'
-import { threadMs, withinBar } from '../bar.ts'
+import { slack, threadMs } from '../bar.ts'
 
 const RUNS = 10_000
 const CASE_MS_MAX = 50
@@ -55,7 +55,7 @@ t.test('seven contributions add up to the score exactly, whatever comes (10,000 
       score.factors.every((factor, i) => factor.name === FACTOR_NAMES[i] && factor.contribution >= 0 && factor.evidence.length <= 8) &&
       evidence.every((item) => item.text.length <= 160 && item.rule !== '')
   }), { numRuns: RUNS })
-  withinBar(t, 'the slowest case', slowest, CASE_MS_MAX)
+  t.ok(slowest <= slack(CASE_MS_MAX), `the slowest case: ${slowest.toFixed(1)} ms`)
   t.end()
 })
 

@@ -2,6 +2,7 @@ import { dictionary } from '@zxcvbn-ts/language-common'
 import fc from 'fast-check'
 import t from 'tap'
 import { freeCharacters, requireUsablePassword } from '../../src/identity/password-rules.ts'
+import { threadMs } from '../bar.ts'
 import { codeOf, held, openRoom } from './room.ts'
 
 /** The rule that refuses a password, or 'none'. */
@@ -97,9 +98,9 @@ t.test('the rules take time in proportion to the password, and any text at all',
   await t.resolves(fc.assert(fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 300 }), fc.string({ maxLength: 70 }), async (password, username) => {
     await requireUsablePassword(password, username).catch((error: { code?: string }) => { if (error.code !== 'NEKO_ERR_INPUT_INVALID') throw error })
   }), RUNS))
-  const startMs = performance.now()
+  const startMs = threadMs()
   for (const hostile of ['a'.repeat(256), 'ab'.repeat(128), '1'.repeat(255) + 'x', `${'a'.repeat(127)}b${'a'.repeat(128)}`, '!'.repeat(256)]) for (let i = 0; i < 100; i++) await refusal(hostile, 'aaa')
-  t.ok(performance.now() - startMs < 2_000)
+  t.ok(threadMs() - startMs < 2_000)
 })
 
 t.test('whoever sets a password is held to the rules, and the trail has none of it', async (t) => {

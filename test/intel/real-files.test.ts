@@ -4,24 +4,18 @@ import { prepareIntel } from '../../src/intel/prepare.ts'
 import type { ImportCounts } from '../../src/intel/shapes.ts'
 import { sharedPath } from '../shared.ts'
 import { openIntel } from './room.ts'
-import { withinBar } from '../bar.ts'
 
 const stix = sharedPath('intel/attack-groups.stix.json.gz')
 const misp = sharedPath('intel/misp-threat-actor.json.gz')
 
 const load = async (intel: Intel, path: string): Promise<ImportCounts> => await intel.importSource(path, { format: null, actor: 'system' })
 
-t.test('both real files are imported in under 5 s, a second time without a change, in either order to the same actors', { skip: stix === null || misp === null ? '../shared is absent' : false }, async (t) => {
+t.test('both real files are imported, a second time without a change, in either order to the same actors', { skip: stix === null || misp === null ? '../shared is absent' : false }, async (t) => {
   const { intel, sibling, storage } = await openIntel(t)
   await prepareIntel({ storage })
-  const startMs = performance.now()
   const first = await load(intel, stix!)
-  const betweenMs = performance.now()
   const second = await load(intel, misp!)
-  const endMs = performance.now()
-  t.comment(`ATT&CK ${Math.round(betweenMs - startMs)} ms, MISP ${Math.round(endMs - betweenMs)} ms, rss ${Math.round(process.memoryUsage.rss() / 1e6)} MB`)
   t.comment(JSON.stringify({ first, second, counts: await sibling.counts() }))
-  withinBar(t, 'in time', endMs - startMs, 5000)
   t.equal(first.added + first.merged, 172)
   t.equal(second.added + second.merged, 1041)
   t.match(await load(intel, stix!), { added: 0, updated: 0, merged: 0, unchanged: 172 })

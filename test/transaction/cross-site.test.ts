@@ -1,5 +1,6 @@
 import t from 'tap'
 import { countedAs, isCrossSite } from '../../src/transaction/cross-site.ts'
+import { threadMs } from '../bar.ts'
 import { browserRequests, handshakes, image, others, plainRequests, reportPreflight } from './browsers.ts'
 
 const LEAVE = 'https://partner.example'
@@ -30,7 +31,7 @@ t.test('what no page of another site could have sent is judged as if it claimed 
 t.test('nothing that a header may hold makes it throw, and no length makes it slow', async (t) => {
   const values = ['', ' ', '?', '%', 'http://', '://', 'http://[', '\u0000', 'a'.repeat(15_000), 'http://a@b:c/', ';proto='.repeat(2000), '"'.repeat(15_000)]
   const names = ['origin', 'referer', 'host', 'forwarded', 'content-type', 'x-requested-with', 'upgrade', 'sec-fetch-mode', 'a'.repeat(15_000)]
-  const startMs = performance.now()
+  const startMs = threadMs()
   for (const name of names) {
     for (const value of values) {
       for (const method of ['GET', 'POST', 'OPTIONS', '']) {
@@ -40,7 +41,7 @@ t.test('nothing that a header may hold makes it throw, and no length makes it sl
     }
   }
   isCrossSite({ method: 'GET', headers: ['origin'] }, options)
-  t.ok(performance.now() - startMs < 2000)
+  t.ok(threadMs() - startMs < 2000)
 })
 
 t.test('requests of other sites are counted apart from their client\'s own', async (t) => {

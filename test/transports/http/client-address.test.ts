@@ -2,6 +2,7 @@ import t from 'tap'
 import { createAddressSet, forwardedAddress } from '../../../src/std/ip.ts'
 import { clientAddress } from '../../../src/transports/http/client-address.ts'
 import { createDice } from '../../../bench/session-scripts.ts'
+import { threadMs } from '../../bar.ts'
 
 const trusted = createAddressSet(['10.0.0.0/8', 'fd00::/8'])
 const PROXY = '10.0.0.1'
@@ -86,9 +87,9 @@ t.test('whatever a client puts before it, the element that its proxy appends is 
   }
   t.equal(wrong, 0)
   for (const unit of ['"', '\\', ',', ';', 'for=', '\\"', ',"', '";', 'a=b;', ' ']) {
-    const before = performance.now()
+    const before = threadMs()
     by({ forwarded: unit.repeat(Math.floor(16_000 / unit.length)) })
-    t.ok(performance.now() - before < 200, `16 KB of ${unit}`)
+    t.ok(threadMs() - before < 200, `16 KB of ${unit}`)
   }
   t.end()
 })
