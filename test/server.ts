@@ -37,19 +37,23 @@ export interface StartOptions {
   main?: URL
   /** Default: the data directory, away from the project, so that nobody's .env is read. */
   cwd?: string
-  /** Default 20 s. */
+  /** Default 60 s: it only ends a wait that would not end. */
   readyTimeoutMs?: number
 }
 
 const MAIN = new URL('../src/main.ts', import.meta.url)
-const READY_TIMEOUT_MS = 20_000
+const READY_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 30_000
 const IS_COVERED = process.env.NODE_V8_COVERAGE !== undefined
 
-/** Only what a process needs: the environment of whoever runs the tests must not configure the server. */
+/**
+ * Only what a process needs: the environment of whoever runs the tests must not configure the server. Compiled code is
+ * shared by all processes of a run, except where coverage needs it compiled anew.
+ */
 export function bareEnvironment (): Record<string, string> {
-  const { PATH = '', HOME = '', TZ, NODE_V8_COVERAGE } = process.env
-  return { PATH, HOME, ...(TZ === undefined ? {} : { TZ }), ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }) }
+  const { PATH = '', HOME = '', TZ, NODE_V8_COVERAGE, NODE_COMPILE_CACHE } = process.env
+  const set = { TZ, ...(NODE_V8_COVERAGE === undefined ? { NODE_COMPILE_CACHE } : { NODE_V8_COVERAGE }) }
+  return { PATH, HOME, ...Object.fromEntries(Object.entries(set).filter((entry): entry is [string, string] => entry[1] !== undefined)) }
 }
 
 /** With NEKO_TEST_STORE=mongodb a database of its own for each data directory, so that a restart finds what it left (as test/storage.ts). */

@@ -50,8 +50,8 @@ export function startLoad (url: string, options: { connections: number, path?: s
   }
 }
 
-/** Waits for an event that only polling shows; fails with `what` after the time. */
-export async function until<T> (what: string, look: () => T | Promise<T>, timeoutMs = 10_000): Promise<NonNullable<T>> {
+/** Waits for an event that only polling shows; fails with `what` after the time, which ends a wait that would not end. */
+export async function until<T> (what: string, look: () => T | Promise<T>, timeoutMs = 40_000): Promise<NonNullable<T>> {
   const deadline = performance.now() + timeoutMs
   while (performance.now() < deadline) {
     const found = await look()
