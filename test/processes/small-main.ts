@@ -12,9 +12,12 @@ import metricsPlugin from '../../src/telemetry/plugin.ts'
 
 /**
  * A process of NEKO with a small application in it: the faults that the cluster must survive are its routes, and a file
- * in DATA_DIR (`broken`, `broken-<slot>`) makes every new worker die at its start, or (`slow-duties`) keeps the primary
- * from what it does for its workers.
+ * in DATA_DIR (`broken`, `broken-<slot>`) makes every new worker die at its start, (`slow-duties`) keeps the primary
+ * from what it does for its workers, or (`let-go`) lets requests for /held be answered.
  */
+/** More than any test waits: an answer that comes did not wait for it. */
+const ASK_TIMEOUT_MS = 600_000
+
 await run({
   orders: keepOrders(),
   workerFile: new URL(import.meta.url),
@@ -41,10 +44,10 @@ await run({
     app.addHook('onResponse', async (request, reply) => app.metrics.httpRequestsTotal.inc({ method: request.method, status: String(reply.statusCode), route: '/' }))
     app.get('/health/ready', async () => ({ status: app.draining.aborted ? 'stopping' : 'ok' }))
     app.get('/', async () => ({ pid: process.pid, slot: parts.fleet.slot, processId: parts.fleet.processId, prepared: parts.prepared, isWorker: cluster.isWorker, enforcement: parts.config.enforcement }))
-    app.get('/slow', async () => {
-      app.log.info('slow')
-      await sleep(2000)
-      return { slow: true }
+    app.get('/held', async () => {
+      app.log.info('held')
+      while (!existsSync(join(dataDir, 'let-go'))) await sleep(20)
+      return { held: true }
     })
     app.get('/stall/:ms', async (request) => {
       const untilMs = performance.now() + Number((request.params as { ms: string }).ms)
@@ -64,8 +67,8 @@ await run({
       return { from: parts.fleet.processId }
     })
     app.get('/heard', async () => heard)
-    app.get('/ask', async () => parts.fleet.ask('who', null, { timeoutMs: 5000 }))
-    app.get('/ask-silent', async () => parts.fleet.ask('who', 'silent', { timeoutMs: 5000 }))
+    app.get('/ask', async () => parts.fleet.ask('who', null, { timeoutMs: ASK_TIMEOUT_MS }))
+    app.get('/ask-silent', async () => parts.fleet.ask('who', 'silent', { timeoutMs: ASK_TIMEOUT_MS }))
     app.get('/count', async () => parts.fleet.processCount())
     app.get('/status', async () => parts.clusterStatus())
     // The application's own logger type is narrower than the one that plugins are declared with.
