@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -8,7 +10,6 @@ import { startLoad, until } from './load.ts'
 import type { LoadResult } from './load.ts'
 import { isAlive, statusOf } from './status-of.ts'
 import type { Processes } from './status-of.ts'
-import { slack } from '../bar.ts'
 
 /**
  * Processes that stand still and go on: a snapshot of the virtual machine, a frozen container, a suspended laptop. Whoever
@@ -16,11 +17,13 @@ import { slack } from '../bar.ts'
  * so beside each other.
  */
 const main = new URL('small-main.ts', import.meta.url)
-/** More than a worker that hangs is waited for; 20 s of each kind are stood still nightly (test/chaos). */
-const PAUSE_MS = 8_000
+/** More than the 5 s that a worker which hangs is waited for; 20 s of each kind are stood still nightly (test/chaos). */
+const PAUSE_MS = 6_000
 const DRAIN_MS_MAX = 4_000
 /** Longer than any pause: what the clients of these tests give up for is a fault of the server's. */
 const PATIENT = { headersTimeoutMs: 60_000 }
+const CONNECTIONS = 4
+const LOAD = { connections: CONNECTIONS, thinkMs: () => 30, ...PATIENT }
 
 const processesOf = async (server: StartedServer): Promise<Processes> => (await statusOf(server)).processes
 const pidsOf = async (server: StartedServer): Promise<number[]> => (await processesOf(server)).map(({ pid }) => pid).sort()
@@ -29,8 +32,8 @@ const send = (signal: NodeJS.Signals, pids: readonly number[]): void => { for (c
 /** All connections are served again: each has had a turn, and both workers beat. */
 async function untilServing (server: StartedServer, seen: LoadResult): Promise<void> {
   const before = seen.ok
-  await until('the load goes on', () => seen.ok > before + 100, slack(5_000))
-  await until('both workers beat', async () => (await processesOf(server)).filter(({ state }) => state === 'ready').length === 2, slack(5_000))
+  await until('the load goes on', () => seen.ok > before + 10 * CONNECTIONS)
+  await until('both workers beat', async () => (await processesOf(server)).filter(({ state }) => state === 'ready').length === 2)
 }
 
 const troubles = (server: StartedServer): unknown[] => server.logs().filter(({ level }) => level === 'error' || level === 'fatal')
@@ -43,12 +46,11 @@ async function endsAsBefore (t: Test, server: StartedServer, { workers, load }: 
   t.same(await pidsOf(server), workers)
   t.same((await processesOf(server)).map(({ restarts }) => restarts), [0, 0])
   t.same(troubles(server), [])
-  t.equal(await server.stop(), 0)
 }
 
 t.jobs = 3
 // One after the other: three servers that start at once on a busy machine are none of the matter here.
-const [whole, headless, limping] = [await startTwo(), await startTwo(), await startTwo({ SHUTDOWN_TIMEOUT_MS: String(DRAIN_MS_MAX) })]
+const [whole, headless, limping] = [await startTwo(), await startTwo({ SHUTDOWN_TIMEOUT_MS: String(DRAIN_MS_MAX) }), await startTwo()]
 
 function startTwo (env: Record<string, string> = {}): Promise<StartedServer> {
   return startServer(t, { main, env: { WORKERS: '2', ...env } })
@@ -56,7 +58,7 @@ function startTwo (env: Record<string, string> = {}): Promise<StartedServer> {
 
 t.test('a server that stood still, its workers a second longer, loses nobody and nothing', { buffered: true }, async (t) => {
   const workers = await pidsOf(whole)
-  const load = startLoad(whole.url, { connections: 8, thinkMs: () => 20, ...PATIENT })
+  const load = startLoad(whole.url, LOAD)
   await until('the load runs', () => load.seen.ok > 50)
   send('SIGSTOP', [whole.pid, ...workers])
   await sleep(PAUSE_MS)
@@ -71,19 +73,35 @@ t.test('a server that stood still, its workers a second longer, loses nobody and
     await sleep(100)
   }
   await endsAsBefore(t, whole, { workers, load })
+  t.equal(await whole.stop(), 0)
 })
 
-t.test('a primary that alone stood still kills nobody, and its workers served on', { buffered: true }, async (t) => {
+t.test('two workers', { buffered: true }, async (t) => {
   const workers = await pidsOf(headless)
-  const load = startLoad(headless.url, { connections: 8, thinkMs: () => 20, ...PATIENT })
-  await until('the load runs', () => load.seen.ok > 50)
-  send('SIGSTOP', [headless.pid])
-  await sleep(PAUSE_MS / 2)
-  const halfway = load.seen.ok
-  await sleep(PAUSE_MS / 2)
-  t.ok(load.seen.ok > halfway + 100)
-  send('SIGCONT', [headless.pid])
-  await endsAsBefore(t, headless, { workers, load })
+
+  await t.test('whose primary alone stood still are not killed, and served on', async (t) => {
+    const load = startLoad(headless.url, LOAD)
+    await until('the load runs', () => load.seen.ok > 50)
+    send('SIGSTOP', [headless.pid])
+    await sleep(PAUSE_MS)
+    const late = load.seen.ok
+    await until('they serve', () => load.seen.ok > late + 50)
+    send('SIGCONT', [headless.pid])
+    await endsAsBefore(t, headless, { workers, load })
+  })
+
+  await t.test('in a drain that is stopped for longer than a drain may last lose no request', async (t) => {
+    const answers = Array.from({ length: 10 }, async () => (await request(headless.url + '/held', { headersTimeout: PATIENT.headersTimeoutMs })).statusCode)
+    await until('they are under way', () => headless.logs().filter(({ msg }) => msg === 'held').length === 10)
+    headless.signal('SIGTERM')
+    await until('it drains', () => headless.logs().some(({ msg }) => msg === 'draining'))
+    send('SIGSTOP', [headless.pid, ...workers])
+    await sleep(DRAIN_MS_MAX + 1_000)
+    writeFileSync(join(headless.dataDir, 'let-go'), '')
+    send('SIGCONT', [headless.pid, ...workers])
+    t.same(await Promise.all(answers), Array(10).fill(200))
+    t.equal((await headless.ended).code, 0)
+  })
 })
 
 t.test('a worker that hangs', { buffered: true }, async (t) => {
@@ -95,10 +113,11 @@ t.test('a worker that hangs', { buffered: true }, async (t) => {
 
   await t.test('for a while only is left alone, and serves again', async (t) => {
     const workers = await pidsOf(limping)
-    const stalled = fresh('/stall/1500')
+    const stalled = fresh('/stall')
     const victim = await until('it shows as stalled', async () => (await processesOf(limping)).find(({ state }) => state === 'stalled'))
     const others = await Promise.all(Array.from({ length: 20 }, () => fresh()))
     t.notOk(others.some(({ pid }) => pid === victim.pid), 'connections go to the other one')
+    writeFileSync(join(limping.dataDir, 'go-on'), '')
     t.match(await stalled, { pid: victim.pid })
     await until('it is ready by itself', async () => await stateOf(victim.pid) === 'ready')
     t.same(await pidsOf(limping), workers)
@@ -111,24 +130,13 @@ t.test('a worker that hangs', { buffered: true }, async (t) => {
     await until('it shows as stalled', async () => await stateOf(victim) === 'stalled')
     const others = await Promise.all(Array.from({ length: 20 }, () => fresh()))
     t.notOk(others.some(({ pid }) => pid === victim), 'connections go to the other one')
-    await until('it is gone', () => !isAlive(victim), slack(10_000))
+    await until('it is gone', () => !isAlive(victim))
     const now = await processesOf(limping)
-    t.same(now.map(({ state }) => state), ['ready', 'ready'], 'another one was there before it was killed')
-    t.ok(now.some(({ pid }) => pid === sibling))
+    // On a busy machine either may beat late, which shows as stalled.
+    t.same(now.map(({ state }) => state === 'starting'), [false, false], 'another one was there before it was killed')
+    t.ok(now.some(({ pid }) => pid === sibling) && !now.some(({ pid }) => pid === victim))
     t.same(now.map(({ restarts }) => restarts).sort(), [0, 1])
     t.same(troubles(limping).map((line) => (line as { msg: string }).msg), ['a worker hangs and is replaced', 'a worker that hangs was killed'])
   })
-
-  await t.test('in a drain that is stopped for longer than a drain may last loses no request', async (t) => {
-    const workers = await pidsOf(limping)
-    const answers = Array.from({ length: 10 }, async () => (await request(limping.url + '/slow', { headersTimeout: PATIENT.headersTimeoutMs })).statusCode)
-    await until('they are under way', () => limping.logs().filter(({ msg }) => msg === 'slow').length === 10)
-    limping.signal('SIGTERM')
-    await until('it drains', () => limping.logs().some(({ msg }) => msg === 'draining'))
-    send('SIGSTOP', [limping.pid, ...workers])
-    await sleep(DRAIN_MS_MAX + 1_000)
-    send('SIGCONT', [limping.pid, ...workers])
-    t.same(await Promise.all(answers), Array(10).fill(200))
-    t.equal((await limping.ended).code, 0)
-  })
+  t.equal(await limping.stop(), 0)
 })

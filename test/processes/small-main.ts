@@ -13,10 +13,12 @@ import metricsPlugin from '../../src/telemetry/plugin.ts'
 /**
  * A process of NEKO with a small application in it: the faults that the cluster must survive are its routes, and a file
  * in DATA_DIR (`broken`, `broken-<slot>`) makes every new worker die at its start, (`slow-duties`) keeps the primary
- * from what it does for its workers, or (`let-go`) lets requests for /held be answered.
+ * from what it does for its workers, or (`let-go`, `go-on`) ends what requests for /held and /stall wait for.
  */
 /** More than any test waits: an answer that comes did not wait for it. */
 const ASK_TIMEOUT_MS = 600_000
+/** Nobody wakes it: a thread that waits on it stands still, and takes no processor from the others meanwhile. */
+const asleep = new Int32Array(new SharedArrayBuffer(4))
 
 await run({
   orders: keepOrders(),
@@ -49,9 +51,8 @@ await run({
       while (!existsSync(join(dataDir, 'let-go'))) await sleep(20)
       return { held: true }
     })
-    app.get('/stall/:ms', async (request) => {
-      const untilMs = performance.now() + Number((request.params as { ms: string }).ms)
-      while (performance.now() < untilMs);
+    app.get('/stall', async () => {
+      while (!existsSync(join(dataDir, 'go-on'))) Atomics.wait(asleep, 0, 0, 10)
       return { pid: process.pid }
     })
     app.get('/throw', (_request, reply) => {
