@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { askServer } from '../../src/processes/control-client.ts'
 import type { ClusterStatus } from '../../src/processes/status.ts'
 import type { StartedServer } from '../server.ts'
@@ -22,4 +23,9 @@ export function isAlive (pid: number): boolean {
   } catch {
     return false
   }
+}
+
+/** Whether all threads of a process stand still: SIGSTOP reaches them one after the other. Needs /proc. */
+export function isStopped (pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((task) => /^State:\s+[tT]/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')))
 }
