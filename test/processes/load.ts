@@ -56,7 +56,7 @@ export async function until<T> (what: string, look: () => T | Promise<T>, timeou
   while (performance.now() < deadline) {
     const found = await look()
     if (found !== null && found !== undefined && found !== false) return found as NonNullable<T>
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, 40))
   }
   throw new Error(`not within ${timeoutMs} ms: ${what}`)
 }
