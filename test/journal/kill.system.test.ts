@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
-import { auditDirectory, auditSigner, createAudit } from '../../src/audit/audit.ts'
+import { auditDirectory, auditSigner } from '../../src/audit/audit.ts'
 import { auditCollections, newestCheckpoints } from '../../src/audit/collections.ts'
 import { auditEvents } from '../../src/journal/collections.ts'
 import type { StoredAuditEvent } from '../../src/journal/collections.ts'
@@ -12,11 +12,14 @@ import { prepareAudit } from '../../src/audit/prepare.ts'
 import { verifyAudit } from '../../src/audit/verify.ts'
 import { systemClock } from '../../src/std/clock.ts'
 import type { CollectionDefinition, Storage } from '../../src/storage/port.ts'
+import { until } from '../processes/load.ts'
+import { scaled } from '../scale.ts'
 import { openTestStorage } from '../storage.ts'
-import { seen, silentLog, temporaryFolder } from './disk.ts'
-import { withinBar } from '../bar.ts'
+import { silentLog, temporaryFolder } from './disk.ts'
 
-const CYCLES = 20
+const CYCLES = scaled(6, 20)
+/** Of each writer, before the moment of its end is drawn. */
+const ACKNOWLEDGED_MIN = 10
 const things: CollectionDefinition = { name: 'things', indexes: [] }
 const child = fileURLToPath(new URL('./child.ts', import.meta.url))
 
@@ -35,7 +38,7 @@ t.test('kill -9 at random moments loses no acknowledged event and duplicates non
 
   const again = await prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
   t.equal(again.events, 0, 'a second recovery brings nothing new')
-  t.ok(acknowledged.length > CYCLES * 10, `${acknowledged.length} events were acknowledged`)
+  t.ok(acknowledged.length >= CYCLES * ACKNOWLEDGED_MIN, `${acknowledged.length} events were acknowledged`)
   t.equal(await missing(storage, auditEvents, acknowledged.map(({ eventId }) => eventId)), 0, 'every acknowledged event is in the store')
   t.equal(await missing(storage, things, acknowledged.map(({ thing }) => thing)), 0, 'and so is what it changed')
   t.equal(await storage.collection<StoredAuditEvent>(auditEvents).count(), inserted, 'each event once')
@@ -64,40 +67,15 @@ t.test('a log that another process is writing is left alone', async (t) => {
   t.same(verified.findings, [])
 })
 
-t.test('100,000 events of a dead process are replayed within 5 s', async (t) => {
-  t.setTimeout(60_000)
-  let tookMs = await replayMs(t)
-  // On a machine that does other things as well the better of two counts.
-  if (tookMs > 5_000) tookMs = Math.min(tookMs, await replayMs(t))
-  withinBar(t, 'replay of 100,000 events', tookMs, 5_000)
-  t.comment(`replay of 100,000 events: ${Math.round(tookMs)} ms`)
-})
-
-async function replayMs (t: Test): Promise<number> {
-  const config = { dataDir: temporaryFolder(t), auditSigningKey: 'a secret of the tests that is long enough' }
-  const storage = await openTestStorage(t, [...auditCollections, things])
-  const dead = createAudit({ config, storage: null, clock: systemClock, log: silentLog, processId: 'dead' })
-  for (let i = 0; i < 100_000; i++) {
-    dead.record(i % 100 === 0 ? { ...seen, effects: [{ collection: 'things', op: 'put', id: `t${i}`, doc: { id: `t${i}` } }] } : seen)
-    if (i % 5_000 === 0) await dead.drained()
-  }
-  await dead.drained()
-
-  const startMs = performance.now()
-  const report = await prepareAudit({ config, storage, clock: systemClock, log: silentLog, collections: [things] })
-  const tookMs = performance.now() - startMs
-  t.equal(report.events, 100_000)
-  t.equal(report.effects, 1_000)
-  return tookMs
-}
-
-/** Runs the writer, kills it at a random moment after its first acknowledgement, and returns what it acknowledged. */
+/** Runs the writer, kills it at a random moment after its first acknowledgements, and returns what it acknowledged. */
 async function killedChild (t: Test, dataDir: string, processId: string): Promise<Array<{ eventId: string, thing: string }>> {
   const writer = spawn(process.execPath, [child, dataDir, processId], { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   writer.stdout.on('data', (chunk: Buffer) => { output += chunk.toString() })
   const ended = once(writer, 'close')
-  await Promise.race([once(writer.stdout, 'data'), ended])
+  let isEnded = false
+  ended.then(() => { isEnded = true })
+  await until('it acknowledges', () => isEnded || output.split('\n').length > ACKNOWLEDGED_MIN)
   await sleep(Math.random() * 120)
   writer.kill('SIGKILL')
   await ended
