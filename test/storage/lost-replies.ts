@@ -5,7 +5,7 @@ import { type StorageLog, silentLog } from '../../src/storage/log.ts'
 import { openMongoStorage } from '../../src/storage/mongo.ts'
 import type { Collection, Storage } from '../../src/storage/port.ts'
 import { type FaultProxy, startFaultProxy } from '../fault-proxy.ts'
-import { startMongo } from '../services/mongo.ts'
+import type { MongoServer } from '../services/mongo.ts'
 import { type Animal, animals } from './contract.ts'
 
 /** A database of its own for each test on one server. */
@@ -18,7 +18,7 @@ export async function openMongo (t: Test, uri: string, options: { clock?: Clock,
 }
 
 /** Resolves when the store is up; rejects after the time given. */
-export function whenUp (storage: Storage, ms = 15_000): Promise<void> {
+export function whenUp (storage: Storage, ms = 40_000): Promise<void> {
   return new Promise((resolve, reject) => {
     if (storage.health().up) return resolve()
     const timer = setTimeout(() => reject(new Error(`the store was not up after ${ms} ms: ${storage.health().reason}`)), ms)
@@ -38,8 +38,7 @@ export async function proxied (t: Test, uri: string): Promise<{ proxy: FaultProx
 }
 
 /** The server does what was asked and its reply is cut, three times a round: each write counts exactly once. */
-export async function runLostReplies (t: Test, rounds: number): Promise<void> {
-  const server = await startMongo(t)
+export async function runLostReplies (t: Test, { rounds, server }: { rounds: number, server: MongoServer | null }): Promise<void> {
   if (server === null) return
   const { proxy, uri } = await proxied(t, server.uri)
   const storage = await openMongo(t, uri)
