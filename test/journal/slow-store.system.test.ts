@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { createAudit } from '../../src/audit/audit.ts'
@@ -12,6 +11,7 @@ import { systemClock } from '../../src/std/clock.ts'
 import { openStorage } from '../../src/storage/open.ts'
 import type { CollectionDefinition, Document, Storage } from '../../src/storage/port.ts'
 import { startFaultProxy } from '../fault-proxy.ts'
+import { until } from '../processes/load.ts'
 import { startMongo } from '../services/mongo.ts'
 import { seen, silentLog, temporaryFolder } from './disk.ts'
 import { memoryDisk } from './memory.ts'
@@ -98,13 +98,10 @@ t.test('a database that takes longer for each answer than a request may wait get
     t.equal(storage.health().up, false, 'requests are let through no more')
     for (let i = 0; i < 1_000; i++) audit.record(seen)
     await audit.drained()
-    for (let tries = 0; !await audit.flush(); tries++) {
-      if (tries > 200) break
-      await sleep(100)
-    }
+    await until('the store has it', () => audit.flush(), 100_000)
     t.equal(storage.health().up, false, 'nor does the backlog that arrives open the way for them')
     proxy.setFault(null)
-    for (let tries = 0; !storage.health().up && tries < 300; tries++) await sleep(50)
+    await until('requests are let through', () => storage.health().up)
     t.equal(await storage.collection(auditEvents).count(), 1_000)
   }
 

@@ -8,10 +8,9 @@ import { ConfigError } from '../../src/config/config.ts'
 import { openControlSocket } from '../../src/processes/control.ts'
 import { askServer } from '../../src/processes/control-client.ts'
 import type { Json } from '../../src/std/json.ts'
-import { makeDataDir, spawnServer, startServer } from '../server.ts'
+import { makeDataDir } from '../server.ts'
 
-/** The control socket is the lock of the data directory: one server, whoever comes when. */
-const main = new URL('small-main.ts', import.meta.url)
+/** The control socket is the lock of the data directory: one server, whoever comes when; start.system has real ones. */
 const quiet = { warn () {} }
 const verbsOf = (name: string) => ({ run: async () => ({ ok: true as const, result: name as Json }) })
 
@@ -102,14 +101,4 @@ t.test('a server whose directory is deleted keeps the next one out, and lets it 
   const second = await openControlSocket({ dataDir, verbs: verbsOf('second'), log: quiet })
   t.match(await askServer({ dataDir, verb: 'who', args: null }, () => {}), { ok: true, result: 'second' })
   await second.close()
-})
-
-t.test('a second server on the same directory is refused; after kill -9 the next one starts', async (t) => {
-  const server = await startServer(t, { main, env: { WORKERS: '1' } })
-  const second = spawnServer(t, { main, dataDir: server.dataDir })
-  t.equal((await second.ended).code, 78)
-  t.match(second.logs(), [{ level: 'fatal', variable: 'DATA_DIR' }])
-  await server.kill()
-  const third = await startServer(t, { main, dataDir: server.dataDir })
-  t.equal(await third.stop(), 0)
 })

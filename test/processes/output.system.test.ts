@@ -28,7 +28,7 @@ for (const WORKERS of ['1', '2']) {
       const reply = await askServer({ dataDir, verb: 'status', args: null }, () => {}).catch(() => null)
       return reply?.ok === true && (reply.result as unknown as ClusterStatus).state === 'serving'
     }
-    await until('it serves', serving, 60_000)
+    await until('it serves', serving)
     await until('it says so', () => stderr.includes('stdout cannot be written'))
     t.match(await askServer({ dataDir, verb: 'stop', args: null }, () => {}), { ok: true })
     t.same(await ended, [0, null])

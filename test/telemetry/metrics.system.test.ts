@@ -1,5 +1,6 @@
 import t from 'tap'
 import { PASSWORD, asAdmin, createTestClient } from '../e2e/client.ts'
+import { until } from '../processes/load.ts'
 import { startServer } from '../server.ts'
 
 /** The metrics endpoint of two processes: every promised name is there, sums are what was sent, hostile names add no series. */
@@ -30,9 +31,14 @@ t.test('metrics over two processes', async (t) => {
   }
   // Anonymous ones beyond the limit: refused ones count as well.
   await Promise.all(Array.from({ length: 260 }, async () => { sent++; return await client.ask('/nothing') }))
-  // What a reply leaves behind is counted after it has left.
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  const text = await scrape()
+  // What a reply leaves behind is counted after it has left: one thing after the other, so until the last is.
+  const isCounted = (text: string): boolean =>
+    ['neko_http_requests_total', 'neko_http_request_duration_seconds_count', 'neko_assessments_total'].every((name) => sum(text, name) - sum(before, name) >= sent) &&
+    sum(text, 'neko_http_requests_in_flight') === 0
+  const text = await until('all is counted', async () => {
+    const now = await scrape()
+    return isCounted(now) ? now : null
+  })
   t.equal(sum(text, 'neko_http_requests_total') - sum(before, 'neko_http_requests_total'), sent, 'every request is counted once')
   t.equal(sum(text, 'neko_http_request_duration_seconds_count') - sum(before, 'neko_http_request_duration_seconds_count'), sent)
   t.equal(sum(text, 'neko_assessments_total') - sum(before, 'neko_assessments_total'), sent, 'and judged once')
