@@ -14,7 +14,7 @@ export interface Met {
 
 const RATE = { max: 100, windowSeconds: 60, blockSeconds: 0 }
 const PORTION = 20_000
-const WARM_UP = 200_000
+const WARM_UP = 60_000
 const HEADERS = ['Host', 'a.example', 'User-Agent', 'Mozilla/5.0', 'Accept', '*/*']
 
 /** Each comes once, is limited, remembered and not found. Receipts are bounded by themselves, whoever asks. */

@@ -85,8 +85,9 @@ async function setScene (t: Teardown): Promise<Scene> {
   return { server, ask, ids }
 }
 
+const { server, ask, ids } = await setScene(t)
+
 t.test('every root field is open to whom the contract says, and to nobody else', async (t) => {
-  const { ask } = await setScene(t)
   let asked = 0
   for (const [operation, fields] of [['query', queries], ['mutation', mutations]] as const) {
     for (const field of fields) {
@@ -108,7 +109,6 @@ t.test('every root field is open to whom the contract says, and to nobody else',
 })
 
 t.test('nobody reaches an object of others by its id', async (t) => {
-  const { ask, ids } = await setScene(t)
   let tried = 0
   for (const [operation, fields] of [['query', queries], ['mutation', mutations]] as const) {
     for (const field of fields.filter(({ name, args }) => !PUBLIC.includes(name) && args.some((argument) => /^(id|.*Id)$/.test(argument.name)))) {
@@ -138,7 +138,6 @@ t.test('nobody reaches an object of others by its id', async (t) => {
 const OPERATORS = ['{"$ne":null}', '{"$where":"1"}', '{"a.b":1}', '{"__proto__":{"polluted":1}}', '{"constructor":{"prototype":{"polluted":1}}}', '{"prototype":1}', '[{"x":{"$gt":""}}]']
 
 t.test('operators and prototype keys are refused in every argument, counted and recorded', async (t) => {
-  const { server, ask } = await setScene(t)
   const inspector = await openInspector(server)
   t.teardown(() => inspector.close())
   const shape = 'Object.getOwnPropertyNames(Object.prototype).sort().join() + ({}).polluted'
@@ -182,7 +181,6 @@ t.test('operators and prototype keys are refused in every argument, counted and 
 })
 
 t.test('the headers of a request to assess are other people\'s, its other keys are not', async (t) => {
-  const { server, ask } = await setScene(t)
   const { data } = await ask('admin', { query: 'mutation { createApiKey(name: "gateway", scopes: ["assess"]) { key } }' })
   const key = (data?.createApiKey as { key: string }).key
   const assess = async (body: string): Promise<{ status: number, text: string }> => {

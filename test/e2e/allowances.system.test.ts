@@ -1,16 +1,15 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf } from './client.ts'
 import type { Reply, TestClient } from './client.ts'
-import { bareEnvironment, makeDataDir, startServer } from '../server.ts'
+import { showFigure } from '../bar.ts'
+import { until } from '../processes/load.ts'
+import { neko } from './neko.ts'
+import { makeDataDir, startServer } from '../server.ts'
 
 /** Marking false alarms on a server of two workers: who may, what passes then and what does not, how it ends. */
 const ENV = { WORKERS: '2', TRUST_PROXY: '127.0.0.1', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', RATE_LIMIT_STANDARD: '10000/60/0', RATE_LIMIT_RELAXED: '10000/60/0' }
 const UNION = "1' UNION SELECT name, password FROM users-- "
 const NAME = "O'Brien (Smith"
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
 interface Allowance { id: string, rule: string, place: string, route: string | null, path: string | null, grade: string, shape: string, origin: string, assessmentId: string, expiresAt: string }
 interface Marked { allowances: Allowance[], changedVerdicts: number, dryRun: boolean, letThrough: { count: number, scanned: number, examples: Array<{ assessmentId: string, score: number, scoreAfter: number, action: string, actionAfter: string }> } | null }
@@ -39,18 +38,12 @@ async function makeAnalyst (client: TestClient, admin: TestClient): Promise<Test
   return client.as(bearer((await client.login('analyst', PASSWORD)).accessToken))
 }
 
-async function neko (dataDir: string, ...args: string[]): Promise<{ code: number, stdout: string }> {
-  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'ignore'] })
-  let stdout = ''
-  child.stdout.on('data', (chunk: Buffer) => { stdout += chunk.toString() })
-  return { code: (await once(child, 'close'))[0] as number, stdout }
-}
-
 /** Receipts are stored some moments after their answers. */
 async function dryRunOf (who: TestClient, id: string): Promise<Marked> {
-  let marked = await mark(who, id, { dry: true })
-  for (let tries = 0; tries < 50 && marked.letThrough?.count === 0; tries++) marked = await mark(who, id, { dry: true })
-  return marked
+  return await until('the receipt is stored', async () => {
+    const marked = await mark(who, id, { dry: true })
+    return marked.letThrough?.count === 0 ? null : marked
+  }, 20_000)
 }
 
 /** What the trail says of allowances. */
@@ -112,22 +105,21 @@ t.test('an attack that an administrator allowed passes from anywhere, alone, and
   t.match(allowances, { totalCount: marked.allowances.length + 1, nodes: [{ place: 'query.name', assessmentId: receiptOf(alarm), origin: /^user:/ }], pageInfo: { hasNextPage: true } })
   const rest = await dataOf<{ allowances: { nodes: Allowance[] } }>(admin.graphql(`query ($after: String) { allowances(after: $after) { nodes { ${ALLOWANCE} } } }`, { after: allowances.pageInfo.endCursor }))
   t.same(rest.allowances.nodes.map((one) => one.id).sort(), marked.allowances.map((one) => one.id).sort())
-  t.match(await neko(dataDir, 'allowances', 'list'), { code: 0, stdout: /query\.q of path \/reports: that text alone[^]*by user:/ })
+  t.match(await neko(dataDir, ['allowances', 'list']), { code: 0, stdout: /query\.q of path \/reports: that text alone[^]*by user:/ })
 
   const certain = marked.allowances.find(({ grade }) => grade === 'certain')!.id
   t.equal(codeOf(await analyst.graphql(REMOVE, { id: certain })), 'NEKO_ERR_FORBIDDEN')
   t.equal(codeOf(await admin.graphql(REMOVE, { id: 'al_none' })), 'NEKO_ERR_NOT_FOUND')
-  const startMs = performance.now()
   await dataOf(admin.graphql(REMOVE, { id: certain }))
-  let statuses = await statusesOf(client, 'q', UNION)
-  while (statuses.length > 1 || statuses[0] !== 403) {
-    if (performance.now() - startMs > 1_000) break
-    statuses = await statusesOf(client, 'q', UNION)
-  }
-  t.same(statuses, [403], 'refused within a second, whichever worker answers')
+  const startMs = performance.now()
+  await until('refused, whichever worker answers', async () => {
+    const statuses = await statusesOf(client, 'q', UNION)
+    return statuses.length === 1 && statuses[0] === 403
+  }, 20_000)
+  showFigure(t, 'refused by every worker after', performance.now() - startMs, 1_000)
   const second = marked.allowances.find(({ grade }) => grade !== 'certain')!.id
-  t.match(JSON.parse((await neko(dataDir, 'allowances', 'remove', second, '--json')).stdout), { allowance: { id: second } })
-  t.equal((await neko(dataDir, 'allowances', 'remove', second)).code, 1, 'once')
+  t.match(JSON.parse((await neko(dataDir, ['allowances', 'remove', second, '--json'])).stdout), { allowance: { id: second } })
+  t.equal((await neko(dataDir, ['allowances', 'remove', second])).code, 1, 'once')
 
   await server.stop()
   const after = createTestClient(t, await startServer(t, { dataDir, env: { ...ENV, WORKERS: '1' } }))

@@ -1,20 +1,28 @@
-import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { AuditEvent } from '../../src/audit/shapes.ts'
-import { bareEnvironment, makeDataDir, startServer } from '../server.ts'
+import { until } from '../processes/load.ts'
+import { makeDataDir, startServer, type Teardown } from '../server.ts'
+import { openApp, type TestApp } from '../transaction/app.ts'
 import { PASSWORD, asAdmin, createTestClient } from './client.ts'
 import type { Reply } from './client.ts'
+import { neko } from './neko.ts'
 
 /** What a request, a refusal and a start leave in the trail, read from the log itself: it is there at once. */
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+/** Ends a test that would hang. */
+const HANGS_MS = 20_000
 const ATTACK = `/search?q=${encodeURIComponent("1' UNION SELECT username, password FROM users WHERE 1=1--")}`
+
+async function openHere (t: Teardown): Promise<TestApp & { dataDir: string }> {
+  const dataDir = makeDataDir(t)
+  return { ...await openApp(t, { DATA_DIR: dataDir, ADMIN_PASSWORD: PASSWORD }), dataDir }
+}
+
 const receipt = (reply: Reply): string => String(reply.headers['x-neko-assessment'])
 
 t.test("every event of a request carries the request's receipt and score", async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', TRUST_PROXY: '127.0.0.1/32' } })
+  const server = await openHere(t)
   const client = createTestClient(t, server).as({ 'x-forwarded-for': '198.51.100.7' })
   const login = await client.graphql('mutation ($p: String!) { login(username: "admin", password: $p) { accessToken } }', { p: PASSWORD })
   const admin = client.as({ authorization: `Bearer ${(login.json as { data: { login: { accessToken: string } } }).data.login.accessToken}` })
@@ -30,7 +38,7 @@ t.test("every event of a request carries the request's receipt and score", async
   const added = await ask('decision.add', 'mutation { addDecision(scope: IP, value: "203.0.113.5", action: BLOCK, ttlSeconds: 60, reason: "r") { id } }')
   await ask('decision.remove', 'mutation ($id: ID!) { removeDecision(id: $id) { id } }', { id: added.addDecision!.id })
   const attack = await client.as({ 'x-forwarded-for': '203.0.113.77' }).ask(ATTACK)
-  const incident = await until(async () => ((await admin.graphql('{ incidents { nodes { id } } }')).json as { data: { incidents: { nodes: Array<{ id: string }> } } }).data.incidents.nodes[0])
+  const incident = await until('the incident', async () => ((await admin.graphql('{ incidents { nodes { id } } }')).json as { data: { incidents: { nodes: Array<{ id: string }> } } }).data.incidents.nodes[0], HANGS_MS)
   await ask('incident.resolved', 'mutation ($id: ID!) { resolveIncident(id: $id) { id } }', { id: incident.id })
   await ask('user.password', 'mutation ($p: String!) { changePassword(currentPassword: "not this one at all", newPassword: $p) }', { p: PASSWORD })
   const order = await admin.graphql('mutation ($id: ID!) { runPlaybook(name: STANDARD_MONITORING, assessmentId: $id) { id } }', { id: receipt(attack) })
@@ -47,7 +55,7 @@ t.test("every event of a request carries the request's receipt and score", async
 })
 
 t.test('who is refused what leaves an access event, and who hammers leaves no flood', async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', TRUST_PROXY: '127.0.0.1/32' } })
+  const server = await openHere(t)
   const client = createTestClient(t, server).as({ 'x-forwarded-for': '198.51.100.7' })
   const admin = await asAdmin(client)
   await admin.graphql('mutation ($p: String!) { createUser(username: "vera", password: $p, role: VIEWER) { id } }', { p: PASSWORD })
@@ -63,7 +71,7 @@ t.test('who is refused what leaves an access event, and who hammers leaves no fl
   t.equal(assess.status, 401)
   const imported = await vera.ask('/v1/intel/import?format=stix', { method: 'POST', body: '{}' })
   t.equal(imported.status, 403)
-  await server.stop()
+  await server.app.close()
 
   const denied = eventsOf(server.dataDir).filter(({ category }) => category === 'access').map(({ id, at, processId, seq, ...event }) => event)
   t.match(denied, [
@@ -82,24 +90,24 @@ t.test('a start or a reload with other settings is one event of the host, withou
   const env = { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' }
   const changes = (): Array<AuditEvent['details']> => eventsOf(dataDir).filter(({ type }) => type === 'config.change').sort((a, b) => a.at - b.at).map(({ details }) => details)
   let server = await startServer(t, { dataDir, env })
-  await until(async () => changes()[0])
+  await until('the event', () => changes()[0], HANGS_MS)
   await server.stop()
   t.same(changes(), [{ first: true }])
 
   server = await startServer(t, { dataDir, env: { ...env, CHALLENGE_THRESHOLD: '41', WEBHOOK_SECRET: secret } })
-  await until(async () => changes()[1])
+  await until('the event', () => changes()[1], HANGS_MS)
   t.same(changes()[1], { changed: ['CHALLENGE_THRESHOLD', 'WEBHOOK_SECRET'], values: { CHALLENGE_THRESHOLD: ['40', '41'] } })
   // The environment of a process cannot change: what it does not set is read from .env.
   writeFileSync(join(dataDir, '.env'), `BLOCK_THRESHOLD=80\nMETRICS_PORT=1\nJWT_SECRET=${secret}\n`)
-  const reload = spawnSync(process.execPath, [cli, 'reload'], { cwd: dataDir, env: { ...bareEnvironment(), DATA_DIR: dataDir }, encoding: 'utf8' })
-  t.equal(reload.status, 0, reload.stderr)
-  await until(async () => changes()[2])
+  const reload = await neko(dataDir, ['reload'])
+  t.equal(reload.code, 0, reload.stderr)
+  await until('the event', () => changes()[2], HANGS_MS)
   t.same(changes()[2], { changed: ['JWT_SECRET', 'BLOCK_THRESHOLD'], values: { BLOCK_THRESHOLD: ['75', '80'] } })
-  const again = spawnSync(process.execPath, [cli, 'reload'], { cwd: dataDir, env: { ...bareEnvironment(), DATA_DIR: dataDir }, encoding: 'utf8' })
-  t.equal(again.status, 0)
+  const again = await neko(dataDir, ['reload'])
+  t.equal(again.code, 0)
   await server.stop()
   t.equal(changes().length, 3, 'the same again is no change, and workers are not counted')
-  t.equal(spawnSync(process.execPath, [cli, 'explain', 'as_000000000000_0'], { cwd: dataDir, env: { ...bareEnvironment(), DATA_DIR: dataDir }, encoding: 'utf8' }).status, 1)
+  t.equal((await neko(dataDir, ['explain', 'as_000000000000_0'])).code, 1)
   t.equal(changes().length, 3, 'a verb on the store alone is no start')
   const everything = [...readdirSync(join(dataDir, 'audit')).map((name) => join('audit', name)), 'neko.db'].map((name) => readFileSync(join(dataDir, name), 'latin1')).join('')
   t.notMatch(everything, new RegExp(secret))
@@ -109,13 +117,4 @@ function eventsOf (dataDir: string): AuditEvent[] {
   const directory = join(dataDir, 'audit')
   const lines = readdirSync(directory).filter((name) => name.endsWith('.log')).flatMap((name) => readFileSync(join(directory, name), 'utf8').split('\n'))
   return lines.filter((line) => line.endsWith('}')).map((line) => JSON.parse(line) as { event?: AuditEvent }).flatMap(({ event }) => event === undefined ? [] : [event])
-}
-
-async function until<T> (read: () => Promise<T | undefined>): Promise<T> {
-  for (let i = 0; i < 200; i++) {
-    const found = await read()
-    if (found !== undefined) return found
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
-  throw new Error('it did not come within 5 s')
 }

@@ -1,22 +1,20 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { neko as runNeko } from './neko.ts'
 import { connect } from '../transports/websocket/client.ts'
 import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey, type Call, type TestClient } from './client.ts'
-import { bareEnvironment, startServer, type StartedServer, type Teardown } from '../server.ts'
+import { startServer, type StartedServer, type Teardown } from '../server.ts'
 
 /**
  * Secrets in every place that a request has, beside attacks, so that receipts are stored, incidents open and webhooks
  * go out: none of them is readable anywhere afterwards.
  */
 const ATTACK = "1' UNION SELECT username, name FROM users WHERE 1=1--"
-const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
 /** Secrets as they are planted, each once, with the place that it is planted in. */
 class Plants {
@@ -134,12 +132,9 @@ async function samples (admin: TestClient, key: string, plants: Plants): Promise
   await dataOf(admin.graphql('mutation ($r: [AssessRequest!]!) { assess(requests: $r) { id } }', { r: [asked] }))
 }
 
-async function neko (server: StartedServer, ...args: string[]): Promise<string> {
-  const child = spawn(process.execPath, [CLI, ...args], { cwd: server.dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: server.dataDir }, stdio: ['ignore', 'pipe', 'pipe'] })
-  let text = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { text += chunk.toString() })
-  await once(child, 'close')
-  return text
+async function neko ({ dataDir }: StartedServer, ...args: string[]): Promise<string> {
+  const { stdout, stderr } = await runNeko(dataDir, args)
+  return stdout + stderr
 }
 
 const PAGE = 'pageInfo { hasNextPage endCursor }'

@@ -1,17 +1,14 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { VerifyReport } from '../../src/audit/verify-report.ts'
 import { askServer } from '../../src/processes/control-client.ts'
-import { bareEnvironment, startServer } from '../server.ts'
+import { neko as runNeko, type Done } from './neko.ts'
+import { startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
 import { PASSWORD, asAdmin, createTestClient } from './client.ts'
 
 /** A log whose seals were lost: the server starts and serves, nothing of the evidence goes, and a person has the last word. */
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 const env = { ADMIN_PASSWORD: PASSWORD }
 
 t.test('after kill -9 a damaged log is left as it is, told at each start, and accepted by a person', async (t) => {
@@ -97,10 +94,4 @@ function warnings (server: StartedServer): Array<Record<string, unknown>> {
   return server.logs().filter(({ msg }) => /an audit log does not hold/.test(String(msg)))
 }
 
-async function neko (dataDir: string, ...args: string[]): Promise<{ code: number | null, stdout: string, stderr: string }> {
-  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir, ...env } })
-  const read = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('utf8').on('data', (chunk: string) => { read[name] += chunk })
-  const [code] = await once(child, 'close') as [number | null]
-  return { code, ...read }
-}
+const neko = async (dataDir: string, ...args: string[]): Promise<Done> => await runNeko(dataDir, args, env)

@@ -1,24 +1,14 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { bareEnvironment, makeDataDir, startServer } from '../server.ts'
+import { neko as runNeko, type Done } from './neko.ts'
+import { makeDataDir, startServer } from '../server.ts'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf } from './client.ts'
 
 /** `neko users password` and `unlock`, beside a server of two workers and on its store alone. */
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 const NEXT = 'a phrase nobody printed'
 
-async function neko (dataDir: string, ...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
-  const child = spawn(process.execPath, [cli, ...args], { cwd: dataDir, env: { ...bareEnvironment(), NODE_ENV: 'test', DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'pipe'] })
-  const texts = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk: Buffer) => { texts.stdout += chunk.toString() })
-  child.stderr.on('data', (chunk: Buffer) => { texts.stderr += chunk.toString() })
-  const [code] = await once(child, 'close')
-  return { code: code as number, ...texts }
-}
+const neko = async (dataDir: string, ...args: string[]): Promise<Done> => await runNeko(dataDir, args)
 
 t.test('somebody who lost a password comes in again, beside the server and without one', async (t) => {
   const dataDir = makeDataDir(t)
@@ -56,7 +46,7 @@ t.test('somebody who lost a password comes in again, beside the server and witho
   t.match(await neko(dataDir, 'users', 'unlock', 'zoe'), { code: 0, stdout: /unlocked: zoe/ })
   t.match(await neko(dataDir, 'users', 'password', 'zoe', '--data-dir', join(dataDir, 'nowhere')), { code: 1, stderr: /no data directory/ })
 
-  const restarted = await startServer(t, { dataDir, env })
+  const restarted = await startServer(t, { dataDir, env: { ...env, WORKERS: '1' } })
   t.equal(restarted.logs().filter(({ msg, level }) => level === 'warn' && /^ADMIN_PASSWORD is not the password/.test(String(msg))).length, 1, 'one line says that ADMIN_PASSWORD is another one')
   const later = createTestClient(t, restarted)
   const asZoe = later.as(bearer((await later.login('zoe', alone.password)).accessToken))

@@ -4,9 +4,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import { createTokens, kidOfSecret } from '../../src/identity/tokens.ts'
 import { createTestClock } from '../../src/std/clock.ts'
+import { scaled } from '../scale.ts'
 import { openRoom, SECRET } from './room.ts'
 import { createForge, USER } from './token-forge.ts'
-import { threadMs, withinBar } from '../bar.ts'
 
 const clock = createTestClock()
 const now = Math.floor(clock.now() / 1000)
@@ -21,49 +21,38 @@ t.test('our own token holds, also from a clock that is up to 60 s ahead', (t) =>
   t.end()
 })
 
-t.test('every malformed or forged token is refused, within 5 ms, and nobody is called', async (t) => {
+t.test('every malformed or forged token is refused, and nobody is called', async (t) => {
   let calls = 0
   const server = createServer((_request, response) => { calls++; response.end('{}') })
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
   t.teardown(() => server.close())
   const { identity } = await openRoom(t, { clock })
   const table = vectors(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  let slowestMs = 0
   for (const [name, token] of Object.entries(table)) {
-    const startMs = threadMs()
     const credential = identity.authenticate({ authorization: `Bearer ${token}` })
     t.notOk(credential instanceof Promise, `${name}: at once`)
-    slowestMs = Math.max(slowestMs, threadMs() - startMs)
     t.match(await credential, { state: 'refused' }, name)
   }
-  withinBar(t, 'the slowest refusal', slowestMs, 5)
   t.equal(calls, 0)
-  t.comment(`${Object.keys(table).length} vectors, slowest ${slowestMs.toFixed(2)} ms, ${calls} calls`)
+  t.comment(`${Object.keys(table).length} vectors, ${calls} calls`)
 })
 
-t.test('no change of a good token is accepted, none throws, none takes over 50 ms', (t) => {
+t.test('no change of a good token is accepted, and none throws', (t) => {
   const tokens = createTokens({ secrets: [SECRET], expirationSeconds: 900, clock })
-  let slowestMs = 0
-  const refused = (token: string): boolean => {
-    const startMs = threadMs()
-    const { held } = tokens.verify(token)
-    slowestMs = Math.max(slowestMs, threadMs() - startMs)
-    return !held
-  }
+  const refused = (token: string): boolean => !tokens.verify(token).held
   const position = fc.nat(good.length - 1)
   fc.assert(fc.property(position, fc.string({ minLength: 0, maxLength: 3, unit: 'binary' }), (at, text) => {
     const token = good.slice(0, at) + text + good.slice(at + 1)
     return token === good || refused(token)
-  }), { numRuns: 4_000 })
-  fc.assert(fc.property(fc.string({ maxLength: 5_000, unit: 'binary' }), refused), { numRuns: 2_000 })
+  }), { numRuns: scaled(2_000, 4_000) })
+  fc.assert(fc.property(fc.string({ maxLength: 5_000, unit: 'binary' }), refused), { numRuns: scaled(1_000, 2_000) })
   // Signed by the right secret: whatever JSON stands in it.
-  fc.assert(fc.property(fc.json(), fc.json(), (header, claims) => refused(forge({ header, claims }))), { numRuns: 2_000 })
+  fc.assert(fc.property(fc.json(), fc.json(), (header, claims) => refused(forge({ header, claims }))), { numRuns: scaled(1_000, 2_000) })
   fc.assert(fc.property(fc.constantFrom(...Object.keys(CLAIMS)), fc.jsonValue(), (name, value) => {
     const claims = { ...CLAIMS, [name]: value }
     const { held } = tokens.verify(forge({ claims }))
     return !held || typeof value === typeof CLAIMS[name as keyof typeof CLAIMS]
-  }), { numRuns: 2_000 })
-  withinBar(t, 'the slowest token', slowestMs, 50)
+  }), { numRuns: scaled(1_000, 2_000) })
   t.end()
 })
 

@@ -1,10 +1,10 @@
 import t from 'tap'
-import { startServer } from '../server.ts'
+import { openApp } from '../transaction/app.ts'
 
 const ATTACK = { method: 'GET', url: "/search?q=1' UNION SELECT name, pass FROM users -- ", headers: { host: 'shop.example' } }
 
 t.test('what others saw is acted on only when it is asked for: act true blocks the address that is named', async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: 'a long pass phrase', TRUST_PROXY: '127.0.0.1/32' } })
+  const server = await openApp(t, { ADMIN_PASSWORD: 'a long pass phrase', TRUST_PROXY: '127.0.0.1/32' })
   const post = async (path: string, body: object, headers: Record<string, string> = {}): Promise<{ status: number, body: Record<string, never> }> => {
     const response = await fetch(server.url + path, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
     return { status: response.status, body: await response.json() as Record<string, never> }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { createTestClient, PASSWORD, type Reply } from '../../e2e/client.ts'
-import { startServer } from '../../server.ts'
+import { openApp } from '../../transaction/app.ts'
 
 /** Every refusal on /graphql names its receipt, and what it says of a limit agrees with itself, whoever refused. */
 const LOGIN = 'mutation ($p: String!) { login(username: "admin", password: $p) { accessToken } }'
@@ -25,7 +25,7 @@ function isConsistent (t: Test, answer: Reply, { tier, limit }: { tier: string, 
 }
 
 t.test('a limited login speaks of the strict tier alone', async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_STRICT: '4/60/300', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_STRICT: '4/60/300', LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   for (let i = 0; i < 4; i++) t.same(named(await client.graphql(LOGIN, WRONG)), [401, 'NEKO_ERR_UNAUTHENTICATED', true])
   const limited = await client.graphql(LOGIN, WRONG)
@@ -35,7 +35,7 @@ t.test('a limited login speaks of the strict tier alone', async (t) => {
 })
 
 t.test('a query over what is left of its cost speaks of points', async (t) => {
-  const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '10/60/0', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { RATE_LIMIT_STANDARD: '10/60/0', LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const ask = async (): Promise<Reply> => await client.graphql('{ threatActors(first: 100) { nodes { id } } }')
   // What did not come back is not charged: some five of these use up half of the 200 points.
@@ -46,7 +46,7 @@ t.test('a query over what is left of its cost speaks of points', async (t) => {
 })
 
 t.test('every refusal names its receipt: of the gate, of a resolver, of the armor', async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const viewer = client.as({ authorization: `Bearer ${(await client.login('admin', PASSWORD)).accessToken}` })
   t.same(named(await client.graphql('{ me { username } }')), [401, 'NEKO_ERR_UNAUTHENTICATED', true])

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { getIntrospectionQuery } from 'graphql'
-import { startServer } from '../../server.ts'
+import { openApp } from '../../transaction/app.ts'
 
 const BROWSER = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', accept: 'application/json, multipart/mixed', 'accept-language': 'en-US,en;q=0.5', 'accept-encoding': 'gzip, deflate, br', 'content-type': 'application/json' }
 
 t.test('GraphiQL works from its own files, under a policy that names nobody else, and its introspection is answered', async (t) => {
-  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { LOG_LEVEL: 'warn' })
   const page = await fetch(`${server.url}/graphiql`, { headers: BROWSER })
   const html = await page.text()
   t.equal(page.status, 200)
@@ -24,7 +24,7 @@ t.test('GraphiQL works from its own files, under a policy that names nobody else
 })
 
 t.test('an editor that is reloaded ten times in a minute is no threat: introspection, a query, a subscription', async (t) => {
-  const server = await startServer(t, { env: { EXPOSE_SCORE: 'true', NEVER_BLOCK: '192.0.2.1/32', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { EXPOSE_SCORE: 'true', NEVER_BLOCK: '192.0.2.1/32', LOG_LEVEL: 'warn' })
   const introspection = JSON.stringify({ query: getIntrospectionQuery(), operationName: 'IntrospectionQuery' })
   const files = ['', 'start.js', 'graphiql.css', 'graphiql.js', 'react.js', 'react-dom.js'].map((name) => `/graphiql/${name}`)
   const seen: string[] = []
@@ -51,7 +51,7 @@ t.test('an editor that is reloaded ten times in a minute is no threat: introspec
 })
 
 t.test('a batch is refused as shipped; where it is allowed each operation counts and fails alone', async (t) => {
-  const server = await startServer(t, { env: { GRAPHQL_BATCH_MAX: '10', ENFORCEMENT: 'shadow', RATE_LIMIT_STANDARD: '14/60/0', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { GRAPHQL_BATCH_MAX: '10', ENFORCEMENT: 'shadow', RATE_LIMIT_STANDARD: '14/60/0', LOG_LEVEL: 'warn' })
   const send = async (batch: object[]): Promise<{ status: number, body: Array<{ data?: unknown, errors?: Array<{ extensions: { code: string } }> }> }> => {
     const answer = await fetch(`${server.url}/graphql`, { method: 'POST', headers: BROWSER, body: JSON.stringify(batch) })
     return { status: answer.status, body: await answer.json() as never }
@@ -68,7 +68,7 @@ t.test('a batch is refused as shipped; where it is allowed each operation counts
 })
 
 t.test('cost is charged with pages multiplied, settled by what came back, shown on request, and refused with the time to wait', async (t) => {
-  const server = await startServer(t, { env: { ENFORCEMENT: 'shadow', RATE_LIMIT_STANDARD: '10/60/0', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { ENFORCEMENT: 'shadow', RATE_LIMIT_STANDARD: '10/60/0', LOG_LEVEL: 'warn' })
   const send = async (query: string, headers: Record<string, string> = {}): Promise<Response> => await fetch(`${server.url}/graphql`, { method: 'POST', headers: { ...BROWSER, ...headers }, body: JSON.stringify({ query }) })
   t.notMatch(await (await send('{ health { status } }')).text(), /extensions/)
   const shown = await (await send('{ threatActors(first: 100) { nodes { id } } }', { 'x-neko-cost': '1' })).json() as { data: { threatActors: { nodes: unknown[] } }, extensions: { cost: object } }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { asAdmin, createTestClient, PASSWORD, type Reply } from '../../e2e/client.ts'
 import { sendRaw } from '../../raw-socket.ts'
-import { startServer } from '../../server.ts'
+import { openApp } from '../../transaction/app.ts'
 
 /** How refusals look to whoever sends odd things: always ours in code, shape and type, with a request id and a receipt. */
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -11,7 +11,7 @@ const shape = ({ json }: Reply): string => {
 }
 
 t.test('odd methods, addresses and bodies are refused in the shape of their route', async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, ENFORCEMENT: 'shadow', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { ADMIN_PASSWORD: PASSWORD, ENFORCEMENT: 'shadow', LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const admin = await asAdmin(client)
   const tried: Array<[expected: string, answer: Promise<Reply>]> = [
@@ -36,7 +36,7 @@ t.test('odd methods, addresses and bodies are refused in the shape of their rout
 })
 
 t.test('what Node would refuse by itself goes through the gate: an odd expectation is passed over, a missing host is refused with a receipt', async (t) => {
-  const server = await startServer(t, { env: { ENFORCEMENT: 'shadow', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { ENFORCEMENT: 'shadow', LOG_LEVEL: 'warn' })
   const post = (headers: string): string => `POST /nothing HTTP/1.1\r\n${headers}Content-Length: 1\r\nConnection: close\r\n\r\nx`
   const odd = await sendRaw(server.port, [post('Host: neko\r\nExpect: banana\r\n')])
   t.same(odd.statuses, [404])
@@ -48,7 +48,7 @@ t.test('what Node would refuse by itself goes through the gate: an odd expectati
 })
 
 t.test('who asks for GraphQL\'s own media type gets refusals in it', async (t) => {
-  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const refused = async (headers: Record<string, string>, body: string): Promise<unknown[]> => {
     const answer = await client.ask('/graphql', { method: 'POST', headers: { ...JSON_TYPE, ...headers }, body })

@@ -4,8 +4,8 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { readBody } from '../../../src/transports/http/body.ts'
 import { POOLED_BYTES_MIN, createBodyPool } from '../../../src/transports/http/body-pool.ts'
-import { startServer } from '../../server.ts'
 import type { IncomingMessage } from 'node:http'
+import { openApp } from '../../transaction/app.ts'
 
 t.test('memory is lent to one at a time, and only for large bodies', async (t) => {
   const pool = createBodyPool()
@@ -73,7 +73,7 @@ t.test('a bomb of tiny chunks ends after a thousand of them, and what a client m
 })
 
 t.test('JSON that a client writes token by token is answered', async (t) => {
-  const server = await startServer(t, { env: { LOG_LEVEL: 'error' } })
+  const server = await openApp(t, { LOG_LEVEL: 'error' })
   const variables = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`field${i}`, i]))
   const tokens = JSON.stringify({ query: '{ health { status } }', variables }).split(/(?<=[,:{}])/)
   t.ok(tokens.length > 400)
@@ -86,7 +86,7 @@ t.test('JSON that a client writes token by token is answered', async (t) => {
 })
 
 t.test('large bodies of many at once are not mixed up', async (t) => {
-  const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '9999999/60/0', CHALLENGE_THRESHOLD: '100', BLOCK_THRESHOLD: '100', LOG_LEVEL: 'error' } })
+  const server = await openApp(t, { RATE_LIMIT_STANDARD: '9999999/60/0', CHALLENGE_THRESHOLD: '100', BLOCK_THRESHOLD: '100', LOG_LEVEL: 'error' })
   const ask = async (i: number): Promise<void> => {
     const bytes = POOLED_BYTES_MIN + (i * 977) % 40_000
     // Parsed by the server: a body with another's bytes in it would not be JSON, or would name another field.

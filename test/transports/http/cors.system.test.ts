@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createTestClient, type Reply } from '../../e2e/client.ts'
-import { startServer } from '../../server.ts'
+import { openApp } from '../../transaction/app.ts'
 
 /** A browser shows its page a bare network error for every answer without these headers: what refuses needs them most. */
 const OURS = 'https://a.example'
@@ -16,7 +16,7 @@ const READABLE = { origin: OURS, credentials: 'true', exposes: true, vary: true 
 const UNREADABLE = { origin: undefined, credentials: undefined, exposes: false, vary: true }
 
 t.test('what refuses a request is readable for a listed origin, and for no other', async (t) => {
-  const server = await startServer(t, { env: { CORS_ORIGIN: OURS, RATE_LIMIT_STANDARD: '20/60/60', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { CORS_ORIGIN: OURS, RATE_LIMIT_STANDARD: '20/60/60', LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const refusals: Array<[status: number, send: (origin: string) => Promise<Reply>]> = [
     [401, async (origin) => await client.graphql('{ me { username } }', {}, { origin, authorization: 'Bearer none' })],
@@ -39,7 +39,7 @@ t.test('what refuses a request is readable for a listed origin, and for no other
 })
 
 t.test('preflights name methods and headers to a listed origin; other OPTIONS say what an address takes', async (t) => {
-  const server = await startServer(t, { env: { CORS_ORIGIN: OURS, LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { CORS_ORIGIN: OURS, LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const options = async (path: string, headers: Record<string, string>): Promise<Reply> => await client.ask(path, { method: 'OPTIONS', headers })
   const asks = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type,x-api-key' }
@@ -55,7 +55,7 @@ t.test('preflights name methods and headers to a listed origin; other OPTIONS sa
 })
 
 t.test('a preflight of a listed origin is answered, whatever its address has done', async (t) => {
-  const server = await startServer(t, { env: { CORS_ORIGIN: OURS, RATE_LIMIT_STANDARD: '20/60/60', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { CORS_ORIGIN: OURS, RATE_LIMIT_STANDARD: '20/60/60', LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const preflight = async (more: Record<string, string> = {}, body?: string): Promise<Reply> => await client.ask('/graphql', {
     method: 'OPTIONS',
@@ -80,7 +80,7 @@ t.test('a preflight of a listed origin is answered, whatever its address has don
     t.same([cors(answer), answer.headers['access-control-allow-methods']], [UNREADABLE, undefined], origin)
   }
   t.equal((await client.ask('/v1/assess', { method: 'OPTIONS', headers: { origin: OURS } })).status, 429, 'no preflight')
-  const blocked = await startServer(t, { env: { CORS_ORIGIN: OURS, NEVER_BLOCK: '192.0.2.1', LOG_LEVEL: 'warn' } })
+  const blocked = await openApp(t, { CORS_ORIGIN: OURS, NEVER_BLOCK: '192.0.2.1', LOG_LEVEL: 'warn' })
   const attacker = createTestClient(t, blocked)
   for (let i = 0; i < 5; i++) await attacker.ask(ATTACK)
   t.equal((await attacker.ask('/')).status, 403)
@@ -89,7 +89,7 @@ t.test('a preflight of a listed origin is answered, whatever its address has don
 })
 
 t.test('an address of ours with another method is 405 and says which it takes', async (t) => {
-  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { LOG_LEVEL: 'warn' })
   const client = createTestClient(t, server)
   const answer = await client.ask('/v1/assess', { method: 'PUT' })
   t.same([answer.status, answer.headers.allow, (answer.json as { error: { code: string } }).error.code], [405, 'POST, OPTIONS', 'NEKO_ERR_METHOD_INVALID'])

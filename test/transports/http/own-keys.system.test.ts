@@ -1,6 +1,7 @@
 import t from 'tap'
 import { asAdmin, createTestClient, makeKey, PASSWORD, type Reply, type TestClient } from '../../e2e/client.ts'
 import { startServer } from '../../server.ts'
+import { openApp } from '../../transaction/app.ts'
 
 /**
  * Operators and prototype keys in NEKO's own arguments are a mistake or a probe: 400, counted and recorded, and no more. In
@@ -49,7 +50,7 @@ t.test('forbidden keys in our own arguments are 400 for everybody, recorded, and
 })
 
 t.test('beside an attack a forbidden key changes nothing, and in what others saw it refuses', async (t) => {
-  const server = await startServer(t, { env: { ...ENV, NEVER_BLOCK: '127.0.0.0/8', SCORING_MODE: 'inline' } })
+  const server = await openApp(t, { ...ENV, NEVER_BLOCK: '127.0.0.0/8', SCORING_MODE: 'inline' })
   const anyone = createTestClient(t, server)
   t.equal(code(await post(anyone, '/graphql', variables('{"$ne":"1\' UNION SELECT name, pass FROM users-- "}'))), '403 NEKO_ERR_BLOCKED')
   t.equal(code(await post(anyone, '/api/users', '{"username":{"$ne":null},"password":{"$ne":null}}')), '403 NEKO_ERR_BLOCKED', 'on an unknown route')
