@@ -11,11 +11,11 @@ import { makeDataDir, startServer } from '../server.ts'
  * The signing key is rotated by reloads under load (A, then A and B, then B and A, then B alone), and an API key
  * meanwhile, and no request fails; what only A signed is refused once A is gone.
  */
-const REQUESTS_MIN = scaled(1_000, 20_000)
+const REQUESTS_MIN = scaled(600, 20_000)
+const THINK_MS = scaled(30, 5)
 const ME = '{ me { tier } }'
 
 t.test(`rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (t) => {
-  t.setTimeout(110_000)
   const dataDir = makeDataDir(t)
   const file = join(dataDir, 'jwt.keys')
   const [A, B] = [strongKey(), strongKey()]
@@ -36,7 +36,7 @@ t.test(`rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (t) =>
       const reply = await callers[(i + sent) % callers.length]!.graphql(ME).catch((error: Error) => ({ status: 0, text: String(error.cause ?? error) }))
       sent++
       // The reloads need the processor too.
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await new Promise((resolve) => setTimeout(resolve, THINK_MS))
       if (reply.status !== 200 || reply.text.includes('errors')) failures.push(`${reply.status} ${reply.text.slice(0, 150)}`)
     }
   })
@@ -44,7 +44,7 @@ t.test(`rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (t) =>
   const reload = async (): Promise<void> => {
     reloads++
     server.signal('SIGHUP')
-    await until('reloaded', () => server.logs().filter(({ msg }) => msg === 'reloaded').length === reloads, 25_000)
+    await until('reloaded', () => server.logs().filter(({ msg }) => msg === 'reloaded').length === reloads, 60_000)
   }
   sign(A, B)
   await reload()
@@ -57,7 +57,9 @@ t.test(`rotation under load: 0 failed of at least ${REQUESTS_MIN}`, async (t) =>
   callers.push(client.as({ 'x-api-key': rotated.rotateApiKey.key }))
   await until('enough under load', () => sent >= REQUESTS_MIN * 0.8, 60_000)
   callers.splice(0, 1)
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  // Whoever asks with it now has been answered.
+  const asked = sent
+  await until('each has asked once more', () => sent >= asked + 2 * load.length, 60_000)
   sign(B)
   await reload()
   await until('enough after it', () => sent >= REQUESTS_MIN, 60_000)

@@ -3,7 +3,8 @@ import { isEnumType, isInputObjectType, isListType, isNonNullType, isScalarType,
 import type { GraphQLInputType } from 'graphql'
 import t from 'tap'
 import WebSocket from 'ws'
-import { openApp } from '../transaction/app.ts'
+import type { Teardown } from '../server.ts'
+import { openApp, type TestApp } from '../transaction/app.ts'
 import { PASSWORD, asAdmin, bearer, createTestClient, dataOf, makeKey } from './client.ts'
 import type { TestClient } from './client.ts'
 
@@ -106,10 +107,11 @@ async function callersOf (admin: TestClient, client: TestClient): Promise<Caller
   return callers
 }
 
-const server = await openApp(t, { ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_STRICT: '1000/60/0', RATE_LIMIT_STANDARD: '10000/60/0', RATE_LIMIT_RELAXED: '10000/60/0', RATE_LIMIT_MAX: '10000', ENFORCEMENT: 'shadow' })
-const client = createTestClient(t, server)
-const admin = await asAdmin(client)
-const callers = await callersOf(admin, client)
+async function started (t: Teardown): Promise<{ server: TestApp, callers: Caller[] }> {
+  const server = await openApp(t, { ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_STRICT: '1000/60/0', RATE_LIMIT_STANDARD: '10000/60/0', RATE_LIMIT_RELAXED: '10000/60/0', RATE_LIMIT_MAX: '10000', ENFORCEMENT: 'shadow' })
+  const client = createTestClient(t, server)
+  return { server, callers: await callersOf(await asAdmin(client), client) }
+}
 
 t.test('the table names every root field, and none that is not there', (t) => {
   for (const [root, needs] of Object.entries(NEEDS)) {
@@ -120,6 +122,8 @@ t.test('the table names every root field, and none that is not there', (t) => {
 })
 
 t.test('queries and mutations: each caller has exactly the documented permission', async (t) => {
+  const { server, callers } = await started(t)
+  const client = createTestClient(t, server)
   let asked = 0
   for (const root of ['Query', 'Mutation']) {
     for (const [name, need] of Object.entries(NEEDS[root]!)) {
@@ -146,6 +150,7 @@ t.test('queries and mutations: each caller has exactly the documented permission
 })
 
 t.test('subscriptions: the same over WebSocket', async (t) => {
+  const { server, callers } = await started(t)
   for (const caller of callers) {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', { headers: { 'user-agent': 'Mozilla/5.0' } })
     const messages: Array<{ type: string, id?: string, payload?: Array<{ extensions: { code: string } }> }> = []

@@ -12,8 +12,6 @@ import { sharedPath } from '../shared.ts'
 import { startServer, type StartedServer } from '../server.ts'
 
 /** A scanner from one address against the real server with two workers. */
-t.setTimeout(180_000)
-
 const PASSWORD = 'a long enough password'
 const SECRET = 'the webhook secret of this test, long enough'
 const ATTACK = '/search?q=' + encodeURIComponent("1' UNION SELECT username, password FROM users--")

@@ -3,9 +3,9 @@ import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import t from 'tap'
 import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey } from './client.ts'
 import type { Reply, TestClient } from './client.ts'
-import { startServer } from '../server.ts'
+import { openApp } from '../transaction/app.ts'
 
-/** The promises of the HTTP edge from outside, on one real server in enforcement. */
+/** The promises of the HTTP edge from outside, in enforcement. */
 const ATTACK = encodeURIComponent("1' UNION SELECT username, password FROM users WHERE 1=1--")
 const EXPLAIN = 'query ($id: ID!) { assessment(id: $id) { id score action source simulated method path factors { name contribution } decision { id scope value } } }'
 interface Receipt { id: string, score: number, action: string, source: string, simulated: boolean, method: string, path: string, factors: unknown[], decision: { id: string } | null }
@@ -14,7 +14,7 @@ const receiptOf = async (admin: TestClient, reply: Reply): Promise<Receipt | nul
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 t.test('every answer carries a request id and a receipt that resolves', async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_STANDARD: '1000/60/60', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_STANDARD: '1000/60/60' })
   const client = createTestClient(t, server)
   const admin = await asAdmin(client)
   const key = client.as({ 'x-api-key': (await makeKey(admin, ['assess'])).key })
@@ -63,11 +63,11 @@ t.test('every answer carries a request id and a receipt that resolves', async (t
 })
 
 t.test('HTTP/1.0 without Host, and keep-alive of 65 s', async (t) => {
-  const server = await startServer(t, { env: { LOG_LEVEL: 'warn' } })
+  const server = await openApp(t)
   const raw = async (text: string): Promise<string> => await new Promise((resolve, reject) => {
     let got = ''
     const socket = connect(server.port, '127.0.0.1', () => { socket.write(text) })
-    socket.setTimeout(5000, () => socket.destroy(new Error('no end')))
+    socket.setTimeout(20_000, () => socket.destroy(new Error('no end')))
     socket.on('data', (chunk) => { got += chunk.toString() }).on('error', reject).on('close', () => resolve(got))
   })
   for (const text of ['GET /nothing HTTP/1.0\r\n\r\n', 'GET /nothing HTTP/1.0\r\nHost: a.example\r\n\r\n', 'GET /nothing HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n']) {
@@ -81,7 +81,7 @@ t.test('HTTP/1.0 without Host, and keep-alive of 65 s', async (t) => {
 })
 
 t.test('health is never limited or scored, says degraded in its body, and has aliases', async (t) => {
-  const server = await startServer(t, { env: { RATE_LIMIT_STANDARD: '5/60/60', LOG_LEVEL: 'info' } })
+  const server = await openApp(t, { RATE_LIMIT_STANDARD: '5/60/60' })
   const client = createTestClient(t, server)
   for (let i = 0; i < 10; i++) {
     for (const path of ['/health', '/api/health', '/healthz', '/health/ready', '/health/live', '/health/startup']) {
@@ -91,11 +91,11 @@ t.test('health is never limited or scored, says degraded in its body, and has al
     }
   }
   t.equal((await client.ask('/nothing')).headers['x-ratelimit-remaining'], '4', 'nothing was counted')
-  t.notOk(server.logs().some(({ route }) => String(route).includes('health')), 'nothing was logged')
+  t.notOk(server.takeLines().some(({ route }) => String(route).includes('health')), 'nothing was logged')
 })
 
 t.test('the score is shown where it may be', async (t) => {
-  const hidden = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const hidden = await openApp(t, { ADMIN_PASSWORD: PASSWORD })
   const client = createTestClient(t, hidden)
   const admin = await asAdmin(client)
   t.equal((await client.ask('/nothing')).headers['x-neko-score'], undefined)
@@ -103,9 +103,8 @@ t.test('the score is shown where it may be', async (t) => {
   t.match((await admin.ask('/nothing')).headers, { 'x-neko-score': /^\d{1,3}$/, 'x-neko-action': 'ALLOW' }, 'who may read assessments sees it')
   const assessor = client.as({ 'x-api-key': (await makeKey(admin, ['assess'])).key })
   t.equal((await assessor.ask('/nothing')).headers['x-neko-score'], undefined)
-  await hidden.stop()
 
-  const shown = await startServer(t, { env: { EXPOSE_SCORE: 'true', LOG_LEVEL: 'warn' } })
+  const shown = await openApp(t, { EXPOSE_SCORE: 'true' })
   const open = createTestClient(t, shown)
   const { status, headers } = await open.ask(`/a?id=${ATTACK}`, { headers: { 'user-agent': 'sqlmap/1.8' } })
   t.equal(status, 403)
@@ -115,7 +114,7 @@ t.test('the score is shown where it may be', async (t) => {
 })
 
 t.test('CORS: exactly the listed origins, with credentials', async (t) => {
-  const server = await startServer(t, { env: { CORS_ORIGIN: 'https://a.example,https://b.example', LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { CORS_ORIGIN: 'https://a.example,https://b.example' })
   const client = createTestClient(t, server)
   const from = async (origin: string): Promise<Reply['headers']> => (await client.graphql('{ health { status } }', {}, { origin })).headers
   for (const origin of ['https://a.example', 'https://b.example']) {
@@ -129,7 +128,7 @@ t.test('CORS: exactly the listed origins, with credentials', async (t) => {
 })
 
 t.test('compression: br, zstd and gzip above the threshold, never on answers that hold a credential', async (t) => {
-  const server = await startServer(t, { env: { ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn' } })
+  const server = await openApp(t, { ADMIN_PASSWORD: PASSWORD })
   const client = createTestClient(t, server)
   const { accessToken, refreshToken } = await client.login('admin', PASSWORD)
   const admin = client.as({ authorization: `Bearer ${accessToken}` })

@@ -9,8 +9,6 @@ import { openApp, type TestApp } from '../transaction/app.ts'
  * What playbooks do to requests: on a server of two processes where they must agree, and in the application of this
  * process, whose clock stands still, where one is enough.
  */
-t.setTimeout(120_000)
-
 /** Nothing is judged by it: it ends a test that would hang. */
 const HANGS_MS = 20_000
 

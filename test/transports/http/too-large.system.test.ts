@@ -3,15 +3,18 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { openInspector } from '../../inspector.ts'
 import { sendRaw } from '../../raw-socket.ts'
+import { scaled } from '../../scale.ts'
 import { startServer } from '../../server.ts'
 
 /** Requests that are too large in every way, on raw sockets: refused, the connection closed, memory unmoved. */
 const MB = 1_048_576
 // Taking coverage keeps counts of its own.
 const RSS_GROWTH_MAX = (process.env.NODE_V8_COVERAGE === undefined ? 16 : 64) * MB
-const ROUNDS = 10
-const WARM_ROUNDS = 5
-const SAMPLES = 5
+const ROUNDS = scaled(6, 10)
+const WARM_ROUNDS = scaled(3, 5)
+const SAMPLES = scaled(4, 5)
+/** Ends a test that would hang. */
+const HANGS_MS = 20_000
 const head = (more: string): string => `POST /graphql HTTP/1.1\r\nHost: neko\r\nContent-Type: application/json\r\n${more}\r\n`
 
 function * tenMegabytes (): Generator<string | Buffer> {
@@ -61,7 +64,7 @@ t.test('what is too large is refused and the connection ends', async (t) => {
   const rssNow = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) * 1024
   const round = async (): Promise<void> => {
     for (const { title, status, parts } of CASES) {
-      const answer = await sendRaw(server.port, parts())
+      const answer = await sendRaw(server.port, parts(), HANGS_MS)
       t.same([answer.statuses, answer.closed], [[status], true], `${title}: ${answer.text.slice(0, 120)}`)
       t.match(answer.text, /NEKO_ERR_/, title)
     }
