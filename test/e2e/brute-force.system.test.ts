@@ -50,6 +50,7 @@ t.test(`${TRIES} tries at once on two workers: ten of an account are looked at, 
   t.same([...statuses.keys()].sort(), [401, 429])
   // While the primary is silent for 100 ms, processes admit by shares of their own: what is left over then is nobody's.
   const looked = statuses.get(401)!
+  await two.stop()
   if (two.logs().some(({ msg }) => String(msg).startsWith('primary not responding'))) t.ok(looked >= 5 && looked <= 10, `${looked} of ${TRIES}`)
   else t.equal(looked, 10)
 })

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { VerifyReport } from '../../src/audit/verify-report.ts'
 import { askServer } from '../../src/processes/control-client.ts'
+import { until } from '../processes/load.ts'
 import { neko as runNeko, type Done } from './neko.ts'
 import { startServer } from '../server.ts'
 import type { StartedServer } from '../server.ts'
@@ -20,9 +21,7 @@ t.test('after kill -9 a damaged log is left as it is, told at each start, and ac
   const trail = readdirSync(directory).find((name) => name.endsWith('-0.log'))!.slice(0, -'-0.log'.length)
   const log = join(directory, `${trail}-0.log`)
   // At most 5 s behind the event its checkpoint is there.
-  for (let i = 0; i < 1_000 && lastOf(join(directory, `${trail}.seals`)).seq !== lastOf(log).seq; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  await until('the checkpoint', () => lastOf(join(directory, `${trail}.seals`)).seq === lastOf(log).seq, 50_000)
   const kept = readFileSync(join(directory, `${trail}.seals`), 'utf8').split('\n').at(-2)!
   await killed.kill()
   const whole = readFileSync(log)
@@ -68,7 +67,7 @@ t.test('after kill -9 a damaged log is left as it is, told at each start, and ac
   t.match(words, { code: 0, stdout: new RegExp(`^holds, with ${report(after).accepted.length} accepted: `, 'm') })
   t.match(shown, { code: 1, stdout: /which --against holds, is missing/ }, 'a checkpoint that was kept elsewhere has its say')
   t.notMatch(shown.stdout, /neko audit accept/, 'and nothing is offered against it')
-  t.match(server.logs().filter(({ msg }) => /a person accepted an audit log/.test(String(msg))), [{ level: 'warn', trail }])
+  t.match(await until('its line', () => server.logs().find(({ msg }) => /a person accepted an audit log/.test(String(msg))), 20_000), { level: 'warn', trail })
   await server.stop()
 
   // Once more without a server, of a log that changed since.

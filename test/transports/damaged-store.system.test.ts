@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import * as errors from '../../src/errors.ts'
 import { bearer, createTestClient, makeKey, PASSWORD, productionEnv, strongKey } from '../e2e/client.ts'
+import { until } from '../processes/load.ts'
 import { spawnServer, startServer } from '../server.ts'
 import { newHolder } from '../transaction/doors.ts'
 import { openApp, replace, type TestApp } from '../transaction/app.ts'
@@ -122,8 +123,9 @@ t.test('a database that is damaged while the server runs is named in the log and
   ]
   for (const text of answers) t.notOk(text.includes(server.dataDir) || /neko\.db|malformed|SQLITE/i.test(text), text)
   // Work behind the requests may find the damage first: its lines have no request.
-  const told = server.logs().filter(({ err }) => (err as { code?: string } | undefined)?.code === 'NEKO_ERR_STORE_CORRUPT')
-  const ofLogin = told.find(({ requestId }) => requestId === login.headers['x-request-id'])
+  const ofLogin = await until('the line of the login', () => server.logs()
+    .filter(({ err }) => (err as { code?: string } | undefined)?.code === 'NEKO_ERR_STORE_CORRUPT')
+    .find(({ requestId }) => requestId === login.headers['x-request-id']), 20_000)
   t.match(JSON.stringify(ofLogin), join(server.dataDir, 'neko.db'), 'the line of the request that was refused has it whole')
 
   await server.kill()
