@@ -50,9 +50,13 @@ async function chooseJobs (): Promise<Job[]> {
   if (options.has('--nightly')) return nightlyJobs().filter(isNamed)
   if (tiers.includes('foreign')) return foreignJobs()
   // Files that are named are run once, on the store that the environment says.
-  if (names.length > 0) return [...listJobs(), ...foreignJobs()].filter(isNamed)
+  if (names.length > 0) return inOrder([...listJobs(), ...foreignJobs()].filter(isNamed))
   const all = [...listJobs(), ...(options.has('--zones') ? zoneJobs() : []), ...await jobsOnMongo()]
-  return all.filter(({ tier }) => tiers.length === 0 || tiers.includes(tier)).sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier))
+  return inOrder(all.filter(({ tier }) => tiers.length === 0 || tiers.includes(tier)))
+}
+
+function inOrder (jobs: Job[]): Job[] {
+  return jobs.sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier))
 }
 
 /** Coverage slows what is judged by its time. On another store or in another zone the same lines run. */

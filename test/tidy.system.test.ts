@@ -35,6 +35,12 @@ t.test('no name, title or page asks the reader to look up a number', (t) => {
   t.end()
 })
 
+t.test('what is judged by a time runs alone: `withinBar` is for the tier timing', (t) => {
+  const allowed = /\.timing\.test\.ts$|^test\/nightly\/|^test\/bar\.ts$/
+  t.same(tracked.filter((path) => /^test\/.*\.ts$/.test(path) && !allowed.test(path) && /\bwithinBar \}|\bwithinBar,|withinBar\(/.test(read(path)) && path !== 'test/tidy.system.test.ts'), [])
+  t.end()
+})
+
 t.test('every error stands in the reference with its status, and the other way round', (t) => {
   const ours = Object.entries(errors).filter(([name]) => name.startsWith('NEKO_ERR_')).map(([name, make]) => `${name} ${new (make as new (...args: string[]) => { statusCode: number })('x', 'y').statusCode}`)
   const shown = [...reference.matchAll(/^\| `(NEKO_ERR_[A-Z_]+)` \| (\d{3}) \|/gm)].map((match) => `${match[1]} ${match[2]}`)

@@ -113,3 +113,6 @@ export function record (source: ActorRecord['source'], key: string, name: string
     ...more
   }
 }
+
+export const technique = (n: number, id: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({ type: 'attack-pattern', id: `attack-pattern--${uuid(n)}`, name: `Technique ${id}`, external_references: [{ source_name: 'mitre-attack', external_id: id }], ...more })
+export const uses = (n: number, actor: number, target: number): Record<string, unknown> => ({ type: 'relationship', id: `relationship--${uuid(n)}`, relationship_type: 'uses', source_ref: `intrusion-set--${uuid(actor)}`, target_ref: `attack-pattern--${uuid(target)}` })

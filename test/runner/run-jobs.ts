@@ -49,7 +49,7 @@ export function nameOf ({ file, variant }: Job): string {
 
 async function runJob (job: Job): Promise<{ outcome: Outcome, text: string }> {
   const startMs = performance.now()
-  const isGuarded = job.tier === 'unit' && job.env?.MONGODB_TEST_URL === undefined
+  const isGuarded = job.tier === 'unit' && (job.env?.MONGODB_TEST_URL ?? process.env.MONGODB_TEST_URL) === undefined
   const env = { ...process.env, NODE_COMPILE_CACHE, TAP_TIMEOUT: String(job.timeoutMs / 1000), ...job.env }
   const child = spawn(process.execPath, [...(isGuarded ? [`--import=${GUARD}`] : []), job.file], { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env })
   let text = ''
