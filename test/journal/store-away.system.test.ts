@@ -92,13 +92,13 @@ async function holdUntil (t: Test, what: string, client: TestClient, { callers, 
   })
 }
 
-/** SIGKILL to the worker of one slot; resolves when another stands in its place. */
-async function replaceWorker (server: StartedServer, slot: number): Promise<void> {
-  const victim = (await readyOf(server)).find((worker) => worker.slot === slot)!
-  process.kill(victim.pid, 'SIGKILL')
-  await until(`slot ${slot} has another worker`, async () => {
+/** SIGKILL to the workers of these slots; resolves when others stand in their places. */
+async function replaceWorkers (server: StartedServer, slots: number[]): Promise<void> {
+  const victims = (await readyOf(server)).filter(({ slot }) => slots.includes(slot)).map(({ pid }) => pid)
+  for (const pid of victims) process.kill(pid, 'SIGKILL')
+  await until(`other workers stand in ${slots.join()}`, async () => {
     const ready = await readyOf(server)
-    return ready.length === WORKERS && ready.every(({ pid }) => pid !== victim.pid)
+    return ready.length === WORKERS && ready.every(({ pid }) => !victims.includes(pid))
   })
 }
 
@@ -119,11 +119,11 @@ t.test('a database that is away: what is acknowledged meanwhile holds, whoever d
 
   await mongo.kill()
   await change(client, admin, first)
-  await replaceWorker(server, 1)
+  await replaceWorkers(server, [1])
   await hold(t, 'away, with a new worker', client, first)
   await mongo.start()
   await holdUntil(t, 'the log of the dead worker is brought in', client, { callers: first, event: () => isRecovered(server) })
-  await replaceWorker(server, 0)
+  await replaceWorkers(server, [0])
   await hold(t, 'with two new workers', client, first)
 
   admin = await asAdmin(client)
@@ -139,7 +139,7 @@ t.test('a database that is away: what is acknowledged meanwhile holds, whoever d
     return replies.every(({ status }) => status === 200)
   }
   await holdUntil(t, 'whoever was not ended is let in', client, { callers: second, event: isLetIn })
-  for (const slot of [0, 1]) await replaceWorker(server, slot)
+  await replaceWorkers(server, [0, 1])
   await hold(t, 'with two new workers', client, second)
   await hold(t, 'with two new workers', client, first)
   t.equal(await server.stop(), 0)

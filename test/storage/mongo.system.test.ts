@@ -69,7 +69,8 @@ t.test('a server killed under load and started again loses no acknowledged write
   const load = startInserts(collection, 8)
   await until('the load runs', () => load.seen.acknowledged.length > 50)
   await server.kill()
-  await until('it is known that it refuses', () => storage.health().reason === 'refused')
+  // Whoever was under way was refused, more often than the breaker needs to open.
+  await until('it is known that it refuses', () => storage.health().reason === 'refused' && load.seen.codes.length >= 8)
   t.equal(storage.health().up, false)
   const startMs = performance.now()
   await t.rejects(collection.get('i0'), { code: 'NEKO_ERR_STORE_UNAVAILABLE' })
