@@ -14,14 +14,19 @@ export interface RawAnswer {
 /**
  * Writes the parts one after the other and reads until the server closes or `timeoutMs` have passed. A server that
  * closes while it is still written to is no error here: that is what it should do.
+ *
+ * @param isEnough of the text so far: a connection that stays open is read no longer
  */
-export async function sendRaw (port: number, parts: Iterable<string | Buffer>, timeoutMs = 3_000): Promise<RawAnswer> {
+export async function sendRaw (port: number, parts: Iterable<string | Buffer>, timeoutMs = 20_000, isEnough?: (text: string) => boolean): Promise<RawAnswer> {
   const started = performance.now()
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const socket = connect(port, '127.0.0.1')
   const received: Buffer[] = []
   const timer = setTimeout(() => resolve(false), timeoutMs)
-  socket.on('data', (chunk: Buffer) => received.push(chunk))
+  socket.on('data', (chunk: Buffer) => {
+    received.push(chunk)
+    if (isEnough?.(Buffer.concat(received).toString('latin1')) === true) resolve(false)
+  })
   socket.on('error', () => {})
   socket.on('end', () => resolve(true))
   socket.on('close', () => resolve(true))

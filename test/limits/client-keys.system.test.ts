@@ -1,9 +1,7 @@
 import { request as httpRequest } from 'node:http'
 import { Agent } from 'node:http'
 import t from 'tap'
-import { until } from '../processes/load.ts'
-import { startServer } from '../server.ts'
-import type { StartedServer } from '../server.ts'
+import { openApp } from '../transaction/app.ts'
 
 /**
  * One bucket per real client. An untrusted peer's X-Forwarded-For is ignored, garbage ends at the last believable
@@ -13,7 +11,7 @@ const N = 20
 const env = { RATE_LIMIT_STANDARD: `${N}/60/60`, LOG_LEVEL: 'warn', ENFORCEMENT: 'shadow' }
 
 /** The status of one request with these X-Forwarded-For lines, each a header of its own. */
-async function statusOf (server: StartedServer, agent: Agent, forwarded: string[]): Promise<number> {
+async function statusOf (server: { url: string }, agent: Agent, forwarded: string[]): Promise<number> {
   return await new Promise((resolve, reject) => {
     const sent = httpRequest(`${server.url}/nothing`, { agent, headers: ['host', 'a.example', 'user-agent', 'Mozilla/5.0', ...forwarded.flatMap((value) => ['X-Forwarded-For', value])] }, (response) => {
       response.resume().on('end', () => resolve(response.statusCode as number))
@@ -22,7 +20,7 @@ async function statusOf (server: StartedServer, agent: Agent, forwarded: string[
   })
 }
 
-async function admittedOf (server: StartedServer, requests: string[][]): Promise<number> {
+async function admittedOf (server: { url: string }, requests: string[][]): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 })
   const statuses = await Promise.all(requests.map((forwarded) => statusOf(server, agent, forwarded)))
   agent.destroy()
@@ -31,16 +29,14 @@ async function admittedOf (server: StartedServer, requests: string[][]): Promise
 }
 
 t.test('from an untrusted peer X-Forwarded-For is ignored', async (t) => {
-  const server = await startServer(t, { env })
+  const server = await openApp(t, { ...env, TRUST_PROXY: '' })
   t.equal(await admittedOf(server, Array.from({ length: 3 * N }, (_, i) => [`198.51.100.${i}`])), N)
   t.match(await (await fetch(`${server.url}/health`)).json(), { notes: [/TRUST_PROXY/] })
-  const warnings = (): number => server.logs().filter(({ msg }) => String(msg).includes('TRUST_PROXY')).length
-  await until('a warning', () => warnings() > 0, 20_000)
-  t.equal(warnings(), 1, 'one warning')
+  t.equal(server.takeLines().filter(({ msg }) => String(msg).includes('TRUST_PROXY')).length, 1, 'one warning')
 })
 
 t.test('behind a trusted proxy each real client has one bucket', async (t) => {
-  const server = await startServer(t, { env: { ...env, TRUST_PROXY: '127.0.0.1,10.0.0.0/8' } })
+  const server = await openApp(t, { ...env, TRUST_PROXY: '127.0.0.1,10.0.0.0/8' })
   const times = (count: number, make: (i: number) => string[]): string[][] => Array.from({ length: count }, (_, i) => make(i))
   t.equal(await admittedOf(server, times(2 * N, () => ['192.0.2.1'])), N, 'one client')
   t.equal(await admittedOf(server, times(2 * N, (i) => [`203.0.113.${i}, 192.0.2.2`])), N, 'what the client itself put before is ignored')

@@ -11,6 +11,9 @@ const many = (count: number): string => Array.from({ length: count }, (_, i) => 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 const pathsOf = (text: string): number[] => [...text.matchAll(/at \/(\d+)/g)].map(([, path]) => Number(path))
 
+/** Ends a test that would hang. */
+const HANGS_MS = 20_000
+
 interface Bounded { port: number, pipelines: Pipelines, seen: string[] }
 
 async function serve (t: Teardown, handle: RequestListener, readMax = 128): Promise<Bounded> {
@@ -34,7 +37,7 @@ const answer: RequestListener = ({ url }, response) => { response.end(`at ${url}
 t.test('as many as load tools pipeline are answered, in order, and the connection stays', async (t) => {
   const { port } = await serve(t, answer)
   for (const count of [10, 100]) {
-    const { text, closed } = await sendRaw(port, [many(count)], 300)
+    const { text, closed } = await sendRaw(port, [many(count)], HANGS_MS, (text) => pathsOf(text).length >= count)
     t.same(pathsOf(text), range(count))
     t.equal(closed, false)
   }
@@ -50,7 +53,7 @@ t.test('of one connection few are under way at the same time', async (t) => {
       answer(request, response)
     }, 1)
   })
-  const { text } = await sendRaw(port, [many(100)], 500)
+  const { text } = await sendRaw(port, [many(100)], HANGS_MS, (text) => pathsOf(text).length >= 100)
   t.same(pathsOf(text), range(100))
   t.equal(most, 16)
 })
@@ -149,7 +152,7 @@ t.test('of a body that is given up no further chunk arrives, and later connectio
     const bomb = await sendRaw(port, [head + '1\r\n \r\n'.repeat(5000), '1\r\n \r\n'.repeat(5000)])
     t.same([bomb.statuses, bomb.closed], [[200], true])
     await Promise.all(ends)
-    const ordinary = await sendRaw(port, [`${head}5\r\nhello\r\n0\r\n\r\n`], 100)
+    const ordinary = await sendRaw(port, [`${head}5\r\nhello\r\n0\r\n\r\n`], HANGS_MS, (text) => text.includes('whole'))
     t.match(ordinary.text, /whole/)
   }
   t.same(pieces, [10, 1, 10, 1, 10, 1])

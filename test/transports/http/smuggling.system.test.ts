@@ -76,7 +76,7 @@ http { access_log off; ${temporary}
   child.once('error', () => { state.isMissing = true })
   t.teardown(async () => { child.kill('SIGTERM'); await ended })
   for (let i = 0; i < 100 && !state.isMissing; i++) {
-    const answer = await sendRaw(port, ['GET /health/live HTTP/1.1\r\nHost: neko\r\nConnection: close\r\n\r\n'], 500)
+    const answer = await sendRaw(port, [LAST])
     if (answer.statuses[0] === 200) return port
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
