@@ -47,7 +47,11 @@ const READS_DATES = ['test/audit/against.test.ts', 'test/intel/import.test.ts']
 const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
 
 /** Files that take longest begin first, so that none of them is left running alone at the end. */
-const LONGEST: readonly string[] = []
+const LONGEST = [
+  'test/journal/store-away.system.test.ts', 'test/transports/http/slow-attackers.system.test.ts',
+  'test/config/bad-configuration.system.test.ts', 'test/e2e/cli.system.test.ts', 'test/processes/cold-disk.system.test.ts',
+  'test/storage/mongo.system.test.ts', 'test/processes/lost-files.system.test.ts', 'test/receipts/reload.system.test.ts'
+]
 
 /** Every file, those of other people's programs excepted, in the order in which they run. */
 export function listJobs (): Job[] {
