@@ -48,15 +48,28 @@ async function check (t: Test, server: StartedServer, replies: Reply[], { name, 
   asked += replies.length
   await until('the line of each request', () => linesOf(server) >= asked, HANGS_MS)
   const admitted = replies.filter(({ status }) => status === 200)
-  t.equal(admitted.length, 100, `${name}: exactly 100 of ${replies.length}`)
-  t.equal(replies.filter(({ status }) => status === 429).length, replies.length - 100)
-  // On a machine so busy that the primary does not run for 100 ms, who is admitted is still exact; what is left is then told by shares.
-  if (silences(server) > 0) return t.comment('the primary was silent: what each was told is not looked at')
+  if (!isExact(t, server, { replies, workers: 2, name })) return
   const remaining = admitted.map(({ headers }) => Number(headers['x-ratelimit-remaining']))
   t.same(isOrdered ? remaining : remaining.sort((a, b) => b - a), Array.from({ length: 100 }, (_, i) => 99 - i), 'each was told another number')
   const wrong = replies.filter(({ status, headers }) => headers['x-ratelimit-limit'] !== '100' || !/^[1-9]\d*$/.test(String(headers['x-ratelimit-reset'])) ||
     (status === 429 && (headers['x-ratelimit-remaining'] !== '0' || headers['retry-after'] !== headers['x-ratelimit-reset'] || Number(headers['retry-after']) < 55 || Number(headers['retry-after']) > 64)))
   t.same(wrong.map(({ status, headers }) => ({ status, headers })), [])
+}
+
+/**
+ * N exactly, and false where the machine was so busy that the primary did not run for 100 ms: a process that does not hear
+ * of it decides by its share of what was left when it last did, which others may have had meanwhile.
+ */
+function isExact (t: Test, server: StartedServer, { replies, workers, name }: { replies: Reply[], workers: number, name: string }): boolean {
+  const admitted = replies.filter(({ status }) => status === 200).length
+  t.equal(replies.filter(({ status }) => status === 429).length, replies.length - admitted)
+  if (silences(server) === 0) {
+    t.equal(admitted, 100, `${name}: exactly 100 of ${replies.length}`)
+    return true
+  }
+  t.comment(`the primary was silent: ${admitted} admitted`)
+  t.ok(admitted <= 100 + 100 * (workers - 1) / workers, `${name}: at most the shares of the others more`)
+  return false
 }
 
 const two = await startServer(t, { env })
@@ -87,8 +100,7 @@ t.test(`four cold processes, 256 at a time on new connections, ${COLD} for 100`,
   const server = await startServer(t, { env: { ...env, WORKERS: '4' } })
   const agent = agentFor(t, 256)
   const replies = await askMany(COLD, 256, async () => await ask(server, agent, '198.51.100.6'))
-  t.equal(replies.filter(({ status }) => status === 200).length, 100)
-  t.equal(replies.filter(({ status }) => status === 429).length, COLD - 100)
+  isExact(t, server, { replies, workers: 4, name: 'cold' })
 })
 
 t.test('a primary that is stalled: answers go on, and nothing is looser', async (t) => {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import cluster from 'node:cluster'
 import { keepOrders } from '../../src/processes/orders.ts'
 import { run } from '../../src/processes/run.ts'
@@ -33,6 +34,8 @@ await run({
     const { dataDir } = parts.config
     if (existsSync(join(dataDir, 'broken')) || existsSync(join(dataDir, `broken-${parts.fleet.slot}`))) throw new Error('a broken build')
     const app = Fastify({ loggerInstance: parts.logging.log, disableRequestLogging: true, keepAliveTimeout: 65_000, return503OnClosing: false })
+    app.decorate('clock', parts.clock)
+    await app.register(fp(async () => {}, { name: 'clock' }))
     await app.register(metricsPlugin)
     await app.register(fleetPlugin, parts)
     await app.register(processesPlugin, parts)
