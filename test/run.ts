@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Test } from 'tap'
 import { COVERAGE_DIR, checkCoverage, clearCoverage } from './runner/coverage.ts'
 import { nameOf, runJobs, type Outcome } from './runner/run-jobs.ts'
-import { foreignJobs, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job } from './runner/tiers.ts'
+import { coveredFiles, foreignJobs, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job } from './runner/tiers.ts'
 import { startMongo } from './services/mongo.ts'
 
 /**
@@ -35,6 +35,7 @@ if (lacking.length > 0 && process.env.REQUIRE_SERVICES === '1') {
 }
 if (options.has('--coverage')) clearCoverage()
 
+const toCover = coveredFiles()
 const teardowns: Array<() => unknown> = []
 const jobs = await chooseJobs()
 if (jobs.length === 0) {
@@ -59,9 +60,9 @@ function inOrder (jobs: Job[]): Job[] {
   return jobs.sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier))
 }
 
-/** Coverage slows what is judged by its time. On another store or in another zone the same lines run. */
+/** On another store or in another zone the same lines run. */
 function covered (job: Job): Job {
-  return job.tier === 'timing' || job.variant !== undefined ? job : { ...job, env: { ...job.env, NODE_V8_COVERAGE: resolve(COVERAGE_DIR) } }
+  return !toCover.has(job.file) || job.variant !== undefined ? job : { ...job, env: { ...job.env, NODE_V8_COVERAGE: resolve(COVERAGE_DIR) } }
 }
 
 function isNamed ({ file }: Job): boolean {

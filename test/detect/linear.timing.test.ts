@@ -5,6 +5,7 @@ import { CODE_RULES } from '../../src/detect/raw-scan/rules-code.ts'
 import { DATABASE_RULES } from '../../src/detect/raw-scan/rules-database.ts'
 import { SCRIPT_RULES } from '../../src/detect/raw-scan/rules-script.ts'
 import { SYSTEM_RULES } from '../../src/detect/raw-scan/rules-system.ts'
+import { scaled } from '../scale.ts'
 import { COARSE_SCREEN, FINE_SCREEN, SIZE, SLOWNESS, growthOver, leastMs, shown } from './linear-growth.ts'
 import type { Bounds, Run } from './linear-growth.ts'
 import { discoverPatterns, patternsOf } from './linear-patterns.ts'
@@ -25,10 +26,10 @@ const DETECTOR_MS_MAX = 10 * SLOWNESS
 const READING_MS_MAX = 30 * SLOWNESS
 const REQUEST_MS_MAX = 50 * SLOWNESS
 const ONE_PLACE_MS_MAX = 0.05 * SLOWNESS
-const RANDOM_PER_PATTERN = 24
+const RANDOM_PER_PATTERN = scaled(8, 24)
 /** Pumps out of the expressions of one file for what is in it, and of all files for whole requests. */
-const PUMPS_OF_FILE = 120
-const PUMPS_OF_ALL = 200
+const PUMPS_OF_FILE = scaled(40, 120)
+const PUMPS_OF_ALL = scaled(60, 200)
 const SEED = 20_261_121
 const CLASSIC_ALONE: readonly Pump[] = CLASSIC_UNITS.map((unit) => ({ lead: '', unit, tail: '' }))
 

@@ -14,8 +14,9 @@ const GROWTH_MAX = 6
 /** CPU of one scan of the worst text, and of a text that is all a body may be: what 2 cores that others share take. */
 const [BAR_64_KIB_MS, BAR_1_MIB_MS] = [6, 60]
 /** What a processor's clock is read over, since it ticks in 4 to 10 milliseconds. */
-const MEASURED_MS = 60
+const MEASURED_MS = 30
 const ROUNDS = 3
+const LOOKED_AT_AGAIN = 100
 const WORST_KEPT = 8
 
 const ANCHORS = [...new Set([...DATABASE_RULES, ...SCRIPT_RULES, ...CODE_RULES, ...SYSTEM_RULES].flatMap(({ anchors }) => anchors))]
@@ -51,22 +52,26 @@ function cpuMs (bodies: readonly Buffer[], contentType: string): number[] {
   return taken.map(({ ms, scans }) => ms / scans)
 }
 
-/** A first look at all of them by the wall clock; what it ranks highest is measured by the processor's. */
+/**
+ * A look at all of them by the wall clock, and a longer one at those that it ranks highest; the highest of these are
+ * measured by the processor's.
+ */
 function slowest (pumps: readonly string[]): Array<{ pump: string, contentType: string }> {
-  const seen: Array<{ pump: string, contentType: string, ms: number }> = []
-  for (const contentType of TYPES) {
-    for (const pump of pumps) {
-      const body = filled(pump, 16 * KIB)
-      let ms = Infinity
-      for (let round = 0; round < 2; round++) {
-        const started = performance.now()
-        scan(body, contentType)
-        ms = Math.min(ms, performance.now() - started)
-      }
-      seen.push({ pump, contentType, ms })
-    }
+  const ranked = (some: Array<{ pump: string, contentType: string }>, rounds: number): typeof some => some
+    .map((one) => ({ ...one, ms: leastMs(filled(one.pump, 16 * KIB), one.contentType, rounds) }))
+    .sort((a, b) => b.ms - a.ms)
+  const all = TYPES.flatMap((contentType) => pumps.map((pump) => ({ pump, contentType })))
+  return ranked(ranked(all, 1).slice(0, LOOKED_AT_AGAIN), 3).slice(0, WORST_KEPT)
+}
+
+function leastMs (body: Buffer, contentType: string, rounds: number): number {
+  let ms = Infinity
+  for (let round = 0; round < rounds; round++) {
+    const started = performance.now()
+    scan(body, contentType)
+    ms = Math.min(ms, performance.now() - started)
   }
-  return seen.sort((a, b) => b.ms - a.ms).slice(0, WORST_KEPT)
+  return ms
 }
 
 function holds (t: Test, worst: ReturnType<typeof slowest>): void {
