@@ -3,6 +3,7 @@ import { getNamedType, getNullableType, isCompositeType, isEnumType, isInputObje
 import { rooms } from '../../src/rooms.ts'
 import { buildNekoSchema } from '../../src/schema/build-schema.ts'
 import { openInspector } from '../inspector.ts'
+import { until } from '../processes/load.ts'
 import { startServer, type StartedServer, type Teardown } from '../server.ts'
 
 /**
@@ -172,10 +173,15 @@ t.test('operators and prototype keys are refused in every argument, counted and 
   const metrics = await (await fetch(`${server.metricsUrl}/metrics`)).text()
   const counted = [...metrics.matchAll(/^neko_forbidden_keys_total\{place="\w+"\} (\d+)/gm)].reduce((sum, match) => sum + Number(match[1]), 0)
   t.equal(counted, refused)
-  const { data } = await ask('admin', { query: '{ auditEvents(category: SECURITY, type: "key.forbidden", first: 1) { totalCount nodes { outcome actor details } } }' })
-  const { totalCount, nodes } = data?.auditEvents as { totalCount: number, nodes: object[] }
-  // The index follows the log by up to a hundred events.
-  t.ok(totalCount >= refused - 100)
+  const recorded = async (): Promise<{ totalCount: number, nodes: object[] }> => {
+    const { data } = await ask('admin', { query: '{ auditEvents(category: SECURITY, type: "key.forbidden", first: 1) { totalCount nodes { outcome actor details } } }' })
+    return data?.auditEvents as { totalCount: number, nodes: object[] }
+  }
+  // The index follows the log by up to a hundred events, at once or within ten seconds.
+  const { totalCount, nodes } = await until('they are recorded', async () => {
+    const found = await recorded()
+    return found.totalCount >= refused - 100 ? found : null
+  }, 20_000)
   t.match(nodes, [{ outcome: 'REFUSED' }])
   t.comment(`${refused} refused and counted, ${totalCount} recorded so far`)
 })

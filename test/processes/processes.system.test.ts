@@ -89,14 +89,15 @@ t.test('two workers', async (t) => {
   })
 
   await t.test('of which one meets an error nobody caught: it ends, with the stack in the log', async (t) => {
-    for (const [path, text] of [['/throw', 'thrown on purpose'], ['/reject', 'rejected on purpose']] as const) {
+    for (const [died, [path, text]] of ([['/throw', 'thrown on purpose'], ['/reject', 'rejected on purpose']] as const).entries()) {
       await t.rejects(request(server.url + path))
       const line = await until('the cause is logged', () => server.logs().find(({ err }) => (err as { message?: string } | undefined)?.message === text))
       t.equal(line.level, 'fatal')
       t.match((line.err as { stack: string }).stack, /small-main/)
+      // Until its death is known the dead one counts as ready.
+      await until('its death is logged', () => deaths().filter(({ code, signal }) => signal !== 'SIGKILL' && code !== 0).length === died + 1)
       await until('both are ready again', async () => (await readyOf(server)).length === 2)
     }
-    await until('both deaths are logged', () => deaths().filter(({ code, signal }) => signal !== 'SIGKILL' && code !== 0).length === 2)
   })
 
   await t.test('drain: what is under way is finished', (t) => drains(t, server))
