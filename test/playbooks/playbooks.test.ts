@@ -271,8 +271,9 @@ t.test('who acknowledged an incident stays known, however many runs join it afte
   for (let i = 0; i < 203; i++) {
     clock.advance(61_000)
     room!.playbooks.respond(detection({ score: 95 }))
-    await room!.settled()
+    if (i % 10 === 0) await room!.settled()
   }
+  await room!.settled()
   const incident = await incidents.get(opened!.id)
   t.match(incident, { status: 'ACKNOWLEDGED', count: 204, acknowledgedBy: 'user:anna', acknowledgedAt })
   t.equal(incident!.timeline.length, 200)
