@@ -98,7 +98,8 @@ class Shell {
 
   run (command: string): Run {
     const script = this.#ported(command.replace(/\b(as|dc)_…/g, (_all, kind: string) => this.#lastOf(kind)))
-    const child: ChildProcess = spawn('bash', ['-c', `set -a; [ -f ../variables ] && . ../variables\n${script}\ncode=$?; declare -p TOKEN KEY PASSWORD 2>/dev/null | sed 's/^declare -x /export /' > ../variables; exit $code`], {
+    // Put in place whole: a command in the background ends beside the next one.
+    const child: ChildProcess = spawn('bash', ['-c', `set -a; [ -f ../variables ] && . ../variables\n${script}\ncode=$?; declare -p TOKEN KEY PASSWORD 2>/dev/null | sed 's/^declare -x /export /' > ../variables.$$; mv ../variables.$$ ../variables; exit $code`], {
       cwd: this.#folder,
       env: { ...bareEnvironment(), PORT: String(this.#ports[4000]), METRICS_PORT: String(this.#ports[9464]) },
       stdio: ['ignore', 'pipe', 'pipe'],
