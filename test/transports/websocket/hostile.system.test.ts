@@ -4,7 +4,6 @@ import { getIntrospectionQuery } from 'graphql'
 import { startServer } from '../../server.ts'
 import { showFigure } from '../../bar.ts'
 import { openInspector } from '../../inspector.ts'
-import { scaled } from '../../scale.ts'
 import { connect, eventually, login, metric, PEOPLE, type Peer } from './client.ts'
 
 /**
@@ -20,7 +19,7 @@ const STILL_OPEN_MS = 20_000
 const HANGS_MS = 20_000
 
 /** Sockets that idle, and those that are opened before what they cost is measured. */
-const IDLE = scaled(600, 2_000)
+const IDLE = 2_000
 const WARM = 100
 
 /** Two packets could be so far apart that the first is answered before the second comes. */
