@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { TestClock } from '../../src/std/clock.ts'
-import type { CollectionDefinition, Document, Page, Storage, Where } from '../../src/storage/port.ts'
+import { compareAndSet } from '../../src/std/compare-and-set.ts'
+import type { CollectionDefinition, Document, Page, Storage, Stored, Where } from '../../src/storage/port.ts'
 
 /**
  * What every adapter must do, run on each of them. `open` gives an empty, migrated storage whose wall clock is `clock`.
@@ -30,6 +31,8 @@ export const animals: CollectionDefinition = {
 export interface ContractStore { storage: Storage, clock: TestClock }
 /** `plans`: the server tells which indexes it uses. */
 export interface ContractOptions { open: (t: Test) => Promise<ContractStore>, plans: boolean }
+
+const WRITERS = 6
 
 type Sort = Array<[string, 1 | -1]>
 
@@ -82,6 +85,20 @@ export async function runContract (t: Test, { open, plans }: ContractOptions): P
     }
     t.equal(await collection.replace({ id: 'cat0', legs: 9 }, 1), null, 'an old revision loses')
     t.equal(await collection.replace({ id: 'nobody', legs: 9 }, 1), null, 'nothing there to replace')
+  })
+
+  await t.test('whoever loses finds what the winner wrote: as many tries as there are writers are enough for each', async (t) => {
+    const collection = (await open(t)).storage.collection<Animal>(animals)
+    for (let round = 0; round < 5; round++) {
+      const id = `cat${round}`
+      await collection.insert({ id, legs: 0 })
+      const addLeg = (): Promise<unknown> => compareAndSet(WRITERS, async () => {
+        const { revision, ...cat } = await collection.get(id) as Stored<Animal>
+        return await collection.replace({ ...cat, legs: Number(cat.legs) + 1 }, revision)
+      }, () => new Error('a writer lost to one writer twice'))
+      await Promise.all(Array.from({ length: WRITERS }, addLeg))
+      t.equal((await collection.get(id))?.legs, WRITERS)
+    }
   })
 
   await t.test('delete tells whether there was one; deleteWhere is bounded and begins with the oldest', async (t) => {
