@@ -9,6 +9,7 @@ import { until } from '../processes/load.ts'
 import { makeDataDir, startServer, type StartedServer, type Teardown } from '../server.ts'
 import { freePort } from '../services/free-port.ts'
 import type { MongoServer } from '../services/mongo.ts'
+import { redisOn } from '../services/redis.ts'
 
 /**
  * The system under trial: one server of two workers, a Redis and a store, each on an address that it keeps over its
@@ -54,8 +55,10 @@ export interface SystemOptions { mongo: MongoServer | null, nowMs: () => number 
 
 export async function startSystem (t: Teardown, { mongo, nowMs }: SystemOptions): Promise<System> {
   const dataDir = makeDataDir(t)
-  const [port, redisPort] = [await freePort(), await freePort()]
-  const redis = outage(redisOn(t, redisPort))
+  const port = await freePort()
+  // It forgets everything when it ends: nothing that must last may live there.
+  const redisServer = redisOn(t, await freePort())
+  const redis = outage(redisServer)
   const store = outage(mongo === null ? sqliteIn(t, dataDir) : mongo)
   await redis.up()
   const storeEnv: Record<string, string> = mongo === null ? {} : { MONGODB_URI: mongo.uri, MONGODB_DATABASE: `chaos-${port}` }
@@ -63,7 +66,7 @@ export async function startSystem (t: Teardown, { mongo, nowMs }: SystemOptions)
     WORKERS: String(WORKERS),
     ADMIN_PASSWORD: PASSWORD,
     PORT: String(port),
-    REDIS_URL: `redis://127.0.0.1:${redisPort}`,
+    REDIS_URL: redisServer.url,
     ...storeEnv,
     TRUST_PROXY: '127.0.0.1/32',
     JWT_EXPIRATION: '1d',
@@ -196,17 +199,6 @@ function startable (t: Teardown, start: () => Promise<ChildProcess>): Service {
   }
   t.teardown(kill)
   return { kill, start: async () => { child = await start() } }
-}
-
-/** Redis forgets everything when it ends: nothing that must last may live there. */
-function redisOn (t: Teardown, port: number): Service {
-  return startable(t, async () => {
-    const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: ['ignore', 'pipe', 'ignore'] })
-    let text = ''
-    child.stdout.on('data', (chunk: Buffer) => { text += chunk.toString() })
-    await until('redis listens', () => text.includes('Ready to accept'), 20_000)
-    return child
-  })
 }
 
 /** Away is locked by another process: nothing can be written, and what is there can be read. */

@@ -1,5 +1,3 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import t from 'tap'
 import { Redis } from 'ioredis'
 import { request } from 'undici'
@@ -7,35 +5,20 @@ import { showFigure } from '../bar.ts'
 import { PASSWORD, asAdmin, createTestClient, dataOf, makeKey } from './client.ts'
 import type { TestClient } from './client.ts'
 import { startServer } from '../server.ts'
-import type { StartedServer, Teardown } from '../server.ts'
-import { freePort } from '../services/free-port.ts'
+import type { StartedServer } from '../server.ts'
+import { skipWithoutRedis, startRedis } from '../services/redis.ts'
 
 /**
  * FLUSHALL under load, and a Redis that comes back empty. Nothing that must last lives there: blocks and revocations
  * stay in force in every process of both hosts, a client gets at most one window more, and what is decided
  * afterwards still reaches the other host.
  */
-const isHere = spawnSync('redis-server', ['--version']).status === 0
-const skip = isHere || process.env.REQUIRE_SERVICES === '1' ? false : 'redis-server is absent'
 /** Ends a test that would hang. */
 const HANGS_MS = 20_000
 const LIMIT = 150
 const BLOCKED = '203.0.113.9'
 const BUSY = '203.0.113.50'
 const READ = JSON.stringify({ query: '{ threatCounts { category count } }' })
-
-async function startRedis (t: Teardown, port: number): Promise<() => Promise<void>> {
-  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: ['ignore', 'pipe', 'ignore'] })
-  const ended = once(child, 'exit')
-  const kill = async (): Promise<void> => {
-    child.kill('SIGKILL')
-    await ended
-  }
-  t.teardown(kill)
-  for await (const chunk of child.stdout) if (String(chunk).includes('Ready to accept')) break
-  child.stdout.resume()
-  return kill
-}
 
 /** Status of an ordinary request, over a connection of its own, so that every process is asked. */
 async function ask (server: StartedServer, from: string, headers: Record<string, string> = {}): Promise<number> {
@@ -60,10 +43,9 @@ async function untilAll (server: StartedServer, from: string, status: number, ms
 
 const blockAddress = async (admin: TestClient, value: string): Promise<unknown> => await dataOf(admin.graphql('mutation ($v: String!) { addDecision(scope: IP, value: $v, action: BLOCK, reason: "test") { id } }', { v: value }))
 
-t.test('Redis is emptied under load, and restarted empty: decisions and revocations survive, and new ones travel', { skip }, async (t) => {
-  const port = await freePort()
-  const killRedis = await startRedis(t, port)
-  const env = { REDIS_URL: `redis://127.0.0.1:${port}`, JWT_SECRET: 'the secret of this test, long enough for it', TRUST_PROXY: '127.0.0.1/32', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', RATE_LIMIT_STANDARD: `${LIMIT}/60/0`, RATE_LIMIT_STRICT: '1000/60/0', RATE_LIMIT_RELAXED: '100000/60/0', ENFORCEMENT: 'enforce' }
+t.test('Redis is emptied under load, and restarted empty: decisions and revocations survive, and new ones travel', { skip: skipWithoutRedis }, async (t) => {
+  const redis = await startRedis(t)
+  const env = { REDIS_URL: redis.url, JWT_SECRET: 'the secret of this test, long enough for it', TRUST_PROXY: '127.0.0.1/32', ADMIN_PASSWORD: PASSWORD, LOG_LEVEL: 'warn', RATE_LIMIT_STANDARD: `${LIMIT}/60/0`, RATE_LIMIT_STRICT: '1000/60/0', RATE_LIMIT_RELAXED: '100000/60/0', ENFORCEMENT: 'enforce' }
   const [here, there] = await Promise.all([startServer(t, { env: { ...env, WORKERS: '2' } }), startServer(t, { env: { ...env, WORKERS: '1' } })])
   const admin = await asAdmin(createTestClient(t, here))
   const key = await makeKey(admin, ['read'])
@@ -84,15 +66,15 @@ t.test('Redis is emptied under load, and restarted empty: decisions and revocati
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
   }))
-  const redis = new Redis(port, '127.0.0.1')
-  t.teardown(() => redis.disconnect())
+  const operator = new Redis(redis.port, '127.0.0.1')
+  t.teardown(() => operator.disconnect())
   const until = async (what: () => boolean): Promise<void> => { for (let i = 0; i < 3_000 && !what(); i++) await new Promise((resolve) => setTimeout(resolve, 20)) }
   await until(() => seen.busy.includes(429) || seen.busy.length > 2 * LIMIT)
   t.ok(seen.busy.includes(429), 'the limit is used up')
   const before = seen.busy.length
-  await redis.flushall()
+  await operator.flushall()
   await until(() => seen.busy.length > before + LIMIT / 2)
-  await redis.flushall()
+  await operator.flushall()
   await until(() => seen.busy.length > before + 2 * LIMIT)
   stop = true
   await load
@@ -107,12 +89,12 @@ t.test('Redis is emptied under load, and restarted empty: decisions and revocati
   t.ok(afterFlushMs < Infinity, 'a new block reaches the other host')
   showFigure(t, 'a new block reaches the other host', afterFlushMs, 1_000)
 
-  await killRedis()
+  await redis.kill()
   await blockAddress(admin, '203.0.113.11')
   const alone = await untilAll(here, '203.0.113.11', 403)
   t.ok(alone < Infinity, 'without Redis, in every process of the host')
   showFigure(t, 'without Redis, in every process of the host', alone, 1_000)
-  await startRedis(t, port)
+  await redis.start()
   for (const server of [here, there]) t.ok((await statuses(server, BLOCKED)).every((status) => status === 403), 'the old block stands')
   const backMs = performance.now()
   // What is said before the hosts have found Redis again is lost (these two share no store): it is said anew.

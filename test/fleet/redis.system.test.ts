@@ -1,5 +1,3 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createFleetHub } from '../../src/fleet/hub.ts'
@@ -14,26 +12,12 @@ import { startServer } from '../server.ts'
 import type { Teardown } from '../server.ts'
 import { showFigure } from '../bar.ts'
 import { freePort } from '../services/free-port.ts'
+import { redisOn, skipWithoutRedis, startRedis } from '../services/redis.ts'
 
-const isHere = spawnSync('redis-server', ['--version']).status === 0
-const skip = isHere || process.env.REQUIRE_SERVICES === '1' ? false : 'redis-server is absent'
+const skip = skipWithoutRedis
 /** More than a file may take: a question that is answered did not wait for it. */
 const ASK_MS = 600_000
 const log = { error: () => {}, warn: () => {}, info: () => {} }
-
-async function startRedis (t: Teardown, port: number): Promise<{ kill: () => Promise<void>, signal: (name: NodeJS.Signals) => void }> {
-  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: ['ignore', 'pipe', 'ignore'] })
-  const ended = once(child, 'exit')
-  const kill = async (): Promise<void> => {
-    child.kill('SIGKILL')
-    await ended
-  }
-  t.teardown(kill)
-  let text = ''
-  child.stdout.on('data', (chunk: Buffer) => { text += chunk.toString() })
-  await until('redis listens', () => text.includes('Ready to accept'))
-  return { kill, signal: (name) => { child.kill(name) } }
-}
 
 /** One host: its hub, its bridge, and two processes on it. */
 function host (t: Teardown, port: number, name: string, { clock = systemClock, presenceMs = 100 }: { clock?: Clock, presenceMs?: number } = {}) {
@@ -46,8 +30,7 @@ function host (t: Teardown, port: number, name: string, { clock = systemClock, p
 }
 
 t.test('hosts hear each other through Redis, and nobody hears itself', { skip }, async (t) => {
-  const port = await freePort()
-  await startRedis(t, port)
+  const { port } = await startRedis(t)
   const x = host(t, port, 'x')
   const y = host(t, port, 'y')
   await until('all four are counted everywhere', () => x.first.processCount() === 4 && y.first.processCount() === 4)
@@ -63,8 +46,7 @@ t.test('hosts hear each other through Redis, and nobody hears itself', { skip },
 })
 
 t.test('a host that was stopped for a minute takes nobody for gone', { skip }, async (t) => {
-  const port = await freePort()
-  await startRedis(t, port)
+  const { port } = await startRedis(t)
   let stoppedMs = 0
   // Silence counts from four of these on: more than the second from which on a pause of this process is known for one.
   const presenceMs = 400
@@ -83,10 +65,9 @@ t.test('a host that was stopped for a minute takes nobody for gone', { skip }, a
 })
 
 t.test('Redis dying, stalling and returning costs messages, never a wait or a crash', { skip }, async (t) => {
-  const port = await freePort()
-  const redis = await startRedis(t, port)
-  const x = host(t, port, 'x')
-  const y = host(t, port, 'y')
+  const redis = await startRedis(t)
+  const x = host(t, redis.port, 'x')
+  const y = host(t, redis.port, 'y')
   await until('all four are counted', () => x.first.processCount() === 4 && y.first.processCount() === 4)
   let heard = 0
   y.first.subscribe('topic', () => { heard++ })
@@ -101,15 +82,15 @@ t.test('Redis dying, stalling and returning costs messages, never a wait or a cr
   await sleep(1_000)
   t.equal(x.first.processCount(), 4, 'the last known hosts stay while Redis is away: shares of a limit never become looser')
 
-  const again = await startRedis(t, port)
+  await redis.start()
   await until('messages pass again', () => {
     x.first.publish('topic', 1)
     return heard > 0
   })
-  again.signal('SIGSTOP')
+  redis.signal('SIGSTOP')
   for (let i = 0; i < 100; i++) x.first.publish('topic', i)
   await until('it shows', () => x.hub.bridgeUp() === false)
-  again.signal('SIGCONT')
+  redis.signal('SIGCONT')
   heard = 0
   await until('messages pass after the stall', () => {
     x.first.publish('topic', 1)
@@ -118,8 +99,7 @@ t.test('Redis dying, stalling and returning costs messages, never a wait or a cr
 })
 
 t.test('a host that ends says goodbye and is no longer counted', { skip }, async (t) => {
-  const port = await freePort()
-  await startRedis(t, port)
+  const { port } = await startRedis(t)
   const x = host(t, port, 'x')
   const y = host(t, port, 'y')
   await until('all four are counted', () => x.first.processCount() === 4 && y.first.processCount() === 4)
@@ -134,24 +114,24 @@ t.test('Redis that is not there at start delays nothing', { skip }, async (t) =>
 })
 
 t.test('the bridge is up when Redis takes what it says, whatever the sockets look like', { skip }, async (t) => {
-  const port = await freePort()
+  const redis = redisOn(t, await freePort())
   const lines: string[] = []
   const hub = createFleetHub(systemClock)
   const note = (_facts: unknown, text: string): void => { lines.push(text) }
-  const bridge = createRedisBridge({ url: `redis://127.0.0.1:${port}`, database: 'test', hub, clock: systemClock, log: { error: note, warn: note, info: note } as never, presenceMs: 100 })
+  const bridge = createRedisBridge({ url: redis.url, database: 'test', hub, clock: systemClock, log: { error: note, warn: note, info: note } as never, presenceMs: 100 })
   hub.setBridge(bridge)
   t.teardown(() => bridge.close())
   await until('a Redis that is away from the start is said', () => lines.length === 1)
   t.equal(hub.bridgeUp(), false)
 
-  const redis = await startRedis(t, port)
+  await redis.start()
   await until('up', () => hub.bridgeUp() === true)
   redis.signal('SIGSTOP')
   await until('a stalled Redis is not up, though its sockets are open', () => hub.bridgeUp() === false)
   redis.signal('SIGCONT')
   await until('up again', () => hub.bridgeUp() === true)
 
-  const operator = new Redis(port, '127.0.0.1')
+  const operator = new Redis(redis.port, '127.0.0.1')
   t.teardown(() => { operator.disconnect() })
   for (const type of ['normal', 'pubsub'] as const) {
     const told = lines.length
@@ -165,9 +145,8 @@ t.test('the bridge is up when Redis takes what it says, whatever the sockets loo
 })
 
 t.test('readiness, the gauges and `breakers` say how Redis is', { skip }, async (t) => {
-  const port = await freePort()
-  const redis = await startRedis(t, port)
-  const server = await startServer(t, { env: { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_RELAXED: '100000/60/0', REDIS_URL: `redis://127.0.0.1:${port}` } })
+  const redis = await startRedis(t)
+  const server = await startServer(t, { env: { WORKERS: '2', ADMIN_PASSWORD: PASSWORD, RATE_LIMIT_RELAXED: '100000/60/0', REDIS_URL: redis.url } })
   const admin = await asAdmin(createTestClient(t, server))
   const seen = async (): Promise<unknown> => {
     const ready = await (await fetch(`${server.url}/health/ready`)).json() as { status: string, checks: { redis: { up: boolean } } }
@@ -184,6 +163,6 @@ t.test('readiness, the gauges and `breakers` say how Redis is', { skip }, async 
   await becomes('Redis is up', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
   await redis.kill()
   await becomes('Redis is away', { status: 'degraded', redis: { up: false }, up: '0', breaker: '2', breakers: ['redis open', 'storage closed'] })
-  await startRedis(t, port)
+  await redis.start()
   await becomes('Redis is back', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
 })
