@@ -5,6 +5,7 @@ import { createPolicy } from '../../src/detect/policy.ts'
 import { scoreObservation } from '../../src/detect/score.ts'
 import type { Score } from '../../src/detect/shapes.ts'
 import { createTestClock } from '../../src/std/clock.ts'
+import { scaled } from '../scale.ts'
 
 /** Boring programs, played against history and scorer alone: whoever is allowed N requests gets N. */
 const POLICY = createPolicy({ sensitivity: 2, challengeThreshold: 40, blockThreshold: 75 })
@@ -97,7 +98,7 @@ t.test('whoever shows a credential may sweep, enumerate and keep time, up to the
     // Up to half of what it asks for does not exist.
     const requests = Array.from({ length: 240 }, (_, i) => ({ ...question(order(i)), notFound: Math.floor((i + 1) * missing) > Math.floor(i * missing) }))
     return flaggedAt(play({ as, headers, requests, intervalsMs })) === 0
-  }), { numRuns: 300 })
+  }), { numRuns: scaled(80, 300) })
   t.end()
 })
 
@@ -134,7 +135,7 @@ t.test('an anonymous program that repeats a handful of questions within its tier
   fc.assert(fc.property(headers, handful, rhythm(600, 3000), fc.boolean(), (headers, questions, intervalsMs, isShuffled) => {
     const requests = Array.from({ length: 200 }, (_, i) => questions[(isShuffled ? (i * 7919 + (i >> 3)) : i) % questions.length]!)
     return flaggedAt(play({ as: 'ip', headers, requests, intervalsMs })) === 0
-  }), { numRuns: 300 })
+  }), { numRuns: scaled(80, 300) })
   t.end()
 })
 
@@ -142,7 +143,7 @@ t.test('nor is one that pages through 30 pages, once or again and again', (t) =>
   fc.assert(fc.property(headers, sweep, order, rhythm(20, 2000), fc.integer({ min: 1, max: 3 }), (headers, question, order, intervalsMs, times) => {
     const requests = Array.from({ length: 30 * times }, (_, i) => question(order(i % 30)))
     return flaggedAt(play({ as: 'ip', headers, requests, intervalsMs })) === 0
-  }), { numRuns: 300 })
+  }), { numRuns: scaled(80, 300) })
   t.end()
 })
 
@@ -154,7 +155,7 @@ t.test('an anonymous sweep through ever new pages is flagged, and not before its
     const at = flaggedAt(play({ as: 'ip', headers, requests: Array.from({ length: 90 }, (_, i) => question(order(i))), intervalsMs }))
     found.push(at)
     return at === 0 || at >= first
-  }), { numRuns: 300 })
+  }), { numRuns: scaled(80, 300) })
   const share = found.filter((at) => at > 0 && at <= 60).length / found.length
   t.comment(`${Math.round(100 * share)} % within 60 requests, first at ${Math.min(...found.filter((at) => at > 0))}`)
   t.ok(share >= 0.9, 'nine in ten within 60 requests')

@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { inspect } from './payload-observation.ts'
 import type { RequestParts } from './payload-observation.ts'
 import { RAW_ATTACKS } from './raw-scan-attacks.ts'
+import { scaled } from '../scale.ts'
 
 const BLOCKS = 0.75
 const CHALLENGES = 0.4
@@ -124,7 +125,7 @@ test('control characters, a program in front and UTF-16 hide no attack in a fiel
   fc.assert(fc.property(attacks, disguise, fc.constantFrom(...places), ({ attack }, hide, place) => {
     const { value } = inspect(place(hide(attack)))
     return value >= BLOCKS || /^(?:rO0|aced)/.test(attack)
-  }), { numRuns: 3_000, seed: 12 })
+  }), { numRuns: scaled(800, 3_000), seed: 12 })
   t.ok(inspect(part('name="a"', '\x01'.repeat(8) + '{{7*7}}')).value >= BLOCKS)
   t.ok(inspect(posted('application/octet-stream', Buffer.from('\x01'.repeat(8) + "x' UNION SELECT a, b FROM c-- "))).value >= BLOCKS)
   t.end()

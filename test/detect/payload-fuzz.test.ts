@@ -11,8 +11,9 @@ import { decodeOnce } from '../../src/detect/payload/inspection.ts'
 import { inspectReading } from '../../src/detect/payload/inspect-reading.ts'
 import { inspect } from './payload-observation.ts'
 import { threadMs } from '../bar.ts'
+import { scaled } from '../scale.ts'
 
-const RUNS = 10_000
+const RUNS = scaled(2_000, 10_000)
 const CASE_MS_MAX = 50
 
 /** Pieces that detectors care about, so that random text reaches deep into them. */

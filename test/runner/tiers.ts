@@ -34,7 +34,7 @@ export interface Job {
 const TIMEOUT_MS = 200_000
 const NIGHTLY_TIMEOUT_MS = 1_200_000
 
-/** What keeps documents: what one store keeps the other must. */
+/** What keeps documents: what one store keeps the other must. On MongoDB these speak to a server, as the system tier. */
 const ON_BOTH_STORES = [
   'test/audit/{trail-registry,pseudonyms,rotation,settings}.test.ts', 'test/decisions/{decisions,replicas}.test.ts',
   'test/identity/{authority,authority-model,fleet,keys,logins,lost-passwords,people,prepare,revocations,sessions}.test.ts',
@@ -81,7 +81,7 @@ export function coveredFiles (): Set<string> {
 
 export function mongoJobs (uri: string): Job[] {
   const env = { NEKO_TEST_STORE: 'mongodb', MONGODB_TEST_URL: uri }
-  return filesOf(ON_BOTH_STORES).map((file) => ({ ...jobOf(file), variant: 'on MongoDB', env }))
+  return filesOf(ON_BOTH_STORES).map((file) => ({ ...jobOf(file), tier: 'system' as const, variant: 'on MongoDB', env }))
 }
 
 export function zoneJobs (): Job[] {

@@ -7,7 +7,7 @@ import { buildNekoSchema } from '../../../src/schema/build-schema.ts'
 import { slack, threadMs } from '../../bar.ts'
 import { scaled } from '../../scale.ts'
 
-const DOCUMENTS = scaled(4_000, 10_000)
+const DOCUMENTS = scaled(1_500, 10_000)
 
 const schema = buildNekoSchema(rooms)
 
