@@ -49,7 +49,7 @@ export async function withClaim (
 
 async function claimEnded (claims: Collection<Claim>, key: string, timeoutMS: number): Promise<void> {
   const untilMs = systemClock.monotonic() + timeoutMS * AWAITED_SHARE
-  for (let waitMs = FIRST_LOOK_MS; systemClock.monotonic() + waitMs < untilMs; waitMs = Math.min(2 * waitMs, LOOK_MS_MAX)) {
+  for (let waitMs = FIRST_LOOK_MS; systemClock.monotonic() < untilMs; waitMs = Math.min(2 * waitMs, LOOK_MS_MAX)) {
     await sleep(waitMs)
     if (await claims.findOne({ _id: key }, { timeoutMS }) === null) return
   }
