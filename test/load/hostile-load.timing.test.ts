@@ -18,7 +18,7 @@ const LARGE_MS_MAX = 570
 
 for (const scenario of SCENARIOS) {
   t.test(`under hostile load no attack passes and ordinary requests go on: ${scenario}`, async (t) => {
-    const round = await runRound(t, { scenario, seconds: 5, quietSeconds: 2 })
+    const round = await runRound(t, { scenario, seconds: 5, quietSeconds: 1 })
     checkRound(t, round, { scenario })
     for (const [kind, msMax] of [['ordinary', ORDINARY_MS_MAX], ['ordinary, large', LARGE_MS_MAX]] as const) {
       const ms = round.flood[kind]!.ms.p99

@@ -14,13 +14,13 @@ t.test('a loop that was held once is not too busy; one that stays held is, and r
   await app.register(pressure)
   await app.ready()
   t.equal(app.isOverloaded(), false)
-  hold(2500)
+  hold(1500)
   for (let i = 0; i < 5; i++) {
     await wait(300)
     t.equal(app.isOverloaded(), false, 'a start that loaded its code is over')
   }
   for (let i = 0; i < 4 && !app.isOverloaded(); i++) {
-    hold(1500)
+    hold(1200)
     await wait(1)
   }
   t.equal(app.isOverloaded(), true)
