@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Test } from 'tap'
 import { COVERAGE_DIR, checkCoverage, clearCoverage } from './runner/coverage.ts'
 import { nameOf, runJobs, type Outcome } from './runner/run-jobs.ts'
-import { coveredFiles, foreignJobs, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job } from './runner/tiers.ts'
+import { coveredFiles, foreignJobs, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job, type Tier } from './runner/tiers.ts'
 import { startMongo } from './services/mongo.ts'
 
 /**
@@ -52,8 +52,9 @@ async function chooseJobs (): Promise<Job[]> {
   if (tiers.includes('foreign')) return foreignJobs()
   // Files that are named are run once, on the store that the environment says.
   if (names.length > 0) return inOrder([...listJobs(), ...foreignJobs()].filter(isNamed))
-  const all = [...listJobs(), ...(options.has('--zones') ? zoneJobs() : []), ...await jobsOnMongo()]
-  return inOrder(all.filter(({ tier }) => tiers.length === 0 || tiers.includes(tier)))
+  const isWanted = (tier: Tier): boolean => tiers.length === 0 || tiers.includes(tier)
+  const here = [...listJobs(), ...(options.has('--zones') ? zoneJobs() : [])].filter(({ tier }) => isWanted(tier))
+  return inOrder([...here, ...(isWanted('system') ? await jobsOnMongo() : [])])
 }
 
 function inOrder (jobs: Job[]): Job[] {
