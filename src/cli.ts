@@ -296,7 +296,7 @@ function show (call: Call, reply: Exclude<ControlReply, { progress: Json }>): nu
 }
 
 function noServer (call: Call): number {
-  err(`neko: no server runs on ${call.dataDir}`)
+  err(`neko: no server runs on ${call.dataDir}: start it (npm start), or name its --data-dir`)
   return EX_UNAVAILABLE
 }
 

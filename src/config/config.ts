@@ -242,7 +242,7 @@ export function loadConfig (given: Environment): Config {
       text('LOG_LEVEL'),
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
     ),
-    workers: text('WORKERS') === 'auto' ? cpuQuota() : number('WORKERS', text('WORKERS'), 1, 256),
+    workers: text('WORKERS') === 'auto' ? cpuQuota() : number('WORKERS', text('WORKERS'), 1, 256, 'auto'),
     scoringThreads: number('SCORING_THREADS', text('SCORING_THREADS'), 1, 64),
     scoringMode,
     sensitivity: number('SENSITIVITY', text('SENSITIVITY'), 1, 4) as 1 | 2 | 3 | 4,

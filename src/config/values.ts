@@ -41,11 +41,12 @@ export function oneOf<const T extends readonly string[]> (variable: string, valu
   return value as T[number]
 }
 
-/** A whole number, `min` and `max` included; no sign, point or exponent. */
-export function number (variable: string, value: string, min: number, max: number): number {
+/** A whole number, `min` and `max` included; no sign, point or exponent. `word`: what the caller takes as well. */
+export function number (variable: string, value: string, min: number, max: number, word?: string): number {
   const parsed = Number(value)
   if (!/^\d{1,10}$/.test(value) || parsed < min || parsed > max) {
-    throw new ConfigError(variable, `must be a whole number from ${min} to ${max}`)
+    const instead = word === undefined ? '' : `${word} or `
+    throw new ConfigError(variable, `must be ${instead}a whole number from ${min} to ${max}`)
   }
   return parsed
 }

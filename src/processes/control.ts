@@ -7,7 +7,7 @@ import { isNekoError, NEKO_ERR_INTERNAL, NEKO_ERR_NOT_FOUND } from '../errors.ts
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { ControlReply } from './messages.ts'
-import { lockOwner } from './owner-lock.ts'
+import { lockOwner, OWNED } from './owner-lock.ts'
 import type { OwnerLock } from './owner-lock.ts'
 
 /**
@@ -135,7 +135,7 @@ async function listen (
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(
         error.code === 'EADDRINUSE'
-          ? new ConfigError('DATA_DIR', 'is owned by another server that runs')
+          ? new ConfigError('DATA_DIR', OWNED)
           : isUnwritable(error)
             ? error
             : new ConfigError('DATA_DIR', 'cannot hold the control socket')
@@ -249,7 +249,7 @@ function requireDead (path: string): Promise<void> {
     const probe = createConnection(path)
     probe.once('connect', () => {
       probe.destroy()
-      reject(new ConfigError('DATA_DIR', 'is owned by another server that runs'))
+      reject(new ConfigError('DATA_DIR', OWNED))
     })
     probe.once('error', ({ code }: NodeJS.ErrnoException) => {
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve()

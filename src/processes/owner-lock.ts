@@ -29,6 +29,10 @@ export interface OwnerLock { release (): void }
 
 interface LockOptions { dataDir: string, log: Pick<Logger, 'warn'>, platform?: NodeJS.Platform }
 
+/** What is wrong with a DATA_DIR on which another server runs, and what to do. */
+export const OWNED = 'is owned by another server that runs: stop that one (neko stop), or give this one a DATA_DIR, ' +
+  'PORT and METRICS_PORT of its own'
+
 const NONE: OwnerLock = { release () {} }
 /** A holder that ends just now leaves the name free. */
 const TRIES = 3
@@ -59,7 +63,7 @@ async function lockPath (path: string, { log, platform = process.platform }: Loc
     const lock = platform === 'linux' ? await bindName(name) : writeLockFile(name)
     if (lock !== 'taken') return lock
     const holder = platform === 'linux' ? holderOfName(name, path, uid) : holderOfFile(name, uid)
-    if (holder === 'ours') throw new ConfigError('DATA_DIR', 'is owned by another server that runs')
+    if (holder === 'ours') throw new ConfigError('DATA_DIR', OWNED)
     if (holder === 'unknown') break
   }
   log.warn({ lock: name }, 'others hold the lock of DATA_DIR, or for another directory: its socket alone is the lock')

@@ -129,8 +129,8 @@ export function urlOf (host: string, port: number): string {
 
 /** The refusal of listen() as an error of the variable that can mend it; other errors as they are. */
 export function listenProblem (error: unknown, portVariable: 'PORT' | 'METRICS_PORT'): unknown {
-  const { code } = error as NodeJS.ErrnoException
-  if (code === 'EADDRINUSE') return new ConfigError(portVariable, 'is in use by another program')
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number }
+  if (code === 'EADDRINUSE') return new ConfigError(portVariable, `${port} is in use by another program`)
   if (code === 'EACCES') return new ConfigError(portVariable, 'may not be opened by this user')
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EINVAL') {
     return new ConfigError('HOST', 'is no address of this machine')

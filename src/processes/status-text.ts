@@ -22,7 +22,7 @@ export function statusText (status: ClusterStatus): string {
   const table = rows.map((row) => '  ' + row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
   const { version, state, url, uptimeSeconds, pid, fleetProcesses } = status
   const head = `NEKO ${version} ${state} at ${url ?? 'no address yet'}, up ${durationText(uptimeSeconds)}, ` +
-    `pid ${pid}; ${fleetProcesses} of the fleet's processes serve`
+    `pid ${pid}; ${fleetProcesses} processes of all hosts serve`
   return [head, ...table].join('\n') + '\n'
 }
 

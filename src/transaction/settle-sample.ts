@@ -23,13 +23,13 @@ export function settleSample (
   { status }: Outcome,
   { clients, receipts }: Pick<SampleParts, 'clients' | 'receipts'>
 ): void {
-  const { observation, score, verdict, client, address, at, acts } = transaction
+  const { observation, score, verdict, client, address, at, acts, decision } = transaction
   if (observation === null || score === null || verdict === null) return
   if (acts && address !== null && !isOfOthers(transaction)) {
     clients.settle({ client, address: addressKey(address), status, action: verdict.action, score: score.value })
   }
   const seen = { observation, score, verdict, address: address ?? '', at }
-  receipts.recordSample({ ...seen, status, decisionId: null, external: true }, { acts })
+  receipts.recordSample({ ...seen, status, decisionId: decision?.id ?? null, external: true }, { acts })
 }
 
 /** Never rejects. */
