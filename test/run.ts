@@ -2,15 +2,15 @@ import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
 import type { Test } from 'tap'
 import { COVERAGE_DIR, checkCoverage, clearCoverage } from './runner/coverage.ts'
-import { nameOf, runJobs, type Outcome } from './runner/run-jobs.ts'
-import { coveredFiles, foreignJobs, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job, type Tier } from './runner/tiers.ts'
+import { endJobs, nameOf, runJobs, type Outcome } from './runner/run-jobs.ts'
+import { coveredFiles, foreignJobs, listJobs, mongoJobs, nightlyJobs, TIERS, zoneJobs, type Job } from './runner/tiers.ts'
 import { startMongo } from './services/mongo.ts'
 
 /**
  * `npm test`: says which services this machine lacks, runs every test in its tier (test/runner/tiers.ts), prints one line
  * for each file with how many are left, and closes with `N passed, N failed`. A failure is a failure: nothing is run twice.
  *
- * `npm test -- <name>...` runs the files whose path holds one of the names; `--tier=unit` (or system, timing, foreign) a tier;
+ * `npm test -- <name>...` runs the files whose path holds one of the names; `--tier=unit` (or system, timing, foreign) a tier.
  * `--coverage` also fails below 95 % of the lines of src/; `--zones` runs what reads dates in two far time zones as well;
  * `--nightly` runs the long rows. With REQUIRE_SERVICES=1 a lacking service is a failure.
  */
@@ -22,8 +22,11 @@ const SERVICES: Array<{ name: string, command: string, args: string[], for: stri
 ]
 const HEADLINE_COLUMNS = 88
 
-const options = new Set(process.argv.slice(2).filter((argument) => argument.startsWith('--')))
-const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const OPTIONS = ['--coverage', '--zones', '--nightly', ...TIERS.map((tier) => `--tier=${tier}`)]
+
+const options = new Set(process.argv.slice(2).filter((argument) => argument.startsWith('-')))
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith('-')).map((name) => name.replace(/^\.\//, ''))
+const unknown = [...options].filter((option) => !OPTIONS.includes(option))
 const tiers = TIERS.filter((tier) => options.has(`--tier=${tier}`))
 const lacking = SERVICES.filter(({ command, args }) => spawnSync(command, args, { stdio: 'ignore' }).error !== undefined)
 let failed = 0
@@ -37,28 +40,36 @@ if (options.has('--coverage')) clearCoverage()
 
 const toCover = coveredFiles()
 const teardowns: Array<() => unknown> = []
-const jobs = await chooseJobs()
-if (jobs.length === 0) {
-  console.log(`no test file matches: ${names.join(' ')}`)
+for (const [signal, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]] as const) process.once(signal, () => { interrupted(128 + number) })
+const chosen = await chooseJobs()
+const unmatched = names.filter((name) => !chosen.some(({ file }) => file.includes(name)))
+// A run that is asked for in part is no run: what is left out would look green.
+const isRefused = unknown.length > 0 || unmatched.length > 0 || chosen.length === 0
+if (isRefused) {
   failed++
+  if (unknown.length > 0) console.log(`unknown option: ${unknown.join(' ')} (there are ${OPTIONS.join(' ')})`)
+  else console.log(`no test file matches: ${[...unmatched, ...tiers].join(' ')}`)
 }
+const jobs = isRefused ? [] : chosen
 const outcomes = await runJobs(options.has('--coverage') ? jobs.map(covered) : jobs, show)
 for (const teardown of teardowns) await teardown()
-if (options.has('--coverage') && !await checkCoverage()) failed++
+if (options.has('--coverage') && !isRefused && !await checkCoverage()) failed++
 close()
 
 async function chooseJobs (): Promise<Job[]> {
   if (options.has('--nightly')) return nightlyJobs().filter(isNamed)
-  if (tiers.includes('foreign')) return foreignJobs()
-  // Files that are named are run once, on the store that the environment says.
-  if (names.length > 0) return inOrder([...listJobs(), ...foreignJobs()].filter(isNamed))
-  const isWanted = (tier: Tier): boolean => tiers.length === 0 || tiers.includes(tier)
-  const here = [...listJobs(), ...(options.has('--zones') ? zoneJobs() : [])].filter(({ tier }) => isWanted(tier))
-  return inOrder([...here, ...(isWanted('system') ? await jobsOnMongo() : [])])
+  const isWanted = ({ tier }: Job): boolean => tiers.length === 0 || tiers.includes(tier)
+  const foreign = names.length > 0 || tiers.includes('foreign') ? foreignJobs() : []
+  const here = [...listJobs(), ...foreign, ...(options.has('--zones') ? zoneJobs() : [])].filter((job) => isWanted(job) && isNamed(job))
+  // Files that are named are run on the store that the environment says.
+  const elsewhere = names.length === 0 && (tiers.length === 0 || tiers.includes('system')) ? await jobsOnMongo() : []
+  return [...here, ...elsewhere].sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier))
 }
 
-function inOrder (jobs: Job[]): Job[] {
-  return jobs.sort((a, b) => TIERS.indexOf(a.tier) - TIERS.indexOf(b.tier))
+async function interrupted (code: number): Promise<void> {
+  endJobs()
+  for (const teardown of teardowns) await teardown()
+  process.exit(code)
 }
 
 /** On another store or in another zone the same lines run. */

@@ -109,9 +109,17 @@ t.test('no file holds a URL with a password, an unfinished mark, or a switched-o
     const text = read(path)
     if (/[a-z+]+:\/\/[^/\s:@'"`${}]+:[^/\s@'"`${}]+@/i.test(text)) wrong.push(`${path}: scheme://user:pass@`)
     if (/FIX[M]E/.test(text)) wrong.push(`${path}: unfinished`)
-    if (/\bt\.(todo|only)\(/.test(text)) wrong.push(`${path}: a test is switched off`)
+    if (/\b(?:t|test)\.(?:todo|only)\(|\{ (?:todo|only|skip): true/.test(text)) wrong.push(`${path}: a test is switched off`)
   }
   t.same(wrong, [])
+  t.end()
+})
+
+t.test('every file with tests has a name by which it is run', (t) => {
+  const named = /\.test\.ts$|^test\/nightly\//
+  const makers = tracked.filter((path) => path.startsWith('test/') && /^import (?!type)[^\n]* from 'tap'$/m.test(read(path)) && /^(?:await )?(?:t|test|tap)\.test\(|^test\(/m.test(read(path)))
+  t.same(makers.filter((path) => !named.test(path)), [])
+  t.ok(makers.length > 200)
   t.end()
 })
 

@@ -25,7 +25,7 @@ export interface MongoServer {
 const source = join(import.meta.dirname, 'mongo')
 const run = promisify(execFile)
 
-/** null after t.skip: no Go here. With REQUIRE_SERVICES=1 that fails instead. */
+/** null after a comment that counts as a skip: no Go here. With REQUIRE_SERVICES=1 that fails instead. */
 export async function startMongo (t: Test, options: { tls?: { cert: string, key: string } } = {}): Promise<MongoServer | null> {
   const given = process.env.MONGODB_TEST_URL
   if (given !== undefined && given !== '' && options.tls === undefined) return { uri: given, pid: () => null, kill: async () => {}, start: async () => {} }
