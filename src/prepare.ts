@@ -174,6 +174,7 @@ export function createLogRecovery (
   let storage: Storage | null = null
   let progress = new RecoveryProgress()
   let isClosed = false
+  let hasFailed = false
   const letGo = async (): Promise<void> => {
     const open = storage
     storage = null
@@ -193,10 +194,17 @@ export function createLogRecovery (
       // Whatever an earlier try or a process that started meanwhile brought in is read again now.
       tellRecovered(fleet)
       progress = new RecoveryProgress()
+      const { processes, events, effects } = report
+      if (processes > 0 || hasFailed) {
+        log.info({ processes, events, effects }, 'what ended workers left is in the store')
+      }
+      hasFailed = false
       await letGo()
     },
-    onFailing: (error) => log.warn({ err: error }, 'what an ended worker left is not in the store yet: tried again'),
-    onRecovered: (failures) => log.info({ failures }, 'what ended workers left is in the store')
+    onFailing (error) {
+      hasFailed = true
+      log.warn({ err: error }, 'what an ended worker left is not in the store yet: tried again')
+    }
   })
   return {
     owe: () => recovering.owe(),

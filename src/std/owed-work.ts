@@ -18,14 +18,12 @@ interface OwedWorkOptions {
   work (): Promise<void>
   /** Told of the first failure of a row. */
   onFailing (error: unknown): void
-  /** Told of the success behind failures: how many there were. */
-  onRecovered? (failures: number): void
   retryMsMin: number
   retryMsMax: number
 }
 
 export function createOwedWork (options: OwedWorkOptions): OwedWork {
-  const { clock, work, onFailing, onRecovered, retryMsMin, retryMsMax } = options
+  const { clock, work, onFailing, retryMsMin, retryMsMax } = options
   let state: 'idle' | 'running' | 'running-again' | 'pausing' | 'closed' = 'idle'
   let failures = 0
   let timer: Timer | null = null
@@ -44,9 +42,7 @@ export function createOwedWork (options: OwedWorkOptions): OwedWork {
       if (++failures === 1) onFailing(error)
       return
     }
-    const before = failures
     failures = 0
-    if (before > 0) onRecovered?.(before)
   }
 
   function run (): void {
