@@ -51,6 +51,7 @@ async function claimEnded (claims: Collection<Claim>, key: string, timeoutMS: nu
   const untilMs = systemClock.monotonic() + timeoutMS * AWAITED_SHARE
   for (let waitMs = FIRST_LOOK_MS; systemClock.monotonic() < untilMs; waitMs = Math.min(2 * waitMs, LOOK_MS_MAX)) {
     await sleep(waitMs)
-    if (await claims.findOne({ _id: key }, { timeoutMS }) === null) return
+    // A look that fails changes nothing of who was first: thrown, it would have the write sent again without a claim.
+    if (await claims.findOne({ _id: key }, { timeoutMS }).catch(() => null) === null) return
   }
 }
