@@ -15,6 +15,7 @@ const score: Scorer = (_observation, policy) => ({
   notInspected: [],
   source: 'thread',
   beyond: null,
+  payloadValue: 0,
   degraded: false
 })
 

@@ -14,7 +14,7 @@ import { measureHeaders } from './factors/headers.ts'
 import { measureTiming } from './factors/timing.ts'
 import { measureUserAgent } from './factors/user-agent.ts'
 import { allowancesOf, applyAllowances } from './allowances.ts'
-import { viewRequest } from './request-view.ts'
+import { viewRequest, type RequestView } from './request-view.ts'
 import type { PayloadFinding } from './factors/payload.ts'
 import type { RawSign } from './raw-scan/raw-scan.ts'
 import type { Policy } from './policy.ts'
@@ -32,6 +32,54 @@ export function scoreWithPayload (observation: Observation, payload: PayloadFind
   const measured = measure(observation, policy, payload)
   const allowed = allowancesOf(policy, observation)
   const results = allowed === null ? measured : applyAllowances(measured, observation, allowed)
+  return combineFull(results, payload, policy)
+}
+
+/** What a request says by itself, whoever sent it: all results that do not depend on history. */
+export interface OwnResults {
+  readonly view: RequestView
+  readonly userAgent: FactorResult
+  readonly endpoint: FactorResult
+  readonly headers: FactorResult
+  readonly payload: PayloadFinding
+}
+
+/** Of a target without allowances. Microseconds. */
+export function ownResultsOf (given: Observation, payload: PayloadFinding, policy: Policy): OwnResults {
+  const observation = { ...given, history: null }
+  const view = viewRequest(observation)
+  return {
+    view,
+    userAgent: measureUserAgent(view, policy),
+    endpoint: measureEndpoint(observation, view, policy),
+    headers: measureHeaders(view, policy, observation.body),
+    payload
+  }
+}
+
+/** Whether what a client did is the business of the factors of history alone; texts that exhaust are the endpoint's. */
+export function isOwnResultEnough ({ history }: Observation): boolean {
+  return history === null || !(history.exhausts600s >= 1)
+}
+
+/**
+ * The whole score of a request whose like was read before (request-content.ts): only what its client did is measured
+ * anew. The same score as `scoreObservation` gives, where `isOwnResultEnough`.
+ */
+export function scoreWithOwnResults (observation: Observation, own: OwnResults, policy: Policy): Score {
+  const { view, userAgent, endpoint, headers, payload } = own
+  return combineFull([
+    measureFrequency(observation, policy),
+    userAgent,
+    endpoint,
+    headers,
+    measureTiming(observation, view, policy),
+    payload,
+    measureBehavior(observation, view, policy)
+  ], payload, policy)
+}
+
+function combineFull (results: FactorResult[], payload: PayloadFinding, policy: Policy): Score {
   const { grade, notInspected, beyond } = payload
   return combine(results, policy, { grade, notInspected, beyond, degraded: false })
 }
@@ -110,6 +158,7 @@ function combine (
     value: hundredths / 100,
     factors,
     grade: circumstances.grade,
+    payloadValue: (results[5] as FactorResult).value,
     // Which routes are decoys is configuration: the gate knows.
     decoy: false,
     automation: isAutomation(results, policy),

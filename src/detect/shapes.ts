@@ -65,6 +65,8 @@ export interface Score {
   factors: FactorContribution[]
   /** The strongest grade of payload evidence, or null. */
   grade: Grade | null
+  /** 0-1: what the payload factor says by itself; its contribution is a share of the whole. */
+  payloadValue: number
   /** True when a decoy was touched. */
   decoy: boolean
   /** True when automation signs reach the policy's bar (AUTOMATION_DETECTED). */

@@ -14,11 +14,14 @@ interface FindingsCache<T> {
   clear (): void
 }
 
-/** Bytes of one entry beside its key: map slot, findings, arrays. */
-const ENTRY_BYTES = 400
+interface FindingsCacheBounds {
+  /** Of both generations together. */
+  maxBytes: number
+  /** Bytes of one entry beside its key: map slot, findings, arrays. */
+  entryBytes: number
+}
 
-/** `maxBytes`: of both generations together. */
-export function createFindingsCache<T> (maxBytes: number): FindingsCache<T> {
+export function createFindingsCache<T> ({ maxBytes, entryBytes }: FindingsCacheBounds): FindingsCache<T> {
   const generationBytes = maxBytes / 2
   let young = new Map<string, T>()
   let old = new Map<string, T>()
@@ -26,7 +29,7 @@ export function createFindingsCache<T> (maxBytes: number): FindingsCache<T> {
   let oldBytes = 0
 
   function keep (content: string, value: T): void {
-    const bytes = content.length + ENTRY_BYTES
+    const bytes = content.length + entryBytes
     if (youngBytes + bytes > generationBytes) {
       old = young
       oldBytes = youngBytes

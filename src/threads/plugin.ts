@@ -17,6 +17,8 @@ import type { Answer, Ask } from './shapes.ts'
 export interface Threads {
   /** Never rejects: a score, one in a hurry marked degraded, or the word that there is no verdict (pool.ts). */
   ask (observation: Observation, ask?: Ask): Promise<Answer>
+  /** As the pool's (pool.ts). */
+  recall (observation: Observation): Score | null
   /** The score alone, for whoever refuses nobody. */
   score (observation: Observation): Promise<Score>
   policy (): Policy
@@ -62,6 +64,7 @@ export default fp(async (app) => {
   const gauge = clock.every(QUEUE_SHOWN_MS, () => metrics.scoringQueueSize.set(pool.queueSize()))
   app.decorate('threads', {
     ask: pool.ask,
+    recall: pool.recall,
     score: pool.score,
     policy: pool.policy,
     queueSize: pool.queueSize,

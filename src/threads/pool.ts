@@ -22,6 +22,11 @@ export interface ScoringPool {
   readonly mode: PoolMode
   /** Never rejects; when the deadline of its kind has passed there is an answer, perhaps a degraded one. */
   ask (observation: Observation, ask?: Ask): Promise<Answer>
+  /**
+   * The full score of a request whose like was scored lately, at once and without a thread; null for any other, which
+   * is then asked for.
+   */
+  recall (observation: Observation): Score | null
   /** The score alone, for whoever refuses nobody. */
   score (observation: Observation): Promise<Score>
   /** The policy that answers from now on; observations under way may still be scored by the one before. */
@@ -46,6 +51,7 @@ function createInlinePool (options: ScoringPoolOptions): Omit<ScoringPool, 'scor
   let policy = options.policy
   return {
     mode: 'inline',
+    recall: () => null,
     ask (observation) {
       const startedMs = clock.monotonic()
       const score = scoreInline(observation, policy) ?? scoreInHurry(observation, policy)
@@ -66,6 +72,7 @@ function createThreadedPool (options: ScoringPoolOptions): Omit<ScoringPool, 'sc
   const pool = new ThreadedPool(options)
   return {
     mode: 'ring',
+    recall: (observation) => pool.recall(observation),
     ask: (observation, ask = { client: observation.client, secondTry: true, patient: false }) =>
       pool.ask(observation, ask),
     usePolicy: (policy) => pool.usePolicy(policy),

@@ -23,7 +23,8 @@ const HAS_HISTORY = 8
 const NUMBERS_AT = 64
 const LENGTHS_AT = NUMBERS_AT + 8 * (1 + HISTORY_LENGTH)
 
-// A result: 28 words, five for each piece of evidence that is sent, one for each thing not inspected, then all text.
+// A result: 28 words and a number, five words for each piece of evidence that is sent, one for each thing not
+// inspected, then all text.
 const KIND = 0
 const VALUE = 1
 const CONTRIBUTIONS = 2
@@ -35,7 +36,8 @@ const RESULT_TEXT_BYTES = 12
 const EVIDENCE_COUNT = 13
 const EVIDENCE_NUMBER = 20
 const NOT_INSPECTED = 27
-const DETAILS_AT = 112
+const PAYLOAD_VALUE_AT = 112
+const DETAILS_AT = 120
 const EVIDENCE_WORDS = 5
 
 const GRADES: ReadonlyArray<Grade | null> = [null, 'weak', 'likely', 'certain']
@@ -209,7 +211,7 @@ export function createScoreWriter (): ScoreWriter {
 
   return {
     write (ring, slot, score, policy) {
-      const { words } = ring
+      const { words, floats } = ring
       const at = slotOffset(ring, slot)
       const word = at >> 2
       if (score === null) {
@@ -229,6 +231,7 @@ export function createScoreWriter (): ScoreWriter {
       words[word + FLAGS] = (score.decoy ? DECOY : 0) | (score.automation ? AUTOMATION : 0) |
         (score.anomaly ? ANOMALY : 0) | BEYOND_FLAGS[score.beyond ?? 'none']
       words[word + POLICY] = policy
+      floats[(at + PAYLOAD_VALUE_AT) >> 3] = score.payloadValue
       for (let i = 0; i < FACTOR_NAMES.length; i++) {
         const factor = factors[i] as FactorContribution
         words[word + CONTRIBUTIONS + i] = Math.round(factor.contribution * 100)
@@ -355,8 +358,9 @@ export function createScoreReader (): ScoreReader {
 
   return {
     read (ring, slot, policyVersions) {
-      const { words } = ring
-      const word = slotOffset(ring, slot) >> 2
+      const { words, floats } = ring
+      const at = slotOffset(ring, slot)
+      const word = at >> 2
       const kind = words[word + KIND]
       if (kind === FAILED) return null
       if (kind === TOO_WIDE) return 'too wide'
@@ -380,6 +384,7 @@ export function createScoreReader (): ScoreReader {
         value: (words[word + VALUE] as number) / 100,
         factors,
         grade: GRADES[words[word + GRADE] as number] ?? null,
+        payloadValue: floats[(at + PAYLOAD_VALUE_AT) >> 3] as number,
         decoy: (flags & DECOY) !== 0,
         automation: (flags & AUTOMATION) !== 0,
         anomaly: (flags & ANOMALY) !== 0,

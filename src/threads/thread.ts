@@ -6,9 +6,9 @@
  */
 import { flushCompileCache } from 'node:module'
 import { allowancesOf } from '../detect/allowances.ts'
-import { asBuffer } from '../detect/bytes.ts'
 import { emptyHistory } from '../detect/history-shapes.ts'
 import { createPolicy } from '../detect/policy.ts'
+import { contentOf } from '../detect/request-content.ts'
 import { inspectPayload } from '../detect/factors/payload.ts'
 import { scoreWithPayload } from '../detect/score.ts'
 import { createFindingsCache } from './findings-cache.ts'
@@ -19,7 +19,7 @@ import type { Observation, Score } from '../detect/shapes.ts'
 export type Scorer = (observation: Observation, policy: Policy) => Score
 
 /** Per thread; keys are whole contents. */
-const CACHE_BYTES_MAX = 8 * 1_048_576
+const CACHE = { maxBytes: 8 * 1_048_576, entryBytes: 400 }
 
 /**
  * Before a thread takes work: one request of each kind is scored, since the first of its kind costs 5 to 10
@@ -52,7 +52,7 @@ export function warmUp (score: Scorer): number {
 
 /** A scorer that remembers payload findings; history is read anew each time. */
 export function createThreadScorer (): Scorer {
-  const cache = createFindingsCache<PayloadFinding>(CACHE_BYTES_MAX)
+  const cache = createFindingsCache<PayloadFinding>(CACHE)
   return (observation, policy) => {
     const allowed = allowancesOf(policy, observation)
     const content = contentOf(observation, allowed === null ? `${policy.sensitivity}` : policy.version)
@@ -63,17 +63,6 @@ export function createThreadScorer (): Scorer {
     }
     return scoreWithPayload(observation, payload, policy)
   }
-}
-
-/** Everything of an observation that the payload factor may read, and nothing that names the client or the time. */
-function contentOf (observation: Observation, rules: string): string {
-  const { body } = observation
-  const { method, url, route, headers } = observation
-  let content = `${rules} ${method.length} ${url.length} ${route === null ? -1 : route.length} ${headers.length} `
-  // Headers of samples may hold line breaks: only lengths keep two requests apart whatever their parts hold.
-  for (const header of headers) content += `${header.length} `
-  content += method + url + (route ?? '') + headers.join('')
-  return body === null ? content : content + asBuffer(body).toString('latin1')
 }
 
 /** A score, or null where the scorer threw: one observation fails, never the thread. */

@@ -4,12 +4,13 @@ import { createDeadlines, type Deadlines } from './deadlines.ts'
 import { FairLine, type LineOptions } from './fair-line.ts'
 import { RingChannel } from './ring-channel.ts'
 import { LARGE } from './ring.ts'
+import { createKnownRequests } from './known-requests.ts'
 import { createThreadCost } from './thread-cost.ts'
 import { EXHAUSTED_CPU_MS, QUEUE_MAX, SECOND_TRY_CPU_MS, weightOf } from './shapes.ts'
 import type { Answer, Ask, Channel, ChannelEvents, ScoringPoolOptions, ThreadEnd, Waiting } from './shapes.ts'
 import { isAddressKey } from '../std/ip.ts'
 import type { Policy } from '../detect/policy.ts'
-import type { Observation } from '../detect/shapes.ts'
+import type { Observation, Score } from '../detect/shapes.ts'
 
 /** Longer than a Redis command may take, far shorter than a database call. */
 const SCORE_MS_MAX = 150
@@ -55,6 +56,7 @@ export class ThreadedPool {
   readonly #answers: Answers
   readonly #deadlines: Deadlines
   readonly #afterwards = createAfterwards(LIGHT_AFTERWARDS)
+  readonly #known = createKnownRequests()
   /** Of light requests, and their line when they are more than the threads are quick. */
   readonly #channels: readonly Channel[]
   readonly #line: FairLine
@@ -73,6 +75,11 @@ export class ThreadedPool {
     this.#all = [...this.#channels]
     this.#line = this.#lineTo({ channels: this.#channels, inChannelMax: LIGHT_IN_CHANNEL_MAX, bounds: LIGHT_LINE })
     this.#deadlines = createDeadlines({ channels: this.#all, clock, expire: this.#expire, onTick: this.#onTick })
+  }
+
+  /** The full score of a small request whose like a thread was through with lately, or null. */
+  recall (observation: Observation): Score | null {
+    return weightOf({ observation }) > HEAVY_BYTES ? null : this.#known.recall(observation, this.#policy)
   }
 
   ask (observation: Observation, ask: Ask): Promise<Answer> {
@@ -200,6 +207,7 @@ export class ThreadedPool {
 
   readonly #events: ChannelEvents = {
     answer: (waiting, score, cpuUs) => {
+      if (score !== null) this.#known.learn(waiting.observation, score, this.#policy)
       this.#answers.full(waiting, score)
       this.#leaveLine(waiting, cpuUs)
     },

@@ -34,7 +34,7 @@ import { leaveOut, markUnjudged, remarkUnjudged, unjudgedRefusalOf } from './unj
  */
 export interface InspectParts {
   clients: Pick<History, 'observe' | 'peek'>
-  threads: Pick<Threads, 'ask'>
+  threads: Pick<Threads, 'ask' | 'recall'>
   decisions: Pick<Decisions, 'forAddress'>
   limits: Pick<Limits, 'hold'>
   decoys: Pick<Decoys, 'isTouchedBy'>
@@ -48,7 +48,7 @@ export interface InspectParts {
 }
 
 /** @param body null when the request has none */
-export type Inspect = (transaction: Transaction, body: Body | null) => Promise<Refusal | null>
+export type Inspect = (transaction: Transaction, body: Body | null) => Refusal | null | Promise<Refusal | null>
 
 const BEARER = { headers: { 'www-authenticate': 'Bearer' } }
 const BLOCKED = refusalFrom(new NEKO_ERR_BLOCKED())
@@ -60,9 +60,23 @@ export function createInspect (parts: InspectParts): Inspect {
   const { threads, decisions, limits, decoys, thresholds, respond, eraseData, catchUp } = parts
   const observe = createObserver(parts.clients)
 
-  return async function inspect (transaction, body) {
+  return function inspect (transaction, body) {
     if (transaction.signsIn && !isSignIn(body)) return refuseByDecision(transaction)
-    const score = await scoreBody(transaction, body)
+    see(transaction, body)
+    const score = transaction.authority === 'sample' ? null : threads.recall(transaction.observation!)
+    if (score !== null) {
+      transaction.score = score
+      decide(transaction)
+      const isPlain = body?.end !== 'over' && isUnremarkable(transaction, thresholds.challenge)
+      if (isPlain) return refusalOf(transaction, body, thresholds)
+    }
+    return inspectInFull(transaction, body)
+  }
+
+  async function inspectInFull (transaction: Transaction, body: Body | null): Promise<Refusal | null> {
+    const score = transaction.score ?? await ask(transaction)
+    if (transaction.submittedSample) leaveOut(score, SUBMITTED_BODY)
+    if (body?.end === 'over') leaveOut(score, `body: what follows the first ${parts.bodyBytesMax} bytes`)
     if (transaction.authority === 'sample') return await adviseOnSample(transaction)
     if (transaction.route.isDecoy) score.decoy = true
     decide(transaction)
@@ -75,7 +89,7 @@ export function createInspect (parts: InspectParts): Inspect {
     if (transaction.verdict!.action === 'BLOCK' && asksOnlyDecoys(transaction)) transaction.score!.decoy = true
     await lookAtCarried(transaction, parts)
     if (transaction.route.isDecoy) respond(transaction)
-    return refusalOf(transaction, body)
+    return refusalOf(transaction, body, thresholds)
   }
 
   async function ask (transaction: Transaction): Promise<Score> {
@@ -90,15 +104,12 @@ export function createInspect (parts: InspectParts): Inspect {
     return score
   }
 
-  async function scoreBody (transaction: Transaction, body: Body | null): Promise<Score> {
+  /** What is judged, and what its client did before. */
+  function see (transaction: Transaction, body: Body | null): void {
     transaction.body = body?.bytes ?? null
     // A body that nobody announced is not there to be left out.
     transaction.submittedSample &&= body !== null
     transaction.observation = observe(transaction)
-    const score = await ask(transaction)
-    if (transaction.submittedSample) leaveOut(score, SUBMITTED_BODY)
-    if (body?.end === 'over') leaveOut(score, `body: what follows the first ${parts.bodyBytesMax} bytes`)
-    return score
   }
 
   /** An authorised caller's `assess` carries what others sent: it is looked at again without its body. */
@@ -157,22 +168,22 @@ export function createInspect (parts: InspectParts): Inspect {
     if (transaction.acts) await lookAtCarried(transaction, parts)
     return null
   }
+}
 
-  /** In this order: its score, that it has none, what is wrong with its body, its credential. */
-  function refusalOf (transaction: Transaction, body: Body | null): Refusal | null {
-    // A decoy answers its bait whatever the verdict, and the standing block starts with the next request; what makes no
-    // block is refused there as elsewhere.
-    if (isRefused(transaction) && (transaction.crossSite || transaction.score!.decoy !== true)) {
-      transaction.refusedBy = 'score'
-      return isTokenAlone(transaction, thresholds.challenge) ? UNAUTHENTICATED : BLOCKED
-    }
-    const unjudged = unjudgedRefusalOf(transaction, body, thresholds)
-    if (unjudged !== null) {
-      markUnjudged(transaction)
-      return unjudged
-    }
-    return transaction.credentialRefused === null ? null : UNAUTHENTICATED
+/** In this order: its score, that it has none, what is wrong with its body, its credential. */
+function refusalOf (transaction: Transaction, body: Body | null, thresholds: Thresholds): Refusal | null {
+  // A decoy answers its bait whatever the verdict, and the standing block starts with the next request; what makes no
+  // block is refused there as elsewhere.
+  if (isRefused(transaction) && (transaction.crossSite || transaction.score!.decoy !== true)) {
+    transaction.refusedBy = 'score'
+    return isTokenAlone(transaction, thresholds.challenge) ? UNAUTHENTICATED : BLOCKED
   }
+  const unjudged = unjudgedRefusalOf(transaction, body, thresholds)
+  if (unjudged !== null) {
+    markUnjudged(transaction)
+    return unjudged
+  }
+  return transaction.credentialRefused === null ? null : UNAUTHENTICATED
 }
 
 async function lookAtCarried (
@@ -190,6 +201,12 @@ function askOf (transaction: Transaction): Ask {
   return submitter === null
     ? { client: countedAs(transaction), secondTry: true, patient: false }
     : { client: submitter, secondTry: false, patient: true }
+}
+
+/** Nothing follows from its score: no thread has to be asked anything, and nobody waits. */
+function isUnremarkable (transaction: Transaction, challengeThreshold: number): boolean {
+  return transaction.verdict!.action === 'ALLOW' && !transaction.submittedSample && !transaction.route.isDecoy &&
+    !isOfBody(transaction) && !weighsPayload(transaction, challengeThreshold)
 }
 
 /** It would be refused for what its body holds, as far as it was read. */

@@ -49,7 +49,7 @@ export function createWalk (parts: WalkParts): Walk {
     begin: createBegin(parts),
     admit: createAdmit(parts),
     inspect: (transaction, body) => transaction.crossSite
-      ? crossSiteTurns.take(transaction, () => inspect(transaction, body))
+      ? crossSiteTurns.take(transaction, async () => inspect(transaction, body))
       : inspect(transaction, body),
     settle,
     respondToSample

@@ -75,6 +75,7 @@ function score (override: Partial<Score> = {}): Score {
     value: 87.65,
     factors: FACTOR_NAMES.map((name, i) => ({ name, contribution: i === 5 ? 80.15 : 1.25, evidence: i === 5 ? [evidence] : [] })),
     grade: 'certain',
+    payloadValue: 0.9137,
     decoy: true,
     automation: false,
     anomaly: true,

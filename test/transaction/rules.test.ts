@@ -20,6 +20,7 @@ function score (points: Partial<Record<FactorName, number>>, more: Partial<Score
     value: factors.reduce((sum, { contribution }) => sum + contribution, 0),
     factors,
     grade: null,
+    payloadValue: 0,
     decoy: false,
     automation: false,
     anomaly: false,

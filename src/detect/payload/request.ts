@@ -1,6 +1,6 @@
 import { anyOf, repeated, sequence } from '../../std/regex.ts'
-import { wordSet } from '../../std/words.ts'
 import type { Observation } from '../shapes.ts'
+import { isAddressOnly } from './address-headers.ts'
 import { ENCODED_CHARACTERS_MIN, RUN_CHARACTERS_MIN, mayBeShortBase64 } from './base64.ts'
 import { inspectBody } from './body.ts'
 import {
@@ -24,12 +24,6 @@ import {
 } from './inspection.ts'
 import type { Inspection } from './inspection.ts'
 import type { PlaceKind } from './findings.ts'
-
-/** Headers that gateways add: an address says nothing about the request; any other value in them is inspected. */
-const ADDRESSES = wordSet(`
-  x-forwarded-for x-real-ip x-client-ip true-client-ip cf-connecting-ip x-cluster-client-ip
-`)
-const ADDRESS_LIST = /^[\da-f.:,\s[\]]*$/i
 
 interface Head { contentTypes: string[], encoding: string }
 
@@ -140,7 +134,7 @@ function inspectHeaders (inspection: Inspection, headers: string[]): Head {
     else if (name === 'content-encoding') head.encoding = encodingOf(head.encoding, value)
     const isFormed = hasForm(name, value)
     if (isFormed === null) {
-      if (!ADDRESSES.has(name) || !ADDRESS_LIST.test(value)) inspectHeader(inspection, name, value)
+      if (!isAddressOnly(name, value)) inspectHeader(inspection, name, value)
     } else if (!isFormed) inspectOddForm(inspection, name, value)
   }
   return head
