@@ -15,6 +15,7 @@ import fleet from './fleet/plugin.ts'
 import graphql from './transports/graphql/plugin.ts'
 import assess from './transports/assess/plugin.ts'
 import socket from './transports/websocket/plugin.ts'
+import { createRequestLines } from './transaction/request-line.ts'
 import { createDecoys } from './transaction/decoys.ts'
 import { createUnnamedProxies, type UnnamedProxies } from './transaction/unnamed-proxies.ts'
 import { createWalk, type Walk } from './transaction/walk.ts'
@@ -57,7 +58,7 @@ declare module 'fastify' {
 export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(parts))
   await app.register(processContext, parts)
-  await app.register(metrics)
+  await app.register(metrics, parts)
   await app.register(fleet, parts)
   await app.register(processes, parts)
   await app.register(storage)
@@ -74,7 +75,7 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(playbooks)
   await app.register(verbs)
   await app.register(userVerbs)
-  await app.register(walk)
+  await app.register(walk, parts)
   await app.register(http)
   await app.register(assess)
   await app.register(graphql, { rooms })
@@ -113,7 +114,7 @@ function watchFiles (app: FastifyInstance): FileWatch {
 }
 
 /** The walk of a request, from the rooms that it asks. */
-const walk = fp(async (app: FastifyInstance) => {
+const walk = fp(async (app: FastifyInstance, parts: ServerParts) => {
   const { config, decisions, identity, limits, clients, threads, receipts, playbooks, incidents } = app
   const { audit, metrics, clock, fleet } = app
   const decoys = createDecoys(config.decoyPaths)
@@ -135,7 +136,7 @@ const walk = fp(async (app: FastifyInstance) => {
     decoys,
     processId: fleet.processId,
     log: app.log as Logger,
-    logsInfo: ['info', 'debug', 'trace'].includes(config.logLevel),
+    requestLines: createRequestLines({ requests: parts.logging.requests, clock, which: config.logRequests }),
     challengeThreshold: config.challengeThreshold,
     blockThreshold: config.blockThreshold,
     shadow: config.enforcement === 'shadow',

@@ -46,6 +46,8 @@ export interface Config {
   /** CIDRs whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[]
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
+  /** Which requests leave a line; `acted`: those that something came of, and one in a hundred of the rest. */
+  readonly logRequests: 'all' | 'acted' | 'off'
   readonly workers: number
   readonly scoringThreads: number
   readonly scoringMode: ScoringMode
@@ -117,6 +119,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATA_DIR: '.neko',
   TRUST_PROXY: '',
   LOG_LEVEL: 'info',
+  LOG_REQUESTS: 'all',
   WORKERS: 'auto',
   SCORING_THREADS: '1',
   SCORING_MODE: 'ring',
@@ -242,6 +245,7 @@ export function loadConfig (given: Environment): Config {
       text('LOG_LEVEL'),
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
     ),
+    logRequests: oneOf('LOG_REQUESTS', text('LOG_REQUESTS'), ['all', 'acted', 'off'] as const),
     workers: text('WORKERS') === 'auto' ? cpuQuota() : number('WORKERS', text('WORKERS'), 1, 256, 'auto'),
     scoringThreads: number('SCORING_THREADS', text('SCORING_THREADS'), 1, 64),
     scoringMode,

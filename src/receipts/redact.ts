@@ -8,6 +8,7 @@
  */
 import { evidenceWords, graphqlOf } from './graphql-request.ts'
 import { maskTokens } from './mask-forms.ts'
+import { maskText } from './mask.ts'
 import { redactFactors } from './redact-evidence.ts'
 import { redactBody, redactHeaders, redactTarget } from './redact-parts.ts'
 import type { MaskedPlace, RedactedObservation } from './shapes.ts'
@@ -43,6 +44,13 @@ export function redactObservation (observation: Observation, score: Pick<Score, 
 export function redactPath (url: string): string {
   const mark = url.indexOf('?')
   return redactTarget((mark === -1 ? url : url.slice(0, mark)).slice(0, PATH_MAX))
+}
+
+const AGENT_MAX = 100
+
+/** An agent's name, at most 100 characters. */
+export function redactAgent (agent: string): string {
+  return maskText(agent.slice(0, PATH_MAX), 'header.user-agent', () => {}).slice(0, AGENT_MAX)
 }
 
 /** All evidence as it may be told, that of the decisive factor first. */

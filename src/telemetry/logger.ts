@@ -1,5 +1,7 @@
 import { pino } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
+import { systemClock } from '../std/clock.ts'
+import { createLineSink, PORTION_BYTES, type LineSink } from './line-sink.ts'
 
 export type { Logger } from 'pino'
 
@@ -10,8 +12,18 @@ export type { Logger } from 'pino'
  */
 export interface Logging {
   log: Logger
+  /** Lines about requests, which their maker has serialized (transaction/request-line.ts). */
+  requests: RequestLog
   /** Everything logged so far is written when this returns. Never throws: a closed stdout must not stop an exit. */
   flush (): void
+}
+
+/** The same destination, for lines of which there is one for each request. */
+export interface RequestLog extends LineSink {
+  /** False where LOG_LEVEL leaves these lines out. */
+  readonly isOn: boolean
+  /** How each of these lines begins: level and process, as pino writes them, up to the time. */
+  readonly head: string
 }
 
 /** Where credentials travel; the last line of defence, since callers log no headers or bodies at all. */
@@ -33,25 +45,75 @@ export interface LoggerOptions {
   /** 12 characters, new at each start; `primary` has slot null. */
   processId: string
   slot: number | null
-  destination?: DestinationStream & { flushSync?: () => void }
+  destination?: Destination
+}
+
+type Destination = DestinationStream & {
+  flushSync?: () => void
+  /** Bytes that were taken and not written yet. */
+  pendingBytes?: () => number
 }
 
 /** The log of one process; without `destination` to stdout, written in the background. */
 export function createLogger (options: LoggerOptions): Logging {
-  const destination = options.destination ?? pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES_MAX })
+  const destination = options.destination ?? standardOutput()
+  const base = { process: options.processId, slot: options.slot ?? 'primary', pid: process.pid }
+  const lines = createLineSink({
+    clock: systemClock,
+    write: (portion) => { destination.write(portion) },
+    pendingBytes: destination.pendingBytes ?? (() => 0)
+  })
   const log = pino({
     level: options.level,
-    base: { process: options.processId, slot: options.slot ?? 'primary', pid: process.pid },
+    base,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: REDACTED, censor: '[redacted]' }
-  }, destination)
+  }, {
+    write (line: string) {
+      // What was said about requests before comes before it.
+      lines.flush()
+      destination.write(line)
+    },
+    // pino calls it behind a fatal line.
+    flushSync
+  } as DestinationStream)
+
+  function flushSync (): void {
+    lines.flush()
+    destination.flushSync?.()
+  }
+
   return {
     log,
+    requests: {
+      ...lines,
+      isOn: log.isLevelEnabled('info'),
+      head: `{"level":"info",${JSON.stringify(base).slice(1, -1)},"time":"`
+    },
     flush () {
       try {
-        destination.flushSync?.()
+        flushSync()
       } catch { /* stdout is gone (EPIPE) or was never ready: there is nobody left to tell */ }
     }
+  }
+}
+
+function standardOutput (): Destination {
+  const stdout = pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES_MAX, maxWrite: PORTION_BYTES })
+  let handed = 0
+  let written = 0
+  stdout.on('write', (bytes: number) => { written += bytes })
+  stdout.on('drop', (line: string) => { written += Buffer.byteLength(line) })
+  return {
+    write (text) {
+      handed += Buffer.byteLength(text)
+      stdout.write(text)
+    },
+    flushSync () {
+      stdout.flushSync()
+      written = handed
+    },
+    pendingBytes: () => handed - written
   }
 }

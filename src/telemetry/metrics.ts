@@ -35,6 +35,7 @@ export interface Metrics {
   /** Set by the primary, or by the one server at WORKERS=1. */
   readonly processes: Gauge<'state'>
   readonly processRestartsTotal: Counter<'reason'>
+  readonly logLinesDroppedTotal: Counter
 }
 
 /** Methods that keep their name as a label; everything else is `other`. */
@@ -67,7 +68,7 @@ const SCORING_SECONDS = [
 const SCORES = [0, 10, 20, 30, 40, 50, 60, 75, 90, 100]
 
 /** One set per process, on a registry of its own: nothing is shared through prom-client's global one. */
-export function createMetrics (options: { defaults?: boolean } = {}): Metrics {
+export function createMetrics (options: { defaults?: boolean, linesDropped?: () => number } = {}): Metrics {
   const registry = new Registry()
   if (options.defaults !== false) collectDefaultMetrics({ register: registry })
   const registers = [registry]
@@ -86,6 +87,21 @@ export function createMetrics (options: { defaults?: boolean } = {}): Metrics {
     buckets: number[],
     labelNames: L[] = []
   ): Histogram<L> => new Histogram({ name: `neko_${name}`, help, labelNames, buckets, registers })
+
+  /** Counted by somebody else, and asked for when it is shown. */
+  const followed = (name: string, help: string, total: () => number): Counter => {
+    let shown = 0
+    return new Counter({
+      name: `neko_${name}`,
+      help,
+      registers,
+      collect () {
+        const now = total()
+        this.inc(now - shown)
+        shown = now
+      }
+    })
+  }
 
   return {
     registry,
@@ -135,6 +151,11 @@ export function createMetrics (options: { defaults?: boolean } = {}): Metrics {
     storageUp: gauge('storage_up', '1 while the database answers', 'min'),
     redisUp: gauge('redis_up', '1 while Redis answers', 'min'),
     processes: gauge('processes', 'Processes of this host, by state', 'sum', ['state']),
-    processRestartsTotal: counter('process_restarts_total', 'Processes replaced, by reason', ['reason'])
+    processRestartsTotal: counter('process_restarts_total', 'Processes replaced, by reason', ['reason']),
+    logLinesDroppedTotal: followed(
+      'log_lines_dropped_total',
+      'Lines about requests that nobody read from stdout in time',
+      options.linesDropped ?? (() => 0)
+    )
   }
 }

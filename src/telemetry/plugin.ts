@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import type { Logging } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -7,6 +8,6 @@ declare module 'fastify' {
 }
 
 /** The figures of this process. Nothing is cleared on close: the last values are handed to the primary after it. */
-export default fp(async (app) => {
-  app.decorate('metrics', createMetrics())
+export default fp<{ logging: Logging }>(async (app, { logging }) => {
+  app.decorate('metrics', createMetrics({ linesDropped: logging.requests.dropped }))
 }, { name: 'metrics' })

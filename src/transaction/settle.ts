@@ -3,18 +3,17 @@ import type { Playbooks } from '../playbooks/playbooks.ts'
 import type { Receipts } from '../receipts/receipts.ts'
 import type { Limits } from '../limits/limiter.ts'
 import { addressKey } from '../std/ip.ts'
-import { createPerSecond } from '../std/per-second.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
 import type { Action } from '../decisions/shapes.ts'
 import type { Thresholds } from '../decisions/verdict.ts'
-import { decisiveFactor } from '../detect/decisive-factor.ts'
 import { isOfOthers } from './carried.ts'
 import type { CrossSiteTurns } from './cross-site-turns.ts'
 import { createCatchUp, type CatchUp } from './catch-up.ts'
 import { detectionOf, type DetectionOptions } from './detection.ts'
 import { asHeld } from './held-score.ts'
 import { decidingScore } from './own-data.ts'
+import type { RequestLines } from './request-line.ts'
 import { respondToSample, settleSample, UNSETTLED } from './settle-sample.ts'
 import { createStolenTokenWatch, type StolenTokenParts } from './stolen-token.ts'
 import type { Outcome, Transaction } from './transaction.ts'
@@ -30,7 +29,7 @@ export interface SettleParts extends Omit<StolenTokenParts, 'limits'> {
   decisions: DetectionOptions['decisions']
   unnamedProxies: DetectionOptions['unnamedProxies']
   log: Pick<Logger, 'info' | 'error'>
-  logsInfo: boolean
+  requestLines: RequestLines
   metrics: Pick<Metrics, 'assessmentsTotal' | 'assessmentScore' | 'factorContribution'>
   playbooks: Pick<Playbooks, 'respond' | 'respondToSample'>
   receipts: Pick<Receipts, 'record' | 'recordRefusal' | 'recordSample'>
@@ -48,14 +47,9 @@ export interface Settle {
   catchUp: CatchUp
 }
 
-/** Lines about requests that a standing decision refused; receipts and metrics count what they leave out. */
-const REFUSALS_LOGGED_PER_SECOND = 20
-
 export function createSettle (parts: SettleParts): Settle {
-  const { clients, clock, log, logsInfo, metrics, playbooks, receipts } = parts
-  const refusalsLogged = createPerSecond(clock, REFUSALS_LOGGED_PER_SECOND)
+  const { clients, log, metrics, requestLines, playbooks, receipts } = parts
   const watchForTheft = createStolenTokenWatch(parts, parts.thresholds.block)
-  let unlogged = 0
   // Label sets are few and hashed once: half of what counting a refused request costs.
   const refusals = {
     decision: metrics.assessmentsTotal.labels('BLOCK', 'decision'),
@@ -72,7 +66,7 @@ export function createSettle (parts: SettleParts): Settle {
     respond(transaction)
     attempt(transaction, 'the use of its credential', () => watchForTheft(transaction))
     const { logLine } = outcome
-    if (logLine !== undefined) attempt(transaction, 'the log line', () => writeLogLine(transaction, logLine))
+    if (logLine !== undefined) attempt(transaction, 'the log line', () => requestLines.write(transaction, logLine))
   }
 
   function respond (transaction: Transaction): void {
@@ -131,25 +125,6 @@ export function createSettle (parts: SettleParts): Settle {
   function tell (transaction: Transaction): void {
     const detection = detectionOf(asHeld(transaction, parts.thresholds), options)
     if (detection !== null) playbooks.respond(detection)
-  }
-
-  function writeLogLine (transaction: Transaction, logLine: Record<string, unknown>): void {
-    const { id, client, refusedBy, score, verdict } = transaction
-    const isRefusal = refusedBy === 'decision'
-    if (!logsInfo) return
-    if (isRefusal && !refusalsLogged.take()) {
-      unlogged++
-      return
-    }
-    log.info({
-      assessment: id,
-      client,
-      ...logLine,
-      ...(refusedBy === null ? {} : { refusedBy }),
-      ...(isRefusal && unlogged > 0 ? { unlogged } : {}),
-      ...(score === null ? {} : { score: score.value, action: verdict?.action, factor: decisiveFactor(score) })
-    }, transaction.door === 'websocket' ? 'operation' : 'request')
-    if (isRefusal) unlogged = 0
   }
 
   const catchUp = createCatchUp({ ...parts, tell })

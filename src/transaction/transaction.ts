@@ -121,5 +121,16 @@ export interface Outcome {
   /** The thing asked for does not exist, though the status does not say so. */
   readonly notFound?: boolean
   /** The transport's part of the log line; absent where a request leaves none. */
-  readonly logLine?: Readonly<Record<string, unknown>>
+  readonly logLine?: LogLine
+}
+
+/** What only the transport knows of a request's line. */
+export interface LogLine {
+  readonly requestId: string | null
+  /** Of a closed list (methodLabel), or WS. */
+  readonly method: string
+  readonly route: string | null
+  readonly status: number
+  /** From its first byte to its answer; null where nobody measured it. */
+  readonly ms: number | null
 }

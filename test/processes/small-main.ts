@@ -36,7 +36,7 @@ await run({
     const app = Fastify({ loggerInstance: parts.logging.log, disableRequestLogging: true, keepAliveTimeout: 65_000, return503OnClosing: false })
     app.decorate('clock', parts.clock)
     await app.register(fp(async () => {}, { name: 'clock' }))
-    await app.register(metricsPlugin)
+    await app.register(metricsPlugin, parts)
     await app.register(fleetPlugin, parts)
     await app.register(processesPlugin, parts)
     const heard: unknown[] = []

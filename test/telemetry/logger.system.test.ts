@@ -20,6 +20,19 @@ t.test('one line per event, secrets hidden, and text cannot forge a line', (t) =
   t.end()
 })
 
+t.test('lines about requests come before whatever is said after them', async (t) => {
+  const written: string[] = []
+  const { log, requests, flush } = createLogger({ level: 'info', processId: 'p', slot: null, destination: { write: (text: string) => { written.push(text) } } })
+  requests.write(`${requests.head}2027-01-15T08:00:00.000Z","msg":"request"}`)
+  t.same(written, [], 'they wait for others')
+  log.warn('said after it')
+  requests.write('{}')
+  flush()
+  t.same(written.join('').trimEnd().split('\n').map((line) => (JSON.parse(line) as { msg?: string }).msg), ['request', 'said after it', undefined])
+  t.match(JSON.parse(written[0]!), { level: 'info', process: 'p', slot: 'primary', pid: process.pid })
+  t.equal(createLogger({ level: 'warn', processId: 'p', slot: 0, destination: { write () {} } }).requests.isOn, false)
+})
+
 t.test('the metrics server: figures, 503 without, 404 beside, and a port in use is an error', async (t) => {
   let fails = false
   const server = await openMetricsServer({ host: '127.0.0.1', port: 0, render: async () => { if (fails) throw new Error('no'); return 'neko_x 1\n' } })

@@ -7,7 +7,7 @@ import { startServer } from '../server.ts'
 const NAMES = [
   'neko_http_requests_total', 'neko_http_request_duration_seconds', 'neko_http_requests_in_flight', 'neko_assessments_total', 'neko_assessment_score', 'neko_factor_contribution', 'neko_scoring_duration_seconds',
   'neko_scoring_queue_size', 'neko_limit_decisions_total', 'neko_cache_requests_total', 'neko_breaker_state', 'neko_decisions_active', 'neko_playbook_runs_total', 'neko_audit_events_total', 'neko_audit_backlog',
-  'neko_storage_up', 'neko_redis_up', 'neko_processes', 'neko_process_restarts_total'
+  'neko_storage_up', 'neko_redis_up', 'neko_processes', 'neko_process_restarts_total', 'neko_log_lines_dropped_total'
 ]
 const SERIES_MAX = 2000
 

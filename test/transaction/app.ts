@@ -71,7 +71,10 @@ export async function openApp (t: Teardown, environment: Record<string, string> 
     clock,
     port,
     url: `http://127.0.0.1:${port}`,
-    takeLines: () => lines.splice(0).map((line) => JSON.parse(line) as Record<string, unknown>)
+    takeLines () {
+      logging.flush()
+      return lines.splice(0).join('').trimEnd().split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>)
+    }
   }
 }
 

@@ -89,7 +89,8 @@ export function createOperations (app: FastifyInstance): RunOperation {
         ? await answer(transaction, { asked, caller, fault, isOver })
         : { status: refusal.status, ...refusedWith(refusal, transaction.id) }
     })
-    walk.settle(transaction, { status, logLine: { method: 'WS', route: '/graphql', status } })
+    const logLine = { requestId: caller.requestId, method: 'WS', route: '/graphql', status, ms: null }
+    walk.settle(transaction, { status, logLine })
     return rest
   }
 
