@@ -14,6 +14,7 @@
  */
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
+import { FRESH_MS_MAX, STALE_MS_MAX } from './bounds.ts'
 import { createFlights } from './flights.ts'
 import { createInvalidationLog } from './invalidation-log.ts'
 import { createMemory, type Entry } from './memory.ts'
@@ -93,8 +94,6 @@ const BYTES_MAX = 64 * 1_048_576
 /** While writes of other hosts are not heard. */
 const UNHEARD_FRESH_MS = 1_000
 const BRIDGE_LOOK_MS = 250
-const FRESH_MS_MAX = 3_600_000
-const STALE_MS_MAX = 3_600_000
 
 /** What a flight brings: `isFor` says who may have it. */
 interface Landed<V> { answer: Answer<V>, isForAll: boolean }
@@ -109,6 +108,8 @@ export function createCache<V> (options: CacheOptions<V>): Cache<V> {
   let invalidations = 0
   let isUnheard = fleet.bridgeUp() === false
   const bridgeLook = clock.every(BRIDGE_LOOK_MS, lookAtBridge)
+  // Meanwhile the others may have taken from the layer what it should have forgotten.
+  layer?.onLate((references) => { siblings.tell(references, false).catch(() => { /* it never rejects */ }) })
 
   function forget (references: readonly string[] | null): void {
     invalidations++

@@ -9,6 +9,8 @@
  * hash and, now and then, a rebuilt table. The references are an index, so that an invalidation costs what it hits.
  */
 
+import { REFERENCES_MAX } from './bounds.ts'
+
 export interface Entry<V> {
   readonly key: string
   readonly value: V
@@ -43,8 +45,6 @@ export interface Memory<V> {
   clear (): number
 }
 
-/** References of one entry: a page of 100 things and what counts them. More is not held. */
-export const REFERENCES_MAX = 256
 /** No entry may push out more than this part of the others. */
 const ENTRY_PART = 16
 /** Measured: the entry, its place in the map, its own list of references, 275 (Node 26, 64-bit). */

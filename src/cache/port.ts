@@ -18,6 +18,8 @@ export interface SharedLayer<V> {
   invalidate (references: readonly string[] | null): Promise<boolean>
   /** Another process could not write this: owed here as well. */
   owe (references: readonly string[] | null): void
+  /** Told of each invalidation that was written late. */
+  onLate (listener: (references: readonly string[] | null) => void): void
   close (): void
 }
 
