@@ -56,7 +56,7 @@ module.exports = {
       { path: 'node_modules/(fastify|mercurius|mongodb|ioredis|pino|undici|ws|@fastify)/|^src/(config|transports|transaction|schema|processes|storage)/', reachable: true }),
     forbid('workers-are-opened-by-path', 'Thread entries are opened by URL, imported by nobody.',
       { path: '^src/' }, { path: '^workers/', ...values }),
-    forbid('drivers-live-in-storage', 'Only storage names a database driver; only fleet and limits name Redis beside it.',
+    forbid('drivers-live-in-storage', 'Only storage names a database driver; only fleet, limits and cache name Redis beside it.',
       { path: '^src/', pathNot: '^src/(storage|fleet|limits|cache)/' }, { path: '^node:sqlite$|node_modules/(mongodb|ioredis)/', ...values }),
     forbid('walk-has-no-framework', 'The walk is plain data and calls that any door can stand before: no framework and no socket, types included.',
       { path: '^src/transaction/' }, { path: `${SOCKETS}|${FRAMEWORK}|^src/(transports|schema|processes)/` }),

@@ -93,7 +93,7 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
       handlers.set(topic, set.add(handler))
       return () => { set.delete(handler) }
     },
-    ask (topic, message, { timeoutMs, processId: to }) {
+    ask (topic, message, { timeoutMs, processId: to, waitFor }) {
       if (closed || asks.size >= ASKS_MAX || !isSmall(message) || to === processId) return Promise.resolve([])
       const id = `${processId}.${(askCount++).toString(36)}.${randomText(4)}`
       return new Promise((resolve) => {
@@ -104,7 +104,8 @@ export function createFleetEndpoint (options: EndpointOptions): FleetEndpoint {
         const ask: Ask = { answers: [], finish }
         const timer = clock.after(timeoutMs, finish)
         asks.set(id, ask)
-        send({ kind: 'ask', id, topic, message, from: processId, to: to ?? null, timeoutMs })
+        const question = { id, topic, message, from: processId, to: to ?? null, timeoutMs }
+        send({ kind: 'ask', ...question, ...(waitFor === undefined ? {} : { waitFor }) })
       })
     },
     answer (topic, handler) { answerers.set(topic, handler) },

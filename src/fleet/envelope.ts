@@ -7,7 +7,16 @@ import type { Json } from '../std/json.ts'
  */
 export type Envelope =
   | { kind: 'publish', topic: string, message: Json, from: string, to?: string }
-  | { kind: 'ask', id: string, topic: string, message: Json, from: string, to: string | null, timeoutMs: number }
+  | {
+    kind: 'ask',
+    id: string,
+    topic: string,
+    message: Json,
+    from: string,
+    to: string | null,
+    timeoutMs: number,
+    waitFor?: 'host'
+  }
   | { kind: 'answer', id: string, message: Json, from: string, to: string }
   | { kind: 'end', id: string, from: string, to: string }
   | { kind: 'presence', processes: string[], from: string }

@@ -65,7 +65,7 @@ export function createFleetHub (clock: Pick<Clock, 'after'>): FleetHub {
     const targets = [...members].filter(([id]) => id !== envelope.from && (envelope.to === null || envelope.to === id))
     const waiting = new Set(targets.map(([id]) => id))
     const isElsewhere = !isRemote && bridge !== null && !(envelope.to !== null && waiting.size > 0)
-    if (isElsewhere) {
+    if (isElsewhere && envelope.waitFor !== 'host') {
       for (const [host, processes] of bridge!.hosts()) {
         if (envelope.to === null || processes.includes(envelope.to)) waiting.add(host)
       }

@@ -27,9 +27,14 @@ export interface Fleet {
   subscribe (topic: string, handler: (message: Json, fromProcessId: string) => void): () => void
   /**
    * Asks every other process (or one) and collects what answers in time, at most 64 answers; never rejects for a
-   * silent sibling. Processes without an answerer for the topic, and answers of `null`, are left out.
+   * silent sibling. Processes without an answerer for the topic, and answers of `null`, are left out. With `waitFor`
+   * all are asked, and only those of this host are waited for: a distant host costs the asker nothing.
    */
-  ask (topic: string, message: Json, options: { timeoutMs: number, processId?: string }): Promise<Json[]>
+  ask (
+    topic: string,
+    message: Json,
+    options: { timeoutMs: number, processId?: string, waitFor?: 'host' }
+  ): Promise<Json[]>
   /** One answerer per topic. */
   answer (topic: string, handler: (message: Json) => Json | null | Promise<Json | null>): void
   close (): Promise<void>

@@ -1,0 +1,253 @@
+/**
+ * A named cache of whole answers: memory in front of a layer that processes may share (Redis).
+ *
+ * Owns: what is fresh, one computation per key, and what an invalidation does to both. Never does: know what an answer
+ * says or who may read it (the key does), cache an error, or make anybody wait for the layer longer than it promises.
+ * In: a key, and how to compute its answer; out: the answer and where it came from.
+ *
+ * What holds: a read that begins after `invalidate` resolved sees nothing that was computed before it, here and in
+ * every process of this host that is not silent; on other hosts a second later. While other hosts cannot be heard,
+ * entries are fresh for a second at most, and when they are heard again what was held is dropped.
+ *
+ * Why our own: async-cache-dedupe answers every look-up by promises, bounds by count, takes TTLs in whole seconds and
+ * keeps what an invalidation overtook while it was computed.
+ */
+import type { Fleet } from '../fleet/port.ts'
+import type { Clock } from '../std/clock.ts'
+import { FRESH_MS_MAX, STALE_MS_MAX } from './bounds.ts'
+import { createFlights } from './flights.ts'
+import { createInvalidationLog } from './invalidation-log.ts'
+import { createMemory, type Entry } from './memory.ts'
+import type { Shared, SharedLayer, Turn } from './port.ts'
+import { createSiblings, tellable } from './siblings.ts'
+
+/** What was computed, and how it may be kept. */
+export interface Computed<V> {
+  value: V
+  /** What the value takes in memory. */
+  bytes: number
+  /** What it was read from: an invalidation of one of them is its end. At most 256, or it is not kept. */
+  references: readonly string[]
+  /** An hour at most; 0: not kept. */
+  freshForMs: number
+  /** Beyond that, as an answer to an error: an hour at most. */
+  staleForMs: number
+  /** False for what is partial, degraded or an error. */
+  keep: boolean
+  /** Whether those who waited for it may have what is not kept; otherwise each computes for itself. */
+  share: boolean
+}
+
+export interface Answer<V> {
+  readonly status: 'HIT' | 'MISS' | 'STALE'
+  readonly value: V
+  /** Since its computation began. */
+  readonly ageMs: number
+  readonly freshForMs: number
+}
+
+export interface CacheStats {
+  entries: number
+  bytes: number
+  bytesMax: number
+  hits: number
+  misses: number
+  stale: number
+  evictions: number
+  /** Calls of `invalidate` and `clear`, here and in other processes. */
+  invalidations: number
+}
+
+export interface Cache<V> {
+  readonly name: string
+  /** A fresh entry, at once; counted as a hit. Without one, `load` counts what follows. */
+  peek (key: string): Entry<V> | undefined
+  /**
+   * The answer from memory, from the layer behind it, or computed: once for all who ask meanwhile.
+   * @throws what `compute` throws, to all who waited for it
+   */
+  load (key: string, compute: () => Promise<Computed<V>>): Promise<Answer<V>>
+  /** Something was made beside a held value; false: it is not counted, so let it go. */
+  grow (key: string, value: V, bytes: number): boolean
+  /**
+   * After the write that changed them. Never rejects; 150 ms at most when Redis and a sibling are silent.
+   * @param references more than 256 clear the whole cache
+   */
+  invalidate (references: readonly string[]): Promise<void>
+  clear (): Promise<void>
+  stats (): CacheStats
+  close (): void
+}
+
+export interface CacheOptions<V> {
+  name: string
+  clock: Clock
+  fleet: Fleet
+  layer: SharedLayer<V> | null
+  /** Of all entries in memory, with what holding them costs. */
+  bytesMax?: number
+  /** Whether an entry past its freshness may answer for an error now: while the store's breaker is not closed. */
+  staleAllowed (): boolean
+}
+
+const BYTES_MAX = 64 * 1_048_576
+/** While writes of other hosts are not heard. */
+const UNHEARD_FRESH_MS = 1_000
+const BRIDGE_LOOK_MS = 250
+
+/** What a flight brings: `isFor` says who may have it. */
+interface Landed<V> { answer: Answer<V>, isForAll: boolean }
+
+export function createCache<V> (options: CacheOptions<V>): Cache<V> {
+  const { name, clock, fleet, layer, bytesMax = BYTES_MAX, staleAllowed } = options
+  const memory = createMemory<V>({ bytesMax })
+  const log = createInvalidationLog()
+  const flights = createFlights<Landed<V>>({ clock })
+  const siblings = createSiblings({ name, fleet, clock, forget: forgetAsTold })
+  const counts = { HIT: 0, MISS: 0, STALE: 0 }
+  let invalidations = 0
+  let isUnheard = fleet.bridgeUp() === false
+  const bridgeLook = clock.every(BRIDGE_LOOK_MS, lookAtBridge)
+  // Meanwhile the others may have taken from the layer what it should have forgotten.
+  layer?.onLate((references) => { siblings.tell(references, false).catch(() => { /* it never rejects */ }) })
+
+  function forget (references: readonly string[] | null): void {
+    invalidations++
+    log.note(references)
+    if (references === null) memory.clear()
+    else memory.invalidate(references)
+  }
+
+  function forgetAsTold (references: readonly string[] | null, isOwed: boolean): void {
+    if (isOwed) layer?.owe(references)
+    forget(references)
+  }
+
+  async function forgetEverywhere (references: readonly string[] | null): Promise<void> {
+    forget(references)
+    // The layer first: whoever of the others has forgotten it must not find it there again.
+    const isWritten = await layer?.invalidate(references) ?? true
+    await siblings.tell(references, !isWritten)
+  }
+
+  function lookAtBridge (): void {
+    const wasUnheard = isUnheard
+    isUnheard = fleet.bridgeUp() === false
+    if (!wasUnheard || isUnheard) return
+    forget(null)
+    siblings.remind()
+  }
+
+  function peek (key: string): Entry<V> | undefined {
+    const entry = memory.get(key)
+    if (entry === undefined) return undefined
+    const ageMs = clock.monotonic() - entry.storedAtMs
+    if (ageMs >= entry.freshForMs || (isUnheard && ageMs >= UNHEARD_FRESH_MS)) return undefined
+    counts.HIT++
+    return entry
+  }
+
+  async function fly (key: string, compute: () => Promise<Computed<V>>): Promise<Landed<V>> {
+    const since = log.now
+    const turn = await layer?.turn(key) ?? null
+    try {
+      const found = turn === null ? null : adopt(key, turn.found, since)
+      if (found !== null && found.ageMs < found.freshForMs) return landed('HIT', found, found.ageMs)
+      return await computeAnswer({ key, compute, since, turn })
+    } finally {
+      turn?.end()
+    }
+  }
+
+  /** What the layer gave goes into memory with the age it has; null when it was invalidated on the way. */
+  function adopt (key: string, found: Shared<V> | null, since: number): Shared<V> | null {
+    if (found === null || !log.holds(found.references, since)) return null
+    const storedAtMs = clock.monotonic() - found.ageMs
+    if (storedAtMs > (memory.get(key)?.storedAtMs ?? -Infinity)) memory.set({ ...found, key, storedAtMs })
+    return found
+  }
+
+  async function computeAnswer (
+    { key, compute, since, turn }: {
+      key: string, compute: () => Promise<Computed<V>>, since: number, turn: Turn<V> | null
+    }
+  ): Promise<Landed<V>> {
+    const storedAtMs = clock.monotonic()
+    let computed: Computed<V>
+    try {
+      computed = await compute()
+    } catch (error) {
+      const entry = staleEntry(key)
+      if (entry === undefined) throw error
+      return landed('STALE', entry, clock.monotonic() - entry.storedAtMs)
+    }
+    const made = { ...computed, ...boundedTimes(computed) }
+    if (made.keep && made.freshForMs > 0 && log.holds(made.references, since)) {
+      memory.set({ ...made, key, storedAtMs })
+      turn?.keep(made)
+    }
+    return landed('MISS', made, clock.monotonic() - storedAtMs, made.keep || made.share)
+  }
+
+  /** It is held, so nothing that it hangs on was invalidated. */
+  function staleEntry (key: string): Entry<V> | undefined {
+    const entry = staleAllowed() ? memory.get(key) : undefined
+    if (entry === undefined) return undefined
+    return clock.monotonic() - entry.storedAtMs < entry.freshForMs + entry.staleForMs ? entry : undefined
+  }
+
+  function counted ({ answer }: Landed<V>): Answer<V> {
+    counts[answer.status]++
+    return answer
+  }
+
+  return {
+    name,
+    peek,
+    async load (key, compute) {
+      const entry = peek(key)
+      if (entry !== undefined) return landed('HIT', entry, clock.monotonic() - entry.storedAtMs).answer
+      const flight = flights.find(key, log.now)
+      if (flight === undefined) return counted(await flights.start(key, log.now, () => fly(key, compute)))
+      const awaited = await flights.wait(flight)
+      if (awaited?.isForAll === true) return counted(awaited)
+      // Nobody waits twice, and not for the layer either.
+      const since = log.now
+      return counted(await flights.start(key, since, () => computeAnswer({ key, compute, since, turn: null })))
+    },
+    grow: memory.grow,
+    invalidate: (references) => forgetEverywhere(tellable(references)),
+    clear: () => forgetEverywhere(null),
+    stats: () => ({
+      entries: memory.size,
+      bytes: memory.bytes,
+      bytesMax,
+      hits: counts.HIT,
+      misses: counts.MISS,
+      stale: counts.STALE,
+      evictions: memory.evictions,
+      invalidations
+    }),
+    close () {
+      bridgeLook.cancel()
+      siblings.close()
+      layer?.close()
+    }
+  }
+}
+
+function landed<V> (
+  status: Answer<V>['status'],
+  { value, freshForMs }: Pick<Entry<V>, 'value' | 'freshForMs'>,
+  ageMs: number,
+  isForAll = true
+): Landed<V> {
+  return { answer: { status, value, ageMs, freshForMs }, isForAll }
+}
+
+function boundedTimes (computed: { freshForMs: number, staleForMs: number }): typeof computed {
+  return {
+    freshForMs: Math.min(computed.freshForMs, FRESH_MS_MAX),
+    staleForMs: Math.min(Math.max(0, computed.staleForMs), STALE_MS_MAX)
+  }
+}

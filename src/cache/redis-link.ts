@@ -1,0 +1,148 @@
+/**
+ * The cache's connection to Redis: the six commands that it needs, none of which waits longer than 100 ms or throws.
+ *
+ * Owns: the connection and whether it is worth asking. Never does: know what a key or value means; name a command that
+ * walks or empties a database. In: keys and bytes; out: the reply, or undefined for a Redis that is away, stalls or
+ * refuses.
+ *
+ * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row it is asked one trial at a
+ * time (std/breaker.ts). Each change of state is one line in the log.
+ */
+import { Redis } from 'ioredis'
+import { createBreaker, type BreakerState } from '../std/breaker.ts'
+import type { Clock } from '../std/clock.ts'
+import { withDeadline } from '../std/deadline.ts'
+import type { Logger } from '../telemetry/logger.ts'
+
+/** What is under a key, and Redis' own time just before it was read: microseconds since the epoch. */
+export interface Look { nowMicros: number, frame: Buffer | null }
+
+export interface RedisLink {
+  look (key: string): Promise<Look | undefined>
+  /** Takes the lock when it is free, then looks at the value: whoever had the lock may have left it there. */
+  lockAndLook (lock: string, token: string, lockMs: number, key: string): Promise<Look & { isMine: boolean } | undefined>
+  /** Gives it back, when it is still this token's. */
+  unlock (lock: string, token: string): Promise<void>
+  setValue (key: string, frame: Buffer, ms: number): Promise<void>
+  getMarks (keys: readonly string[]): Promise<Array<string | null> | undefined>
+  /** Sets all of them to Redis' own time at once. False: perhaps it was done, perhaps not. */
+  setMarks (keys: readonly string[], ms: number): Promise<boolean>
+  close (): void
+}
+
+interface RedisLinkOptions {
+  url: string
+  clock: Clock
+  log: Pick<Logger, 'info' | 'warn'>
+  onState? (state: BreakerState): void
+}
+
+const COMMAND_MS = 100
+const CONNECT_MS = 300
+const FAILURES_MAX = 3
+const OPEN_MS_MIN = 200
+const OPEN_MS_MAX = 2_000
+const RECONNECT_MS_MAX = 2_000
+/** Values on their way to a Redis that does not read: more are not sent. */
+const OUT_BYTES_MAX = 16 * 1_048_576
+
+/** In one step, so that no mark is older than the moment it was asked for; the time is the reply's. */
+const SET_MARKS = `
+local time = redis.call('TIME')
+local now = time[1] .. string.format('%06d', time[2])
+for i = 1, #KEYS do redis.call('SET', KEYS[i], now, 'PX', ARGV[1]) end
+return now`
+
+const UNLOCK = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`
+
+export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions): RedisLink {
+  const redis = connect(url)
+  // Not known yet, so that also a Redis that is away from the start gets its line.
+  let isUp: boolean | null = null
+  let isClosed = false
+  let reason: string | undefined
+  const breaker = createBreaker({
+    clock,
+    failuresMax: FAILURES_MAX,
+    openMsMin: OPEN_MS_MIN,
+    openMsMax: OPEN_MS_MAX,
+    onState (state) {
+      onState?.(state)
+      if (state !== 'half-open') note(state === 'closed')
+    }
+  })
+
+  function note (up: boolean): void {
+    if (up === isUp || isClosed) return
+    isUp = up
+    if (up) log.info('the cache is shared through Redis')
+    else log.warn({ reason }, 'Redis is away for the cache: each process caches alone until it returns')
+  }
+
+  redis.on('error', (error: Error) => { reason = error.message })
+  redis.on('close', () => note(false))
+  redis.on('ready', () => {
+    breaker.succeed()
+    note(true)
+  })
+
+  /** Undefined: no reply in time. */
+  async function ask<T> (command: () => Promise<T>): Promise<T | undefined> {
+    if (redis.status !== 'ready' || !breaker.allows()) return undefined
+    try {
+      // Commands of one turn travel together, and wait for those before them: the client's own timeout begins later.
+      const reply = await withDeadline(command(), COMMAND_MS, () => new Error('no reply in time'))
+      breaker.succeed()
+      return reply
+    } catch (error) {
+      reason = error instanceof Error ? error.message : undefined
+      breaker.fail()
+      return undefined
+    }
+  }
+
+  return {
+    look: (key) => ask(async () => toLook(await Promise.all([redis.time(), redis.getBuffer(key)]))),
+    lockAndLook: (lock, token, lockMs, key) => ask(async () => {
+      const [isMine, ...look] = await Promise.all([
+        redis.set(lock, token, 'PX', lockMs, 'NX'), redis.time(), redis.getBuffer(key)
+      ])
+      return { isMine: isMine === 'OK', ...toLook(look) }
+    }),
+    async unlock (lock, token) { await ask(() => redis.eval(UNLOCK, 1, lock, token)) },
+    async setValue (key, frame, ms) {
+      if (outBytes(redis) + frame.length <= OUT_BYTES_MAX) await ask(() => redis.set(key, frame, 'PX', ms))
+    },
+    getMarks: (keys) => ask(() => redis.mget(...keys)),
+    async setMarks (keys, ms) {
+      return await ask(() => redis.eval(SET_MARKS, keys.length, ...keys, ms)) !== undefined
+    },
+    close () {
+      isClosed = true
+      redis.disconnect()
+    }
+  }
+}
+
+function connect (url: string): Redis {
+  return new Redis(url, {
+    connectTimeout: CONNECT_MS,
+    commandTimeout: COMMAND_MS,
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    retryStrategy: (attempt) =>
+      Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4))
+  })
+}
+
+/** ioredis does not say in its types that the connection's stream is there. */
+function outBytes (redis: Redis): number {
+  return (redis as unknown as { stream?: { writableLength?: number } }).stream?.writableLength ?? 0
+}
+
+function toLook ([time, frame]: [Array<number | string>, Buffer | null]): Look {
+  return { nowMicros: Number(time[0]) * 1_000_000 + Number(time[1]), frame }
+}
