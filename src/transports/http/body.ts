@@ -37,41 +37,106 @@ interface BodyBounds {
   onUnread: () => void
 }
 
-/** Reads at most `limitBytes` within `timeoutMs`; never rejects. Too many pieces count as too many bytes. */
-export function readBody (
-  raw: IncomingMessage,
-  { limitBytes, timeoutMs, room, onUnread }: BodyBounds
-): Promise<BodyRead> {
-  const { promise, resolve } = Promise.withResolvers<BodyRead>()
-  const chunks: Buffer[] = []
-  let pieces = 0
-  let received = 0
-  const timer = setTimeout(() => finish('slow'), timeoutMs)
-  const onData = (chunk: Buffer): void => {
-    if (room !== null) chunk.copy(room, received)
-    received += chunk.length
+/**
+ * Reads at most `limitBytes` within `timeoutMs`, and then calls `done`, never within the work of the parser. Too many
+ * pieces count as too many bytes.
+ */
+export function readBody (raw: IncomingMessage, bounds: BodyBounds, done: (read: BodyRead) => void): void {
+  const reading = new Reading(raw, bounds, done)
+  underWay.add(reading)
+  sweeper ??= setInterval(sweep, SWEEP_MS).unref()
+  // What came before somebody asked lies in the stream already (a request that waited for its turn on its connection).
+  const isFresh = (raw.socket as { parser?: object | null } | undefined)?.parser != null && !raw.complete && raw.readableLength === 0
+  if (isFresh) takeFromParser(raw, reading)
+  else takeFromStream(raw, reading)
+}
+
+/** One look at all bodies that are under way, instead of a timer and four listeners for each. */
+const SWEEP_MS = 100
+const underWay = new Set<Reading>()
+let sweeper: NodeJS.Timeout | null = null
+
+function sweep (): void {
+  const nowMs = performance.now()
+  for (const reading of underWay) {
+    if (reading.raw.destroyed) reading.finish('gone')
+    else if (nowMs >= reading.dueMs) reading.finish('slow')
+  }
+  if (underWay.size > 0) return
+  clearInterval(sweeper!)
+  sweeper = null
+}
+
+class Reading {
+  readonly raw: IncomingMessage
+  readonly dueMs: number
+  readonly #bounds: BodyBounds
+  readonly #done: (read: BodyRead) => void
+  readonly #chunks: Buffer[] = []
+  #pieces = 0
+  #received = 0
+  isOver = false
+  /** Lets go of what the chunks come from. */
+  leave: () => void = () => {}
+
+  constructor (raw: IncomingMessage, bounds: BodyBounds, done: (read: BodyRead) => void) {
+    this.raw = raw
+    this.#bounds = bounds
+    this.#done = done
+    this.dueMs = performance.now() + bounds.timeoutMs
+  }
+
+  take (chunk: Buffer): void {
+    const { room, limitBytes } = this.#bounds
+    if (room !== null) chunk.copy(room, this.#received)
+    this.#received += chunk.length
+    const received = this.#received
     if (room === null) {
-      chunks.push(received > limitBytes ? chunk.subarray(0, chunk.length - (received - limitBytes)) : chunk)
+      this.#chunks.push(received > limitBytes ? chunk.subarray(0, chunk.length - (received - limitBytes)) : chunk)
     }
-    if (received > limitBytes || ++pieces > SMALL_PIECES_MAX + received / PIECE_BYTES) finish('over')
+    if (received > limitBytes || ++this.#pieces > SMALL_PIECES_MAX + received / PIECE_BYTES) this.finish('over')
   }
-  const onEnd = (): void => finish('whole')
-  const onGone = (): void => finish('gone')
-  function finish (end: BodyRead['end']): void {
-    clearTimeout(timer)
-    raw.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone)
-    if (end === 'over' || end === 'slow') onUnread()
-    resolve({
-      bytes: room !== null
-        ? room.subarray(0, Math.min(received, limitBytes))
-        : chunks.length === 1
-          ? chunks[0] as Buffer
-          : Buffer.concat(chunks),
-      end
-    })
+
+  finish (end: BodyRead['end']): void {
+    if (this.isOver) return
+    this.isOver = true
+    underWay.delete(this)
+    this.leave()
+    if (end === 'over' || end === 'slow') this.#bounds.onUnread()
+    // What stands behind it in the same read is known then.
+    process.nextTick(this.#done, { bytes: this.#bytes(), end })
   }
+
+  #bytes (): Buffer {
+    const { room, limitBytes } = this.#bounds
+    if (room !== null) return room.subarray(0, Math.min(this.#received, limitBytes))
+    return this.#chunks.length === 1 ? this.#chunks[0] as Buffer : Buffer.concat(this.#chunks)
+  }
+}
+
+/**
+ * Past the stream, which costs as much as all else here: Node's parser gives each chunk to `push`. The stream still
+ * hears of the end, and of whatever is not read.
+ */
+function takeFromParser (raw: IncomingMessage, reading: Reading): void {
+  const push = raw.push
+  reading.leave = () => { raw.push = push }
+  raw.push = (chunk: Buffer | null) => {
+    if (chunk !== null) {
+      reading.take(chunk)
+      return true
+    }
+    reading.finish('whole')
+    return raw.push(null)
+  }
+}
+
+function takeFromStream (raw: IncomingMessage, reading: Reading): void {
+  const onData = (chunk: Buffer): void => reading.take(chunk)
+  const onEnd = (): void => reading.finish('whole')
+  const onGone = (): void => reading.finish('gone')
+  reading.leave = () => { raw.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone) }
   raw.on('data', onData).on('end', onEnd).on('close', onGone).on('error', onGone)
-  return promise
 }
 
 /**

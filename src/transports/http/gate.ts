@@ -3,7 +3,6 @@ import type { Principal } from '../../identity/shapes.ts'
 import { createAddressSet } from '../../std/ip.ts'
 import { methodLabel } from '../../telemetry/metrics.ts'
 import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
-import { limitHeaders } from '../../transaction/limit-headers.ts'
 import type { Refusal } from '../../transaction/refusal.ts'
 import type { Arrival, Body, Transaction } from '../../transaction/transaction.ts'
 import { markUnjudged } from '../../transaction/unjudged.ts'
@@ -22,76 +21,128 @@ import { showVerdict } from './verdict-headers.ts'
  */
 export interface Gate {
   /**
-   * A reply when the request was refused, undefined when it may go on. A blocked address is answered without a
-   * promise: a blocked flood is most of what a defence sees.
+   * Calls `pass` when the request may go on, or when something of ours failed; all others are answered here. A request
+   * that no hop has to wait for is through without a promise: a flood that is refused, and reads that are cached, are
+   * most of what a defence sees.
    */
-  before (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> | FastifyReply | undefined
+  before (request: FastifyRequest, reply: FastifyReply, pass: Pass): void
   /** The parser refused a body of a request that passed: the verdict says so. */
   markUnjudged (request: FastifyRequest, reply: FastifyReply): void
   /** Once per request, whoever calls it first. */
   after (request: FastifyRequest, reply: FastifyReply): void
 }
 
+export type Pass = (error?: Error) => void
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * Asked for each request that passed the gate and has no header yet. True: it is answered, or `pass` will be
+     * called.
+     */
+    answerEarly?: (request: FastifyRequest, reply: FastifyReply, pass: () => void) => boolean
+  }
+}
+
 /** A whole request within 8 s; a caller who may send a large one gets 120. */
 const BODY_TIMEOUT_MS = 8_000
 const LARGE_BODY_TIMEOUT_MS = 120_000
 
-export function createGate (app: FastifyInstance): Gate {
+/** @param dress puts on an answer what every answer carries; once for each, before anything else of it */
+export function createGate (app: FastifyInstance, dress: (request: FastifyRequest, reply: FastifyReply) => void): Gate {
   const { config, walk } = app
   const trusted = createAddressSet(config.trustProxy)
   const countRequest = createRequestCounter(app)
 
-  function before (request: FastifyRequest, reply: FastifyReply): ReturnType<Gate['before']> {
-    if (request.routeOptions.config?.ungated === true) return undefined
-    const transaction = request.transaction = walk.begin(arrivalOf(request))
-    reply.header('x-neko-assessment', transaction.id)
-    const admitted = walk.admit(transaction)
-    if (admitted instanceof Promise) return admitted.then((refusal) => continueAfterAdmission(request, reply, refusal))
-    return admitted === null || app.isPreflight(request)
-      ? continueAfterAdmission(request, reply, admitted)
-      : refuseInTheMidst(request, reply, admitted)
+  function before (request: FastifyRequest, reply: FastifyReply, pass: Pass): void {
+    if (request.routeOptions.config?.ungated === true) {
+      dress(request, reply)
+      return pass()
+    }
+    guarded(request, reply, pass, () => {
+      const transaction = request.transaction = walk.begin(arrivalOf(request))
+      const admitted = walk.admit(transaction)
+      if (admitted instanceof Promise) {
+        const goOn = (refusal: Refusal | null): void =>
+          guarded(request, reply, pass, () => afterAdmission(request, reply, pass, refusal))
+        admitted.then(goOn, (error: Error) => fail(request, reply, pass, error))
+      } else if (admitted === null || app.isPreflight(request)) afterAdmission(request, reply, pass, admitted)
+      else refuseInTheMidst(request, reply, pass, admitted)
+    })
+  }
+
+  /** A fault of ours is an answer too, with what every answer carries. */
+  function guarded (request: FastifyRequest, reply: FastifyReply, pass: Pass, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      fail(request, reply, pass, error as Error)
+    }
+  }
+
+  function fail (request: FastifyRequest, reply: FastifyReply, pass: Pass, error: Error): void {
+    dress(request, reply)
+    pass(error)
   }
 
   /** The parser is still at work: what it finds behind the request decides whether its connection goes on. */
-  function refuseInTheMidst (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
+  function refuseInTheMidst (request: FastifyRequest, reply: FastifyReply, pass: Pass, refusal: Refusal): void {
     if (refusal.bodyUnread === true && announcesBody(request.raw)) app.pipelines.endAt(request.raw)
     else app.pipelines.holdBehind(request.raw)
-    process.nextTick(continueAfterAdmission, request, reply, refusal)
-    return reply
+    process.nextTick(afterAdmission, request, reply, pass, refusal)
   }
 
-  function continueAfterAdmission (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    refusal: Refusal | null
-  ): Promise<FastifyReply | undefined> | FastifyReply {
+  function afterAdmission (request: FastifyRequest, reply: FastifyReply, pass: Pass, refusal: Refusal | null): void {
     const transaction = request.transaction as Transaction
-    if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight(reply, transaction)
-    if (transaction.limit !== null) reply.headers(limitHeaders(transaction.limit))
-    if (refusal === null) return inspect(request, reply, transaction)
+    if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight(request, reply, transaction)
+    if (refusal === null) return readAndInspect(request, reply, pass, transaction)
+    dress(request, reply)
     if (transaction.refusedBy === 'decision' && maySeeScore(transaction.principal)) showVerdict(reply, transaction)
-    return sendRefusal(request, reply, refusal)
+    sendRefusal(request, reply, refusal)
   }
 
   /** One fixed answer whatever its address has done, and no violation of the limit; the receipt says what stands. */
-  function answerPreflight (reply: FastifyReply, transaction: Transaction): FastifyReply {
+  function answerPreflight (request: FastifyRequest, reply: FastifyReply, transaction: Transaction): void {
     transaction.limit = null
+    dress(request, reply)
     app.allowPreflight(reply)
-    return reply.code(204).send()
+    reply.code(204).send()
   }
 
-  async function inspect (
+  function readAndInspect (request: FastifyRequest, reply: FastifyReply, pass: Pass, transaction: Transaction): void {
+    if (!announcesBody(request.raw)) return inspect(request, reply, pass, null)
+    receive(app, request, transaction, (body) => guarded(request, reply, pass, () => {
+      if (body !== 'gone') return inspect(request, reply, pass, body)
+      after(request, reply)
+      reply.hijack()
+    }))
+  }
+
+  function inspect (request: FastifyRequest, reply: FastifyReply, pass: Pass, body: Body | null): void {
+    const refused = walk.inspect(request.transaction as Transaction, body)
+    if (!(refused instanceof Promise)) return afterInspection(request, reply, pass, { body, refusal: refused })
+    const goOn = (refusal: Refusal | null): void =>
+      guarded(request, reply, pass, () => afterInspection(request, reply, pass, { body, refusal }))
+    refused.then(goOn, (error: Error) => fail(request, reply, pass, error))
+  }
+
+  function afterInspection (
     request: FastifyRequest,
     reply: FastifyReply,
-    transaction: Transaction
-  ): Promise<FastifyReply | undefined> {
-    const body = announcesBody(request.raw) ? await receive(app, request, transaction) : null
-    if (body === 'gone') return reply.hijack() as unknown as FastifyReply
-    // Whatever the answer is.
-    if (body !== null && body.end !== 'whole') reply.header('connection', 'close')
-    const refusal = await walk.inspect(transaction, body)
-    if (maySeeScore(transaction.principal)) showVerdict(reply, transaction)
-    return refusal === null ? undefined : sendRefusal(request, reply, refusal)
+    pass: Pass,
+    { body, refusal }: { body: Body | null, refusal: Refusal | null }
+  ): void {
+    const early = request.routeOptions.config?.answerEarly
+    const goOn = (): void => {
+      dress(request, reply)
+      // Whatever the answer is.
+      if (body !== null && body.end !== 'whole') reply.header('connection', 'close')
+      const transaction = request.transaction as Transaction
+      if (maySeeScore(transaction.principal)) showVerdict(reply, transaction)
+      if (refusal === null) pass()
+      else sendRefusal(request, reply, refusal)
+    }
+    if (refusal !== null || early === undefined || !early(request, reply, goOn)) goOn()
   }
 
   function arrivalOf (request: FastifyRequest): Arrival {
@@ -145,13 +196,14 @@ export function createGate (app: FastifyInstance): Gate {
 }
 
 /** Reads the body; only a caller who may send a large or streamed one gets more than 64 KiB. */
-async function receive (
+function receive (
   app: FastifyInstance,
   request: FastifyRequest,
-  { submittedSample }: Transaction
-): Promise<Body | 'gone'> {
+  { submittedSample }: Transaction,
+  done: (body: Body | 'gone') => void
+): void {
   const { config: route, bodyLimit } = request.routeOptions
-  if (submittedSample && route?.streamed === true) return { bytes: null, end: 'whole' }
+  if (submittedSample && route?.streamed === true) return done({ bytes: null, end: 'whole' })
   const limitBytes = submittedSample ? bodyLimit ?? BODY_BYTES_MAX : BODY_BYTES_MAX
   // Nothing of a body that says it is too large is read: it is refused as soon as the rest of the request is scored.
   const announced = Number(request.headers['content-length'] ?? 0)
@@ -159,15 +211,14 @@ async function receive (
   const onUnread = (): void => app.pipelines.endAt(request.raw)
   if (announced > limitBytes) {
     onUnread()
-    return { bytes: null, end: 'over' }
+    return done({ bytes: null, end: 'over' })
   }
-  const { bytes, end } = await readBody(request.raw, {
+  readBody(request.raw, {
     limitBytes,
     timeoutMs: submittedSample ? LARGE_BODY_TIMEOUT_MS : BODY_TIMEOUT_MS,
     room: submittedSample ? null : app.bodies.take(announced),
     onUnread
-  })
-  return end === 'gone' ? end : { bytes, end }
+  }, ({ bytes, end }) => done(end === 'gone' ? end : { bytes, end }))
 }
 
 /** Label sets are few (closed lists of ours) and hashed once: half of what counting a refused request costs. */

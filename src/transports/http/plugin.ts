@@ -8,6 +8,7 @@ import { ReplayedBody } from './body.ts'
 import { createBodyPool } from './body-pool.ts'
 import { createGate } from './gate.ts'
 import type { Gate } from './gate.ts'
+import { limitHeaders } from '../../transaction/limit-headers.ts'
 import { boundPipelines, type Pipelines } from '../../std/pipelines.ts'
 import ownKeys from './own-keys.ts'
 import pressure from './pressure.ts'
@@ -52,25 +53,26 @@ export default fp(async (app) => {
     }
   }
 
-  const gate = createGate(app)
-  const before: Gate['before'] = (request, reply) => {
-    app.metrics.httpRequestsInFlight.inc()
-    // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
-    reply.raw.on('close', () => {
+  const gate: Gate = createGate(app, (request, reply) => {
+    const close = (): void => {
       gate.after(request, reply)
       giveBackBody(request)
-    })
+    }
+    // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
+    reply.raw.on('close', close)
+    // For one that has left already it may have come.
+    if (request.raw.socket.destroyed) process.nextTick(close)
+    const { transaction } = request
     reply.header('x-request-id', request.id)
+    if (transaction !== null) reply.header('x-neko-assessment', transaction.id)
     reply.headers(headers)
     app.allowOrigin(request, reply)
-    return gate.before(request, reply)
-  }
-  app.decorate('gate', { ...gate, before })
+    if (transaction?.limit) reply.headers(limitHeaders(transaction.limit))
+  })
+  app.decorate('gate', gate)
   app.addHook('onRequest', (request, reply, done) => {
-    const end = before(request, reply)
-    if (end instanceof Promise) return end
-    // A reply is on its way: nothing comes after it.
-    if (end === undefined) done()
+    app.metrics.httpRequestsInFlight.inc()
+    gate.before(request, reply, done)
   })
   app.addHook('onRequest', refuseUnreadable)
   // The bytes the gate read are given to the parser as if they had just come.
@@ -143,8 +145,8 @@ function answerError (app: FastifyInstance, error: Error, request: FastifyReques
  * For what Fastify refuses before routing (`/%zz`): no hook runs then, so the gate is
  * called by hand, before and after.
  */
-export async function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+export function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): void {
   const app = request.server
-  const gated = await app.gate.before(request, reply)
-  if (gated === undefined && !reply.sent) answerError(app, error, request, reply)
+  app.metrics.httpRequestsInFlight.inc()
+  app.gate.before(request, reply, (fault) => { answerError(app, fault ?? error, request, reply) })
 }

@@ -32,7 +32,8 @@ t.test('what is read into lent memory is what came, no more', async (t) => {
       let unread = 0
       const onUnread = (): void => { unread++ }
       const bounds = { limitBytes: limit, timeoutMs: 1_000, room, onUnread }
-      const reading = readBody(raw as unknown as IncomingMessage, bounds)
+      const { promise: reading, resolve } = Promise.withResolvers<{ bytes: Buffer, end: string }>()
+      readBody(raw as unknown as IncomingMessage, bounds, resolve)
       for (const piece of pieces) raw.emit('data', piece)
       raw.emit('end')
       const read = await reading
@@ -50,7 +51,8 @@ async function readPieces (count: number, bytes: number): Promise<[string, numbe
   let sent = 0
   const onUnread = (): void => {}
   const bounds = { limitBytes: 65_536, timeoutMs: 1_000, room: null, onUnread }
-  const reading = readBody(raw as unknown as IncomingMessage, bounds)
+  const { promise: reading, resolve } = Promise.withResolvers<{ bytes: Buffer, end: string }>()
+  readBody(raw as unknown as IncomingMessage, bounds, resolve)
   const piece = Buffer.alloc(bytes)
   while (sent < count && raw.emit('data', piece)) sent++
   raw.emit('end')
