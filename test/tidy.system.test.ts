@@ -144,10 +144,7 @@ const NOT_YET_IMPORTED: Readonly<Record<string, string>> = {
   '@fastify/rate-limit': '2026-11-29: the same; limits shared by hosts give it one',
   '@fastify/redis': '2026-11-29: the same; limits shared by hosts give it one'
 }
-const NOT_YET_IN_EFFECT: Readonly<Record<string, string>> = {
-  cacheRedisUrl: '2026-11-29: the response cache',
-  cacheTtlSeconds: '2026-11-29: the response cache'
-}
+const NOT_YET_IN_EFFECT: Readonly<Record<string, string>> = {}
 const COLUMNS_MAX = 120
 const FUNCTION_LINES_MAX = 120
 

@@ -55,7 +55,7 @@ export interface Config {
   readonly mongodbUri: string | null
   readonly mongodbDatabase: string
   readonly redisUrl: string | null
-  /** Checked and kept for the named caches, which are not built yet: nothing reads it, nor cacheTtlSeconds. */
+  /** Of the named caches, where it is not redisUrl. */
   readonly cacheRedisUrl: string | null
   /** The first signs; null outside production until identity generates one under DATA_DIR. */
   readonly jwtSecrets: readonly string[]
@@ -77,6 +77,8 @@ export interface Config {
     readonly medium: number,
     readonly long: number
   }
+  /** For how long an anonymous caller gets the same answer to the same query that has no policy; 0: not at all. */
+  readonly cacheDedupeSeconds: number
   readonly enforcement: 'enforce' | 'shadow'
   readonly challengeThreshold: number
   readonly blockThreshold: number
@@ -148,6 +150,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   CACHE_TTL_SHORT: '60',
   CACHE_TTL_MEDIUM: '300',
   CACHE_TTL_LONG: '600',
+  CACHE_DEDUPE_SECONDS: '0',
   ENFORCEMENT: 'enforce',
   CHALLENGE_THRESHOLD: '40',
   BLOCK_THRESHOLD: '75',
@@ -277,6 +280,7 @@ export function loadConfig (given: Environment): Config {
     auditRetentionBytes: number('AUDIT_RETENTION_MB', text('AUDIT_RETENTION_MB'), 64, 10_485_760) * 1_048_576,
     rates: ratesOf(text),
     cacheTtlSeconds: cacheTtlsOf(text),
+    cacheDedupeSeconds: number('CACHE_DEDUPE_SECONDS', text('CACHE_DEDUPE_SECONDS'), 0, 60),
     enforcement: oneOf('ENFORCEMENT', text('ENFORCEMENT'), ['enforce', 'shadow'] as const),
     challengeThreshold,
     blockThreshold,

@@ -100,7 +100,7 @@ export const identityGraphql: RoomGraphql = {
 
     extend type Query {
       """The caller."""
-      me: Me! @auth(scope: "")
+      me: Me! @auth(scope: "") @cached(time: SHORT, shared: false)
       """People who may sign in."""
       users(first: Int, after: String): UserConnection! @auth(scope: "manage")
       """API keys."""

@@ -8,7 +8,8 @@
  * (profile.ts). So no write can lose a source's facts, and a repeated import finds nothing to do.
  *
  * Every change is audited before it is written, and acknowledged after both; writes are compare-and-set, so that two
- * administrators, or one and an import, never undo each other. Then the siblings are told to forget their catalogue.
+ * administrators, or one and an import, never undo each other. Then the siblings are told to forget their catalogue,
+ * and everybody what was answered from it, before the change is acknowledged.
  */
 import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Audit } from '../audit/shapes.ts'
@@ -25,8 +26,10 @@ import { createImportRun } from './import-run.ts'
 import { openSource, sourceLabel } from './import-source.ts'
 import { foldName } from './match.ts'
 import { toActor } from './profile.ts'
+import { referencesOf } from './references.ts'
 import {
   redirectCollection,
+  type ActorDocument,
   type ActorRedirect,
   type ImportCounts,
   type ThreatActor,
@@ -85,11 +88,22 @@ export interface Intel {
    * @throws as importStream, and NEKO_ERR_TIMEOUT
    */
   importSource (source: string, options: Omit<ImportOptions, 'target'>): Promise<ImportCounts>
+  /** What was read last may be older than what is stored: the store is away. */
+  isOld (): boolean
   close (): void
 }
 
+interface IntelParts {
+  storage: Storage
+  audit: Audit
+  fleet: Fleet
+  clock: Clock
+  /** Ends answers that were read from these references, or from anything of ours (null), in every process. */
+  forgetAnswers (references: readonly string[] | null): Promise<void>
+}
+
 export function createIntel (
-  { storage, audit, fleet, clock }: { storage: Storage, audit: Audit, fleet: Fleet, clock: Clock }
+  { storage, audit, fleet, clock, forgetAnswers }: IntelParts
 ): Intel {
   const actors = openActors(storage)
   const redirects = storage.collection<ActorRedirect>(redirectCollection)
@@ -100,17 +114,22 @@ export function createIntel (
     return true
   })
 
-  const changed = (): void => {
+  // In this order: a sibling hears of the change before it is asked to forget what it answered.
+  const changed = (documents: readonly ActorDocument[] | null): Promise<void> => {
     catalogue.invalidate()
     fleet.publish(INTEL_CHANGED, null)
+    return forgetAnswers(documents === null ? null : referencesOf(documents))
   }
   const importRun = createImportRun({ actors, redirects, audit })
   const edits = createEdits({ actors, redirects, audit, clock, catalogue, changed })
   const importStream: Intel['importStream'] = async (chunks, options) => {
-    const counts = await importRun(chunks, options)
-    changed()
-    if (fleet.processCount() > 1) await fleet.ask(INTEL_FORGET, null, { timeoutMs: FORGET_TIMEOUT_MS })
-    return counts
+    try {
+      return await importRun(chunks, options)
+    } finally {
+      // Also one that broke off may have written.
+      await changed(null)
+      if (fleet.processCount() > 1) await fleet.ask(INTEL_FORGET, null, { timeoutMs: FORGET_TIMEOUT_MS })
+    }
   }
 
   return {
@@ -140,6 +159,7 @@ export function createIntel (
     remove: (id, by) => edits.remove(id, by),
     importStream,
     importSource: (source, options) => importStream(openSource(source), { ...options, target: sourceLabel(source) }),
+    isOld: catalogue.isOld,
     close: unsubscribe
   }
 }

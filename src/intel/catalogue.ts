@@ -32,6 +32,8 @@ export interface Catalogue {
   counts (): Promise<ThreatCount[]>
   /** The next call reads the store again. */
   invalidate (): void
+  /** What was answered last was read before a change, or a while ago, and could not be read again. */
+  isOld (): boolean
 }
 
 /** Read from the store when first asked for, again after `invalidate` or five minutes. */
@@ -42,15 +44,19 @@ export function createCatalogue (actors: ActorStore, clock: Clock): Catalogue {
   /** Rises with each invalidation: rows that were read before one must not count as fresh after it. */
   let generation = 0
 
+  let isOld = false
+
   const load = async (): Promise<{ rows: CatalogueRow[], counts: ThreatCount[] }> => {
     const startedAt = generation
     try {
       const rows = await readRows(actors)
       loaded = { rows, counts: countCategories(rows), atMs: clock.monotonic() }
       stale = generation !== startedAt
+      isOld = false
     } catch (error) {
       // Fail-open for reads: the last known actors are better than none; without any the store's error stands.
       if (loaded === null) throw error
+      isOld = true
     }
     return loaded
   }
@@ -67,6 +73,7 @@ export function createCatalogue (actors: ActorStore, clock: Clock): Catalogue {
   return {
     rows: async () => (await current()).rows,
     counts: async () => (await current()).counts,
+    isOld: () => isOld,
     invalidate () {
       generation++
       stale = true

@@ -36,7 +36,8 @@ interface Parts {
   audit: Audit
   clock: Clock
   catalogue: Catalogue
-  changed: () => void
+  /** To these documents, as they were and as they are: also where nobody knows whether it was made. */
+  changed: (documents: readonly ActorDocument[]) => Promise<void>
 }
 
 interface Edits {
@@ -69,7 +70,7 @@ async function add (parts: Parts, input: ActorInput, by: string): Promise<Threat
   await refuseTakenName(parts, fold, null)
   const key = await freeKey(parts, fold)
   const document = toDocument([withPatch(emptyRecord(key, null), checked)])
-  return await audited(parts, 'actor.add', by, document.id, async () => {
+  return await audited(parts, { type: 'actor.add', by, touched: [document] }, async () => {
     await parts.actors.insert(document)
     return document
   })
@@ -100,7 +101,7 @@ async function update (
     const { revision, ...before } = stored
     const document = amend(before, checked)
     if (document.nameKey !== before.nameKey) await refuseTakenName(parts, document.nameKey, before.id)
-    return await audited(parts, 'actor.update', by, document.id, async () => {
+    return await audited(parts, { type: 'actor.update', by, touched: [document, before] }, async () => {
       if (await parts.actors.replace(document, revision) === null) throw new Outrun()
       return document
     }).catch(nullWhenOutrun)
@@ -118,23 +119,24 @@ function nullWhenOutrun (error: unknown): null {
 async function remove (parts: Parts, find: Edits['find'], id: string, by: string): Promise<ThreatActor> {
   const stored = await find(id)
   if (stored === null) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
-  return await audited(parts, 'actor.remove', by, stored.id, async () => {
+  return await audited(parts, { type: 'actor.remove', by, touched: [stored] }, async () => {
     if (!await parts.actors.delete(stored.id)) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
     for (const redirect of redirectsOf([stored]).keys()) await parts.redirects.delete(redirect)
     return stored
   })
 }
 
+/** Acknowledged when it is audited, written, and no process shows what was before. */
 async function audited (
   parts: Parts,
-  type: string,
-  actor: string,
-  target: string,
+  { type, by, touched }: { type: string, by: string, touched: readonly [ActorDocument, ...ActorDocument[]] },
   change: () => Promise<ActorDocument>
 ): Promise<ThreatActor> {
-  const document = await attempt(parts.audit, { category: 'data', type, actor, target }, change)
-  parts.changed()
-  return toActor(document)
+  try {
+    return toActor(await attempt(parts.audit, { category: 'data', type, actor: by, target: touched[0].id }, change))
+  } finally {
+    await parts.changed(touched)
+  }
 }
 
 /** @throws NEKO_ERR_STORE_DUPLICATE when another actor bears the name, proper or alias */

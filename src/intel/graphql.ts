@@ -1,6 +1,7 @@
 import { connection, connectionSdl, pageSize } from '../schema/connection.ts'
 import type { GraphqlContext, RoomGraphql } from '../schema/context.ts'
 import type { ActorInput, ActorPatch } from './actor-input.ts'
+import { actorReference, COUNTS, listReference } from './references.ts'
 import type { Technique, ThreatCategory } from './shapes.ts'
 
 const inputFields = /* GraphQL */ `
@@ -123,11 +124,13 @@ export const intelGraphql: RoomGraphql = {
 
     extend type Query {
       """How many actors are known, by category, the empty ones too."""
-      threatCounts: [ThreatCount!]! @public
+      threatCounts: [ThreatCount!]! @public @cached(time: STANDARD)
       """Known actors by name. The search looks into names and aliases; case, accents and punctuation do not count."""
-      threatActors(category: ThreatCategory, search: String, first: Int, after: String): ThreatActorConnection! @public
+      threatActors(category: ThreatCategory, search: String, first: Int, after: String): ThreatActorConnection!
+        @public
+        @cached(time: LONG)
       """One actor, or null."""
-      threatActor(id: ID!): ThreatActor @public
+      threatActor(id: ID!): ThreatActor @public @cached(time: LONG)
     }
 
     extend type Mutation {
@@ -141,12 +144,22 @@ export const intelGraphql: RoomGraphql = {
   `,
   resolvers: {
     Query: {
-      threatCounts: (_parent, _args, { app }: GraphqlContext) => app.intel.counts(),
-      async threatActors (_parent, { category, search, first, after }: ActorsArguments, { app }: GraphqlContext) {
-        const page = await app.intel.page({ category, search, first: pageSize(first), after })
-        return connection(page, page.totalCount, after ?? null)
+      async threatCounts (_parent, _args, context: GraphqlContext) {
+        context.readsFrom(COUNTS)
+        return orOlder(context, await context.app.intel.counts())
       },
-      threatActor: (_parent, { id }: { id: string }, { app }: GraphqlContext) => app.intel.get(id)
+      async threatActors (_parent, { category, search, first, after }: ActorsArguments, context: GraphqlContext) {
+        context.readsFrom(listReference(category))
+        const page = await context.app.intel.page({ category, search, first: pageSize(first), after })
+        return orOlder(context, connection(page, page.totalCount, after ?? null))
+      },
+      async threatActor (_parent, { id }: { id: string }, context: GraphqlContext) {
+        context.readsFrom(actorReference(id))
+        const actor = await context.app.intel.get(id)
+        // One that was merged into another is read from both.
+        if (actor !== null && actor.id !== id) context.readsFrom(actorReference(actor.id))
+        return actor
+      }
     },
     Mutation: {
       addThreatActor: (_parent, { input }: { input: ActorInput }, context: GraphqlContext) =>
@@ -163,6 +176,12 @@ export const intelGraphql: RoomGraphql = {
       url: ({ id }: Technique) => `https://attack.mitre.org/techniques/${id.replace('.', '/')}`
     }
   }
+}
+
+/** What was read while the store was away is good for this caller, and for nobody after. */
+function orOlder<T> ({ app, mayBeOld }: GraphqlContext, read: T): T {
+  if (app.intel.isOld()) mayBeOld()
+  return read
 }
 
 interface ActorsArguments {

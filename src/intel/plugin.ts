@@ -7,7 +7,14 @@ declare module 'fastify' {
 
 /** Hangs the room into the app as `app.intel`. */
 export default fp(async (app) => {
-  const intel = createIntel({ storage: app.storage, audit: app.audit, fleet: app.fleet, clock: app.clock })
+  const { storage, audit, fleet, clock, caches } = app
+  const intel = createIntel({
+    storage,
+    audit,
+    fleet,
+    clock,
+    forgetAnswers: (references) => caches.forget(references)
+  })
   app.decorate('intel', intel)
   app.addHook('onClose', () => { intel.close() })
-}, { name: 'intel', dependencies: ['storage', 'audit', 'fleet', 'clock'] })
+}, { name: 'intel', dependencies: ['storage', 'audit', 'fleet', 'clock', 'cache'] })

@@ -71,7 +71,7 @@ export const playbooksGraphql: RoomGraphql = {
 
     extend type Query {
       """The playbooks in force, highest priority first."""
-      playbooks: [Playbook!]! @auth(scope: "read")
+      playbooks: [Playbook!]! @auth(scope: "read") @cached(time: MEDIUM)
     }
 
     extend type Mutation {

@@ -192,7 +192,7 @@ export const receiptsGraphql: RoomGraphql = {
         after: String
       ): AllowanceConnection! @auth(scope: "read")
       """Figures of the last 1 to 86400 seconds."""
-      stats("1-86400." windowSeconds: Int! = 300): Stats! @public
+      stats("1-86400." windowSeconds: Int! = 300): Stats! @public @cached(time: STATS)
     }
 
     extend type Subscription {

@@ -2,7 +2,8 @@ import { GraphQLError, Kind } from 'graphql'
 
 /**
  * SDL that every room may use: scalars, directives, the enums that several rooms share, and the three roots that
- * rooms extend. A root field carries @public or @auth; one that carries neither is refused to everybody.
+ * rooms extend. A root field carries @public or @auth; one that carries neither is refused to everybody, and
+ * one without @cached is answered anew each time.
  */
 export const baseSdl = /* GraphQL */ `
   """RFC 3339 date and time in UTC, like 2026-11-21T09:30:00.000Z."""
@@ -16,6 +17,28 @@ export const baseSdl = /* GraphQL */ `
   caller.
   """
   directive @auth(scope: String!) on FIELD_DEFINITION
+
+  """For how long an answer may be kept."""
+  enum CacheTime {
+    """CACHE_TTL."""
+    STANDARD
+    """CACHE_TTL_SHORT."""
+    SHORT
+    """CACHE_TTL_MEDIUM."""
+    MEDIUM
+    """CACHE_TTL_LONG."""
+    LONG
+    """Ten seconds: figures."""
+    STATS
+    """An hour: what changes with a release alone."""
+    STATIC
+  }
+
+  """
+  An answer of this field may be kept, for the caller's role and scopes where it is shared, and else for the caller.
+  Fields without it are never kept.
+  """
+  directive @cached(time: CacheTime!, shared: Boolean! = true) on FIELD_DEFINITION
 
   """What to do with a request or a client."""
   enum Action {

@@ -20,6 +20,10 @@ export interface GraphqlContext {
   score: Score | null
   /** The client hung up, or asked for no answer any more. */
   isGone (): boolean
+  /** Names what this answer is read from, so that a change of that ends the answer where it is kept. */
+  readsFrom (reference: string): void
+  /** Something in this answer may be older than what is stored, since the store is away: nobody keeps it. */
+  mayBeOld (): void
   device: DeviceCookie
   /** Keeps this answer from being compressed (BREACH): called by a resolver that returns a credential. */
   carriesSecret (): void

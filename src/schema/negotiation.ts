@@ -1,4 +1,5 @@
 /** The media types of GraphQL over HTTP, and which of them a caller prefers. Pure. */
+export const JSON_TYPE = 'application/json; charset=utf-8'
 export const RESPONSE_TYPE = 'application/graphql-response+json; charset=utf-8'
 
 /** Longer Accept headers are read so far. */

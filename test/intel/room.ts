@@ -56,16 +56,17 @@ export function joinedFleets (count: number): Fleet[] {
 }
 
 /** A room on a store of its own; `sibling` is the same store seen by another process; `through` is what stands between the room and its store. */
-export async function openIntel (t: Test, through: (storage: Storage) => Storage = (storage) => storage): Promise<{ intel: Intel, sibling: Intel, audit: ReturnType<typeof keepingAudit>, storage: Awaited<ReturnType<typeof openTestStorage>> }> {
+export async function openIntel (t: Test, through: (storage: Storage) => Storage = (storage) => storage): Promise<{ intel: Intel, sibling: Intel, audit: ReturnType<typeof keepingAudit>, storage: Awaited<ReturnType<typeof openTestStorage>>, forgotten: Array<readonly string[] | null> }> {
   const storage = through(await openTestStorage(t))
   await storage.migrate(intelCollections)
   const audit = keepingAudit()
   const clock = createTestClock()
   const [fleet, otherFleet] = joinedFleets(2)
-  const intel = createIntel({ storage, audit, fleet: fleet!, clock })
-  const sibling = createIntel({ storage, audit, fleet: otherFleet!, clock })
+  const forgotten: Array<readonly string[] | null> = []
+  const intel = createIntel({ storage, audit, fleet: fleet!, clock, forgetAnswers: async (references) => { forgotten.push(references) } })
+  const sibling = createIntel({ storage, audit, fleet: otherFleet!, clock, forgetAnswers: async () => {} })
   t.teardown(() => { intel.close(); sibling.close() })
-  return { intel, sibling, audit, storage }
+  return { intel, sibling, audit, storage, forgotten }
 }
 
 export async function * bytesOf (value: unknown, pieceBytes = 1 << 20): AsyncGenerator<Uint8Array> {

@@ -15,18 +15,22 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Charges an operation to its caller's budget; what runs over another transport calls it too. */
     chargeOperation (charge: Charge): Promise<Cost>
+    /** The same for an answer whose points are known. */
+    chargePoints (charge: Payer & { points: number }): Promise<Cost>
   }
 }
 
-type Charge = Pick<OperationContext, 'principal' | 'countedAs'> & {
+type Payer = Pick<OperationContext, 'principal' | 'countedAs'>
+type Charge = Payer & {
   document: Parameters<typeof costOf>[1],
   variables: Readonly<Record<string, unknown>> | null | undefined
 }
 
 export default fp(async (app, { schema }: { schema: GraphQLSchema }) => {
-  app.decorate('chargeOperation', async ({ principal, countedAs, document, variables }) => {
+  app.decorate('chargeOperation', async ({ principal, countedAs, document, variables }) =>
+    await app.chargePoints({ principal, countedAs, points: costOf(schema, document, variables ?? {}) }))
+  app.decorate('chargePoints', async ({ principal, countedAs, points }) => {
     const tier = principal?.tier ?? 'standard'
-    const points = costOf(schema, document, variables ?? {})
     const answer = await app.limits.takeCost(tier, countedAs, points)
     // No waiting helps a query that is larger than the budget.
     if (points > answer.limit) throw new NEKO_ERR_QUERY_TOO_COSTLY(String(points), String(answer.limit))

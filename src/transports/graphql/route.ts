@@ -7,12 +7,15 @@ import {
   NEKO_ERR_QUERY_TOO_LARGE
 } from '../../errors.ts'
 import type { OperationContext } from '../../schema/context.ts'
-import { acceptsGraphqlResponse, RESPONSE_TYPE } from '../../schema/negotiation.ts'
+import { acceptsGraphqlResponse, JSON_TYPE, RESPONSE_TYPE } from '../../schema/negotiation.ts'
 import { retryable } from '../../std/retryable.ts'
 import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
 import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
 import { limitHeaders } from '../../transaction/limit-headers.ts'
+import { NOT_KEPT } from './answer-headers.ts'
+import { createEarlyAnswers } from './early-answers.ts'
 import { createExecute, type Answer } from './execute.ts'
+import { createKeptAnswers } from './kept-answers.ts'
 import { isPlainObject, readBody, readMembers, readQuery, refuseMember, type GraphqlRequest } from './read-request.ts'
 
 /**
@@ -21,10 +24,10 @@ import { isPlainObject, readBody, readMembers, readQuery, refuseMember, type Gra
  * A body must be JSON or a bare document with a content type that a form cannot send: that is the CSRF guard (a
  * cross-site page can post text/plain, a form or nothing at all without asking first). GET runs queries only.
  */
-const JSON_TYPE = 'application/json; charset=utf-8'
-
 export default fp(async (app) => {
   const execute = createExecute(app)
+  const kept = createKeptAnswers(app, execute)
+  const early = createEarlyAnswers(app, kept)
   app.addContentTypeParser('application/graphql', { parseAs: 'string' }, (_request, body, done) => {
     done(null, { query: body })
   })
@@ -36,7 +39,7 @@ export default fp(async (app) => {
     method: ['GET', 'POST'],
     url: '/graphql',
     bodyLimit: BODY_BYTES_MAX,
-    config: { graphql: true },
+    config: { graphql: true, answerEarly: early.answer },
     async handler (request, reply) {
       if (request.method !== 'POST') return await answer(request, reply, readQuery(request))
       const body = readBody(request)
@@ -47,18 +50,31 @@ export default fp(async (app) => {
 
   async function answer (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): Promise<FastifyReply> {
     const bait = baitFor(request, asked)
-    if (bait !== null) return reply.type(JSON_TYPE).send(JSON.stringify({ data: bait }))
+    if (bait !== null) return reply.headers(NOT_KEPT).type(JSON_TYPE).send(JSON.stringify({ data: bait }))
+    const policy = kept.policyOf(request, asked)
+    if (policy === null) return sendExecuted(request, reply, await execute.operation(request, reply, asked))
+    const key = kept.keyOf(request, asked, policy)
+    const own = await kept.answer({ request, reply, asked, policy, key })
+    if (own !== null) return sendExecuted(request, reply, own)
+    early.learn(request, key)
+    return reply
+  }
+
+  /** An answer that nobody keeps. */
+  function sendExecuted (request: FastifyRequest, reply: FastifyReply, answer: Answer): FastifyReply {
     const negotiated = acceptsGraphqlResponse(request.headers.accept)
-    const { status, retryAfterSeconds, limited, ...body } = await execute(request, reply, asked)
+    const { status, retryAfterSeconds, limited } = answer
+    app.metrics.cacheRequestsTotal.inc({ cache: 'graphql', result: 'bypass' })
+    reply.headers(NOT_KEPT)
     if (retryAfterSeconds !== null) reply.header('retry-after', retryAfterSeconds)
     // The gate showed what is left of the requests: a refusal speaks of the limit that refused.
     if (status === 429 && limited !== null && retryAfterSeconds !== null) {
       reply.headers(limitHeaders({ ...limited, remaining: 0, resetSeconds: retryAfterSeconds }))
     }
     // Nothing was executed: 400 only for those who asked for the media type that says so.
-    const refused = !('data' in body) && negotiated ? 400 : 200
+    const refused = answer.data === undefined && negotiated ? 400 : 200
     const type = negotiated ? RESPONSE_TYPE : JSON_TYPE
-    return reply.code(status ?? refused).type(type).send(JSON.stringify(body))
+    return reply.code(status ?? refused).type(type).send(JSON.stringify(bodyOf(request, answer)))
   }
 
   /** Several operations in one POST, where the operator allows it: one after the other, each charged like a request. */
@@ -75,10 +91,9 @@ export default fp(async (app) => {
         answers.push({ data: bait })
         continue
       }
-      const { status, retryAfterSeconds, limited: _, ...body } = refused ?? await execute(request, reply, one)
-      answers.push(body)
+      answers.push(bodyOf(request, refused ?? await execute.operation(request, reply, one)))
     }
-    return reply.type(JSON_TYPE).send(JSON.stringify(answers))
+    return reply.headers(NOT_KEPT).type(JSON_TYPE).send(JSON.stringify(answers))
   }
 
   /** The gate charged the first operation of a batch. */
@@ -89,9 +104,15 @@ export default fp(async (app) => {
     const { retryAfterSeconds } = limit
     const error = retryable(new NEKO_ERR_LIMIT_EXCEEDED(String(retryAfterSeconds)), retryAfterSeconds)
     const errors = [app.graphqlEdge.formatError(error, { assessmentId: transaction.id, requestId })]
-    return { errors, status: error.statusCode ?? 429, retryAfterSeconds, limited: null }
+    return { errors, cost: null, status: error.statusCode ?? 429, retryAfterSeconds, limited: null }
   }
 }, { name: 'graphql-route', dependencies: ['mercurius'] })
+
+/** Members that are undefined are left out of JSON. */
+function bodyOf ({ headers }: FastifyRequest, { errors, data, cost }: Answer): object {
+  const isCostShown = headers['x-neko-cost'] === '1' && cost !== null
+  return { errors, data, extensions: isCostShown ? { cost } : undefined }
+}
 
 /** The bait for a document of decoys alone, and a mark on every request that touched one, also beside real fields. */
 function baitFor ({ transaction }: FastifyRequest, { query }: GraphqlRequest): Record<string, unknown> | null {

@@ -46,7 +46,8 @@ export function readBody (raw: IncomingMessage, bounds: BodyBounds, done: (read:
   underWay.add(reading)
   sweeper ??= setInterval(sweep, SWEEP_MS).unref()
   // What came before somebody asked lies in the stream already (a request that waited for its turn on its connection).
-  const isFresh = (raw.socket as { parser?: object | null } | undefined)?.parser != null && !raw.complete && raw.readableLength === 0
+  const { parser } = (raw.socket ?? {}) as { parser?: object | null }
+  const isFresh = parser != null && !raw.complete && raw.readableLength === 0
   if (isFresh) takeFromParser(raw, reading)
   else takeFromStream(raw, reading)
 }

@@ -15,8 +15,11 @@ import { announcesBody } from './body.ts'
  */
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Marks an answer as readable for the origin that asks, when it is a listed one. */
-    allowOrigin (request: FastifyRequest, reply: FastifyReply): void
+    /**
+     * Marks an answer as readable for the origin that asks, when it is a listed one; null where no origin is. The same
+     * object for the same origin.
+     */
+    originHeaders (request: FastifyRequest): Readonly<Record<string, string>> | null
     /** Whether a browser asks for a page of a listed origin, and brings nothing else. */
     isPreflight (request: FastifyRequest): boolean
     /** Says what it may send. */
@@ -32,6 +35,7 @@ const EXPOSED = [
   'RateLimit-Policy',
   'Retry-After',
   'x-request-id',
+  'x-cache',
   'x-neko-assessment',
   'x-neko-score',
   'x-neko-action',
@@ -49,15 +53,17 @@ export default fp(async (app) => {
   const allowed = new Set(app.config.corsOrigins)
   const exposed = EXPOSED.join(', ')
 
-  app.decorate('allowOrigin', (request, reply) => {
-    if (allowed.size === 0) return
-    // Also for who sends no origin: a cache must not hand that answer to one who does.
-    reply.header('vary', 'Origin')
-    const { origin } = request.headers
-    if (origin === undefined || !allowed.has(origin)) return
-    reply.header('access-control-allow-origin', origin)
-    reply.header('access-control-allow-credentials', 'true')
-    reply.header('access-control-expose-headers', exposed)
+  // Also for who sends no origin: a cache must not hand that answer to one who does.
+  const unnamed = Object.freeze({ vary: 'Origin' })
+  const named = new Map([...allowed].map((origin) => [origin, Object.freeze({
+    ...unnamed,
+    'access-control-allow-origin': origin,
+    'access-control-allow-credentials': 'true',
+    'access-control-expose-headers': exposed
+  })]))
+  app.decorate('originHeaders', ({ headers: { origin } }) => {
+    if (allowed.size === 0) return null
+    return origin === undefined ? unnamed : named.get(origin) ?? unnamed
   })
   app.decorate('isPreflight', ({ raw, headers }) => raw.method === 'OPTIONS' && allowed.size > 0 &&
     headers['access-control-request-method'] !== undefined && headers.origin !== undefined &&

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Principal } from '../../identity/shapes.ts'
+import type { Config } from '../../config/config.ts'
 import { createAddressSet } from '../../std/ip.ts'
 import { methodLabel } from '../../telemetry/metrics.ts'
 import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
@@ -32,7 +32,7 @@ export interface Gate {
   after (request: FastifyRequest, reply: FastifyReply): void
 }
 
-export type Pass = (error?: Error) => void
+type Pass = (error?: Error) => void
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -51,7 +51,7 @@ const LARGE_BODY_TIMEOUT_MS = 120_000
 /** @param dress puts on an answer what every answer carries; once for each, before anything else of it */
 export function createGate (app: FastifyInstance, dress: (request: FastifyRequest, reply: FastifyReply) => void): Gate {
   const { config, walk } = app
-  const trusted = createAddressSet(config.trustProxy)
+  const arrivalOf = createArrivals(config)
   const countRequest = createRequestCounter(app)
 
   function before (request: FastifyRequest, reply: FastifyReply, pass: Pass): void {
@@ -97,7 +97,7 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
     if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight(request, reply, transaction)
     if (refusal === null) return readAndInspect(request, reply, pass, transaction)
     dress(request, reply)
-    if (transaction.refusedBy === 'decision' && maySeeScore(transaction.principal)) showVerdict(reply, transaction)
+    if (transaction.refusedBy === 'decision' && app.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
     sendRefusal(request, reply, refusal)
   }
 
@@ -138,36 +138,11 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
       // Whatever the answer is.
       if (body !== null && body.end !== 'whole') reply.header('connection', 'close')
       const transaction = request.transaction as Transaction
-      if (maySeeScore(transaction.principal)) showVerdict(reply, transaction)
+      if (app.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
       if (refusal === null) pass()
       else sendRefusal(request, reply, refusal)
     }
     if (refusal !== null || early === undefined || !early(request, reply, goOn)) goOn()
-  }
-
-  function arrivalOf (request: FastifyRequest): Arrival {
-    const { raw, headers } = request
-    const { address, unnamedProxy } = clientAddress(raw.socket.remoteAddress, headers, trusted)
-    const shows = headers.authorization !== undefined || headers['x-api-key'] !== undefined
-    return {
-      door: 'http',
-      authority: 'caller',
-      acts: true,
-      address,
-      neverBlockApplies: unnamedProxy === null || !config.neverBlockIsDefault,
-      unnamedProxy,
-      method: raw.method ?? '',
-      target: raw.url ?? '',
-      headers: raw.rawHeaders,
-      route: routeOf(request),
-      shown: shows ? headers : null,
-      submitter: null,
-      holder: null
-    }
-  }
-
-  function maySeeScore (principal: Principal | null): boolean {
-    return config.exposeScore || principal?.scopes.includes('read') === true
   }
 
   function after (request: FastifyRequest, reply: FastifyReply): void {
@@ -189,10 +164,38 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
   function markRefused ({ transaction }: FastifyRequest, reply: FastifyReply): void {
     if (transaction === null || transaction.score === null) return
     markUnjudged(transaction)
-    if (maySeeScore(transaction.principal)) showVerdict(reply, transaction)
+    if (app.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
   }
 
   return { before, after, markUnjudged: markRefused }
+}
+
+/** What is known of a request before its body. */
+function createArrivals (
+  { trustProxy, neverBlockIsDefault }: Pick<Config, 'trustProxy' | 'neverBlockIsDefault'>
+): (request: FastifyRequest) => Arrival {
+  const trusted = createAddressSet(trustProxy)
+
+  return function arrivalOf (request) {
+    const { raw, headers } = request
+    const { address, unnamedProxy } = clientAddress(raw.socket.remoteAddress, headers, trusted)
+    const shows = headers.authorization !== undefined || headers['x-api-key'] !== undefined
+    return {
+      door: 'http',
+      authority: 'caller',
+      acts: true,
+      address,
+      neverBlockApplies: unnamedProxy === null || !neverBlockIsDefault,
+      unnamedProxy,
+      method: raw.method ?? '',
+      target: raw.url ?? '',
+      headers: raw.rawHeaders,
+      route: routeOf(request),
+      shown: shows ? headers : null,
+      submitter: null,
+      holder: null
+    }
+  }
 }
 
 /** Reads the body; only a caller who may send a large or streamed one gets more than 64 KiB. */

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NEKO_ERR_HEADERS_TOO_LARGE, NEKO_ERR_URL_INVALID } from '../../errors.ts'
 
@@ -20,6 +21,11 @@ export async function refuseUnreadable (request: FastifyRequest, reply: FastifyR
     reply.header('connection', 'close')
     throw new NEKO_ERR_URL_INVALID()
   }
+}
+
+/** A request that the hook above refuses for nothing. */
+export function isReadable ({ rawHeaders }: IncomingMessage): boolean {
+  return rawHeaders.length <= HEADERS_MAX * 2 && countHosts(rawHeaders) === 1
 }
 
 function countHosts (rawHeaders: readonly string[]): number {

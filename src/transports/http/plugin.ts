@@ -8,9 +8,11 @@ import { ReplayedBody } from './body.ts'
 import { createBodyPool } from './body-pool.ts'
 import { createGate } from './gate.ts'
 import type { Gate } from './gate.ts'
-import { limitHeaders } from '../../transaction/limit-headers.ts'
+import type { Principal } from '../../identity/shapes.ts'
 import { boundPipelines, type Pipelines } from '../../std/pipelines.ts'
+import { createOwnHeaders } from './own-headers.ts'
 import ownKeys from './own-keys.ts'
+import { preparedAnswers } from './prepared-answers.ts'
 import pressure from './pressure.ts'
 import notFound from './not-found.ts'
 import requireScope from './require-scope.ts'
@@ -33,6 +35,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Before and after every handler. */
     gate: Gate
+    /** Whether a caller is shown what its requests scored. */
+    maySeeScore (principal: Principal | null): boolean
     /** What may stand in line on one connection. */
     pipelines: Pipelines
   }
@@ -43,7 +47,7 @@ const PIPELINE = { begunMax: 16, readMax: 128 }
 
 export default fp(async (app) => {
   decorate(app)
-  const headers = await securityHeaders()
+  const own = createOwnHeaders(app, await securityHeaders())
 
   await app.register(pressure)
   // Methods that Fastify does not know would pass no hook: scanners like them.
@@ -62,14 +66,12 @@ export default fp(async (app) => {
     reply.raw.on('close', close)
     // For one that has left already it may have come.
     if (request.raw.socket.destroyed) process.nextTick(close)
-    const { transaction } = request
-    reply.header('x-request-id', request.id)
-    if (transaction !== null) reply.header('x-neko-assessment', transaction.id)
-    reply.headers(headers)
-    app.allowOrigin(request, reply)
-    if (transaction?.limit) reply.headers(limitHeaders(transaction.limit))
+    own.putOn(request, reply)
   })
   app.decorate('gate', gate)
+  const { mayPrepare, sendPrepared } = preparedAnswers(app, own.lines)
+  app.decorate('mayPrepare', mayPrepare)
+  app.decorate('sendPrepared', sendPrepared)
   app.addHook('onRequest', (request, reply, done) => {
     app.metrics.httpRequestsInFlight.inc()
     gate.before(request, reply, done)
@@ -117,6 +119,8 @@ export default fp(async (app) => {
 })
 
 function decorate (app: FastifyInstance): void {
+  const { exposeScore } = app.config
+  app.decorate('maySeeScore', (principal) => exposeScore || principal?.scopes.includes('read') === true)
   app.decorate('bodies', createBodyPool())
   app.decorate('pipelines', boundPipelines(app.server, PIPELINE))
   app.decorateRequest('transaction', null)

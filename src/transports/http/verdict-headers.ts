@@ -9,12 +9,18 @@ const POINT_MIN = 1
  * and says so as its receipt does; a client over a limit is not called an attacker in a header. Points are rounded
  * down: 74.99 is challenged, and must not be shown as the 75 that blocks, nor a factor as more than the whole.
  */
-export function showVerdict (reply: FastifyReply, { score, verdict }: Transaction): void {
+export function showVerdict (reply: FastifyReply, transaction: Transaction): void {
+  reply.headers(verdictHeaders(transaction))
+}
+
+export function verdictHeaders ({ score, verdict }: Transaction): Record<string, string | number> {
   const factors = (score?.factors ?? [])
     .filter((factor) => factor.contribution >= POINT_MIN)
     .sort((a, b) => b.contribution - a.contribution)
-  reply.header('x-neko-score', Math.floor(score?.value ?? 0))
-  reply.header('x-neko-action', verdict?.action ?? 'BLOCK')
   const shown = factors.map((factor) => `${factor.name}=${Math.floor(factor.contribution)}`)
-  reply.header('x-neko-factors', shown.join(','))
+  return {
+    'x-neko-score': Math.floor(score?.value ?? 0),
+    'x-neko-action': verdict?.action ?? 'BLOCK',
+    'x-neko-factors': shown.join(',')
+  }
 }

@@ -242,7 +242,9 @@ function contextOf (
     score: transaction.score,
     isGone: isOver,
     device: NO_DEVICE,
-    // Nothing is compressed here.
+    // Nothing is kept or compressed here.
+    readsFrom () {},
+    mayBeOld () {},
     carriesSecret () {},
     method: 'WS',
     operationName: asked.operationName,

@@ -15,7 +15,7 @@ function shownOf (hundredths: number[], thresholds: { challenge: number, block: 
   } as unknown as Score
   const verdict = decideVerdict({ score, decision: null, method: 'GET', thresholds: { ...thresholds, shadow: false } })
   const headers: Record<string, unknown> = {}
-  const reply = { header: (name: string, value: unknown) => { headers[name] = value } } as unknown as FastifyReply
+  const reply = { headers: (shown: object) => Object.assign(headers, shown) } as unknown as FastifyReply
   showVerdict(reply, { score, verdict } as Transaction)
   return {
     score: headers['x-neko-score'] as number,
