@@ -16,6 +16,7 @@ import { newAllowances, PER_RECEIPT_MAX } from './new-allowances.ts'
 import { ALLOWANCES_MAX, createStandingAllowances, type StandingAllowances } from './standing-allowances.ts'
 import { allowanceCollection, isBoundAllowance } from './shapes.ts'
 import type { RecentReceipts } from './recent-receipts.ts'
+import type { Recorded } from './receipt.ts'
 import type { Assessment, StoredAllowance, StoredAssessment } from './shapes.ts'
 import type { Slices } from './slices.ts'
 import { attempt, type Audit, type AuditInput } from '../audit/shapes.ts'
@@ -82,6 +83,8 @@ const ASK_MS = 1_500
 /** Receipts that are scored again to say what would change; in portions, so that the threads stay free for requests. */
 const RESCORED_MAX = 500
 const PORTION = 8
+/** Receipts that are made and compared in one go: a millisecond. */
+const LOOKED_AT_ONCE = 256
 const QUESTION = 'assessments.wouldChange'
 
 export function createFalsePositives (parts: FalsePositiveParts): FalsePositives {
@@ -144,15 +147,26 @@ export function createFalsePositives (parts: FalsePositiveParts): FalsePositives
     )
   }
 
+  /** A few at a time: there may be thousands to look at. */
+  async function touchedBy (allowances: readonly StoredAllowance[]): Promise<Recorded[]> {
+    const rules = new Set(allowances.map(({ rule }) => rule))
+    const touched: Recorded[] = []
+    let looked = 0
+    for (const receipt of receipts.recent(({ rule }) => rules.has(rule))) {
+      const { isWhole, observation, score: { factors } } = receipt
+      if (isWhole !== false && mayMeet({ observation, factors }, allowances)) touched.push(receipt)
+      if (touched.length >= RESCORED_MAX) break
+      if (++looked % LOOKED_AT_ONCE === 0) await parts.slices.run(() => {})
+    }
+    return touched
+  }
+
   /**
    * Recent requests of this process that hold the evidence and would now be judged otherwise; not those whose
    * body was too large to be kept.
    */
   async function countChanged (allowances: readonly StoredAllowance[]): Promise<number> {
-    const touched = receipts.recent()
-      .filter(({ isWhole, observation, score: { factors } }) =>
-        isWhole !== false && mayMeet({ observation, factors }, allowances))
-      .slice(0, RESCORED_MAX)
+    const touched = await touchedBy(allowances)
     let changed = 0
     for (let i = 0; i < touched.length; i += PORTION) {
       const verdicts = await Promise.all(touched.slice(i, i + PORTION).map(async (receipt) => {

@@ -1,59 +1,34 @@
 /**
  * The most recent receipts of this process, whatever their score, for some minutes: so that an id from a header can be
- * looked up at once. Keeps references to what the walk had anyway; nothing is redacted or written until it is asked for
- * or stored. Bounded in number, bytes and age; the oldest goes first. A body too large for a receipt is let go at once:
+ * looked up at once. Small ones are kept as numbers and bytes (packed-receipts.ts), others as the walk had them; nothing
+ * is redacted or written until it is asked for or stored. Bounded in number, bytes and age; the oldest goes first. A body too large for a receipt is let go at once:
  * to hold 64 KiB for seconds moves it to the old generation, and a flood of them cost a collection of all memory 3 to 5
  * times a second, 20 ms each.
  */
+import { createPackedReceipts, PLACE_BYTES } from './packed-receipts.ts'
 import { redactFactors } from './redact-evidence.ts'
 import { BODY_KEPT_MAX } from './redact-parts.ts'
 import { redactObservation, redactPath } from './redact.ts'
+import type { Receipt, Recorded, Refused } from './receipt.ts'
 import type { Assessment } from './shapes.ts'
-import type { Verdict } from '../decisions/shapes.ts'
 import type { Clock } from '../std/clock.ts'
-import type { Observation, Score } from '../detect/shapes.ts'
-
-/** A scored request, as the walk knew it. */
-export interface Recorded {
-  readonly observation: Observation
-  readonly score: Score
-  readonly verdict: Verdict
-  readonly status: number
-  readonly decisionId: string | null
-  readonly address: string
-  /** Wall clock, ms. */
-  readonly at: number
-  readonly external?: boolean
-  /** False where the body was too large to be kept, so that the request cannot be scored again. */
-  readonly isWhole?: boolean
-}
-
-/** A request refused before it was scored. */
-export interface Refused {
-  readonly id: string
-  readonly at: number
-  readonly client: string
-  readonly address: string
-  readonly method: string
-  readonly url: string
-  readonly source: 'decision' | 'limit'
-  readonly decisionId: string | null
-  readonly status: number
-}
-
-export type Receipt = Recorded | Refused
+import type { Evidence } from '../detect/shapes.ts'
 
 export interface RecentReceipts {
   /** Returns the receipt as it is kept: without a large body. */
   keep (receipt: Receipt): Receipt
   get (id: string): Receipt | null
-  /** Newest first; those with large bodies without them (`isWhole`). */
-  recent (): Recorded[]
+  /**
+   * Scored ones with such evidence, newest first; those with large bodies without them (`isWhole`). Each is made when
+   * it is asked for, in some 3 us.
+   */
+  recent (hasEvidence: (evidence: Evidence) => boolean): Iterable<Recorded>
   size (): number
   bytes (): number
 }
 
-const COUNT_MAX = 20_000
+/** Together with BYTES_MAX: as many as there are places for, of packed ones alone. */
+const COUNT_MAX = 16_384
 const BYTES_MAX = 32 * 1_048_576
 const AGE_MS_MAX = 15 * 60_000
 /** Score, factors, snapshot and the objects around them. */
@@ -66,53 +41,71 @@ export function createRecentReceipts (
   clock: Pick<Clock, 'monotonic'>,
   bounds = { count: COUNT_MAX, bytes: BYTES_MAX }
 ): RecentReceipts {
-  const byId = new Map<string, Receipt>()
-  /** In the order of their coming, `first` the oldest; a map that loses its oldest entries gets slow to walk. */
-  const line = new Array<Kept | null>(bounds.count + 2).fill(null)
+  /** Places in the order of their coming, `first` the oldest; a map that loses its oldest gets slow to walk. */
+  const places = bounds.count + 2
+  const packed = createPackedReceipts(places)
+  const placeOf = new Map<string, number>()
+  const ids = new Array<string>(places).fill('')
+  /** Of those that are not packed. */
+  const whole = new Array<Receipt | null>(places).fill(null)
+  const sinceMs = new Float64Array(places)
+  const sizes = new Float64Array(places)
   let first = 0
   let next = 0
   let bytes = 0
 
-  const lengthOfLine = (): number => (next - first + line.length) % line.length
+  const lengthOfLine = (): number => (next - first + places) % places
 
   function dropOld (nowMs: number): void {
     while (first !== next) {
-      const oldest = line[first] as Kept
-      if (lengthOfLine() <= bounds.count && bytes <= bounds.bytes && nowMs - oldest.sinceMs <= AGE_MS_MAX) return
-      line[first] = null
-      first = (first + 1) % line.length
-      byId.delete(idOf(oldest.receipt))
-      bytes -= oldest.bytes
+      const isYoung = nowMs - (sinceMs[first] as number) <= AGE_MS_MAX
+      if (lengthOfLine() <= bounds.count && bytes <= bounds.bytes && isYoung) return
+      if (placeOf.get(ids[first] as string) === first) placeOf.delete(ids[first] as string)
+      ids[first] = ''
+      if (whole[first] === null) packed.clear(first)
+      whole[first] = null
+      bytes -= sizes[first] as number
+      first = (first + 1) % places
     }
   }
 
   return {
     keep (given) {
-      const receipt = withBodyOfItsOwn(given)
-      const sinceMs = clock.monotonic()
-      const size = bytesOf(receipt)
-      bytes += size
-      line[next] = { receipt, sinceMs, bytes: size }
-      next = (next + 1) % line.length
-      byId.set(idOf(receipt), receipt)
-      dropOld(sinceMs)
+      const id = idOf(given)
+      const nowMs = clock.monotonic()
+      const isPacked = 'score' in given && packed.put(next, given)
+      const receipt = isPacked ? given : withBodyOfItsOwn(given)
+      whole[next] = isPacked ? null : receipt
+      ids[next] = id
+      sinceMs[next] = nowMs
+      sizes[next] = isPacked ? PLACE_BYTES : bytesOf(receipt)
+      bytes += sizes[next] as number
+      placeOf.set(id, next)
+      next = (next + 1) % places
+      dropOld(nowMs)
       return receipt
     },
     get (id) {
       dropOld(clock.monotonic())
-      return byId.get(id) ?? null
+      const place = placeOf.get(id)
+      return place === undefined ? null : whole[place] ?? packed.get(place)
     },
-    recent () {
-      const recorded: Recorded[] = []
-      for (const receipt of byId.values()) if ('score' in receipt) recorded.push(receipt)
-      return recorded.reverse()
+    * recent (isWanted) {
+      for (let left = lengthOfLine(), place = next; left > 0; left--) {
+        place = (place - 1 + places) % places
+        if (placeOf.get(ids[place] as string) !== place) continue
+        const receipt = whole[place] as Receipt | null
+        if (receipt === null) {
+          if (packed.hasEvidence(place, isWanted)) yield packed.get(place)
+        } else if ('score' in receipt && receipt.score.factors.some(({ evidence }) => evidence.some(isWanted))) {
+          yield receipt
+        }
+      }
     },
     size: lengthOfLine,
     bytes: () => bytes
   }
 }
-
-interface Kept { readonly receipt: Receipt, readonly sinceMs: number, readonly bytes: number }
 
 /** The id of a receipt of either kind. */
 export function idOf (receipt: Receipt): string {

@@ -5,7 +5,7 @@
  */
 import { REDACTION_VERSION } from './cleaning.ts'
 import { describeReceipt, idOf } from './recent-receipts.ts'
-import type { Receipt } from './recent-receipts.ts'
+import type { Receipt } from './receipt.ts'
 import type { StoredAssessment } from './shapes.ts'
 import type { Slices } from './slices.ts'
 import type { Clock } from '../std/clock.ts'

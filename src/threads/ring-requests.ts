@@ -6,7 +6,7 @@
  * only hands them over). In: Waiting; out: `answer`, once for each.
  */
 import { receiveMessageOnPort } from 'node:worker_threads'
-import { createScoreReader, encodeObservation } from './ring-codec.ts'
+import { createScoreReader, writeRequest } from './ring-codec.ts'
 import {
   BIG_DONE,
   BIG_TAIL,
@@ -95,7 +95,7 @@ export class RingRequests {
   send (waiting: Waiting): void {
     const slot = this.#freeSlots.pop()
     if (slot === undefined) return this.#sendBig(waiting)
-    if (!encodeObservation(this.#ring, slot, waiting.observation)) {
+    if (!writeRequest(this.#ring, slot, waiting.observation)) {
       this.#freeSlots.push(slot)
       return this.#sendBig(waiting)
     }

@@ -3,7 +3,7 @@
  * BURST_MAX of them a big one, so that a flood of 64 KiB bodies does not hold up everybody and is not starved either.
  */
 import { receiveMessageOnPort } from 'node:worker_threads'
-import { createScoreWriter, decodeObservation } from './ring-codec.ts'
+import { createScoreWriter, readRequest } from './ring-codec.ts'
 import {
   BIG_DONE,
   BIG_TAIL,
@@ -79,7 +79,7 @@ export function serveRing (task: RingTask, score: Scorer, warmUpUs = 0): void {
     Atomics.store(words, TAKEN, sequence + 1)
     const slot = slotAt(ring, sequence)
     const before = isMeasured ? process.threadCpuUsage() : undefined
-    writer.write(ring, slot, attempt(score, decodeObservation(ring, slot), policy), policyNumber)
+    writer.write(ring, slot, attempt(score, readRequest(ring, slot), policy), policyNumber)
     if (before !== undefined) noteSpent(ring, sequence, sumOf(process.threadCpuUsage(before)))
     Atomics.store(words, DONE, sequence + 1)
     burst++

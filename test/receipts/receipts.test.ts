@@ -10,7 +10,7 @@ import { until } from '../processes/load.ts'
 import { oldReceipt } from './old-receipts.ts'
 import { openRooms } from './room.ts'
 import type { Room } from './room.ts'
-import type { Recorded } from '../../src/receipts/recent-receipts.ts'
+import type { Recorded } from '../../src/receipts/receipt.ts'
 import type { StoredAssessment } from '../../src/receipts/shapes.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
 import type { CollectionDefinition, Document, Patience, Storage } from '../../src/storage/port.ts'
@@ -181,7 +181,7 @@ t.test('queries of receipts use their indexes', async (t) => {
 t.test('memory of recent receipts is bounded in number, bytes and age', async (t) => {
   const clock = createTestClock()
   const receipts = createRecentReceipts(clock, { count: 100, bytes: 500_000 })
-  const receipt = (body: number): Recorded => ({ observation: observation({ body: new Uint8Array(body) }), score: {} as never, verdict: { action: 'ALLOW', simulated: false }, status: 200, decisionId: null, address: '', at: 0 })
+  const receipt = (body: number): Recorded => ({ observation: observation({ body: new Uint8Array(body) }), score: { factors: [] } as never, verdict: { action: 'ALLOW', simulated: false }, status: 200, decisionId: null, address: '', at: 0 })
   for (let i = 0; i < 150; i++) receipts.keep(receipt(10))
   t.equal(receipts.size(), 100)
   for (let i = 0; i < 100; i++) receipts.keep(receipt(16_000))

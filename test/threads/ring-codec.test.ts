@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { HISTORY_FACTS, HISTORY_LENGTH, decodeHistory, emptyHistory, encodeHistory } from '../../src/detect/history-shapes.ts'
 import { createRing, LARGE, SMALL } from '../../src/threads/ring.ts'
-import { createScoreReader, createScoreWriter, decodeObservation, encodeObservation } from '../../src/threads/ring-codec.ts'
+import { createScoreReader, createScoreWriter, readRequest, writeRequest } from '../../src/threads/ring-codec.ts'
 import { FACTOR_NAMES } from '../../src/detect/shapes.ts'
 import { observation } from '../detect/observations.ts'
 import { scaled } from '../scale.ts'
@@ -36,9 +36,9 @@ t.test('whatever fits into a slot comes out as it went in', async (t) => {
   const count = scaled(2_500, 10_000)
   let fitted = 0
   fc.assert(fc.property(anyObservation, fc.nat(SMALL.slots - 1), (seen, slot) => {
-    if (!encodeObservation(ring, slot, seen as Observation)) return true
+    if (!writeRequest(ring, slot, seen as Observation)) return true
     fitted++
-    const back = decodeObservation(ring, slot)
+    const back = readRequest(ring, slot)
     return JSON.stringify({ ...back, body: null }) === JSON.stringify({ ...seen, body: null }) && Buffer.compare(back.body ?? Buffer.alloc(0), seen.body ?? Buffer.alloc(0)) === 0 && (back.body === null) === (seen.body === null)
   }), { numRuns: count })
   t.ok(fitted > 0.3 * count, `${fitted} of ${count} fitted`)
@@ -48,25 +48,25 @@ t.test('64 KiB of body with 16 of headers fit into a large slot', async (t) => {
   const large = createRing(LARGE)
   const seen = observation({ headers: ['x', 'y'.repeat(16_000)], body: new Uint8Array(65_536).fill(7) })
   for (const slot of [0, LARGE.slots - 1]) {
-    t.ok(encodeObservation(large, slot, seen))
-    const back = decodeObservation(large, slot)
+    t.ok(writeRequest(large, slot, seen))
+    const back = readRequest(large, slot)
     t.equal(back.headers[1], seen.headers[1])
     t.equal(Buffer.compare(back.body!, seen.body!), 0)
   }
-  t.equal(Buffer.compare(decodeObservation(large, 0).body!, seen.body!), 0)
+  t.equal(Buffer.compare(readRequest(large, 0).body!, seen.body!), 0)
 })
 
 t.test('what does not fit is said to, and writes into no other slot', async (t) => {
-  encodeObservation(ring, 8, observation({ id: 'neighbour' }))
+  writeRequest(ring, 8, observation({ id: 'neighbour' }))
   const big = new Uint8Array(SMALL.slotBytes)
-  t.notOk(encodeObservation(ring, 7, observation({ body: big })))
-  t.notOk(encodeObservation(ring, 7, observation({ url: '☕'.repeat(3_000) })))
-  t.notOk(encodeObservation(ring, 7, observation({ headers: new Array(5_000).fill('') })))
-  t.notOk(encodeObservation(ring, 7, observation({ headers: ['x', 'y'.repeat(70_000)] })))
-  t.notOk(encodeObservation(ring, 7, observation({ url: '/\ud800' })), 'half a surrogate pair would come back as another character')
-  t.ok(encodeObservation(ring, 7, observation({ url: 'é'.repeat(3_500) })), 'two bytes each still fit')
-  t.equal(decodeObservation(ring, 7).url, 'é'.repeat(3_500))
-  t.equal(decodeObservation(ring, 8).id, 'neighbour')
+  t.notOk(writeRequest(ring, 7, observation({ body: big })))
+  t.notOk(writeRequest(ring, 7, observation({ url: '☕'.repeat(3_000) })))
+  t.notOk(writeRequest(ring, 7, observation({ headers: new Array(5_000).fill('') })))
+  t.notOk(writeRequest(ring, 7, observation({ headers: ['x', 'y'.repeat(70_000)] })))
+  t.notOk(writeRequest(ring, 7, observation({ url: '/\ud800' })), 'half a surrogate pair would come back as another character')
+  t.ok(writeRequest(ring, 7, observation({ url: 'é'.repeat(3_500) })), 'two bytes each still fit')
+  t.equal(readRequest(ring, 7).url, 'é'.repeat(3_500))
+  t.equal(readRequest(ring, 8).id, 'neighbour')
 })
 
 function score (override: Partial<Score> = {}): Score {

@@ -2,7 +2,7 @@ import { MessageChannel } from 'node:worker_threads'
 import t from 'tap'
 import { createPolicy } from '../../src/detect/policy.ts'
 import { cheapScore } from '../../src/detect/score.ts'
-import { createScoreWriter, decodeObservation } from '../../src/threads/ring-codec.ts'
+import { createScoreWriter, readRequest } from '../../src/threads/ring-codec.ts'
 import { DONE, SMALL, TAIL, TAKEN, createRing, slotAt } from '../../src/threads/ring.ts'
 import { RingRequests } from '../../src/threads/ring-requests.ts'
 import { waiting as waitingFor } from './waiting.ts'
@@ -30,7 +30,7 @@ function open (t: Test, first = 0) {
   const serve = (): void => {
     const sequence = take()
     const slot = slotAt(ring, sequence)
-    writer.write(ring, slot, cheapScore(decodeObservation(ring, slot), policy), 0)
+    writer.write(ring, slot, cheapScore(readRequest(ring, slot), policy), 0)
     Atomics.store(words, DONE, sequence + 1)
   }
   return { requests, answered, take, serve }
