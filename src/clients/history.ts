@@ -7,7 +7,7 @@
  * In: `observe` before a request is scored, `settle` when its outcome is known. Out: the snapshot, and deltas for the
  * siblings, so that a judgement does not depend on which process answers. Durations are monotonic.
  */
-import { hashText, mixHash } from '../detect/hash.ts'
+import { hashText, mixHash } from '../std/hash.ts'
 import * as record from './record.ts'
 import { createDeltas } from './delta.ts'
 import { createHistoryTable } from './table.ts'

@@ -10,7 +10,7 @@
  * whether it counts upwards.
  */
 import { anyOf, repeated, sequence } from '../std/regex.ts'
-import { finish, hashText, mixHash } from '../detect/hash.ts'
+import { finish, hashText, mixHash } from '../std/hash.ts'
 import type { Observation } from '../detect/shapes.ts'
 
 export interface RequestTraits {

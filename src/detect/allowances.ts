@@ -7,7 +7,7 @@
  * A request asks for the allowances of its target in one look-up, and a sign is looked up before the signs of a rule
  * are merged: an allowed one must not stand for the attack beside it.
  */
-import { hashText } from './hash.ts'
+import { hashText } from '../std/hash.ts'
 import { headerOf, viewRequest } from './request-view.ts'
 import { shapeOf } from './sign-shape.ts'
 import { allowanceKey } from './shapes.ts'

@@ -7,7 +7,7 @@
  * threshold. Values are then combined as independent evidence (noisy-or): 1 - product of (1 - value).
  */
 import { AGENTS_VERSION } from './signs/agents.ts'
-import { hashText, mixHash } from './hash.ts'
+import { hashText, mixHash } from '../std/hash.ts'
 import type { AllowanceTable, FactorName } from './shapes.ts'
 
 export type Sensitivity = 1 | 2 | 3 | 4

@@ -148,11 +148,13 @@ export const playbookCollections: CollectionDefinition[] = [runCollection]
  * request came from, where that is known. Null where it names nobody, as that of a sample without an address.
  */
 export function attackerOf (client: string, address: string | null): Attacker | null {
-  const [kind, ...rest] = client.split(':') as [string, ...string[]]
-  const value = rest.join(':')
+  const colon = client.indexOf(':')
+  const kind = client.slice(0, colon)
+  const value = client.slice(colon + 1)
   if (kind === 'key') return { scope: 'KEY', value }
   if (kind === 'user') return { scope: 'USER', value }
-  if (kind !== 'ip' || canonicalAddress(value.split('/', 1)[0] as string) === null) return null
+  const slash = value.indexOf('/')
+  if (kind !== 'ip' || canonicalAddress(slash === -1 ? value : value.slice(0, slash)) === null) return null
   if (!value.endsWith('/64')) return { scope: 'IP', value }
   return address === null ? { scope: 'RANGE', value: subnetOf(value) } : { scope: 'IP', value: address }
 }

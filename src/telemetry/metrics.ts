@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { handOver } from './tallies.ts'
 
 /**
  * Every figure NEKO shows to Prometheus, made once per process. A property is the metric's name without
@@ -74,19 +75,19 @@ export function createMetrics (options: { defaults?: boolean, linesDropped?: () 
   const registers = [registry]
 
   const counter = <L extends string = never> (name: string, help: string, labelNames: L[] = []): Counter<L> =>
-    new Counter({ name: `neko_${name}`, help, labelNames, registers })
+    new Counter({ name: `neko_${name}`, help, labelNames, registers, collect: handOver })
   const gauge = <L extends string = never>(
     name: string,
     help: string,
     aggregator: 'sum' | 'max' | 'min',
     labelNames: L[] = []
-  ): Gauge<L> => new Gauge({ name: `neko_${name}`, help, labelNames, registers, aggregator })
+  ): Gauge<L> => new Gauge({ name: `neko_${name}`, help, labelNames, registers, aggregator, collect: handOver })
   const histogram = <L extends string = never>(
     name: string,
     help: string,
     buckets: number[],
     labelNames: L[] = []
-  ): Histogram<L> => new Histogram({ name: `neko_${name}`, help, labelNames, buckets, registers })
+  ): Histogram<L> => new Histogram({ name: `neko_${name}`, help, labelNames, buckets, registers, collect: handOver })
 
   /** Counted by somebody else, and asked for when it is shown. */
   const followed = (name: string, help: string, total: () => number): Counter => {

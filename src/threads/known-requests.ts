@@ -8,13 +8,14 @@
 import { allowancesOf } from '../detect/allowances.ts'
 import { contentOf } from '../detect/request-content.ts'
 import { isOwnResultEnough, ownResultsOf, scoreWithOwnResults, type OwnResults } from '../detect/score.ts'
+import { createSeenBefore } from '../std/seen-before.ts'
 import { createFindingsCache } from './findings-cache.ts'
 import type { PayloadFinding } from '../detect/factors/payload.ts'
 import type { Policy } from '../detect/policy.ts'
 import type { Observation, Score } from '../detect/shapes.ts'
 
 interface KnownRequests {
-  /** The full score of a request whose like was read before, or null. Never throws. */
+  /** The full score of a request whose like was read twice before, or null. Never throws. */
   recall (observation: Observation, policy: Policy): Score | null
   /** A thread's full score of an observation. */
   learn (observation: Observation, score: Score, policy: Policy): void
@@ -22,12 +23,15 @@ interface KnownRequests {
 
 /** Some 3,000 requests. An entry is the header texts, which the key holds too, and four results. */
 const BOUNDS = { maxBytes: 8 * 1_048_576, entryBytes: 1_600 }
+/** Contents that came once, and are not worth an entry yet. */
+const SEEN_MAX = 16_384
 const PAYLOAD = 5
 
 export function createKnownRequests (): KnownRequests {
   const known = createFindingsCache<OwnResults>(BOUNDS)
   let version = ''
-  /** Of the one that was looked for last: it is learnt when a thread was through with it. */
+  const seen = createSeenBefore(SEEN_MAX)
+  /** Of those that came before: they are learnt when a thread was through with them. */
   const contents = new WeakMap<Observation, string>()
 
   /** Results under another policy say nothing. */
@@ -44,7 +48,7 @@ export function createKnownRequests (): KnownRequests {
       const content = contentOf(observation, '')
       const own = known.get(content)
       if (own !== undefined) return scoreWithOwnResults(observation, own, policy)
-      contents.set(observation, content)
+      if (seen.note(content)) contents.set(observation, content)
       return null
     },
     learn (observation, score, policy) {

@@ -6,6 +6,7 @@ import type { Limits } from '../limits/limiter.ts'
 import type { LimitAnswer } from '../limits/shapes.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { countedByWords } from '../telemetry/tallies.ts'
 import { createBlockedTries } from './blocked-tries.ts'
 import { countedAs, isCrossSite } from './cross-site.ts'
 import { refusalFrom, refuseByLimit, type Refusal } from './refusal.ts'
@@ -41,6 +42,7 @@ const OVERLOADED: Refusal = {
 export function createAdmit (parts: AdmitParts): Admit {
   const { decisions, identity, limits, metrics, unnamedProxies, isOverloaded, corsOrigins } = parts
   const tries = createBlockedTries(parts)
+  const decided = countedByWords(metrics.limitDecisionsTotal, ['tier', 'result', 'store'])
 
   return function admit (transaction) {
     // A sample that others saw is refused by none of our decisions and limits.
@@ -130,7 +132,7 @@ export function createAdmit (parts: AdmitParts): Admit {
 
   function counted (answer: LimitAnswer): LimitAnswer {
     const { tier, allowed, store } = answer
-    metrics.limitDecisionsTotal.inc({ tier, result: allowed ? 'allowed' : 'refused', store })
+    decided(tier, allowed ? 'allowed' : 'refused', store).inc()
     return answer
   }
 }

@@ -29,14 +29,14 @@ export function detectionOf (transaction: Transaction, options: DetectionOptions
   if (isOfOthers(transaction)) return null
   const { verdict, observation, client, limit } = transaction
   const score = decidingScore(transaction)
-  const attacker = attackerOf(client, transaction.address)
-  // Nobody was named: a sample without an address.
-  if (attacker === null) return null
   const crossed = crossedLimit(transaction, options.limits)
   const exhausts600s = transaction.unjudged === 'exhausts' ? (observation?.history?.exhausts600s ?? 0) + 1 : 0
   if (score === null || verdict === null || observation === null) {
     if (limit === null || crossed === null) return null
   } else if (crossed === null && exhausts600s === 0 && !isNotable(score, options.challengeThreshold)) return null
+  const attacker = attackerOf(client, transaction.address)
+  // Nobody was named: a sample without an address.
+  if (attacker === null) return null
   const simulated = verdict?.simulated ?? options.shadow
   return {
     assessmentId: transaction.id,

@@ -5,6 +5,8 @@ import type { Limits } from '../limits/limiter.ts'
 import { addressKey } from '../std/ip.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { methodLabel, type Metrics } from '../telemetry/metrics.ts'
+import { countedByWords, observedSeries } from '../telemetry/tallies.ts'
+import { FACTOR_NAMES, type FactorContribution } from '../detect/shapes.ts'
 import type { Action } from '../decisions/shapes.ts'
 import type { Thresholds } from '../decisions/verdict.ts'
 import { isOfOthers } from './carried.ts'
@@ -50,11 +52,9 @@ export interface Settle {
 export function createSettle (parts: SettleParts): Settle {
   const { clients, log, metrics, requestLines, playbooks, receipts } = parts
   const watchForTheft = createStolenTokenWatch(parts, parts.thresholds.block)
-  // Label sets are few and hashed once: half of what counting a refused request costs.
-  const refusals = {
-    decision: metrics.assessmentsTotal.labels('BLOCK', 'decision'),
-    limit: metrics.assessmentsTotal.labels('BLOCK', 'limit')
-  }
+  const assessed = countedByWords(metrics.assessmentsTotal, ['action', 'source'])
+  const scored = observedSeries(metrics.assessmentScore)
+  const contributed = FACTOR_NAMES.map((factor) => observedSeries(metrics.factorContribution, { factor }))
   const options = detectionOptions(parts)
 
   function settle (transaction: Transaction, outcome: Outcome): void {
@@ -88,15 +88,16 @@ export function createSettle (parts: SettleParts): Settle {
     const { id, at, client, address, method, target, score, verdict, observation, decision, refusedBy } = transaction
     const decisionId = decision?.id ?? null
     if (refusedBy === 'decision' || refusedBy === 'limit') {
-      refusals[refusedBy].inc()
+      assessed('BLOCK', refusedBy).inc()
       const about = { id, at, client, address: address!, method, url: target }
       return receipts.recordRefusal({ ...about, source: refusedBy, decisionId, status })
     }
     if (score === null || verdict === null || observation === null) return
-    metrics.assessmentsTotal.inc({ action: verdict.action, source: score.source })
-    metrics.assessmentScore.observe(score.value)
-    for (const { name, contribution } of score.factors) {
-      if (contribution > 0) metrics.factorContribution.observe({ factor: name }, contribution)
+    assessed(verdict.action, score.source).inc()
+    scored.observe(score.value)
+    for (let i = 0; i < score.factors.length; i++) {
+      const { contribution } = score.factors[i] as FactorContribution
+      if (contribution > 0) contributed[i]!.observe(contribution)
     }
     receipts.record({ observation, score, verdict, status, decisionId, address: address!, at })
   }

@@ -3,7 +3,7 @@ import { gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { cheapScore } from '../../src/detect/score.ts'
 import { createPolicy } from '../../src/detect/policy.ts'
-import { hashText } from '../../src/detect/hash.ts'
+import { hashText } from '../../src/std/hash.ts'
 import { sharedPath } from '../shared.ts'
 import type { Observation } from '../../src/detect/shapes.ts'
 

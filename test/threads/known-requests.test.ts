@@ -39,6 +39,8 @@ t.test('a request that is known scores as if a thread had read it again, whoever
   fc.assert(fc.property(request, history, history, fc.ipV4(), (given, first, second, address) => {
     const known = createKnownRequests()
     const one = observationOf(given, 'ip:192.0.2.1', first)
+    // What comes once is not worth an entry.
+    known.recall({ ...one }, policy)
     if (known.recall(one, policy) !== null) return false
     // The client of the first one may have exhausted threads: its score is not learnt then.
     known.learn(one, scoreObservation(one, policy), policy)
@@ -58,6 +60,8 @@ t.test('nothing is kept across policies, for a target with allowances, or of an 
   const one = observationOf({ method: 'GET', url: `/a?q=${encodeURIComponent(ATTACKS[0]!)}`, headers: [], body: null, route: null }, 'ip:192.0.2.1', null)
   const score = scoreObservation(one, policy)
   known.recall(one, policy)
+  known.learn(one, score, policy)
+  t.equal(known.recall(one, policy), null, 'it came once')
   known.learn(one, { ...score, degraded: true }, policy)
   t.equal(known.recall(one, policy), null)
   known.learn(one, score, policy)

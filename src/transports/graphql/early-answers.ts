@@ -2,10 +2,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { BoundedMap } from '../../std/bounded-map.ts'
 import { countedAs } from '../../transaction/cross-site.ts'
 import type { Transaction } from '../../transaction/transaction.ts'
+import { faultOfKeys } from '../../std/keys.ts'
+import { countedSeries } from '../../telemetry/tallies.ts'
+import { createSeenBefore } from '../../std/seen-before.ts'
+import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
 import { scopeOf } from './answer-key.ts'
 import { keptHeaders } from './answer-headers.ts'
 import type { KeptAnswers } from './kept-answers.ts'
 import { codingFor, type KeptAnswer } from './kept-answer.ts'
+import { isPlainObject, readMembers, type GraphqlRequest } from './read-request.ts'
 
 /**
  * Kept answers for requests that were answered from the cache before, byte for byte the same: at once behind the gate,
@@ -27,10 +32,14 @@ interface EarlyAnswers {
 /** Requests that are known: some 6 MiB. */
 const KNOWN_MAX = 2_000
 const KNOWN_CHARACTERS_MAX = 2_048
+/** Requests that came once, and are not worth a place yet. */
+const SEEN_MAX = 16_384
 
-export function createEarlyAnswers (app: FastifyInstance, { cache }: Pick<KeptAnswers, 'cache'>): EarlyAnswers {
+export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): EarlyAnswers {
+  const { cache, policyOf } = kept
   const keys = new BoundedMap<string, string>(KNOWN_MAX)
-  const hits = app.metrics.cacheRequestsTotal.labels('graphql', 'hit')
+  const seen = createSeenBefore(SEEN_MAX)
+  const hits = countedSeries(app.metrics.cacheRequestsTotal, { cache: 'graphql', result: 'hit' })
 
   function send (request: FastifyRequest, reply: FastifyReply, value: KeptAnswer, ageMs: number): void {
     hits.inc()
@@ -43,14 +52,27 @@ export function createEarlyAnswers (app: FastifyInstance, { cache }: Pick<KeptAn
     app.sendPrepared(request, reply, { lines: `${lines}age: ${Math.floor(ageMs / 1000)}\r\n`, body: value.body })
   }
 
+  /** By the bytes of the request, or else by what they say. */
+  function keyOf (request: FastifyRequest, transaction: Transaction): string | null {
+    const text = textOf(request, transaction)
+    if (text === null) return null
+    const known = keys.get(text)
+    if (known !== undefined) return known
+    const asked = transaction.body === null ? null : readPlain(request.headers['content-type'], transaction.body)
+    const policy = asked === null ? null : policyOf(request, asked)
+    if (asked === null || policy === null) return null
+    const key = kept.keyOf(request, asked, policy)
+    if (seen.note(text)) keys.set(text, key)
+    return key
+  }
+
   return {
     answer (request, reply, pass) {
       const { headers, transaction } = request
       if (transaction === null || headers['x-neko-cost'] !== undefined) return false
       if (headers['if-none-match'] !== undefined || !app.mayPrepare(request, reply)) return false
-      const text = textOf(request, transaction)
-      const key = text === null ? undefined : keys.get(text)
-      const entry = key === undefined ? undefined : cache.peek(key)
+      const key = keyOf(request, transaction)
+      const entry = key === null ? undefined : cache.peek(key)
       if (entry === undefined || codingFor(entry.value, headers['accept-encoding']) !== null) return false
       const ageMs = app.clock.monotonic() - entry.storedAtMs
       const { principal } = transaction
@@ -67,10 +89,29 @@ export function createEarlyAnswers (app: FastifyInstance, { cache }: Pick<KeptAn
     learn (request, key) {
       const { transaction } = request
       const text = transaction === null ? null : textOf(request, transaction)
-      if (text !== null) keys.set(text, key)
+      if (text !== null && seen.note(text)) keys.set(text, key)
     }
   }
 }
+
+/**
+ * An operation as the route would read it (read-request.ts); null for whatever the route or a hook before it would
+ * refuse, or might read otherwise.
+ */
+function readPlain (type: string | undefined, body: Uint8Array): GraphqlRequest | null {
+  if (type === undefined || !PLAIN_TYPE.test(type)) return null
+  try {
+    const text = (body as Buffer).toString('utf8')
+    const read = JSON.parse(text) as unknown
+    if (!isPlainObject(read) || faultOfKeys(read) !== null) return null
+    const asked = readMembers(read)
+    return decoyAnswer(asked.query) === null && !touchesDecoy(asked.query) ? asked : null
+  } catch {
+    return null
+  }
+}
+
+const PLAIN_TYPE = /^application\/json(?:; ?charset=utf-8)?$/
 
 /** All that decides what a request asks for, and of which scope its caller is; null for one that is not plain. */
 function textOf ({ raw, headers }: FastifyRequest, { principal, client, body, target }: Transaction): string | null {

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import { createAddressSet } from '../../std/ip.ts'
 import { methodLabel } from '../../telemetry/metrics.ts'
+import { countedByWords, gaugedSeries, observedSeries } from '../../telemetry/tallies.ts'
 import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
 import type { Refusal } from '../../transaction/refusal.ts'
 import type { Arrival, Body, Transaction } from '../../transaction/transaction.ts'
@@ -52,9 +53,13 @@ const LARGE_BODY_TIMEOUT_MS = 120_000
 export function createGate (app: FastifyInstance, dress: (request: FastifyRequest, reply: FastifyReply) => void): Gate {
   const { config, walk } = app
   const arrivalOf = createArrivals(config)
-  const countRequest = createRequestCounter(app)
+  const { httpRequestsTotal, httpRequestsInFlight, httpRequestDurationSeconds } = app.metrics
+  const answered = countedByWords(httpRequestsTotal, ['method', 'status', 'route'])
+  const underWay = gaugedSeries(httpRequestsInFlight)
+  const duration = observedSeries(httpRequestDurationSeconds)
 
   function before (request: FastifyRequest, reply: FastifyReply, pass: Pass): void {
+    underWay.inc()
     if (request.routeOptions.config?.ungated === true) {
       dress(request, reply)
       return pass()
@@ -148,15 +153,15 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
   function after (request: FastifyRequest, reply: FastifyReply): void {
     if (request.settled) return
     request.settled = true
-    app.metrics.httpRequestsInFlight.dec()
+    underWay.dec()
     const { transaction } = request
     if (transaction === null) return
     const status = reply.statusCode
     const seconds = (app.clock.monotonic() - transaction.startedMs) / 1000
     const method = methodLabel(request.method)
     const route = request.is404 ? null : request.routeOptions.url ?? null
-    countRequest(method, status, route ?? 'unknown')
-    app.metrics.httpRequestDurationSeconds.observe(seconds)
+    answered(method, String(status), route ?? 'unknown').inc()
+    duration.observe(seconds)
     const ms = Math.round(seconds * 1e5) / 100
     walk.settle(transaction, { status, logLine: { requestId: request.id, method, route, status, ms } })
   }
@@ -222,15 +227,4 @@ function receive (
     room: submittedSample ? null : app.bodies.take(announced),
     onUnread
   }, ({ bytes, end }) => done(end === 'gone' ? end : { bytes, end }))
-}
-
-/** Label sets are few (closed lists of ours) and hashed once: half of what counting a refused request costs. */
-function createRequestCounter ({ metrics }: FastifyInstance): (method: string, status: number, route: string) => void {
-  const counted = new Map<string, { inc (): void }>()
-  return (method, status, route) => {
-    const key = `${method} ${status} ${route}`
-    let one = counted.get(key)
-    if (one === undefined) counted.set(key, one = metrics.httpRequestsTotal.labels(method, String(status), route))
-    one.inc()
-  }
 }

@@ -73,7 +73,6 @@ export default fp(async (app) => {
   app.decorate('mayPrepare', mayPrepare)
   app.decorate('sendPrepared', sendPrepared)
   app.addHook('onRequest', (request, reply, done) => {
-    app.metrics.httpRequestsInFlight.inc()
     gate.before(request, reply, done)
   })
   app.addHook('onRequest', refuseUnreadable)
@@ -151,6 +150,5 @@ function answerError (app: FastifyInstance, error: Error, request: FastifyReques
  */
 export function answerFrameworkError (error: Error, request: FastifyRequest, reply: FastifyReply): void {
   const app = request.server
-  app.metrics.httpRequestsInFlight.inc()
   app.gate.before(request, reply, (fault) => { answerError(app, fault ?? error, request, reply) })
 }
