@@ -2,11 +2,12 @@
  * How fast does a server answer when each request comes from another client? The load of `bench/price.ts`, as a process
  * of its own: raw sockets and prebuilt requests, so that the server's core is full before this one is.
  *
- * Each connection has one request under way (no pipelining) and a buffer of its own, in which two fields of fixed width
- * are written anew for each request: the client's address in X-Forwarded-For, and a counter where the body holds
- * COUNTER. Without `rate` a connection asks again as soon as it has its answer (closed loop). With it, requests fall due
- * like those of strangers, at random moments of that mean rate, wait for a free connection when there is none, and
- * their latency counts from the moment they fell due: a server that stops for a second is not asked less.
+ * Each connection has one request under way (no pipelining) and a buffer of its own, in which two fields of fixed
+ * width are written anew for each request: the client's address in X-Forwarded-For, and a counter where the request
+ * holds COUNTER. A connection that the server closes is opened again, at the server's expense. Without `rate` a
+ * connection asks again as soon as it has its answer (closed loop). With it, requests fall due like those of strangers,
+ * at random moments of that mean rate, wait for a free connection when there is none, and their latency counts from
+ * the moment they fell due: a server that stops for a second is not asked less.
  *
  * In: one JSON text (`RawLoad`) as the argument. Out: one JSON line (`RawResult`).
  */
@@ -34,8 +35,9 @@ export interface RawResult {
   requests: number
   seconds: number
   statuses: Record<string, number>
-  /** Connections that the server closed, each opened again. */
+  /** Connections that the server closed, each opened again; and requests that were under way on one. */
   reconnects: number
+  lost: number
   /** Milliseconds. */
   p50: number
   p99: number
@@ -44,7 +46,21 @@ export interface RawResult {
   busy: number
 }
 
-interface Connection { socket: Socket, buffer: Buffer, sentMs: number, status: number, missing: number, head: Buffer | null, isFree: boolean }
+interface Connection {
+  socket: Socket
+  buffer: Buffer
+  /** When what is under way was sent or fell due; 0 when nothing is. */
+  sentMs: number
+  status: number
+  /** Bytes of an answer's body that did not come with its head. */
+  missing: number
+  /** The first part of a head that came in several. */
+  head: Buffer | null
+  /** Waits for a request to fall due, or has ended. */
+  isFree: boolean
+  /** The server said that this answer is its last here. */
+  isClosing: boolean
+}
 
 /** In a body: written anew for each request. */
 export const COUNTER = '00000000'
@@ -78,6 +94,7 @@ function run (load: RawLoad): Promise<RawResult> {
   let requests = 0
   let sent = 0
   let reconnects = 0
+  let lost = 0
   let isEnded = false
 
   function send (connection: Connection, sentMs: number): void {
@@ -93,9 +110,11 @@ function run (load: RawLoad): Promise<RawResult> {
   function answered (connection: Connection): void {
     const nowMs = performance.now()
     requests++
-    statuses[connection.status] = (statuses[connection.status] ?? 0) + 1
     if (nowMs - startedMs > WARM_MS) latencies.record(Math.max(1, Math.round((nowMs - connection.sentMs) * 1e6)))
-    next(connection, nowMs)
+    connection.sentMs = 0
+    statuses[connection.status] = (statuses[connection.status] ?? 0) + 1
+    if (connection.isClosing) connection.socket.destroy()
+    else next(connection, nowMs)
   }
 
   function next (connection: Connection, nowMs: number): void {
@@ -128,6 +147,7 @@ function run (load: RawLoad): Promise<RawResult> {
     connection.head = null
     const head = bytes.toString('latin1', 0, headEnd + 2)
     connection.status = Number(head.slice(9, 12))
+    connection.isClosing = head.includes('onnection: close\r')
     connection.missing = headEnd + 4 + lengthOf(head) - bytes.length
     if (connection.missing <= 0) answered(connection)
   }
@@ -141,8 +161,7 @@ function run (load: RawLoad): Promise<RawResult> {
   }
 
   function open (connection: Connection): void {
-    connection.missing = 0
-    connection.head = null
+    Object.assign(connection, { sentMs: 0, missing: 0, head: null, isClosing: false })
     const bytes = Buffer.allocUnsafe(READ_BYTES)
     connection.socket = connect({
       port: load.port,
@@ -161,10 +180,15 @@ function run (load: RawLoad): Promise<RawResult> {
       }
     })
     connection.socket.on('connect', () => { next(connection, performance.now()) })
-    connection.socket.on('error', (error: Error) => { if (!isEnded && reconnects > 10 * load.connections) reject(error) })
+    connection.socket.on('error', (error: Error & { code?: string }) => {
+      // Nobody listens any more; whatever else ends a connection is counted.
+      if (error.code === 'ECONNREFUSED') reject(error)
+    })
     connection.socket.on('close', () => {
-      if (isEnded || performance.now() >= endMs) return
+      if (isEnded) return
+      if (connection.sentMs > 0) lost++
       reconnects++
+      if (performance.now() >= endMs) return isLast(connection) ? end() : undefined
       const at = free.indexOf(connection)
       if (at >= 0) free.splice(at, 1)
       open(connection)
@@ -199,6 +223,7 @@ function run (load: RawLoad): Promise<RawResult> {
       seconds,
       statuses,
       reconnects,
+      lost,
       p50: ms(50),
       p99: ms(99),
       max: latencies.max / 1e6,
@@ -207,7 +232,16 @@ function run (load: RawLoad): Promise<RawResult> {
   }
 
   const connections = Array.from({ length: load.connections }, (): Connection => (
-    { socket: null as unknown as Socket, buffer: Buffer.from(template), sentMs: 0, status: 0, missing: 0, head: null, isFree: false }
+    {
+      socket: null as unknown as Socket,
+      buffer: Buffer.from(template),
+      sentMs: 0,
+      status: 0,
+      missing: 0,
+      head: null,
+      isFree: false,
+      isClosing: false
+    }
   ))
   for (const connection of connections) open(connection)
   setImmediate(pace)
@@ -233,7 +267,9 @@ function addressOf (client: number): string {
 }
 
 function writeCounter (buffer: Buffer, at: number, value: number): void {
-  for (let i = at + COUNTER.length - 1, rest = value; i >= at; i--, rest = Math.floor(rest / 10)) buffer[i] = 48 + rest % 10
+  for (let i = at + COUNTER.length - 1, rest = value; i >= at; i--, rest = Math.floor(rest / 10)) {
+    buffer[i] = 48 + rest % 10
+  }
 }
 
 /** Moments with exponential gaps, as calls of many who know nothing of each other have. The same ones in every run. */
