@@ -1,12 +1,12 @@
-import { DatabaseSync } from 'node:sqlite'
-import { readFileSync } from 'node:fs'
-
 /**
- * The schema and the data that every rival answers from: NEKO's own SDL as far as the measured queries reach, and what
- * NEKO itself answered. Counts are kept in memory, as NEKO keeps them; actors are documents of JSON in SQLite, read by
- * an index in the order of their names and parsed for each request, as NEKO's are.
+ * What do the rivals answer from? NEKO's own SDL as far as the measured queries reach, and what NEKO itself answered.
+ * Counts are kept in memory, as NEKO keeps them; actors are documents of JSON in SQLite, read by an index in the order
+ * of their names and parsed for each request, as NEKO's are.
  */
-export interface Facts {
+import { readFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+
+interface Facts {
   counts: Array<{ category: string, count: number }>
   /** In the order of NEKO's pages. */
   actors: Array<{ id: string, name: string } & Record<string, unknown>>
@@ -36,19 +36,20 @@ export const SDL = /* GraphQL */ `
   }
 `
 
-export interface Actors {
+interface Actors {
   counts (): Facts['counts']
   page (first: number): { nodes: Facts['actors'], totalCount: number }
 }
 
-/** @param file JSON of `Facts` */
+/** @param file JSON of `Facts`; the database stands beside it. */
 export function openActors (file: string): Actors {
   const { counts, actors } = JSON.parse(readFileSync(file, 'utf8')) as Facts
   const database = new DatabaseSync(`${file}.${process.pid}.db`)
-  database.exec('PRAGMA journal_mode = WAL; CREATE TABLE actors (id TEXT PRIMARY KEY, rank INTEGER UNIQUE, doc TEXT NOT NULL)')
+  database.exec('PRAGMA journal_mode = WAL')
+  database.exec('CREATE TABLE actors (id TEXT PRIMARY KEY, place INTEGER NOT NULL UNIQUE, doc TEXT NOT NULL)')
   const insert = database.prepare('INSERT INTO actors VALUES (?, ?, ?)')
-  for (const [rank, actor] of actors.entries()) insert.run(actor.id, rank, JSON.stringify(actor))
-  const select = database.prepare('SELECT doc FROM actors ORDER BY rank LIMIT ?')
+  for (const [place, actor] of actors.entries()) insert.run(actor.id, place, JSON.stringify(actor))
+  const select = database.prepare('SELECT doc FROM actors ORDER BY place LIMIT ?')
   return {
     counts: () => counts,
     page: (first) => ({
