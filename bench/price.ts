@@ -1,106 +1,165 @@
 /**
- * What does each part of the protection cost per request? Microseconds of CPU, all threads of the server, divided by
- * the requests it answered: from `node:http` over Fastify and bare mercurius to NEKO in several configurations, beside
- * rivals of the same schema and data. Each step is a server process of its own; all servers share one core and the load
- * has another. Requests per second move by a factor of two on shared machines; this does not, and rounds are
- * interleaved, so that a busy moment falls on all steps alike. The first round warms up and is not counted.
+ * What does each part of the protection cost per request? Microseconds of CPU, all threads of the server, by the
+ * requests it answered: from `node:http` over Fastify and bare mercurius to NEKO in several configurations, beside
+ * rivals of the same schema and data. Each step (price-steps.ts) is a server process of its own; all servers have one
+ * core and the load has another. Requests per second move by a factor of two on shared machines; this does not, and
+ * rounds are interleaved, so that a busy moment falls on all steps alike. A longer first round warms up and does not
+ * count.
  *
- *   npm run bench:price -- [--rounds 5] [--seconds 3] [--steps http,neko] [--connections 64] [--latency yes]
- *     [--rivals no] [--json file] [--quick]
+ *   npm run bench:price -- [--rounds 5] [--seconds 3] [--connections 64] [--steps mercurius,neko] [--rivals no]
+ *     [--latency yes] [--threads yes] [--json file] [--quick]
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isDeepStrictEqual } from 'node:util'
+import { parseArgs } from 'node:util'
 import { machine, machineFacts } from './machine.ts'
-import { ask, blockAddress, isPinned, leaveServersCore, spawnOn, startServer, writeFacts, type Places, type Running } from './price-servers.ts'
-import { ACTORS, COMPARED_WITH, COUNTS, LOADS, STEPS, type Step } from './price-steps.ts'
-import { cpuBetween, readCpu } from './process-cpu.ts'
+import * as report from './price-report.ts'
+import {
+  isPinned, leaveServersCore, prepareRivals, spawnOn, startStep, writeFacts, type Places, type Running
+} from './price-servers.ts'
+import { LOADS, QUICK_STEPS, STEPS, type Step } from './price-steps.ts'
+import { cpuBetween, machineBusyUs, readCpu, type CpuReading, type CpuUse } from './process-cpu.ts'
 import type { RawLoad, RawResult } from './raw-load.ts'
 
-interface Round {
-  /** Microseconds of CPU per request: of all threads, and of the main one. */
-  cpuUs: number
-  mainUs: number
-  perSecond: number
-  /** Shares of their cores that the server and the load took. */
-  serverBusy: number
-  loadBusy: number
-  /** Milliseconds, at as many requests as it can answer. */
-  p50: number
-  p99: number
-  unexpected: number
+/** `clients`: those that its server has seen. */
+interface Measured extends report.Measured { server: Running, clients: number }
+/** What was asked, and what all processes took meanwhile. */
+interface Played { result: RawResult, use: CpuUse, waitingUs: number, foreignUs: number }
+
+const { values: given } = parseArgs({
+  options: {
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    connections: { type: 'string', default: '64' },
+    steps: { type: 'string' },
+    rivals: { type: 'string', default: 'yes' },
+    latency: { type: 'string', default: 'no' },
+    threads: { type: 'string', default: 'no' },
+    json: { type: 'string', default: fileURLToPath(new URL('./results/price.json', import.meta.url)) },
+    quick: { type: 'boolean', default: false }
+  }
+})
+const options = {
+  rounds: Number(given.rounds ?? (given.quick ? 3 : 5)),
+  seconds: Number(given.seconds ?? (given.quick ? 1 : 3)),
+  /** Of the first round: what is compiled late would be counted. */
+  warmSeconds: given.quick ? 3 : 6,
+  connections: Number(given.connections)
 }
-
-interface Measured { step: Step, server: Running, rounds: Round[] }
-
-const options = Object.fromEntries(process.argv.slice(2).join(' ').split('--').filter(Boolean).map((part) => part.trim().split(' '))) as Record<string, string | undefined>
-const isQuick = 'quick' in options
-const ROUNDS = Number(options['rounds'] ?? (isQuick ? 2 : 5))
-const SECONDS = Number(options['seconds'] ?? (isQuick ? 1 : 3))
-const CONNECTIONS = Number(options['connections'] ?? 64)
-const RESULTS = options['json'] ?? fileURLToPath(new URL('./results/price.json', import.meta.url))
+const wrong = Object.entries(options).filter(([, value]) => !(value > 0)).map(([name]) => name)
+if (wrong.length > 0) endBy(`not a positive number: ${wrong.join(', ')}`)
+const PACED_SHARE = 0.6
 
 leaveServersCore()
 const directory = mkdtempSync(join(tmpdir(), 'neko-price-'))
+const places: Places = {
+  directory,
+  factsFile: join(directory, 'facts.json'),
+  answerFile: join(directory, 'answer.json')
+}
 process.once('exit', () => { rmSync(directory, { recursive: true, force: true, maxRetries: 5 }) })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { process.exit(1) })
-const places: Places = { directory, factsFile: join(directory, 'facts.json'), answerFile: join(directory, 'answer.json') }
 
-console.log(`${machine()}; ${ROUNDS} rounds of ${SECONDS} s, ${CONNECTIONS} connections${isPinned ? '' : '; nothing is pinned to a core here'}`)
+const facts = { machine: machineFacts(), options: { ...options, isPinned } }
+console.log(
+  `${machine()}; ${options.rounds} rounds of ${options.seconds} s, ${options.connections} connections` +
+  (isPinned ? '' : '; nothing is pinned to a core here')
+)
 const steps = chooseSteps()
+prepareRivals(steps)
 const expected = await writeFacts(places)
 const measured: Measured[] = []
-for (const step of steps) measured.push({ step, server: await startStep(step), rounds: [] })
-let clients = 0
-for (let round = 0; round <= ROUNDS; round++) {
+for (const step of steps) {
+  measured.push({ step, server: await startStep(step, places, expected), rounds: [], clients: 0 })
+}
+for (const one of measured) await play(one, { rate: null, seconds: options.warmSeconds })
+for (let round = 0; round < options.rounds; round++) {
   // Each goes first as often: a machine that gets busier must favour none.
-  for (const one of round % 2 === 0 ? measured : measured.toReversed()) {
-    const result = await play(one)
-    if (round > 0) one.rounds.push(result)
-  }
+  for (const one of round % 2 === 0 ? measured : measured.toReversed()) one.rounds.push(await playRound(one))
 }
-show(measured)
-write(measured)
-for (const { server } of measured) await server.stop()
-process.exitCode = measured.some(({ rounds }) => rounds.some(({ unexpected }) => unexpected > 0)) ? 1 : 0
+await Promise.all(measured.map(({ server }) => server.stop()))
 
-function chooseSteps (): readonly Step[] {
-  const names = options['steps']?.split(',')
-  const unknown = names?.filter((name) => !STEPS.some((step) => step.name === name)) ?? []
-  if (unknown.length > 0) throw new Error(`no such step: ${unknown.join(', ')} (there are ${STEPS.map(({ name }) => name).join(', ')})`)
-  return STEPS.filter(({ name }) => names?.includes(name) ?? true)
-}
+report.showSteps(measured)
+report.showParts(measured)
+if (given.latency === 'yes') report.showPaced(measured, PACED_SHARE)
+if (given.threads === 'yes') report.showThreads(measured)
+report.showDoubts(measured)
+report.writeJson(given.json, measured, facts)
+process.exitCode = report.isExpected(measured) ? 0 : 1
 
-/** @throws when it answers anything but what NEKO answers: such figures would compare nothing. */
-async function startStep (step: Step): Promise<Running> {
-  const server = await startServer(step.server, places)
-  if (step.load === 'blocked') await blockAddress(server.port)
-  const questions = step.server.kind === 'baseline' ? [[COUNTS, expected.counts] as const] : [[COUNTS, expected.counts] as const, [ACTORS, expected.actors] as const]
-  for (const [query, answer] of questions) {
-    const data = await ask(server.port, query)
-    if (!isDeepStrictEqual(data, answer)) throw new Error(`${step.name} answers ${query} with ${JSON.stringify(data)} and not with ${JSON.stringify(answer)}`)
-  }
-  return server
+/** Misuse. */
+function endBy (message: string): never {
+  console.error(message)
+  process.exit(64)
 }
 
-async function play ({ step, server }: Measured): Promise<Round> {
-  const { status, ...load } = LOADS[step.load]
-  const before = readCpu(server.pid)
-  const result = await runLoad({ ...load, port: server.port, firstClient: clients, connections: CONNECTIONS, rate: null, seconds: SECONDS })
-  const { processUs, mainUs } = cpuBetween(before, readCpu(server.pid))
-  clients += result.requests
+function chooseSteps (): Step[] {
+  const all = STEPS.map(({ name }) => name)
+  const names = given.steps?.split(',') ?? (given.quick ? QUICK_STEPS : undefined)
+  const unknown = names?.filter((name) => !all.includes(name)) ?? []
+  if (unknown.length > 0) endBy(`no such step: ${unknown.join(', ')} (there are ${all.join(', ')})`)
+  const isLeftOut = ({ server }: Step): boolean => given.rivals === 'no' && server.kind === 'rival' && server.own
+  return STEPS.filter((step) => (names?.includes(step.name) ?? true) && !isLeftOut(step))
+}
+
+async function playRound (one: Measured): Promise<report.Round> {
+  const { result, use, waitingUs, foreignUs } = await play(one, { rate: null, seconds: options.seconds })
+  const { requests, seconds, statuses, lost, reconnects, busy, p50, p99 } = result
+  const { [LOADS[one.step.load].status]: _, ...others } = statuses
+  const byName = Object.fromEntries(Object.entries(use.byName).map(([name, us]) => [name, us / requests]))
+  const perSecond = requests / seconds
   return {
-    cpuUs: processUs / result.requests,
-    mainUs: mainUs / result.requests,
-    perSecond: result.requests / result.seconds,
-    serverBusy: processUs / 1e6 / result.seconds,
-    loadBusy: result.busy,
-    p50: result.p50,
-    p99: result.p99,
-    unexpected: result.requests - (result.statuses[status] ?? 0)
+    cpuUs: use.processUs / requests,
+    mainUs: use.mainUs / requests,
+    byName,
+    perSecond,
+    serverBusy: use.processUs / 1e6 / seconds,
+    loadBusy: busy,
+    waitingBusy: waitingUs / 1e6 / seconds,
+    foreignBusy: foreignUs / 1e6 / seconds,
+    p50,
+    p99,
+    reconnects,
+    unexpected: lost > 0 ? { ...others, lost } : others,
+    paced: given.latency === 'yes' ? await playPaced(one, perSecond * PACED_SHARE) : null
+  }
+}
+
+async function playPaced (one: Measured, rate: number): Promise<report.Paced> {
+  const { result: { requests, seconds, p50, p99, max }, use } = await play(one, { rate, seconds: options.seconds })
+  return { perSecond: requests / seconds, cpuUs: use.processUs / requests, p50, p99, max }
+}
+
+async function play (one: Measured, { rate, seconds }: Pick<RawLoad, 'rate' | 'seconds'>): Promise<Played> {
+  const { status: _, ...load } = LOADS[one.step.load]
+  const port = one.server.port
+  const before = readAll()
+  const result = await runLoad({
+    ...load, port, rate, seconds, firstClient: one.clients, connections: options.connections
+  })
+  const after = readAll()
+  const uses = measured.map(({ server: { pid } }) => cpuBetween(before.servers.get(pid)!, after.servers.get(pid)!))
+  const use = uses[measured.indexOf(one)] as CpuUse
+  const serversUs = uses.reduce((sum, { processUs }) => sum + processUs, 0)
+  const loadUs = result.busy * result.seconds * 1e6
+  one.clients += result.requests
+  return {
+    result,
+    use,
+    waitingUs: serversUs - use.processUs,
+    foreignUs: Math.max(0, after.machineUs - before.machineUs - serversUs - loadUs)
+  }
+}
+
+/** What this process takes, mostly to read what servers log, is nobody else's. */
+function readAll (): { machineUs: number, servers: Map<number, CpuReading> } {
+  const { user, system } = process.cpuUsage()
+  return {
+    machineUs: machineBusyUs() - user - system,
+    servers: new Map(measured.map(({ server: { pid } }) => [pid, readCpu(pid)]))
   }
 }
 
@@ -111,50 +170,4 @@ async function runLoad (load: RawLoad): Promise<RawResult> {
   const [code] = await once(child, 'close') as [number | null]
   if (code !== 0) throw new Error(`the load ended with ${code}`)
   return JSON.parse(text) as RawResult
-}
-
-function show (list: readonly Measured[]): void {
-  console.log('step                     CPU us   main us   of mercurius    req/s   server busy   load busy    p50 ms    p99 ms   unexpected')
-  for (const { step, rounds } of list) {
-    const median = medianOf(rounds)
-    const cells = [
-      median.cpuUs.toFixed(1).padStart(8), median.mainUs.toFixed(1).padStart(10), shown(ratioOf(step, list)).padStart(15),
-      median.perSecond.toFixed(0).padStart(9), median.serverBusy.toFixed(2).padStart(14), median.loadBusy.toFixed(2).padStart(12),
-      median.p50.toFixed(2).padStart(10), median.p99.toFixed(2).padStart(10), String(rounds.reduce((sum, { unexpected }) => sum + unexpected, 0)).padStart(13)
-    ]
-    console.log(step.name.padEnd(23) + cells.join(''))
-  }
-}
-
-function write (list: readonly Measured[]): void {
-  mkdirSync(dirname(RESULTS), { recursive: true })
-  writeFileSync(RESULTS, JSON.stringify({
-    machine: machineFacts(),
-    options: { rounds: ROUNDS, seconds: SECONDS, connections: CONNECTIONS, isPinned },
-    steps: list.map(({ step, rounds }) => ({ name: step.name, load: step.load, median: medianOf(rounds), ofMercurius: ratioOf(step, list), rounds }))
-  }, null, 2) + '\n')
-  console.log(`written to ${RESULTS}`)
-}
-
-/** CPU by that of bare mercurius in the same round, the median of the rounds; null when it did not run. */
-function ratioOf (step: Step, list: readonly Measured[]): number | null {
-  const own = list.find((one) => one.step === step)
-  const base = list.find((one) => one.step.name === COMPARED_WITH)
-  if (own === undefined || base === undefined) return null
-  return median(own.rounds.map(({ cpuUs }, i) => cpuUs / (base.rounds[i] as Round).cpuUs))
-}
-
-function shown (ratio: number | null): string {
-  return ratio === null ? '-' : ratio.toFixed(2)
-}
-
-function medianOf (rounds: readonly Round[]): Round {
-  const of = (key: keyof Round): number => median(rounds.map((round) => round[key]))
-  return {
-    cpuUs: of('cpuUs'), mainUs: of('mainUs'), perSecond: of('perSecond'), serverBusy: of('serverBusy'), loadBusy: of('loadBusy'), p50: of('p50'), p99: of('p99'), unexpected: of('unexpected')
-  }
-}
-
-function median (values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] as number
 }
