@@ -29,9 +29,19 @@ export interface Round {
   paced: Paced | null
 }
 
-export interface Paced { perSecond: number, cpuUs: number, p50: number, p99: number, max: number }
+export interface Paced {
+  perSecond: number
+  cpuUs: number
+  foreignBusy: number
+  p50: number
+  p99: number
+  max: number
+}
 
 export interface Measured { step: Step, rounds: Round[] }
+
+/** Of a core. Somebody who takes a slice of a few milliseconds in hundred makes the 99th percentile. */
+const FOREIGN_QUIET = 0.05
 
 const MEDIANS = [
   'cpuUs', 'mainUs', 'perSecond', 'serverBusy', 'loadBusy', 'waitingBusy', 'foreignBusy', 'p50', 'p99'
@@ -86,6 +96,8 @@ export function showPaced (list: readonly Measured[], share: number): void {
     ]
     console.log(step.name.padEnd(20) + cells.join(''))
   }
+  const foreign = median(list.flatMap(({ rounds }) => rounds.flatMap(({ paced }) => paced?.foreignBusy ?? [])))
+  if (foreign > FOREIGN_QUIET) console.log(`others took ${foreign.toFixed(2)} of a core meanwhile: the tails are theirs`)
 }
 
 /** Whose microseconds they are. */
@@ -190,7 +202,8 @@ function shown (figure: number | null): string {
 }
 
 function median (values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
+  // A round without any answer has no figure; showDoubts tells of it.
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
   const half = (sorted.length - 1) / 2
   return ((sorted[Math.floor(half)] ?? NaN) + (sorted[Math.ceil(half)] ?? NaN)) / 2
 }

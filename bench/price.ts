@@ -123,14 +123,16 @@ async function playRound (one: Measured): Promise<report.Round> {
     p50,
     p99,
     reconnects,
-    unexpected: lost > 0 ? { ...others, lost } : others,
+    unexpected: { ...others, ...(lost > 0 ? { lost } : {}), ...(requests === 0 ? { answers: 0 } : {}) },
     paced: given.latency === 'yes' ? await playPaced(one, perSecond * PACED_SHARE) : null
   }
 }
 
 async function playPaced (one: Measured, rate: number): Promise<report.Paced> {
-  const { result: { requests, seconds, p50, p99, max }, use } = await play(one, { rate, seconds: options.seconds })
-  return { perSecond: requests / seconds, cpuUs: use.processUs / requests, p50, p99, max }
+  const { result: { requests, seconds, p50, p99, max }, use, foreignUs } =
+    await play(one, { rate, seconds: options.seconds })
+  const foreignBusy = foreignUs / 1e6 / seconds
+  return { perSecond: requests / seconds, cpuUs: use.processUs / requests, foreignBusy, p50, p99, max }
 }
 
 async function play (one: Measured, { rate, seconds }: Pick<RawLoad, 'rate' | 'seconds'>): Promise<Played> {
