@@ -49,13 +49,14 @@ const MEDIANS = [
 
 export function showSteps (list: readonly Measured[]): void {
   console.log(
-    '\nstep                  CPU us  main us  of bare    of another step          ' +
+    '\nstep                  CPU us    least  main us  of bare    of another step          ' +
     '  req/s  server  load   p50 ms   p99 ms'
   )
   for (const { step, rounds } of list) {
     const of = (pick: (round: Round) => number): number => median(rounds.map(pick))
     const cells = [
       of(({ cpuUs }) => cpuUs).toFixed(1).padStart(8),
+      leastOf(rounds).toFixed(1).padStart(9),
       of(({ mainUs }) => mainUs).toFixed(1).padStart(9),
       shown(ratio(list, step.name, BARE)).padStart(9),
       `    ${step.against === undefined ? '' : otherRatio(list, step.name, step.against)}`.padEnd(29),
@@ -97,7 +98,7 @@ export function showPaced (list: readonly Measured[], share: number): void {
     console.log(step.name.padEnd(20) + cells.join(''))
   }
   const foreign = median(list.flatMap(({ rounds }) => rounds.flatMap(({ paced }) => paced?.foreignBusy ?? [])))
-  if (foreign > FOREIGN_QUIET) console.log(`others took ${foreign.toFixed(2)} of a core meanwhile: the tails are theirs`)
+  if (foreign > FOREIGN_QUIET) console.log(`others took ${foreign.toFixed(2)} of a core: the tails are theirs`)
 }
 
 /** Whose microseconds they are. */
@@ -143,6 +144,7 @@ export function writeJson (
     server: step.server,
     load: step.load,
     median: mediansOf(rounds),
+    leastCpuUs: leastOf(rounds),
     threads: threadsOf(rounds),
     ofBare: ratio(list, step.name, BARE),
     against: step.against === undefined ? null : { step: step.against, ratio: ratio(list, step.name, step.against) },
@@ -182,6 +184,11 @@ function partsOf (list: readonly Measured[]): Part[] {
 
 function tailOf ({ paced }: Round): number {
   return paced === null ? NaN : paced.p99 / paced.p50
+}
+
+/** Neighbours only ever add: on a busy machine the least of the rounds is nearest to what a quiet one would show. */
+function leastOf (rounds: readonly Round[]): number {
+  return Math.min(...rounds.map(({ cpuUs }) => cpuUs).filter(Number.isFinite))
 }
 
 function threadsOf (rounds: readonly Round[]): Record<string, number> {
