@@ -50,7 +50,11 @@ export function spawnOn (
   const [command = '', ...before] = CORES === null
     ? [process.execPath]
     : ['taskset', '-c', CORES[side], process.execPath]
-  return spawn(command, [...before, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(command, [...before, ...args], {
+    cwd,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit', ...(side === 'load' ? ['ipc' as const] : [])]
+  })
 }
 
 /** This process reads what servers print: it must not do so on their core. */

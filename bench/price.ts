@@ -70,6 +70,9 @@ console.log(
 )
 const steps = chooseSteps()
 prepareRivals(steps)
+const loader = spawnOn('load', [fileURLToPath(new URL('./raw-load.ts', import.meta.url))])
+const loaderEnded = once(loader, 'close').then(([code]) => { throw new Error(`the load ended with ${code}`) })
+loaderEnded.catch(() => {})
 const expected = await writeFacts(places)
 const measured: Measured[] = []
 for (const step of steps) {
@@ -80,6 +83,7 @@ for (let round = 0; round < options.rounds; round++) {
   // Each goes first as often: a machine that gets busier must favour none.
   for (const one of round % 2 === 0 ? measured : measured.toReversed()) one.rounds.push(await playRound(one))
 }
+loader.disconnect()
 await Promise.all(measured.map(({ server }) => server.stop()))
 
 report.showSteps(measured)
@@ -166,10 +170,8 @@ function readAll (): { machineUs: number, servers: Map<number, CpuReading> } {
 }
 
 async function runLoad (load: RawLoad): Promise<RawResult> {
-  const child = spawnOn('load', [fileURLToPath(new URL('./raw-load.ts', import.meta.url)), JSON.stringify(load)])
-  let text = ''
-  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
-  const [code] = await once(child, 'close') as [number | null]
-  if (code !== 0) throw new Error(`the load ended with ${code}`)
-  return JSON.parse(text) as RawResult
+  const answer = once(loader, 'message')
+  loader.send(load)
+  const [result] = await Promise.race([answer, loaderEnded]) as [RawResult]
+  return result
 }

@@ -9,7 +9,8 @@
  * at random moments of that mean rate, wait for a free connection when there is none, and their latency counts from
  * the moment they fell due: a server that stops for a second is not asked less.
  *
- * In: one JSON text (`RawLoad`) as the argument. Out: one JSON line (`RawResult`).
+ * In: `RawLoad` as a message of its parent. Out: `RawResult` as one. It lives as long as its parent, because one that
+ * is still being compiled delays a hundredth of the answers by milliseconds of its own.
  */
 import { connect, type Socket } from 'node:net'
 import { createHistogram } from 'node:perf_hooks'
@@ -62,6 +63,9 @@ interface Connection {
   isClosing: boolean
 }
 
+/** When requests fall due: the next one's moment, once, if it has come. */
+interface Arrivals { take (nowMs: number): number | null }
+
 /** In a body: written anew for each request. */
 export const COUNTER = '00000000'
 /** 100.64.0.0/10, addresses that belong to nobody. */
@@ -73,10 +77,14 @@ const READ_BYTES = 65_536
 const SECONDS_MAX = 600
 /** Compiling, here and there, belongs to no percentile. */
 const WARM_MS = 200
+const OPEN_MS_MAX = 10_000
 /** What is still under way at the end is waited for no longer. */
 const DRAIN_MS = 2_000
 
-if (import.meta.main) console.log(JSON.stringify(await run(JSON.parse(process.argv[2] ?? '{}') as RawLoad)))
+if (import.meta.main) {
+  process.on('message', async (load: RawLoad) => { process.send?.(await run(load)) })
+  process.once('disconnect', () => { process.exit() })
+}
 
 function run (load: RawLoad): Promise<RawResult> {
   const template = requestOf(load)
@@ -86,16 +94,29 @@ function run (load: RawLoad): Promise<RawResult> {
   const statuses: Record<string, number> = {}
   const free: Connection[] = []
   const { promise, resolve, reject } = Promise.withResolvers<RawResult>()
-  const startedMs = performance.now()
-  const endMs = startedMs + Math.min(load.seconds, SECONDS_MAX) * 1000
-  const cpu = process.cpuUsage()
-  const due = load.rate === null ? null : createArrivals(load.rate, startedMs)
+  let startedMs = NaN
+  let endMs = Infinity
+  let cpu = process.cpuUsage()
+  let due: Arrivals | null = null
+  let opened = 0
   let lengthHeader = ''
   let requests = 0
   let sent = 0
   let reconnects = 0
   let lost = 0
   let isEnded = false
+
+  /** The clock starts when all connections are open: a machine that was busy until then has not cut the run short. */
+  function begin (): void {
+    startedMs = performance.now()
+    endMs = startedMs + Math.min(load.seconds, SECONDS_MAX) * 1000
+    cpu = process.cpuUsage()
+    due = load.rate === null ? null : createArrivals(load.rate, startedMs)
+    clearTimeout(opening)
+    for (const connection of connections) next(connection, startedMs)
+    setImmediate(pace)
+    setTimeout(end, endMs - startedMs + DRAIN_MS).unref()
+  }
 
   function send (connection: Connection, sentMs: number): void {
     const { buffer, socket } = connection
@@ -179,7 +200,11 @@ function run (load: RawLoad): Promise<RawResult> {
         }
       }
     })
-    connection.socket.on('connect', () => { next(connection, performance.now()) })
+    connection.socket.on('connect', () => {
+      opened++
+      if (opened > load.connections) next(connection, performance.now())
+      else if (opened === load.connections) begin()
+    })
     connection.socket.on('error', (error: Error & { code?: string }) => {
       // Nobody listens any more; whatever else ends a connection is counted.
       if (error.code === 'ECONNREFUSED') reject(error)
@@ -243,9 +268,8 @@ function run (load: RawLoad): Promise<RawResult> {
       isClosing: false
     }
   ))
+  const opening = setTimeout(() => { reject(new Error('the connections could not be opened')) }, OPEN_MS_MAX)
   for (const connection of connections) open(connection)
-  setImmediate(pace)
-  setTimeout(end, endMs - startedMs + DRAIN_MS).unref()
   return promise
 }
 
@@ -273,7 +297,7 @@ function writeCounter (buffer: Buffer, at: number, value: number): void {
 }
 
 /** Moments with exponential gaps, as calls of many who know nothing of each other have. The same ones in every run. */
-function createArrivals (rate: number, startedMs: number): { take (nowMs: number): number | null } {
+function createArrivals (rate: number, startedMs: number): Arrivals {
   const meanMs = 1000 / rate
   let state = 0x9e3779b9
   const gapMs = (): number => {
