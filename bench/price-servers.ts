@@ -153,12 +153,14 @@ async function ready (child: ChildProcess): Promise<Running> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const ended = once(child, 'close')
   children.add(child)
-  const timer = setTimeout(() => { reject(new Error('a server was not ready in time')) }, START_MS_MAX)
   let text = ''
   let isReady = false
+  const timer = setTimeout(() => {
+    reject(new Error(`${child.spawnargs.join(' ')} was not ready in time:\n${text.slice(-4000)}`))
+  }, START_MS_MAX)
   ended.then(() => {
     children.delete(child)
-    reject(new Error(`a server did not start:\n${text.slice(-4000)}`))
+    reject(new Error(`${child.spawnargs.join(' ')} did not start:\n${text.slice(-4000)}`))
   })
   child.stdout?.on('data', (chunk: Buffer) => {
     if (isReady) return
