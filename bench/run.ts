@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { machine } from './machine.ts'
 
 const QUICK: string[][] = [['hop.ts', '--seconds', '0.3', '--rounds', '3'], ['clients.ts', '200000'], ['cost.ts', '--rounds', '1', '--seconds', '2', '--modes', 'ring'], ['flood.ts', '--seconds', '3', '--modes', 'ring']]
-const FULL: string[][] = [['hop.ts'], ['clients.ts'], ['cost.ts'], ['flood.ts'], ['load.ts', 'load'], ['load.ts', 'spike'], ['load.ts', 'stress']]
+const FULL: string[][] = [['hop.ts'], ['clients.ts'], ['cost.ts'], ['price.ts', '--quick'], ['flood.ts'], ['load.ts', 'load'], ['load.ts', 'spike'], ['load.ts', 'stress']]
 const BENCH_MS_MAX = 300_000
 
 console.log(machine())
