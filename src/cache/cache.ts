@@ -149,7 +149,7 @@ export function createCache<V> (options: CacheOptions<V>): Cache<V> {
 
   async function fly (key: string, compute: () => Promise<Computed<V>>): Promise<Landed<V>> {
     const since = log.now
-    const turn = await layer?.turn(key) ?? null
+    const turn = layer === null ? null : await layer.turn(key)
     try {
       const found = turn === null ? null : adopt(key, turn.found, since)
       if (found !== null && found.ageMs < found.freshForMs) return landed('HIT', found, found.ageMs)

@@ -121,7 +121,7 @@ t.test('after any operations it holds what a naive memory holds, within its byte
     { weight: 1, arbitrary: fc.record({ what: fc.constant('invalidate' as const), references }) },
     { weight: 1, arbitrary: fc.record({ what: fc.constant('delete' as const), key }) }
   )
-  fc.assert(fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
+  fc.assert(fc.property(fc.array(operation, { maxLength: 300, size: 'max' }), (operations) => {
     const memory = createMemory<unknown>({ bytesMax: BYTES_MAX })
     const naive = new NaiveMemory()
     for (const one of operations) {
