@@ -10,6 +10,7 @@ import { requestLog } from './transports/http/request-log.ts'
 import type { Logger } from './telemetry/logger.ts'
 import clients from './clients/plugin.ts'
 import audit from './audit/plugin.ts'
+import cache from './cache/plugin.ts'
 import decisions from './decisions/plugin.ts'
 import fleet from './fleet/plugin.ts'
 import graphql from './transports/graphql/plugin.ts'
@@ -59,6 +60,7 @@ export async function buildApp (parts: ServerParts): Promise<FastifyInstance> {
   await app.register(processContext, parts)
   await app.register(metrics)
   await app.register(fleet, parts)
+  await app.register(cache)
   await app.register(processes, parts)
   await app.register(storage)
   await app.register(audit)

@@ -20,7 +20,9 @@ export interface Look { nowMicros: number, frame: Buffer | null }
 export interface RedisLink {
   look (key: string): Promise<Look | undefined>
   /** Takes the lock when it is free, then looks at the value: whoever had the lock may have left it there. */
-  lockAndLook (lock: string, token: string, lockMs: number, key: string): Promise<Look & { isMine: boolean } | undefined>
+  lockAndLook (
+    lock: string, token: string, lockMs: number, key: string
+  ): Promise<Look & { isMine: boolean } | undefined>
   /** Gives it back, when it is still this token's. */
   unlock (lock: string, token: string): Promise<void>
   setValue (key: string, frame: Buffer, ms: number): Promise<void>

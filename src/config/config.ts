@@ -53,7 +53,7 @@ export interface Config {
   readonly mongodbUri: string | null
   readonly mongodbDatabase: string
   readonly redisUrl: string | null
-  /** Checked and kept for the named caches, which are not built yet: nothing reads it, nor cacheTtlSeconds. */
+  /** Another Redis for the named caches than the fleet's. */
   readonly cacheRedisUrl: string | null
   /** The first signs; null outside production until identity generates one under DATA_DIR. */
   readonly jwtSecrets: readonly string[]
