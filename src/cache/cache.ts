@@ -181,7 +181,9 @@ export function createCache<V> (options: CacheOptions<V>): Cache<V> {
       return answer
     },
     grow: answers.grow,
-    invalidate: (references) => forgetEverywhere(tellable(references)),
+    async invalidate (references) {
+      if (references.length > 0) await forgetEverywhere(tellable(references))
+    },
     clear: () => forgetEverywhere(null),
     stats: () => statsOf(answers, counts, bytesMax),
     close () {

@@ -1,6 +1,15 @@
 import t from 'tap'
+import type { SharedLayer } from '../../src/cache/port.ts'
+import { createRedisLayer, type Codec } from '../../src/cache/redis-layer.ts'
 import { turns } from '../time.ts'
+import { createFakeRedis } from './fake-redis.ts'
 import { cacheRoom, computed, held } from './room.ts'
+
+const silent = { info: () => {}, warn: () => {} }
+const codec: Codec<unknown> = {
+  encode: (value) => ({ about: value as string, body: Buffer.alloc(0) }),
+  decode: (value) => ({ value, bytes: 10 })
+}
 
 t.test('an answer is computed once and read at once until its time is over', async (t) => {
   const { clock, open } = cacheRoom(t)
@@ -215,4 +224,51 @@ t.test('times are bounded: nothing outlives the marks of its invalidations', asy
   t.equal(cache.peek('key'), undefined)
   clock.advance(3_600_000)
   await t.rejects(cache.load('key', async () => { throw new Error('on purpose') }))
+})
+
+t.test('an invalidation that Redis takes late is told again: another host may have read the old answer meanwhile', async (t) => {
+  const { clock, hub, open } = cacheRoom(t)
+  const far = cacheRoom(t, clock)
+  let isLost = true
+  for (const [here, there, hostId] of [[hub, far.hub, 'here'], [far.hub, hub, 'there']] as const) {
+    here.setBridge({ hostId, isUp: () => true, send: (envelope) => { if (!isLost) there.fromBridge(envelope) }, hosts: () => new Map(), close: async () => {} })
+  }
+  let takesMarks = true
+  const redis = createFakeRedis({ step: async () => {}, fate: (what) => what === 'mark' && !takesMarks ? 'is lost' : 'arrives' })
+  const layer = (): SharedLayer<unknown> => createRedisLayer<unknown>({ link: redis.link(), database: 'test', name: 'answers', codec, clock, log: silent })
+  const [a, b] = [open({ layer: layer() }), far.open({ layer: layer() })]
+  await a.load('key', async () => computed('old', { references: ['x'] }))
+  await turns()
+  takesMarks = false
+  redis.pass(1_000)
+  await a.invalidate(['x'])
+  isLost = false
+  t.equal((await b.load('key', async () => computed('new'))).value, 'old', 'it has not heard of it, and Redis neither')
+  takesMarks = true
+  clock.advance(100)
+  await turns()
+  t.equal(b.peek('key'), undefined)
+  redis.pass(1_000)
+  t.equal((await b.load('key', async () => computed('new', { references: ['x'] }))).value, 'new')
+})
+
+t.test('what was told into a way that only seemed open is made good when it is known to open again', async (t) => {
+  const { clock, hub, open } = cacheRoom(t)
+  const far = cacheRoom(t, clock)
+  let isLost = false
+  let isUp = true
+  hub.setBridge({ hostId: 'here', isUp: () => isUp, send: (envelope) => { if (!isLost) far.hub.fromBridge(envelope) }, hosts: () => new Map(), close: async () => {} })
+  far.hub.setBridge({ hostId: 'there', isUp: () => true, send: () => {}, hosts: () => new Map(), close: async () => {} })
+  const [a, b] = [open(), far.open()]
+  await b.load('key', async () => computed('old', { references: ['x'] }))
+  isLost = true
+  await a.invalidate(['x'])
+  clock.advance(4_000)
+  isUp = false
+  clock.advance(4_000)
+  t.equal(b.peek('key')?.value, 'old', 'nothing has reached it')
+  isLost = false
+  isUp = true
+  clock.advance(250)
+  t.equal(b.peek('key'), undefined)
 })

@@ -12,6 +12,8 @@ interface FakeRedisOptions {
 export interface FakeRedis {
   /** A connection of one process. */
   link (): RedisLink
+  /** It comes back with another run: its answers are still there, its marks are lost, and so is what was on its way. */
+  restart (): void
   /** Redis' own time goes on. */
   pass (micros: number): void
   readonly data: Map<string, string | Buffer>
@@ -24,26 +26,33 @@ export function createFakeRedis ({ step, fate }: FakeRedisOptions): FakeRedis {
   const data = new Map<string, string | Buffer>()
   const lockedUntil = new Map<string, number>()
   let nowMicros = START_MICROS
+  let runs = 0
   const look = (key: string): Look => {
     const frame = data.get(key)
-    return { nowMicros, frame: Buffer.isBuffer(frame) ? frame : null }
+    return { nowMicros, frame: Buffer.isBuffer(frame) ? frame : null, run: String(runs) }
   }
 
   async function command<T> (what: string, run: () => T): Promise<T | undefined> {
     const becomes = fate(what)
+    const ofRun = runs
     if (becomes === 'late') {
-      step(`${what} late`).then(run)
+      step(`${what} late`).then(() => runs === ofRun && run())
       return undefined
     }
     await step(what)
-    if (becomes === 'is lost') return undefined
+    if (becomes === 'is lost' || runs !== ofRun) return undefined
     const reply = run()
     await step(`${what} reply`)
-    return becomes === 'arrives' ? reply : undefined
+    return becomes === 'arrives' && runs === ofRun ? reply : undefined
   }
 
   return {
     data,
+    restart () {
+      runs++
+      for (const key of data.keys()) if (key.includes(':ref:')) data.delete(key)
+      lockedUntil.clear()
+    },
     pass (micros) { nowMicros += micros },
     link: () => ({
       look: (key) => command('look', () => look(key)),

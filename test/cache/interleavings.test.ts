@@ -62,6 +62,7 @@ type Operation =
   | { what: 'read', process: number, key: string }
   | { what: 'write', process: number, source: string }
   | { what: 'clear', process: number }
+  | { what: 'restart', process: number }
   /** Whoever wrote, or its sibling, reads as soon as it was told that it is written. */
   | { what: 'write and read', process: number, source: string, reader: number }
 interface Round { operations: Operation[], passMs: number }
@@ -70,6 +71,7 @@ const operations: fc.Arbitrary<Operation[]> = fc.array(fc.oneof(
   { weight: 5, arbitrary: fc.record({ what: fc.constant('read' as const), process: fc.nat({ max: 2 }), key: fc.constantFrom('both', 'x', 'y') }) },
   { weight: 3, arbitrary: fc.record({ what: fc.constant('write' as const), process: fc.nat({ max: 1 }), source: fc.constantFrom('x', 'y') }) },
   { weight: 1, arbitrary: fc.record({ what: fc.constant('clear' as const), process: fc.nat({ max: 1 }) }) },
+  { weight: 1, arbitrary: fc.record({ what: fc.constant('restart' as const), process: fc.constant(0) }) },
   { weight: 3, arbitrary: fc.record({ what: fc.constant('write and read' as const), process: fc.nat({ max: 1 }), source: fc.constantFrom('x', 'y'), reader: fc.nat({ max: 1 }) }) }
 ), { minLength: 1, maxLength: 4 })
 
@@ -129,6 +131,7 @@ async function live (s: fc.Scheduler, fate: (what: string) => Fate, plan: Round[
     const process = processes[one.process]!
     if (one.what === 'read') await read(process, one.key)
     else if (one.what === 'clear') await clear(process)
+    else if (one.what === 'restart') world.redis.restart()
     else await write(process, one.source)
     if (one.what === 'write and read') await Promise.all([read(processes[one.reader]!, 'both'), read(processes[one.reader]!, one.source)])
   }

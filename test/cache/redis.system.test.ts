@@ -83,6 +83,7 @@ t.test('what one process computed the other finds, falsy or not, with what is le
     const answer = await found(b.cache, String(key))
     t.same([answer.status, answer.value], ['HIT', value as Json])
     t.ok(answer.ageMs >= 0 && answer.ageMs < 10_000)
+    t.same(b.cache.peek(String(key))?.value, value, 'and has it from now on')
   }
   await load(a.cache, 'short', 'value', { freshForMs: 400 })
   await sleep(150)
@@ -231,8 +232,7 @@ t.test('a Redis that stalls costs a tenth of a second, then nothing; what it mis
   showFigure(t, 'an invalidation', performance.now() - startMs, 105)
   t.equal(await load(a.cache, 'key', 'new'), 'new', 'exact here')
   redis.signal('SIGCONT')
-  await until('all is written', () => a.lines.at(-1)!.includes('every invalidation is written') || a.lines.filter((line) => line.includes('shared')).length > 1)
-  await sleep(1_500)
+  await until('the mark is there', async () => (await client(t, redis.url).keys('*ref*')).length > 0)
   t.equal(await load((await open(t, redis.url)).cache, 'key', 'newer'), 'newer')
   const away = a.lines.filter((line) => line.includes('away'))
   t.equal(away.length, 1, 'one line for the whole of it')
@@ -258,6 +258,21 @@ t.test('a Redis that is killed and returns empty is used again', { skip }, async
   t.equal((await found(b.cache, 'shared')).value, 'value')
 })
 
+t.test('a Redis that comes back with old answers and without their marks brings nothing back', { skip }, async (t) => {
+  const server = await startRedis(t)
+  const redis = client(t, server.url)
+  const a = await open(t, server.url)
+  await load(a.cache, 'key', 'old')
+  await until('it is in Redis', async () => (await redis.keys('*value*')).length === 1)
+  const [key] = await redis.keys('*value*')
+  const bytes = await redis.getBuffer(key!)
+  await a.cache.invalidate(['x'])
+  await server.kill()
+  await server.start()
+  await client(t, server.url).set(key!, bytes!)
+  t.equal(await load((await open(t, server.url)).cache, 'key', 'new'), 'new')
+})
+
 t.test('a Redis that takes no writes gives nothing out once something was invalidated', { skip }, async (t) => {
   const server = await startRedis(t)
   const [a, b] = [await open(t, server.url), await open(t, server.url)]
@@ -272,7 +287,7 @@ t.test('a Redis that takes no writes gives nothing out once something was invali
   t.equal(await load((await open(t, server.url)).cache, 'key', 'newer'), 'newer')
 })
 
-t.test('another host reads the new answer within a second, also when the message is lost', { skip }, async (t) => {
+t.test('another host reads the new answer within a second', { skip }, async (t) => {
   const { url } = await startRedis(t)
   const [a, b] = [await open(t, url, { isBridged: true }), await open(t, url, { isBridged: true })]
   await load(a.cache, 'key', 'old')
