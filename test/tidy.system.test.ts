@@ -82,7 +82,7 @@ t.test("each room's main files open with a header that says what they are for", 
 })
 
 t.test('each plugin declares the rooms that its folder reads through the application', (t) => {
-  const names = new Set(['config', 'clock', 'metrics', 'storage', 'fleet', 'audit', 'identity', 'intel', 'limits', 'clients', 'threads', 'decisions', 'receipts', 'webhooks', 'incidents', 'playbooks'])
+  const names = new Set(['config', 'clock', 'metrics', 'storage', 'fleet', 'cache', 'audit', 'identity', 'intel', 'limits', 'clients', 'threads', 'decisions', 'receipts', 'webhooks', 'incidents', 'playbooks'])
   const wrong: string[] = []
   for (const path of sources.filter((path) => path.endsWith('/plugin.ts'))) {
     const text = read(path)

@@ -11,9 +11,9 @@
  */
 import type { Clock } from '../std/clock.ts'
 
-export interface Flight<R> { readonly since: number, readonly startedMs: number, readonly result: Promise<R> }
+interface Flight<R> { readonly since: number, readonly startedMs: number, readonly result: Promise<R> }
 
-export interface Flights<R> {
+interface Flights<R> {
   /** One that may be joined by who begins now. */
   find (key: string, since: number): Flight<R> | undefined
   /** Runs `work` as the flight of this key, in place of an older one. */

@@ -10,6 +10,8 @@ import { FRESH_MS_MAX, REFERENCES_MAX, STALE_MS_MAX } from './bounds.ts'
 export interface Frame {
   /** By Redis' clock, microseconds: when the computation had not begun yet. */
   asOfMicros: number
+  /** Of Redis, when that was its time. */
+  run: string
   freshForMs: number
   staleForMs: number
   references: readonly string[]
@@ -54,8 +56,9 @@ function readHeader (bytes: Buffer): Omit<Frame, 'body'> | null {
 
 function isHeader (value: unknown): value is Omit<Frame, 'body'> {
   if (typeof value !== 'object' || value === null) return false
-  const { asOfMicros, freshForMs, staleForMs, references, about } = value as Partial<Record<keyof Frame, unknown>>
-  return Number.isSafeInteger(asOfMicros) && isWithin(freshForMs, FRESH_MS_MAX) && isWithin(staleForMs, STALE_MS_MAX) &&
+  const { asOfMicros, run, freshForMs, staleForMs, references, about } = value as Partial<Record<keyof Frame, unknown>>
+  return Number.isSafeInteger(asOfMicros) && typeof run === 'string' &&
+    isWithin(freshForMs, FRESH_MS_MAX) && isWithin(staleForMs, STALE_MS_MAX) &&
     Array.isArray(references) && references.length <= REFERENCES_MAX &&
     references.every((reference) => typeof reference === 'string') && about !== undefined
 }

@@ -11,7 +11,7 @@
  * one.
  */
 
-export interface InvalidationLog {
+interface InvalidationLog {
   /** Taken before a computation begins; also tells whether anything was invalidated since. */
   readonly now: number
   /** @param references null: all there are */

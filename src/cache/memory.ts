@@ -24,7 +24,7 @@ export interface Entry<V> {
   readonly staleForMs: number
 }
 
-export interface Memory<V> {
+interface Memory<V> {
   readonly size: number
   /** Of all entries, with what holding them costs. */
   readonly bytes: number

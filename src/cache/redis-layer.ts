@@ -13,6 +13,9 @@
  * A mark that could not be written must not leave a stale answer to be read: it is owed (owed-marks.ts), and while any
  * is owed or on its way nothing is read from Redis, nor written to it.
  *
+ * Marks that Redis loses must not bring old answers back: an answer also names the run of Redis (run_id) in which it
+ * was begun and holds in that run alone, so that a restart or a failover, which may lose the last writes, ends them all.
+ *
  * Two limits: a Redis that evicts marks before answers (`allkeys-*` when it is full) or whose clock is set back by more
  * than a write takes may give out an answer that was invalidated, until its time is over. `noteviction`, `volatile-ttl`
  * and a clock that is slewed do not.
@@ -24,7 +27,7 @@ import { randomText } from '../std/id.ts'
 import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { FRESH_MS_MAX, STALE_MS_MAX } from './bounds.ts'
-import { readFrame, writeFrame } from './frame.ts'
+import { readFrame, writeFrame, type Frame } from './frame.ts'
 import { createOwedMarks } from './owed-marks.ts'
 import type { Shared, SharedLayer, Turn } from './port.ts'
 import type { Look, RedisLink } from './redis-link.ts'
@@ -59,7 +62,8 @@ const FRAME_BYTES_MAX = 4 * 1_048_576
 /** Nothing found, and nobody to tell. */
 const ALONE: Turn<never> = { found: null, keep () {}, end () {} }
 
-type Checked<V> = { asOfMicros: number, found: Shared<V> | null }
+type Made<V> = Parameters<Turn<V>['keep']>[0]
+type Checked<V> = { asOfMicros: number, run: string, found: Shared<V> | null }
 
 export function createRedisLayer<V> (options: RedisLayerOptions<V>): SharedLayer<V> {
   const { link, codec, clock, log } = options
@@ -73,14 +77,13 @@ export function createRedisLayer<V> (options: RedisLayerOptions<V>): SharedLayer
     onLate (references) { for (const listener of listeners) listener(references) }
   })
 
-  async function check ({ nowMicros, frame: bytes }: Look): Promise<Checked<V>> {
-    const found = bytes === null ? null : await validFrame(bytes, nowMicros)
-    return { asOfMicros: nowMicros, found }
+  async function check (look: Look): Promise<Checked<V>> {
+    const frame = look.frame === null ? null : readFrame(look.frame)
+    const found = frame === null || frame.run !== look.run ? null : await validAnswer(frame, look.nowMicros)
+    return { asOfMicros: look.nowMicros, run: look.run, found }
   }
 
-  async function validFrame (bytes: Buffer, nowMicros: number): Promise<Shared<V> | null> {
-    const frame = readFrame(bytes)
-    if (frame === null) return null
+  async function validAnswer (frame: Frame, nowMicros: number): Promise<Shared<V> | null> {
     const { asOfMicros, freshForMs, staleForMs, references, body, about } = frame
     const ageMs = (nowMicros - asOfMicros) / 1000
     if (ageMs < 0 || ageMs >= freshForMs + staleForMs) return null
@@ -115,15 +118,15 @@ export function createRedisLayer<V> (options: RedisLayerOptions<V>): SharedLayer
     link.unlock(lock, token).catch(() => { /* it never rejects */ })
   }
 
-  function turnOf (key: string, { asOfMicros, found }: Checked<V>, end: () => void = () => {}): Turn<V> {
-    return { found, end, keep: (made) => { keep(key, asOfMicros, made) } }
+  function turnOf (key: string, { found, ...begun }: Checked<V>, end: () => void = () => {}): Turn<V> {
+    return { found, end, keep: (made) => { keep(key, begun, made) } }
   }
 
-  function keep (key: string, asOfMicros: number, made: Parameters<Turn<V>['keep']>[0]): void {
+  function keep (key: string, begun: Pick<Frame, 'asOfMicros' | 'run'>, made: Made<V>): void {
     const { value, references, freshForMs, staleForMs } = made
     const encoded = encode(codec, value)
     if (encoded === null || !marks.isSettled()) return
-    const frame = writeFrame({ asOfMicros, freshForMs, staleForMs, references, ...encoded })
+    const frame = writeFrame({ ...begun, freshForMs, staleForMs, references, ...encoded })
     if (frame.length > FRAME_BYTES_MAX) return
     link.setValue(keys.value(key), frame, Math.ceil(freshForMs + staleForMs)).catch(() => { /* it never rejects */ })
   }

@@ -1,5 +1,5 @@
 /**
- * The cache's connection to Redis: the six commands that it needs, none of which waits longer than 100 ms or throws.
+ * The cache's connection to Redis: the few commands that it needs, none of which waits longer than 100 ms or throws.
  *
  * Owns: the connection and whether it is worth asking. Never does: know what a key or value means; name a command that
  * walks or empties a database. In: keys and bytes; out: the reply, or undefined for a Redis that is away, stalls or
@@ -14,13 +14,18 @@ import type { Clock } from '../std/clock.ts'
 import { withDeadline } from '../std/deadline.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
-/** What is under a key, and Redis' own time just before it was read: microseconds since the epoch. */
-export interface Look { nowMicros: number, frame: Buffer | null }
+/**
+ * What is under a key, and Redis' own time just before it was read: microseconds since the epoch. `run` is another one
+ * after each start of Redis, and after each failover.
+ */
+export interface Look { nowMicros: number, frame: Buffer | null, run: string }
 
 export interface RedisLink {
   look (key: string): Promise<Look | undefined>
   /** Takes the lock when it is free, then looks at the value: whoever had the lock may have left it there. */
-  lockAndLook (lock: string, token: string, lockMs: number, key: string): Promise<Look & { isMine: boolean } | undefined>
+  lockAndLook (
+    lock: string, token: string, lockMs: number, key: string
+  ): Promise<Look & { isMine: boolean } | undefined>
   /** Gives it back, when it is still this token's. */
   unlock (lock: string, token: string): Promise<void>
   setValue (key: string, frame: Buffer, ms: number): Promise<void>
@@ -61,6 +66,8 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
   const redis = connect(url)
   // Not known yet, so that also a Redis that is away from the start gets its line.
   let isUp: boolean | null = null
+  /** null: not connected, or not yet known. */
+  let run: string | null = null
   let isClosed = false
   let reason: string | undefined
   const breaker = createBreaker({
@@ -82,20 +89,30 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
   }
 
   redis.on('error', (error: Error) => { reason = error.message })
-  redis.on('close', () => note(false))
+  redis.on('close', () => {
+    run = null
+    note(false)
+  })
   redis.on('ready', () => {
-    breaker.succeed()
-    note(true)
+    inTime(redis.info('server')).then((info) => {
+      run = runOf(info)
+      breaker.succeed()
+      note(true)
+    }).catch((error: Error) => {
+      reason = error.message
+      redis.disconnect(!isClosed)
+    })
   })
 
   /** Undefined: no reply in time. */
-  async function ask<T> (command: () => Promise<T>): Promise<T | undefined> {
-    if (redis.status !== 'ready' || !breaker.allows()) return undefined
+  async function ask<T> (command: (run: string) => Promise<T>): Promise<T | undefined> {
+    const asked = run
+    if (asked === null || redis.status !== 'ready' || !breaker.allows()) return undefined
     try {
-      // Commands of one turn travel together, and wait for those before them: the client's own timeout begins later.
-      const reply = await withDeadline(command(), COMMAND_MS, () => new Error('no reply in time'))
+      const reply = await inTime(command(asked))
       breaker.succeed()
-      return reply
+      // It may have waited for its turn until there was another connection.
+      return run === asked ? reply : undefined
     } catch (error) {
       reason = error instanceof Error ? error.message : undefined
       breaker.fail()
@@ -104,12 +121,15 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
   }
 
   return {
-    look: (key) => ask(async () => toLook(await Promise.all([redis.time(), redis.getBuffer(key)]))),
-    lockAndLook: (lock, token, lockMs, key) => ask(async () => {
-      const [isMine, ...look] = await Promise.all([
+    look: (key) => ask(async (run) => {
+      const [time, frame] = await Promise.all([redis.time(), redis.getBuffer(key)])
+      return { nowMicros: toMicros(time), frame, run }
+    }),
+    lockAndLook: (lock, token, lockMs, key) => ask(async (run) => {
+      const [isMine, time, frame] = await Promise.all([
         redis.set(lock, token, 'PX', lockMs, 'NX'), redis.time(), redis.getBuffer(key)
       ])
-      return { isMine: isMine === 'OK', ...toLook(look) }
+      return { isMine: isMine === 'OK', nowMicros: toMicros(time), frame, run }
     }),
     async unlock (lock, token) { await ask(() => redis.eval(UNLOCK, 1, lock, token)) },
     async setValue (key, frame, ms) {
@@ -132,6 +152,8 @@ function connect (url: string): Redis {
     commandTimeout: COMMAND_MS,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
+    // A command of before a restart must not be carried out behind it as if nothing had happened.
+    autoResendUnfulfilledCommands: false,
     enableAutoPipelining: true,
     retryStrategy: (attempt) =>
       Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4))
@@ -143,6 +165,18 @@ function outBytes (redis: Redis): number {
   return (redis as unknown as { stream?: { writableLength?: number } }).stream?.writableLength ?? 0
 }
 
-function toLook ([time, frame]: [Array<number | string>, Buffer | null]): Look {
-  return { nowMicros: Number(time[0]) * 1_000_000 + Number(time[1]), frame }
+function toMicros (time: ReadonlyArray<number | string>): number {
+  return Number(time[0]) * 1_000_000 + Number(time[1])
+}
+
+/** @throws Error for a server that has none: what it lost could not be told from what it has */
+function runOf (info: string): string {
+  const run = /^run_id:(\w+)/m.exec(info)?.[1]
+  if (run === undefined) throw new Error('INFO says no run_id')
+  return run
+}
+
+/** Commands of one turn travel together, behind those of the turn before: the client's own timeout begins later. */
+function inTime<T> (reply: Promise<T>): Promise<T> {
+  return withDeadline(reply, COMMAND_MS, () => new Error('no reply in time'))
 }

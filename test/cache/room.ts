@@ -5,6 +5,7 @@ import { createLocalFleet } from '../../src/fleet/local.ts'
 import type { Fleet } from '../../src/fleet/port.ts'
 import { createTestClock, type TestClock } from '../../src/std/clock.ts'
 
+let count = 0
 const log = { error: () => {}, warn: () => {} }
 
 export interface CacheRoom {
@@ -15,10 +16,8 @@ export interface CacheRoom {
 }
 
 /** Processes of one host, each with a cache of the same name; time stands still. */
-export function cacheRoom (t: Pick<Test, 'teardown'>): CacheRoom {
-  const clock = createTestClock()
+export function cacheRoom (t: Pick<Test, 'teardown'>, clock = createTestClock()): CacheRoom {
   const hub = createFleetHub(clock)
-  let count = 0
   return {
     clock,
     hub,

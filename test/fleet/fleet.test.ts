@@ -72,6 +72,20 @@ t.test('a question to one process asks only that one', async (t) => {
   t.same(await a!.ask('q', null, { timeoutMs: 5000, processId: 'gone' }), [])
 })
 
+t.test('a question may wait for the processes of its own host alone: the others hear it', async (t) => {
+  const clock = createTestClock()
+  const { hub, fleets: [a, b] } = three(clock)
+  const far = createFleetHub(clock)
+  const distant = createLocalFleet({ processId: 'far', clock, log, hub: far })
+  hub.setBridge({ hostId: 'here', isUp: () => true, send: (envelope) => far.fromBridge(envelope), hosts: () => new Map([['there', ['far']]]), close: async () => {} })
+  far.setBridge({ hostId: 'there', isUp: () => true, send: () => { /* its answer never arrives */ }, hosts: () => new Map(), close: async () => {} })
+  let heard = 0
+  distant.answer('q', () => ++heard)
+  b!.answer('q', () => 'b')
+  t.same(await a!.ask('q', null, { timeoutMs: 5000, waitFor: 'host' }), ['b'])
+  t.equal(heard, 1)
+})
+
 t.test('a silent sibling costs the timeout, one that leaves costs nothing', async (t) => {
   const clock = createTestClock()
   const { hub, fleets: [a, b, c] } = three(clock)

@@ -3,7 +3,6 @@ import { BoundedMap } from '../../std/bounded-map.ts'
 import { countedAs } from '../../transaction/cross-site.ts'
 import type { Transaction } from '../../transaction/transaction.ts'
 import { faultOfKeys } from '../../std/keys.ts'
-import { countedSeries } from '../../telemetry/tallies.ts'
 import { createSeenBefore } from '../../std/seen-before.ts'
 import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
 import { scopeOf } from './answer-key.ts'
@@ -39,10 +38,8 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
   const { cache, policyOf } = kept
   const keys = new BoundedMap<string, string>(KNOWN_MAX)
   const seen = createSeenBefore(SEEN_MAX)
-  const hits = countedSeries(app.metrics.cacheRequestsTotal, { cache: 'graphql', result: 'hit' })
 
   function send (request: FastifyRequest, reply: FastifyReply, value: KeptAnswer, ageMs: number): void {
-    hits.inc()
     const { method } = request
     let lines = value.lines.get(method)
     if (lines === undefined) {

@@ -43,7 +43,7 @@ const STORE_CODES: ReadonlySet<string> = new Set(['NEKO_ERR_STORE_UNAVAILABLE', 
 class StoreAway extends Error {}
 
 export function createKeptAnswers (app: FastifyInstance, execute: Execute): KeptAnswers {
-  const { config, metrics } = app
+  const { config } = app
   const seconds = { ...config.cacheTtlSeconds, stats: STATS_SECONDS, static: STATIC_SECONDS }
   const policyOf = createPolicyReader(app.graphqlEdge.schema, {
     STANDARD: seconds.standard,
@@ -97,7 +97,6 @@ export function createKeptAnswers (app: FastifyInstance, execute: Execute): Kept
     { request, reply, key }: Asking,
     { status, value, ageMs, cost }: { status: CacheStatus, value: KeptAnswer, ageMs: number, cost: Cost | null }
   ): Promise<null> {
-    metrics.cacheRequestsTotal.inc({ cache: 'graphql', result: status.toLowerCase() })
     // Packed here, where it was asked for.
     request.headers['x-no-compression'] = '1'
     const { method } = request
