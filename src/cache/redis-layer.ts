@@ -14,7 +14,7 @@
  * is owed or on its way nothing is read from Redis, nor written to it.
  *
  * Marks that Redis loses must not bring old answers back: an answer also names the run of Redis (run_id) in which it
- * was begun and holds in that run alone, so that a restart or a failover, which may lose the last writes, ends them all.
+ * was begun and holds in that run alone: a restart or a failover, which may lose the last writes, ends them all.
  *
  * Two limits: a Redis that evicts marks before answers (`allkeys-*` when it is full) or whose clock is set back by more
  * than a write takes may give out an answer that was invalidated, until its time is over. `noteviction`, `volatile-ttl`

@@ -1,7 +1,7 @@
 /**
- * Scored requests as numbers and bytes in memory that is there from the start: a receipt that is kept as it came is some
- * 120 objects, which each collection of young memory copied twice, and which filled the old one. It becomes objects
- * again when somebody asks for it.
+ * Scored requests as numbers and bytes in memory that is there from the start: a receipt that is kept as it came is
+ * some 120 objects, which each collection of young memory copied twice, and which filled the old one. It becomes
+ * objects again when somebody asks for it.
  *
  * Owns: places of a fixed size. What does not fit into one (long targets and bodies, halves of characters, samples of
  * others) is kept as it is by whoever owns the line (recent-receipts.ts).
@@ -12,7 +12,7 @@ import type { Recorded } from './receipt.ts'
 import type { Action } from '../decisions/shapes.ts'
 import type { Evidence, FactorContribution, Grade, Score } from '../detect/shapes.ts'
 
-export interface PackedReceipts {
+interface PackedReceipts {
   /** False where it does not fit; the place is free then. */
   put (place: number, receipt: Recorded): boolean
   get (place: number): Recorded

@@ -1,7 +1,8 @@
 /**
  * The most recent receipts of this process, whatever their score, for some minutes: so that an id from a header can be
- * looked up at once. Small ones are kept as numbers and bytes (packed-receipts.ts), others as the walk had them; nothing
- * is redacted or written until it is asked for or stored. Bounded in number, bytes and age; the oldest goes first. A body too large for a receipt is let go at once:
+ * looked up at once. Small ones are kept as numbers and bytes (packed-receipts.ts), others as the walk had them;
+ * nothing is redacted or written until it is asked for or stored. Bounded in number, bytes and age; the oldest goes
+ * first. A body too large for a receipt is let go at once:
  * to hold 64 KiB for seconds moves it to the old generation, and a flood of them cost a collection of all memory 3 to 5
  * times a second, 20 ms each.
  */

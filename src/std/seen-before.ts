@@ -1,8 +1,8 @@
 import { hashText } from './hash.ts'
 
 /**
- * Whether something came before, by its hash: for caches that take in what comes again, and not what comes once. A flood
- * of things that never come again would push everything else out of them, and cost more than it saves.
+ * Whether something came before, by its hash: for caches that take in what comes again, and not what comes once. A
+ * flood of things that never come again would push everything else out of them, and cost more than it saves.
  *
  * A table of hashes, each at the place that it names: what shares a place is forgotten for the other. So it may say no
  * of something that came before, and, for one in four billion, yes of something that did not.

@@ -7,9 +7,9 @@ import type { Counter, Gauge, Histogram } from 'prom-client'
  * Owns: what was counted since somebody last asked. Never does: know a metric's meaning. A metric whose series are
  * tallied is made with `collect: handOver`.
  */
-export interface CountedSeries { inc (): void }
-export interface ObservedSeries { observe (value: number): void }
-export interface GaugedSeries { inc (): void, dec (): void }
+interface CountedSeries { inc (): void }
+interface ObservedSeries { observe (value: number): void }
+interface GaugedSeries { inc (): void, dec (): void }
 
 type Labels = Readonly<Record<string, string | number>>
 /** Adds what is new to prom-client's series. */

@@ -3,8 +3,9 @@
  *
  * An entry holds the content itself, which is compared in full: nobody can craft a hostile payload that answers with a
  * benign one's findings. It lies under the content's hash, since V8 takes every text that is a map's key into its table
- * of texts (1 us for one that is new); of two contents with one hash the later one stays. Two generations bound the bytes: what is looked up again survives, the rest
- * goes when the young half is full (as in a two-space garbage collector; O(1), no list to keep).
+ * of texts (1 us for one that is new); of two contents with one hash the later one stays. Two generations bound the
+ * bytes: what is looked up again survives, the rest goes when the young half is full (as in a two-space garbage
+ * collector; O(1), no list to keep).
  */
 import { hashText } from '../std/hash.ts'
 

@@ -53,10 +53,8 @@ const LARGE_BODY_TIMEOUT_MS = 120_000
 export function createGate (app: FastifyInstance, dress: (request: FastifyRequest, reply: FastifyReply) => void): Gate {
   const { config, walk } = app
   const arrivalOf = createArrivals(config)
-  const { httpRequestsTotal, httpRequestsInFlight, httpRequestDurationSeconds } = app.metrics
-  const answered = countedByWords(httpRequestsTotal, ['method', 'status', 'route'])
-  const underWay = gaugedSeries(httpRequestsInFlight)
-  const duration = observedSeries(httpRequestDurationSeconds)
+  const underWay = gaugedSeries(app.metrics.httpRequestsInFlight)
+  const after = createAfter(app, () => underWay.dec())
 
   function before (request: FastifyRequest, reply: FastifyReply, pass: Pass): void {
     underWay.inc()
@@ -150,22 +148,6 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
     if (refusal !== null || early === undefined || !early(request, reply, goOn)) goOn()
   }
 
-  function after (request: FastifyRequest, reply: FastifyReply): void {
-    if (request.settled) return
-    request.settled = true
-    underWay.dec()
-    const { transaction } = request
-    if (transaction === null) return
-    const status = reply.statusCode
-    const seconds = (app.clock.monotonic() - transaction.startedMs) / 1000
-    const method = methodLabel(request.method)
-    const route = request.is404 ? null : request.routeOptions.url ?? null
-    answered(method, String(status), route ?? 'unknown').inc()
-    duration.observe(seconds)
-    const ms = Math.round(seconds * 1e5) / 100
-    walk.settle(transaction, { status, logLine: { requestId: request.id, method, route, status, ms } })
-  }
-
   function markRefused ({ transaction }: FastifyRequest, reply: FastifyReply): void {
     if (transaction === null || transaction.score === null) return
     markUnjudged(transaction)
@@ -173,6 +155,28 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
   }
 
   return { before, after, markUnjudged: markRefused }
+}
+
+/** Counts an answer that has left, and tells the walk. */
+function createAfter ({ metrics, clock, walk }: FastifyInstance, isOver: () => void): Gate['after'] {
+  const answered = countedByWords(metrics.httpRequestsTotal, ['method', 'status', 'route'])
+  const duration = observedSeries(metrics.httpRequestDurationSeconds)
+
+  return function after (request, reply) {
+    if (request.settled) return
+    request.settled = true
+    isOver()
+    const { transaction } = request
+    if (transaction === null) return
+    const status = reply.statusCode
+    const seconds = (clock.monotonic() - transaction.startedMs) / 1000
+    const method = methodLabel(request.method)
+    const route = request.is404 ? null : request.routeOptions.url ?? null
+    answered(method, String(status), route ?? 'unknown').inc()
+    duration.observe(seconds)
+    const ms = Math.round(seconds * 1e5) / 100
+    walk.settle(transaction, { status, logLine: { requestId: request.id, method, route, status, ms } })
+  }
 }
 
 /** What is known of a request before its body. */
