@@ -46,7 +46,7 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
       const headers = Object.entries(keptHeaders(value, { method, status: 'HIT', coding: null }))
       value.lines.set(method, lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join(''))
     }
-    app.sendPrepared(request, reply, { lines: `${lines}age: ${Math.floor(ageMs / 1000)}\r\n`, body: value.body })
+    app.sendPrepared(request, reply, { status: 200, lines: `${lines}age: ${Math.floor(ageMs / 1000)}\r\n`, body: value.body })
   }
 
   /** By the bytes of the request, or else by what they say. */

@@ -7,10 +7,10 @@ import { BODY_BYTES_MAX } from '../../transaction/bounds.ts'
 import type { Refusal } from '../../transaction/refusal.ts'
 import type { Arrival, Body, Transaction } from '../../transaction/transaction.ts'
 import { markUnjudged } from '../../transaction/unjudged.ts'
-import { announcesBody, readBody } from './body.ts'
+import { announcesBody, readBody, skimBody } from './body.ts'
 import { clientAddress } from './client-address.ts'
 import { routeOf } from './route-facts.ts'
-import { sendRefusal } from './send-refusal.ts'
+import { endsConnection, sendPreparedRefusal, sendRefusal } from './send-refusal.ts'
 import { showVerdict } from './verdict-headers.ts'
 
 /**
@@ -90,18 +90,31 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
 
   /** The parser is still at work: what it finds behind the request decides whether its connection goes on. */
   function refuseInTheMidst (request: FastifyRequest, reply: FastifyReply, pass: Pass, refusal: Refusal): void {
-    if (refusal.bodyUnread === true && announcesBody(request.raw)) app.pipelines.endAt(request.raw)
-    else app.pipelines.holdBehind(request.raw)
-    process.nextTick(afterAdmission, request, reply, pass, refusal)
+    const { raw } = request
+    const answer = (isBodyRead: boolean): void => guarded(request, reply, pass, () =>
+      afterAdmission(request, reply, pass, isBodyRead ? withBodyRead(refusal) : refusal))
+    const hasUnread = refusal.bodyUnread === true && announcesBody(raw)
+    // A body that came with its head is out of the way: its connection goes on.
+    if (hasUnread && skimBody(raw, answer)) return app.pipelines.holdBehind(raw)
+    if (hasUnread) app.pipelines.endAt(raw)
+    else app.pipelines.holdBehind(raw)
+    process.nextTick(answer, false)
   }
 
   function afterAdmission (request: FastifyRequest, reply: FastifyReply, pass: Pass, refusal: Refusal | null): void {
     const transaction = request.transaction as Transaction
     if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight(request, reply, transaction)
     if (refusal === null) return readAndInspect(request, reply, pass, transaction)
+    refuse(request, reply, refusal, transaction.refusedBy === 'decision')
+  }
+
+  function refuse (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, hasVerdict: boolean): void {
+    const transaction = request.transaction as Transaction
+    const ends = endsConnection(request, refusal)
+    if (!ends && sendPreparedRefusal(request, reply, refusal)) return
     dress(request, reply)
-    if (transaction.refusedBy === 'decision' && app.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
-    sendRefusal(request, reply, refusal)
+    if (hasVerdict && app.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
+    sendRefusal(request, reply, refusal, ends)
   }
 
   /** One fixed answer whatever its address has done, and no violation of the limit; the receipt says what stands. */
@@ -135,11 +148,13 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
     pass: Pass,
     { body, refusal }: { body: Body | null, refusal: Refusal | null }
   ): void {
+    const isWhole = body === null || body.end === 'whole'
+    if (refusal !== null && isWhole) return refuse(request, reply, withBodyRead(refusal), true)
     const early = request.routeOptions.config?.answerEarly
     const goOn = (): void => {
       dress(request, reply)
       // Whatever the answer is.
-      if (body !== null && body.end !== 'whole') reply.header('connection', 'close')
+      if (!isWhole) reply.header('connection', 'close')
       const transaction = request.transaction as Transaction
       if (app.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
       if (refusal === null) pass()
@@ -156,6 +171,16 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
 
   return { before, after, markUnjudged: markRefused }
 }
+
+/** The same refusal, for a request of whose body nothing is left. */
+function withBodyRead (refusal: Refusal): Refusal {
+  if (refusal.bodyUnread !== true) return refusal
+  let read = bodyRead.get(refusal)
+  if (read === undefined) bodyRead.set(refusal, read = { ...refusal, bodyUnread: false })
+  return read
+}
+
+const bodyRead = new WeakMap<Refusal, Refusal>()
 
 /** Counts an answer that has left, and tells the walk. */
 function createAfter ({ metrics, clock, walk }: FastifyInstance, isOver: () => void): Gate['after'] {

@@ -42,7 +42,10 @@ export function createOwnHeaders (app: FastifyInstance, constant: Readonly<Recor
       if (transaction === null) return lines
       lines += `x-neko-assessment: ${transaction.id}\r\n`
       if (transaction.limit !== null) lines += limitLines(transaction.limit)
-      return app.maySeeScore(transaction.principal) ? lines + linesOf(verdictHeaders(transaction)) : lines
+      // A client over a limit is not called an attacker in a header.
+      const isJudged = transaction.score !== null || transaction.refusedBy === 'decision'
+      const isShown = isJudged && app.maySeeScore(transaction.principal)
+      return isShown ? lines + linesOf(verdictHeaders(transaction)) : lines
     }
   }
 }

@@ -1,4 +1,4 @@
-import { IncomingMessage, ServerResponse } from 'node:http'
+import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isReadable } from './malformed.ts'
 
@@ -6,14 +6,15 @@ import { isReadable } from './malformed.ts'
  * Answers whose head is put together as one text and whose body is ready: 3 us less than by Node's store of headers,
  * which checks, copies and joins some 25 lines for each answer, and 3 more than by Fastify's reply.
  *
- * Owns: writing such an answer past `writeHead`. Never does: anything for an answer that is not plain (another status,
- * a connection that ends, HTTP/1.0): those go the ordinary way. Each line of a head is ours, or was checked where it
+ * Owns: writing such an answer past `writeHead`. Never does: anything for an answer that is not plain (to HEAD, over a
+ * connection that ends, over HTTP/1.0): those go the ordinary way. Each line of a head is ours, or was checked where it
  * came in (x-request-id, Origin, texts of a limit).
  *
  * Node documents none of `_header`. Where it is not as it was, `mayPrepare` says so of every answer, and all go the
  * ordinary way.
  */
 interface PreparedAnswer {
+  status: number
   /** Header lines, each with its end: all that say what the body is, but for its length. */
   lines: string
   /** A text is ASCII. */
@@ -24,7 +25,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Whether this answer may be one with a prepared head. */
     mayPrepare (request: FastifyRequest, reply: FastifyReply): boolean
-    /** 200, with what every answer carries. The request is settled with it. */
+    /** With what every answer carries. The request is settled with it. */
     sendPrepared (request: FastifyRequest, reply: FastifyReply, answer: PreparedAnswer): void
   }
 }
@@ -46,19 +47,28 @@ export function preparedAnswers (
   }
 
   return {
-    mayPrepare: ({ raw }, reply) => isAsKnown && raw.httpVersionMajor === 1 && raw.httpVersionMinor === 1 &&
+    mayPrepare: ({ raw }, reply) => isAsKnown && raw.method !== 'HEAD' && raw.httpVersionMajor === 1 && raw.httpVersionMinor === 1 &&
       reply.raw.shouldKeepAlive && !reply.raw.headersSent && isReadable(raw),
-    sendPrepared (request, reply, { lines, body }) {
+    sendPrepared (request, reply, { status, lines, body }) {
       const raw = reply.raw as Written
       reply.hijack()
       const length = `content-length: ${body.length}\r\nDate: ${date()}\r\n`
-      raw._header = `HTTP/1.1 200 OK\r\n${lines}${ownLines(request)}${length}${tail ??= tailOf()}`
+      raw.statusCode = status
+      raw._header = `${statusLine(status)}${lines}${ownLines(request)}${length}${tail ??= tailOf()}`
       raw._contentLength = body.length
       if (typeof body === 'string') raw.end(body, 'latin1')
       else raw.end(body)
       app.gate.after(request, reply)
     }
   }
+}
+
+const statusLines = new Map<number, string>()
+
+function statusLine (status: number): string {
+  let line = statusLines.get(status)
+  if (line === undefined) statusLines.set(status, line = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n`)
+  return line
 }
 
 /** A text in `_header` is a head that stands. */

@@ -11,13 +11,11 @@ import {
   NEKO_ERR_URL_INVALID,
   shownMessage
 } from '../../errors.ts'
-import { acceptsGraphqlResponse, RESPONSE_TYPE } from '../../schema/negotiation.ts'
+import { acceptsGraphqlResponse, JSON_TYPE, RESPONSE_TYPE } from '../../schema/negotiation.ts'
 import { retryAfterOf } from '../../std/retryable.ts'
 import { refusalBody, type Refusal } from '../../transaction/refusal.ts'
 import { announcesBody } from './body.ts'
 import { routeOf } from './route-facts.ts'
-
-const JSON_TYPE = 'application/json; charset=utf-8'
 
 /**
  * The edge's answer to an error: ours pass, Fastify's become ours, everything else is masked. `masked` asks
@@ -74,21 +72,47 @@ function fromFramework (error: Error): (Error & { code: string, statusCode: numb
  * Sends a refusal in the shape of its route: a GraphQL error on /graphql, `{"error": ...}` elsewhere. This is where a
  * refusal's Retry-After becomes a header.
  */
-export function sendRefusal (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
+export function sendRefusal (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  refusal: Refusal,
+  ends = endsConnection(request, refusal)
+): FastifyReply {
   const { status, retryAfterSeconds, headers } = refusal
   if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds)
   if (headers !== undefined) reply.headers(headers)
-  if (endsConnection(request, refusal)) reply.header('connection', 'close')
+  if (ends) reply.header('connection', 'close')
   const { isGraphql } = routeOf(request)
   reply.code(status).type(isGraphql && acceptsGraphqlResponse(request.headers.accept) ? RESPONSE_TYPE : JSON_TYPE)
   return reply.send(refusalBody(refusal, request.transaction?.id ?? null, isGraphql))
+}
+
+/** The same, where nothing of the answer stands yet; false for one that has to go the ordinary way. */
+export function sendPreparedRefusal (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  refusal: Refusal
+): boolean {
+  const { status, retryAfterSeconds, headers } = refusal
+  if (headers !== undefined || !request.server.mayPrepare(request, reply)) return false
+  const { isGraphql } = routeOf(request)
+  const type = isGraphql && acceptsGraphqlResponse(request.headers.accept) ? RESPONSE_TYPE : JSON_TYPE
+  const vary = request.server.originHeaders(request) === null ? '' : 'vary: Origin\r\n'
+  const retry = retryAfterSeconds === undefined ? '' : `retry-after: ${retryAfterSeconds}\r\n`
+  request.server.sendPrepared(request, reply, {
+    status,
+    lines: `${vary}${retry}content-type: ${type}\r\n`,
+    // Ids, codes and messages of ours are ASCII.
+    body: refusalBody(refusal, request.transaction?.id ?? null, isGraphql)
+  })
+  return true
 }
 
 /** What routes say of their addresses: whoever asks for a thing that is not there may ask for others. */
 const OF_ROUTES = new Set([404, 405])
 
 /** A body that nobody will read must not hold the connection, and who is refused is not asked for more at once. */
-function endsConnection ({ raw, server }: FastifyRequest, { status, bodyUnread }: Refusal): boolean {
+export function endsConnection ({ raw, server }: FastifyRequest, { status, bodyUnread }: Refusal): boolean {
   if (bodyUnread === true && announcesBody(raw)) {
     server.pipelines.endAt(raw)
     return true

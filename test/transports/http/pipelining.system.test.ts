@@ -81,8 +81,9 @@ t.test('requests on one connection, one behind the other', async (t) => {
   await t.test('who asks after each answer keeps its connection, refused or not', async (t) => {
     const socket = connect(port, '127.0.0.1')
     t.teardown(() => socket.destroy())
-    for (let i = 0; i < 3; i++) {
-      socket.write(get(ADDRESSES.limited))
+    const post = requestOf('POST /graphql', ADDRESSES.limited, '', BODY)
+    for (const request of [get(ADDRESSES.limited), get(ADDRESSES.limited), post, post]) {
+      socket.write(request)
       const text = await Promise.race([
         new Promise<string>((resolve) => socket.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1')))),
         new Promise<string>((resolve) => socket.once('close', () => resolve('closed')))
@@ -90,6 +91,9 @@ t.test('requests on one connection, one behind the other', async (t) => {
       t.match(text, /^HTTP\/1.1 429 /)
       t.notMatch(text, /connection: close/i)
     }
+    // A body that is still to come is not waited for.
+    const late = await sendRaw(port, [post.slice(0, -5)], HANGS_MS)
+    t.same([late.statuses, late.closed], [[429], true])
   })
 
   await t.test('what is never limited takes turns with others', async (t) => {
