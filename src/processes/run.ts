@@ -19,7 +19,8 @@ export async function run (options: RunOptions): Promise<void> {
   let logging = createLogger({ level: 'info', processId, slot: null })
   try {
     const config = loadConfig(readEnvironment())
-    logging = createLogger({ level: config.logLevel, processId, slot: config.workers === 1 ? 0 : null })
+    const isAlone = config.workers === 1
+    logging = createLogger({ level: config.logLevel, processId, slot: isAlone ? 0 : null, sharesOutput: !isAlone })
     const host = await createHost({ options, config, logging, processId })
     await (config.workers === 1 ? runSingle(host) : runPrimary(host))
   } catch (error) {

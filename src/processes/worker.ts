@@ -36,13 +36,13 @@ export async function runWorker (options: WorkerOptions): Promise<void> {
   const processId = newProcessId()
   const started = Promise.withResolvers<Serving>()
   started.promise.catch(() => { /* told below; a drain before the start has nothing to wait for */ })
-  let logging = createLogger({ level: 'info', processId, slot: null })
+  let logging = createLogger({ level: 'info', processId, slot: null, sharesOutput: true })
   endWithPrimary(options, started.promise, () => logging)
 
   const init = await initOf(messages, processId)
   // Told to end before it had begun.
   if (init === null) return options.exit(0)
-  logging = createLogger({ level: init.config.logLevel, processId, slot: init.slot })
+  logging = createLogger({ level: init.config.logLevel, processId, slot: init.slot, sharesOutput: true })
   const control = createControlVerbs(logging.log)
   let { processCount, bridgeUp } = init
   const fleet = createIpcFleet({

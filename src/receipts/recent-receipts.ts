@@ -6,6 +6,7 @@
  * to hold 64 KiB for seconds moves it to the old generation, and a flood of them cost a collection of all memory 3 to 5
  * times a second, 20 ms each.
  */
+import { createIdIndex } from './id-index.ts'
 import { createPackedReceipts, PLACE_BYTES } from './packed-receipts.ts'
 import { redactFactors } from './redact-evidence.ts'
 import { BODY_KEPT_MAX } from './redact-parts.ts'
@@ -45,8 +46,7 @@ export function createRecentReceipts (
   /** Places in the order of their coming, `first` the oldest; a map that loses its oldest gets slow to walk. */
   const places = bounds.count + 2
   const packed = createPackedReceipts(places)
-  const placeOf = new Map<string, number>()
-  const ids = new Array<string>(places).fill('')
+  const ids = createIdIndex(places)
   /** Of those that are not packed. */
   const whole = new Array<Receipt | null>(places).fill(null)
   const sinceMs = new Float64Array(places)
@@ -61,8 +61,7 @@ export function createRecentReceipts (
     while (first !== next) {
       const isYoung = nowMs - (sinceMs[first] as number) <= AGE_MS_MAX
       if (lengthOfLine() <= bounds.count && bytes <= bounds.bytes && isYoung) return
-      if (placeOf.get(ids[first] as string) === first) placeOf.delete(ids[first] as string)
-      ids[first] = ''
+      ids.clear(first)
       if (whole[first] === null) packed.clear(first)
       whole[first] = null
       bytes -= sizes[first] as number
@@ -77,24 +76,23 @@ export function createRecentReceipts (
       const isPacked = 'score' in given && packed.put(next, given)
       const receipt = isPacked ? given : withBodyOfItsOwn(given)
       whole[next] = isPacked ? null : receipt
-      ids[next] = id
       sinceMs[next] = nowMs
       sizes[next] = isPacked ? PLACE_BYTES : bytesOf(receipt)
       bytes += sizes[next] as number
-      placeOf.set(id, next)
+      ids.put(next, id)
       next = (next + 1) % places
       dropOld(nowMs)
       return receipt
     },
     get (id) {
       dropOld(clock.monotonic())
-      const place = placeOf.get(id)
-      return place === undefined ? null : whole[place] ?? packed.get(place)
+      const place = ids.placeOf(id)
+      return place === -1 ? null : whole[place] ?? packed.get(place)
     },
     * recent (isWanted) {
       for (let left = lengthOfLine(), place = next; left > 0; left--) {
         place = (place - 1 + places) % places
-        if (placeOf.get(ids[place] as string) !== place) continue
+        if (!ids.isLatest(place)) continue
         const receipt = whole[place] as Receipt | null
         if (receipt === null) {
           if (packed.hasEvidence(place, isWanted)) yield packed.get(place)

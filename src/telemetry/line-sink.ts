@@ -7,8 +7,8 @@ import type { Clock, Timer } from '../std/clock.ts'
  * Owns: the lines that wait here, and how many were dropped. Never does: make a line, or hold up whoever writes one.
  * In: whole lines. Out: portions of them to the log's one destination, in their order with all other lines.
  *
- * A portion is at most as large as a pipe takes in one piece (PIPE_BUF), since the processes of a host share stdout
- * and their lines must not be mixed. When stdout is not read, these lines are the first to go; there is room behind
+ * Where processes share stdout, a portion is at most as large as a pipe takes in one piece, or their lines would be
+ * mixed. When stdout is not read, these lines are the first to go; there is room behind
  * them for warnings and errors.
  */
 export interface LineSink {
@@ -26,16 +26,16 @@ interface LineSinkParts {
   write (portion: string): void
   /** Bytes that were handed on and are not written yet. */
   pendingBytes (): number
+  /** Of a portion, at most, but for a line that is longer by itself. */
+  portionBytes: number
 }
 
-/** PIPE_BUF of Linux: a write of more may be cut by one of another process. */
-export const PORTION_BYTES = 4_096
 /** A line waits this long at most: a person who looks at the log sees no delay. */
 const WAIT_MS = 20
 /** Half of what the destination holds (logger.ts). */
 const PENDING_BYTES_MAX = 8 * 1_048_576
 
-export function createLineSink ({ clock, write, pendingBytes }: LineSinkParts): LineSink {
+export function createLineSink ({ clock, write, pendingBytes, portionBytes }: LineSinkParts): LineSink {
   let portion = ''
   let timer: Timer | null = null
   let dropped = 0
@@ -56,7 +56,7 @@ export function createLineSink ({ clock, write, pendingBytes }: LineSinkParts): 
         return
       }
       // Characters: lines of ours are ASCII but for a path or an agent, of 300 characters together.
-      if (portion.length + line.length >= PORTION_BYTES) flush()
+      if (portion.length + line.length >= portionBytes) flush()
       portion += line
       portion += '\n'
       timer ??= clock.after(WAIT_MS, flush)

@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
 import { systemClock } from '../std/clock.ts'
-import { createLineSink, PORTION_BYTES, type LineSink } from './line-sink.ts'
+import { createLineSink, type LineSink } from './line-sink.ts'
 
 export type { Logger } from 'pino'
 
@@ -45,6 +45,8 @@ export interface LoggerOptions {
   /** 12 characters, new at each start; `primary` has slot null. */
   processId: string
   slot: number | null
+  /** Other processes write to the same stdout. */
+  sharesOutput?: boolean
   destination?: Destination
 }
 
@@ -56,12 +58,14 @@ type Destination = DestinationStream & {
 
 /** The log of one process; without `destination` to stdout, written in the background. */
 export function createLogger (options: LoggerOptions): Logging {
-  const destination = options.destination ?? standardOutput()
+  const portionBytes = options.sharesOutput === true ? PIPE_BYTES : PORTION_BYTES
+  const destination = options.destination ?? standardOutput(portionBytes)
   const base = { process: options.processId, slot: options.slot ?? 'primary', pid: process.pid }
   const lines = createLineSink({
     clock: systemClock,
     write: (portion) => { destination.write(portion) },
-    pendingBytes: destination.pendingBytes ?? (() => 0)
+    pendingBytes: destination.pendingBytes ?? (() => 0),
+    portionBytes
   })
   const log = pino({
     level: options.level,
@@ -99,15 +103,22 @@ export function createLogger (options: LoggerOptions): Logging {
   }
 }
 
-function standardOutput (): Destination {
-  const stdout = pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES_MAX, maxWrite: PORTION_BYTES })
+/** PIPE_BUF of Linux: a write of more may be cut by one of another process. */
+const PIPE_BYTES = 4_096
+/** A write costs 20 us of several threads, whatever its size: some 70 lines share it. */
+const PORTION_BYTES = 32_768
+
+function standardOutput (portionBytes: number): Destination {
+  const stdout = pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES_MAX, maxWrite: portionBytes })
   let handed = 0
   let written = 0
   stdout.on('write', (bytes: number) => { written += bytes })
-  stdout.on('drop', (line: string) => { written += Buffer.byteLength(line) })
+  stdout.on('drop', (text: string) => { written += text.length })
+  // Characters are counted on their way in, and bytes on their way out: here both are known to be the same.
+  stdout.on('drain', () => { written = handed })
   return {
     write (text) {
-      handed += Buffer.byteLength(text)
+      handed += text.length
       stdout.write(text)
     },
     flushSync () {

@@ -58,7 +58,8 @@ function packedAs (headers: readonly string[]): string | null {
 }
 
 function otherCharset (headers: readonly string[]): string | null {
-  const types = valuesOf(headers, 'content-type')
+  const types = valuesOf(headers, 'content-type').filter((type) => type.includes('charset'))
+  if (types.length === 0) return null
   const charsets = types.flatMap((type) =>
     [...type.matchAll(CHARSET_PARAMETER)].map(([, charset]) => charset as string)
   )
@@ -66,14 +67,17 @@ function otherCharset (headers: readonly string[]): string | null {
   return other === undefined ? null : `charset ${other.slice(0, 20)}`
 }
 
+const NONE: readonly string[] = []
+
 /** Of all headers of that name: parsers may take the first or the last. */
-function valuesOf (headers: readonly string[], name: string): string[] {
-  const values: string[] = []
+function valuesOf (headers: readonly string[], name: string): readonly string[] {
+  let values: string[] | null = null
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const given = headers[i] as string
     if (given.length === name.length && given.toLowerCase() === name) {
+      values ??= []
       values.push((headers[i + 1] as string).trim().toLowerCase())
     }
   }
-  return values
+  return values ?? NONE
 }

@@ -5,7 +5,7 @@ import { createLineSink } from '../../src/telemetry/line-sink.ts'
 t.test('lines wait a moment for others, leave in portions that a pipe takes whole, and in their order', async (t) => {
   const clock = createTestClock()
   const portions: string[] = []
-  const sink = createLineSink({ clock, write: (portion) => { portions.push(portion) }, pendingBytes: () => 0 })
+  const sink = createLineSink({ clock, write: (portion) => { portions.push(portion) }, pendingBytes: () => 0, portionBytes: 4_096 })
   for (let i = 0; i < 500; i++) sink.write(`line ${i} ${'x'.repeat(i % 97)}`)
   t.ok(portions.length > 5, 'full portions do not wait')
   const before = portions.length
@@ -23,7 +23,7 @@ t.test('lines wait a moment for others, leave in portions that a pipe takes whol
 t.test('when nobody reads, these lines are dropped and counted', async (t) => {
   let pending = 0
   const portions: string[] = []
-  const sink = createLineSink({ clock: createTestClock(), write: (portion) => { portions.push(portion) }, pendingBytes: () => pending })
+  const sink = createLineSink({ clock: createTestClock(), write: (portion) => { portions.push(portion) }, pendingBytes: () => pending, portionBytes: 4_096 })
   sink.write('kept')
   pending = 9 * 1_048_576
   for (let i = 0; i < 3; i++) sink.write('lost')

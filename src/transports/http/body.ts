@@ -12,6 +12,7 @@ interface BodyRead {
    * client left.
    */
   end: 'whole' | 'over' | 'slow' | 'gone'
+  isInMidst: boolean
 }
 
 /** True when the message says that it has a body. */
@@ -38,8 +39,8 @@ interface BodyBounds {
 }
 
 /**
- * Reads at most `limitBytes` within `timeoutMs`, and then calls `done`, never within the work of the parser. Too many
- * pieces count as too many bytes.
+ * Reads at most `limitBytes` within `timeoutMs`, and then calls `done`. Too many pieces count as too many bytes. A whole
+ * body is told in the midst of the parser's work (`isInMidst`): nobody knows yet what stands behind it in the same read.
  */
 export function readBody (raw: IncomingMessage, bounds: BodyBounds, done: (read: BodyRead) => void): void {
   const reading = new Reading(raw, bounds, done)
@@ -104,8 +105,10 @@ class Reading {
     underWay.delete(this)
     this.leave()
     if (end === 'over' || end === 'slow') this.#bounds.onUnread()
-    // What stands behind it in the same read is known then.
-    process.nextTick(this.#done, { bytes: this.#bytes(), end })
+    const isInMidst = end === 'whole'
+    const read = { bytes: this.#bytes(), end, isInMidst }
+    if (isInMidst) this.#done(read)
+    else process.nextTick(this.#done, read)
   }
 
   #bytes (): Buffer {
@@ -127,8 +130,9 @@ function takeFromParser (raw: IncomingMessage, reading: Reading): void {
       reading.take(chunk)
       return true
     }
+    const isTaken = push.call(raw, null)
     reading.finish('whole')
-    return raw.push(null)
+    return isTaken
   }
 }
 

@@ -126,19 +126,26 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
   }
 
   function readAndInspect (request: FastifyRequest, reply: FastifyReply, pass: Pass, transaction: Transaction): void {
-    if (!announcesBody(request.raw)) return inspect(request, reply, pass, null)
-    receive(app, request, transaction, (body) => guarded(request, reply, pass, () => {
-      if (body !== 'gone') return inspect(request, reply, pass, body)
+    if (!announcesBody(request.raw)) return inspect(request, reply, pass, { body: null, isInMidst: false })
+    receive(app, request, transaction, (body, isInMidst) => guarded(request, reply, pass, () => {
+      if (body !== 'gone') return inspect(request, reply, pass, { body, isInMidst })
       after(request, reply)
       reply.hijack()
     }))
   }
 
-  function inspect (request: FastifyRequest, reply: FastifyReply, pass: Pass, body: Body | null): void {
+  function inspect (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    pass: Pass,
+    { body, isInMidst }: { body: Body | null, isInMidst: boolean }
+  ): void {
     const refused = walk.inspect(request.transaction as Transaction, body)
-    if (!(refused instanceof Promise)) return afterInspection(request, reply, pass, { body, refusal: refused })
-    const goOn = (refusal: Refusal | null): void =>
-      guarded(request, reply, pass, () => afterInspection(request, reply, pass, { body, refusal }))
+    if (!(refused instanceof Promise)) {
+      return afterInspection(request, reply, pass, { body, refusal: refused, isInMidst })
+    }
+    const goOn = (refusal: Refusal | null): void => guarded(request, reply, pass, () =>
+      afterInspection(request, reply, pass, { body, refusal, isInMidst: false }))
     refused.then(goOn, (error: Error) => fail(request, reply, pass, error))
   }
 
@@ -146,12 +153,12 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
     request: FastifyRequest,
     reply: FastifyReply,
     pass: Pass,
-    { body, refusal }: { body: Body | null, refusal: Refusal | null }
+    { body, refusal, isInMidst }: { body: Body | null, refusal: Refusal | null, isInMidst: boolean }
   ): void {
     const isWhole = body === null || body.end === 'whole'
-    if (refusal !== null && isWhole) return refuse(request, reply, withBodyRead(refusal), true)
     const early = request.routeOptions.config?.answerEarly
     const goOn = (): void => {
+      if (refusal !== null && isWhole) return refuse(request, reply, withBodyRead(refusal), true)
       dress(request, reply)
       // Whatever the answer is.
       if (!isWhole) reply.header('connection', 'close')
@@ -160,7 +167,10 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
       if (refusal === null) pass()
       else sendRefusal(request, reply, refusal)
     }
-    if (refusal !== null || early === undefined || !early(request, reply, goOn)) goOn()
+    if (refusal === null && early !== undefined && early(request, reply, goOn)) return
+    // What stands behind it in the same read decides whether its connection goes on.
+    if (isInMidst) process.nextTick(guarded, request, reply, pass, goOn)
+    else goOn()
   }
 
   function markRefused ({ transaction }: FastifyRequest, reply: FastifyReply): void {
@@ -237,10 +247,10 @@ function receive (
   app: FastifyInstance,
   request: FastifyRequest,
   { submittedSample }: Transaction,
-  done: (body: Body | 'gone') => void
+  done: (body: Body | 'gone', isInMidst: boolean) => void
 ): void {
   const { config: route, bodyLimit } = request.routeOptions
-  if (submittedSample && route?.streamed === true) return done({ bytes: null, end: 'whole' })
+  if (submittedSample && route?.streamed === true) return done({ bytes: null, end: 'whole' }, false)
   const limitBytes = submittedSample ? bodyLimit ?? BODY_BYTES_MAX : BODY_BYTES_MAX
   // Nothing of a body that says it is too large is read: it is refused as soon as the rest of the request is scored.
   const announced = Number(request.headers['content-length'] ?? 0)
@@ -248,12 +258,12 @@ function receive (
   const onUnread = (): void => app.pipelines.endAt(request.raw)
   if (announced > limitBytes) {
     onUnread()
-    return done({ bytes: null, end: 'over' })
+    return done({ bytes: null, end: 'over' }, false)
   }
   readBody(request.raw, {
     limitBytes,
     timeoutMs: submittedSample ? LARGE_BODY_TIMEOUT_MS : BODY_TIMEOUT_MS,
     room: submittedSample ? null : app.bodies.take(announced),
     onUnread
-  }, ({ bytes, end }) => done(end === 'gone' ? end : { bytes, end }))
+  }, ({ bytes, end, isInMidst }) => done(end === 'gone' ? end : { bytes, end }, isInMidst))
 }
