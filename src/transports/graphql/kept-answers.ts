@@ -11,8 +11,8 @@ import type { GraphqlRequest } from './read-request.ts'
 
 /**
  * The response cache of GraphQL: whole answers of queries whose root fields say for how long (@cached), by the
- * caller's role and scopes, document and variables. Below the gate and below authorisation: a request that is answered from here
- * was scored and counted as any other, and pays one point.
+ * caller's role and scopes, document and variables. Below the gate and below authorisation: a request that is answered
+ * from here was scored and counted as any other, and pays one point.
  *
  * Owns: what may be kept, by whose execution, and how it is sent. Never does: keep an error, a mutation, a decoy's
  * bait, a partial answer, or one that may be old; show a caller what another role was shown.
