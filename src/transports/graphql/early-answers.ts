@@ -20,8 +20,8 @@ import { codingFor, type KeptAnswer } from './kept-answer.ts'
 interface EarlyAnswers {
   /** For `answerEarly` of the route (transports/http/gate.ts). */
   answer (request: FastifyRequest, reply: FastifyReply, pass: () => void): boolean
-  /** These bytes were answered with the kept answer of this key. */
-  learn (request: FastifyRequest, key: string): void
+  /** These bytes were answered with the kept answer of this key, which is for the caller alone where it is not shared. */
+  learn (request: FastifyRequest, answer: { key: string, isShared: boolean }): void
 }
 
 /** Requests that are known: some 6 MiB. */
@@ -64,9 +64,11 @@ export function createEarlyAnswers (app: FastifyInstance, { cache }: Pick<KeptAn
       paid.then(({ allowed }) => allowed ? send(request, reply, entry.value, ageMs) : pass(), pass)
       return true
     },
-    learn (request, key) {
+    learn (request, { key, isShared }) {
       const { transaction } = request
-      const text = transaction === null ? null : textOf(request, transaction)
+      // All anonymous callers have the same text.
+      if (transaction === null || (!isShared && transaction.principal === null)) return
+      const text = textOf(request, transaction)
       if (text !== null) keys.set(text, key)
     }
   }

@@ -56,7 +56,7 @@ export default fp(async (app) => {
     const key = kept.keyOf(request, asked, policy)
     const own = await kept.answer({ request, reply, asked, policy, key })
     if (own !== null) return sendExecuted(request, reply, own)
-    early.learn(request, key)
+    early.learn(request, { key, isShared: policy.isShared })
     return reply
   }
 
