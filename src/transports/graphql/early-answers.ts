@@ -20,7 +20,7 @@ import { codingFor, type KeptAnswer } from './kept-answer.ts'
 interface EarlyAnswers {
   /** For `answerEarly` of the route (transports/http/gate.ts). */
   answer (request: FastifyRequest, reply: FastifyReply, pass: () => void): boolean
-  /** These bytes were answered with the kept answer of this key, which is for the caller alone where it is not shared. */
+  /** These bytes were answered with the kept answer of this key, for the caller alone where it is not shared. */
   learn (request: FastifyRequest, answer: { key: string, isShared: boolean }): void
 }
 
