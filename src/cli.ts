@@ -39,6 +39,8 @@ interface Verb {
   usage: string
   about: string
   arguments: number
+  /** Arguments that may follow. */
+  more?: number
   options?: string[]
   run: (call: Call) => Promise<number>
 }
@@ -130,6 +132,13 @@ const VERBS: Record<string, Verb> = {
     arguments: 1,
     run: (call) => onServerOrItsStore(call, 'users unlock', { name: call.args[0]! })
   },
+  'cache clear': {
+    usage: 'cache clear [name]',
+    about: 'Forgets kept answers in all processes at once: those of one cache (graphql), or of all',
+    arguments: 0,
+    more: 1,
+    run: (call) => onServer(call, 'cache clear', { name: call.args[0] ?? null })
+  },
   backup: {
     usage: 'backup <file>',
     about: 'Copies the store into a new file, also while the server runs',
@@ -191,7 +200,9 @@ async function main (argv: string[]): Promise<number> {
     const verb = VERBS[name]!
     if (values.help === true) return help(verb)
     const args = positionals.slice(name.split(' ').length)
-    if (args.length !== verb.arguments) return misuse(`expected: neko ${verb.usage}`)
+    if (args.length < verb.arguments || args.length > verb.arguments + (verb.more ?? 0)) {
+      return misuse(`expected: neko ${verb.usage}`)
+    }
     const foreign = ['watch', 'format', 'against', 'because'].find((option) =>
       values[option as 'watch'] !== undefined && !(verb.options ?? []).includes(option)
     )

@@ -8,12 +8,14 @@ import { limitsGraphql } from './limits/graphql.ts'
 import { incidentsGraphql } from './incidents/graphql.ts'
 import { playbooksGraphql } from './playbooks/graphql.ts'
 import { webhooksGraphql } from './webhooks/graphql.ts'
+import { cachesGraphql } from './transports/graphql/caches.ts'
 import { platformGraphql } from './transports/graphql/platform.ts'
 import type { RoomGraphql } from './schema/context.ts'
 
 /** Every room that speaks GraphQL, by hand: what is not listed here is not in the schema. */
 export const rooms: readonly RoomGraphql[] = [
   platformGraphql,
+  cachesGraphql,
   limitsGraphql,
   identityGraphql,
   intelGraphql,

@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
 import { BECAUSE_MAX } from '../audit/acceptance.ts'
+import { attempt } from '../audit/shapes.ts'
 import { proposeAcceptance } from '../audit/verify.ts'
 import { NEKO_ERR_INPUT_INVALID, NEKO_ERR_NOT_FOUND } from '../errors.ts'
 import { maskTokens } from '../receipts/mask-forms.ts'
@@ -46,7 +47,17 @@ export default fp(async (app: FastifyInstance) => {
       ...event.details
     }
   })
-}, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel', 'audit'] })
+  app.control.handle('cache clear', async (args) => {
+    const { name = null } = (args ?? {}) as { name?: Json }
+    const named = app.caches.stats().map((cache) => cache.name).filter((one) => name === null || one === name)
+    if (named.length === 0) throw new NEKO_ERR_NOT_FOUND('There is no such cache')
+    const { actor, origin } = OPERATOR
+    const target = name === null ? null : named[0] as string
+    const event = { category: 'data', type: 'cache.clear', actor, target, details: { origin } } as const
+    await attempt(app.audit, event, () => app.caches.clear(target ?? undefined))
+    return { text: `cleared in every process: ${named.join(', ')}`, cleared: named }
+  })
+}, { name: 'verbs', dependencies: ['processes', 'receipts', 'intel', 'audit', 'cache'] })
 
 /** Whoever may open the control socket owns the machine's data; nobody of the store stands behind it. */
 export const OPERATOR = Object.freeze({ actor: 'system', origin: 'cli' })

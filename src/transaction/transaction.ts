@@ -71,6 +71,8 @@ export interface Transaction extends Arrival {
   readonly startedMs: number
   /** Wall clock, ms. */
   readonly at: number
+  /** That of the request that it stands for, where that is another than the one on the wire. */
+  target: string
   /** ClientKey. */
   client: string
   principal: Principal | null

@@ -27,6 +27,9 @@ function isStored (dataDir: string, id: string): boolean {
 }
 
 const countOf = async (client: TestClient): Promise<number> => (await dataOf<{ threatCounts: Array<{ count: number }> }>(client.graphql('{ threatCounts { count } }', {}, { connection: 'close' }))).threatCounts.reduce((sum, { count }) => sum + count, 0)
+/** Of all logs in a folder. */
+const linesWith = (directory: string, text: string): string[] => readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).flatMap((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1').split('\n')).filter((line) => line.includes(text))
+
 const ATTACK = encodeURIComponent("1' UNION SELECT username, password FROM users WHERE 1=1--")
 
 t.test('neko beside a server of two workers, then on its store alone', async (t) => {
@@ -64,6 +67,15 @@ t.test('neko beside a server of two workers, then on its store alone', async (t)
   t.match(await neko(dataDir, 'intel', 'import', join(dataDir, 'broken.json')), { code: 1, stderr: /^neko: / })
   t.equal(await countOf(client), before + 2, 'a broken file leaves nothing')
 
+  const [all, one, none, much] = await Promise.all([['clear'], ['clear', 'graphql', '--json'], ['clear', 'nothing'], ['clear', 'graphql', 'graphql']].map((words) => neko(dataDir, 'cache', ...words))) as [Done, Done, Done, Done]
+  t.match(all, { code: 0, stdout: 'cleared in every process: graphql\n' })
+  t.match(JSON.parse(one.stdout), { cleared: ['graphql'] })
+  t.match(none, { code: 1, stderr: /NEKO_ERR_NOT_FOUND/ })
+  t.match(much, { code: 64, stderr: /expected: neko cache clear \[name\]/ })
+  const clears = linesWith(join(dataDir, 'audit'), '"cache.clear"')
+  t.equal(clears.length, 2, 'each is an event, the one that found nothing is none')
+  for (const line of clears) t.match(line, /"actor":"system".*"outcome":"ok".*"origin":"cli"/)
+
   const attack = await client.ask(`/products?id=${ATTACK}`)
   t.equal(attack.status, 403)
   const id = String(attack.headers['x-neko-assessment'])
@@ -90,7 +102,7 @@ t.test('neko beside a server of two workers, then on its store alone', async (t)
   t.equal((await server.ended).code, 0)
   t.notOk(existsSync(join(dataDir, 'neko.sock')))
 
-  const idle = await Promise.all(['status', 'reload', 'stop'].map((verb) => neko(dataDir, verb)))
+  const idle = await Promise.all([['status'], ['reload'], ['stop'], ['cache', 'clear']].map((words) => neko(dataDir, ...words)))
   for (const done of idle) t.match(done, { code: 69, stderr: /no server/ })
   t.match(await neko(dataDir, 'explain', id), { code: 0, stdout: /payload/ }, 'explain on the store alone')
   t.match(await neko(dataDir, 'replay', id), { code: 0 })

@@ -28,10 +28,11 @@ export function answerKey ({ principal, client, isShared, request, contentType }
     isShared ? '' : client,
     operationName === null ? '-' : `+${operationName}`,
     query,
-    canonical(variables),
+    canonical(variables ?? {}),
     contentType
   ]) text += `${part.length}:${part}`
-  return hash('sha256', text, 'base64url')
+  // Half surrogate pairs are all the same in UTF-8. A text has its `0:` in front: in UTF-16 it is no text of UTF-8.
+  return hash('sha256', text.isWellFormed() ? text : Buffer.from(text, 'utf16le'), 'base64url')
 }
 
 /** What a caller may see, whoever it is. */

@@ -24,8 +24,8 @@ import { isPlainObject, readMembers, type GraphqlRequest } from './read-request.
 interface EarlyAnswers {
   /** For `answerEarly` of the route (transports/http/gate.ts). */
   answer (request: FastifyRequest, reply: FastifyReply, pass: () => void): boolean
-  /** These bytes were answered with the kept answer of this key. */
-  learn (request: FastifyRequest, key: string): void
+  /** These bytes were answered with the kept answer of this key, for the caller alone where it is not shared. */
+  learn (request: FastifyRequest, answer: { key: string, isShared: boolean }): void
 }
 
 /** Requests that are known: some 6 MiB. */
@@ -59,7 +59,9 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
     const policy = asked === null ? null : policyOf(request, asked)
     if (asked === null || policy === null) return null
     const key = kept.keyOf(request, asked, policy)
-    if (seen.note(text)) keys.set(text, key)
+    // All anonymous callers have the same text.
+    const isOfAll = policy.isShared || transaction.principal !== null
+    if (isOfAll && seen.note(text)) keys.set(text, key)
     return key
   }
 
@@ -83,9 +85,11 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
       paid.then(({ allowed }) => allowed ? send(request, reply, entry.value, ageMs) : pass(), pass)
       return true
     },
-    learn (request, key) {
+    learn (request, { key, isShared }) {
       const { transaction } = request
-      const text = transaction === null ? null : textOf(request, transaction)
+      // All anonymous callers have the same text.
+      if (transaction === null || (!isShared && transaction.principal === null)) return
+      const text = textOf(request, transaction)
       if (text !== null && seen.note(text)) keys.set(text, key)
     }
   }

@@ -8,12 +8,15 @@ export interface GraphqlRequest {
   operationName: string | null
 }
 
-/** Keys of JSON in a query string are checked here; those of bodies were by own-keys.ts of the HTTP transport. */
-export function readQuery (request: FastifyRequest): GraphqlRequest {
+/**
+ * The members of a GET. Keys of JSON in a query string are checked here; those of bodies were by own-keys.ts of the
+ * HTTP transport.
+ */
+export function readQuery (request: FastifyRequest): Record<string, unknown> {
   const query = request.query as Record<string, unknown>
   const [variables, extensions] = ['variables', 'extensions'].map((name) => fromJson(query[name], name))
   request.server.refuseKeys(request, { variables, extensions }, 'query')
-  return readMembers({ query: query.query, operationName: query.operationName, variables, extensions })
+  return { query: query.query, operationName: query.operationName, variables, extensions }
 }
 
 function fromJson (value: unknown, name: string): unknown {

@@ -16,7 +16,18 @@ import { NOT_KEPT } from './answer-headers.ts'
 import { createEarlyAnswers } from './early-answers.ts'
 import { createExecute, type Answer } from './execute.ts'
 import { createKeptAnswers } from './kept-answers.ts'
+import {
+  createPersistedQueries,
+  readPersisted,
+  refusedPersisted,
+  requireMatch,
+  type Persisted
+} from './persisted-queries.ts'
 import { isPlainObject, readBody, readMembers, readQuery, refuseMember, type GraphqlRequest } from './read-request.ts'
+
+type Members = Record<string, unknown>
+/** With the hash by which its document may be asked for later, or null. */
+type Asked = GraphqlRequest & { hash: string | null }
 
 /**
  * GET and POST /graphql: GraphQL over HTTP. The request is checked here, mercurius executes it.
@@ -28,6 +39,7 @@ export default fp(async (app) => {
   const execute = createExecute(app)
   const kept = createKeptAnswers(app, execute)
   const early = createEarlyAnswers(app, kept)
+  const persisted = createPersistedQueries(app)
   app.addContentTypeParser('application/graphql', { parseAs: 'string' }, (_request, body, done) => {
     done(null, { query: body })
   })
@@ -39,25 +51,44 @@ export default fp(async (app) => {
     method: ['GET', 'POST'],
     url: '/graphql',
     bodyLimit: BODY_BYTES_MAX,
-    config: { graphql: true, answerEarly: early.answer },
+    config: {
+      graphql: true,
+      standsFor: persisted.standsFor,
+      answerEarly: (request, reply, pass) => !persisted.isNew(request) && early.answer(request, reply, pass)
+    },
     async handler (request, reply) {
       if (request.method !== 'POST') return await answer(request, reply, readQuery(request))
       const body = readBody(request)
       if (Array.isArray(body)) return await answerBatch(request, reply, body)
-      return await answer(request, reply, readMembers(body as Record<string, unknown>))
+      return await answer(request, reply, body as Members)
     }
   })
 
-  async function answer (request: FastifyRequest, reply: FastifyReply, asked: GraphqlRequest): Promise<FastifyReply> {
+  async function answer (request: FastifyRequest, reply: FastifyReply, members: Members): Promise<FastifyReply> {
+    const asked = readAsked(members)
+    if ('isSupported' in asked) {
+      return sendExecuted(request, reply, refusedPersisted(asked, request.transaction?.id ?? null))
+    }
     const bait = baitFor(request, asked)
     if (bait !== null) return reply.headers(NOT_KEPT).type(JSON_TYPE).send(JSON.stringify({ data: bait }))
     const policy = kept.policyOf(request, asked)
-    if (policy === null) return sendExecuted(request, reply, await execute.operation(request, reply, asked))
+    if (policy === null) return finish(request, reply, asked, await execute.operation(request, reply, asked))
     const key = kept.keyOf(request, asked, policy)
     const own = await kept.answer({ request, reply, asked, policy, key })
-    if (own !== null) return sendExecuted(request, reply, own)
-    early.learn(request, key)
+    if (own !== null) return finish(request, reply, asked, own)
+    keepDocument(request, asked)
+    early.learn(request, { key, isShared: policy.isShared })
     return reply
+  }
+
+  /** Without data nothing was executed. */
+  function finish (request: FastifyRequest, reply: FastifyReply, asked: Asked, answer: Answer): FastifyReply {
+    if (answer.data !== undefined) keepDocument(request, asked)
+    return sendExecuted(request, reply, answer)
+  }
+
+  function keepDocument (request: FastifyRequest, { query, hash }: Asked): void {
+    if (hash !== null) persisted.keep(request, { hash, query })
   }
 
   /** An answer that nobody keeps. */
@@ -85,13 +116,18 @@ export default fp(async (app) => {
   ): Promise<FastifyReply> {
     const answers: unknown[] = []
     for (const [i, one] of readBatch(batch, app.config.graphqlBatchMax).entries()) {
-      const refused = i === 0 ? null : await chargeAgain(request)
-      const bait = refused === null ? baitFor(request, one) : null
+      const charged = i === 0 ? null : await chargeAgain(request)
+      // Nothing looked for the document of one of several.
+      if ('isSupported' in one) {
+        answers.push(bodyOf(request, charged ?? refusedPersisted(one, request.transaction?.id ?? null)))
+        continue
+      }
+      const bait = charged === null ? baitFor(request, one) : null
       if (bait !== null) {
         answers.push({ data: bait })
         continue
       }
-      answers.push(bodyOf(request, refused ?? await execute.operation(request, reply, one)))
+      answers.push(bodyOf(request, charged ?? await execute.operation(request, reply, one)))
     }
     return reply.headers(NOT_KEPT).type(JSON_TYPE).send(JSON.stringify(answers))
   }
@@ -121,10 +157,19 @@ function baitFor ({ transaction }: FastifyRequest, { query }: GraphqlRequest): R
   return bait
 }
 
-function readBatch (batch: readonly unknown[], max: number): GraphqlRequest[] {
+/** @throws NEKO_ERR_BODY_INVALID, NEKO_ERR_INPUT_INVALID */
+function readAsked (members: Members): Asked | Persisted {
+  const persisted = readPersisted(members)
+  if (persisted !== null && (!persisted.isSupported || members.query === undefined)) return persisted
+  const asked = readMembers(members)
+  if (persisted !== null) requireMatch(asked.query, persisted)
+  return { ...asked, hash: persisted?.hash ?? null }
+}
+
+function readBatch (batch: readonly unknown[], max: number): Array<Asked | Persisted> {
   if (max === 0 || batch.length === 0) refuseMember()
   if (batch.length > max) throw new NEKO_ERR_QUERY_TOO_LARGE(`${batch.length} operations, ${max}`)
-  return batch.map((one) => isPlainObject(one) ? readMembers(one) : refuseMember())
+  return batch.map((one) => isPlainObject(one) ? readAsked(one) : refuseMember())
 }
 
 /** Runs for cached documents too, which validation rules do not. */

@@ -38,6 +38,11 @@ type Pass = (error?: Error) => void
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
+     * Asked for each request before it is judged: the one that it stands for, which is judged, recorded and handled in
+     * its place. Null: itself.
+     */
+    standsFor?: (request: FastifyRequest, body: Body | null) => { target: string, body: Body | null } | null
+    /**
      * Asked for each request that passed the gate and has no header yet. True: it is answered, or `pass` will be
      * called.
      */
@@ -126,9 +131,9 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
   }
 
   function readAndInspect (request: FastifyRequest, reply: FastifyReply, pass: Pass, transaction: Transaction): void {
-    if (!announcesBody(request.raw)) return inspect(request, reply, pass, { body: null, isInMidst: false })
+    if (!announcesBody(request.raw)) return inspect(request, reply, pass, { body: stoodFor(request, null), isInMidst: false })
     receive(app, request, transaction, (body, isInMidst) => guarded(request, reply, pass, () => {
-      if (body !== 'gone') return inspect(request, reply, pass, { body, isInMidst })
+      if (body !== 'gone') return inspect(request, reply, pass, { body: stoodFor(request, body), isInMidst })
       after(request, reply)
       reply.hijack()
     }))
@@ -212,6 +217,20 @@ function createAfter ({ metrics, clock, walk }: FastifyInstance, isOver: () => v
     const ms = Math.round(seconds * 1e5) / 100
     walk.settle(transaction, { status, logLine: { requestId: request.id, method, route, status, ms } })
   }
+}
+
+/** The body of the request that it stands for. */
+function stoodFor (request: FastifyRequest, received: Body | null): Body | null {
+  const whole = request.routeOptions.config?.standsFor?.(request, received) ?? null
+  if (whole === null) return received
+  const transaction = request.transaction as Transaction
+  transaction.target = whole.target
+  if (whole.body === received) return received
+  request.server.bodies.give((received?.bytes ?? null) as Buffer | null)
+  // Fastify holds the length that was announced against it.
+  const { headers } = request.raw
+  if (headers['content-length'] !== undefined) headers['content-length'] = String(whole.body?.bytes?.length ?? 0)
+  return whole.body
 }
 
 /** What is known of a request before its body. */
