@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
-import { handOver } from './tallies.ts'
+import { followedSeries, handOver } from './tallies.ts'
 
 /**
  * Every figure NEKO shows to Prometheus, made once per process. A property is the metric's name without
@@ -89,20 +89,11 @@ export function createMetrics (options: { defaults?: boolean, linesDropped?: () 
     labelNames: L[] = []
   ): Histogram<L> => new Histogram({ name: `neko_${name}`, help, labelNames, buckets, registers, collect: handOver })
 
-  /** Counted by somebody else, and asked for when it is shown. */
-  const followed = (name: string, help: string, total: () => number): Counter => {
-    let shown = 0
-    return new Counter({
-      name: `neko_${name}`,
-      help,
-      registers,
-      collect () {
-        const now = total()
-        this.inc(now - shown)
-        shown = now
-      }
-    })
-  }
+  const logLinesDroppedTotal = counter(
+    'log_lines_dropped_total',
+    'Lines about requests that nobody read from stdout in time'
+  )
+  followedSeries(logLinesDroppedTotal, {}, options.linesDropped ?? (() => 0))
 
   return {
     registry,
@@ -153,10 +144,6 @@ export function createMetrics (options: { defaults?: boolean, linesDropped?: () 
     redisUp: gauge('redis_up', '1 while Redis answers', 'min'),
     processes: gauge('processes', 'Processes of this host, by state', 'sum', ['state']),
     processRestartsTotal: counter('process_restarts_total', 'Processes replaced, by reason', ['reason']),
-    logLinesDroppedTotal: followed(
-      'log_lines_dropped_total',
-      'Lines about requests that nobody read from stdout in time',
-      options.linesDropped ?? (() => 0)
-    )
+    logLinesDroppedTotal
   }
 }

@@ -37,6 +37,16 @@ export function countedSeries<L extends string> (counter: Counter<L>, labels: La
   return { inc () { count++ } }
 }
 
+/** Of a figure that somebody else counts anyway. @param total never falls */
+export function followedSeries<L extends string> (counter: Counter<L>, labels: Labels, total: () => number): void {
+  let shown = 0
+  tally(counter, () => {
+    const now = total()
+    counter.inc(labels as never, now - shown)
+    shown = now
+  })
+}
+
 /** Counters by a few words of closed lists: each series is made when it is first counted. */
 export function countedByWords<L extends string> (
   counter: Counter<L>,

@@ -52,7 +52,8 @@ export const cachesGraphql: RoomGraphql = {
           throw new NEKO_ERR_NOT_FOUND('There is no such cache')
         }
         const event = { category: 'data', type: 'cache.clear', actor: client, target: name } as const
-        await attempt(app.audit, { ...event, ...receiptOf(assessmentId, score) }, () => app.caches.clear(name ?? undefined))
+        const audited = { ...event, ...receiptOf(assessmentId, score) }
+        await attempt(app.audit, audited, () => app.caches.clear(name ?? undefined))
         return app.caches.stats()
       }
     }

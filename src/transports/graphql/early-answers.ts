@@ -46,7 +46,8 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
       const headers = Object.entries(keptHeaders(value, { method, status: 'HIT', coding: null }))
       value.lines.set(method, lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join(''))
     }
-    app.sendPrepared(request, reply, { status: 200, lines: `${lines}age: ${Math.floor(ageMs / 1000)}\r\n`, body: value.body })
+    const age = `age: ${Math.floor(ageMs / 1000)}\r\n`
+    app.sendPrepared(request, reply, { status: 200, lines: lines + age, body: value.body })
   }
 
   /** By the bytes of the request, or else by what they say. */
@@ -90,7 +91,7 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
       // All anonymous callers have the same text.
       if (transaction === null || (!isShared && transaction.principal === null)) return
       const text = textOf(request, transaction)
-      if (text !== null && seen.note(text)) keys.set(text, key)
+      if (text !== null) keys.set(text, key)
     }
   }
 }
@@ -104,12 +105,17 @@ function readPlain (type: string | undefined, body: Uint8Array): GraphqlRequest 
   try {
     const text = (body as Buffer).toString('utf8')
     const read = JSON.parse(text) as unknown
-    if (!isPlainObject(read) || faultOfKeys(read) !== null) return null
+    if (!isPlainObject(read) || faultOfKeys(read) !== null || namesPersisted(read.extensions)) return null
     const asked = readMembers(read)
     return decoyAnswer(asked.query) === null && !touchesDecoy(asked.query) ? asked : null
   } catch {
     return null
   }
+}
+
+/** Such a request is looked at more closely (persisted-queries.ts). */
+function namesPersisted (extensions: unknown): boolean {
+  return isPlainObject(extensions) && extensions.persistedQuery !== undefined
 }
 
 const PLAIN_TYPE = /^application\/json(?:; ?charset=utf-8)?$/

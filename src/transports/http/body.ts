@@ -39,8 +39,9 @@ interface BodyBounds {
 }
 
 /**
- * Reads at most `limitBytes` within `timeoutMs`, and then calls `done`. Too many pieces count as too many bytes. A whole
- * body is told in the midst of the parser's work (`isInMidst`): nobody knows yet what stands behind it in the same read.
+ * Reads at most `limitBytes` within `timeoutMs`, and then calls `done`. Too many pieces count as too many bytes. A
+ * whole body is told in the midst of the parser's work (`isInMidst`): nobody knows yet what stands behind it in the
+ * same read.
  */
 export function readBody (raw: IncomingMessage, bounds: BodyBounds, done: (read: BodyRead) => void): void {
   const reading = new Reading(raw, bounds, done)

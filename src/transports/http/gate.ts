@@ -34,6 +34,7 @@ export interface Gate {
 }
 
 type Pass = (error?: Error) => void
+type Dress = (request: FastifyRequest, reply: FastifyReply) => void
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -55,7 +56,7 @@ const BODY_TIMEOUT_MS = 8_000
 const LARGE_BODY_TIMEOUT_MS = 120_000
 
 /** @param dress puts on an answer what every answer carries; once for each, before anything else of it */
-export function createGate (app: FastifyInstance, dress: (request: FastifyRequest, reply: FastifyReply) => void): Gate {
+export function createGate (app: FastifyInstance, dress: Dress): Gate {
   const { config, walk } = app
   const arrivalOf = createArrivals(config)
   const underWay = gaugedSeries(app.metrics.httpRequestsInFlight)
@@ -108,30 +109,14 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
 
   function afterAdmission (request: FastifyRequest, reply: FastifyReply, pass: Pass, refusal: Refusal | null): void {
     const transaction = request.transaction as Transaction
-    if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight(request, reply, transaction)
+    if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight({ request, reply, dress }, transaction)
     if (refusal === null) return readAndInspect(request, reply, pass, transaction)
-    refuse(request, reply, refusal, transaction.refusedBy === 'decision')
-  }
-
-  function refuse (request: FastifyRequest, reply: FastifyReply, refusal: Refusal, hasVerdict: boolean): void {
-    const transaction = request.transaction as Transaction
-    const ends = endsConnection(request, refusal)
-    if (!ends && sendPreparedRefusal(request, reply, refusal)) return
-    dress(request, reply)
-    if (hasVerdict && app.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
-    sendRefusal(request, reply, refusal, ends)
-  }
-
-  /** One fixed answer whatever its address has done, and no violation of the limit; the receipt says what stands. */
-  function answerPreflight (request: FastifyRequest, reply: FastifyReply, transaction: Transaction): void {
-    transaction.limit = null
-    dress(request, reply)
-    app.allowPreflight(reply)
-    reply.code(204).send()
+    refuse({ request, reply, dress }, refusal, transaction.refusedBy === 'decision')
   }
 
   function readAndInspect (request: FastifyRequest, reply: FastifyReply, pass: Pass, transaction: Transaction): void {
-    if (!announcesBody(request.raw)) return inspect(request, reply, pass, { body: stoodFor(request, null), isInMidst: false })
+    const none = { body: null, isInMidst: false }
+    if (!announcesBody(request.raw)) return inspect(request, reply, pass, { ...none, body: stoodFor(request, null) })
     receive(app, request, transaction, (body, isInMidst) => guarded(request, reply, pass, () => {
       if (body !== 'gone') return inspect(request, reply, pass, { body: stoodFor(request, body), isInMidst })
       after(request, reply)
@@ -163,7 +148,7 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
     const isWhole = body === null || body.end === 'whole'
     const early = request.routeOptions.config?.answerEarly
     const goOn = (): void => {
-      if (refusal !== null && isWhole) return refuse(request, reply, withBodyRead(refusal), true)
+      if (refusal !== null && isWhole) return refuse({ request, reply, dress }, withBodyRead(refusal), true)
       dress(request, reply)
       // Whatever the answer is.
       if (!isWhole) reply.header('connection', 'close')
@@ -185,6 +170,31 @@ export function createGate (app: FastifyInstance, dress: (request: FastifyReques
   }
 
   return { before, after, markUnjudged: markRefused }
+}
+
+/** One fixed answer whatever its address has done, and no violation of the limit; the receipt says what stands. */
+function answerPreflight (
+  { request, reply, dress }: { request: FastifyRequest, reply: FastifyReply, dress: Dress },
+  transaction: Transaction
+): void {
+  transaction.limit = null
+  dress(request, reply)
+  request.server.allowPreflight(reply)
+  reply.code(204).send()
+}
+
+/** @param hasVerdict whoever may see verdicts is shown one */
+function refuse (
+  { request, reply, dress }: { request: FastifyRequest, reply: FastifyReply, dress: Dress },
+  refusal: Refusal,
+  hasVerdict: boolean
+): void {
+  const transaction = request.transaction as Transaction
+  const ends = endsConnection(request, refusal)
+  if (!ends && sendPreparedRefusal(request, reply, refusal)) return
+  dress(request, reply)
+  if (hasVerdict && request.server.maySeeScore(transaction.principal)) showVerdict(reply, transaction)
+  sendRefusal(request, reply, refusal, ends)
 }
 
 /** The same refusal, for a request of whose body nothing is left. */

@@ -47,7 +47,7 @@ export function preparedAnswers (
   }
 
   return {
-    mayPrepare: ({ raw }, reply) => isAsKnown && raw.method !== 'HEAD' && raw.httpVersionMajor === 1 && raw.httpVersionMinor === 1 &&
+    mayPrepare: ({ raw }, reply) => isAsKnown && raw.method !== 'HEAD' && raw.httpVersion === '1.1' &&
       reply.raw.shouldKeepAlive && !reply.raw.headersSent && isReadable(raw),
     sendPrepared (request, reply, { status, lines, body }) {
       const raw = reply.raw as Written

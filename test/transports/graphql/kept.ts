@@ -50,9 +50,10 @@ export function targetOf (query: string, more: Record<string, string> = {}): str
 export function countEarly (t: Teardown, app: FastifyInstance): () => number {
   let count = 0
   const own = app.sendPrepared
-  app.sendPrepared = (...given) => {
-    count++
-    own(...given)
+  app.sendPrepared = (request, reply, answer) => {
+    // Refusals are prepared too.
+    if (answer.status === 200) count++
+    own(request, reply, answer)
   }
   t.teardown(() => { app.sendPrepared = own })
   return () => count
