@@ -109,7 +109,9 @@ export function createGate (app: FastifyInstance, dress: Dress): Gate {
 
   function afterAdmission (request: FastifyRequest, reply: FastifyReply, pass: Pass, refusal: Refusal | null): void {
     const transaction = request.transaction as Transaction
-    if (transaction.refusedBy !== null && app.isPreflight(request)) return answerPreflight({ request, reply, dress }, transaction)
+    if (transaction.refusedBy !== null && app.isPreflight(request)) {
+      return answerPreflight({ request, reply, dress }, transaction)
+    }
     if (refusal === null) return readAndInspect(request, reply, pass, transaction)
     refuse({ request, reply, dress }, refusal, transaction.refusedBy === 'decision')
   }
