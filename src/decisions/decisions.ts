@@ -2,6 +2,7 @@ import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Principal } from '../identity/shapes.ts'
 import type { Logged } from '../journal/pending-effects.ts'
+import { createBatched } from '../std/batched.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page, Storage } from '../storage/port.ts'
 import { superseded } from './audit-events.ts'
@@ -108,6 +109,9 @@ interface DecisionParts {
 interface DecisionFilter { scope?: DecisionScope, action?: Action, value?: string }
 
 const SWEEP_MS = 500
+const ASKED_MAX = 100
+/** What the store may refuse as an id is asked for alone. */
+const OWN_ID = /^[\w-]{1,64}$/
 
 export function createDecisions (
   { storage, audit, fleet, clock, neverBlock: neverBlockRanges, scopesOf, loggedChanges, forgetClient, log }:
@@ -116,6 +120,8 @@ export function createDecisions (
   const neverBlock = new NeverBlock(neverBlockRanges)
   const standing = createStanding({ neverBlock })
   const store = storage.collection<Decision>(decisionCollection)
+  // A list of receipts asks for the decision of each.
+  const storedOf = createBatched(async (ids: string[]) => byId(await store.getMany(ids)), { keysMax: ASKED_MAX })
   const pending = createPendingWrites({
     clock,
     store: storage.collection<Decision>(decisionCollection, 'background'),
@@ -178,7 +184,7 @@ export function createDecisions (
     ...createPlaybookDecisions(parts),
     ...createLookUps({ standing, clock }),
     async get (id) {
-      return standing.get(id) ?? await store.get(id)
+      return standing.get(id) ?? (OWN_ID.test(id) ? await storedOf(id) ?? null : await store.get(id))
     },
     list: async (filter, { first, after }) =>
       await store.find({ where: whereOf(filter), sort: [['createdAt', -1]], first, after }),
@@ -208,6 +214,10 @@ export function createDecisions (
       await Promise.all([pending.close(), offenders.close()])
     }
   }
+}
+
+function byId (decisions: readonly Decision[]): Map<string, Decision> {
+  return new Map(decisions.map((decision) => [decision.id, decision]))
 }
 
 /** Without the conditions that a caller left open. */

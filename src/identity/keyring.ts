@@ -4,6 +4,7 @@ import {
   NEKO_ERR_NOT_FOUND,
   NEKO_ERR_STORE_UNAVAILABLE
 } from '../errors.ts'
+import { createBatched } from '../std/batched.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Page } from '../storage/port.ts'
 import { mayGrant } from './access.ts'
@@ -23,6 +24,8 @@ const NAME_CHARACTERS_MAX = 100
 const MADE_WITH_MAX = 4
 /** Keys shown beside a person; the list of all has pages. */
 const SHOWN_OF_PERSON = 100
+/** A page of them. */
+const PEOPLE_ASKED_MAX = 100
 
 export interface Keyring {
   /**
@@ -46,7 +49,7 @@ export interface Keyring {
   revokeApiKey (by: Principal, id: string): Promise<ShownKey>
   listApiKeys (first: number, after: string | null): Promise<Page<ShownKey>>
   countApiKeys (): Promise<number>
-  /** The newest 100 that a person made, by hand or with keys of that person. */
+  /** The newest 100 that a person made, by hand or with keys of that person. A list of people is one question. */
   apiKeysOf (userId: string): Promise<ShownKey[]>
 }
 
@@ -62,6 +65,17 @@ export function createKeyring (
   }
 ): Keyring {
   const { shown, one } = createShownKeys({ keys, revocations, clock })
+  const ofMakers = createBatched(async (userIds: string[]) => {
+    const { items, hasNextPage } = await keys.listOfMany(userIds)
+    if (hasNextPage) return new Map(await Promise.all(userIds.map(async (id) => [id, await ofMaker(id)] as const)))
+    const all = await shown(items)
+    const own = Map.groupBy(all.map((key, i) => ({ key, makerId: items[i]!.makerId })), ({ makerId }) => makerId)
+    return new Map(userIds.map((id) => [id, (own.get(id) ?? []).slice(0, SHOWN_OF_PERSON).map(({ key }) => key)]))
+  }, { keysMax: PEOPLE_ASKED_MAX })
+
+  async function ofMaker (userId: string): Promise<ShownKey[]> {
+    return await shown((await keys.listOf(userId)({ first: SHOWN_OF_PERSON })).items)
+  }
 
   return {
     async createApiKey (by, { name, scopes, expiresAt }) {
@@ -133,10 +147,7 @@ export function createKeyring (
       return { ...page, items: await shown(page.items) }
     },
     countApiKeys: () => keys.count(),
-    async apiKeysOf (userId) {
-      const { items } = await keys.listOf(userId)({ first: SHOWN_OF_PERSON })
-      return await shown(items)
-    }
+    apiKeysOf: async (userId) => await ofMakers(userId) ?? []
   }
 }
 

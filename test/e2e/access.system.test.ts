@@ -16,7 +16,7 @@ const mutations = Object.values(schema.getMutationType()!.getFields())
 const PUBLIC = ['threatCounts', 'threatActors', 'threatActor', 'stats', 'health', 'rateLimit', 'login', 'refreshToken']
 const OWN = ['logout', 'changePassword']
 const ANALYST = ['assess', 'markFalsePositive', 'removeAllowance', 'addDecision', 'removeDecision', 'acknowledgeIncident', 'resolveIncident', 'runPlaybook']
-const ADMIN_QUERIES = ['users', 'apiKeys', 'auditEvents', 'auditCheckpoint', 'webhookDeadLetters']
+const ADMIN_QUERIES = ['users', 'apiKeys', 'auditEvents', 'auditCheckpoint', 'cacheStats', 'webhookDeadLetters']
 const PASSWORD = 'a pass phrase for this row'
 
 type Caller = 'anonymous' | 'viewer' | 'analyst' | 'admin'

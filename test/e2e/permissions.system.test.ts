@@ -34,6 +34,7 @@ const NEEDS: Record<string, Record<string, Need>> = {
     auditCheckpoint: 'manage',
     breakers: 'read',
     cluster: 'read',
+    cacheStats: 'manage',
     users: 'manage',
     apiKeys: 'manage',
     webhookDeadLetters: 'manage'
@@ -51,6 +52,7 @@ const NEEDS: Record<string, Record<string, Need>> = {
     markFalsePositive: 'decide',
     removeAllowance: 'decide',
     runPlaybook: 'decide',
+    clearCache: 'manage',
     createUser: 'manage',
     setUserRole: 'manage',
     disableUser: 'manage',
