@@ -5,7 +5,7 @@ import type { Transaction } from '../../transaction/transaction.ts'
 import { scopeOf } from './answer-key.ts'
 import { keptHeaders } from './answer-headers.ts'
 import type { KeptAnswers } from './kept-answers.ts'
-import { codingFor, type KeptAnswer } from './kept-answer.ts'
+import { bodyAtHand, codingFor, type Coding, type KeptAnswer } from './kept-answer.ts'
 
 /**
  * Kept answers for requests that were answered from the cache before, byte for byte the same: at once behind the gate,
@@ -24,6 +24,8 @@ interface EarlyAnswers {
   learn (request: FastifyRequest, answer: { key: string, isShared: boolean }): void
 }
 
+interface Found { value: KeptAnswer, coding: Coding | null, body: string | Buffer, ageMs: number }
+
 /** Requests that are known: some 6 MiB. */
 const KNOWN_MAX = 2_000
 const KNOWN_CHARACTERS_MAX = 2_048
@@ -32,15 +34,16 @@ export function createEarlyAnswers (app: FastifyInstance, { cache }: Pick<KeptAn
   const keys = new BoundedMap<string, string>(KNOWN_MAX)
   const hits = app.metrics.cacheRequestsTotal.labels('graphql', 'hit')
 
-  function send (request: FastifyRequest, reply: FastifyReply, value: KeptAnswer, ageMs: number): void {
+  function send (request: FastifyRequest, reply: FastifyReply, { value, coding, body, ageMs }: Found): void {
     hits.inc()
     const { method } = request
-    let lines = value.lines.get(method)
+    const asked = coding === null ? method : `${method} ${coding}`
+    let lines = value.lines.get(asked)
     if (lines === undefined) {
-      const headers = Object.entries(keptHeaders(value, { method, status: 'HIT', coding: null }))
-      value.lines.set(method, lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join(''))
+      const headers = Object.entries(keptHeaders(value, { method, status: 'HIT', coding }))
+      value.lines.set(asked, lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join(''))
     }
-    app.sendPrepared(request, reply, { lines: `${lines}age: ${Math.floor(ageMs / 1000)}\r\n`, body: value.body })
+    app.sendPrepared(request, reply, { lines: `${lines}age: ${Math.floor(ageMs / 1000)}\r\n`, body })
   }
 
   return {
@@ -51,17 +54,21 @@ export function createEarlyAnswers (app: FastifyInstance, { cache }: Pick<KeptAn
       const text = textOf(request, transaction)
       const key = text === null ? undefined : keys.get(text)
       const entry = key === undefined ? undefined : cache.peek(key)
-      if (entry === undefined || codingFor(entry.value, headers['accept-encoding']) !== null) return false
-      const ageMs = app.clock.monotonic() - entry.storedAtMs
+      if (entry === undefined) return false
+      const { value, storedAtMs } = entry
+      const coding = codingFor(value, headers['accept-encoding'])
+      const body = bodyAtHand(value, coding)
+      if (body === null) return false
+      const found = { value, coding, body, ageMs: app.clock.monotonic() - storedAtMs }
       const { principal } = transaction
       const paid = app.limits.takeCost(principal?.tier ?? 'standard', countedAs(transaction), 1)
       if (!(paid instanceof Promise)) {
         // The ordinary way says what is wrong.
         if (!paid.allowed) return false
-        send(request, reply, entry.value, ageMs)
+        send(request, reply, found)
         return true
       }
-      paid.then(({ allowed }) => allowed ? send(request, reply, entry.value, ageMs) : pass(), pass)
+      paid.then(({ allowed }) => allowed ? send(request, reply, found) : pass(), pass)
       return true
     },
     learn (request, { key, isShared }) {
