@@ -1,4 +1,6 @@
 import fp from 'fastify-plugin'
+import type { Config } from '../config/config.ts'
+import type { Fleet } from '../fleet/port.ts'
 import { BREAKER_STATE_VALUE } from '../std/breaker.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { createCaches, type Caches } from './caches.ts'
@@ -23,6 +25,17 @@ export default fp(async (app) => {
         log,
         onState: (state) => metrics.breakerState.set({ name: 'cache' }, BREAKER_STATE_VALUE[state])
       })
-  app.decorate('caches', createCaches({ clock, fleet, log, metrics, link, database: config.mongodbDatabase }))
+  app.decorate('caches', createCaches({ clock, fleet, log, metrics, link, database: storeName(config, fleet) }))
   app.addHook('onClose', () => app.caches.close())
 }, { name: 'cache', dependencies: ['config', 'clock', 'fleet', 'metrics'] })
+
+/**
+ * Whose answers may meet in Redis: those of the same database. Without MONGODB_URI that is this host's own SQLite, and
+ * its processes alone, as long as the server runs; another host with the same Redis has other things to say.
+ */
+function storeName (
+  { mongodbUri, mongodbDatabase }: Pick<Config, 'mongodbUri' | 'mongodbDatabase'>,
+  { primaryId, processId }: Pick<Fleet, 'primaryId' | 'processId'>
+): string {
+  return mongodbUri === null ? `sqlite:${primaryId ?? processId}` : `mongodb:${mongodbDatabase}`
+}

@@ -14,12 +14,16 @@ interface Asked {
   isShared: boolean
   request: GraphqlRequest
   contentType: string
+  /** Of the schema: answers of another release say other things. */
+  schemaDigest: string
 }
 
 /** Teams have no tenants of their own yet. */
 const TENANT = ''
 
-export function answerKey ({ principal, client, isShared, request, contentType }: Asked): string {
+export function answerKey (
+  { principal, client, isShared, request, contentType, schemaDigest }: Asked
+): string {
   const { query, operationName, variables } = request
   let text = ''
   for (const part of [
@@ -29,7 +33,8 @@ export function answerKey ({ principal, client, isShared, request, contentType }
     operationName === null ? '-' : `+${operationName}`,
     query,
     canonical(variables ?? {}),
-    contentType
+    contentType,
+    schemaDigest
   ]) text += `${part.length}:${part}`
   // Half surrogate pairs are all the same in UTF-8. A text has its `0:` in front: in UTF-16 it is no text of UTF-8.
   return hash('sha256', text.isWellFormed() ? text : Buffer.from(text, 'utf16le'), 'base64url')

@@ -8,7 +8,7 @@ import { decoyAnswer, touchesDecoy } from '../../transaction/graphql-decoys.ts'
 import { scopeOf } from './answer-key.ts'
 import { keptHeaders } from './answer-headers.ts'
 import type { KeptAnswers } from './kept-answers.ts'
-import { codingFor, type KeptAnswer } from './kept-answer.ts'
+import { bodyAtHand, codingFor, type Coding, type KeptAnswer } from './kept-answer.ts'
 import { isPlainObject, readMembers, type GraphqlRequest } from './read-request.ts'
 
 /**
@@ -28,6 +28,8 @@ interface EarlyAnswers {
   learn (request: FastifyRequest, answer: { key: string, isShared: boolean }): void
 }
 
+interface Found { value: KeptAnswer, coding: Coding | null, body: string | Buffer, ageMs: number }
+
 /** Requests that are known: some 6 MiB. */
 const KNOWN_MAX = 2_000
 const KNOWN_CHARACTERS_MAX = 2_048
@@ -39,15 +41,16 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
   const keys = new BoundedMap<string, string>(KNOWN_MAX)
   const seen = createSeenBefore(SEEN_MAX)
 
-  function send (request: FastifyRequest, reply: FastifyReply, value: KeptAnswer, ageMs: number): void {
+  function send (request: FastifyRequest, reply: FastifyReply, { value, coding, body, ageMs }: Found): void {
     const { method } = request
-    let lines = value.lines.get(method)
+    const asked = coding === null ? method : `${method} ${coding}`
+    let lines = value.lines.get(asked)
     if (lines === undefined) {
-      const headers = Object.entries(keptHeaders(value, { method, status: 'HIT', coding: null }))
-      value.lines.set(method, lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join(''))
+      const headers = Object.entries(keptHeaders(value, { method, status: 'HIT', coding }))
+      value.lines.set(asked, lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join(''))
     }
     const age = `age: ${Math.floor(ageMs / 1000)}\r\n`
-    app.sendPrepared(request, reply, { status: 200, lines: lines + age, body: value.body })
+    app.sendPrepared(request, reply, { status: 200, lines: lines + age, body })
   }
 
   /** By the bytes of the request, or else by what they say. */
@@ -73,17 +76,21 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
       if (headers['if-none-match'] !== undefined || !app.mayPrepare(request, reply)) return false
       const key = keyOf(request, transaction)
       const entry = key === null ? undefined : cache.peek(key)
-      if (entry === undefined || codingFor(entry.value, headers['accept-encoding']) !== null) return false
-      const ageMs = app.clock.monotonic() - entry.storedAtMs
+      if (entry === undefined) return false
+      const { value, storedAtMs } = entry
+      const coding = codingFor(value, headers['accept-encoding'])
+      const body = bodyAtHand(value, coding)
+      if (body === null) return false
+      const found = { value, coding, body, ageMs: app.clock.monotonic() - storedAtMs }
       const { principal } = transaction
       const paid = app.limits.takeCost(principal?.tier ?? 'standard', countedAs(transaction), 1)
       if (!(paid instanceof Promise)) {
         // The ordinary way says what is wrong.
         if (!paid.allowed) return false
-        send(request, reply, entry.value, ageMs)
+        send(request, reply, found)
         return true
       }
-      paid.then(({ allowed }) => allowed ? send(request, reply, entry.value, ageMs) : pass(), pass)
+      paid.then(({ allowed }) => allowed ? send(request, reply, found) : pass(), pass)
       return true
     },
     learn (request, { key, isShared }) {

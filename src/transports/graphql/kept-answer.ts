@@ -19,8 +19,8 @@ export interface KeptAnswer {
   readonly freshForMs: number
   readonly isShared: boolean
   /** By coding, once somebody asked for it. */
-  readonly packed: Map<Coding, Promise<Buffer | null>>
-  /** The header lines that do not change, by method, once somebody asked for them. */
+  readonly packed: Map<Coding, Buffer | Promise<Buffer | null>>
+  /** The header lines that do not change, by method and coding, once somebody asked for them. */
   readonly lines: Map<string, string>
 }
 
@@ -104,5 +104,13 @@ export async function packedBody (
   answer.packed.set(coding, making)
   const packed = await making
   if (packed === null || !keep(packed.length)) answer.packed.delete(coding)
+  else answer.packed.set(coding, packed)
   return packed
+}
+
+/** What can be sent at once in that coding; null where it has to be packed first. */
+export function bodyAtHand ({ body, packed }: KeptAnswer, coding: Coding | null): string | Buffer | null {
+  if (coding === null) return body
+  const known = packed.get(coding)
+  return Buffer.isBuffer(known) ? known : null
 }

@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { printSchema } from 'graphql'
 import type { Cache, Computed } from '../../cache/cache.ts'
 import { createPolicyReader, type AnswerPolicy } from '../../schema/answer-policy.ts'
 import type { Cost } from '../../schema/context.ts'
@@ -53,6 +55,7 @@ export function createKeptAnswers (app: FastifyInstance, execute: Execute): Kept
     STATS: seconds.stats,
     STATIC: seconds.static
   }, config.cacheDedupeSeconds)
+  const schemaDigest = hash('sha256', printSchema(app.graphqlEdge.schema), 'base64url').slice(0, 16)
   const cache = app.caches.open<KeptAnswer>({
     name: 'graphql',
     codec: keptAnswerCodec,
@@ -61,7 +64,7 @@ export function createKeptAnswers (app: FastifyInstance, execute: Execute): Kept
 
   function keyOf (request: FastifyRequest, asked: GraphqlRequest, { isShared }: AnswerPolicy): string {
     const { principal = null, client = '' } = request.transaction ?? {}
-    return answerKey({ principal, client, isShared, request: asked, contentType: typeFor(request) })
+    return answerKey({ principal, client, isShared, request: asked, contentType: typeFor(request), schemaDigest })
   }
 
   async function answer (asking: Asking): Promise<Answer | null> {

@@ -56,6 +56,11 @@ export default fp(async (app) => {
       standsFor: persisted.standsFor,
       answerEarly: (request, reply, pass) => !persisted.isNew(request) && early.answer(request, reply, pass)
     },
+    // As the edge answers it, and kept by nobody.
+    errorHandler (error, _request, reply) {
+      reply.headers(NOT_KEPT)
+      throw error
+    },
     async handler (request, reply) {
       if (request.method !== 'POST') return await answer(request, reply, readQuery(request))
       const body = readBody(request)

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { limitHeaders } from '../../transaction/limit-headers.ts'
 import type { LimitAnswer } from '../../limits/shapes.ts'
+import { linesOf } from './header-lines.ts'
 import { verdictHeaders } from './verdict-headers.ts'
 
 /**
@@ -56,9 +57,4 @@ function limitLines ({ tier, limit, remaining, resetSeconds, windowSeconds }: Li
     `x-ratelimit-reset: ${resetSeconds}\r\n` +
     `ratelimit-policy: "${tier}";q=${limit};w=${windowSeconds}\r\n` +
     `ratelimit: "${tier}";r=${remaining};t=${resetSeconds}\r\n`
-}
-
-function linesOf (headers: Readonly<Record<string, string | number>>, without = ''): string {
-  const shown = Object.entries(headers).filter(([name]) => name !== without)
-  return shown.map(([name, value]) => `${name}: ${value}\r\n`).join('')
 }

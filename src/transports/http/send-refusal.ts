@@ -15,7 +15,13 @@ import { acceptsGraphqlResponse, JSON_TYPE, RESPONSE_TYPE } from '../../schema/n
 import { retryAfterOf } from '../../std/retryable.ts'
 import { refusalBody, type Refusal } from '../../transaction/refusal.ts'
 import { announcesBody } from './body.ts'
+import { linesOf } from './header-lines.ts'
 import { routeOf } from './route-facts.ts'
+
+/** No cache keeps a refusal; on /graphql it says so as every answer there (transports/graphql/answer-headers.ts). */
+const PLAIN = { 'cache-control': 'no-store, no-cache, must-revalidate', pragma: 'no-cache' }
+const NOT_KEPT = { plain: PLAIN, graphql: { 'x-cache': 'BYPASS', ...PLAIN } } as const
+const NOT_KEPT_LINES = { plain: linesOf(NOT_KEPT.plain), graphql: linesOf(NOT_KEPT.graphql) }
 
 /**
  * The edge's answer to an error: ours pass, Fastify's become ours, everything else is masked. `masked` asks
@@ -83,6 +89,7 @@ export function sendRefusal (
   if (headers !== undefined) reply.headers(headers)
   if (ends) reply.header('connection', 'close')
   const { isGraphql } = routeOf(request)
+  reply.headers(isGraphql ? NOT_KEPT.graphql : NOT_KEPT.plain)
   reply.code(status).type(isGraphql && acceptsGraphqlResponse(request.headers.accept) ? RESPONSE_TYPE : JSON_TYPE)
   return reply.send(refusalBody(refusal, request.transaction?.id ?? null, isGraphql))
 }
@@ -101,7 +108,7 @@ export function sendPreparedRefusal (
   const retry = retryAfterSeconds === undefined ? '' : `retry-after: ${retryAfterSeconds}\r\n`
   request.server.sendPrepared(request, reply, {
     status,
-    lines: `${vary}${retry}content-type: ${type}\r\n`,
+    lines: `${isGraphql ? NOT_KEPT_LINES.graphql : NOT_KEPT_LINES.plain}${vary}${retry}content-type: ${type}\r\n`,
     // Ids, codes and messages of ours are ASCII.
     body: refusalBody(refusal, request.transaction?.id ?? null, isGraphql)
   })

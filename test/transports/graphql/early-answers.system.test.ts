@@ -41,6 +41,7 @@ t.test('the early answer is the ordinary one: status, headers and bytes', async 
   const { headers: token } = await newUser(kept, 'vera', 'VIEWER')
   const key = { 'x-api-key': (await makeKey(admin, ['read'])).key }
   const NAMES = '{ threatActors(search: "läufer") { nodes { name description } } }'
+  const LONG = '{ threatActors(first: 50) { nodes { id name aliases description } } }'
   const asked: Array<[string, Parameters<typeof askRaw>[2]]> = [
     ['POST', { body: BODY }],
     ['GET', { method: 'GET', path: targetOf(COUNTS) }],
@@ -55,6 +56,8 @@ t.test('the early answer is the ordinary one: status, headers and bytes', async 
     ['a key', { body: BODY, headers: key }],
     ['its own media type', { body: BODY, headers: { accept: 'application/graphql-response+json, application/json;q=0.9' } }],
     ['its own request id', { body: BODY, headers: { 'x-request-id': 'mine-1' } }],
+    ['packed', { body: JSON.stringify({ query: LONG }), headers: { 'accept-encoding': 'gzip, br' } }],
+    ['packed in another way', { method: 'GET', path: targetOf(LONG), headers: { 'accept-encoding': 'gzip' } }],
     ['codings that are not for so few bytes', { body: '{"query":"{ __typename }"}', headers: { 'accept-encoding': 'gzip, br' } }]
   ]
   const mayPrepare = app.mayPrepare

@@ -2,7 +2,7 @@ import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import t from 'tap'
 import { isHeld, keptHeaders, type CacheStatus } from '../../../src/transports/graphql/answer-headers.ts'
 import { answerKey, scopeOf } from '../../../src/transports/graphql/answer-key.ts'
-import { codingFor, keptAnswer, keptAnswerCodec, packedBody, type Coding } from '../../../src/transports/graphql/kept-answer.ts'
+import { bodyAtHand, codingFor, keptAnswer, keptAnswerCodec, packedBody, type Coding } from '../../../src/transports/graphql/kept-answer.ts'
 import type { Principal } from '../../../src/identity/shapes.ts'
 
 /** A kept answer by itself: its name, its bytes in each coding, its headers. */
@@ -14,7 +14,7 @@ const principal = (over: Partial<Principal> = {}): Principal => ({ kind: 'user',
 
 const ask = (over: Partial<Parameters<typeof answerKey>[0]> & { query?: string, variables?: Record<string, unknown> | null, operationName?: string | null } = {}): string => {
   const { query = '{ a }', variables = null, operationName = null, ...rest } = over
-  return answerKey({ principal: null, client: 'ip:1', isShared: true, contentType: JSON_TYPE, request: { query, variables, operationName }, ...rest })
+  return answerKey({ principal: null, client: 'ip:1', isShared: true, contentType: JSON_TYPE, schemaDigest: 'one', request: { query, variables, operationName }, ...rest })
 }
 
 t.test('two requests have one name only where nothing that an answer depends on differs', (t) => {
@@ -109,9 +109,12 @@ t.test('each coding holds the same bytes, is made once, and is let go where ther
     const [first, second] = await Promise.all([packedBody(long, coding, keep), packedBody(long, coding, keep)])
     t.equal(unpack[coding](first!).toString(), text, coding)
     t.equal(second, first, 'made once')
+    t.equal(bodyAtHand(long, coding), first, 'and at hand from then on')
   }
   t.equal(counted, [...await Promise.all(long.packed.values())].reduce((sum, packed) => sum + packed!.length, 0))
   const other = keptAnswer(text, about)
+  t.equal(bodyAtHand(other, 'gzip'), null)
+  t.equal(bodyAtHand(other, null), other.body)
   t.ok(await packedBody(other, 'gzip', () => false))
   t.equal(other.packed.size, 0)
   t.end()
