@@ -9,7 +9,7 @@
  * time (std/breaker.ts). Each change of state is one line in the log.
  */
 import { Redis } from 'ioredis'
-import { createBreaker, type BreakerState } from '../std/breaker.ts'
+import { createBreaker } from '../std/breaker.ts'
 import type { Clock } from '../std/clock.ts'
 import { withDeadline } from '../std/deadline.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -39,7 +39,8 @@ interface RedisLinkOptions {
   url: string
   clock: Clock
   log: Pick<Logger, 'info' | 'warn'>
-  onState? (state: BreakerState): void
+  /** Told of each change: a Redis that is away, stalls or refuses is not up. */
+  onUp? (isUp: boolean): void
 }
 
 const COMMAND_MS = 100
@@ -62,7 +63,7 @@ const UNLOCK = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
-export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions): RedisLink {
+export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): RedisLink {
   const redis = connect(url)
   // Not known yet, so that also a Redis that is away from the start gets its line.
   let isUp: boolean | null = null
@@ -76,7 +77,6 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
     openMsMin: OPEN_MS_MIN,
     openMsMax: OPEN_MS_MAX,
     onState (state) {
-      onState?.(state)
       if (state !== 'half-open') note(state === 'closed')
     }
   })
@@ -84,6 +84,7 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
   function note (up: boolean): void {
     if (up === isUp || isClosed) return
     isUp = up
+    onUp?.(up)
     if (up) log.info('the cache is shared through Redis')
     else log.warn({ reason }, 'Redis is away for the cache: each process caches alone until it returns')
   }

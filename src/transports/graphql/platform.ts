@@ -55,7 +55,7 @@ export const platformGraphql: RoomGraphql = {
       cluster: Cluster! @auth(scope: "read")
       """Breakers of this process; all, or the one of that name."""
       breakers(
-        """A breaker's name: storage, redis."""
+        """A breaker's name: storage, redis, cache."""
         name: String
       ): [Breaker!]! @auth(scope: "read")
     }
