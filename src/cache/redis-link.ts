@@ -5,8 +5,9 @@
  * walks or empties a database. In: keys and bytes; out: the reply, or undefined for a Redis that is away, stalls or
  * refuses.
  *
- * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row it is asked one trial at a
- * time (std/breaker.ts). Each change of state is one line in the log.
+ * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row, each of a command that was
+ * sent behind the one before, it is asked one trial at a time (std/breaker.ts): a pause of 100 ms, ours or Redis', fails
+ * all commands that are under way, and is over. Each change of state is one line in the log.
  */
 import { Redis } from 'ioredis'
 import { createBreaker } from '../std/breaker.ts'
@@ -70,6 +71,7 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
   /** null: not connected, or not yet known. */
   let run: string | null = null
   let isClosed = false
+  let failedMs = -Infinity
   let reason: string | undefined
   const breaker = createBreaker({
     clock,
@@ -109,6 +111,7 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
   async function ask<T> (command: (run: string) => Promise<T>): Promise<T | undefined> {
     const asked = run
     if (asked === null || redis.status !== 'ready' || !breaker.allows()) return undefined
+    const askedMs = clock.monotonic()
     try {
       const reply = await inTime(command(asked))
       breaker.succeed()
@@ -116,7 +119,10 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
       return run === asked ? reply : undefined
     } catch (error) {
       reason = error instanceof Error ? error.message : undefined
-      breaker.fail()
+      if (askedMs >= failedMs) {
+        failedMs = clock.monotonic()
+        breaker.fail()
+      }
       return undefined
     }
   }
