@@ -17,67 +17,10 @@ import type { Clock } from '../std/clock.ts'
 import { createAnswers, type Answers } from './answers.ts'
 import { FRESH_MS_MAX, STALE_MS_MAX } from './bounds.ts'
 import { createFlights } from './flights.ts'
+import type { SharedLayer, Turn } from './layer.ts'
 import type { Entry } from './memory.ts'
-import type { SharedLayer, Turn } from './port.ts'
+import type { Answer, Cache, CacheStats, Computed } from './port.ts'
 import { createSiblings, tellable } from './siblings.ts'
-
-/** What was computed, and how it may be kept. */
-export interface Computed<V> {
-  value: V
-  /** What the value takes in memory. */
-  bytes: number
-  /** What it was read from: an invalidation of one of them is its end. At most 256, or it is not kept. */
-  references: readonly string[]
-  /** An hour at most; 0: not kept. */
-  freshForMs: number
-  /** Beyond that, as an answer to an error: an hour at most. */
-  staleForMs: number
-  /** False for what is partial, degraded or an error. */
-  keep: boolean
-  /** Whether those who waited for it may have what is not kept; otherwise each computes for itself. */
-  share: boolean
-}
-
-interface Answer<V> {
-  readonly status: 'HIT' | 'MISS' | 'STALE'
-  readonly value: V
-  /** Since its computation began. */
-  readonly ageMs: number
-  readonly freshForMs: number
-}
-
-export interface CacheStats {
-  entries: number
-  bytes: number
-  bytesMax: number
-  hits: number
-  misses: number
-  stale: number
-  evictions: number
-  /** Calls of `invalidate` and `clear`, here and in other processes. */
-  invalidations: number
-}
-
-export interface Cache<V> {
-  readonly name: string
-  /** A fresh entry, at once; counted as a hit. Without one, `load` counts what follows. */
-  peek (key: string): Entry<V> | undefined
-  /**
-   * The answer from memory, from the layer behind it, or computed: once for all who ask meanwhile.
-   * @throws what `compute` throws, to all who waited for it
-   */
-  load (key: string, compute: () => Promise<Computed<V>>): Promise<Answer<V>>
-  /** Something was made beside a held value; false: it is not counted, so let it go. */
-  grow (key: string, value: V, bytes: number): boolean
-  /**
-   * After the write that changed them. Never rejects; 150 ms at most when Redis and a sibling are silent.
-   * @param references more than 256 clear the whole cache
-   */
-  invalidate (references: readonly string[]): Promise<void>
-  clear (): Promise<void>
-  stats (): CacheStats
-  close (): void
-}
 
 export interface CacheOptions<V> {
   name: string

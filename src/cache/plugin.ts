@@ -17,13 +17,16 @@ export default fp(async (app) => {
   const { config, clock, fleet, metrics } = app
   const log = app.log as Logger
   const url = config.cacheRedisUrl ?? config.redisUrl
+  const onUp = (isUp: boolean): void =>
+    metrics.breakerState.set({ name: 'cache' }, BREAKER_STATE_VALUE[isUp ? 'closed' : 'open'])
+  if (url !== null) onUp(false)
   const link = url === null
     ? null
     : (await import('./redis-link.ts')).createRedisLink({
         url,
         clock,
         log,
-        onState: (state) => metrics.breakerState.set({ name: 'cache' }, BREAKER_STATE_VALUE[state])
+        onUp
       })
   app.decorate('caches', createCaches({ clock, fleet, log, metrics, link, database: storeName(config, fleet) }))
   app.addHook('onClose', () => app.caches.close())

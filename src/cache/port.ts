@@ -1,36 +1,60 @@
-/**
- * What the cache asks of the layer behind memory, which several processes share. It never throws and never keeps
- * anybody waiting for long: a layer that is away answers that there is nothing, and takes nothing.
- */
+/** What a named cache offers to those who compute answers. */
 import type { Entry } from './memory.ts'
 
-export interface SharedLayer<V> {
-  /**
-   * What the layer holds of a key, or the turn to compute it: of the processes that want the same, one has it, and the
-   * others wait for its answer a bounded time.
-   */
-  turn (key: string): Promise<Turn<V>>
-  /**
-   * Nothing that was computed before now and hangs on one of the references (null: nothing at all) is given out by the
-   * layer any more, to whichever process. False: that could not be written yet. It is owed, and until it is written
-   * this process takes nothing from the layer.
-   */
-  invalidate (references: readonly string[] | null): Promise<boolean>
-  /** Another process could not write this: owed here as well. */
-  owe (references: readonly string[] | null): void
-  /** Told of each invalidation that was written late. */
-  onLate (listener: (references: readonly string[] | null) => void): void
-  close (): void
+/** What was computed, and how it may be kept. */
+export interface Computed<V> {
+  value: V
+  /** What the value takes in memory. */
+  bytes: number
+  /** What it was read from: an invalidation of one of them is its end. At most 256, or it is not kept. */
+  references: readonly string[]
+  /** An hour at most; 0: not kept. */
+  freshForMs: number
+  /** Beyond that, as an answer to an error: an hour at most. */
+  staleForMs: number
+  /** False for what is partial, degraded or an error. */
+  keep: boolean
+  /** Whether those who waited for it may have what is not kept; otherwise each computes for itself. */
+  share: boolean
 }
 
-/** With its age instead of a time: processes share no monotonic clock. */
-export type Shared<V> = Omit<Entry<V>, 'key' | 'storedAtMs'> & { readonly ageMs: number }
+export interface Answer<V> {
+  readonly status: 'HIT' | 'MISS' | 'STALE'
+  readonly value: V
+  /** Since its computation began. */
+  readonly ageMs: number
+  readonly freshForMs: number
+}
 
-export interface Turn<V> {
-  /** Fresh, or past that and still fit to answer an error with. */
-  readonly found: Shared<V> | null
-  /** Hands over what was computed, as of the moment when the turn was given. */
-  keep (made: Omit<Shared<V>, 'ageMs' | 'bytes'>): void
-  /** The computation is over, kept or not: the next may have the turn. */
-  end (): void
+export interface CacheStats {
+  entries: number
+  bytes: number
+  bytesMax: number
+  hits: number
+  misses: number
+  stale: number
+  evictions: number
+  /** Calls of `invalidate` and `clear`, here and in other processes. */
+  invalidations: number
+}
+
+export interface Cache<V> {
+  readonly name: string
+  /** A fresh entry, at once; counted as a hit. Without one, `load` counts what follows. */
+  peek (key: string): Entry<V> | undefined
+  /**
+   * The answer from memory, from the layer behind it, or computed: once for all who ask meanwhile.
+   * @throws what `compute` throws, to all who waited for it
+   */
+  load (key: string, compute: () => Promise<Computed<V>>): Promise<Answer<V>>
+  /** Something was made beside a held value; false: it is not counted, so let it go. */
+  grow (key: string, value: V, bytes: number): boolean
+  /**
+   * After the write that changed them. Never rejects; 150 ms at most when Redis and a sibling are silent.
+   * @param references more than 256 clear the whole cache
+   */
+  invalidate (references: readonly string[]): Promise<void>
+  clear (): Promise<void>
+  stats (): CacheStats
+  close (): void
 }

@@ -13,8 +13,8 @@
  * A mark that could not be written must not leave a stale answer to be read: it is owed (owed-marks.ts), and while any
  * is owed or on its way nothing is read from Redis, nor written to it.
  *
- * Marks that Redis loses must not bring old answers back: an answer also names the run of Redis (run_id) in which it
- * was begun and holds in that run alone: a restart or a failover, which may lose the last writes, ends them all.
+ * Marks that Redis loses must not bring old answers back: an answer names the run of Redis (run_id) in which it was
+ * begun and holds in that run alone, so that a restart or a failover, which may lose the last writes, ends them all.
  *
  * Two limits: a Redis that evicts marks before answers (`allkeys-*` when it is full) or whose clock is set back by more
  * than a write takes may give out an answer that was invalidated, until its time is over. `noteviction`, `volatile-ttl`
@@ -28,8 +28,8 @@ import type { Json } from '../std/json.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { FRESH_MS_MAX, STALE_MS_MAX } from './bounds.ts'
 import { readFrame, writeFrame, type Frame } from './frame.ts'
+import type { Shared, SharedLayer, Turn } from './layer.ts'
 import { createOwedMarks } from './owed-marks.ts'
-import type { Shared, SharedLayer, Turn } from './port.ts'
 import type { Look, RedisLink } from './redis-link.ts'
 
 /** How the owner of the values makes bytes of them and back. Either may throw or give null: then it is not shared. */

@@ -5,11 +5,12 @@
  * walks or empties a database. In: keys and bytes; out: the reply, or undefined for a Redis that is away, stalls or
  * refuses.
  *
- * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row it is asked one trial at a
- * time (std/breaker.ts). Each change of state is one line in the log.
+ * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row, each of a command that was
+ * sent behind the one before, it is asked one trial at a time (std/breaker.ts): a pause of 100 ms, ours or Redis', fails
+ * all commands that are under way, and is over. Each change of state is one line in the log.
  */
 import { Redis } from 'ioredis'
-import { createBreaker, type BreakerState } from '../std/breaker.ts'
+import { createBreaker } from '../std/breaker.ts'
 import type { Clock } from '../std/clock.ts'
 import { withDeadline } from '../std/deadline.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -39,7 +40,8 @@ interface RedisLinkOptions {
   url: string
   clock: Clock
   log: Pick<Logger, 'info' | 'warn'>
-  onState? (state: BreakerState): void
+  /** Told of each change: a Redis that is away, stalls or refuses is not up. */
+  onUp? (isUp: boolean): void
 }
 
 const COMMAND_MS = 100
@@ -62,13 +64,14 @@ const UNLOCK = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
-export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions): RedisLink {
+export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): RedisLink {
   const redis = connect(url)
   // Not known yet, so that also a Redis that is away from the start gets its line.
   let isUp: boolean | null = null
   /** null: not connected, or not yet known. */
   let run: string | null = null
   let isClosed = false
+  let failedMs = -Infinity
   let reason: string | undefined
   const breaker = createBreaker({
     clock,
@@ -76,7 +79,6 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
     openMsMin: OPEN_MS_MIN,
     openMsMax: OPEN_MS_MAX,
     onState (state) {
-      onState?.(state)
       if (state !== 'half-open') note(state === 'closed')
     }
   })
@@ -84,6 +86,7 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
   function note (up: boolean): void {
     if (up === isUp || isClosed) return
     isUp = up
+    onUp?.(up)
     if (up) log.info('the cache is shared through Redis')
     else log.warn({ reason }, 'Redis is away for the cache: each process caches alone until it returns')
   }
@@ -108,6 +111,7 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
   async function ask<T> (command: (run: string) => Promise<T>): Promise<T | undefined> {
     const asked = run
     if (asked === null || redis.status !== 'ready' || !breaker.allows()) return undefined
+    const askedMs = clock.monotonic()
     try {
       const reply = await inTime(command(asked))
       breaker.succeed()
@@ -115,7 +119,10 @@ export function createRedisLink ({ url, clock, log, onState }: RedisLinkOptions)
       return run === asked ? reply : undefined
     } catch (error) {
       reason = error instanceof Error ? error.message : undefined
-      breaker.fail()
+      if (askedMs >= failedMs) {
+        failedMs = clock.monotonic()
+        breaker.fail()
+      }
       return undefined
     }
   }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { SharedLayer } from '../../src/cache/port.ts'
+import type { SharedLayer } from '../../src/cache/layer.ts'
 import { createRedisLayer, type Codec } from '../../src/cache/redis-layer.ts'
 import { turns } from '../time.ts'
 import { createFakeRedis } from './fake-redis.ts'

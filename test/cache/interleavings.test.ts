@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { createCache, type Cache } from '../../src/cache/cache.ts'
+import { createCache } from '../../src/cache/cache.ts'
+import type { Cache } from '../../src/cache/port.ts'
 import { createRedisLayer, type Codec } from '../../src/cache/redis-layer.ts'
 import { createFleetEndpoint } from '../../src/fleet/endpoint.ts'
 import { createFleetHub, type FleetHub } from '../../src/fleet/hub.ts'

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
-import { createCache, type Cache, type CacheOptions, type Computed } from '../../src/cache/cache.ts'
+import { createCache, type CacheOptions } from '../../src/cache/cache.ts'
+import type { Cache, Computed } from '../../src/cache/port.ts'
 import { createFleetHub, type FleetHub } from '../../src/fleet/hub.ts'
 import { createLocalFleet } from '../../src/fleet/local.ts'
 import type { Fleet } from '../../src/fleet/port.ts'

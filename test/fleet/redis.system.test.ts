@@ -160,9 +160,9 @@ t.test('readiness, the gauges and `breakers` say how Redis is', { skip }, async 
     await until(what, async () => JSON.stringify(last = await seen()) === JSON.stringify(wanted)).catch(() => {})
     t.same(last, wanted, what)
   }
-  await becomes('Redis is up', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
+  await becomes('Redis is up', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['cache closed', 'redis closed', 'storage closed'] })
   await redis.kill()
-  await becomes('Redis is away', { status: 'degraded', redis: { up: false }, up: '0', breaker: '2', breakers: ['redis open', 'storage closed'] })
+  await becomes('Redis is away', { status: 'degraded', redis: { up: false }, up: '0', breaker: '2', breakers: ['cache open', 'redis open', 'storage closed'] })
   await redis.start()
-  await becomes('Redis is back', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['redis closed', 'storage closed'] })
+  await becomes('Redis is back', { status: 'ok', redis: { up: true }, up: '1', breaker: '0', breakers: ['cache closed', 'redis closed', 'storage closed'] })
 })

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { printSchema } from 'graphql'
-import type { Cache, Computed } from '../../cache/cache.ts'
+import type { Cache, Computed } from '../../cache/port.ts'
 import { createPolicyReader, type AnswerPolicy } from '../../schema/answer-policy.ts'
 import type { Cost } from '../../schema/context.ts'
 import { acceptsGraphqlResponse, JSON_TYPE, RESPONSE_TYPE } from '../../schema/negotiation.ts'
