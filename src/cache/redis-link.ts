@@ -5,9 +5,9 @@
  * walks or empties a database. In: keys and bytes; out: the reply, or undefined for a Redis that is away, stalls or
  * refuses.
  *
- * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row, each of a command that was
- * sent behind the one before, it is asked one trial at a time (std/breaker.ts): a pause of 100 ms, ours or Redis', fails
- * all commands that are under way, and is over. Each change of state is one line in the log.
+ * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row, each of a command that
+ * was sent behind the one before, it is asked one trial at a time (std/breaker.ts): a pause of 100 ms, ours or Redis',
+ * fails all commands that are under way, and is over. Each change of state is one line in the log.
  */
 import { Redis } from 'ioredis'
 import { createBreaker } from '../std/breaker.ts'
