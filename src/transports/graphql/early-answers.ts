@@ -78,7 +78,7 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
       const entry = key === null ? undefined : cache.peek(key)
       if (entry === undefined) return false
       const { value, storedAtMs } = entry
-      const coding = codingFor(value, headers['accept-encoding'])
+      const coding = codingFor(value, headers)
       const body = bodyAtHand(value, coding)
       if (body === null) return false
       const found = { value, coding, body, ageMs: app.clock.monotonic() - storedAtMs }

@@ -65,8 +65,12 @@ const PACK: Readonly<Record<Coding, (body: Buffer) => Promise<Buffer>>> = {
 }
 
 /** The coding that a caller gets this answer in; null: as it is. */
-export function codingFor ({ bytes }: KeptAnswer, acceptEncoding: string | undefined): Coding | null {
-  return bytes < PACKED_BYTES_MIN || acceptEncoding === undefined ? null : preferredCoding(acceptEncoding)
+export function codingFor (
+  { bytes }: Pick<KeptAnswer, 'bytes'>,
+  { 'accept-encoding': accepted, 'x-no-compression': optOut }: Readonly<Record<string, unknown>>
+): Coding | null {
+  if (bytes < PACKED_BYTES_MIN || typeof accepted !== 'string' || optOut !== undefined) return null
+  return preferredCoding(accepted)
 }
 
 /** Longer headers are read so far. */

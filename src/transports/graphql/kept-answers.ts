@@ -100,6 +100,7 @@ export function createKeptAnswers (app: FastifyInstance, execute: Execute): Kept
     { request, reply, key }: Asking,
     { status, value, ageMs, cost }: { status: CacheStatus, value: KeptAnswer, ageMs: number, cost: Cost | null }
   ): Promise<null> {
+    const coding = codingFor(value, request.headers)
     // Packed here, where it was asked for.
     request.headers['x-no-compression'] = '1'
     const { method } = request
@@ -109,7 +110,6 @@ export function createKeptAnswers (app: FastifyInstance, execute: Execute): Kept
       reply.headers({ ...headers, 'cache-control': 'no-store' }).send(body)
       return null
     }
-    const coding = codingFor(value, request.headers['accept-encoding'])
     const packed = coding === null ? null : await packedBody(value, coding, (bytes) => cache.grow(key, value, bytes))
     const headers = keptHeaders(value, { method, status, coding: packed === null ? null : coding })
     reply.headers(headers)

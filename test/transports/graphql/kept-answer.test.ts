@@ -95,8 +95,9 @@ t.test('the coding is the one that the caller prefers, of equals the smallest, a
     ['gzip;level=9', 'gzip'],
     ['br\u0000', null]
   ]
-  for (const [header, coding] of codings) t.equal(codingFor(long, header), coding, JSON.stringify(header)?.slice(0, 60))
-  t.equal(codingFor(short, 'br, gzip'), null)
+  for (const [header, coding] of codings) t.equal(codingFor(long, { 'accept-encoding': header }), coding, JSON.stringify(header)?.slice(0, 60))
+  t.equal(codingFor(short, { 'accept-encoding': 'br, gzip' }), null)
+  t.equal(codingFor(long, { 'accept-encoding': 'br', 'x-no-compression': '1' }), null, 'opt-out')
   t.end()
 })
 
