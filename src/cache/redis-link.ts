@@ -5,9 +5,9 @@
  * walks or empties a database. In: keys and bytes; out: the reply, or undefined for a Redis that is away, stalls or
  * refuses.
  *
- * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row, each of a command that was
- * sent behind the one before, it is asked one trial at a time (std/breaker.ts): a pause of 100 ms, ours or Redis', fails
- * all commands that are under way, and is over. Each change of state is one line in the log.
+ * A stalled Redis would cost every look-up its 100 ms, so that after three failures in a row it is asked one trial at a
+ * time (std/breaker.ts). Each of the three is of a command that was sent behind the one before: a pause of 100 ms, ours
+ * or Redis', fails all that are under way, and is over. Each change of state is one line in the log.
  */
 import { Redis } from 'ioredis'
 import { createBreaker } from '../std/breaker.ts'
@@ -42,6 +42,8 @@ interface RedisLinkOptions {
   log: Pick<Logger, 'info' | 'warn'>
   /** Told of each change: a Redis that is away, stalls or refuses is not up. */
   onUp? (isUp: boolean): void
+  /** How long a reply is waited for. Default 100 ms. */
+  commandMs?: number
 }
 
 const COMMAND_MS = 100
@@ -64,15 +66,15 @@ const UNLOCK = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
-export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): RedisLink {
-  const redis = connect(url)
+export function createRedisLink ({ url, clock, log, onUp, commandMs = COMMAND_MS }: RedisLinkOptions): RedisLink {
+  const redis = connect(url, commandMs)
   // Not known yet, so that also a Redis that is away from the start gets its line.
   let isUp: boolean | null = null
   /** null: not connected, or not yet known. */
   let run: string | null = null
   let isClosed = false
   let failedMs = -Infinity
-  let reason: string | undefined
+  let reason = 'closed'
   const breaker = createBreaker({
     clock,
     failuresMax: FAILURES_MAX,
@@ -107,6 +109,10 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
     })
   })
 
+  /** Commands of one turn travel together, behind those of the turn before: the client's own timeout begins later. */
+  const inTime = <T>(reply: Promise<T>): Promise<T> =>
+    withDeadline(reply, commandMs, () => new Error('no reply in time'))
+
   /** Undefined: no reply in time. */
   async function ask<T> (command: (run: string) => Promise<T>): Promise<T | undefined> {
     const asked = run
@@ -118,7 +124,7 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
       // It may have waited for its turn until there was another connection.
       return run === asked ? reply : undefined
     } catch (error) {
-      reason = error instanceof Error ? error.message : undefined
+      reason = error instanceof Error ? error.message : String(error)
       if (askedMs >= failedMs) {
         failedMs = clock.monotonic()
         breaker.fail()
@@ -153,10 +159,10 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
   }
 }
 
-function connect (url: string): Redis {
+function connect (url: string, commandTimeout: number): Redis {
   return new Redis(url, {
     connectTimeout: CONNECT_MS,
-    commandTimeout: COMMAND_MS,
+    commandTimeout,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
     // A command of before a restart must not be carried out behind it as if nothing had happened.
@@ -181,9 +187,4 @@ function runOf (info: string): string {
   const run = /^run_id:(\w+)/m.exec(info)?.[1]
   if (run === undefined) throw new Error('INFO says no run_id')
   return run
-}
-
-/** Commands of one turn travel together, behind those of the turn before: the client's own timeout begins later. */
-function inTime<T> (reply: Promise<T>): Promise<T> {
-  return withDeadline(reply, COMMAND_MS, () => new Error('no reply in time'))
 }
