@@ -51,6 +51,8 @@ const CONNECT_MS = 300
 const FAILURES_MAX = 3
 const OPEN_MS_MIN = 200
 const OPEN_MS_MAX = 2_000
+/** A server that refuses INFO, or was busy. */
+const LEARN_AGAIN_MS = 1_000
 const RECONNECT_MS_MAX = 2_000
 /** Values on their way to a Redis that does not read: more are not sent. */
 const OUT_BYTES_MAX = 16 * 1_048_576
@@ -98,16 +100,20 @@ export function createRedisLink ({ url, clock, log, onUp, commandMs = COMMAND_MS
     run = null
     note(false)
   })
-  redis.on('ready', () => {
-    inTime(redis.info('server')).then((info) => {
-      run = runOf(info)
+  redis.on('ready', () => { learnRun() })
+
+  /** Until it is known nothing else is asked. */
+  async function learnRun (): Promise<void> {
+    try {
+      run = runOf(await inTime(redis.info('server')))
       breaker.succeed()
       note(true)
-    }).catch((error: Error) => {
-      reason = error.message
-      redis.disconnect(!isClosed)
-    })
-  })
+    } catch (error) {
+      reason = messageOf(error)
+      note(false)
+      clock.after(LEARN_AGAIN_MS, () => { if (run === null && redis.status === 'ready') learnRun() })
+    }
+  }
 
   /** Commands of one turn travel together, behind those of the turn before: the client's own timeout begins later. */
   const inTime = <T>(reply: Promise<T>): Promise<T> =>
@@ -124,7 +130,7 @@ export function createRedisLink ({ url, clock, log, onUp, commandMs = COMMAND_MS
       // It may have waited for its turn until there was another connection.
       return run === asked ? reply : undefined
     } catch (error) {
-      reason = error instanceof Error ? error.message : String(error)
+      reason = messageOf(error)
       if (askedMs >= failedMs) {
         failedMs = clock.monotonic()
         breaker.fail()
@@ -171,6 +177,10 @@ function connect (url: string, commandTimeout: number): Redis {
     retryStrategy: (attempt) =>
       Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4))
   })
+}
+
+function messageOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** ioredis does not say in its types that the connection's stream is there. */

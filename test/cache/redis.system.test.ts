@@ -279,6 +279,25 @@ t.test('a Redis that comes back with old answers and without their marks brings 
   t.equal(await load((await open(t, server.url)).cache, 'key', 'new'), 'new')
 })
 
+t.test('a Redis that does not say which run it is shares nothing, and is not pressed', { skip }, async (t) => {
+  const { url } = await startRedis(t)
+  const redis = client(t, url)
+  await redis.call('ACL', 'SETUSER', 'limited', 'on', '>long enough', '~*', '+@all', '-info')
+  const limited = new URL(url)
+  limited.username = 'limited'
+  limited.password = 'long enough'
+  // What the client says of it on the console is no line of ours.
+  t.capture(console, 'warn')
+  const { cache, lines } = await open(t, limited.href)
+  t.match(lines.at(-1), /away/)
+  t.equal(await load(cache, 'key', 'value'), 'value')
+  await cache.invalidate(['x'])
+  await sleep(500)
+  const stats = await redis.info('stats')
+  t.ok(Number(/total_connections_received:(\d+)/.exec(stats)![1]) <= 3)
+  t.same(await redis.keys('*'), [])
+})
+
 t.test('a Redis that takes no writes gives nothing out once something was invalidated', { skip }, async (t) => {
   const server = await startRedis(t)
   const [a, b] = [await open(t, server.url), await open(t, server.url)]
