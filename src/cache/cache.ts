@@ -9,8 +9,8 @@
  * every process of this host that is not silent; on other hosts a second later. While other hosts cannot be heard,
  * entries are fresh for a second at most, and when they are heard again what was held is dropped.
  *
- * Why our own: async-cache-dedupe answers every look-up by promises (0.7 us, where one here takes 0.05 to 0.15), bounds
- * by count, takes TTLs in whole seconds, and keeps what an invalidation overtook while it was computed.
+ * Why our own: async-cache-dedupe 3.4 answers every look-up by promises (0.33 to 0.6 us, where one here takes 0.04 to
+ * 0.15), bounds by count, takes TTLs in whole seconds, and keeps what an invalidation overtook while it was computed.
  */
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'

@@ -42,6 +42,8 @@ interface RedisLinkOptions {
   log: Pick<Logger, 'info' | 'warn'>
   /** Told of each change: a Redis that is away, stalls or refuses is not up. */
   onUp? (isUp: boolean): void
+  /** How long a reply is waited for. Default 100 ms. */
+  commandMs?: number
 }
 
 const COMMAND_MS = 100
@@ -49,6 +51,8 @@ const CONNECT_MS = 300
 const FAILURES_MAX = 3
 const OPEN_MS_MIN = 200
 const OPEN_MS_MAX = 2_000
+/** A server that refuses INFO, or was busy. */
+const LEARN_AGAIN_MS = 1_000
 const RECONNECT_MS_MAX = 2_000
 /** Values on their way to a Redis that does not read: more are not sent. */
 const OUT_BYTES_MAX = 16 * 1_048_576
@@ -64,15 +68,15 @@ const UNLOCK = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
-export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): RedisLink {
-  const redis = connect(url)
+export function createRedisLink ({ url, clock, log, onUp, commandMs = COMMAND_MS }: RedisLinkOptions): RedisLink {
+  const redis = connect(url, commandMs)
   // Not known yet, so that also a Redis that is away from the start gets its line.
   let isUp: boolean | null = null
   /** null: not connected, or not yet known. */
   let run: string | null = null
   let isClosed = false
   let failedMs = -Infinity
-  let reason: string | undefined
+  let reason = 'closed'
   const breaker = createBreaker({
     clock,
     failuresMax: FAILURES_MAX,
@@ -96,16 +100,24 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
     run = null
     note(false)
   })
-  redis.on('ready', () => {
-    inTime(redis.info('server')).then((info) => {
-      run = runOf(info)
+  redis.on('ready', () => { learnRun() })
+
+  /** Until it is known nothing else is asked. */
+  async function learnRun (): Promise<void> {
+    try {
+      run = runOf(await inTime(redis.info('server')))
       breaker.succeed()
       note(true)
-    }).catch((error: Error) => {
-      reason = error.message
-      redis.disconnect(!isClosed)
-    })
-  })
+    } catch (error) {
+      reason = messageOf(error)
+      note(false)
+      clock.after(LEARN_AGAIN_MS, () => { if (run === null && redis.status === 'ready') learnRun() })
+    }
+  }
+
+  /** Commands of one turn travel together, behind those of the turn before: the client's own timeout begins later. */
+  const inTime = <T>(reply: Promise<T>): Promise<T> =>
+    withDeadline(reply, commandMs, () => new Error('no reply in time'))
 
   /** Undefined: no reply in time. */
   async function ask<T> (command: (run: string) => Promise<T>): Promise<T | undefined> {
@@ -118,7 +130,7 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
       // It may have waited for its turn until there was another connection.
       return run === asked ? reply : undefined
     } catch (error) {
-      reason = error instanceof Error ? error.message : undefined
+      reason = messageOf(error)
       if (askedMs >= failedMs) {
         failedMs = clock.monotonic()
         breaker.fail()
@@ -153,10 +165,10 @@ export function createRedisLink ({ url, clock, log, onUp }: RedisLinkOptions): R
   }
 }
 
-function connect (url: string): Redis {
+function connect (url: string, commandTimeout: number): Redis {
   return new Redis(url, {
     connectTimeout: CONNECT_MS,
-    commandTimeout: COMMAND_MS,
+    commandTimeout,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
     // A command of before a restart must not be carried out behind it as if nothing had happened.
@@ -165,6 +177,10 @@ function connect (url: string): Redis {
     retryStrategy: (attempt) =>
       Math.round(Math.min(RECONNECT_MS_MAX, 50 * 2 ** Math.min(attempt, 10)) * (0.8 + Math.random() * 0.4))
   })
+}
+
+function messageOf (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** ioredis does not say in its types that the connection's stream is there. */
@@ -181,9 +197,4 @@ function runOf (info: string): string {
   const run = /^run_id:(\w+)/m.exec(info)?.[1]
   if (run === undefined) throw new Error('INFO says no run_id')
   return run
-}
-
-/** Commands of one turn travel together, behind those of the turn before: the client's own timeout begins later. */
-function inTime<T> (reply: Promise<T>): Promise<T> {
-  return withDeadline(reply, COMMAND_MS, () => new Error('no reply in time'))
 }

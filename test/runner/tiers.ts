@@ -51,7 +51,7 @@ const ZONES = ['Pacific/Kiritimati', 'America/St_Johns']
  * run and the unit tier are the lines that all of them run.
  */
 const COVERED = [
-  'test/{decisions,fleet,identity,intel,receipts,std,storage,telemetry,transaction,transports,webhooks}/**/*.system.test.ts',
+  'test/{cache,decisions,fleet,identity,intel,receipts,std,storage,telemetry,transaction,transports,webhooks}/**/*.system.test.ts',
   'test/processes/{control,faults,output,owner-lock,processes,start}.system.test.ts',
   'test/e2e/{cli,users,walk}.system.test.ts', 'test/journal/{faults,secret-file}.system.test.ts'
 ]
