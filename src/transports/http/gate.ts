@@ -159,9 +159,10 @@ export function createGate (app: FastifyInstance, dress: Dress): Gate {
       if (refusal === null) pass()
       else sendRefusal(request, reply, refusal)
     }
-    if (refusal === null && early !== undefined && early(request, reply, goOn)) return
+    const later = (): void => guarded(request, reply, pass, goOn)
+    if (refusal === null && early !== undefined && early(request, reply, later)) return
     // What stands behind it in the same read decides whether its connection goes on.
-    if (isInMidst) process.nextTick(guarded, request, reply, pass, goOn)
+    if (isInMidst) process.nextTick(later)
     else goOn()
   }
 

@@ -57,11 +57,12 @@ export default fp(async (app) => {
     }
   }
 
+  const settle = (request: FastifyRequest, reply: FastifyReply): void => {
+    gate.after(request, reply)
+    giveBackBody(request)
+  }
   const gate: Gate = createGate(app, (request, reply) => {
-    const close = (): void => {
-      gate.after(request, reply)
-      giveBackBody(request)
-    }
+    const close = (): void => settle(request, reply)
     // 'close' comes after every answer and for every client that leaves before it; onResponse knows only the former.
     reply.raw.on('close', close)
     // For one that has left already it may have come.
@@ -69,7 +70,7 @@ export default fp(async (app) => {
     own.putOn(request, reply)
   })
   app.decorate('gate', gate)
-  const { mayPrepare, sendPrepared } = preparedAnswers(app, own.lines)
+  const { mayPrepare, sendPrepared } = preparedAnswers(app, { ownLines: own.lines, settle })
   app.decorate('mayPrepare', mayPrepare)
   app.decorate('sendPrepared', sendPrepared)
   app.addHook('onRequest', (request, reply, done) => {

@@ -1,5 +1,5 @@
 import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isReadable } from './malformed.ts'
 
 /**
@@ -32,10 +32,16 @@ declare module 'fastify' {
 
 type Written = ServerResponse & { _header: string | null, _contentLength: number | null }
 
-/** @param ownLines what every answer carries, as header lines */
+interface PreparedParts {
+  /** What every answer carries, as header lines. */
+  ownLines (request: FastifyRequest): string
+  /** The answer has left. */
+  settle (request: FastifyRequest, reply: FastifyReply): void
+}
+
 export function preparedAnswers (
   app: FastifyInstance,
-  ownLines: (request: FastifyRequest) => string
+  { ownLines, settle }: PreparedParts
 ): Pick<FastifyInstance, 'mayPrepare' | 'sendPrepared'> {
   const isAsKnown = knowsHeader()
   const date = createDateText(() => app.clock.now())
@@ -58,7 +64,7 @@ export function preparedAnswers (
       raw._contentLength = body.length
       if (typeof body === 'string') raw.end(body, 'latin1')
       else raw.end(body)
-      app.gate.after(request, reply)
+      settle(request, reply)
     }
   }
 }

@@ -5,7 +5,8 @@ import t from 'tap'
 import { readBody } from '../../../src/transports/http/body.ts'
 import { POOLED_BYTES_MIN, createBodyPool } from '../../../src/transports/http/body-pool.ts'
 import type { IncomingMessage } from 'node:http'
-import { openApp } from '../../transaction/app.ts'
+import { until } from '../../processes/load.ts'
+import { openApp, replace } from '../../transaction/app.ts'
 
 t.test('memory is lent to one at a time, and only for large bodies', async (t) => {
   const pool = createBodyPool()
@@ -100,4 +101,27 @@ t.test('large bodies of many at once are not mixed up', async (t) => {
   // As many as the budget of query cost allows.
   for (let i = 0; i < 24; i += 12) await Promise.all(Array.from({ length: 12 }, (_, j) => ask(i + j)))
   t.pass()
+})
+
+t.test('the memory of a large body comes back, answered or refused', async (t) => {
+  const { app, url } = await openApp(t, { LOG_LEVEL: 'error' })
+  const { take, give } = app.bodies
+  const lent = new Set<ArrayBufferLike>()
+  replace(t, app.bodies, 'take', (bytes) => {
+    const room = take(bytes)
+    if (room !== null) lent.add(room.buffer)
+    return room
+  })
+  replace(t, app.bodies, 'give', (body) => {
+    if (body !== null) lent.delete(body.buffer)
+    give(body)
+  })
+  const fill = 'a word '.repeat(3_000)
+  for (const [status, variables] of [[200, { note: fill }], [403, { note: `${fill} 1' UNION SELECT password FROM users--` }]] as const) {
+    const body = JSON.stringify({ query: '{ health { status } }', variables })
+    const reply = await fetch(`${url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    await reply.text()
+    t.equal(reply.status, status)
+    await until(`the memory of the ${status} is back`, () => lent.size === 0)
+  }
 })
