@@ -178,9 +178,9 @@ export class Slot {
     this.#child = next
     this.#restart = FRESH
     this.#countRestart(reason)
-    if (this.#isStopping) return await next.drain(drainTimeoutMs)
+    if (this.#isStopping) return await next.drain(drainTimeoutMs, { isReplaced: false })
     // It went on meanwhile, or its order to drain would not be read.
-    if (old === null || old.silentMs() <= HUNG_MS) return await old?.drain(drainTimeoutMs)
+    if (old === null || old.silentMs() <= HUNG_MS) return await old?.drain(drainTimeoutMs, { isReplaced: true })
     this.#options.log.error({ workerSlot: this.#options.index, workerPid: old.pid }, 'a worker that hangs was killed')
     old.kill()
     await old.ended
