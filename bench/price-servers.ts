@@ -125,7 +125,7 @@ async function startServer (server: Server, { directory, factsFile, answerFile }
       const cwd = join(directory, `neko-${started++}`)
       mkdirSync(cwd)
       const env = { ...nekoEnvironment(cwd), ...server.env }
-      return await ready(spawnOn('servers', [file('../src/main.ts')], { cwd, env }))
+      return await ready(spawnOn('servers', [...server.node ?? [], file('../src/main.ts')], { cwd, env }))
     }
   }
 }

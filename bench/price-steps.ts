@@ -57,8 +57,8 @@ export type Server =
   | { kind: 'baseline', name: 'http' | 'fastify' }
   /** A program of bench/rivals; one of `own` packages needs what is installed there. */
   | { kind: 'rival', file: string, parts: string[], own: boolean }
-  /** NEKO in production, all else at its default. */
-  | { kind: 'neko', env: Record<string, string> }
+  /** NEKO in production, all else at its default. `node`: options of its Node. */
+  | { kind: 'neko', env: Record<string, string>, node?: string[] }
 
 export interface Step {
   name: string
