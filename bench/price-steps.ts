@@ -74,6 +74,8 @@ export const BARE = 'mercurius'
 const mercurius = (...parts: string[]): Server => ({ kind: 'rival', file: 'mercurius.ts', parts, own: false })
 const nest: Server = { kind: 'rival', file: 'nest.mjs', parts: [], own: true }
 const neko = (env: Record<string, string> = {}): Server => ({ kind: 'neko', env })
+/** Answers about actors are executed for each request. */
+const uncached = neko({ CACHE_TTL_LONG: '0' })
 
 export const STEPS: readonly Step[] = [
   { name: 'http', server: { kind: 'baseline', name: 'http' }, load: 'counts' },
@@ -99,6 +101,7 @@ export const STEPS: readonly Step[] = [
   { name: 'neko-payloads', server: neko(), load: 'payloads', against: 'mercurius-payloads' },
   { name: 'neko-documents', server: neko(), load: 'documents', against: 'mercurius-documents' },
   { name: 'neko-actors', server: neko(), load: 'actors', against: 'mercurius-actors' },
+  { name: 'neko-uncached-actors', server: uncached, load: 'actors', against: 'mercurius-actors' },
   { name: 'neko-live', server: neko(), load: 'live', against: 'fastify' },
   { name: 'neko-blocked', server: neko(), load: 'blocked', against: 'neko-live' },
   { name: 'neko-blocked-acted', server: neko({ LOG_REQUESTS: 'acted' }), load: 'blocked', against: 'neko-live' },
@@ -121,6 +124,7 @@ export const PARTS: ReadonlyArray<readonly [name: string, having: string, withou
   ['a payload never seen', 'neko-payloads', 'neko'],
   ['a document never seen', 'neko-documents', 'neko'],
   ['a page of actors, of SQLite', 'neko-actors', 'neko'],
+  ['the same, executed for each', 'neko-uncached-actors', 'neko'],
   ['the same for mercurius', 'mercurius-actors', 'mercurius'],
   ['a refusal above /health/live', 'neko-blocked', 'neko-live']
 ]

@@ -8,7 +8,7 @@ import { actorCollection, type ActorDocument, type ActorRecord, type IntelSource
  */
 export type ActorStore = Pick<
   Collection<ActorDocument>,
-  'get' | 'getMany' | 'find' | 'count' | 'insert' | 'insertMany' | 'replace' | 'delete'
+  'get' | 'getChanged' | 'find' | 'count' | 'insert' | 'insertMany' | 'replace' | 'delete'
 >
 
 type StoredRecord = Omit<ActorRecord, 'source'> & { source?: IntelSource, lane?: IntelSource }
@@ -21,7 +21,12 @@ export function openActors (storage: Storage): ActorStore {
       const document = await documents.get(id)
       return document === null ? null : present(document)
     },
-    getMany: async (ids) => (await documents.getMany(ids)).map(present),
+    async getChanged (known) {
+      const readings = await documents.getChanged(known)
+      return readings.map(({ id, mark, document }) =>
+        ({ id, mark, document: document === null ? null : present(document) })
+      )
+    },
     async find (options) {
       const page = await documents.find(options)
       return { ...page, items: page.items.map(present) }

@@ -15,18 +15,18 @@ import { NEKO_ERR_INPUT_INVALID } from '../errors.ts'
 import type { Audit } from '../audit/shapes.ts'
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
-import { makeCursor, readCursor } from '../storage/cursor.ts'
+import { readCursor } from '../storage/cursor.ts'
 import type { Page, Storage } from '../storage/port.ts'
 import { openActors } from './actor-store.ts'
 import type { ActorInput, ActorPatch } from './actor-input.ts'
-import { compareRows, createCatalogue, type CatalogueRow } from './catalogue.ts'
-import { createEdits } from './edits.ts'
+import { compareRows, createCatalogue, SORT, type CatalogueRow } from './catalogue.ts'
+import { createEdits, findActor } from './edits.ts'
 import type { ImportOptions } from './import-shapes.ts'
 import { createImportRun } from './import-run.ts'
 import { openSource, sourceLabel } from './import-source.ts'
 import { foldName } from './match.ts'
-import { toActor } from './profile.ts'
 import { referencesOf } from './references.ts'
+import { createShownActors } from './shown-actors.ts'
 import {
   redirectCollection,
   type ActorDocument,
@@ -44,7 +44,6 @@ const INTEL_FORGET = 'intel.forget'
 /** Siblings answer within a tick; one that is stuck must not hold the import's answer for longer. */
 const FORGET_TIMEOUT_MS = 1000
 
-const SORT: Array<[string, 1 | -1]> = [['nameKey', 1]]
 const SEARCH_CHARS_MAX = 200
 
 interface ActorQuery {
@@ -120,6 +119,7 @@ export function createIntel (
     fleet.publish(INTEL_CHANGED, null)
     return forgetAnswers(documents === null ? null : referencesOf(documents))
   }
+  const shown = createShownActors(actors)
   const importRun = createImportRun({ actors, redirects, audit })
   const edits = createEdits({ actors, redirects, audit, clock, catalogue, changed })
   const importStream: Intel['importStream'] = async (chunks, options) => {
@@ -138,22 +138,17 @@ export function createIntel (
       const rows = select(await catalogue.rows(), query)
       const from = query.after === undefined || query.after === null ? 0 : startAfter(rows, query.after)
       const slice = rows.slice(from, from + query.first)
-      const documents = new Map(
-        (await actors.getMany(slice.map((row) => row.id))).map((document) => [document.id, document])
-      )
+      const items = await shown.getMany(slice.map((row) => row.id))
       // A row whose document went away since the catalogue was read is left out.
-      const shown = slice.filter((row) => documents.has(row.id))
+      const there = new Set(items.map(({ id }) => id))
       return {
-        items: shown.map((row) => toActor(documents.get(row.id)!)),
-        cursors: shown.map((row) => makeCursor(SORT, row)),
+        items,
+        cursors: slice.filter(({ id }) => there.has(id)).map(({ cursor }) => cursor),
         hasNextPage: from + query.first < rows.length,
         totalCount: rows.length
       }
     },
-    async get (id) {
-      const document = await edits.find(id)
-      return document === null ? null : toActor(document)
-    },
+    get: (id) => findActor(id, shown, redirects),
     add: (input, by) => edits.add(input, by),
     update: (id, patch, by) => edits.update(id, patch, by),
     remove: (id, by) => edits.remove(id, by),
@@ -173,9 +168,11 @@ function select (rows: readonly CatalogueRow[], { category, search, first }: Act
   if (wanted.length > SEARCH_CHARS_MAX) {
     throw new NEKO_ERR_INPUT_INVALID(`search must have at most ${SEARCH_CHARS_MAX} characters`)
   }
+  const isOfAll = category === undefined || category === null
+  if (isOfAll && wanted === '') return rows
   const fold = wanted === '' ? '' : foldName(wanted)
   return rows.filter((row) =>
-    (category === undefined || category === null || row.category === category) && row.names.includes(fold)
+    (isOfAll || row.category === category) && row.names.includes(fold)
   )
 }
 

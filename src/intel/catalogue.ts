@@ -8,6 +8,7 @@
  * store is down the last one goes on serving.
  */
 import type { Clock } from '../std/clock.ts'
+import { makeCursor } from '../storage/cursor.ts'
 import { pagesOf } from '../storage/pages.ts'
 import type { ActorStore } from './actor-store.ts'
 import { searchNames } from './profile.ts'
@@ -24,7 +25,12 @@ export interface CatalogueRow {
   category: ThreatCategory
   /** Folded names, each between newlines, so that one search covers all and never two at once. */
   names: string
+  /** Where the row stands in every list of actors. */
+  readonly cursor: string
 }
+
+/** Of every list of actors. */
+export const SORT: Array<[string, 1 | -1]> = [['nameKey', 1]]
 
 export interface Catalogue {
   /** Sorted by nameKey, then id. Never edit it. */
@@ -96,7 +102,8 @@ function toRow (document: ActorDocument): CatalogueRow {
     id: document.id,
     nameKey: document.nameKey,
     category: document.category,
-    names: `\n${searchNames(document).join('\n')}\n`
+    names: `\n${searchNames(document).join('\n')}\n`,
+    cursor: makeCursor(SORT, document)
   }
 }
 

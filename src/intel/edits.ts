@@ -41,7 +41,6 @@ interface Parts {
 }
 
 interface Edits {
-  find (id: string): Promise<Stored<ActorDocument> | null>
   add (input: ActorInput, by: string): Promise<ThreatActor>
   update (id: string, patch: ActorPatch, by: string): Promise<ThreatActor>
   remove (id: string, by: string): Promise<ThreatActor>
@@ -49,19 +48,27 @@ interface Edits {
 
 export function createEdits (parts: Parts): Edits {
   const { actors, redirects } = parts
-  const find = async (id: string): Promise<Stored<ActorDocument> | null> => {
-    if (!ID.test(id)) return null
-    const document = await actors.get(id)
-    if (document !== null) return document
-    const redirect = await redirects.get(id)
-    return redirect === null ? null : await actors.get(redirect.to)
-  }
+  const find: Find = (id) => findActor(id, actors, redirects)
   return {
-    find,
     add: (input, by) => add(parts, input, by),
     update: (id, patch, by) => update(parts, find, id, patch, by),
     remove: (id, by) => remove(parts, find, id, by)
   }
+}
+
+type Find = (id: string) => Promise<Stored<ActorDocument> | null>
+
+/** By its id, or one it had before a merge; null when there is none. */
+export async function findActor<T> (
+  id: string,
+  actors: { get (id: string): Promise<T | null> },
+  redirects: Pick<Collection<ActorRedirect>, 'get'>
+): Promise<T | null> {
+  if (!ID.test(id)) return null
+  const found = await actors.get(id)
+  if (found !== null) return found
+  const redirect = await redirects.get(id)
+  return redirect === null ? null : await actors.get(redirect.to)
 }
 
 async function add (parts: Parts, input: ActorInput, by: string): Promise<ThreatActor> {
@@ -89,7 +96,7 @@ async function freeKey ({ actors, clock }: Parts, fold: string): Promise<string>
 
 async function update (
   parts: Parts,
-  find: Edits['find'],
+  find: Find,
   id: string,
   patch: ActorPatch,
   by: string
@@ -116,7 +123,7 @@ function nullWhenOutrun (error: unknown): null {
   throw error
 }
 
-async function remove (parts: Parts, find: Edits['find'], id: string, by: string): Promise<ThreatActor> {
+async function remove (parts: Parts, find: Find, id: string, by: string): Promise<ThreatActor> {
   const stored = await find(id)
   if (stored === null) throw new NEKO_ERR_NOT_FOUND('There is no such actor')
   return await audited(parts, { type: 'actor.remove', by, touched: [stored] }, async () => {

@@ -4,6 +4,7 @@ import type { Clock } from '../std/clock.ts'
 import { randomText } from '../std/id.ts'
 import { makeCursor, readCursor } from './cursor.ts'
 import { checkBatch, checkDeleteLimit, checkFirst, checkId, checkIds, checkSort } from './definition.ts'
+import { readChanged } from './mongo-changed.ts'
 import { withClaim } from './mongo-claim.ts'
 import type { Attempt, MongoConnection } from './mongo-connection.ts'
 import { type Change, type Record, fromRecord, toChange, toRecord, uniqueKeys } from './mongo-document.ts'
@@ -57,6 +58,10 @@ export function createMongoCollection<T extends Document> (context: Context): Co
       )
       const byId = new Map(records.map((record) => [record._id, record]))
       return ids.flatMap((id) => byId.has(id) ? [fromRecord<T>(byId.get(id)!)] : [])
+    },
+    async getChanged (known) {
+      checkIds(known.map(({ id }) => id))
+      return readChanged<T>({ call, driver, reading, visibleOf }, known)
     },
     async findOne (given) {
       const filter = where(given)

@@ -54,12 +54,27 @@ export interface FindOptions {
   after?: string | null
 }
 
+/**
+ * What a document was when it was read. Only the collection that gave it can look into it.
+ */
+export type Mark = object
+/** `mark` is null where nothing is known of the document. */
+export interface Known { id: string, mark: Mark | null }
+/** A document that is there. It is null where nobody has written it since the mark by which it was asked for. */
+export interface Reading<T extends Document> { id: string, mark: Mark, document: Stored<T> | null }
+
 export interface Page<T> { items: T[], cursors: string[], hasNextPage: boolean }
 
 export interface Collection<T extends Document> {
   readonly definition: CollectionDefinition
   get (id: string): Promise<Stored<T> | null>
   getMany (ids: string[]): Promise<Array<Stored<T>>>
+  /**
+   * As `getMany`, and as exact, for those who keep what they made of documents: one that was not written since its
+   * mark is neither read nor parsed again. A mark holds of one writing: a document that was removed and inserted anew
+   * has another one, whatever its revision.
+   */
+  getChanged (known: readonly Known[]): Promise<Array<Reading<T>>>
   /** The first match, or null. */
   findOne (where: Where): Promise<Stored<T> | null>
   find (options: FindOptions): Promise<Page<Stored<T>>>

@@ -20,6 +20,8 @@ const READ_TIMEOUT_MS = 50
 /** A file that cannot be opened is tried again by a read at most this often. */
 const REOPEN_MS = 1_000
 
+const DATA_VERSION: Sql = { text: 'PRAGMA data_version', params: [] }
+
 type Row = Record<string, unknown>
 
 export class Reader {
@@ -31,6 +33,8 @@ export class Reader {
   /** Once in a process: it reads the whole file. */
   #isChecked = false
   #triedAtMs = -Infinity
+  #version = 0
+  #dataVersion: unknown = null
 
   constructor (file: string, watch: FileWatch) {
     this.#file = file
@@ -67,6 +71,19 @@ export class Reader {
 
   get ({ text, params }: Sql): Row | undefined {
     return this.#read((statements) => statements.prepare(text).get(...params))
+  }
+
+  /**
+   * Another number as soon as anybody, of this process or another one, has committed anything to the file. SQLite's own
+   * `data_version` says so of one connection: what the next one counts has nothing to do with it.
+   */
+  version (): number {
+    const { data_version: dataVersion } = this.get(DATA_VERSION)!
+    if (dataVersion !== this.#dataVersion) {
+      this.#dataVersion = dataVersion
+      this.#version++
+    }
+    return this.#version
   }
 
   indexesOf ({ name }: CollectionDefinition, { text, params }: Sql): string[] {
@@ -114,6 +131,7 @@ export class Reader {
       throw error
     }
     this.#db = db
+    this.#dataVersion = null
     this.#statements = new Statements(db)
   }
 

@@ -31,6 +31,7 @@ import type {
   Stored
 } from './port.ts'
 import { BUSY_TIMEOUT_MS, isWritable, openFile, typedError } from './sqlite-file.ts'
+import { expiryOf, readChanged } from './sqlite-changed.ts'
 import { openWriteQueue } from './sqlite-queue.ts'
 import { type Sql, afterSql, fieldSql, orderSql, tableName, whereSql } from './sqlite-sql.ts'
 import { Reader } from './sqlite-reader.ts'
@@ -44,7 +45,7 @@ import type { WriteOp, WriteResult } from './sqlite-writer.ts'
  *
  * Reads run here, on the main thread: 5 to 40 us each, less than a hop to a thread and back. Writes go to one writer
  * thread per process (sqlite-queue.ts), because a contended commit blocks its thread for up to 330 ms. Documents are
- * JSON text; indexes are on expressions over it. Never caches documents: rooms do that where it pays.
+ * JSON text; indexes are on expressions over it. Never caches documents: rooms do that where it pays (`getChanged`).
  */
 interface SqliteOptions {
   file: string
@@ -182,7 +183,9 @@ function createCollection<T extends Document> (
   })
   const getById = (id: string): Stored<T> | null => {
     const row = reader.get({ text: `SELECT doc, revision FROM ${table} WHERE id = ?`, params: [id] })
-    return row === undefined ? null : visible(definition, decode<T>(row), clock.now())
+    if (row === undefined) return null
+    const document = decode<T>(row)
+    return expiryOf(definition, document) > clock.now() ? document : null
   }
 
   async function putAll (docs: T[]): Promise<number[]> {
@@ -199,6 +202,10 @@ function createCollection<T extends Document> (
     },
     async getMany (ids) {
       return checkIds(ids).flatMap((id) => getById(id) ?? [])
+    },
+    async getChanged (known) {
+      checkIds(known.map(({ id }) => id))
+      return readChanged<T>({ definition, reader, nowMs: clock.now(), decode }, known)
     },
     async findOne (where) {
       return read(select(whereSql(definition, where, clock.now()), ' LIMIT 1'))[0] ?? null
@@ -300,16 +307,6 @@ function encode (doc: Document): string {
   const text = JSON.stringify(withoutRevision(doc))
   if (text.length > DOCUMENT_BYTES_MAX) throw new NEKO_ERR_INPUT_INVALID('the document is larger than 4 MiB')
   return text
-}
-
-function visible<T extends Document> (
-  definition: CollectionDefinition,
-  doc: Stored<T>,
-  nowMs: number
-): Stored<T> | null {
-  if (definition.expiryField === undefined) return doc
-  const expiresAt = (doc as unknown as Record<string, unknown>)[definition.expiryField]
-  return typeof expiresAt === 'number' && expiresAt <= nowMs ? null : doc
 }
 
 function valueOf<V> (answer: { value: unknown } | { duplicate: true }, name: string): V {

@@ -4,7 +4,7 @@ import type { Collection, CollectionDefinition, Document, Storage } from '../../
 /** `locked`: another program holds SQLite's lock, so that it gives what it had before, and takes nothing. */
 export type StoreState = 'up' | 'locked' | 'away'
 
-const READS = ['get', 'getMany', 'find', 'findOne', 'count']
+const READS = ['get', 'getMany', 'getChanged', 'find', 'findOne', 'count']
 
 /** A real storage that can be taken away or locked: then its calls are refused as the port says they are. */
 export function createFaultyStorage (

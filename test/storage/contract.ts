@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { TestClock } from '../../src/std/clock.ts'
 import { compareAndSet } from '../../src/std/compare-and-set.ts'
-import type { CollectionDefinition, Document, Page, Storage, Stored, Where } from '../../src/storage/port.ts'
+import type { CollectionDefinition, Document, Known, Page, Storage, Stored, Where } from '../../src/storage/port.ts'
 
 /**
  * What every adapter must do, run on each of them. `open` gives an empty, migrated storage whose wall clock is `clock`.
@@ -72,6 +72,48 @@ export async function runContract (t: Test, { open, plans }: ContractOptions): P
     t.strictSame(await collection.get('b'), { id: 'b', legs: 3, revision: 3 })
     t.equal(await collection.count(), 6)
     t.strictSame((await collection.getMany(['z', 'nobody', 'a'])).map((doc) => doc.id), ['z', 'a'])
+  })
+
+  await t.test('what nobody wrote since its mark is not given again, and every writing is', async (t) => {
+    const { storage, clock } = await open(t)
+    const collection = storage.collection<Animal>(animals)
+    const expiresAt = clock.now() + 1000
+    await collection.insertMany([{ id: 'a', legs: 1 }, { id: 'b', legs: 2, tags: ['x'] }, { id: 'c', expiresAt }])
+    const unknown = ['b', 'nobody', 'a', 'c'].map((id): Known => ({ id, mark: null }))
+    let known: Known[] = unknown
+    /** What is given of each that is there: its legs, or null where it is unchanged. */
+    const look = async (): Promise<Array<[id: string, legs: unknown]>> => {
+      const readings = await collection.getChanged(known)
+      known = unknown.map(({ id }) => ({ id, mark: readings.find((one) => one.id === id)?.mark ?? null }))
+      return readings.map(({ id, document }) => [id, document === null ? null : document.legs])
+    }
+    t.strictSame(await collection.getChanged([]), [])
+    t.strictSame(await look(), [['b', 2], ['a', 1], ['c', undefined]], 'in the order of the ids')
+    const whole = (await collection.getChanged(unknown)).map(({ document }) => document)
+    t.strictSame(whole, await collection.getMany(['b', 'a', 'c']), 'as getMany gives them')
+    t.strictSame(await look(), [['b', null], ['a', null], ['c', null]])
+    await collection.insert({ id: 'other' })
+    t.strictSame(await look(), [['b', null], ['a', null], ['c', null]], 'a writing of another document is none of theirs')
+    await collection.replace({ id: 'a', legs: 3 }, 1)
+    t.strictSame(await look(), [['b', null], ['a', 3], ['c', null]])
+    await collection.put({ id: 'b', legs: 4 })
+    t.strictSame(await look(), [['b', 4], ['a', null], ['c', null]])
+    await collection.delete('a')
+    t.strictSame(await look(), [['b', null], ['c', null]])
+    clock.advance(1000)
+    t.strictSame(await look(), [['b', null]], 'time is over for a document that nobody wrote')
+    t.strictSame(await look(), [['b', null]])
+    await t.rejects(collection.getChanged([{ id: '', mark: null }]), { code: 'NEKO_ERR_INPUT_INVALID' })
+  })
+
+  await t.test('a document that was removed and inserted again is another one, also at the same revision', async (t) => {
+    const collection = (await open(t)).storage.collection<Animal>(animals)
+    await collection.insertMany([{ id: 'a', legs: 1 }])
+    const [before] = await collection.getChanged([{ id: 'a', mark: null }])
+    await collection.delete('a')
+    await collection.insertMany([{ id: 'a', legs: 2 }])
+    const [after] = await collection.getChanged([before!])
+    t.strictSame([before!.document?.revision, after!.document], [1, { id: 'a', legs: 2, revision: 1 }])
   })
 
   await t.test('replace is a compare-and-set: of racing writers exactly one wins', async (t) => {

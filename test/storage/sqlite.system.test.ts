@@ -14,6 +14,7 @@ import { silentLog } from '../../src/storage/log.ts'
 import { SCHEMA_VERSION } from '../../src/storage/migrate.ts'
 import { openStorage, storageFile } from '../../src/storage/open.ts'
 import type { Storage } from '../../src/storage/port.ts'
+import { Reader } from '../../src/storage/sqlite-reader.ts'
 import { Writer } from '../../src/storage/sqlite-writer.ts'
 import { showFigure } from '../bar.ts'
 import { until } from '../processes/load.ts'
@@ -74,6 +75,45 @@ t.test('what was written is there after closing and opening', async (t) => {
   const second = await open(t, dataDir)
   t.equal(await second.collection<Animal>(animals).count(), 100, 'close waited for writes under way')
   await t.rejects(first.collection<Animal>(animals).insert({ id: 'late' }), { code: 'NEKO_ERR_STORE_UNAVAILABLE' })
+})
+
+t.test('a mark ends with a write of another connection, and of the file that is opened anew', async (t) => {
+  const dataDir = folder(t)
+  const storage = await openMigrated(t, dataDir)
+  const collection = storage.collection<Animal>(animals)
+  await collection.insertMany([{ id: 'a', legs: 1 }, { id: 'b', legs: 2 }])
+  const known = await collection.getChanged([{ id: 'a', mark: null }, { id: 'b', mark: null }])
+  const other = new DatabaseSync(storageFile(dataDir))
+  t.teardown(() => other.close())
+  const changed = async (): Promise<string[]> =>
+    (await collection.getChanged(known)).filter(({ document }) => document !== null).map(({ id }) => id)
+  t.strictSame(await changed(), [])
+  // Behind the back of the port: not even the revision rises.
+  other.exec('UPDATE c_animals SET doc = \'{"id":"a","legs":3}\' WHERE id = \'a\'')
+  t.strictSame(await changed(), ['a'])
+  t.strictSame(await changed(), ['a'], 'an old mark stays old')
+  other.exec('BEGIN; UPDATE c_animals SET doc = \'{"id":"b","legs":3}\' WHERE id = \'b\'')
+  t.strictSame(await changed(), ['a'], 'nothing is shown before it is committed')
+  other.exec('COMMIT')
+  t.strictSame(await changed(), ['a', 'b'])
+  const [reading] = await (await open(t, dataDir)).collection<Animal>(animals).getChanged([{ id: 'a', mark: null }])
+  t.equal(reading?.document?.legs, 3)
+})
+
+t.test('a reader that opens its file anew does not take the count of its new connection for that of the old one', (t) => {
+  const file = join(folder(t), 'neko.db')
+  const reader = new Reader(file, new FileWatch())
+  reader.open()
+  t.teardown(() => reader.close())
+  const seen = [reader.version(), reader.version()]
+  t.equal(seen[0], seen[1])
+  for (let i = 0; i < 3; i++) {
+    reader.open()
+    const version = reader.version()
+    t.notOk(seen.includes(version))
+    seen.push(version)
+  }
+  t.end()
 })
 
 t.test('three processes write one file without an error, and compare-and-set has one winner each time', async (t) => {

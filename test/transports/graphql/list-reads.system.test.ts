@@ -16,7 +16,7 @@ import { addActor, newUser, openKept, type Kept } from './kept.ts'
 
 /** Reads of a list, counted at the driver: as many for a hundred things as for one. */
 const DEFINITIONS: CollectionDefinition[] = [...identityCollections, ...decisionCollections, ...incidentCollections, ...intelCollections, ...auditCollections, ...assessmentCollections]
-const READS = ['get', 'getMany', 'find', 'findOne', 'count'] as const
+const READS = ['get', 'getMany', 'getChanged', 'find', 'findOne', 'count'] as const
 
 /** Calls of the driver since the last look. */
 function countReads (t: Teardown, { app }: Kept): () => string[] {
