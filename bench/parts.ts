@@ -9,18 +9,16 @@
  *
  *   npm run bench:parts -- [--seconds 5] [--rounds 5] [--load counts|payloads|documents|blocked] [--json file]
  */
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { startLoader } from './loader.ts'
 import { machine, machineFacts } from './machine.ts'
 import { budgetIn, OUTSIDE, sharesOf } from './parts-of-profile.ts'
-import { leaveServersCore, spawnOn, startStep, writeFacts, type Places, type Running } from './price-servers.ts'
+import { leaveServersCore, startStep, writeFacts, type Places, type Running } from './price-servers.ts'
 import { LOADS, type Server } from './price-steps.ts'
 import { cpuBetween, readCpu } from './process-cpu.ts'
-import type { RawLoad, RawResult } from './raw-load.ts'
 
 const { values: given } = parseArgs({
   options: {
@@ -58,9 +56,7 @@ const servers: Record<string, Server> = {
 }
 
 console.log(`${machine()}; ${load}, ${rounds} rounds of ${seconds} s, ${CONNECTIONS} connections`)
-const loader = spawnOn('load', [fileURLToPath(new URL('./raw-load.ts', import.meta.url))])
-const loaderEnded = once(loader, 'close').then(([code]) => { throw new Error(`the load ended with ${code}`) })
-loaderEnded.catch(() => {})
+const loader = startLoader()
 const expected = await writeFacts(places)
 const running: Array<{ name: string, server: Running, clients: number, mainUs: number[] }> = []
 for (const [name, server] of Object.entries(servers)) {
@@ -68,7 +64,7 @@ for (const [name, server] of Object.entries(servers)) {
 }
 for (const one of running) await play(one, WARM_SECONDS)
 for (let round = 0; round < rounds; round++) for (const one of running) one.mainUs.push(await play(one, seconds))
-loader.disconnect()
+loader.stop()
 await Promise.all(running.map(({ server }) => server.stop()))
 
 const [fastifyUs, nekoUs] = running.map(({ mainUs }) => median(mainUs)) as [number, number]
@@ -98,12 +94,15 @@ process.exitCode = load === 'counts' && parts.some(({ us, budgetUs }) => budgetU
 async function play (one: typeof running[number], seconds: number): Promise<number> {
   const { status, ...asked } = LOADS[load]
   const before = readCpu(one.server.pid)
-  const answer = once(loader, 'message')
-  const raw: RawLoad = {
-    ...asked, port: one.server.port, rate: null, seconds, firstClient: one.clients, connections: CONNECTIONS
-  }
-  loader.send(raw)
-  const [{ requests, statuses }] = await Promise.race([answer, loaderEnded]) as [RawResult]
+  const { requests, statuses } = await loader.run({
+    ...asked,
+    port: one.server.port,
+    rate: null,
+    seconds,
+    requestsMax: null,
+    firstClient: one.clients,
+    connections: CONNECTIONS
+  })
   const expectedOf = one.name === 'fastify' ? 200 : status
   if (statuses[expectedOf] !== requests) throw new Error(`${one.name} answered ${JSON.stringify(statuses)}`)
   one.clients += requests

@@ -121,13 +121,20 @@ async function startServer (server: Server, { directory, factsFile, answerFile }
   switch (server.kind) {
     case 'baseline': return await ready(spawnOn('servers', [file('./baseline.ts'), server.name, answerFile]))
     case 'rival': return await ready(spawnOn('servers', [join(RIVALS, server.file), factsFile, ...server.parts]))
-    case 'neko': {
-      const cwd = join(directory, `neko-${started++}`)
-      mkdirSync(cwd)
-      const env = { ...nekoEnvironment(cwd), ...server.env }
-      return await ready(spawnOn('servers', [...server.node ?? [], file('../src/main.ts')], { cwd, env }))
-    }
+    case 'neko': return await startNeko(directory, server.env, server.node)
   }
+}
+
+/** In production, with a data directory of its own in `directory`. @throws when it does not come up in time. */
+export async function startNeko (
+  directory: string,
+  env: Record<string, string>,
+  nodeOptions: readonly string[] = []
+): Promise<Running> {
+  const cwd = join(directory, `neko-${started++}`)
+  mkdirSync(cwd)
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  return await ready(spawnOn('servers', [...nodeOptions, main], { cwd, env: { ...nekoEnvironment(cwd), ...env } }))
 }
 
 /** As it would run for others: production, behind a proxy that names each client, all else at its default. */
@@ -184,15 +191,21 @@ async function ready (child: ChildProcess): Promise<Running> {
 }
 
 async function blockAddress (port: number): Promise<void> {
+  const token = await logIn(port)
+  const decision = `scope: IP, value: "${BLOCKED}", action: BLOCK, reason: "bench"`
+  await ask(port, `mutation { addDecision(${decision}) { id } }`, token)
+}
+
+/** An access token of the administrator of a NEKO. */
+export async function logIn (port: number): Promise<string> {
   const { username, password } = ADMIN
   const login = `mutation { login(username: "${username}", password: "${password}") { accessToken } }`
   const { login: { accessToken } } = await ask(port, login) as { login: { accessToken: string } }
-  const decision = `scope: IP, value: "${BLOCKED}", action: BLOCK, reason: "bench"`
-  await ask(port, `mutation { addDecision(${decision}) { id } }`, accessToken)
+  return accessToken
 }
 
 /** `data` of the answer. @throws when it holds anything else. */
-async function ask (port: number, query: string, token?: string): Promise<unknown> {
+export async function ask (port: number, query: string, token?: string): Promise<unknown> {
   const reply = await fetch(`http://127.0.0.1:${port}/graphql`, {
     method: 'POST',
     headers: {

@@ -5,7 +5,7 @@
 import { COUNTER } from './raw-load.ts'
 
 /** What a browser sends with a call. Nothing is compressed: that is a price of its own. */
-const BROWSER = {
+export const BROWSER = {
   'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36',
   Accept: 'application/json',
   'Accept-Language': 'en-US,en;q=0.9',
@@ -29,11 +29,12 @@ interface Load {
 }
 
 const get = (path: string): Load => ({ method: 'GET', path, headers: BROWSER, body: null, address: null, status: 200 })
-const post = (query: string, extensions?: object): Load => ({
+/** `more`: other members of the body. */
+export const post = (query: string, more: object = {}): Load => ({
   method: 'POST',
   path: '/graphql',
   headers: { ...BROWSER, 'Content-Type': 'application/json' },
-  body: JSON.stringify({ query, extensions }),
+  body: JSON.stringify({ query, ...more }),
   address: null,
   status: 200
 })
@@ -43,7 +44,7 @@ export const LOADS = {
   /** The same bytes each time, but for the client's address. */
   counts: post(COUNTS),
   /** Another payload each time, with the same document in it. */
-  payloads: post(COUNTS, { call: COUNTER }),
+  payloads: post(COUNTS, { extensions: { call: COUNTER } }),
   /** Another document each time, which asks for the same. */
   documents: post(`# ${COUNTER}\n${COUNTS}`),
   actors: post(ACTORS),

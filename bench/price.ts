@@ -9,16 +9,16 @@
  *   npm run bench:price -- [--rounds 5] [--seconds 3] [--connections 64] [--steps mercurius,neko] [--rivals no]
  *     [--latency yes] [--threads yes] [--json file] [--quick]
  */
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { PACED_SHARE, startLoader } from './loader.ts'
 import { machine, machineFacts } from './machine.ts'
 import * as report from './price-report.ts'
 import {
-  isPinned, leaveServersCore, prepareRivals, spawnOn, startStep, writeFacts, type Places, type Running
+  isPinned, leaveServersCore, prepareRivals, startStep, writeFacts, type Places, type Running
 } from './price-servers.ts'
 import { LOADS, QUICK_STEPS, STEPS, type Step } from './price-steps.ts'
 import { cpuBetween, machineBusyUs, readCpu, type CpuReading, type CpuUse } from './process-cpu.ts'
@@ -51,7 +51,6 @@ const options = {
 }
 const wrong = Object.entries(options).filter(([, value]) => !(value > 0)).map(([name]) => name)
 if (wrong.length > 0) endBy(`not a positive number: ${wrong.join(', ')}`)
-const PACED_SHARE = 0.6
 
 leaveServersCore()
 const directory = mkdtempSync(join(tmpdir(), 'neko-price-'))
@@ -70,9 +69,7 @@ console.log(
 )
 const steps = chooseSteps()
 prepareRivals(steps)
-const loader = spawnOn('load', [fileURLToPath(new URL('./raw-load.ts', import.meta.url))])
-const loaderEnded = once(loader, 'close').then(([code]) => { throw new Error(`the load ended with ${code}`) })
-loaderEnded.catch(() => {})
+const loader = startLoader()
 const expected = await writeFacts(places)
 const measured: Measured[] = []
 for (const step of steps) {
@@ -83,7 +80,7 @@ for (let round = 0; round < options.rounds; round++) {
   // Each goes first as often: a machine that gets busier must favour none.
   for (const one of round % 2 === 0 ? measured : measured.toReversed()) one.rounds.push(await playRound(one))
 }
-loader.disconnect()
+loader.stop()
 await Promise.all(measured.map(({ server }) => server.stop()))
 
 report.showSteps(measured)
@@ -143,8 +140,8 @@ async function play (one: Measured, { rate, seconds }: Pick<RawLoad, 'rate' | 's
   const { status: _, ...load } = LOADS[one.step.load]
   const port = one.server.port
   const before = readAll()
-  const result = await runLoad({
-    ...load, port, rate, seconds, firstClient: one.clients, connections: options.connections
+  const result = await loader.run({
+    ...load, port, rate, seconds, requestsMax: null, firstClient: one.clients, connections: options.connections
   })
   const after = readAll()
   const uses = measured.map(({ server: { pid } }) => cpuBetween(before.servers.get(pid)!, after.servers.get(pid)!))
@@ -167,11 +164,4 @@ function readAll (): { machineUs: number, servers: Map<number, CpuReading> } {
     machineUs: machineBusyUs() - user - system,
     servers: new Map(measured.map(({ server: { pid } }) => [pid, readCpu(pid)]))
   }
-}
-
-async function runLoad (load: RawLoad): Promise<RawResult> {
-  const answer = once(loader, 'message')
-  loader.send(load)
-  const [result] = await Promise.race([answer, loaderEnded]) as [RawResult]
-  return result
 }

@@ -29,6 +29,8 @@ export interface RawLoad {
   /** Requests a second; null: as fast as they are answered. */
   rate: number | null
   seconds: number
+  /** Requests at most; null: as many as there is time for. */
+  requestsMax: number | null
 }
 
 export interface RawResult {
@@ -139,12 +141,16 @@ function run (load: RawLoad): Promise<RawResult> {
   }
 
   function next (connection: Connection, nowMs: number): void {
-    if (nowMs >= endMs) return isLast(connection) ? end() : undefined
+    if (isOver(nowMs)) return isLast(connection) ? end() : undefined
     if (due === null) return send(connection, nowMs)
     const dueMs = due.take(nowMs)
     if (dueMs !== null) return send(connection, dueMs)
     connection.isFree = true
     free.push(connection)
+  }
+
+  function isOver (nowMs: number): boolean {
+    return nowMs >= endMs || sent >= (load.requestsMax ?? Infinity)
   }
 
   /** Marks it as done: the last one ends the run. */
@@ -213,7 +219,7 @@ function run (load: RawLoad): Promise<RawResult> {
       if (isEnded) return
       if (connection.sentMs > 0) lost++
       reconnects++
-      if (performance.now() >= endMs) return isLast(connection) ? end() : undefined
+      if (isOver(performance.now())) return isLast(connection) ? end() : undefined
       const at = free.indexOf(connection)
       if (at >= 0) free.splice(at, 1)
       open(connection)
@@ -224,9 +230,9 @@ function run (load: RawLoad): Promise<RawResult> {
   function pace (): void {
     if (isEnded || due === null) return
     const nowMs = performance.now()
-    if (nowMs >= endMs) return connections.every(({ isFree }) => isFree) ? end() : undefined
+    if (isOver(nowMs)) return connections.every(({ isFree }) => isFree) ? end() : undefined
     for (let connection = free.pop(); connection !== undefined; connection = free.pop()) {
-      const dueMs = due.take(nowMs)
+      const dueMs = isOver(nowMs) ? null : due.take(nowMs)
       if (dueMs === null) {
         free.push(connection)
         break
