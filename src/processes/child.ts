@@ -49,7 +49,6 @@ interface ChildOptions {
 const FLEET_BACKLOG_MAX = 10_000
 /** A worker whose beats stopped for this long is shown as stalled (within 1 s). */
 const STALLED_MS = 750
-const ENDED_BEFORE = { code: 'NEKO_ERR_INTERNAL', message: 'The process ended before it answered' }
 
 export function forkChild (options: ChildOptions): Child {
   const { awake, balance } = options
@@ -107,7 +106,12 @@ export function forkChild (options: ChildOptions): Child {
   worker.once('exit', (code, signal) => {
     ready.reject(new Error(`the worker ended before it was ready (${signal ?? `exit ${code}`})`))
     for (const resolve of metricsWaiting) resolve(series)
-    for (const control of controls.values()) control.resolve({ ok: false, error: ENDED_BEFORE })
+    for (const control of controls.values()) {
+      control.resolve({
+        ok: false,
+        error: { code: 'NEKO_ERR_INTERNAL', message: 'The process ended before it answered' }
+      })
+    }
     ended.resolve({ code, signal })
   })
 
