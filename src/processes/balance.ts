@@ -1,6 +1,4 @@
 import type { Worker } from 'node:cluster'
-import type { ConnectionHandle } from './connections.ts'
-import type { ToWorker } from './messages.ts'
 
 /**
  * Which worker gets the next connection. node:cluster offers each to whichever worker took its last one first: a burst
@@ -18,11 +16,6 @@ export interface Balance {
   watch (worker: Worker, isSilent: () => boolean): void
   /** Connections that the worker says it holds; those that it was given since count on top. */
   setConnections (worker: Worker, connections: number): void
-  /**
-   * Gives one that its worker leaves to the sibling that holds least. It is closed where nobody listens any more, and
-   * is none where the system could not pass it on (out of descriptors).
-   */
-  pass (connection: ConnectionHandle | undefined): void
 }
 
 interface Seen {
@@ -88,16 +81,6 @@ export function createBalance (): Balance {
     setConnections (worker, connections) {
       const one = seen.get(worker.id)
       if (one !== undefined) one.held = connections + one.offers.size
-    },
-    pass (connection) {
-      if (connection === undefined) return
-      const listening = [...seen.values()].filter((one) => one.isListening && one.worker.isConnected())
-      const heard = listening.filter((one) => !one.isSilent())
-      const [least] = (heard.length > 0 ? heard : listening).sort((a, b) => a.held - b.held)
-      if (least === undefined) return connection.close()
-      least.held++
-      const message = { neko: 'connection' } satisfies ToWorker
-      least.worker.process.send(message, connection as never, undefined, () => connection.close())
     },
     watch (worker, isSilent) {
       const one: Seen = { worker, isSilent, held: 0, offers: new Set(), isListening: false, hasJustRefused: false }

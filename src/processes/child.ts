@@ -4,7 +4,6 @@ import { afterAwakeMs } from '../std/awake.ts'
 import type { AwakeTime } from '../std/awake.ts'
 import type { Json } from '../std/json.ts'
 import type { Balance } from './balance.ts'
-import type { ConnectionHandle } from './connections.ts'
 import type { Envelope } from '../fleet/envelope.ts'
 import { EARLY_GRACE_MS } from './orders.ts'
 import type { ControlReply, MetricSeries, ToPrimary, ToWorker } from './messages.ts'
@@ -32,7 +31,7 @@ export interface Child {
   metrics (timeoutMs: number): Promise<MetricSeries[]>
   control (verb: string, args: Json, progress: (message: Json) => void): Promise<ControlReply>
   /** Asks it to drain; it is killed when it does not end in time, or soon when it never served. Resolves at its end. */
-  drain (timeoutMs: number, successor: { isReplaced: boolean }): Promise<void>
+  drain (timeoutMs: number): Promise<void>
   kill (): void
 }
 
@@ -78,7 +77,7 @@ export function forkChild (options: ChildOptions): Child {
     else done()
   }
 
-  worker.on('message', (message: ToPrimary, connection: unknown) => {
+  worker.on('message', (message: ToPrimary) => {
     heardMs = awake.ms()
     if (message?.neko === 'hello') {
       processId = message.processId
@@ -89,8 +88,7 @@ export function forkChild (options: ChildOptions): Child {
     } else if (message?.neko === 'beat') {
       beat = message
       balance.setConnections(worker, message.connections)
-    } else if (message?.neko === 'connection') balance.pass(connection as ConnectionHandle | undefined)
-    else if (message?.neko === 'fleet') options.onFleet(message.envelope)
+    } else if (message?.neko === 'fleet') options.onFleet(message.envelope)
     else if (message?.neko === 'metrics') {
       series = message.series
       for (const resolve of metricsWaiting) resolve(series)
@@ -157,9 +155,9 @@ export function forkChild (options: ChildOptions): Child {
         send({ neko: 'control', id, verb, args })
       }).finally(() => controls.delete(id))
     },
-    async drain (timeoutMs, { isReplaced }) {
+    async drain (timeoutMs) {
       isDraining = true
-      send({ neko: 'drain', isReplaced })
+      send({ neko: 'drain' })
       const cancels = [
         afterAwakeMs(timeoutMs, kill),
         // One that was still starting has served nobody, and what it had begun the next start takes in.

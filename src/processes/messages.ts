@@ -16,10 +16,7 @@ export type ToWorker =
     processCount: number,
     bridgeUp: boolean | null
   }
-  /** `isReplaced`: another worker stands in its place, which takes the idle connections. */
-  | { neko: 'drain', isReplaced: boolean }
-  /** With a connection that a sibling has handed over. */
-  | { neko: 'connection' }
+  | { neko: 'drain' }
   | { neko: 'fleet', envelope: Envelope }
   | { neko: 'count', processCount: number, bridgeUp: boolean | null }
   | { neko: 'metrics', id: number }
@@ -37,8 +34,6 @@ export type ToPrimary =
     lagMs: number,
     connections: number
   }
-  /** With an idle connection, for a sibling. */
-  | { neko: 'connection' }
   | { neko: 'fleet', envelope: Envelope }
   | { neko: 'metrics', id: number, series: MetricSeries[] }
   | { neko: 'control', id: number, reply: ControlReply }

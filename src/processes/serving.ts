@@ -1,5 +1,6 @@
 import { Server as NetServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.ts'
 import { ConfigError } from '../config/config.ts'
@@ -8,8 +9,6 @@ import { systemClock } from '../std/clock.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
 import type { Logging } from '../telemetry/logger.ts'
-import { Connections } from './connections.ts'
-import type { ConnectionHandle, HandOver } from './connections.ts'
 import type { ControlVerbs } from './control.ts'
 import type { Fleet } from '../fleet/port.ts'
 import { StoppedEarly } from './orders.ts'
@@ -38,17 +37,14 @@ export interface Serving {
   /**
    * Stops accepting, lets every request under way finish, then closes the rooms in order. Once; later calls
    * wait for the first.
-   * `handOver`: where a successor takes the idle connections; without one they are closed.
    */
-  drain (handOver: HandOver | null): Promise<void>
-  /** Serves a connection that a sibling has handed over. */
-  adopt (connection: ConnectionHandle): void
+  drain (): Promise<void>
 }
 
 /**
- * How long a connection without a request may stay after a drain began that has no successor. Closing an idle
- * keep-alive connection races with the client's next request, which would be lost: answering that request with
- * `Connection: close` loses none. A pause of clients longer than this is a client that reconnects anyway.
+ * How long a connection without a request may stay after a drain began. Closing an idle keep-alive connection
+ * races with the client's next request, which would be lost: answering that request with `Connection: close`
+ * loses none. A pause of clients longer than this is a client that reconnects anyway.
  */
 const QUIET_MS = 1500
 const DRAIN_POLL_MS = 25
@@ -67,7 +63,7 @@ export async function serve (
   if (stopping.aborted) throw new StoppedEarly()
   const draining = new AbortController()
   const app = await build({ ...parts, draining: draining.signal })
-  const connections = new Connections(app.server)
+  const upgraded = watchUpgrades(app.server)
   if (stopping.aborted) {
     await app.close()
     throw new StoppedEarly()
@@ -82,40 +78,47 @@ export async function serve (
   return {
     app,
     url: urlOf(parts.config.host, (app.server.address() as AddressInfo).port),
-    drain (handOver) {
-      const timeoutMs = parts.config.shutdownTimeoutMs * DRAIN_SHARE_OF_SHUTDOWN
-      drained ??= drainServer({ app, connections, draining, timeoutMs, handOver })
+    drain () {
+      drained ??= drainServer(app, upgraded, draining, parts.config.shutdownTimeoutMs * DRAIN_SHARE_OF_SHUTDOWN)
       return drained
-    },
-    adopt (connection) { connections.adopt(connection) }
+    }
   }
 }
 
-interface Drain {
-  app: FastifyInstance
-  connections: Connections
-  draining: AbortController
+async function drainServer (
+  app: FastifyInstance,
+  upgraded: Set<Socket>,
+  draining: AbortController,
   timeoutMs: number
-  handOver: HandOver | null
-}
-
-async function drainServer ({ app, connections, draining, timeoutMs, handOver }: Drain): Promise<void> {
+): Promise<void> {
   const server = app.server
   draining.abort()
   // http.Server.close() would cut idle keep-alive connections under the client's next request; the one of net
   // only stops accepting.
   NetServer.prototype.close.call(server)
-  // Also where idle connections are handed over: one whose client never pauses is never idle.
   server.prependListener('request', (_request, response) => { response.shouldKeepAlive = false })
   const awake = createAwakeTime({ clock: systemClock, lookMs: DRAIN_POLL_MS })
   while (awake.ms() < timeoutMs) {
-    if (handOver !== null) connections.handOverIdle(handOver)
-    else if (awake.ms() >= QUIET_MS) connections.closeIdle()
-    if (connections.count <= 0) break
+    if (awake.ms() >= QUIET_MS) server.closeIdleConnections()
+    if (await connectionsOf(server) <= upgraded.size) break
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))
     awake.look()
   }
   await app.close()
+}
+
+/** Sockets that became WebSockets are closed by their rooms, and must not hold the drain. */
+function watchUpgrades (server: Server): Set<Socket> {
+  const upgraded = new Set<Socket>()
+  server.on('upgrade', (_request, socket: Socket) => {
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
+  })
+  return upgraded
+}
+
+function connectionsOf (server: Server): Promise<number> {
+  return new Promise((resolve) => server.getConnections((error, count) => resolve(error === null ? count : 0)))
 }
 
 /** The address as people open it: a server on all addresses is shown by loopback. */

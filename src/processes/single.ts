@@ -19,7 +19,7 @@ export async function runSingle (host: Host): Promise<void> {
 
   const drain = async (): Promise<void> => {
     const serving = await unlessStopped(stopping, started.promise)
-    await serving.drain(null)
+    await serving.drain()
   }
   const stop = (why: string): Promise<void> =>
     host.stop(() => drain().catch((error) => { if (!(error instanceof StoppedEarly)) throw error }), why)

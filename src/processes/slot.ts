@@ -178,9 +178,9 @@ export class Slot {
     this.#child = next
     this.#restart = FRESH
     this.#countRestart(reason)
-    if (this.#isStopping) return await next.drain(drainTimeoutMs, { isReplaced: false })
+    if (this.#isStopping) return await next.drain(drainTimeoutMs)
     // It went on meanwhile, or its order to drain would not be read.
-    if (old === null || old.silentMs() <= HUNG_MS) return await old?.drain(drainTimeoutMs, { isReplaced: true })
+    if (old === null || old.silentMs() <= HUNG_MS) return await old?.drain(drainTimeoutMs)
     this.#options.log.error({ workerSlot: this.#options.index, workerPid: old.pid }, 'a worker that hangs was killed')
     old.kill()
     await old.ended

@@ -74,7 +74,7 @@ export class Slots {
   async stop (timeoutMs: number): Promise<void> {
     if (this.#watch !== null) clearInterval(this.#watch)
     for (const slot of this.#slots) slot.stop()
-    await Promise.all(this.children().map((child) => child.drain(timeoutMs, { isReplaced: false })))
+    await Promise.all(this.children().map((child) => child.drain(timeoutMs)))
   }
 
   killAll (): void {

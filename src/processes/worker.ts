@@ -5,7 +5,6 @@ import { systemClock } from '../std/clock.ts'
 import { newProcessId } from '../std/id.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import type { Logging } from '../telemetry/logger.ts'
-import type { ConnectionHandle, HandOver } from './connections.ts'
 import { createControlVerbs } from './control.ts'
 import type { ControlVerbs } from './control.ts'
 import { crashOn, EXIT_CONFIG, EXIT_CRASH, fatalLine } from './ending.ts'
@@ -101,10 +100,8 @@ function toPrimary (message: ToPrimary): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }
 
-type Take = (message: ToWorker, connection?: ConnectionHandle) => void
-
 interface Messages {
-  take (handler: Take): void
+  take (handler: (message: ToWorker) => void): void
   keep (): void
 }
 
@@ -113,17 +110,16 @@ interface Messages {
  * change that the fleet tells in the same turn as the configuration. That is a moment, in which few can come.
  */
 function keepMessages (): Messages {
-  const kept: Array<Parameters<Take>> = []
-  let handle: Take | null = null
-  process.on('message', (message: ToWorker, connection: unknown) => {
-    const taken: Parameters<Take> = [message, connection as ConnectionHandle | undefined]
-    if (handle === null) kept.push(taken)
-    else handle(...taken)
+  const kept: ToWorker[] = []
+  let handle: ((message: ToWorker) => void) | null = null
+  process.on('message', (message: ToWorker) => {
+    if (handle === null) kept.push(message)
+    else handle(message)
   })
   return {
     take (handler) {
       handle = handler
-      while (handle === handler && kept.length > 0) handler(...kept.shift()!)
+      while (handle === handler && kept.length > 0) handler(kept.shift()!)
     },
     keep () { handle = null }
   }
@@ -158,7 +154,7 @@ function obey (orders: Orders): void {
   const { fleet, control, started } = orders
   const metrics = async (): Promise<MetricSeries[]> =>
     await (await started).app.metrics.registry.getMetricsAsJSON() as unknown as MetricSeries[]
-  orders.messages.take((message, connection) => {
+  orders.messages.take((message) => {
     if (message?.neko === 'fleet') fleet.deliver(message.envelope)
     else if (message?.neko === 'count') orders.setCount(message.processCount, message.bridgeUp)
     else if (message?.neko === 'metrics') {
@@ -173,30 +169,18 @@ function obey (orders: Orders): void {
         reply,
         () => { /* run never rejects */ }
       )
-    } else if (message?.neko === 'connection') {
-      started.then((serving) => connection && serving.adopt(connection), () => connection?.close())
     } else if (message?.neko === 'drain') {
       orders.stopping.abort()
-      leave(orders, metrics, message.isReplaced ? handOver : null)
+      leave(orders, metrics)
     }
   })
 }
 
-/** By way of the primary, which knows who holds least. */
-const handOver: HandOver = (connection, done) => {
-  if (process.connected) process.send!({ neko: 'connection' } satisfies ToPrimary, connection as never, undefined, done)
-  else done()
-}
-
 /** Drains, hands the primary the last figures (counters must not fall when this process is gone), and ends. */
-function leave (
-  { started, logging, exit }: Orders,
-  metrics: () => Promise<MetricSeries[]>,
-  handOver: HandOver | null
-): void {
+function leave ({ started, logging, exit }: Orders, metrics: () => Promise<MetricSeries[]>): void {
   const work = async (): Promise<void> => {
     const serving = await started
-    await serving.drain(handOver)
+    await serving.drain()
     const series = await metrics()
     await new Promise((resolve) =>
       process.connected
