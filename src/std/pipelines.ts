@@ -38,7 +38,7 @@ const WAITING_BYTES_MAX = 1_048_576
 const BEHIND_PER_TURN = 64
 
 /**
- * open: read on. held: until the answer to a refused request has left. last: read no further, and what was read is
+ * open: read on. held: until it is known what the answer to a refused request will say. last: read no further, and what was read is
  * answered. ended: nothing more is begun.
  */
 type Reading = 'open' | 'held' | 'last' | 'ended'
@@ -114,7 +114,11 @@ export function boundPipelines (server: Server, { begunMax, readMax }: PipelineB
   function answered (this: ServerResponse): void {
     const line = lines.get(this.req.socket)!
     line.begun.delete(this)
-    if (line.reading === 'held' && line.begun.size === 0) line.reading = 'open'
+    if (line.begun.size === 0) {
+      if (line.reading === 'held') line.reading = 'open'
+      // Whatever its answers said of it: nobody reads what comes on it, not even that its client has left.
+      else if (line.reading === 'ended' && this.req.socket.writable) this.req.socket.destroySoon()
+    }
     if (line.waiting.length > 0) queue(line)
   }
 
@@ -161,6 +165,8 @@ export function boundPipelines (server: Server, { begunMax, readMax }: PipelineB
       if (line === undefined) return false
       const isFollowed = line.waiting.length > 0 || line.newest !== request
       if (isFollowed) end(line, request.socket)
+      // Its answer will say that the connection goes on, so what comes from here on is begun.
+      else if (line.reading === 'held') line.reading = 'open'
       return isFollowed || line.reading === 'ended' || line.reading === 'last'
     },
     holdBehind ({ socket }) {

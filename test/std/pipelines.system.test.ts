@@ -1,9 +1,12 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
+import fc from 'fast-check'
 import t from 'tap'
 import { boundPipelines, type Pipelines } from '../../src/std/pipelines.ts'
+import { until } from '../processes/load.ts'
 import { sendRaw } from '../raw-socket.ts'
+import { scaled } from '../scale.ts'
 import type { Teardown } from '../server.ts'
 
 const get = (path: string | number): string => `GET /${path} HTTP/1.1\r\nHost: n\r\n\r\n`
@@ -130,6 +133,47 @@ t.test('a client that reads a refusal before it asks again keeps its connection'
     t.match(chunk.toString(), /false$/)
   }
   t.equal(seen.length, 3)
+})
+
+t.test('whatever is sent in whatever pieces, each request is answered in its order or its connection closed', async (t) => {
+  const { port, pipelines }: Bounded = await serve(t, (request, response) => {
+    const { url = '' } = request
+    const refuse = (): void => {
+      if (pipelines.endsWith(request)) response.setHeader('connection', 'close')
+      answer(request, response)
+    }
+    if (url.startsWith('/1')) setTimeout(answer, 8, request, response)
+    else if (url.startsWith('/2')) {
+      pipelines.holdBehind(request)
+      process.nextTick(refuse)
+    } else if (url.startsWith('/3')) setTimeout(refuse, 4)
+    else answer(request, response)
+  })
+  // Kinds: 0 at once, 1 slow, 2 refused in the midst, 3 refused later. Then a pause, or none: the same piece.
+  const sent = fc.array(fc.record({ kind: fc.constantFrom(0, 1, 1, 2, 2, 3), pauseMs: fc.constantFrom(null, null, 0, 1, 4, 10) }), { minLength: 2, maxLength: 8 })
+  await fc.assert(fc.asyncProperty(sent, async (requests) => {
+    const socket = connect(port, '127.0.0.1').setNoDelay(true)
+    let [text, isClosed] = ['', false]
+    socket.on('data', (chunk: Buffer) => { text += chunk.toString('latin1') })
+    socket.on('error', () => {}).on('close', () => { isClosed = true })
+    let piece = ''
+    for (const [i, { kind, pauseMs }] of requests.entries()) {
+      piece += get(kind * 10 + i)
+      if (pauseMs === null && i < requests.length - 1) continue
+      socket.write(piece)
+      piece = ''
+      await new Promise((resolve) => setTimeout(resolve, pauseMs ?? 0))
+    }
+    try {
+      await until('answered or closed', () => isClosed || pathsOf(text).length === requests.length, HANGS_MS)
+    } finally {
+      socket.destroy()
+    }
+    const asked = requests.map(({ kind }, i) => kind * 10 + i)
+    const answered = pathsOf(text)
+    t.same(answered, asked.slice(0, answered.length))
+    if (isClosed && answered.length < asked.length) t.match(text, /^connection: close/im, 'what is not answered was said to be over')
+  }), { numRuns: scaled(150, 3_000) })
 })
 
 t.test('of a body that is given up no further chunk arrives, and later connections have theirs', async (t) => {
