@@ -16,7 +16,7 @@ export interface Answers<V> {
   readonly evictions: number
   readonly invalidations: number
   fresh (key: string): Entry<V> | undefined
-  /** Past its freshness perhaps, and fit to answer for an error. What is held was not invalidated. */
+  /** Past its freshness perhaps, and fit to answer for an error: whatever was invalidated is not held. */
   fallback (key: string): Entry<V> | undefined
   /** False, and nothing is done: something that it hangs on was invalidated after `since`. */
   keep (entry: Entry<V>, since: number): boolean

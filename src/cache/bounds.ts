@@ -2,6 +2,7 @@
 
 /** References of one answer: a page of 100 things and what counts them. More is not kept. */
 export const REFERENCES_MAX = 256
-export const FRESH_MS_MAX = 3_600_000
+/** As the configuration allows. */
+export const FRESH_MS_MAX = 86_400_000
 /** Beyond the freshness. */
 export const STALE_MS_MAX = 3_600_000

@@ -9,8 +9,8 @@
  * every process of this host that is not silent; on other hosts a second later. While other hosts cannot be heard,
  * entries are fresh for a second at most, and when they are heard again what was held is dropped.
  *
- * Why our own: async-cache-dedupe 3.4 answers every look-up by promises (0.33 to 0.6 us, where one here takes 0.04 to
- * 0.15), bounds by count, takes TTLs in whole seconds, and keeps what an invalidation overtook while it was computed.
+ * Why our own: async-cache-dedupe 3.4 answers every look-up by promises, bounds by count, takes TTLs in whole seconds,
+ * and keeps what an invalidation overtook while it was computed. A look-up here: test/cache/peek.timing.test.ts.
  */
 import type { Fleet } from '../fleet/port.ts'
 import type { Clock } from '../std/clock.ts'
@@ -36,8 +36,8 @@ export interface CacheOptions<V> {
 const BYTES_MAX = 64 * 1_048_576
 const BRIDGE_LOOK_MS = 250
 
-/** What a flight brings, and whether all who waited may have it. */
-interface Landed<V> { answer: Answer<V>, isForAll: boolean }
+/** What a flight brings: all who waited may have what is kept, and what is no error counts. */
+interface Landed<V> { answer: Answer<V>, isKept: boolean, isAnswer: boolean }
 
 /** One computation under way. */
 interface Work<V> { key: string, compute: () => Promise<Computed<V>>, since: number, turn: Turn<V> | null }
@@ -67,12 +67,6 @@ export function createCache<V> (options: CacheOptions<V>): Cache<V> {
     await siblings.tell(references, !isWritten)
   }
 
-  function peek (key: string): Entry<V> | undefined {
-    const entry = answers.fresh(key)
-    if (entry !== undefined) counts.HIT++
-    return entry
-  }
-
   async function fly (key: string, compute: () => Promise<Computed<V>>): Promise<Landed<V>> {
     const since = answers.now
     const turn = layer === null ? null : await layer.turn(key)
@@ -100,14 +94,15 @@ export function createCache<V> (options: CacheOptions<V>): Cache<V> {
     }
     const made = withinTimes(computed)
     if (made.keep && made.freshForMs > 0 && answers.keep({ ...made, key, storedAtMs }, since)) turn?.keep(made)
-    return landed('MISS', made, clock.monotonic() - storedAtMs, made.keep || made.share)
+    const { answer } = landed('MISS', made, clock.monotonic() - storedAtMs)
+    return { answer, isKept: made.keep, isAnswer: made.isAnswer }
   }
 
   async function landedOf (key: string, compute: () => Promise<Computed<V>>): Promise<Landed<V>> {
     const flight = flights.find(key, answers.now)
     if (flight === undefined) return await flights.start(key, answers.now, () => fly(key, compute))
     const awaited = await flights.wait(flight)
-    if (awaited?.isForAll === true) return awaited
+    if (awaited?.isKept === true) return awaited
     // Nobody waits twice, and not for the layer either.
     const since = answers.now
     return await flights.start(key, since, () => computeAnswer({ key, compute, since, turn: null }))
@@ -115,12 +110,14 @@ export function createCache<V> (options: CacheOptions<V>): Cache<V> {
 
   return {
     name,
-    peek,
+    peek: answers.fresh,
+    countHit () { counts.HIT++ },
     async load (key, compute) {
-      const entry = peek(key)
-      if (entry !== undefined) return landed('HIT', entry, clock.monotonic() - entry.storedAtMs).answer
-      const { answer } = await landedOf(key, compute)
-      counts[answer.status]++
+      const entry = answers.fresh(key)
+      const { answer, isAnswer } = entry === undefined
+        ? await landedOf(key, compute)
+        : landed('HIT', entry, clock.monotonic() - entry.storedAtMs)
+      if (isAnswer) counts[answer.status]++
       return answer
     },
     grow: answers.grow,
@@ -156,10 +153,9 @@ function watchBridge<V> ({ clock, fleet, answers, onReturn }: {
 function landed<V> (
   status: Answer<V>['status'],
   { value, freshForMs }: Pick<Entry<V>, 'value' | 'freshForMs'>,
-  ageMs: number,
-  isForAll = true
+  ageMs: number
 ): Landed<V> {
-  return { answer: { status, value, ageMs, freshForMs }, isForAll }
+  return { answer: { status, value, ageMs, freshForMs }, isKept: true, isAnswer: true }
 }
 
 function withinTimes<V> (computed: Computed<V>): Computed<V> {

@@ -20,7 +20,7 @@ export interface Frame {
   body: Uint8Array
 }
 
-/** References of 64 KiB together, and what is said about the body. */
+/** 256 references and what is said about the body take a tenth of it. */
 const HEADER_BYTES_MAX = 256 * 1024
 const LENGTH_BYTES = 4
 

@@ -21,7 +21,7 @@ interface InvalidationLog {
 }
 
 /** Of each of the two tables: about 1 MiB together. A computation lasts seconds at most. */
-const REFERENCES_MAX = 4_096
+const NOTED_MAX = 4_096
 
 export function createInvalidationLog (): InvalidationLog {
   let now = 0
@@ -47,7 +47,7 @@ export function createInvalidationLog (): InvalidationLog {
         return
       }
       for (const reference of references) young.set(reference, now)
-      if (young.size >= REFERENCES_MAX) turnOver()
+      if (young.size >= NOTED_MAX) turnOver()
     },
     holds (references, since) {
       if (since < floor) return false

@@ -39,10 +39,9 @@ interface Memory<V> {
    * longer held, or would be too large with it), so the caller lets it go.
    */
   grow (key: string, value: V, bytes: number): boolean
-  delete (key: string): void
-  /** Deletes every entry that hangs on one of them; how many there were. */
-  invalidate (references: readonly string[]): number
-  clear (): number
+  /** Deletes every entry that hangs on one of them. */
+  invalidate (references: readonly string[]): void
+  clear (): void
 }
 
 /** No entry may push out more than this part of the others. */
@@ -143,22 +142,14 @@ export function createMemory<V> ({ bytesMax }: { bytesMax: number }): Memory<V> 
       // The room may have been made by letting this very entry go.
       return byKey.get(key) === held
     },
-    delete (key) {
-      const held = byKey.get(key)
-      if (held !== undefined) remove(held)
-    },
     invalidate (references) {
-      const before = byKey.size
       for (const reference of references) for (const held of byReference.get(reference) ?? []) remove(held)
-      return before - byKey.size
     },
     clear () {
-      const before = byKey.size
       byKey.clear()
       byReference.clear()
       newest = oldest = null
       bytes = 0
-      return before
     }
   }
 }

@@ -65,7 +65,7 @@ export function createOwedMarks ({ clock, log, setMarks, onLate }: OwedMarksOpti
     if (references === null || one.references.size > OWED_MAX) owed[whose] = { references: new Set(), isAll: true }
   }
 
-  /** Neither on its way nor owed is it at no moment before it is written. */
+  /** At each moment until it is written it counts as on its way or as owed. */
   async function tryToWrite (whose: keyof typeof owed, references: readonly string[] | null): Promise<boolean> {
     onTheirWay++
     const isWritten = await setMarks(references)

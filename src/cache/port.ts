@@ -8,14 +8,14 @@ export interface Computed<V> {
   bytes: number
   /** What it was read from: an invalidation of one of them is its end. At most 256, or it is not kept. */
   references: readonly string[]
-  /** An hour at most; 0: not kept. */
+  /** A day at most; 0: not kept. */
   freshForMs: number
   /** Beyond that, as an answer to an error: an hour at most. */
   staleForMs: number
-  /** False for what is partial, degraded or an error. */
+  /** False for what is partial, degraded or an error: those who waited for it compute for themselves. */
   keep: boolean
-  /** Whether those who waited for it may have what is not kept; otherwise each computes for itself. */
-  share: boolean
+  /** False for an error, which is no miss of the cache. */
+  isAnswer: boolean
 }
 
 export interface Answer<V> {
@@ -40,10 +40,11 @@ export interface CacheStats {
 
 export interface Cache<V> {
   readonly name: string
-  /** A fresh entry, at once; counted as a hit. Without one, `load` counts what follows. */
+  /** A fresh entry, at once. Whoever answers with it calls `countHit`. */
   peek (key: string): Entry<V> | undefined
+  countHit (): void
   /**
-   * The answer from memory, from the layer behind it, or computed: once for all who ask meanwhile.
+   * The answer from memory, from the layer behind it, or computed: once for all who ask meanwhile. Counted.
    * @throws what `compute` throws, to all who waited for it
    */
   load (key: string, compute: () => Promise<Computed<V>>): Promise<Answer<V>>
@@ -51,7 +52,7 @@ export interface Cache<V> {
   grow (key: string, value: V, bytes: number): boolean
   /**
    * After the write that changed them. Never rejects; 150 ms at most when Redis and a sibling are silent.
-   * @param references more than 256 clear the whole cache
+   * @param references more than 256, or more than 10,000 characters of them, clear the whole cache
    */
   invalidate (references: readonly string[]): Promise<void>
   clear (): Promise<void>

@@ -13,6 +13,7 @@ import type { Fleet } from '../fleet/port.ts'
 import { BoundedMap } from '../std/bounded-map.ts'
 import type { Clock, Timer } from '../std/clock.ts'
 import type { Json } from '../std/json.ts'
+import { REFERENCES_MAX } from './bounds.ts'
 
 export interface Siblings {
   /**
@@ -33,9 +34,7 @@ interface SiblingsOptions {
   forget (references: readonly string[] | null, isOwed: boolean): void
 }
 
-/** A list that is longer, in number or in text, becomes `null`: a message of the fleet holds 64 KiB. */
-const REFERENCES_MAX = 256
-/** A character is six bytes of JSON at most. */
+/** A list that is longer, in number or in text, becomes `null`: a fleet message holds 64 KiB, a character six bytes. */
 const REFERENCE_CHARS_MAX = 10_000
 
 const ACKNOWLEDGE_MS = 50

@@ -49,8 +49,9 @@ export default fp(async (app: FastifyInstance) => {
   })
   app.control.handle('cache clear', async (args) => {
     const { name = null } = (args ?? {}) as { name?: Json }
-    const named = app.caches.stats().map((cache) => cache.name).filter((one) => name === null || one === name)
-    if (named.length === 0) throw new NEKO_ERR_NOT_FOUND('There is no such cache')
+    const all = app.caches.stats().map((cache) => cache.name)
+    const named = all.filter((one) => name === null || one === name)
+    if (named.length === 0) throw new NEKO_ERR_NOT_FOUND(`There is no such cache: there is ${all.join(', ')}`)
     const { actor, origin } = OPERATOR
     const target = name === null ? null : named[0] as string
     const event = { category: 'data', type: 'cache.clear', actor, target, details: { origin } } as const

@@ -38,8 +38,8 @@ const WAITING_BYTES_MAX = 1_048_576
 const BEHIND_PER_TURN = 64
 
 /**
- * open: read on. held: until it is known what the answer to a refused request will say. last: read no further, and what was read is
- * answered. ended: nothing more is begun.
+ * open: read on. held: until it is known what the answer to a refused request will say. last: read no further, and what
+ * was read is answered. ended: nothing more is begun.
  */
 type Reading = 'open' | 'held' | 'last' | 'ended'
 
@@ -114,11 +114,7 @@ export function boundPipelines (server: Server, { begunMax, readMax }: PipelineB
   function answered (this: ServerResponse): void {
     const line = lines.get(this.req.socket)!
     line.begun.delete(this)
-    if (line.begun.size === 0) {
-      if (line.reading === 'held') line.reading = 'open'
-      // Whatever its answers said of it: nobody reads what comes on it, not even that its client has left.
-      else if (line.reading === 'ended' && this.req.socket.writable) this.req.socket.destroySoon()
-    }
+    if (line.begun.size === 0) allAnswered(line, this.req.socket)
     if (line.waiting.length > 0) queue(line)
   }
 
@@ -178,6 +174,12 @@ export function boundPipelines (server: Server, { begunMax, readMax }: PipelineB
       if (line !== undefined) end(line, socket)
     }
   }
+}
+
+function allAnswered (line: Line, socket: Socket): void {
+  if (line.reading === 'held') line.reading = 'open'
+  // Whatever its answers said of it: nobody reads what comes on it, not even that its client has left.
+  else if (line.reading === 'ended' && socket.writable) socket.destroySoon()
 }
 
 /** At most: of those that wait. */

@@ -5,7 +5,8 @@ import { hashText } from './hash.ts'
  * flood of things that never come again would push everything else out of them, and cost more than it saves.
  *
  * A table of hashes, each at the place that it names: what shares a place is forgotten for the other. So it may say no
- * of something that came before, and, for one in four billion, yes of something that did not.
+ * of something that came before, and yes of something that did not (one in 200,000 random texts; of texts that differ
+ * in a number one in 700): what follows from a yes must be harmless.
  */
 interface SeenBefore {
   /** True when this text was the last one of its place. From now on it is. */

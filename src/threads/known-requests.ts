@@ -12,7 +12,7 @@ import { createSeenBefore } from '../std/seen-before.ts'
 import { createFindingsCache } from './findings-cache.ts'
 import type { PayloadFinding } from '../detect/factors/payload.ts'
 import type { Policy } from '../detect/policy.ts'
-import type { Observation, Score } from '../detect/shapes.ts'
+import { FACTOR_NAMES, type Observation, type Score } from '../detect/shapes.ts'
 
 interface KnownRequests {
   /** The full score of a request whose like was read twice before, or null. Never throws. */
@@ -25,7 +25,7 @@ interface KnownRequests {
 const BOUNDS = { maxBytes: 8 * 1_048_576, entryBytes: 1_600 }
 /** Contents that came once, and are not worth an entry yet. */
 const SEEN_MAX = 16_384
-const PAYLOAD = 5
+const PAYLOAD = FACTOR_NAMES.indexOf('payload')
 
 export function createKnownRequests (): KnownRequests {
   const known = createFindingsCache<OwnResults>(BOUNDS)

@@ -24,8 +24,9 @@ t.test('the named caches of a process are looked at, counted and emptied by name
   t.throws(() => app.caches.open({ name: 'first', codec, staleAllowed: () => false }))
   for (const cache of [first!, second!]) {
     await cache.load('key', async () => computed('value'))
-    cache.peek('key')
-    cache.peek('key')
+    await cache.load('key', async () => computed('not asked'))
+    t.ok(cache.peek('key'))
+    cache.countHit()
   }
   t.match(app.caches.stats(), [{ name: 'first', entries: 1, hits: 2, misses: 1 }, { name: 'second', entries: 1 }])
   const shown = async (): Promise<string[]> => (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith('neko_cache_requests_total{cache="first"'))

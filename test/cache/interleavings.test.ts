@@ -108,7 +108,7 @@ async function live (s: fc.Scheduler, fate: (what: string) => Fate, plan: Round[
       await step('compute reads')
       const value = Object.fromEntries(sources.map((source) => [source, versions[source]!]))
       await step('compute ends')
-      return { value, bytes: 10, references: sources, freshForMs: 30_000, staleForMs: 0, keep: true, share: true }
+      return { value, bytes: 10, references: sources, freshForMs: 30_000, staleForMs: 0, keep: true, isAnswer: true }
     })).value
     if (Object.keys(value).join() !== sources.join()) world.wrong.push(`${key} got another key's answer`)
     for (const source of sources) {

@@ -33,7 +33,7 @@ export function cacheRoom (t: Pick<Test, 'teardown'>, clock = createTestClock())
 
 /** An answer as most are. */
 export function computed (value: unknown, about: Partial<Computed<unknown>> = {}): Computed<unknown> {
-  return { value, bytes: 100, references: [], freshForMs: 60_000, staleForMs: 0, keep: true, share: true, ...about }
+  return { value, bytes: 100, references: [], freshForMs: 60_000, staleForMs: 0, keep: true, isAnswer: true, ...about }
 }
 
 /** A computation that the test ends when it likes, and that knows how often it was begun. */

@@ -23,7 +23,8 @@ export function keptHeaders (
   if (coding !== null) headers['content-encoding'] = coding
   const isFetched = method === 'GET' || method === 'HEAD'
   if (status === 'STALE' || (!isFetched && answer.isShared)) {
-    // Nobody else keeps the answer to a POST, nor one that is only better than none.
+    // Caches keep no answer to a POST, whatever it says; what is a caller's own may say how long the client can use it.
+    // One that is only better than none is for nobody to keep.
     headers['cache-control'] = NOT_KEPT['cache-control'] as string
     headers.pragma = NOT_KEPT.pragma as string
   } else {

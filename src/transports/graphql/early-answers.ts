@@ -19,7 +19,7 @@ import { isPlainObject, readMembers, type GraphqlRequest } from './read-request.
  * what is not plain; whatever it does not know goes the ordinary way, which learns it.
  *
  * Why that is sound: what a route of ours makes of a request (its document, its variables, a refusal for its keys or
- * type) follows from its method, target, content type, Accept and body, and from nothing else. Some 1.5 us.
+ * type) follows from its method, target, content type, Accept and body, and from nothing else.
  */
 interface EarlyAnswers {
   /** For `answerEarly` of the route (transports/http/gate.ts). */
@@ -30,10 +30,10 @@ interface EarlyAnswers {
 
 interface Found { value: KeptAnswer, coding: Coding | null, body: string | Buffer, ageMs: number }
 
-/** Requests that are known: some 6 MiB. */
+/** Requests that are known: of at most 2,048 characters each but for the name of whoever is signed in. */
 const KNOWN_MAX = 2_000
 const KNOWN_CHARACTERS_MAX = 2_048
-/** Requests that came once, and are not worth a place yet. */
+/** Bytes that ask for what is kept already and came once: they are not worth a place yet. */
 const SEEN_MAX = 16_384
 
 export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): EarlyAnswers {
@@ -49,6 +49,7 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
       const headers = Object.entries(keptHeaders(value, { method, status: 'HIT', coding }))
       value.lines.set(asked, lines = headers.map(([name, text]) => `${name}: ${text}\r\n`).join(''))
     }
+    cache.countHit()
     const age = `age: ${Math.floor(ageMs / 1000)}\r\n`
     app.sendPrepared(request, reply, { status: 200, lines: lines + age, body })
   }
@@ -63,7 +64,7 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
     const policy = asked === null ? null : policyOf(request, asked)
     if (asked === null || policy === null) return null
     const key = kept.keyOf(request, asked, policy)
-    // All anonymous callers have the same text.
+    // Anonymous callers have one text for all of them: what belongs to one of them is never found by it.
     const isOfAll = policy.isShared || transaction.principal !== null
     if (isOfAll && seen.note(text)) keys.set(text, key)
     return key
@@ -90,12 +91,16 @@ export function createEarlyAnswers (app: FastifyInstance, kept: KeptAnswers): Ea
         send(request, reply, found)
         return true
       }
-      paid.then(({ allowed }) => allowed ? send(request, reply, found) : pass(), pass)
+      // The ordinary way looks at everything anew, also where the connection has changed meanwhile.
+      paid.then(({ allowed }) => allowed && app.mayPrepare(request, reply) ? send(request, reply, found) : pass())
+        .catch((error: Error) => {
+          app.log.error({ err: error, requestId: request.id }, 'an early answer failed')
+          reply.raw.destroy()
+        })
       return true
     },
     learn (request, { key, isShared }) {
       const { transaction } = request
-      // All anonymous callers have the same text.
       if (transaction === null || (!isShared && transaction.principal === null)) return
       const text = textOf(request, transaction)
       if (text !== null) keys.set(text, key)

@@ -37,6 +37,9 @@ interface Asking {
   key: string
 }
 
+/** Whatever the configuration says: the figures of `stats`, and the schema's own fields, which no write changes. */
+const STATS_SECONDS = 10
+const STATIC_SECONDS = 3_600
 /** As an answer to an error, while the store is away. */
 const STALE_MS = 3_600_000
 const STORE_CODES: ReadonlySet<string> = new Set(['NEKO_ERR_STORE_UNAVAILABLE', 'NEKO_ERR_TIMEOUT'])
@@ -101,7 +104,7 @@ export function createKeptAnswers (app: FastifyInstance, execute: Execute): Kept
     { status, value, ageMs, cost }: { status: CacheStatus, value: KeptAnswer, ageMs: number, cost: Cost | null }
   ): Promise<null> {
     const coding = codingFor(value, request.headers)
-    // Packed here, where it was asked for.
+    // It is packed here where it was asked for: the hook behind, which packs what others send, lets it be.
     request.headers['x-no-compression'] = '1'
     const { method } = request
     if (request.headers['x-neko-cost'] === '1' && cost !== null) {
@@ -122,9 +125,6 @@ export function createKeptAnswers (app: FastifyInstance, execute: Execute): Kept
   return { cache, policyOf: (request, { query }) => policyOf(query, isAnonymous(request)), keyOf, answer }
 }
 
-const STATS_SECONDS = 10
-const STATIC_SECONDS = 3_600
-
 function isAnonymous ({ transaction }: FastifyRequest): boolean {
   return transaction !== null && transaction.principal === null
 }
@@ -142,7 +142,7 @@ function isWhole ({ errors, data, status }: Answer): boolean {
 function computedOf (own: Answer, { references, isOld }: Trace, { request, policy }: Asking): Computed<KeptAnswer> {
   const { freshForMs, isShared } = policy
   const isKept = isWhole(own) && !isOld
-  if (!isWhole(own) && own.errors!.some(isOfStore)) throw new StoreAway()
+  if (own.errors?.some(isOfStore) === true) throw new StoreAway()
   const json = isWhole(own) ? JSON.stringify({ data: own.data }) : ''
   const value = keptAnswer(json, { contentType: typeFor(request), freshForMs, isShared })
   return {
@@ -152,7 +152,7 @@ function computedOf (own: Answer, { references, isOld }: Trace, { request, polic
     freshForMs,
     staleForMs: STALE_MS,
     keep: isKept,
-    share: false
+    isAnswer: isWhole(own)
   }
 }
 

@@ -1,10 +1,9 @@
 import type { Socket } from 'node:net'
 
 /**
- * Answers of one turn of the event loop leave together at its end. Each write wakes whoever waits for it, and where
- * that is a process of the same machine (a proxy beside us, a load test) the first of a turn costs 10 us of ours and
- * those right behind it 4, for the reader is awake by then. Nobody waits longer than for the turn, nor for more than
- * HELD_MAX others.
+ * Answers of one turn of the event loop leave together at its end. A write wakes whoever sleeps until it comes, at our
+ * expense where that is a process of the same machine (a proxy beside us, a load test): those right behind the first
+ * find it awake. Nobody waits longer than for the turn, nor for more than HELD_MAX others.
  */
 const HELD_MAX = 64
 
