@@ -16,7 +16,7 @@ export const OUTSIDE = 'Node and Fastify'
 
 /** The first that matches a file's path counts; a file of none (`src/std/`) counts for whoever called it. */
 const PARTS: ReadonlyArray<readonly [part: string, files: RegExp]> = [
-  ['log', /\/src\/telemetry\/(?:line-sink|logger|output)\.ts$|\/request-line\.ts$|\/node_modules\/(?:pino|sonic-boom)\//],
+  ['log', /\/(?:telemetry\/(?:line-sink|logger|output)|request-line)\.ts$|\/node_modules\/(?:pino|sonic-boom)\//],
   ['receipt', /\/src\/(?:receipts|storage|journal)\//],
   ['metrics', /\/src\/telemetry\/|\/node_modules\/prom-client\//],
   ['limits', /\/src\/limits\//],
