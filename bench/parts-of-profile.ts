@@ -24,7 +24,7 @@ const PARTS: ReadonlyArray<readonly [part: string, files: RegExp]> = [
   ['observation', /\/src\/transaction\/observe\.ts$|\/src\/detect\/(?:observation-codec|request-content)\.ts$/],
   ['hand-over', /\/src\/threads\//],
   ['score', /\/src\/(?:detect|decisions|playbooks|incidents)\//],
-  ['headers', /\/src\/transports\/http\/(?:own-headers|prepared-answers|written-together|verdict-headers|cors)\.ts$/],
+  ['headers', /\/src\/transports\/http\/(?:own-headers|prepared-answers|verdict-headers|cors)\.ts$/],
   ['cache', /\/src\/(?:cache|transports\/graphql|schema|intel)\//],
   ['gate', /\/src\/(?:transports|transaction|identity|processes|std\/pipelines)\b/],
   [OUTSIDE, /^node:|\/node_modules\//]

@@ -1,7 +1,6 @@
 import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isReadable } from './malformed.ts'
-import { writeWithOthers } from './written-together.ts'
 
 /**
  * Answers whose head is put together as one text and whose body is ready: they cost neither Node's store of headers,
@@ -63,7 +62,6 @@ export function preparedAnswers (
       raw.statusCode = status
       raw._header = `${statusLine(status)}${lines}${ownLines(request)}${length}${tail ??= tailOf()}`
       raw._contentLength = body.length
-      if (raw.socket !== null) writeWithOthers(raw.socket)
       if (typeof body === 'string') raw.end(body, 'latin1')
       else raw.end(body)
       settle(request, reply)
