@@ -1,4 +1,5 @@
 import { enableCompileCache, flushCompileCache } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import { keepOrders } from './processes/orders.ts'
 
@@ -13,6 +14,9 @@ const orders = keepOrders()
 // from then on: there dead requests keep alive the young ones that they point at. 7 MB of 25 survived each collection
 // instead of 0.7, and it took ten times as long.
 setFlagsFromString('--no-allocation-site-pretenuring')
+// On one processor V8's marking threads take it from us for 15 to 20 ms at a time: answers waited for 40 to 60 ms once
+// in some seconds. Marking in steps of our own thread they wait for 10, and cost 4 % less (eight interleaved rounds).
+if (availableParallelism() === 1) setFlagsFromString('--no-concurrent-marking')
 // Compiled code is kept over starts, which saves 25-30 % of each.
 const { directory } = enableCompileCache()
 const { shareCompiledCode } = await import('./config/config.ts')
