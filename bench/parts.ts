@@ -2,10 +2,10 @@
  * Where does the time of a request go, and is each part within its budget? The budget stands at the head of the HTTP
  * edge (src/transports/http/plugin.ts), and nowhere else.
  *
- * Two NEKO servers and a bare Fastify one take the same load in turns. Of one NEKO the main thread is sampled by V8's
- * profiler: each sample is counted for the part that it lies in, or else for the part that called it. Its shares are
- * taken of the CPU time of the other, which nobody samples. What Node, Fastify and the kernel do is compared with bare
- * Fastify, and all else is NEKO's own.
+ * A NEKO server and a bare Fastify one take the same load in turns. When both have ended another NEKO takes it, and its
+ * main thread is sampled by V8's profiler: each sample is counted for the part that it lies in, or else for the part
+ * that called it. Its shares are taken of the CPU time of the first, which nobody sampled. What Node, Fastify and the kernel
+ * do is compared with bare Fastify, and all else is NEKO's own.
  *
  *   npm run bench:parts -- [--seconds 5] [--rounds 5] [--load counts|payloads|documents|blocked] [--json file]
  */
@@ -19,6 +19,9 @@ import { budgetIn, OUTSIDE, sharesOf } from './parts-of-profile.ts'
 import { leaveServersCore, startStep, writeFacts, type Places, type Running } from './price-servers.ts'
 import { LOADS, type Server } from './price-steps.ts'
 import { cpuBetween, readCpu } from './process-cpu.ts'
+
+/** `mainUs`: CPU of the main thread for each request, by round. */
+interface Measured { name: string, server: Running, clients: number, mainUs: number[] }
 
 const { values: given } = parseArgs({
   options: {
@@ -49,26 +52,14 @@ const places: Places = {
 const profiles = join(directory, 'profiles')
 const sampling = ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-interval=${INTERVAL}`]
 const neko: Server = { kind: 'neko', env: {} }
-const servers: Record<string, Server> = {
-  fastify: { kind: 'baseline', name: 'fastify' },
-  neko,
-  sampled: { ...neko, node: sampling }
-}
 
 console.log(`${machine()}; ${load}, ${rounds} rounds of ${seconds} s, ${CONNECTIONS} connections`)
 const loader = startLoader()
 const expected = await writeFacts(places)
-const running: Array<{ name: string, server: Running, clients: number, mainUs: number[] }> = []
-for (const [name, server] of Object.entries(servers)) {
-  running.push({ name, server: await startStep({ name, server, load }, places, expected), clients: 0, mainUs: [] })
-}
-for (const one of running) await play(one, WARM_SECONDS)
-for (let round = 0; round < rounds; round++) for (const one of running) one.mainUs.push(await play(one, seconds))
+const [fastifyUs, nekoUs] = await mainUsOf({ fastify: { kind: 'baseline', name: 'fastify' }, neko })
+const { pid } = await measure({ sampled: { ...neko, node: sampling } }).then(([sampled]) => sampled!.server)
 loader.stop()
-await Promise.all(running.map(({ server }) => server.stop()))
-
-const [fastifyUs, nekoUs] = running.map(({ mainUs }) => median(mainUs)) as [number, number]
-const shares = sharesOf(profiles, running[2]!.server.pid)
+const shares = sharesOf(profiles, pid)
 const budget = budgetIn(new URL('../src/transports/http/plugin.ts', import.meta.url))
 const parts = [...shares].filter(([name]) => name !== OUTSIDE).map(([name, share]) => ({
   name, us: share * nekoUs, budgetUs: budget.get(name) ?? null
@@ -93,8 +84,25 @@ if (unknown.length > 0) console.log(`no budget stands for: ${unknown.join(', ')}
 // The budget is that of the cached read.
 process.exitCode = load === 'counts' && parts.some(({ us, budgetUs }) => us > (budgetUs ?? 0)) ? 1 : 0
 
+/** In turns; they have ended when it resolves. */
+async function measure (servers: Record<string, Server>): Promise<Measured[]> {
+  const running: Measured[] = []
+  for (const [name, server] of Object.entries(servers)) {
+    running.push({ name, server: await startStep({ name, server, load }, places, expected), clients: 0, mainUs: [] })
+  }
+  for (const one of running) await play(one, WARM_SECONDS)
+  for (let round = 0; round < rounds; round++) for (const one of running) one.mainUs.push(await play(one, seconds))
+  await Promise.all(running.map(({ server }) => server.stop()))
+  return running
+}
+
+async function mainUsOf (servers: { fastify: Server, neko: Server }): Promise<[number, number]> {
+  const [fastify, neko] = await measure(servers)
+  return [median(fastify!.mainUs), median(neko!.mainUs)]
+}
+
 /** @returns CPU of the main thread for each request, us */
-async function play (one: typeof running[number], seconds: number): Promise<number> {
+async function play (one: Measured, seconds: number): Promise<number> {
   const { status, ...asked } = LOADS[load]
   const before = readCpu(one.server.pid)
   const { requests, statuses } = await loader.run({
