@@ -4,8 +4,8 @@
  *
  * A NEKO server and a bare Fastify one take the same load in turns. When both have ended another NEKO takes it, and its
  * main thread is sampled by V8's profiler: each sample is counted for the part that it lies in, or else for the part
- * that called it. Its shares are taken of the CPU time of the first, which nobody sampled. What Node, Fastify and the kernel
- * do is compared with bare Fastify, and all else is NEKO's own.
+ * that called it. Its shares are taken of the CPU time of the first, which nobody sampled. What Node, Fastify and the
+ * kernel do is compared with bare Fastify, and all else is NEKO's own.
  *
  *   npm run bench:parts -- [--seconds 5] [--rounds 5] [--load counts|payloads|documents|blocked] [--json file]
  */
