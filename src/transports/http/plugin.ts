@@ -33,7 +33,7 @@ import routes from './routes.ts'
  *
  * A cached read of a client that was never seen, above a bare Fastify answer, in CPU us of main (bench/parts.ts), a
  * quarter above what was measured. Budget: gate 7, receipt 6, history 6, log 4.5, limits 4, score 4, cache 3,
- * headers 3, hand-over 3, observation 2, metrics 1, collection 4, native 6; what a request costs more than that is a fault.
+ * headers 3, hand-over 3, observation 2, metrics 1, collection 4, native 6; what a request costs more is a fault.
  */
 declare module 'fastify' {
   interface FastifyInstance {
