@@ -36,6 +36,7 @@ const QUIET_MS = 1_000
 /** As they are written in the sources; the cache says its own. */
 const boundsOf = ({ bytesMax }: CacheStats): Bound[] => [
   { part: 'kept answers', place: 'heap', bytes: bytesMax, source: 'src/cache/cache.ts' },
+  { part: 'actors that were shown', place: 'heap', bytes: 32 * MIB, source: 'src/intel/shown-actors.ts' },
   { part: 'requests of answers', place: 'heap', bytes: 6 * MIB, source: 'src/transports/graphql/early-answers.ts' },
   { part: 'documents read for their policy', place: 'heap', bytes: 4 * MIB, source: 'src/schema/answer-policy.ts' },
   { part: 'persisted', place: 'heap', bytes: 8 * MIB, source: 'src/transports/graphql/persisted-queries.ts' },

@@ -39,15 +39,15 @@ export function showLatencies (list: readonly Latency[], { connections }: { conn
 
 export function showMixes (list: readonly Mix[]): void {
   console.log('\n80 % cached reads, 15 % uncached reads, 5 % mutations: database reads per 1,000 requests')
-  console.log('mutations of  connections  cache on  cache off   saved  at most  hits of cached   bar')
-  for (const { mutation, connections, on, off, saved, savedMax } of list) {
+  console.log('mutations of  connections  cache on  cache off  documents   saved  hits of cached   bar')
+  for (const { mutation, connections, on, off, saved } of list) {
     const { requests = 0, cached = {} } = on.byKind['cached'] ?? {}
     const cells = [
       String(connections).padStart(11),
       on.reads.toFixed(0).padStart(10),
       off.reads.toFixed(0).padStart(11),
+      on.documents.toFixed(0).padStart(11),
       percent(saved).padStart(8),
-      percent(savedMax).padStart(9),
       percent((cached['HIT'] ?? 0) / requests).padStart(16),
       `   at least ${percent(SAVED_BAR)}: ${kept(saved >= SAVED_BAR)}`
     ]

@@ -3,9 +3,9 @@
  * (`node --import`), in its main thread and in those of its threads that get its environment; nothing of the server
  * knows of it.
  *
- * Reads are counted at the driver: each execution of a statement of `node:sqlite` that begins with SELECT or WITH,
- * whoever prepared it and however often it was executed before. On SIGUSR2 the main thread writes `Reading` to the file
- * that PROBE_FILE names, in place of the `Question` that stands there until then.
+ * Reads are counted at the driver: each execution of a statement of `node:sqlite` that begins with SELECT or WITH, or
+ * asks for `data_version`, whoever prepared it and however often it was executed before. On SIGUSR2 the main thread
+ * writes `Reading` to the file that PROBE_FILE names, in place of the `Question` that stands there until then.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { StatementSync } from 'node:sqlite'
@@ -27,8 +27,8 @@ export interface Reading {
 export type Question = 'count' | 'collect'
 
 const SHARED = 'bench reads'
-const READ = /^\s*(?:SELECT|WITH)\b/i
-const TABLE = /\bFROM\s+"?(\w+)/i
+const READ = /^\s*(?:SELECT|WITH|PRAGMA\s+data_version)\b/i
+const TABLE = /\b(?:FROM\s+"?|PRAGMA\s+)(\w+)/i
 
 if (isMainThread) setEnvironmentData(SHARED, new SharedArrayBuffer(4))
 const readsOfThreads = new Int32Array(getEnvironmentData(SHARED) as unknown as SharedArrayBuffer)
